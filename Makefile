@@ -1,0 +1,34 @@
+# Everything a developer or a new user runs. `make demo` and `make test` need nothing before them.
+VENV ?= .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.everfresh-setup
+
+.PHONY: setup demo test check bench clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "everfresh needs Python 3.11 or newer; found $$(python3 --version)"; exit 1; }
+	@test -x $(PY) || python3 -m venv $(VENV)
+	@echo "Installing pinned dependencies into $(VENV) (torch and ray are large; some minutes the first time)"
+	@$(PY) -m pip install --quiet --disable-pip-version-check --progress-bar on -c constraints.txt -e '.[all,dev]'
+	@touch $@
+
+demo: setup
+	@$(VENV)/bin/everfresh demo
+
+test: setup
+	@$(PY) -m pytest
+
+check: setup
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
+
+bench: setup
+	@test -n "$(NAME)" || { echo "usage: make bench NAME=freshness [ARGS='--quick']; names: $$(ls benchmarks | sed -n 's/\.py$$//p' | grep -v '^_' | tr '\n' ' ')"; exit 2; }
+	@$(PY) -m benchmarks.$(NAME) $(ARGS)
+
+clean:
+	rm -rf $(VENV) .everfresh build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,61 @@
+"""Weights versions: the manifest, which is the trainer's checkpoint (law 5), and the pointer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+FORMAT = 1
+
+
+class WeightFile(msgspec.Struct, frozen=True):
+    """One file of a version folder: safetensors, msgpack or JSON, never pickle."""
+
+    name: str
+    sha256: str
+    bytes: int
+
+
+class WeightManifest(msgspec.Struct, frozen=True):
+    """Written by the trainer as the last file of a version folder: with it the version exists.
+
+    ``trained_through`` maps events partition to the offset after the last trained event, and
+    ``windows_read`` maps windows partition to the next offset to read: a trainer resumes from
+    these alone. ``label`` is the last trained window, ``None`` for a version trained on nothing.
+    ``model`` holds the network settings it was built with. ``scores`` are the prequential scores
+    of the window that trained it, measured on its parent before training (law 4).
+    """
+
+    format: int
+    version: int
+    parent: int | None
+    label: int | None
+    created_ms: int
+    trained_through: dict[int, int]
+    windows_read: dict[int, int]
+    files: list[WeightFile]
+    model: dict[str, Any]
+    items: int
+    events: int
+    scores: dict[str, float]
+
+
+class Pointer(msgspec.Struct, frozen=True, order=True):
+    """Which version is current. Ordered by ``(epoch, version)``: the greater one wins (law 8).
+
+    A publish keeps the epoch; a rollback raises it, so a racing publish of an older epoch loses.
+    """
+
+    epoch: int
+    version: int
+
+
+def encode_manifest(manifest: WeightManifest) -> bytes:
+    """Indented JSON: operators read manifests."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=2)
+
+
+def decode_manifest(raw: bytes) -> WeightManifest:
+    """The inverse of :func:`encode_manifest`; ``msgspec.DecodeError`` on foreign bytes."""
+    return msgspec.json.decode(raw, type=WeightManifest)

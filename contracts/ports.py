@@ -1,0 +1,92 @@
+"""The doors between packages. Implementations live in ``infra``, real and in memory alike.
+
+Domain code receives these; it never opens a connection itself and never reads a clock (law 10).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from contracts.event import UserId
+from contracts.exposure import Exposure
+from contracts.manifest import Pointer, WeightManifest
+from contracts.report import ComponentStatus, WindowReport
+from contracts.sequence import UserState
+from contracts.window import SliceRecord
+
+Clock = Callable[[], int]
+"""Returns now: UTC, integer milliseconds."""
+
+
+class WeightStore(Protocol):
+    """Immutable version folders and one pointer. Called by trainer (writes) and replicas (reads).
+
+    A version appears at once or not at all: ``write`` returns after its manifest is durable, and
+    ``manifest`` knows nothing of a half-written one. What was written is never changed.
+    """
+
+    def write(self, manifest: WeightManifest, files: Mapping[str, bytes]) -> WeightManifest:
+        """Store a version and return its manifest with ``files`` filled in. Moves no pointer.
+
+        A leftover folder of the same number without a manifest is replaced; a complete one with
+        the same contents is kept; a complete one that differs raises ``StalePublish``.
+        """
+
+    def manifest(self, version: int) -> WeightManifest:
+        """``VersionNotFound`` where no complete version has that number."""
+
+    def read(self, manifest: WeightManifest, name: str) -> bytes:
+        """One file, verified: ``CorruptVersion`` where size or sha256 differ."""
+
+    def versions(self) -> list[int]:
+        """Numbers of the complete versions, ascending."""
+
+    def pointer(self) -> Pointer | None:
+        """The current pointer, ``None`` before the first publish."""
+
+    def advance(self, pointer: Pointer) -> None:
+        """Replace the pointer atomically. ``StalePublish`` unless greater than the current one."""
+
+    def delete(self, version: int) -> None:
+        """Remove a version; the one the pointer names is refused with ``WeightsError``."""
+
+
+class WindowSource(Protocol):
+    """The ``windows`` topic, read by one trainer from positions it keeps itself (law 5)."""
+
+    def partitions(self) -> list[int]:
+        """All partitions of the topic, ascending."""
+
+    def seek(self, positions: Mapping[int, int]) -> None:
+        """Continue at these offsets; partitions not named start at their beginning."""
+
+    def poll(self, timeout_ms: int) -> list[tuple[int, int, SliceRecord]]:
+        """New ``(partition, offset, record)``, in order per partition; empty after the timeout."""
+
+
+class HistoryReader(Protocol):
+    """A local read model of user state, fed by the log. Thread-safe; never waits on a network."""
+
+    def read(self, user: UserId) -> UserState | None:
+        """The newest state known here, ``None`` for a user without accepted events."""
+
+
+class ExposureSink(Protocol):
+    """Where replicas leave exposures. Returns at once; failed deliveries are counted, not raised."""
+
+    def send(self, exposure: Exposure) -> None:
+        """Queue one exposure for the ``exposures`` topic."""
+
+    def failed(self) -> int:
+        """How many exposures could not be delivered since the start."""
+
+
+class ReportSink(Protocol):
+    """Where parts leave reports and status. Returns at once; a lost status is no error."""
+
+    def window(self, report: WindowReport) -> None:
+        """Queue one window report for the ``reports`` topic."""
+
+    def status(self, status: ComponentStatus) -> None:
+        """Queue one status for the ``status`` topic."""

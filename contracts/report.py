@@ -1,0 +1,66 @@
+"""What the parts say of themselves: window reports and component status, JSON on their topics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+QUANTILES = 101
+"""Length of ``WindowReport.appended``: the 0th, 1st … 100th percentile."""
+
+
+class WindowReport(msgspec.Struct, frozen=True):
+    """One trained window. Written by the trainer to ``reports`` after publishing.
+
+    ``scores`` maps contender (``live``, ``frozen``, ``popularity``, ``markov``) to its metrics
+    (``hr10``, ``ndcg10``), each a mean over the window's ``events`` targets, measured before the
+    window was trained on (law 4). ``scored_version`` is the version ``live`` was measured with,
+    ``None`` before the first. ``version`` is the one trained from it. ``appended`` holds
+    percentiles of the events' broker append times (UTC ms), from which freshness is computed.
+    ``seconds`` maps stage (``read``, ``score``, ``train``, ``publish``) to its duration.
+    """
+
+    label: int
+    scored_version: int | None
+    version: int
+    events: int
+    users: int
+    items: int
+    scores: dict[str, dict[str, float]]
+    appended: list[int]
+    closed_ms: int
+    published_ms: int
+    seconds: dict[str, float]
+
+
+class ComponentStatus(msgspec.Struct, frozen=True):
+    """A component's word on itself: written to ``status`` (key: ``component``) about once a second.
+
+    ``component`` is unique per process, such as ``worker-0``, ``trainer``, ``replica-ab12``.
+    ``kind`` is ``worker``, ``trainer`` or ``replica``. A ``state`` of ``stopped`` is the last word.
+    ``figures`` are numbers or short texts: a worker's ``applied``, ``rejected``, ``duplicates``,
+    ``lag``; a replica's ``version``, ``epoch``, ``live_since_ms``, ``requests``, ``failed``; a
+    trainer's ``windows``, ``version``, ``backlog``.
+    """
+
+    component: str
+    kind: str
+    time: int
+    state: str
+    figures: dict[str, Any]
+
+
+def encode_report(record: WindowReport | ComponentStatus) -> bytes:
+    """JSON bytes."""
+    return msgspec.json.encode(record)
+
+
+def decode_window_report(raw: bytes) -> WindowReport:
+    """``msgspec.DecodeError`` on foreign bytes."""
+    return msgspec.json.decode(raw, type=WindowReport)
+
+
+def decode_status(raw: bytes) -> ComponentStatus:
+    """``msgspec.DecodeError`` on foreign bytes."""
+    return msgspec.json.decode(raw, type=ComponentStatus)

@@ -1,0 +1,144 @@
+"""The binary layout of a user's sequence, as the stream writes it and everyone else reads it.
+
+A sequence value is ``header + entry*``; entries stand in log order, oldest first.
+
+    header  <B format> <Q accepted events ever> <q offset of the last one> <I number of entries>
+    entry   <B length of the rest> <B action code> <q time ms> <f value, NaN if none> <id>
+    id      b"i" + 8 bytes little-endian signed, or b"s" + UTF-8
+
+Appending copies bytes and never decodes an entry, which is what makes the fold cheap. Readers take
+the last ``history_length`` entries; the writer may keep more (see ``streaming.fold``).
+The action code is the position of the action in the table stored beside the data.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterator
+
+import msgspec
+
+from contracts.errors import StateFormatError
+from contracts.event import ItemId, UserId
+
+FORMAT = 1
+_HEADER = struct.Struct("<BQqI")
+_ENTRY = struct.Struct("<BBqf")
+_INT = struct.Struct("<q")
+HEADER_BYTES = _HEADER.size
+
+USER_PREFIX = b"u"
+"""State keys of users are this prefix followed by :func:`encode_id` of the user id."""
+META_KEY = b"meta"
+"""State key of the partition's :class:`PartitionMeta`, msgpack."""
+
+
+class PartitionMeta(msgspec.Struct, frozen=True):
+    """What one partition's state directory says of itself; written with every batch (law 2).
+
+    ``applied`` is the offset after the last record that the state contains. ``cluster`` and
+    ``topic_id`` name the log it was folded from; ``actions`` is the action table of its entries.
+    """
+
+    format: int
+    cluster: str
+    topic: str
+    topic_id: str
+    partition: int
+    applied: int
+    actions: list[str]
+
+
+class Interaction(msgspec.Struct, frozen=True, array_like=True):
+    """One decoded entry: ``time`` in UTC ms; ``value`` is None where the action has none."""
+
+    item: ItemId
+    action: str
+    time: int
+    value: float | None = None
+
+
+class UserState(msgspec.Struct, frozen=True):
+    """A user's state as read: the last interactions, oldest first, and where they come from."""
+
+    user: UserId
+    partition: int
+    offset: int
+    accepted: int
+    history: list[Interaction]
+
+
+def encode_id(value: int | str) -> bytes:
+    """Type-tagged bytes of an id; integers must fit 64 bits signed (``struct.error`` otherwise)."""
+    if isinstance(value, int):
+        return b"i" + _INT.pack(value)
+    return b"s" + value.encode()
+
+
+def decode_id(raw: bytes) -> int | str:
+    """The inverse of :func:`encode_id`."""
+    if raw[:1] == b"i":
+        return int(_INT.unpack(raw[1:])[0])
+    return raw[1:].decode()
+
+
+def encode_entry(item: ItemId, action_code: int, time: int, value: float | None) -> bytes:
+    """One entry, its length byte included."""
+    tail = encode_id(item)
+    number = math.nan if value is None else value
+    return _ENTRY.pack(_ENTRY.size - 1 + len(tail), action_code, time, number) + tail
+
+
+def decode_entries(raw: bytes, actions: list[str]) -> list[Interaction]:
+    """Entries without a header, oldest first, as interactions."""
+    out: list[Interaction] = []
+    for at in entry_starts(raw, 0):
+        length, code, time, value = _ENTRY.unpack_from(raw, at)
+        if code >= len(actions):
+            raise StateFormatError(
+                f"entry names action code {code}, the table beside it has {len(actions)} actions; "
+                "the state was written with another action list"
+            )
+        item = decode_id(raw[at + _ENTRY.size : at + 1 + length])
+        out.append(Interaction(item, actions[code], time, None if math.isnan(value) else value))
+    return out
+
+
+def entry_starts(raw: bytes, begin: int) -> Iterator[int]:
+    """Positions of the entries in ``raw`` from ``begin`` on."""
+    at, end = begin, len(raw)
+    while at < end:
+        yield at
+        at += 1 + raw[at]
+
+
+def pack_sequence(accepted: int, offset: int, count: int, entries: bytes) -> bytes:
+    """A sequence value from its parts; ``count`` is the number of entries in ``entries``."""
+    return _HEADER.pack(FORMAT, accepted, offset, count) + entries
+
+
+def unpack_header(raw: bytes) -> tuple[int, int, int]:
+    """``(accepted, last offset, number of entries)``; refuses another format."""
+    if len(raw) < HEADER_BYTES or raw[0] != FORMAT:
+        found = raw[0] if raw else "nothing"
+        raise StateFormatError(f"sequence format {FORMAT} expected, found {found}")
+    _, accepted, offset, count = _HEADER.unpack_from(raw)
+    return accepted, offset, count
+
+
+def skip_entries(raw: bytes, begin: int, number: int) -> int:
+    """The position after ``number`` entries, starting at ``begin``."""
+    at = begin
+    for _ in range(number):
+        at += 1 + raw[at]
+    return at
+
+
+def decode_sequence(
+    user: UserId, partition: int, raw: bytes, actions: list[str], length: int
+) -> UserState:
+    """The last ``length`` interactions of a sequence value."""
+    accepted, offset, count = unpack_header(raw)
+    begin = skip_entries(raw, HEADER_BYTES, max(0, count - length))
+    return UserState(user, partition, offset, accepted, decode_entries(raw[begin:], actions))

@@ -1,0 +1,238 @@
+"""The one settings tree: defaults, then a TOML file, then ``EVERFRESH_…`` environment variables.
+
+``EVERFRESH_WINDOWS__SECONDS=5`` sets ``windows.seconds``. Unknown names and impossible
+combinations are refused at load, before anything heavy is imported.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from contracts.errors import SettingsError
+
+DEFAULT_FILE = "everfresh.toml"
+FILE_VARIABLE = "EVERFRESH_CONFIG"
+
+
+def _loopback_or_named(host: str) -> str:
+    if not host:
+        raise ValueError("a host is needed; 127.0.0.1 keeps it to this machine")
+    return host
+
+
+Host = Annotated[str, AfterValidator(_loopback_or_named)]
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class KafkaSettings(_Group):
+    """The log."""
+
+    bootstrap_servers: str = Field(
+        "", description="host:port[,…] of the brokers; empty starts an embedded one with `up`."
+    )
+    topic_prefix: str = Field("everfresh.", description="Put before every topic name.")
+    partitions: int = Field(4, ge=1, le=4096, description="Partitions of the events topic.")
+    replication: int = Field(1, ge=1, description="Replicas of each topic that is created.")
+    heap_mb: int = Field(384, ge=128, description="Heap of the embedded broker.")
+
+
+class EventSettings(_Group):
+    """What is accepted from producers."""
+
+    actions: list[str] = Field(
+        ["view", "click", "like", "purchase", "rating", "skip"],
+        min_length=1,
+        max_length=255,
+        description="Accepted event types, in a fixed order: new ones go to the end.",
+    )
+    max_bytes: int = Field(65_536, ge=256, description="Larger event values are dead letters.")
+
+    @model_validator(mode="after")
+    def _unique(self) -> Self:
+        if len(set(self.actions)) != len(self.actions):
+            raise ValueError("events.actions names an action twice")
+        return self
+
+
+class StateSettings(_Group):
+    """The per-user state in RocksDB."""
+
+    history_length: int = Field(
+        200, ge=1, le=10_000, description="How many of a user's last events are kept."
+    )
+    block_cache_mb: int = Field(
+        64, ge=1, description="RocksDB block cache, shared by all partitions."
+    )
+    write_buffer_mb: int = Field(16, ge=1, description="RocksDB write buffer per partition.")
+
+
+class WindowSettings(_Group):
+    """How the log is cut into training windows."""
+
+    seconds: float = Field(
+        2.0, ge=0.1, le=86_400, description="Length of a window in broker append time."
+    )
+    grace_ms: int = Field(
+        200, ge=0, description="How long an idle partition waits past a window's end to close it."
+    )
+    max_targets: int = Field(
+        512, ge=1, description="More events of one user in one window make a further example."
+    )
+    part_bytes: int = Field(
+        524_288, ge=1024, description="Examples of a window are sent in parts of about this size."
+    )
+
+
+class ModelSettings(_Group):
+    """The network (HSTU, arXiv 2402.17152)."""
+
+    dim: int = Field(64, ge=4, description="Width of item embeddings and of every block.")
+    blocks: int = Field(2, ge=1, description="Number of HSTU blocks.")
+    heads: int = Field(2, ge=1, description="Attention heads; must divide dim.")
+    max_length: int = Field(
+        100, ge=2, le=8192, description="Longest sequence the network sees, in events."
+    )
+    dropout: float = Field(0.1, ge=0.0, lt=1.0, description="Dropout while training.")
+    temperature: float = Field(0.05, gt=0.0, description="Softmax temperature over cosine scores.")
+    negatives: int = Field(
+        128, ge=1, description="Sampled negatives per batch; all items where there are fewer."
+    )
+    admit_after: int = Field(1, ge=1, description="Sightings before an item gets a row.")
+
+    @model_validator(mode="after")
+    def _divisible(self) -> Self:
+        if self.dim % self.heads:
+            raise ValueError(f"model.heads ({self.heads}) must divide model.dim ({self.dim})")
+        return self
+
+
+class TrainerSettings(_Group):
+    """Learning from each window."""
+
+    learning_rate: float = Field(1e-3, gt=0.0, description="AdamW learning rate.")
+    epochs: int = Field(2, ge=1, description="Passes over each window.")
+    batch_tokens: int = Field(4096, ge=16, description="Events in one optimisation step.")
+    replay_examples: int = Field(
+        512, ge=0, description="Past examples kept in the replay reservoir; 0 for none."
+    )
+    replay_ratio: float = Field(
+        0.5, ge=0.0, description="Replayed events per new event in each pass."
+    )
+    threads: int = Field(1, ge=1, description="CPU threads of the trainer.")
+    seed: int = Field(17, ge=0, description="Seed of every random choice.")
+    exclude_seen: bool = Field(
+        False, description="Rank only items new to the user when scoring; for all contenders alike."
+    )
+
+
+class WeightSettings(_Group):
+    """Where versions are kept."""
+
+    url: str = Field(
+        "", description="fsspec URL or folder of the weight store; empty means <home>/weights."
+    )
+    keep: int = Field(20, ge=2, description="Newest versions kept; older ones are deleted.")
+
+
+class ServingSettings(_Group):
+    """The replicas and their HTTP door."""
+
+    host: Host = Field(
+        "127.0.0.1", description="Address the HTTP door binds; other than loopback is your choice."
+    )
+    port: int = Field(0, ge=0, le=65_535, description="HTTP port; 0 picks a free one.")
+    replicas: int = Field(2, ge=1, description="Number of replicas.")
+    poll_ms: int = Field(100, ge=10, description="How often a replica looks for a new version.")
+    max_k: int = Field(200, ge=1, description="Largest k a request may ask for.")
+    threads: int = Field(1, ge=1, description="CPU threads of a replica.")
+    max_ongoing: int = Field(64, ge=1, description="Requests a replica works on at once.")
+
+
+class RaySettings(_Group):
+    """The Ray cluster."""
+
+    address: str = Field("", description="host:port to join; empty starts a local one with `up`.")
+    object_store_mb: int = Field(256, ge=80, description="Object store of a local cluster.")
+
+
+class Settings(BaseSettings):
+    """The whole tree. Build it with :func:`load_settings`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="EVERFRESH_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    home: Path = Field(
+        Path(".everfresh"), description="Folder of everything a run keeps on this machine."
+    )
+    kafka: KafkaSettings = Field(default_factory=KafkaSettings)
+    events: EventSettings = Field(default_factory=EventSettings)
+    state: StateSettings = Field(default_factory=StateSettings)
+    windows: WindowSettings = Field(default_factory=WindowSettings)
+    model: ModelSettings = Field(default_factory=ModelSettings)
+    trainer: TrainerSettings = Field(default_factory=TrainerSettings)
+    weights: WeightSettings = Field(default_factory=WeightSettings)
+    serving: ServingSettings = Field(default_factory=ServingSettings)
+    ray: RaySettings = Field(default_factory=RaySettings)
+
+    @property
+    def weights_url(self) -> str:
+        """The weight store's place, with the default filled in."""
+        return self.weights.url or str(self.home.resolve() / "weights")
+
+    @property
+    def state_dir(self) -> Path:
+        """The folder that holds one RocksDB directory per partition."""
+        return self.home.resolve() / "state"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Command line, then environment, then the TOML file, then defaults."""
+        file = os.environ.get(FILE_VARIABLE, DEFAULT_FILE)
+        return (
+            init_settings,
+            env_settings,
+            TomlConfigSettingsSource(settings_cls, toml_file=file),
+        )
+
+
+def load_settings(overrides: dict[str, Any] | None = None) -> Settings:
+    """The settings of this process; ``overrides`` is a nested dict that beats everything else.
+
+    The TOML file is ``everfresh.toml`` in the working directory, or the one that
+    ``EVERFRESH_CONFIG`` names; a file that was named must exist. Raises ``SettingsError`` with one
+    line per mistake.
+    """
+    named = os.environ.get(FILE_VARIABLE)
+    if named and not Path(named).is_file():
+        raise SettingsError(f"{FILE_VARIABLE} names {named}, which is not a file")
+    try:
+        return Settings(**(overrides or {}))
+    except ValidationError as error:
+        lines = [
+            f"{'.'.join(str(part) for part in item['loc']) or 'settings'}: {item['msg']}"
+            for item in error.errors()
+        ]
+        raise SettingsError("wrong setting: " + "; ".join(lines)) from None
+    except ValueError as error:
+        raise SettingsError(f"settings cannot be read: {error}") from None

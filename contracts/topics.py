@@ -1,0 +1,43 @@
+"""The topic table: every topic everfresh uses, who writes it, and how it is kept."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class TopicSpec(msgspec.Struct, frozen=True):
+    """``partitions`` 0 means as many as the setting ``kafka.partitions``."""
+
+    name: str
+    partitions: int
+    config: dict[str, str]
+    about: str
+
+
+_DELETE = {"cleanup.policy": "delete"}
+
+EVENTS = TopicSpec(
+    "events",
+    0,
+    # Append time is monotonic per partition, which is what window labels are cut by (law 3).
+    {**_DELETE, "message.timestamp.type": "LogAppendTime"},
+    "Written by producers, keyed by user id; read by the stream worker.",
+)
+DEAD_LETTERS = TopicSpec(
+    "dead-letters", 1, _DELETE, "Events that were not accepted, with reason and original bytes."
+)
+WINDOWS = TopicSpec(
+    "windows", 0, {**_DELETE, "max.message.bytes": "8388608"}, "Slices, read by the trainer."
+)
+EXPOSURES = TopicSpec("exposures", 0, _DELETE, "Answers that left a replica, keyed by user id.")
+REPORTS = TopicSpec("reports", 1, _DELETE, "One record per trained window, from the trainer.")
+STATUS = TopicSpec(
+    "status", 1, {"cleanup.policy": "compact"}, "The last word of each component, keyed by it."
+)
+
+ALL = (EVENTS, DEAD_LETTERS, WINDOWS, EXPOSURES, REPORTS, STATUS)
+
+
+def topic_name(prefix: str, spec: TopicSpec) -> str:
+    """The name on the cluster: the prefix of the settings followed by the table's name."""
+    return prefix + spec.name

@@ -1,0 +1,121 @@
+"""Training windows: what the stream cuts and the trainer reads.
+
+Law 3, windows tile the log: a *slice* is one contiguous offset range ``[start, end)`` of one events
+partition; consecutive slices of a partition meet exactly. Every slice has a *label*, the number of
+its period of ``windows.seconds`` in broker append time; labels of a partition only grow. The
+*window* ``label`` is the set of slices with that label, one per partition at most. A window is
+complete once every partition has closed a slice with that label or a later one.
+
+On the ``windows`` topic (as many partitions as ``events``; slices of events partition p are
+written to partition p by its owner) a slice is a run of :class:`SlicePart` and then one
+:class:`SliceClosed`. After a crash a whole run may be written again: readers drop a run whose
+label they have already closed. An empty slice (``events == 0``) is a watermark only.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from contracts.event import UserId
+from contracts.sequence import Interaction, decode_entries
+
+FORMAT = 1
+
+
+class Example(msgspec.Struct, frozen=True, array_like=True):
+    """One user's part of a slice: at most ``history_length`` past entries, then the targets.
+
+    ``context`` and ``targets`` are entries as in ``contracts.sequence``, oldest first. ``offsets``
+    and ``appended`` (broker append time, UTC ms) have one number per target. A user with very many
+    events in one slice yields several examples, each the context of the next.
+    """
+
+    user: UserId
+    context: bytes
+    targets: bytes
+    offsets: list[int]
+    appended: list[int]
+
+
+class SlicePart(msgspec.Struct, frozen=True, tag="part"):
+    """Some of a slice's examples; parts of one slice are numbered from 0."""
+
+    partition: int
+    label: int
+    part: int
+    actions: list[str]
+    examples: list[Example]
+
+
+class SliceClosed(msgspec.Struct, frozen=True, tag="closed"):
+    """The end of a slice: nothing with this label follows in this partition.
+
+    ``events`` counts accepted events, ``rejected`` those that went to the dead letters instead.
+    ``digest`` is the sha256 of the encoded parts, in order, in hex.
+    """
+
+    format: int
+    partition: int
+    label: int
+    start: int
+    end: int
+    parts: int
+    events: int
+    rejected: int
+    digest: str
+
+
+SliceRecord = SlicePart | SliceClosed
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER: msgspec.msgpack.Decoder[SliceRecord] = msgspec.msgpack.Decoder(SliceRecord)
+
+
+def encode_slice_record(record: SliceRecord) -> bytes:
+    """Deterministic: equal records give equal bytes."""
+    return _ENCODER.encode(record)
+
+
+def decode_slice_record(raw: bytes) -> SliceRecord:
+    """The inverse of :func:`encode_slice_record`; ``msgspec.DecodeError`` on foreign bytes."""
+    return _DECODER.decode(raw)
+
+
+class DecodedExample(msgspec.Struct, frozen=True):
+    """An example with its entries decoded."""
+
+    user: UserId
+    context: list[Interaction]
+    targets: list[Interaction]
+    offsets: list[int]
+    appended: list[int]
+
+
+def decode_example(example: Example, actions: list[str]) -> DecodedExample:
+    """Decode both entry runs with the action table of the part that carried the example."""
+    return DecodedExample(
+        example.user,
+        decode_entries(example.context, actions),
+        decode_entries(example.targets, actions),
+        example.offsets,
+        example.appended,
+    )
+
+
+class TrainingWindow(msgspec.Struct, frozen=True):
+    """A complete window, assembled: the unit of test-then-train (law 4).
+
+    ``ranges`` maps events partition to ``(start, end)`` for every partition that had records with
+    this label. ``next_read`` maps windows partition to the offset from which a trainer that has
+    trained this window must read on; it goes into the manifest (law 5).
+    """
+
+    label: int
+    ranges: dict[int, tuple[int, int]]
+    examples: list[DecodedExample]
+    next_read: dict[int, int]
+    rejected: int = 0
+
+    @property
+    def events(self) -> int:
+        """Accepted events in this window; each is a training target exactly once."""
+        return sum(len(example.targets) for example in self.examples)

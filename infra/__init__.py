@@ -1,0 +1,1 @@
+"""Adapters to Kafka, RocksDB, storage and processes, and the command line. No domain logic."""

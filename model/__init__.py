@@ -1,0 +1,1 @@
+"""The network, the item vocabulary, loss, retrieval and scoring."""

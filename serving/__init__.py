@@ -1,0 +1,1 @@
+"""Hold a weights version, swap it, and recommend."""

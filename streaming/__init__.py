@@ -1,0 +1,1 @@
+"""Decode, validate and fold events into per-user state; cut training windows."""

@@ -1,0 +1,1 @@
+"""Read windows, score, train and publish weights versions."""
