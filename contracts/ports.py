@@ -73,7 +73,7 @@ class HistoryReader(Protocol):
 
 
 class ExposureSink(Protocol):
-    """Where replicas leave exposures. Returns at once; failed deliveries are counted, not raised."""
+    """Where replicas leave exposures. Returns at once; failures are counted, not raised."""
 
     def send(self, exposure: Exposure) -> None:
         """Queue one exposure for the ``exposures`` topic."""
