@@ -1,0 +1,39 @@
+import msgspec
+import pytest
+
+from contracts import manifest, report, window
+from contracts.exposure import Exposure, decode_exposure, encode_exposure
+from contracts.manifest import Pointer
+
+
+def test_slice_records_round_trip_and_are_deterministic() -> None:
+    part = window.SlicePart(1, 7, 0, ["view"], [window.Example("u", b"", b"", [1], [2])])
+    closed = window.SliceClosed(1, 1, 7, 0, 2, 1, 1, 1, "aa")
+    for record in (part, closed):
+        raw = window.encode_slice_record(record)
+        assert window.decode_slice_record(raw) == record
+        assert window.encode_slice_record(record) == raw
+
+
+def test_foreign_bytes_are_no_slice_record() -> None:
+    with pytest.raises(msgspec.DecodeError):
+        window.decode_slice_record(b"\x81\xa1x\x01")
+
+
+def test_manifest_round_trips() -> None:
+    made = manifest.WeightManifest(
+        1, 3, 2, 10, 5, {0: 4}, {0: 2}, [manifest.WeightFile("a", "00", 1)], {"dim": 4}, 5, 6, {}
+    )
+    assert manifest.decode_manifest(manifest.encode_manifest(made)) == made
+
+
+def test_a_greater_epoch_beats_a_greater_version() -> None:
+    assert Pointer(epoch=1, version=3) > Pointer(epoch=0, version=9)
+    assert Pointer(epoch=1, version=4) > Pointer(epoch=1, version=3)
+
+
+def test_exposure_and_status_round_trip() -> None:
+    exposure = Exposure("r", "u", 1, "default", 2, 0, "model", ["a", 4], [0.5, 0.25], 1, 9)
+    assert decode_exposure(encode_exposure(exposure)) == exposure
+    status = report.ComponentStatus("worker-0", "worker", 1, "running", {"applied": 4})
+    assert report.decode_status(report.encode_report(status)) == status
