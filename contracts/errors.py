@@ -4,6 +4,7 @@
     ├── SettingsError          a setting is wrong or two exclude each other
     ├── MissingDependency      a program or extra that the operator must install
     ├── Unreachable            a broker, cluster or port cannot be reached or taken
+    ├── RunError               a run is up already, is not up, or a part of it died
     ├── DataFileError          an event file is missing, empty or of another format
     ├── EventRejected          one event cannot be accepted; goes to the dead letters
     ├── DeliveryError          events handed to the producer did not reach the log
@@ -38,6 +39,10 @@ class MissingDependency(EverfreshError):
 
 class Unreachable(EverfreshError):
     """A broker, cluster or port cannot be reached or taken."""
+
+
+class RunError(EverfreshError):
+    """The run of a home is not as needed: up already, not up, or a part of it died for good."""
 
 
 class DataFileError(EverfreshError):

@@ -105,10 +105,10 @@ class ModelSettings(_Group):
     max_length: int = Field(
         100, ge=2, le=8192, description="Longest sequence the network sees, in events."
     )
-    dropout: float = Field(0.1, ge=0.0, lt=1.0, description="Dropout while training.")
-    temperature: float = Field(0.05, gt=0.0, description="Softmax temperature over cosine scores.")
+    dropout: float = Field(0.4, ge=0.0, lt=1.0, description="Dropout while training.")
+    temperature: float = Field(0.07, gt=0.0, description="Softmax temperature over cosine scores.")
     negatives: int = Field(
-        128, ge=1, description="Sampled negatives per batch; all items where there are fewer."
+        4096, ge=1, description="Sampled negatives per batch; all items where there are fewer."
     )
     admit_after: int = Field(1, ge=1, description="Sightings before an item gets a row.")
 
@@ -122,14 +122,14 @@ class ModelSettings(_Group):
 class TrainerSettings(_Group):
     """Learning from each window."""
 
-    learning_rate: float = Field(1e-3, gt=0.0, description="AdamW learning rate.")
-    epochs: int = Field(2, ge=1, description="Passes over each window.")
-    batch_tokens: int = Field(4096, ge=16, description="Events in one optimisation step.")
+    learning_rate: float = Field(4e-3, gt=0.0, description="AdamW learning rate.")
+    epochs: int = Field(3, ge=1, description="Passes over each window.")
+    batch_tokens: int = Field(1024, ge=16, description="Events in one optimisation step.")
     replay_examples: int = Field(
-        512, ge=0, description="Past examples kept in the replay reservoir; 0 for none."
+        1024, ge=0, description="Past examples kept in the replay reservoir; 0 for none."
     )
     replay_ratio: float = Field(
-        0.5, ge=0.0, description="Replayed events per new event in each pass."
+        1.0, ge=0.0, description="Replayed events per new event in each pass."
     )
     threads: int = Field(1, ge=1, description="CPU threads of the trainer.")
     seed: int = Field(17, ge=0, description="Seed of every random choice.")

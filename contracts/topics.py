@@ -24,7 +24,11 @@ EVENTS = TopicSpec(
     "Written by producers, keyed by user id; read by the stream worker.",
 )
 DEAD_LETTERS = TopicSpec(
-    "dead-letters", 1, _DELETE, "Events that were not accepted, with reason and original bytes."
+    "dead-letters",
+    1,
+    # Room for the largest event that a broker takes, with the reason beside it.
+    {**_DELETE, "max.message.bytes": "8388608"},
+    "Events that were not accepted, with reason and original bytes.",
 )
 WINDOWS = TopicSpec(
     "windows", 0, {**_DELETE, "max.message.bytes": "8388608"}, "Slices, read by the trainer."
