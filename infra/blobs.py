@@ -1,0 +1,224 @@
+"""Files of a weight store: on a local disk with fsync and rename, elsewhere through fsspec.
+
+Names are relative, with ``/`` between. ``put`` replaces a file as a whole: a reader sees the old
+bytes or the new ones. On a local disk it is durable when it returns.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+import fsspec
+
+from contracts.errors import MissingDependency, SettingsError, WeightsError
+
+
+class Blobs(Protocol):
+    """Called by :class:`infra.weights.FsspecWeightStore` alone."""
+
+    def get(self, name: str) -> bytes | None:
+        """The bytes, ``None`` where there is no such file."""
+
+    def put(self, name: str, data: bytes) -> None:
+        """Create or replace a file as a whole."""
+
+    def remove(self, name: str) -> None:
+        """Remove a file; harmless where there is none."""
+
+    def remove_folder(self, name: str) -> None:
+        """Remove a folder with all in it; harmless where there is none."""
+
+    def folders(self) -> list[str]:
+        """Names of the folders at the top."""
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Keep other writers on this store out, as far as the store allows."""
+
+
+def open_blobs(url: str) -> Blobs:
+    """The files below a folder or an fsspec URL.
+
+    ``SettingsError`` for a URL nobody knows, ``MissingDependency`` where its package is absent.
+    """
+    try:
+        filesystem, root = fsspec.core.url_to_fs(url)
+    except ValueError as error:
+        raise SettingsError(
+            f"weights.url is {url!r}: {error}; expected a folder or an fsspec URL such as "
+            "s3://bucket/folder"
+        ) from None
+    except ImportError as error:
+        raise MissingDependency(
+            f"weights.url is {url!r} and needs a package that is not installed: {error}"
+        ) from None
+    protocols = (
+        (filesystem.protocol,) if isinstance(filesystem.protocol, str) else filesystem.protocol
+    )
+    if "file" in protocols:
+        return LocalBlobs(Path(root))
+    return RemoteBlobs(filesystem, root)
+
+
+class LocalBlobs:
+    """A folder on a disk of this machine; made when first written to."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def get(self, name: str) -> bytes | None:
+        """See :class:`Blobs`."""
+        try:
+            return (self._root / name).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise _unusable(self._root, error) from None
+
+    def put(self, name: str, data: bytes) -> None:
+        """See :class:`Blobs`: a draft beside it, fsync, rename, fsync of the folder."""
+        path = self._root / name
+        try:
+            _make_durable_folder(path.parent)
+            handle, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                Path(draft).replace(path)
+            except BaseException:
+                Path(draft).unlink(missing_ok=True)
+                raise
+            _sync_folder(path.parent)
+        except OSError as error:
+            raise _unusable(self._root, error) from None
+
+    def remove(self, name: str) -> None:
+        """See :class:`Blobs`."""
+        path = self._root / name
+        try:
+            path.unlink(missing_ok=True)
+            if path.parent.is_dir():
+                _sync_folder(path.parent)
+        except OSError as error:
+            raise _unusable(self._root, error) from None
+
+    def remove_folder(self, name: str) -> None:
+        """See :class:`Blobs`."""
+        try:
+            shutil.rmtree(self._root / name)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise _unusable(self._root, error) from None
+
+    def folders(self) -> list[str]:
+        """See :class:`Blobs`."""
+        try:
+            return [entry.name for entry in self._root.iterdir() if entry.is_dir()]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise _unusable(self._root, error) from None
+
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """See :class:`Blobs`: a lock that the system releases when its holder dies."""
+        try:
+            _make_durable_folder(self._root)
+            lock = (self._root / ".lock").open("w")
+        except OSError as error:
+            raise _unusable(self._root, error) from None
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+class RemoteBlobs:
+    """Any fsspec file system whose writes replace an object as a whole (object stores, memory).
+
+    There is no lock: one writer at a time is the operator's promise.
+    """
+
+    def __init__(self, filesystem: Any, root: str) -> None:
+        self._filesystem = filesystem
+        self._root = root.rstrip("/")
+
+    def get(self, name: str) -> bytes | None:
+        """See :class:`Blobs`."""
+        try:
+            return bytes(self._filesystem.cat_file(self._path(name)))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _unusable(self._root, error) from None
+
+    def put(self, name: str, data: bytes) -> None:
+        """See :class:`Blobs`: one request that stores the whole object."""
+        try:
+            path = self._path(name)
+            self._filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
+            self._filesystem.pipe_file(path, data)
+        except OSError as error:
+            raise _unusable(self._root, error) from None
+
+    def remove(self, name: str) -> None:
+        """See :class:`Blobs`."""
+        with contextlib.suppress(FileNotFoundError):
+            self._filesystem.rm_file(self._path(name))
+
+    def remove_folder(self, name: str) -> None:
+        """See :class:`Blobs`."""
+        with contextlib.suppress(FileNotFoundError):
+            self._filesystem.rm(self._path(name), recursive=True)
+
+    def folders(self) -> list[str]:
+        """See :class:`Blobs`; asks the store anew, never a cached listing."""
+        self._filesystem.invalidate_cache(self._root)
+        try:
+            found = self._filesystem.ls(self._root, detail=True)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise _unusable(self._root, error) from None
+        return [
+            entry["name"].rstrip("/").rpartition("/")[2]
+            for entry in found
+            if entry["type"] == "directory"
+        ]
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """See :class:`Blobs`: nothing to hold here."""
+        return contextlib.nullcontext()
+
+    def _path(self, name: str) -> str:
+        return f"{self._root}/{name}"
+
+
+def _make_durable_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _unusable(root: object, error: OSError) -> WeightsError:
+    return WeightsError(
+        f"the weight store {root} cannot be used: {error}; free space, correct its permissions or "
+        "set weights.url to another place"
+    )

@@ -1,0 +1,166 @@
+# ruff: noqa: PLC0415  (a command imports what it needs when it runs, so help is instant)
+"""The commands and their options."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    help="A Kafka stream of user events keeps a generative recommender seconds old.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+Home = Annotated[
+    Path | None, typer.Option("--home", help="Folder of the run; .everfresh where not set.")
+]
+Config = Annotated[
+    Path | None, typer.Option("--config", help="Settings file; everfresh.toml where there is one.")
+]
+Servers = Annotated[
+    str, typer.Option("--bootstrap-servers", help="Kafka to join, host:port[,host:port…].")
+]
+
+
+class Format(StrEnum):
+    """File formats that ``replay`` reads."""
+
+    ML_100K = "ml-100k"
+    ML_1M = "ml-1m"
+    ADER = "ader"
+    JSONL = "jsonl"
+
+
+@app.command()
+def up(
+    servers: Servers = "",
+    ray_address: Annotated[
+        str, typer.Option("--ray-address", help="Ray cluster to join, host:port.")
+    ] = "",
+    home: Home = None,
+    config: Config = None,
+) -> None:
+    """Start the loop; stays up until Ctrl-C.
+
+    `everfresh down` stops it from another terminal.
+    """
+    settings = _settings(
+        home, config, kafka=_given(bootstrap_servers=servers), ray=_given(address=ray_address)
+    )
+    from infra.cli.up import run_up
+
+    run_up(settings)
+
+
+@app.command()
+def demo(
+    events: Annotated[
+        int, typer.Option(min=2000, help="Replay only the first N events of MovieLens 100K.")
+    ] = 100_000,
+    speed: Annotated[
+        float, typer.Option(min=0.0, help="Events per second; 0 finds one from the time budget.")
+    ] = 0.0,
+    servers: Servers = "",
+    home: Home = None,
+    config: Config = None,
+) -> None:
+    """Run the loop on MovieLens 100K.
+
+    Its own folder, demo, lies in the home and is made anew each time.
+    Shows what it does while it runs, and stops everything it started.
+    """
+    settings = _settings(home, config, kafka=_given(bootstrap_servers=servers))
+    from infra.cli.demo import run_demo
+
+    run_demo(settings, events, speed)
+
+
+@app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(help="Event file, as its publisher ships it.")],
+    form: Annotated[Format, typer.Option("--format", help="Format of the file.")],
+    speed: Annotated[
+        float, typer.Option(min=0.0, help="Events per second; 0 is as fast as possible.")
+    ] = 0.0,
+    servers: Servers = "",
+    home: Home = None,
+    config: Config = None,
+) -> None:
+    """Send a file of events, in its order.
+
+    Uses the public producer client, against a running loop or a named Kafka.
+    """
+    settings = _settings(home, config, kafka=_given(bootstrap_servers=servers))
+    from infra.cli.replay import run_replay
+
+    run_replay(settings, file, form.value, speed)
+
+
+@app.command()
+def recommend(
+    user: Annotated[str, typer.Argument(help="User id; 42 is a number, '\"42\"' a text.")],
+    k: Annotated[int, typer.Option("--k", "-k", min=1, help="How many items.")] = 10,
+    keep_seen: Annotated[
+        bool, typer.Option("--keep-seen", help="Also items the user has had already.")
+    ] = False,
+    home: Home = None,
+    config: Config = None,
+) -> None:
+    """Ask the loop for a user's recommendations."""
+    settings = _settings(home, config)
+    from infra.cli.recommend import run_recommend
+
+    run_recommend(settings, user, k, exclude_seen=not keep_seen)
+
+
+@app.command()
+def status(servers: Servers = "", home: Home = None, config: Config = None) -> None:
+    """Show components, lag, versions, freshness."""
+    settings = _settings(home, config, kafka=_given(bootstrap_servers=servers))
+    from infra.cli.status import run_status
+
+    run_status(settings)
+
+
+@app.command()
+def down(home: Home = None, config: Config = None) -> None:
+    """Stop the loop that `everfresh up` keeps up.
+
+    Ends what a killed one left behind as well.
+    """
+    settings = _settings(home, config)
+    from infra.cli.down import run_down
+
+    run_down(settings)
+
+
+@app.command()
+def settings(home: Home = None, config: Config = None) -> None:
+    """Print every setting, its value and meaning."""
+    found = _settings(home, config)
+    from infra.cli.settings import run_settings
+
+    run_settings(found)
+
+
+def _given(**options: str) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value}
+
+
+def _settings(home: Path | None, config: Path | None, **groups: dict[str, Any]) -> Any:
+    """The settings with what the command line says on top; ``SettingsError`` where wrong."""
+    from contracts.settings import FILE_VARIABLE, load_settings
+
+    if config is not None:
+        os.environ[FILE_VARIABLE] = str(config)
+    overrides: dict[str, Any] = {name: group for name, group in groups.items() if group}
+    if home is not None:
+        overrides["home"] = home
+    return load_settings(overrides)

@@ -1,0 +1,141 @@
+"""The demo's picture: quality per window for four contenders, and how fresh the answers were."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("Agg")  # no display is needed, and none is opened
+
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from contracts.report import WindowReport
+from infra.cli.figures import CONTENDERS, mean_score, scored, smoothed
+from infra.cli.freshness import LiveVersions, weighted_quantile, window_freshness
+
+_COLOURS = {
+    "live": "#0b7a4b",
+    "frozen": "#2b6cb0",
+    "popularity": "#b7791f",
+    "markov": "#9b3d8f",
+}
+_NAMES = {
+    "live": "live model",
+    "frozen": "frozen at v1",
+    "popularity": "popularity",
+    "markov": "last-item Markov",
+}
+_TITLES = {"hr10": "HR@10", "ndcg10": "NDCG@10"}
+_INK, _GREY, _SPAN = "#222222", "#888888", 7
+
+
+def draw(windows: Sequence[WindowReport], live: LiveVersions, title: str, path: Path) -> None:
+    """Write a PNG; ``windows`` in the order in which they were trained."""
+    plt.rcParams.update({"font.size": 10, "text.color": _INK, "axes.labelcolor": _INK})
+    figure = plt.figure(figsize=(11, 6.6), dpi=130, layout="constrained")
+    grid = figure.add_gridspec(2, 2, height_ratios=[1.6, 1.0])
+    kept = scored(windows)
+    for column, metric in enumerate(_TITLES):
+        _quality(figure.add_subplot(grid[0, column]), kept, metric)
+    _freshness(figure.add_subplot(grid[1, :]), windows, live)
+    _titles(figure, title)
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def _titles(figure: Figure, title: str) -> None:
+    figure.suptitle(
+        f"{title}\n", x=0.01, ha="left", fontsize=13, fontweight="bold", linespacing=0.5
+    )
+
+
+def _quality(axes: Axes, kept: Sequence[WindowReport], metric: str) -> None:
+    numbers = [one.version for one in kept]
+    weights = [float(one.events) for one in kept]
+    ends: list[tuple[float, str]] = []
+    # The live model is drawn last, on top.
+    for name in reversed(CONTENDERS):
+        raw = [one.scores[name][metric] for one in kept]
+        curve = smoothed(raw, weights, _SPAN)
+        width = 2.4 if name == "live" else 1.6
+        axes.plot(numbers, raw, color=_COLOURS[name], alpha=0.22, linewidth=0.9)
+        axes.plot(numbers, curve, color=_COLOURS[name], linewidth=width, solid_capstyle="round")
+        if curve:
+            ends.append((curve[-1], name))
+    axes.set_ylim(bottom=0)
+    _name_ends(axes, ends, {name: mean_score(kept, name, metric) for name in CONTENDERS})
+    axes.set_title(
+        f"{_TITLES[metric]} per window, before training on it (figures: mean)",
+        loc="left",
+        fontsize=10.5,
+    )
+    axes.set_xlabel("window")
+    _tidy(axes)
+
+
+def _name_ends(
+    axes: Axes, ends: Sequence[tuple[float, str]], means: dict[str, float | None]
+) -> None:
+    """Each curve's name and overall mean at its right end, pushed apart where they would meet."""
+    low, high = axes.get_ylim()
+    gap, floor = (high - low) * 0.075, low
+    for value, name in sorted(ends):
+        at = max(value, floor)
+        floor = at + gap
+        words = f"{_NAMES[name]}  {means[name]:.3f}"
+        _name_end(axes, at, words, _COLOURS[name], bold=name == "live")
+
+
+def _name_end(axes: Axes, at: float, words: str, colour: str, *, bold: bool) -> None:
+    axes.annotate(
+        words,
+        xy=(1.012, at),
+        xycoords=("axes fraction", "data"),
+        color=colour,
+        va="center",
+        fontsize=9,
+        fontweight="bold" if bold else "normal",
+        annotation_clip=False,
+    )
+
+
+def _freshness(axes: Axes, windows: Sequence[WindowReport], live: LiveVersions) -> None:
+    numbers, middle, worst = [], [], []
+    for one in windows:
+        samples = window_freshness(one, live)
+        p50, p99 = weighted_quantile(samples, 0.5), weighted_quantile(samples, 0.99)
+        if p50 is not None and p99 is not None:
+            numbers.append(one.version)
+            middle.append(p50)
+            worst.append(p99)
+    colour = _COLOURS["live"]
+    axes.fill_between(numbers, middle, worst, color=colour, alpha=0.14, linewidth=0)
+    axes.plot(numbers, worst, color=colour, linewidth=1.0, alpha=0.6)
+    axes.plot(numbers, middle, color=colour, linewidth=2.2)
+    for name, curve in (("p50", middle), ("p99", worst)):
+        if curve:
+            _name_end(axes, curve[-1], name, colour, bold=name == "p50")
+    axes.set_ylim(bottom=0)
+    axes.set_title(
+        "seconds from an event's append to a version trained on it, live on every replica",
+        loc="left",
+        fontsize=10.5,
+    )
+    axes.set_xlabel("window")
+    axes.set_ylabel("s")
+    _tidy(axes)
+
+
+def _tidy(axes: Axes) -> None:
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(_GREY)
+    axes.tick_params(colors=_GREY, labelcolor=_INK)
+    axes.grid(axis="y", color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.margins(x=0.01)

@@ -1,0 +1,111 @@
+"""``everfresh status``: what runs, how far it is behind, and how fresh its answers are."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from contracts.report import ComponentStatus, WindowReport
+from contracts.settings import Settings
+from contracts.topics import DEAD_LETTERS, EVENTS, topic_name
+from infra.cli.figures import CONTENDERS
+from infra.cli.observed import Observed
+from infra.cli.replay import joined
+from infra.cli.view import figure, seconds
+from infra.door import door_url
+from infra.kafka.tail import RecordTail
+from infra.kafka.topics import log_positions
+from infra.run_record import is_held, read_record
+
+_LAST = 8
+_FIGURES = {
+    "worker": ("applied", "rejected", "lag"),
+    "trainer": ("version", "windows", "backlog"),
+    "replica": ("version", "requests", "failed"),
+}
+
+
+def run_status(settings: Settings) -> None:
+    """Print it; ``RunError`` where nothing is up, ``Unreachable`` where no broker answers."""
+    settings = joined(settings)
+    console = Console(highlight=False)
+    seen = _observe(settings)
+    now_ms = time.time_ns() // 1_000_000
+    _print_run(console, settings.home.resolve())
+    console.print(_components(seen, now_ms))
+    servers, prefix = settings.kafka.bootstrap_servers, settings.kafka.topic_prefix
+    for spec in (EVENTS, DEAD_LETTERS):
+        ends = [one.end for one in log_positions(servers, topic_name(prefix, spec), "everfresh")]
+        console.print(f"{spec.name}: {sum(ends):,} records in {len(ends)} partitions")
+    console.print(f"lag: {seen.total('worker', 'lag'):,} events not applied to the state yet\n")
+    console.print(_windows(seen.windows[-_LAST:]))
+    console.print(freshness_line(seen))
+
+
+def _observe(settings: Settings) -> Observed:
+    seen = Observed(settings.serving.replicas)
+    with RecordTail(settings.kafka.bootstrap_servers, settings.kafka.topic_prefix) as tail:
+        for record in tail.read_to_end():
+            if isinstance(record, WindowReport):
+                seen.window(record)
+            elif isinstance(record, ComponentStatus):
+                seen.status(record)
+    return seen
+
+
+def _print_run(console: Console, home: Path) -> None:
+    record = read_record(home)
+    if record is None or not is_held(home):
+        return
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.started_ms / 1000))
+    console.print(f"run of {home}: {record.state}, since {since}")
+    console.print(f"  Kafka {record.bootstrap_servers}   Ray {record.ray_address}")
+    if url := door_url(home):
+        console.print(f"  recommendations {url}/v1/recommend")
+    for name, one in record.components.items():
+        console.print(f"  {name:8} process {one.pid}", style="dim")
+
+
+def _components(seen: Observed, now_ms: int) -> Table:
+    table = Table()
+    for name in ("component", "state", "heard", "figures"):
+        table.add_column(name)
+    for kind, names in _FIGURES.items():
+        for one in seen.components(kind, now_ms):
+            words = "  ".join(f"{name} {one.figures.get(name, '-')}" for name in names)
+            heard = f"{max(0, now_ms - one.time) / 1000:.1f} s ago"
+            table.add_row(one.component, one.state, heard, words)
+    if not table.row_count:
+        table.add_row("none has been heard of lately", "", "", "")
+    return table
+
+
+def _windows(windows: list[WindowReport]) -> Table:
+    table = Table(title="last windows; HR@10 before training on them", title_justify="left")
+    for name in ("version", "events", *CONTENDERS, "append to published"):
+        table.add_column(name, justify="right")
+    for one in windows:
+        scores = [figure(one.scores.get(name, {}).get("hr10")) for name in CONTENDERS]
+        middle = one.appended[len(one.appended) // 2] if one.appended else one.published_ms
+        took = seconds((one.published_ms - middle) / 1000)
+        table.add_row(str(one.version), f"{one.events:,}", *scores, took)
+    return table
+
+
+def freshness_line(seen: Observed) -> str:
+    """How old the events of the newest window were when its version was live everywhere.
+
+    Of earlier versions the status topic, which keeps last words, does not tell any more.
+    """
+    newest = seen.windows[-1:]
+    moment = seen.live.everywhere_since(newest[0].version) if newest else None
+    if moment is None or seen.version_everywhere() != newest[0].version:
+        return f"version {seen.version()} is trained, {seen.version_everywhere()} live everywhere"
+    ages = [(moment - at) / 1000 for at in newest[0].appended]
+    return (
+        f"freshness of the newest window: p50 {seconds(ages[len(ages) // 2])}, "
+        f"p99 {seconds(ages[min(1, len(ages) - 1)])} from append to live on every replica"
+    )

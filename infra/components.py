@@ -1,0 +1,68 @@
+"""The processes of the loop: how each is started, what it needs, and how it learns the settings.
+
+Settings go to children through the environment, every one of them, so that a child sees what its
+supervisor saw whatever files lie in its working directory.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from contracts.settings import FILE_VARIABLE, Settings
+from infra.processes import ChildSpec
+
+BROKER, RAY, WORKER, TRAINER, SERVING = "broker", "ray", "worker", "trainer", "serving"
+LOOP = (WORKER, TRAINER, SERVING)
+
+NEEDS: dict[str, tuple[str, ...]] = {
+    BROKER: (),
+    RAY: (),
+    WORKER: (BROKER,),
+    TRAINER: (BROKER, RAY),
+    SERVING: (BROKER, RAY),
+}
+"""A component is started, again too, only while those it needs are running."""
+
+
+def stop_order() -> tuple[tuple[str, ...], ...]:
+    """Who is stopped with whom: those that need others before those they need."""
+    return ((SERVING, TRAINER, WORKER), (RAY, BROKER))
+
+
+def settings_environment(settings: Settings) -> dict[str, str]:
+    """Every setting as ``EVERFRESH_GROUP__NAME``; the inverse of loading them."""
+    tree = settings.model_dump(mode="json")
+    tree["home"] = str(settings.home.resolve())
+    found = dict(_leaves("EVERFRESH", tree, "_"))
+    # Nothing is left for a file to say, and one that was named may be relative to elsewhere.
+    return {**found, FILE_VARIABLE: ""}
+
+
+def _leaves(prefix: str, tree: Mapping[str, Any], joint: str) -> Iterator[tuple[str, str]]:
+    for name, value in tree.items():
+        key = f"{prefix}{joint}{name.upper()}"
+        if isinstance(value, dict):
+            yield from _leaves(key, value, "__")
+        else:
+            yield key, value if isinstance(value, str) else json.dumps(value)
+
+
+def broker_spec(home: Path, port: int, settings: Settings) -> ChildSpec:
+    """The embedded Kafka broker."""
+    options = {"--data": home / "kafka", "--port": port, "--heap-mb": settings.kafka.heap_mb}
+    words = [str(word) for pair in options.items() for word in pair]
+    argv = [sys.executable, "-m", "infra.kafka", *words]
+    return ChildSpec(BROKER, argv, settings_environment(settings), grace_s=4.0)
+
+
+def loop_specs(env: Mapping[str, str]) -> list[ChildSpec]:
+    """Worker, trainer and serving; they start in any order once broker and Ray are there."""
+    modules = {WORKER: "streaming", TRAINER: "trainer", SERVING: "serving"}
+    return [
+        ChildSpec(name, [sys.executable, "-m", module], dict(env), grace_s=5.0)
+        for name, module in modules.items()
+    ]

@@ -1,0 +1,101 @@
+"""One RocksDB directory, read beside the process that writes it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+from rocksdict import AccessType, Options, Rdict
+
+_LOG = logging.getLogger(__name__)
+_RETRY_SECONDS = 1.0
+_LOG_BYTES = 1_000_000
+# Catching up while the writer moves its log into a file can miss the newest writes, without an
+# error; the next time does not. So each change is followed by two.
+_ROUNDS = 2
+
+# What tells that the writer wrote: its log files and manifests, with their sizes.
+_Signature = frozenset[tuple[str, int]]
+
+
+class Secondary:
+    """Follows one directory; opens it when it is complete, and anew when it was replaced.
+
+    :meth:`catch_up` is called by one thread, :meth:`get` by any.
+    """
+
+    def __init__(self, folder: Path, private: Path) -> None:
+        self._folder = folder
+        self._private = private
+        self._database: Rdict | None = None
+        self._identity: bytes | None = None
+        self._signature: _Signature = frozenset()
+        self._rounds = 0
+        self._opened = 0
+        self._retry_at = 0.0
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value as of the last :meth:`catch_up`."""
+        # A local name keeps the database open while it is read, also if it is replaced meanwhile.
+        database = self._database
+        value: bytes | None = None if database is None else database.get(key)
+        return value
+
+    def catch_up(self) -> bool:
+        """See what the writer wrote; whether there is anything to read.
+
+        A directory that vanished keeps its last content until another takes its place.
+        """
+        identity, signature = self._look()
+        if identity is None:
+            return self._database is not None
+        if signature != self._signature:
+            # Taken before we catch up: what is written meanwhile shows as another difference.
+            self._signature, self._rounds = signature, 0
+        if self._database is None or identity != self._identity:
+            self._reopen(identity)
+        elif self._rounds < _ROUNDS:
+            self._rounds += 1
+            try:
+                self._database.try_catch_up_with_primary()
+            except Exception as error:  # rocksdict raises plain Exception for every cause
+                # The writer may have removed files that we had not opened yet.
+                _LOG.info("reopening %s: %s", self._folder, error)
+                self._reopen(identity)
+        return self._database is not None
+
+    def _look(self) -> tuple[bytes | None, _Signature]:
+        try:
+            if not (self._folder / "CURRENT").exists():
+                return None, frozenset()
+            identity = (self._folder / "IDENTITY").read_bytes()
+            return identity, frozenset(
+                (entry.name, entry.stat().st_size)
+                for entry in self._folder.iterdir()
+                if entry.suffix == ".log" or entry.name.startswith("MANIFEST")
+            )
+        except OSError:
+            # Being made, replaced or rotated at this moment; the next look tells.
+            return None, frozenset()
+
+    def _reopen(self, identity: bytes) -> None:
+        if time.monotonic() < self._retry_at:
+            return
+        self._opened += 1
+        options = Options(raw_mode=True)
+        # Files stay open, so that those the writer removes can still be read.
+        options.set_max_open_files(-1)
+        options.set_max_log_file_size(_LOG_BYTES)
+        options.set_keep_log_file_num(1)
+        private = self._private / str(self._opened)
+        private.mkdir(parents=True)
+        try:
+            opened = Rdict(
+                str(self._folder), options, access_type=AccessType.secondary(str(private))
+            )
+        except Exception as error:  # rocksdict raises plain Exception for every cause
+            self._retry_at = time.monotonic() + _RETRY_SECONDS
+            _LOG.info("%s cannot be opened yet: %s", self._folder, error)
+            return
+        self._database, self._identity = opened, identity

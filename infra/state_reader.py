@@ -1,0 +1,107 @@
+"""``HistoryReader`` over the stream worker's RocksDB directories, read beside the live writer.
+
+RocksDB calls a reader of another process's database a *secondary*: it follows the writer's log of
+changes when told to. Nothing is copied and no second fold exists, so what serving reads is what the
+worker wrote (law 1), some ten milliseconds later.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+import threading
+from pathlib import Path
+
+from contracts.event import UserId
+from contracts.sequence import PartitionMeta, UserState
+from infra.history import by_likelihood, read_meta, read_user
+from infra.secondary import Secondary
+
+_LOG = logging.getLogger(__name__)
+
+
+class RocksHistoryReader:
+    """Reads ``<state_dir>/<topic>-<partition>`` for every partition that is there.
+
+    Directories are opened when they appear, and anew when the worker replaced them. One daemon
+    thread looks every ``catch_up_ms`` whether a writer wrote, and catches up where one did.
+    ``read`` and ``partition_meta`` may be called from any thread; they never wait for that thread.
+    """
+
+    def __init__(
+        self, state_dir: Path, topic: str, history_length: int, catch_up_ms: int = 30
+    ) -> None:
+        self._state_dir = state_dir
+        self._topic = topic
+        self._length = history_length
+        self._pause_s = catch_up_ms / 1000
+        # RocksDB wants a place of its own for what a reader says of itself.
+        self._private = Path(tempfile.mkdtemp(prefix="everfresh-reader-"))
+        self._open: dict[int, Secondary] = {}
+        self._closing = threading.Event()
+        self.catch_up()
+        self._thread = threading.Thread(target=self._follow, name="state reader", daemon=True)
+        self._thread.start()
+
+    def read(self, user: UserId) -> UserState | None:
+        """See the port. ``StateFormatError`` where the state is of another format."""
+        secondaries = self._open
+        for partition in by_likelihood(user, sorted(secondaries)):
+            state = read_user(secondaries[partition].get, partition, user, self._length)
+            if state is not None:
+                return state
+        return None
+
+    def partitions(self) -> list[int]:
+        """Partitions whose state is known here, ascending."""
+        return sorted(self._open)
+
+    def partition_meta(self, partition: int) -> PartitionMeta | None:
+        """What a partition says of itself; ``None`` where it is not known yet."""
+        secondary = self._open.get(partition)
+        return None if secondary is None else read_meta(secondary.get)
+
+    def close(self) -> None:
+        """Stop following and let go of the directories. Harmless twice."""
+        self._closing.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._open = {}
+        shutil.rmtree(self._private, ignore_errors=True)
+
+    def catch_up(self) -> None:
+        """One round over all directories; the thread calls it, and the constructor before it."""
+        found = dict(self._open)
+        for partition, folder in self._folders().items():
+            secondary = found.get(partition)
+            if secondary is None:
+                secondary = Secondary(folder, self._private / str(partition))
+            if secondary.catch_up():
+                found[partition] = secondary
+        # Readers hold the old table or the new one, never one in the making.
+        self._open = found
+
+    def _folders(self) -> dict[int, Path]:
+        prefix = f"{self._topic}-"
+        try:
+            entries = list(self._state_dir.iterdir())
+        except OSError:
+            return {}
+        return {
+            int(number): entry
+            for entry in entries
+            if entry.name.startswith(prefix)
+            and (number := entry.name.removeprefix(prefix)).isdecimal()
+        }
+
+    def _follow(self) -> None:
+        said = ""
+        while not self._closing.wait(self._pause_s):
+            try:
+                self.catch_up()
+            except Exception as error:
+                # The thread must outlive a bad moment of the disk; one line per kind of it.
+                if str(error) != said:
+                    said = str(error)
+                    _LOG.warning("state in %s cannot be followed: %s", self._state_dir, said)

@@ -1,0 +1,212 @@
+"""The local supervisor: starts the loop, keeps it up, and leaves no process behind.
+
+Steps of a start: 1 the home is taken and leftovers of a killed run are ended; 2 broker and Ray are
+started together, or those that were named are tried; 3 topics; 4 worker, trainer and serving, all
+three at once; 5 ready when serving's HTTP door answers. Stopping goes backwards.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from contracts.errors import RunError, Unreachable
+from contracts.settings import Settings
+from infra import components, door, ray_cluster
+from infra.children import Children, Note, Said
+from infra.interrupts import Interrupts
+from infra.kafka.admin import answers as kafka_answers
+from infra.kafka.topics import ensure_topics
+from infra.ports import free_ports, require_free, require_reachable
+from infra.processes import Child, ChildSpec, become_subreaper, end_run
+from infra.run_record import (
+    ProcessRecord,
+    RunRecord,
+    hold,
+    read_record,
+    remove_record,
+    write_record,
+)
+
+STOP_BUDGET_S = 8.5
+_PAUSE_S = 0.05
+_BROKER_S = 900.0  # a first start downloads Kafka; the child itself gives up much earlier
+_STEP_S = 90.0
+
+
+class Supervisor:
+    """A run of one home, as a context manager: whatever happens inside, its processes end.
+
+    ``said`` is called with every :class:`Note`, on the thread that calls the methods.
+    """
+
+    def __init__(self, settings: Settings, interrupts: Interrupts, said: Said) -> None:
+        self.home = settings.home.resolve()
+        self.settings = settings
+        self._interrupts = interrupts
+        self._said = said
+        self._run_id = uuid.uuid4().hex
+        self._children = Children(self.home / "logs", self._run_id, components.NEEDS, said)
+        self._closing = contextlib.ExitStack()
+        self._record: RunRecord | None = None
+        self._ray_environment: dict[str, str] = {}
+        self.left_behind: list[str] = []
+
+    def __enter__(self) -> Self:
+        """Step 1: be the only one, and end what a killed run left."""
+        become_subreaper()
+        self._closing.enter_context(hold(self.home))
+        end_leftovers(self.home, self._said)
+        _rotate_logs(self.home / "logs")
+        door.forget(self.home)
+        self._record = RunRecord(
+            self._run_id,
+            ProcessRecord.of_this_process(),
+            time.time_ns() // 1_000_000,
+            "starting",
+            self.settings.kafka.bootstrap_servers,
+            self.settings.kafka.topic_prefix,
+            self.settings.ray.address,
+            {},
+        )
+        self._write()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop in order; a second signal, from now on, only hurries."""
+        self._interrupts.closing()
+        self._write(state="stopping")
+        self.left_behind = self._children.stop(
+            components.stop_order(), STOP_BUDGET_S, self._interrupts.hurry.is_set
+        )
+        ray_cluster.remove_temporary_folder(self._run_id)
+        if not self.left_behind:
+            remove_record(self.home)
+        self._closing.close()
+
+    def start(self) -> None:
+        """Steps 2 to 5. ``Unreachable`` or ``RunError`` where one of them cannot be done."""
+        serving = self.settings.serving
+        if serving.port:
+            require_free(serving.host, serving.port, "serving.port")
+        self._start_clusters()
+        with self._step("topics"):
+            ensure_topics(self.settings.kafka.bootstrap_servers, self.settings)
+        env = {**components.settings_environment(self.settings), **self._ray_environment}
+        for spec in components.loop_specs(env):
+            self._start(spec)
+        with self._step("serving"):
+            self._until("serving", self._serves, _STEP_S)
+        self._write(state="ready")
+
+    def watch(self) -> None:
+        """Call several times a second: restarts what died. ``RunError`` when it gives up."""
+        if self._children.watch(time.monotonic()):
+            self._write()
+
+    def start_helper(self, spec: ChildSpec) -> Child:
+        """Start a process that belongs to the run for a while and is never started again."""
+        return self._children.start(spec)
+
+    def _start_clusters(self) -> None:
+        """Step 2: start both before waiting for either."""
+        servers, address = self.settings.kafka.bootstrap_servers, self.settings.ray.address
+        if not servers:
+            [port] = free_ports(1)
+            servers = f"127.0.0.1:{port}"
+            self._start(components.broker_spec(self.home, port, self.settings))
+        if not address:
+            head = ray_cluster.head(self._run_id, self.settings.ray)
+            address, self._ray_environment = head.address, head.drivers
+            self._start(head.spec)
+        self.settings = _with_addresses(self.settings, servers, address)
+        self._write(bootstrap_servers=servers, ray_address=address)
+        with self._step("kafka"):
+            self._await_kafka(servers)
+        with self._step("ray"):
+            self._await_ray(address)
+
+    def _await_kafka(self, servers: str) -> None:
+        if self._children.get(components.BROKER):
+            self._until(components.BROKER, lambda: kafka_answers(servers), _BROKER_S)
+        elif not kafka_answers(servers):
+            raise Unreachable(
+                f"no Kafka broker answers at {servers}; start it, correct --bootstrap-servers "
+                "(kafka.bootstrap_servers), or leave it out to have one started here"
+            )
+
+    def _await_ray(self, address: str) -> None:
+        if head := self._children.get(components.RAY):
+            self._until(components.RAY, lambda: head.has_said(ray_cluster.READY_LINE), _STEP_S)
+        else:
+            require_reachable(address, "--ray-address (ray.address)", "Ray cluster")
+
+    def _serves(self) -> bool:
+        url = door.door_url(self.home)
+        return url is not None and door.is_open(url)
+
+    def _start(self, spec: ChildSpec) -> None:
+        self._children.start(spec)
+        self._write()
+
+    @contextlib.contextmanager
+    def _step(self, name: str) -> Iterator[None]:
+        began = time.monotonic()
+        self._said(Note(name, "begins"))
+        yield
+        self._said(Note(name, "done", seconds=time.monotonic() - began))
+
+    def _until(self, name: str, ready: Callable[[], bool], limit_s: float) -> None:
+        """Wait, and tell the newest log line of the component meanwhile."""
+        until = time.monotonic() + limit_s
+        while not ready():
+            self._children.require_alive()
+            if time.monotonic() > until:
+                log = self.home / "logs" / f"{name}.out"
+                raise RunError(f"{name} was not ready after {limit_s:.0f} s; see {log}")
+            self._said(Note(name, "waits", self._children.last_line(name)))
+            time.sleep(_PAUSE_S)
+
+    def _write(self, **changes: str) -> None:
+        assert self._record is not None, "the run has not been entered"
+        self._record = msgspec.structs.replace(
+            self._record, components=self._children.records(), **changes
+        )
+        write_record(self.home, self._record)
+
+
+def end_leftovers(home: Path, said: Said) -> int:
+    """End the processes of a run whose supervisor is gone; returns how many there were."""
+    record = read_record(home)
+    if record is None:
+        return 0
+    count = end_run(record.run_id)
+    ray_cluster.remove_temporary_folder(record.run_id)
+    if count:
+        said(Note("leftovers", "done", f"ended {count} processes of a run that was killed"))
+    remove_record(home)
+    return count
+
+
+def _with_addresses(settings: Settings, servers: str, address: str) -> Settings:
+    kafka = settings.kafka.model_copy(update={"bootstrap_servers": servers})
+    ray = settings.ray.model_copy(update={"address": address})
+    return settings.model_copy(update={"kafka": kafka, "ray": ray})
+
+
+def _rotate_logs(logs: Path) -> None:
+    """Keep the logs of the run before this one as ``NAME.out.1``."""
+    for log in logs.glob("*.out"):
+        log.replace(log.with_suffix(".out.1"))

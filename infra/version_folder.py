@@ -1,0 +1,135 @@
+"""The layout of a weight store, and the rules that every implementation of the port shares.
+
+v0000000012/          one folder per version
+    dense.safetensors     its files, under the names the trainer chose
+    manifest.json         written last: with it the version exists
+pointer.json          which version is current
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+from contracts.errors import CorruptVersion, StalePublish, WeightsError
+from contracts.manifest import FORMAT, Pointer, WeightFile, WeightManifest, decode_manifest
+
+MANIFEST = "manifest.json"
+POINTER = "pointer.json"
+_FOLDER = re.compile(r"v(\d{10})")
+_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+
+
+def folder_name(version: int) -> str:
+    """``v0000000012`` for 12; ``WeightsError`` for a number that no folder can have."""
+    if not 0 < version < 10**10:
+        raise WeightsError(f"versions count from 1 and have at most 10 digits, found {version}")
+    return f"v{version:010d}"
+
+
+def folder_version(name: str) -> int | None:
+    """The inverse of :func:`folder_name`; ``None`` for a folder that is no version's."""
+    match = _FOLDER.fullmatch(name)
+    return int(match.group(1)) if match else None
+
+
+def require_safe_name(name: str) -> None:
+    """``WeightsError`` unless ``name`` is a plain file name, so that none leaves its folder."""
+    if not _FILE.fullmatch(name) or name in (MANIFEST, POINTER):
+        raise WeightsError(
+            f"a weight file's name must be letters, digits, '.', '_' or '-' and not {MANIFEST}; "
+            f"found {name!r}"
+        )
+
+
+def with_files(manifest: WeightManifest, files: Mapping[str, bytes]) -> WeightManifest:
+    """The manifest with sizes and hashes of ``files``, in the order of their names."""
+    for name in files:
+        require_safe_name(name)
+    listed = [
+        WeightFile(name, hashlib.sha256(files[name]).hexdigest(), len(files[name]))
+        for name in sorted(files)
+    ]
+    return msgspec.structs.replace(manifest, files=listed)
+
+
+def require_same(kept: WeightManifest, wanted: WeightManifest) -> None:
+    """``StalePublish`` where two manifests of one version say more than another time of day.
+
+    A trainer that was killed between writing a version and moving the pointer trains it again to
+    the same weights (law 5), at another time.
+    """
+    undated = msgspec.structs.replace(wanted, created_ms=kept.created_ms)
+    if undated != kept:
+        differing = [
+            name
+            for name in wanted.__struct_fields__
+            if getattr(undated, name) != getattr(kept, name)
+        ]
+        raise StalePublish(
+            f"version {wanted.version} exists already with other contents ({', '.join(differing)} "
+            "differ); another trainer writes to this store, or it belongs to another log: stop "
+            "the other one, or start with an empty weight store"
+        )
+
+
+def parse_manifest(version: int, raw: bytes) -> WeightManifest:
+    """``CorruptVersion`` where the bytes are not this version's manifest in our format."""
+    try:
+        manifest = decode_manifest(raw)
+    except msgspec.MsgspecError as error:
+        raise CorruptVersion(f"the manifest of version {version} cannot be read: {error}") from None
+    if manifest.format != FORMAT or manifest.version != version:
+        raise CorruptVersion(
+            f"the manifest of version {version} names format {manifest.format} and version "
+            f"{manifest.version}; expected format {FORMAT}"
+        )
+    for file in manifest.files:
+        require_safe_name(file.name)
+    return manifest
+
+
+def named_file(manifest: WeightManifest, name: str) -> WeightFile:
+    """``CorruptVersion`` where the manifest lists no such file."""
+    for file in manifest.files:
+        if file.name == name:
+            return file
+    raise CorruptVersion(f"version {manifest.version} has no file {name!r}")
+
+
+def require_intact(manifest: WeightManifest, file: WeightFile, data: bytes | None) -> bytes:
+    """The bytes, if they are those the manifest names."""
+    where = f"file {file.name} of version {manifest.version}"
+    if data is None:
+        raise CorruptVersion(f"{where} is missing; {file.bytes} bytes were expected")
+    if len(data) != file.bytes:
+        raise CorruptVersion(f"{where} has {len(data)} bytes; {file.bytes} were expected")
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != file.sha256:
+        raise CorruptVersion(f"{where} has sha256 {digest}; {file.sha256} was expected")
+    return data
+
+
+def parse_pointer(raw: bytes | None) -> Pointer | None:
+    """``None`` for no bytes, ``CorruptVersion`` for bytes that are no pointer."""
+    if raw is None:
+        return None
+    try:
+        return msgspec.json.decode(raw, type=Pointer)
+    except msgspec.MsgspecError as error:
+        raise CorruptVersion(
+            f"{POINTER} cannot be read: {error}; replace it by "
+            '{"epoch": E, "version": V} with a version that is complete'
+        ) from None
+
+
+def require_greater(current: Pointer | None, wanted: Pointer) -> None:
+    """``StalePublish`` unless the pointer moves forward (law 8)."""
+    if current is not None and wanted <= current:
+        raise StalePublish(
+            f"the pointer is at version {current.version}, epoch {current.epoch}, and version "
+            f"{wanted.version}, epoch {wanted.epoch}, is not after it; read the pointer again"
+        )

@@ -1,0 +1,198 @@
+"""One suite for every ``WeightStore``."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import fsspec
+import msgspec
+import pytest
+
+from contracts.errors import CorruptVersion, StalePublish, VersionNotFound, WeightsError
+from contracts.manifest import FORMAT, Pointer, WeightManifest
+from contracts.ports import WeightStore
+from infra.memory import MemoryWeightStore
+from infra.weights import FsspecWeightStore
+
+Damage = Callable[[int, str, bytes], None]
+FILES = {"dense.safetensors": b"dense", "items.safetensors": b"i" * 5000}
+
+
+def manifest(version: int, created_ms: int = 1, events: int = 10) -> WeightManifest:
+    return WeightManifest(
+        format=FORMAT,
+        version=version,
+        parent=version - 1 or None,
+        label=version,
+        created_ms=created_ms,
+        trained_through={0: 5, 1: 7},
+        windows_read={0: 3},
+        files=[],
+        model={"dim": 8},
+        items=4,
+        events=events,
+        scores={"hr10": 0.25},
+    )
+
+
+class Stores:
+    """Makes one kind of store; ``damage`` overwrites a stored file from outside."""
+
+    def __init__(self, kind: str, tmp_path: Path) -> None:
+        self.damage: Damage
+        self.store: WeightStore
+        if kind == "memory":
+            memory = MemoryWeightStore()
+            self.store, self.damage = memory, memory.damage
+            return
+        root = str(tmp_path / "w") if kind == "local" else f"memory://{uuid.uuid4().hex}/w"
+        self.store = FsspecWeightStore(root)
+        filesystem, path = fsspec.core.url_to_fs(root)
+        self.damage = lambda version, name, data: filesystem.pipe_file(
+            f"{path}/v{version:010d}/{name}", data
+        )
+
+
+@pytest.fixture(params=["memory", "local", "remote"])
+def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Stores:
+    return Stores(request.param, tmp_path)
+
+
+@pytest.fixture
+def store(stores: Stores) -> WeightStore:
+    return stores.store
+
+
+def test_an_empty_store_has_no_version_and_no_pointer(store: WeightStore) -> None:
+    assert store.versions() == []
+    assert store.pointer() is None
+    with pytest.raises(VersionNotFound, match="version 1 "):
+        store.manifest(1)
+
+
+def test_what_was_written_is_read_back_verified(store: WeightStore) -> None:
+    written = store.write(manifest(1), FILES)
+    assert [file.name for file in written.files] == sorted(FILES)
+    assert store.manifest(1) == written
+    assert {file.name: store.read(written, file.name) for file in written.files} == FILES
+    assert store.versions() == [1]
+
+
+def test_a_write_moves_no_pointer(store: WeightStore) -> None:
+    store.write(manifest(1), FILES)
+    assert store.pointer() is None
+
+
+def test_versions_are_numbers_in_ascending_order(store: WeightStore) -> None:
+    for version in (10, 2, 9):
+        store.write(manifest(version), FILES)
+    assert store.versions() == [2, 9, 10]
+
+
+def test_writing_a_version_again_with_the_same_contents_keeps_the_first(store: WeightStore) -> None:
+    first = store.write(manifest(1, created_ms=1), FILES)
+    assert store.write(manifest(1, created_ms=99), FILES) == first
+    assert store.manifest(1).created_ms == 1
+
+
+@pytest.mark.parametrize(
+    ("again", "files"),
+    [(manifest(1), {**FILES, "dense.safetensors": b"other"}), (manifest(1, events=11), FILES)],
+)
+def test_a_version_is_never_changed(
+    store: WeightStore, again: WeightManifest, files: dict[str, bytes]
+) -> None:
+    first = store.write(manifest(1), FILES)
+    with pytest.raises(StalePublish, match="exists already with other contents"):
+        store.write(again, files)
+    assert store.manifest(1) == first
+    assert store.read(first, "dense.safetensors") == b"dense"
+
+
+@pytest.mark.parametrize("data", [b"dense!", b"DENSE", b""])
+def test_a_file_that_is_not_what_the_manifest_names_is_refused(stores: Stores, data: bytes) -> None:
+    written = stores.store.write(manifest(1), FILES)
+    stores.damage(1, "dense.safetensors", data)
+    with pytest.raises(CorruptVersion, match=r"dense\.safetensors of version 1"):
+        stores.store.read(written, "dense.safetensors")
+    assert stores.store.read(written, "items.safetensors") == FILES["items.safetensors"]
+
+
+def test_a_file_the_manifest_does_not_name_is_refused(store: WeightStore) -> None:
+    written = store.write(manifest(1), FILES)
+    with pytest.raises(CorruptVersion, match="has no file"):
+        store.read(written, "../pointer.json")
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "/etc/x", "a/b", "", ".", "..", ".hidden", "manifest.json", "a\n", "é"]
+)
+def test_names_that_could_leave_the_folder_are_refused(store: WeightStore, name: str) -> None:
+    with pytest.raises(WeightsError, match="name must be"):
+        store.write(manifest(1), {name: b"x"})
+    assert store.versions() == []
+
+
+@pytest.mark.parametrize("version", [0, -1, 10**10])
+def test_numbers_that_no_folder_can_have_are_refused(store: WeightStore, version: int) -> None:
+    with pytest.raises(WeightsError, match="versions count from 1"):
+        store.write(manifest(version), FILES)
+
+
+def test_the_pointer_moves_forward_only(store: WeightStore) -> None:
+    for version in (1, 2, 3):
+        store.write(manifest(version), FILES)
+    store.advance(Pointer(0, 2))
+    for late in (Pointer(0, 1), Pointer(0, 2)):
+        with pytest.raises(StalePublish, match="read the pointer again"):
+            store.advance(late)
+    assert store.pointer() == Pointer(0, 2)
+    store.advance(Pointer(0, 3))
+    assert store.pointer() == Pointer(0, 3)
+
+
+def test_a_rollback_of_a_later_epoch_beats_a_racing_publish(store: WeightStore) -> None:
+    for version in (1, 2, 3):
+        store.write(manifest(version), FILES)
+    store.advance(Pointer(0, 2))
+    store.advance(Pointer(1, 1))
+    with pytest.raises(StalePublish):
+        store.advance(Pointer(0, 3))
+    assert store.pointer() == Pointer(1, 1)
+
+
+def test_the_pointer_never_names_a_version_that_is_not_there(store: WeightStore) -> None:
+    with pytest.raises(VersionNotFound):
+        store.advance(Pointer(0, 1))
+    assert store.pointer() is None
+
+
+def test_a_deleted_version_is_gone_and_may_be_written_anew(store: WeightStore) -> None:
+    old = store.write(manifest(1), FILES)
+    store.write(manifest(2), FILES)
+    store.advance(Pointer(0, 2))
+    store.delete(1)
+    assert store.versions() == [2]
+    for lookup in (lambda: store.manifest(1), lambda: store.read(old, "dense.safetensors")):
+        with pytest.raises(VersionNotFound):
+            lookup()
+    with pytest.raises(VersionNotFound):
+        store.delete(1)
+    store.write(manifest(1, events=11), FILES)
+    assert store.versions() == [1, 2]
+
+
+def test_the_current_version_cannot_be_deleted(store: WeightStore) -> None:
+    store.write(manifest(1), FILES)
+    store.advance(Pointer(0, 1))
+    with pytest.raises(WeightsError, match="current"):
+        store.delete(1)
+    assert store.versions() == [1]
+
+
+def test_a_manifest_without_files_is_a_version_too(store: WeightStore) -> None:
+    written = store.write(manifest(1), {})
+    assert written == msgspec.structs.replace(manifest(1), files=[])
+    assert store.versions() == [1]

@@ -1,0 +1,214 @@
+"""The command line as an operator meets it: help, mistakes, exit codes. Nothing is started here."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from contracts.errors import RunError
+from contracts.settings import load_settings
+from infra.cli.demo import _MARKER, _renew
+from infra.cli.settings import rows
+from infra.run_record import ProcessRecord, RunRecord, hold, write_record
+
+MAIN = [sys.executable, "-c", "from infra.cli import main; main()"]
+
+
+def everfresh(*words: str, cwd: Path, **env: str) -> tuple[int, str, str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("EVERFRESH_")}
+    done = subprocess.run(
+        [*MAIN, *words],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**kept, "PYTHONPATH": str(Path(__file__).parents[2]), **env},
+        timeout=120,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def silent_port() -> Iterator[int]:
+    """Something that accepts connections and never says a word of Kafka's."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        yield int(one.getsockname()[1])
+
+
+def files(folder: Path) -> None:
+    (folder / "good.jsonl").write_text('{"type": "view", "user_id": 1, "item_id": 2}\n')
+    (folder / "bad.jsonl").write_text('{"type": "view"}\n')
+    (folder / "foreign.dat").write_text("hello\n")
+    (folder / "empty.data").write_text("")
+    (folder / "wrong.toml").write_text("[windows]\nsecond = 5\n")
+    (folder / "broken.toml").write_text("[windows\n")
+
+
+MISTAKES = [
+    ("frobnicate", 2, "No such command"),
+    ("replay", 2, "Missing argument"),
+    ("replay good.jsonl", 2, "Missing option"),
+    ("replay good.jsonl --format csv", 2, "'csv' is not one of"),
+    ("replay good.jsonl --format jsonl --speed -1", 2, "--speed.*greater than or equal to 0"),
+    ("replay good.jsonl --format jsonl --speed fast", 2, "--speed.*number"),
+    ("replay absent.jsonl --format jsonl", 1, "absent.jsonl does not exist"),
+    ("replay good.jsonl --format jsonl", 1, "nothing is up in .*start `everfresh up`"),
+    ("replay bad.jsonl --format jsonl --bootstrap-servers SILENT", 1, "bad.jsonl"),
+    ("replay foreign.dat --format ml-1m --bootstrap-servers SILENT", 1, "foreign.dat.*ml-1m|Movie"),
+    ("replay empty.data --format ml-100k --bootstrap-servers SILENT", 1, "empty.data"),
+    ("replay good.jsonl --format jsonl --bootstrap-servers SILENT", 1, "no Kafka broker"),
+    ("recommend 7", 1, "no recommender is up in .*start `everfresh up`"),
+    ("recommend 7 -k 0", 2, "-k.*greater than or equal to 1"),
+    ("status", 1, "nothing is up in"),
+    ("status --bootstrap-servers SILENT", 1, "no Kafka broker"),
+    ("status --bootstrap-servers nonsense", 1, "must be host:port"),
+    ("settings --config absent.toml", 1, "absent.toml, which is not a file"),
+    ("settings --config wrong.toml", 1, "windows.second"),
+    ("settings --config broken.toml", 1, "settings cannot be read"),
+    ("up --bootstrap-servers SILENT --ray-address SILENT", 1, "no Kafka broker answers at"),
+    ("up --ray-address nonsense --bootstrap-servers SILENT", 1, "host:port|no Kafka broker"),
+    ("demo --events 5", 2, "--events.*2000"),
+]
+
+
+@pytest.mark.parametrize(("words", "code", "said"), MISTAKES)
+def test_a_mistake_is_one_clear_message_and_no_traceback(
+    words: str, code: int, said: str, tmp_path: Path, silent_port: int
+) -> None:
+    files(tmp_path)
+    # The port is bound and nobody listens, so a connection is refused at once.
+    found = everfresh(*words.replace("SILENT", f"127.0.0.1:{silent_port}").split(), cwd=tmp_path)
+    assert found[0] == code, found
+    assert re.search(said, found[2]), found[2]
+    assert "Traceback" not in found[1] + found[2]
+    if code == 1:
+        assert found[2].startswith("error: ")
+        assert found[2].count("\n") == 1
+
+
+def test_a_wrong_environment_names_the_setting(tmp_path: Path) -> None:
+    code, _, said = everfresh("settings", cwd=tmp_path, EVERFRESH_WINDOWS__SECONDS="soon")
+    assert code == 1
+    assert said.startswith("error: wrong setting: windows.seconds: ")
+
+
+def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    code, _, said = everfresh("up", "--home", "file", cwd=tmp_path)
+    assert code == 1
+    assert re.match(r"error: .*file.*(exists|directory)", said)
+    assert said.count("\n") == 1
+
+
+def test_a_taken_serving_port_is_named_before_anything_starts(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        code, _, said = everfresh("up", cwd=tmp_path, EVERFRESH_SERVING__PORT=port)
+    assert code == 1
+    assert f"serving.port is {port}" in said
+    assert not list(tmp_path.glob(".everfresh/logs/*"))
+    assert not (tmp_path / ".everfresh/run/run.json").exists()
+
+
+def test_a_second_up_says_who_is_up(tmp_path: Path) -> None:
+    home = tmp_path / ".everfresh"
+    me = ProcessRecord.of_this_process()
+    with hold(home):
+        write_record(home, RunRecord("other", me, 1, "ready", "127.0.0.1:1", "e.", "", {}))
+        code, _, said = everfresh("up", cwd=tmp_path)
+    assert code == 1
+    assert f"is up already (process {me.pid}); `everfresh down` stops it" in said
+
+
+def test_help_and_every_commands_help(tmp_path: Path) -> None:
+    code, said, _ = everfresh("--help", cwd=tmp_path)
+    assert code == 0
+    for name in ("up", "demo", "replay", "recommend", "status", "down", "settings"):
+        assert re.search(rf"^  {name}  ", said, re.MULTILINE)
+        assert everfresh(name, "--help", cwd=tmp_path)[0] == 0
+
+
+def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.argv = ['everfresh', '--help']; from infra.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'ray', 'faust', 'kafka', 'pydantic', 'httpx', 'matplotlib', 'numpy'}\n"
+        "print('loaded:', sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        timeout=120,
+        check=True,
+    )
+    assert done.stdout.endswith("loaded: []\n")
+
+
+def test_no_command_loads_torch_or_ray() -> None:
+    modules = ("up", "demo", "replay", "recommend", "status", "down", "settings", "plot")
+    code = "import sys; " + "; ".join(f"import infra.cli.{name}" for name in modules)
+    code += "; print({'torch', 'ray', 'faust', 'rocksdict'} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        timeout=120,
+        check=True,
+    )
+    assert done.stdout == "set()\n"
+
+
+def test_settings_are_printed_with_source_and_sentence(tmp_path: Path) -> None:
+    (tmp_path / "everfresh.toml").write_text("[windows]\nseconds = 9\n")
+    code, said, _ = everfresh("settings", cwd=tmp_path, COLUMNS="200", EVERFRESH_MODEL__DIM="32")
+    assert code == 0
+    assert re.search(r"seconds +9\.0 +Length of a window.*from everfresh\.toml", said)
+    assert re.search(r"dim +32 +Width of.*from EVERFRESH_MODEL__DIM", said)
+    assert re.search(r"partitions +4 +Partitions of the events topic\. *$", said, re.MULTILINE)
+
+
+def test_every_setting_has_a_sentence() -> None:
+    found = rows(load_settings(), {}, {})
+    assert len(found) > 30
+    assert all(row.sentence.endswith(".") for row in found)
+
+
+def test_down_where_nothing_is_up_is_no_failure(tmp_path: Path) -> None:
+    code, said, _ = everfresh("down", cwd=tmp_path)
+    assert code == 0
+    assert said.startswith("nothing is up in")
+
+
+def test_the_demo_renews_its_own_folder_and_refuses_another(tmp_path: Path) -> None:
+    home = tmp_path / "demo"
+    _renew(home)
+    (home / "old").write_text("")
+    _renew(home)
+    assert [one.name for one in home.iterdir()] == [_MARKER]
+    (home / _MARKER).unlink()
+    (home / "precious").write_text("")
+    with pytest.raises(RunError, match="is not a demo's folder"):
+        _renew(home)
+    assert (home / "precious").exists()
+
+
+def test_the_demo_does_not_take_a_home_that_is_up(tmp_path: Path) -> None:
+    home = tmp_path / "demo"
+    _renew(home)
+    with hold(home), pytest.raises(RunError, match="is up already"):
+        _renew(home)
+    assert home.exists()

@@ -1,0 +1,155 @@
+"""What only a real folder can show: half-written versions, damage, racing writers."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from contracts.errors import (
+    CorruptVersion,
+    SettingsError,
+    StalePublish,
+    VersionNotFound,
+    WeightsError,
+)
+from contracts.manifest import Pointer
+from infra.blobs import LocalBlobs
+from infra.weights import FsspecWeightStore
+from tests.conformance.test_weight_store import FILES, manifest
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FsspecWeightStore:
+    return FsspecWeightStore(str(tmp_path))
+
+
+class Killed(Exception):
+    """Stands for a process that ends between two steps."""
+
+
+@pytest.mark.parametrize("steps", range(len(FILES) + 1))
+def test_a_version_killed_at_any_step_does_not_exist_and_is_written_anew(
+    store: FsspecWeightStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    put, left = LocalBlobs.put, [steps]
+
+    def dying(blobs: LocalBlobs, name: str, data: bytes) -> None:
+        if left[0] == 0:
+            raise Killed
+        left[0] -= 1
+        put(blobs, name, data)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalBlobs, "put", dying)
+        with pytest.raises(Killed):
+            store.write(manifest(1), {**FILES, "other.safetensors": b"of another run"})
+    assert store.versions() == []
+    with pytest.raises(VersionNotFound):
+        store.manifest(1)
+    written = store.write(manifest(1), FILES)
+    assert {file.name: store.read(written, file.name) for file in written.files} == FILES
+    assert sorted(entry.name for entry in (tmp_path / "v0000000001").iterdir()) == [
+        *sorted(FILES),
+        "manifest.json",
+    ]
+
+
+def test_the_manifest_is_the_last_file_written(
+    store: FsspecWeightStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put, order = LocalBlobs.put, list[str]()
+
+    def recorded(blobs: LocalBlobs, name: str, data: bytes) -> None:
+        order.append(name)
+        put(blobs, name, data)
+
+    monkeypatch.setattr(LocalBlobs, "put", recorded)
+    store.write(manifest(1), FILES)
+    assert order[-1] == "v0000000001/manifest.json"
+    assert len(order) == len(FILES) + 1
+
+
+def test_a_missing_file_of_a_complete_version_is_damage(
+    store: FsspecWeightStore, tmp_path: Path
+) -> None:
+    written = store.write(manifest(1), FILES)
+    (tmp_path / "v0000000001" / "dense.safetensors").unlink()
+    with pytest.raises(CorruptVersion, match="is missing"):
+        store.read(written, "dense.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (b"{", "cannot be read"),
+        (b'{"version": 1}', "cannot be read"),
+        (None, "names format 1 and version 1"),
+    ],
+)
+def test_a_manifest_that_is_not_its_versions_is_damage(
+    store: FsspecWeightStore, tmp_path: Path, raw: bytes | None, message: str
+) -> None:
+    store.write(manifest(1), FILES)
+    store.write(manifest(2), FILES)
+    other = (tmp_path / "v0000000001" / "manifest.json").read_bytes()
+    (tmp_path / "v0000000002" / "manifest.json").write_bytes(other if raw is None else raw)
+    with pytest.raises(CorruptVersion, match=message):
+        store.manifest(2)
+
+
+def test_a_manifest_that_names_a_file_elsewhere_is_refused(
+    store: FsspecWeightStore, tmp_path: Path
+) -> None:
+    store.write(manifest(1), FILES)
+    path = tmp_path / "v0000000001" / "manifest.json"
+    path.write_text(path.read_text().replace("dense.safetensors", "../../secret"))
+    with pytest.raises(WeightsError, match="name must be"):
+        store.manifest(1)
+
+
+def test_a_damaged_pointer_is_named(store: FsspecWeightStore, tmp_path: Path) -> None:
+    (tmp_path / "pointer.json").write_text("3")
+    with pytest.raises(CorruptVersion, match=r"pointer\.json"):
+        store.pointer()
+
+
+def test_other_folders_and_files_are_no_versions(store: FsspecWeightStore, tmp_path: Path) -> None:
+    store.write(manifest(1), FILES)
+    for name in ("v1", "v0000000002", "w0000000003", "v00000000045"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "v0000000009").touch()
+    assert store.versions() == [1]
+
+
+def test_of_racing_publishers_of_one_pointer_one_wins(tmp_path: Path) -> None:
+    FsspecWeightStore(str(tmp_path)).write(manifest(1), FILES)
+    outcomes: list[str] = []
+
+    def publish() -> None:
+        try:
+            FsspecWeightStore(str(tmp_path)).advance(Pointer(0, 1))
+            outcomes.append("won")
+        except StalePublish:
+            outcomes.append("lost")
+
+    threads = [threading.Thread(target=publish) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["lost"] * 7 + ["won"]
+
+
+def test_a_place_that_cannot_be_written_is_said_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    store = FsspecWeightStore(str(tmp_path / "file" / "weights"))
+    for use in (store.versions, lambda: store.write(manifest(1), FILES)):
+        with pytest.raises(WeightsError, match="cannot be used"):
+            use()
+
+
+def test_an_unknown_kind_of_url_is_a_wrong_setting() -> None:
+    with pytest.raises(SettingsError, match=r"weights\.url is 'nosuch://x'"):
+        FsspecWeightStore("nosuch://x")
