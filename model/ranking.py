@@ -1,0 +1,108 @@
+"""Ranks of true items and best items, over the whole catalogue, from user vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.batches import Batch, Encoded, cut, group_by_tokens, pack
+from model.metrics import MISS, Ranks
+from model.vocabulary import UNKNOWN
+
+_BLOCK_SCORES = 8_000_000
+_BATCH_TOKENS = 8192
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Unit item vectors ``(rows, dim)`` over the temperature, and a bias per row ``(rows,)``."""
+
+    vectors: Tensor
+    bias: Tensor
+
+    def scores(self, users: Tensor) -> Tensor:
+        """Scores ``(n, rows)`` of user vectors ``(n, dim)``."""
+        return torch.addmm(self.bias, users, self.vectors.T)
+
+    def item_scores(self, users: Tensor) -> Tensor:
+        """The same with minus infinity for row 0, which is no item. Not for gradients."""
+        scores = self.scores(users)
+        scores[:, UNKNOWN] = -torch.inf
+        return scores
+
+    def best(self, user: Tensor, k: int, barred: Sequence[int]) -> tuple[list[int], list[float]]:
+        """The ``k`` best rows outside ``barred`` and their scores, best first."""
+        scores = self.item_scores(user[None])[0]
+        if barred:
+            scores[torch.tensor(barred)] = -torch.inf
+        found = torch.topk(scores, min(k, len(scores)))
+        kept = torch.isfinite(found.values)
+        return found.indices[kept].tolist(), found.values[kept].tolist()
+
+    def ranks(self, users: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Ranks ``(n,)`` of ``rows`` among all, ties and not-a-numbers against them; and scores."""
+        ranks, own = torch.empty_like(rows), torch.empty(len(rows))
+        step = max(1, _BLOCK_SCORES // len(self.bias))
+        for begin in range(0, len(rows), step):
+            part = slice(begin, begin + step)
+            scores = self.item_scores(users[part])
+            own[part] = scores.gather(1, rows[part, None]).squeeze(1)
+            behind = (scores < own[part, None]).sum(1)
+            ranks[part] = (scores.shape[1] - behind).clamp(max=scores.shape[1] - 1)
+        return ranks, own
+
+
+def rank_examples(
+    network: Callable[[Batch], Tensor],
+    catalogue: Catalogue,
+    examples: Sequence[Encoded],
+    max_length: int,
+    exclude_seen: bool,
+) -> Ranks:
+    """1-based ranks of all targets, in order of the examples and of their targets.
+
+    Ties count against the target, so that a model which tells nothing apart gains nothing.
+    With ``exclude_seen`` the user's earlier items, context and earlier targets, are no candidates;
+    a target among them, like one without a row, is a ``MISS``.
+    """
+    chunks = [chunk for example in examples for chunk in cut(example, max_length)]
+    users = []
+    with torch.inference_mode():
+        for group in group_by_tokens(chunks, _BATCH_TOKENS):
+            batch = pack(group)
+            users.append(network(batch)[batch.predicts])
+        if not users:
+            return np.zeros(0, dtype=np.int64)
+        vectors = torch.cat(users)
+        rows = np.concatenate([example.codes[0, example.first_target :] for example in examples])
+        ranks, own = catalogue.ranks(vectors, torch.from_numpy(rows))
+        out = np.where(rows == UNKNOWN, MISS, ranks.numpy())
+        if exclude_seen:
+            _exclude(out, examples, catalogue, vectors, own)
+    return out
+
+
+def _exclude(
+    ranks: Ranks, examples: Sequence[Encoded], catalogue: Catalogue, users: Tensor, own: Tensor
+) -> None:
+    """Take the user's earlier items out of the candidates, in place."""
+    at = 0
+    for example in examples:
+        rows, first = example.codes[0], example.first_target
+        number = len(rows) - first
+        part = slice(at, at + number)
+        distinct, firsts = np.unique(rows, return_index=True)
+        distinct, firsts = distinct[distinct != UNKNOWN], firsts[distinct != UNKNOWN]
+        table = torch.from_numpy(distinct)
+        theirs = torch.addmm(catalogue.bias[table], users[part], catalogue.vectors[table].T)
+        position = np.arange(first, len(rows))
+        earlier = firsts[None, :] < position[:, None]
+        ahead = ~(theirs < own[part, None]).numpy() & earlier
+        repeated = (earlier & (distinct == rows[first:, None])).any(axis=1)
+        known = ranks[part] != MISS
+        ranks[part] = np.where(repeated, MISS, ranks[part] - ahead.sum(axis=1) * known)
+        at += number

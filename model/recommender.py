@@ -1,0 +1,178 @@
+"""The recommender: a network and the vocabulary of its rows, which travel together (law 7)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+from torch.nn import functional
+
+from contracts.errors import CorruptVersion
+from contracts.event import ItemId
+from contracts.sequence import Interaction
+from contracts.settings import ModelSettings
+from contracts.window import DecodedExample
+from model.batches import Batch, derive_seed, encode_example, query
+from model.hstu import HSTU
+from model.metrics import Ranks
+from model.ranking import Catalogue, rank_examples
+from model.vocabulary import UNKNOWN, Vocabulary
+from model.weights import copy_into, decode_tensors, encode_tensors, fill_rows, grow_rows
+
+WEIGHTS_FILE = "model.safetensors"
+VOCABULARY_FILE = "vocabulary.msgpack"
+MODEL_FILES = (WEIGHTS_FILE, VOCABULARY_FILE)
+_SEED = "seed"
+
+
+class Recommender:
+    """Owned by a trainer, which calls everything, or shared by a replica's threads.
+
+    ``recommend`` and ``ranks`` change nothing and may run in many threads at once, as long as
+    nobody trains the same object. Results are a function of weights, vocabulary and input;
+    bit-equal for the same number of threads.
+    """
+
+    def __init__(self, settings: ModelSettings, vocabulary: Vocabulary, seed: int) -> None:
+        self.settings = settings
+        self.vocabulary = vocabulary
+        self.seed = seed
+        self.network = HSTU(settings)
+        self.network.initialise(torch.Generator().manual_seed(derive_seed(seed)))
+        self._catalogue: Catalogue | None = None
+        self.grow()
+
+    def parameters(self) -> list[nn.Parameter]:
+        """All trained weights, in a fixed order."""
+        return list(self.network.parameters())
+
+    def admit(self, examples: Sequence[DecodedExample]) -> int:
+        """Count the targets' items and actions, grow the tables; return the number of new rows.
+
+        Called once per window, before its batches are made. Contexts were targets before.
+        """
+        before = len(self.vocabulary)
+        for example in examples:
+            self.vocabulary.admit_actions(target.action for target in example.targets)
+            self.vocabulary.admit(target.item for target in example.targets)
+        self.grow()
+        return len(self.vocabulary) - before
+
+    def grow(self) -> None:
+        """Give every admitted item its row; old rows stay bit-equal."""
+        begin = self.network.items.shape[0]
+        self._resize()
+        fill_rows(self.network.items.data, begin, self.seed)
+
+    def _resize(self) -> None:
+        grow_rows(self.network.items, len(self.vocabulary) + 1)
+        grow_rows(self.network.item_bias, len(self.vocabulary) + 1)
+        self._catalogue = None
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Softmax cross-entropy, the mean over the batch's targets that have a row; a scalar.
+
+        Over all items where there are at most ``negatives``. Otherwise over the target and
+        ``negatives`` items drawn evenly, without repeats, for the whole batch; their part of the
+        sum is scaled up to stand for all items (importance sampling, Bengio and Senécal 2003), so
+        that scores mean the same either way. Draws from torch's global generator. Zero where no
+        target has a row.
+        """
+        self._catalogue = None
+        at = torch.nonzero(batch.predicts & (batch.targets != UNKNOWN)).squeeze(1)
+        users = self.network(batch, self.settings.dropout)[at]
+        targets = batch.targets[at]
+        table = self._score_table()
+        if len(self.vocabulary) <= self.settings.negatives:
+            logits = table.scores(users)[:, UNKNOWN + 1 :]
+            losses = functional.cross_entropy(logits, targets - 1, reduction="none")
+        else:
+            losses = self._sampled_losses(users, targets, table)
+        return losses.sum() / max(1, len(targets))
+
+    def _sampled_losses(self, users: Tensor, targets: Tensor, table: Catalogue) -> Tensor:
+        items, number = len(self.vocabulary), self.settings.negatives
+        drawn = torch.randperm(items)[:number] + 1
+        own = (users * table.vectors[targets]).sum(-1) + table.bias[targets]
+        others = Catalogue(table.vectors[drawn], table.bias[drawn]).scores(users)
+        others = others + math.log(items / number)
+        # A sample that is the target itself stands for none of the others.
+        others = others.masked_fill(drawn == targets[:, None], -torch.inf)
+        return torch.logsumexp(torch.cat([own[:, None], others], dim=1), dim=1) - own
+
+    def _score_table(self) -> Catalogue:
+        """Unit item vectors over the temperature; bias: learnt, plus weighted log share of counts.
+
+        The counted share makes a new item score like its popularity at once, and a user without
+        history gets the popular items; the weight and the item's own bias are learnt.
+        """
+        counts = torch.from_numpy(self.vocabulary.counts).to(self.network.items) + 1.0
+        prior = torch.log(counts / counts.sum())
+        bias = self.network.item_bias + self.network.popularity * prior
+        vectors = functional.normalize(self.network.items, dim=-1, eps=1e-6)
+        return Catalogue(vectors / self.settings.temperature, bias)
+
+    def catalogue(self) -> Catalogue:
+        """The item table as it is scored; kept until the weights change."""
+        kept = self._catalogue
+        if kept is None:
+            with torch.inference_mode():
+                kept = self._score_table()
+            self._catalogue = kept
+        return kept
+
+    def ranks(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> Ranks:
+        """The rank of every target given the events before it; see ``model.ranking``."""
+        encoded = [encode_example(example, self.vocabulary) for example in examples]
+        return rank_examples(
+            self.network, self.catalogue(), encoded, self.settings.max_length, exclude_seen
+        )
+
+    def recommend(
+        self, history: Sequence[Interaction], k: int, exclude: Collection[ItemId] = ()
+    ) -> tuple[list[ItemId], list[float]]:
+        """The ``k`` best items for a user with this history (oldest first), best first.
+
+        Fewer than ``k`` where the catalogue without ``exclude`` has fewer. Scores are logits:
+        they order the items of one answer and mean nothing across answers.
+        """
+        barred = [row for item in exclude if (row := self.vocabulary.row(item)) != UNKNOWN]
+        with torch.inference_mode():
+            user = self.network(query(history, self.vocabulary, self.settings.max_length))[-1]
+            rows, scores = self.catalogue().best(user, k, barred)
+        return [self.vocabulary.item(row) for row in rows], scores
+
+    def finite(self) -> bool:
+        """Whether every weight is a finite number."""
+        return all(bool(torch.isfinite(weight).all()) for weight in self.parameters())
+
+    def save(self) -> dict[str, bytes]:
+        """The files named in ``MODEL_FILES``; equal recommenders give equal bytes."""
+        tensors = {**self.network.state_dict(), _SEED: torch.tensor(self.seed)}
+        return {
+            WEIGHTS_FILE: encode_tensors(tensors),
+            VOCABULARY_FILE: self.vocabulary.encode(),
+        }
+
+    @classmethod
+    def load(cls, settings: Mapping[str, Any], files: Mapping[str, bytes]) -> Recommender:
+        """The inverse of :meth:`save`; ``CorruptVersion`` where the parts do not fit."""
+        try:
+            parsed = ModelSettings(**settings)
+        except ValidationError as error:
+            raise CorruptVersion(
+                f"model settings of this release were expected, found others ({error}); "
+                "use the release that wrote the version"
+            ) from None
+        tensors = decode_tensors(files[WEIGHTS_FILE], WEIGHTS_FILE)
+        if _SEED not in tensors:
+            raise CorruptVersion(f"{WEIGHTS_FILE}: no seed in it; take another version")
+        recommender = cls(parsed, Vocabulary(), int(tensors.pop(_SEED)))
+        recommender.vocabulary = Vocabulary.decode(files[VOCABULARY_FILE])
+        recommender._resize()
+        copy_into(recommender.network.state_dict(), tensors, WEIGHTS_FILE)
+        return recommender

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from model.metrics import MISS, scores
+
+
+def test_metrics_of_known_ranks() -> None:
+    found = scores(np.array([1, 2, 10, 11, MISS]), (10, 1))
+    assert found["hr10"] == pytest.approx(3 / 5)
+    assert found["ndcg10"] == pytest.approx((1 + 1 / math.log2(3) + 1 / math.log2(11)) / 5)
+    assert found["mrr10"] == pytest.approx((1 + 1 / 2 + 1 / 10) / 5)
+    assert found["hr1"] == found["ndcg1"] == found["mrr1"] == pytest.approx(1 / 5)
+
+
+def test_no_targets_score_zero() -> None:
+    assert scores(np.array([], dtype=np.int64)) == {"hr10": 0.0, "ndcg10": 0.0, "mrr10": 0.0}

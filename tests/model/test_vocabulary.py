@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.errors import CorruptVersion
+from model.vocabulary import MAX_ACTIONS, UNKNOWN, Vocabulary
+
+IDS = st.integers(-(2**63), 2**63 - 1) | st.text(min_size=1, max_size=5)
+SIGHTINGS = st.lists(st.sampled_from([1, 2, 3, "1", "2", "a", -7, 2**62]) | IDS, max_size=60)
+
+
+@given(SIGHTINGS, st.integers(1, 4))
+def test_rows_and_items_are_inverses_and_rows_never_move(
+    items: list[int | str], admit_after: int
+) -> None:
+    vocabulary = Vocabulary(admit_after)
+    rows: dict[int | str, int] = {}
+    for item in items:
+        vocabulary.admit([item])
+        for known, row in rows.items():
+            assert vocabulary.row(known) == row
+        if item in vocabulary:
+            rows[item] = vocabulary.row(item)
+    assert sorted(rows.values()) == list(range(1, len(vocabulary) + 1))
+    assert all(vocabulary.item(row) == item for item, row in rows.items())
+
+
+@given(SIGHTINGS, st.integers(1, 4))
+def test_an_item_is_admitted_at_its_nth_sighting_and_every_sighting_counts(
+    items: list[int | str], admit_after: int
+) -> None:
+    vocabulary = Vocabulary(admit_after)
+    added = vocabulary.admit(items)
+    seen = Counter(items)
+    assert {item for item in seen if item in vocabulary} == {
+        item for item, number in seen.items() if number >= admit_after
+    }
+    assert added == len(vocabulary)
+    assert all(vocabulary.count(item) == number for item, number in seen.items())
+    assert vocabulary.counts.sum() == sum(n for n in seen.values() if n >= admit_after)
+
+
+@given(SIGHTINGS, SIGHTINGS, st.integers(1, 3))
+def test_bytes_bring_back_the_same_vocabulary_which_grows_the_same(
+    before: list[int | str], after: list[int | str], admit_after: int
+) -> None:
+    vocabulary = Vocabulary(admit_after)
+    vocabulary.admit_actions(["view", "like"])
+    vocabulary.admit(before)
+    again = Vocabulary.decode(vocabulary.encode())
+    assert again.encode() == vocabulary.encode()
+    for one in (vocabulary, again):
+        one.admit(after)
+        one.admit_actions(["skip"])
+    assert again.encode() == vocabulary.encode()
+    assert all(again.row(item) == vocabulary.row(item) for item in [*before, *after])
+    assert again.action("skip") == vocabulary.action("skip") == 3
+
+
+@given(SIGHTINGS, st.integers(0, 70), st.sets(st.sampled_from([1, 2, "1", "a"])))
+def test_popular_items_are_the_most_sighted_ones_outside_the_excluded(
+    items: list[int | str], k: int, exclude: set[int | str]
+) -> None:
+    vocabulary = Vocabulary()
+    vocabulary.admit(items[: len(items) // 2])
+    vocabulary.popular(1)
+    vocabulary.admit(items[len(items) // 2 :])
+    vocabulary = vocabulary if k % 2 else Vocabulary.decode(vocabulary.encode())
+    found, shares = vocabulary.popular(k, exclude)
+    ordered = [item for item, _ in Counter(items).most_common() if item not in exclude]
+    assert found == ordered[:k]
+    assert shares == [Counter(items)[item] / len(items) for item in found]
+
+
+def test_integers_and_strings_are_different_items() -> None:
+    vocabulary = Vocabulary()
+    vocabulary.admit([7, "7"])
+    assert (vocabulary.row(7), vocabulary.row("7")) == (1, 2)
+    assert vocabulary.item(2) == "7"
+
+
+def test_unknown_items_and_actions_share_code_zero() -> None:
+    vocabulary = Vocabulary()
+    assert vocabulary.row("x") == vocabulary.action("x") == UNKNOWN
+    for row in (0, -1, 1):
+        with pytest.raises(IndexError):
+            vocabulary.item(row)
+
+
+def test_actions_beyond_the_table_stay_unknown() -> None:
+    vocabulary = Vocabulary()
+    vocabulary.admit_actions(str(number) for number in range(MAX_ACTIONS + 5))
+    assert vocabulary.action(str(MAX_ACTIONS - 1)) == MAX_ACTIONS
+    assert vocabulary.action(str(MAX_ACTIONS)) == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"no msgpack",
+        msgspec.msgpack.encode([2, 1, [], [], [], []]),
+        msgspec.msgpack.encode([1, 1, [], ["a"], [], []]),
+    ],
+)
+def test_foreign_bytes_are_refused(raw: bytes) -> None:
+    with pytest.raises(CorruptVersion):
+        Vocabulary.decode(raw)
