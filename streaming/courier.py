@@ -1,0 +1,85 @@
+"""Delivers a partition's outbox: dead letters and closed slices, at least once, in order.
+
+1. The fold writes parcels into the store, in the batch that moves the offset past their records.
+2. The courier produces all rows of the oldest parcel and waits for every acknowledgement.
+3. It removes that parcel as a whole.
+
+A crash between 1 and 2 loses nothing, one between 2 and 3 delivers the parcel once more: readers
+of slices drop a label they have closed already, a dead letter is named by its original offset.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from typing import Any, Protocol
+
+from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
+
+from contracts.errors import Unreachable
+from streaming.layout import OutboxRow
+from streaming.partition import Partition
+
+_RETRY_SECONDS = 1.0
+_OUTAGE = (KafkaTimeoutError, KafkaConnectionError)  # marked final, but the broker may come back
+_log = logging.getLogger("everfresh.streaming")
+
+
+class Outlet(Protocol):
+    """What the courier produces through: idempotent, so that retries keep order."""
+
+    def send(self, row: OutboxRow) -> Awaitable[Awaitable[Any]]:
+        """Queue a row; the inner awaitable is done once all replicas have it."""
+
+
+class Courier:
+    """Runs beside one partition's owner, on the same event loop."""
+
+    def __init__(self, partition: Partition, outlet: Outlet) -> None:
+        self._partition = partition
+        self._outlet = outlet
+        self._work = asyncio.Event()
+        self._empty = asyncio.Event()
+        self.wake()
+
+    def wake(self) -> None:
+        """There may be new parcels."""
+        self._empty.clear()
+        self._work.set()
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Wait until the outbox is empty; False where time ran out, and the rest waits in it."""
+        try:
+            await asyncio.wait_for(self._empty.wait(), timeout_s)
+        except TimeoutError:
+            return False
+        return True
+
+    async def run(self) -> None:
+        """Deliver for ever. ``Unreachable`` where the broker refuses for good."""
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            while rows := self._partition.parcel():
+                await self._deliver(rows)
+            if not self._work.is_set():
+                self._empty.set()
+
+    async def _deliver(self, rows: list[OutboxRow]) -> None:
+        while True:
+            try:
+                sent = [await self._outlet.send(row) for row in rows]
+                await asyncio.gather(*sent)
+            except KafkaError as error:
+                if not (error.retriable or isinstance(error, _OUTAGE)):
+                    raise Unreachable(
+                        f"topic {rows[0].topic} does not take what the worker writes ({error!r}); "
+                        "check the topic's limits and this client's rights; nothing is lost, the "
+                        "outbox keeps it"
+                    ) from None
+                _log.warning("writing to %s failed, trying again: %r", rows[0].topic, error)
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
+            self._partition.delivered()
+            return

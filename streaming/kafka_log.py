@@ -1,0 +1,114 @@
+"""The worker's own connections to Kafka, beside the consumer that Faust holds."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterable
+from typing import Any
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaConnectionError
+from aiokafka.structs import TopicPartition
+
+from contracts.errors import Unreachable
+from infra.kafka.admin import connect_admin
+from streaming.layout import OutboxRow
+from streaming.rules import MAX_RECORD_BYTES
+
+_FRAME_BYTES = 65_536
+
+
+class LogIdentity(msgspec.Struct, frozen=True):
+    """Which log this is: a topic recreated under the same name has another ``topic_id``."""
+
+    cluster: str
+    topic: str
+    topic_id: str
+    partitions: int
+
+
+def log_identity(bootstrap_servers: str, topic: str) -> LogIdentity:
+    """Ask the cluster; ``Unreachable`` where it does not answer or has no such topic."""
+    with connect_admin(bootstrap_servers) as admin:
+        cluster = admin.describe_cluster()["cluster_id"]
+        (found,) = admin.describe_topics([topic])
+    if found["error_code"]:
+        raise Unreachable(f"topic {topic} does not exist at {bootstrap_servers}; create it")
+    return LogIdentity(cluster, topic, str(found["topic_id"]), len(found["partitions"]))
+
+
+class LogProbe:
+    """Asks the brokers where partitions of one topic begin and end. No group, no subscription."""
+
+    def __init__(self, bootstrap_servers: str, topic: str) -> None:
+        self._topic = topic
+        self._servers = bootstrap_servers
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=bootstrap_servers, client_id="everfresh-probe", group_id=None
+        )
+
+    async def start(self) -> None:
+        """Connect; ``Unreachable`` where no broker answers."""
+        await _start(self._consumer, self._servers)
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        await self._consumer.stop()
+
+    async def ends(self, partitions: Iterable[int]) -> dict[int, int]:
+        """The high watermark of each partition, now."""
+        found = await self._consumer.end_offsets(self._of(partitions))
+        return {place.partition: offset for place, offset in found.items()}
+
+    async def starts(self, partitions: Iterable[int]) -> dict[int, int]:
+        """The first offset that each partition still holds."""
+        found = await self._consumer.beginning_offsets(self._of(partitions))
+        return {place.partition: offset for place, offset in found.items()}
+
+    def _of(self, partitions: Iterable[int]) -> list[TopicPartition]:
+        return [TopicPartition(self._topic, number) for number in partitions]
+
+
+class KafkaOutlet:
+    """Produces outbox rows: idempotent and acknowledged by all replicas."""
+
+    def __init__(self, bootstrap_servers: str, topic_prefix: str) -> None:
+        self._prefix = topic_prefix
+        self._servers = bootstrap_servers
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=bootstrap_servers,
+            client_id="everfresh-worker",
+            enable_idempotence=True,
+            acks="all",
+            max_request_size=MAX_RECORD_BYTES + _FRAME_BYTES,
+        )
+
+    async def start(self) -> None:
+        """Connect; ``Unreachable`` where no broker answers."""
+        await _start(self._producer, self._servers)
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        await self._producer.stop()
+
+    async def send(self, row: OutboxRow) -> Awaitable[Any]:
+        """Queue a row; what comes back is done once all replicas have it."""
+        sent: Awaitable[Any] = await self._producer.send(
+            self._prefix + row.topic,
+            value=row.value,
+            key=row.key,
+            partition=row.partition,
+            headers=row.headers,
+        )
+        return sent
+
+
+async def _start(client: Any, servers: str) -> None:
+    try:
+        await client.start()
+    except KafkaConnectionError as error:
+        await client.stop()
+        raise Unreachable(
+            f"no Kafka broker answers at {servers} ({error}); check the address and that the "
+            "broker runs"
+        ) from None

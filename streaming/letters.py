@@ -1,0 +1,68 @@
+"""Dead letters: what was not accepted, kept with where it came from and why (law 9).
+
+The value and the key are the original bytes and the original headers stay in front; the headers
+below are added. ``(dead_topic, dead_partition, dead_offset)`` names a letter: one that is delivered
+twice after a crash carries the same three.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from contracts.errors import EventRejected
+from contracts.topics import DEAD_LETTERS
+from streaming.decode import Headers
+from streaming.layout import OutboxRow
+
+DEAD_TOPIC = "dead_topic"
+DEAD_PARTITION = "dead_partition"
+DEAD_OFFSET = "dead_offset"
+DEAD_TIMESTAMP = "dead_timestamp"
+DEAD_REASON = "dead_reason"
+DEAD_DETAIL = "dead_detail"
+DEAD_CUT_FROM = "dead_cut_from"
+
+MAX_VALUE_BYTES = 7 * 1024 * 1024
+"""Longer values are cut to this, with the full length in ``dead_cut_from``; the dead-letter topic
+takes records of 8 MiB. Only a compressed batch can bring in a value this long."""
+
+_DETAIL_CHARACTERS = 500
+
+
+class Record(Protocol):
+    """What the log hands over: offset, broker append time in UTC ms, and the bytes."""
+
+    @property
+    def topic(self) -> str: ...  # noqa: D102 - named by the class
+    @property
+    def partition(self) -> int: ...  # noqa: D102
+    @property
+    def offset(self) -> int: ...  # noqa: D102
+    @property
+    def timestamp(self) -> int: ...  # noqa: D102
+    @property
+    def key(self) -> bytes | None: ...  # noqa: D102
+    @property
+    def value(self) -> bytes | None: ...  # noqa: D102
+    @property
+    def headers(self) -> Headers: ...  # noqa: D102
+
+
+def dead_letter(record: Record, cause: EventRejected) -> OutboxRow:
+    """The dead letter of a record that was rejected for ``cause``."""
+    value = record.value
+    added = {
+        DEAD_TOPIC: record.topic,
+        DEAD_PARTITION: str(record.partition),
+        DEAD_OFFSET: str(record.offset),
+        DEAD_TIMESTAMP: str(record.timestamp),
+        DEAD_REASON: cause.reason,
+        DEAD_DETAIL: cause.detail[:_DETAIL_CHARACTERS],
+    }
+    if value is not None and len(value) > MAX_VALUE_BYTES:
+        added[DEAD_CUT_FROM] = str(len(value))
+        value = value[:MAX_VALUE_BYTES]
+    # A header may have no value at all; b"" is the nearest thing that every client can read.
+    kept = [(name, content or b"") for name, content in record.headers]
+    headers = kept + [(name, text.encode(errors="replace")) for name, text in added.items()]
+    return OutboxRow(DEAD_LETTERS.name, None, record.key, value, headers)

@@ -1,0 +1,125 @@
+"""Which partitions this worker owns: opened on assignment, given back on revocation."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from contracts.errors import EverfreshError, StateLocked
+from contracts.settings import Settings
+from streaming.courier import Courier, Outlet
+from streaming.kafka_log import LogIdentity, LogProbe
+from streaming.partition import LogPlace, Partition, open_partition
+from streaming.rules import fold_rules
+from streaming.store import RocksStore, block_cache
+
+_LOCK_SECONDS = 20.0  # how long another worker on this machine may take to let a partition go
+_DRAIN_SECONDS = 1.0
+_log = logging.getLogger("everfresh.streaming")
+
+
+class Owned(msgspec.Struct):
+    """A partition that this worker owns, and the task that delivers its outbox.
+
+    ``gap`` is ``(applied, first offset)`` of the last fetch that began behind the state's end.
+    """
+
+    partition: Partition
+    courier: Courier
+    delivery: asyncio.Task[None]
+    gap: tuple[int, int] | None = None
+
+
+class Ownership:
+    """Opens and closes partitions, one rebalance at a time. ``fail`` hears what cannot go on."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        identity: LogIdentity,
+        probe: LogProbe,
+        outlet: Outlet,
+        fail: Callable[[BaseException], None],
+    ) -> None:
+        self._settings = settings
+        self._identity = identity
+        self._rules = fold_rules(settings)
+        self._probe = probe
+        self._outlet = outlet
+        self._fail = fail
+        self._cache = block_cache(settings.state.block_cache_mb)
+        self._turn = asyncio.Lock()
+        self.owned: dict[int, Owned] = {}
+
+    async def resume(self, partitions: set[int]) -> Mapping[int, int]:
+        """Own exactly these; the offsets that their states have reached say where to read on."""
+        async with self._turn:
+            try:
+                await self._close(set(self.owned) - partitions)
+                await self._open_all(sorted(partitions - set(self.owned)))
+            except Exception as error:
+                self._fail(error)
+                raise
+            return {number: owned.partition.applied for number, owned in self.owned.items()}
+
+    async def release(self, partitions: set[int]) -> None:
+        """Close these; what the outbox still holds is delivered by the next owner."""
+        async with self._turn:
+            await self._close(partitions)
+
+    async def release_all(self) -> None:
+        """Close everything."""
+        async with self._turn:
+            await self._close(set(self.owned))
+
+    async def _close(self, partitions: set[int]) -> None:
+        leaving = [self.owned.pop(number) for number in partitions & set(self.owned)]
+        await asyncio.gather(*(owned.courier.drain(_DRAIN_SECONDS) for owned in leaving))
+        for owned in leaving:
+            owned.delivery.remove_done_callback(self._watch)
+            owned.delivery.cancel()
+            with contextlib.suppress(asyncio.CancelledError, EverfreshError):
+                await owned.delivery
+            owned.partition.close()
+
+    async def _open_all(self, numbers: list[int]) -> None:
+        if not numbers:
+            return
+        starts, ends = await self._probe.starts(numbers), await self._probe.ends(numbers)
+        for number in numbers:
+            self.owned[number] = await self._open(number, starts[number], ends[number])
+
+    async def _open(self, number: int, start: int, end: int) -> Owned:
+        log = self._identity
+        place = LogPlace(log.cluster, log.topic, log.topic_id, number, start, end)
+        store = await self._store(number)
+        try:
+            partition = open_partition(store, place, self._rules)
+        except EverfreshError:
+            store.close()
+            raise
+        _log.info("partition %d: state reaches %d of %d", number, partition.applied, end)
+        courier = Courier(partition, self._outlet)
+        delivery = asyncio.create_task(courier.run())
+        delivery.add_done_callback(self._watch)
+        return Owned(partition, courier, delivery)
+
+    async def _store(self, number: int) -> RocksStore:
+        path = self._settings.state_dir / f"{self._identity.topic}-{number}"
+        until = asyncio.get_running_loop().time() + _LOCK_SECONDS
+        while True:
+            try:
+                return RocksStore(path, self._cache, self._settings.state.write_buffer_mb)
+            except StateLocked:
+                # After a rebalance the former owner may still be closing it.
+                if asyncio.get_running_loop().time() > until:
+                    raise
+                await asyncio.sleep(0.1)
+
+    def _watch(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)

@@ -1,0 +1,207 @@
+"""One partition, owned: its store, its fold and its outbox, held together by single write batches.
+
+Opening compares the state with the log and refuses to guess: see :func:`open_partition`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+import msgspec
+
+from contracts.errors import LogMismatch, StateFormatError
+from contracts.sequence import FORMAT, META_KEY, PartitionMeta
+from streaming.fold import Changes, Fold
+from streaming.layout import (
+    EXAMPLE_PREFIX,
+    HEAD_FORMAT,
+    HEAD_KEY,
+    JOURNAL_PREFIX,
+    NO_LABEL,
+    OUTBOX_PREFIX,
+    OutboxRow,
+    SliceHead,
+    decode_head,
+    decode_journal,
+    decode_row,
+    encode,
+    number_key,
+    parcel_of,
+)
+from streaming.letters import Record
+from streaming.rules import FoldRules
+from streaming.store import PartitionStore
+from streaming.windows import last_ended
+
+
+class LogPlace(msgspec.Struct, frozen=True):
+    """One partition of one topic as it is now: which log, and the offsets it holds."""
+
+    cluster: str
+    topic: str
+    topic_id: str
+    partition: int
+    start: int
+    end: int
+
+
+class Partition:
+    """The only writer of a partition's state. Build it with :func:`open_partition`."""
+
+    def __init__(self, store: PartitionStore, fold: Fold, parcels: Iterable[int]) -> None:
+        self._store = store
+        self._fold = fold
+        self._parcels = deque(parcels)
+
+    @property
+    def applied(self) -> int:
+        """The offset after the last record that the state contains."""
+        return self._fold.applied
+
+    @property
+    def waiting(self) -> int:
+        """How many parcels are still to be delivered."""
+        return len(self._parcels)
+
+    def apply(self, records: Iterable[Record]) -> Changes:
+        """Fold records in log order and make state, offset and outbox durable as one (law 2)."""
+        return self._commit(self._fold.fold(records))
+
+    def owes(self, now_ms: int, grace_ms: int) -> int | None:
+        """The label that an idle partition should have closed by now, ``None`` if it has."""
+        head = self._fold.head
+        label = last_ended(now_ms, head.period_ms, grace_ms)
+        return label if label > head.closed and label >= head.label else None
+
+    def close_until(self, label: int) -> Changes:
+        """Close the open slice and ``label``; everything in the log must have been applied."""
+        return self._commit(self._fold.close_until(label))
+
+    def parcel(self) -> list[OutboxRow]:
+        """The oldest undelivered parcel, empty where there is none."""
+        if not self._parcels:
+            return []
+        prefix = number_key(OUTBOX_PREFIX, self._parcels[0])
+        return [decode_row(raw) for _, raw in self._store.scan(prefix)]
+
+    def delivered(self) -> None:
+        """Forget the oldest parcel as a whole: a run on the windows topic starts at part 0."""
+        number = self._parcels[0]
+        prefix = number_key(OUTBOX_PREFIX, number)
+        # Not synced: should this be lost in a crash, the parcel is delivered once more.
+        self._store.write({}, [key for key, _ in self._store.scan(prefix)], sync=False)
+        self._parcels.popleft()
+
+    def close(self) -> None:
+        """Release the store. Undelivered parcels stay in it for the next owner."""
+        self._store.close()
+
+    def _commit(self, changes: Changes) -> Changes:
+        if changes:
+            self._store.write(changes.puts, changes.deletes)
+            self._parcels.extend(changes.parcels)
+        return changes
+
+
+def open_partition(store: PartitionStore, place: LogPlace, rules: FoldRules) -> Partition:
+    """Resume from the state, or begin at the start of the log where there is none.
+
+    :class:`StateFormatError` where the state was written by another format version, action list
+    or window length; :class:`LogMismatch` where it was folded from another log, is ahead of the
+    log, or the log no longer holds what comes next.
+    """
+    raw = store.get(META_KEY)
+    if raw is None:
+        meta, head = _fresh(place, rules)
+        _write_start(store, meta, head)
+    else:
+        meta, head = _decode(raw, store.get(HEAD_KEY))
+        _check_log(meta, place)
+        if head.period_ms != rules.period_ms:
+            raise StateFormatError(
+                f"the state of partition {place.partition} is cut into windows of "
+                f"{head.period_ms} ms, windows.seconds now says {rules.period_ms} ms; set it back, "
+                "or use another home to start anew"
+            )
+        meta = msgspec.structs.replace(meta, actions=_extended(meta.actions, rules.actions))
+    parcels = sorted({parcel_of(key) for key, _ in store.scan(OUTBOX_PREFIX)})
+    number = parcels[-1] + 1 if parcels else 0
+    fold = Fold(meta, head, rules, store.get_many, number)
+    journal = list(store.scan(JOURNAL_PREFIX))
+    fold.slice.replay(decode_journal(row) for _, row in journal)
+    fold.journal = [key for key, _ in journal]
+    fold.stored_examples = [key for key, _ in store.scan(EXAMPLE_PREFIX)]
+    return Partition(store, fold, parcels)
+
+
+def _fresh(place: LogPlace, rules: FoldRules) -> tuple[PartitionMeta, SliceHead]:
+    meta = PartitionMeta(
+        FORMAT,
+        place.cluster,
+        place.topic,
+        place.topic_id,
+        place.partition,
+        place.start,
+        rules.actions,
+    )
+    head = SliceHead(
+        HEAD_FORMAT, rules.period_ms, rules.max_targets, NO_LABEL, NO_LABEL, place.start, 0, 0
+    )
+    return meta, head
+
+
+def _write_start(store: PartitionStore, meta: PartitionMeta, head: SliceHead) -> None:
+    store.write({META_KEY: msgspec.msgpack.encode(meta), HEAD_KEY: encode(head)})
+
+
+def _decode(raw: bytes, raw_head: bytes | None) -> tuple[PartitionMeta, SliceHead]:
+    try:
+        meta = msgspec.msgpack.decode(raw, type=PartitionMeta)
+        head = decode_head(raw_head or b"")
+    except msgspec.DecodeError as error:
+        raise StateFormatError(
+            f"the state is not of a format this version reads ({error}); use another home, or "
+            "delete the state directory to rebuild it from the log"
+        ) from None
+    for name, expected, found in (
+        ("state", FORMAT, meta.format),
+        ("slice", HEAD_FORMAT, head.format),
+    ):
+        if expected != found:
+            raise StateFormatError(
+                f"{name} format {expected} expected, found {found}; use another home, or delete "
+                "the state directory to rebuild it from the log"
+            )
+    return meta, head
+
+
+def _check_log(meta: PartitionMeta, place: LogPlace) -> None:
+    advice = "use another home, or delete the state directory to rebuild it from the log"
+    for name in ("cluster", "topic", "topic_id", "partition"):
+        was, now = getattr(meta, name), getattr(place, name)
+        if was != now:
+            raise LogMismatch(
+                f"the state of {meta.topic}-{meta.partition} was folded from {name} {was}, this is "
+                f"{name} {now}; {advice}"
+            )
+    if meta.applied > place.end:
+        raise LogMismatch(
+            f"the state of {meta.topic}-{meta.partition} reaches offset {meta.applied}, the log "
+            f"ends at {place.end}: the log was cut or recreated; {advice}"
+        )
+    if meta.applied < place.start:
+        raise LogMismatch(
+            f"the state of {meta.topic}-{meta.partition} reaches offset {meta.applied}, the log "
+            f"begins at {place.start}: retention removed {place.start - meta.applied} records "
+            f"that were never applied; {advice}"
+        )
+
+
+def _extended(stored: list[str], current: list[str]) -> list[str]:
+    if current[: len(stored)] != stored:
+        raise StateFormatError(
+            f"the state knows the actions {stored}, events.actions says {current}; new actions go "
+            "to the end, others stay where they are; or use another home"
+        )
+    return current

@@ -1,0 +1,50 @@
+"""What the fold needs of the settings, as one immutable value."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from contracts.errors import SettingsError
+from contracts.event import MAX_ID_BYTES
+
+if TYPE_CHECKING:
+    from contracts.settings import Settings
+
+_ENTRY_BYTES = MAX_ID_BYTES + 15
+_TARGET_BYTES = 18
+_FRAME_BYTES = 65_536
+MAX_RECORD_BYTES = 8 * 1024 * 1024
+"""What the windows and dead-letter topics accept as one record."""
+
+
+class FoldRules(msgspec.Struct, frozen=True):
+    """See the settings of the same names; ``period_ms`` is ``windows.seconds`` in milliseconds."""
+
+    actions: list[str]
+    max_bytes: int
+    history_length: int
+    max_targets: int
+    part_bytes: int
+    period_ms: int
+
+
+def fold_rules(settings: Settings) -> FoldRules:
+    """The rules of these settings; ``SettingsError`` where a slice part could not be delivered."""
+    history, targets = settings.state.history_length, settings.windows.max_targets
+    largest = (history + targets) * _ENTRY_BYTES + targets * _TARGET_BYTES
+    if max(largest, settings.windows.part_bytes) + _FRAME_BYTES > MAX_RECORD_BYTES:
+        raise SettingsError(
+            f"one example may take {largest} bytes and a part {settings.windows.part_bytes}, more "
+            f"than the {MAX_RECORD_BYTES} of a record: lower state.history_length ({history}), "
+            f"windows.max_targets ({targets}) or windows.part_bytes"
+        )
+    return FoldRules(
+        actions=list(settings.events.actions),
+        max_bytes=settings.events.max_bytes,
+        history_length=history,
+        max_targets=targets,
+        part_bytes=settings.windows.part_bytes,
+        period_ms=round(settings.windows.seconds * 1000),
+    )

@@ -1,0 +1,54 @@
+"""What a worker says of itself, about once a second."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from contracts.report import ComponentStatus
+from streaming.fold import Changes
+
+KIND = "worker"
+RUNNING = "running"
+STOPPED = "stopped"
+
+
+class WorkerFigures:
+    """Counts since this worker started; pure, so ``now`` comes in.
+
+    ``applied`` counts accepted events, ``rejected`` those in the dead letters (by reason in
+    ``rejected_<reason>``), ``duplicates`` records skipped as already applied, ``windows`` closed
+    slices, ``lag`` records of its partitions that are not applied yet, ``undelivered`` parcels in
+    the outbox.
+    """
+
+    def __init__(self, component: str, now_ms: int) -> None:
+        self._component = component
+        self._rejected: Counter[str] = Counter()
+        self._applied = 0
+        self._duplicates = 0
+        self._windows = 0
+        self._before = (now_ms, 0)
+
+    def note(self, changes: Changes) -> None:
+        """Count what a fold has changed."""
+        self._applied += changes.accepted
+        self._duplicates += changes.duplicates
+        self._windows += changes.closed
+        self._rejected += changes.rejected
+
+    def status(self, now_ms: int, state: str, **more: Any) -> ComponentStatus:
+        """The word for now; ``events_per_s`` is the rate since the last one."""
+        elapsed_ms = max(1, now_ms - self._before[0])
+        rate = (self._applied - self._before[1]) * 1000 / elapsed_ms
+        self._before = (now_ms, self._applied)
+        figures: dict[str, Any] = {
+            "applied": self._applied,
+            "rejected": self._rejected.total(),
+            "duplicates": self._duplicates,
+            "windows": self._windows,
+            "events_per_s": round(rate, 1),
+            **{f"rejected_{reason}": number for reason, number in sorted(self._rejected.items())},
+            **more,
+        }
+        return ComponentStatus(self._component, KIND, now_ms, state, figures)

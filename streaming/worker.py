@@ -1,0 +1,253 @@
+"""The stream worker: Faust hosts membership, fetching and commits; the fold does the rest.
+
+For every fetch, in this order:
+
+1. records below the applied offset are skipped (law 2);
+2. the others are folded, dead letters and closed slices put into the outbox;
+3. one fsynced write batch holds sequences, offset, journal and outbox;
+4. the fetch is acknowledged, and Faust commits its offset for monitoring;
+5. the courier delivers the outbox.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import Any, cast
+
+import faust
+from aiokafka.errors import KafkaError
+from faust.types import TP
+from yarl import URL
+
+from contracts.errors import LogMismatch, SettingsError
+from contracts.ports import Clock, ReportSink
+from contracts.settings import Settings
+from contracts.topics import EVENTS, topic_name
+from streaming.kafka_log import KafkaOutlet, LogIdentity, LogProbe
+from streaming.ownership import Owned, Ownership
+from streaming.packing import Fetch, FetchConsumer, FetchSchema, FetchTransport
+from streaming.status import RUNNING, STOPPED, WorkerFigures
+
+_TICK_SECONDS = 0.05
+_STATUS_SECONDS = 1.0
+_STOP_SECONDS = 3.0
+_APPEND_TIME = 1
+_log = logging.getLogger("everfresh.streaming")
+
+
+class StreamWorker:
+    """One process of the stream. Build and run it inside a running event loop."""
+
+    def __init__(
+        self, settings: Settings, identity: LogIdentity, name: str, sink: ReportSink, clock: Clock
+    ) -> None:
+        """``name`` is this worker's: stable over restarts, unique in the group."""
+        servers = settings.kafka.bootstrap_servers
+        self._settings = settings
+        self._identity = identity
+        self._sink = sink
+        self._clock = clock
+        self._figures = WorkerFigures(name, clock())
+        self._probe = LogProbe(servers, identity.topic)
+        self._outlet = KafkaOutlet(servers, settings.kafka.topic_prefix)
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._ownership = Ownership(settings, identity, self._probe, self._outlet, self._fail)
+        self._owned = self._ownership.owned
+        self._app = _faust_app(settings, name)
+        self._app.transport = FetchTransport(
+            self._app.conf.broker_consumer,
+            self._app,
+            identity.topic,
+            self._ownership.resume,
+            self._ownership.release,
+        )
+        topic = self._app.topic(identity.topic, schema=FetchSchema())
+        self._app.agent(topic)(self._work)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until ``stop`` is set, then leave in order; raises what made work impossible."""
+        await self._probe.start()
+        await self._outlet.start()
+        tasks = [asyncio.create_task(loop()) for loop in (self._tick, self._report)]
+        for task in tasks:
+            task.add_done_callback(self._watch)
+        stopping = asyncio.create_task(stop.wait())
+        starting = asyncio.create_task(self._app.start())
+        starting.add_done_callback(self._watch)
+        ends: list[asyncio.Future[Any]] = [stopping, self._failed]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for doomed in (*tasks, stopping, starting):
+            doomed.cancel()
+        await self._leave()
+        if self._failed.done():
+            self._failed.result()
+
+    async def _work(self, stream: faust.StreamT[Fetch]) -> None:
+        async for fetch in stream:
+            try:
+                await self._apply(fetch)
+            except Exception as error:
+                self._fail(error)
+                await asyncio.Event().wait()  # never acknowledged; the worker is stopping
+
+    async def _apply(self, fetch: Fetch) -> None:
+        owned = self._owned.get(fetch.partition)
+        if owned is None or await self._skips(owned, fetch):
+            return
+        if fetch.records[0].timestamp_type != _APPEND_TIME:
+            raise SettingsError(
+                f"records of {self._identity.topic} carry the producer's time; windows need the "
+                "broker's: set message.timestamp.type=LogAppendTime on the topic"
+            )
+        changes = owned.partition.apply(fetch.records)
+        self._figures.note(changes)
+        if changes.parcels:
+            owned.courier.wake()
+
+    async def _skips(self, owned: Owned, fetch: Fetch) -> bool:
+        """Whether the fetch begins later than the state ends, although records lie between.
+
+        Reading went ahead of the state (a poll dropped in a rebalance), or the log has a hole:
+        seek back once; what then begins at the same offset again is a hole. A hole that retention
+        made is an error, one of transaction markers or compaction is none.
+        """
+        applied, first = owned.partition.applied, fetch.records[0].offset
+        if first <= applied:
+            owned.gap = None
+            return False
+        if owned.gap != (applied, first):
+            owned.gap = (applied, first)
+            await self._consumer().seek_wait({TP(self._identity.topic, fetch.partition): applied})
+            return True
+        start = (await self._probe.starts([fetch.partition]))[fetch.partition]
+        if start > applied:
+            raise LogMismatch(
+                f"partition {fetch.partition} of {self._identity.topic} now begins at {start}, "
+                f"the state reaches {applied}: retention removed records that were never applied; "
+                "keep the log longer, then delete the state directory to rebuild it"
+            )
+        return False
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            grace = self._settings.windows.grace_ms
+            owed = {
+                number: label
+                for number, owned in self._owned.items()
+                if (label := owned.partition.owes(self._clock(), grace)) is not None
+            }
+            if owed:
+                with contextlib.suppress(KafkaError):
+                    await self._close_idle(owed)
+
+    async def _close_idle(self, owed: dict[int, int]) -> None:
+        # The end is asked for after the period is over: nothing of that period can come later.
+        ends = await self._probe.ends(owed)
+        for number, label in owed.items():
+            owned = self._owned.get(number)
+            if owned is None:
+                continue
+            applied = owned.partition.applied
+            if applied < ends[number] and not await self._read_to(number, applied, ends[number]):
+                continue
+            if self._owned.get(number) is owned:
+                self._figures.note(owned.partition.close_until(label))
+                owned.courier.wake()
+
+    async def _read_to(self, number: int, applied: int, end: int) -> bool:
+        """Whether only transaction markers lie between the state and the end of the log."""
+        consumer = self._consumer()
+        position = await consumer.position(TP(self._identity.topic, number))
+        packed = consumer.packed_end.get(number, 0)
+        return position is not None and position >= end and applied >= packed
+
+    async def _report(self) -> None:
+        while True:
+            lag: int | str = "unknown"
+            with contextlib.suppress(KafkaError):
+                # Read before the ends are asked for: meanwhile the state may rightly move past them.
+                applied = {number: one.partition.applied for number, one in self._owned.items()}
+                ends = await self._probe.ends(list(applied))
+                lag = sum(
+                    self._lag(number, reached, ends[number])
+                    for number, reached in applied.items()
+                    if number in ends
+                )
+            self._say(RUNNING, lag=lag)
+            await asyncio.sleep(_STATUS_SECONDS)
+
+    def _lag(self, number: int, reached: int, end: int) -> int:
+        if end < reached:
+            raise LogMismatch(
+                f"partition {number} of {self._identity.topic} ends at {end}, the state reaches "
+                f"{reached}: the topic was recreated or cut; use another home, or delete the state "
+                "directory to rebuild it from the log"
+            )
+        return end - reached
+
+    def _say(self, state: str, **more: Any) -> None:
+        self._sink.status(
+            self._figures.status(
+                self._clock(),
+                state,
+                partitions=len(self._owned),
+                undelivered=sum(owned.partition.waiting for owned in self._owned.values()),
+                **more,
+            )
+        )
+
+    async def _leave(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._app.stop(), _STOP_SECONDS)
+        await self._ownership.release_all()
+        self._say(STOPPED)
+        await self._outlet.stop()
+        await self._probe.stop()
+
+    def _consumer(self) -> FetchConsumer:
+        return cast(FetchConsumer, self._app.consumer)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._failed.done():
+            self._failed.set_exception(error)
+
+    def _watch(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+
+
+def group_id(topic_prefix: str) -> str:
+    """The consumer group of the workers, for monitoring."""
+    return f"{topic_prefix}stream"
+
+
+def events_topic(settings: Settings) -> str:
+    """The events topic's full name."""
+    return topic_name(settings.kafka.topic_prefix, EVENTS)
+
+
+def _faust_app(settings: Settings, name: str) -> faust.App:
+    servers = settings.kafka.bootstrap_servers.split(",")
+    return faust.App(
+        group_id(settings.kafka.topic_prefix),
+        broker=[URL(f"kafka://{server}") for server in servers],
+        datadir=settings.home.resolve() / "faust",
+        store="memory://",
+        autodiscover=False,
+        web_enabled=False,  # its default listens on every interface
+        worker_redirect_stdouts=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=name,  # a restart gets its partitions back without a rebalance
+        broker_session_timeout=10.0,
+        broker_heartbeat_interval=3.0,
+        broker_commit_interval=1.0,
+        broker_max_poll_records=5000,
+        stream_buffer_maxsize=4,
+        stream_wait_empty=False,
+        stream_recovery_delay=0.0,
+    )

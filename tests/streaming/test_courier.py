@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any
+
+import pytest
+from aiokafka.errors import KafkaTimeoutError, TopicAuthorizationFailedError
+
+from contracts.errors import Unreachable
+from streaming import courier as module
+from streaming.courier import Courier
+from streaming.layout import OutboxRow
+from streaming.partition import Partition
+from streaming.store import MemoryStore
+from tests.streaming.log import START_MS, accepted, opened, rejected
+
+
+class Broker:
+    """An outlet that records order, and fails as often as it is told."""
+
+    def __init__(self, failures: list[Exception] | None = None) -> None:
+        self.rows: list[OutboxRow] = []
+        self.failures = failures or []
+
+    async def send(self, row: OutboxRow) -> Awaitable[Any]:
+        self.rows.append(row)
+        sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self.failures:
+            sent.set_exception(self.failures.pop(0))
+        else:
+            sent.set_result(None)
+        return sent
+
+
+def waiting(store: MemoryStore) -> Partition:
+    partition = opened(store)
+    partition.apply([accepted(0, 1, 1, START_MS), rejected(1, START_MS + 1000)])
+    return partition
+
+
+async def run(partition: Partition, broker: Broker) -> None:
+    courier = Courier(partition, broker)
+    task = asyncio.create_task(courier.run())
+    drained = asyncio.create_task(courier.drain(5.0))
+    try:
+        done, _ = await asyncio.wait([task, drained], return_when=asyncio.FIRST_COMPLETED)
+        if task in done:
+            await task
+        assert await drained
+    finally:
+        for each in (task, drained):
+            each.cancel()
+
+
+def test_the_outbox_is_delivered_in_order_and_emptied() -> None:
+    store, broker = MemoryStore(), Broker()
+    asyncio.run(run(waiting(store), broker))
+    assert [row.topic for row in broker.rows] == ["windows", "windows", "dead-letters"]
+    assert opened(store).waiting == 0
+
+
+def test_a_failed_parcel_is_delivered_again_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_RETRY_SECONDS", 0.0)
+    store, broker = MemoryStore(), Broker([KafkaTimeoutError()])
+    asyncio.run(run(waiting(store), broker))
+    topics = [row.topic for row in broker.rows]
+    assert topics == ["windows", "windows", "windows", "windows", "dead-letters"]
+
+
+def test_a_refusal_for_good_stops_the_worker_and_keeps_the_outbox() -> None:
+    store = MemoryStore()
+    with pytest.raises(Unreachable, match="nothing is lost"):
+        asyncio.run(run(waiting(store), Broker([TopicAuthorizationFailedError()])))
+    assert opened(store).waiting == 2
+
+
+def test_draining_ends_in_time_when_nothing_can_be_delivered() -> None:
+    async def stuck() -> bool:
+        courier = Courier(waiting(MemoryStore()), Broker())
+        return await courier.drain(0.01)  # nobody runs it
+
+    assert asyncio.run(stuck()) is False
