@@ -1,0 +1,79 @@
+"""A trainer in memory: a made-up log, the shipped fakes, a clock that only counts."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from contracts.manifest import WeightManifest
+from contracts.settings import Settings
+from infra.memory import MemoryReportSink, MemoryWeightStore, MemoryWindowSource
+from tests.trainer.logs import Log
+from trainer.loop import Boundary, TrainerLoop
+
+SMALL: dict[str, Any] = {
+    "model": {
+        "dim": 8,
+        "blocks": 1,
+        "heads": 1,
+        "max_length": 16,
+        "dropout": 0.1,
+        "temperature": 0.05,
+        "negatives": 8,
+    },
+    "trainer": {
+        "learning_rate": 0.01,
+        "epochs": 2,
+        "batch_tokens": 64,
+        "replay_examples": 6,
+        "replay_ratio": 0.5,
+    },
+}
+
+
+class Bench:
+    """One store, one sink and one log, over which trainers live and die."""
+
+    def __init__(self, log: Log, settings: Settings) -> None:
+        self.log = log
+        self.settings = settings
+        self.store = MemoryWeightStore()
+        self.reports = MemoryReportSink()
+        self._ticks = itertools.count(1_000)
+
+    def start(self, boundary: Boundary = lambda step: None) -> TrainerLoop:
+        """A new trainer, as after a restart: nothing but store and log is left of the last one."""
+        return TrainerLoop(
+            self.settings,
+            MemoryWindowSource(self.log),
+            self.store,
+            self.reports,
+            lambda: next(self._ticks),
+            boundary,
+        )
+
+    def run(self, boundary: Boundary = lambda step: None) -> TrainerLoop:
+        """A new trainer, run to the end of the log."""
+        loop = self.start(boundary)
+        for _ in range(2 * len(next(iter(self.log.values())))):
+            loop.step(0)
+        return loop
+
+    def versions(self) -> list[tuple[Any, ...]]:
+        """Everything of all versions but the time of their making."""
+        return [content(self.store.manifest(version)) for version in self.store.versions()]
+
+
+def content(manifest: WeightManifest) -> tuple[Any, ...]:
+    """All of a manifest that must be equal between a disturbed and an undisturbed run."""
+    return (
+        manifest.version,
+        manifest.parent,
+        manifest.label,
+        manifest.trained_through,
+        manifest.windows_read,
+        manifest.events,
+        manifest.items,
+        manifest.scores,
+        {file.name: file.sha256 for file in manifest.files},
+    )

@@ -1,0 +1,89 @@
+"""A windows topic to read from: slices of made-up events, laid out as the stream worker does."""
+
+from __future__ import annotations
+
+import random
+
+from contracts.sequence import encode_entry
+from contracts.window import (
+    FORMAT,
+    Example,
+    SliceClosed,
+    SlicePart,
+    SliceRecord,
+    decode_slice_record,
+    encode_slice_record,
+)
+from trainer.assemble import slice_digest
+
+ACTIONS = ["view", "click"]
+
+Log = dict[int, list[SliceRecord]]
+"""Windows partition -> its records; the place in the list is the offset."""
+
+
+def example(user: int, items: list[int], first: int, context: list[int] | None = None) -> Example:
+    """A user's events on ``items`` at events offsets ``first``, ``first + 1`` …"""
+    offsets = list(range(first, first + len(items)))
+    return Example(
+        user,
+        b"".join(encode_entry(item, 0, 1_000 + n, None) for n, item in enumerate(context or [])),
+        b"".join(encode_entry(item, 1, 2_000 + n, None) for n, item in enumerate(items)),
+        offsets,
+        [50_000 + offset for offset in offsets],
+    )
+
+
+def run(
+    partition: int, label: int, start: int, parts: list[list[Example]], rejected: int = 0
+) -> list[SliceRecord]:
+    """The records of one slice."""
+    made: list[SliceRecord] = [
+        SlicePart(partition, label, number, ACTIONS, examples)
+        for number, examples in enumerate(parts)
+    ]
+    events = sum(len(one.offsets) for part in parts for one in part)
+    closed = SliceClosed(
+        FORMAT,
+        partition,
+        label,
+        start,
+        start + events + rejected,
+        len(parts),
+        events,
+        rejected,
+        slice_digest(one for one in made if isinstance(one, SlicePart)),
+    )
+    # Through the wire form, so that what is tested is what a reader gets.
+    return [decode_slice_record(encode_slice_record(record)) for record in [*made, closed]]
+
+
+def make_log(
+    partitions: int, labels: list[int], seed: int = 1, users: int = 6, items: int = 12
+) -> Log:
+    """One slice per partition and label: users walk up the items, so there is something to learn.
+
+    Partition 0 has no events in the second label, and no slice at all in the third.
+    """
+    rng = random.Random(seed)
+    log: Log = {partition: [] for partition in range(partitions)}
+    last: dict[int, list[int]] = {}
+    for partition in range(partitions):
+        offset = 0
+        for number, label in enumerate(labels):
+            if partition == 0 and number == 2:
+                continue
+            examples = []
+            for user in range(
+                partition, 0 if partition == 0 and number == 1 else users, partitions
+            ):
+                seen = last.setdefault(user, [])
+                at = seen[-1] if seen else rng.randrange(items)
+                new = [(at + 1 + step) % items for step in range(rng.randrange(1, 5))]
+                examples.append(example(user, new, offset, seen[-20:]))
+                seen.extend(new)
+                offset += len(new)
+            parts = [examples[n : n + 2] for n in range(0, len(examples), 2)]
+            start = offset - sum(len(one.offsets) for one in examples)
+            log[partition] += run(partition, label, start, parts)
+    return log

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from contracts.settings import Settings
+from contracts.window import TrainingWindow
+from tests.trainer.logs import make_log
+from trainer.assemble import Assembler, Progress
+from trainer.learn import (
+    Learner,
+    Outcome,
+    broken,
+    fresh_learner,
+    remember,
+    train_window,
+    update_baselines,
+)
+
+
+def windows(settings: Settings, number: int) -> list[TrainingWindow]:
+    log = make_log(2, list(range(number)))
+    assembler = Assembler(log, Progress())
+    for partition, records in log.items():
+        for offset, record in enumerate(records):
+            assembler.add(partition, offset, record)
+    return [window for _ in range(number) if (window := assembler.take())]
+
+
+def train(settings: Settings, made: list[TrainingWindow]) -> tuple[Learner, list[Outcome]]:
+    learner = fresh_learner(settings)
+    outcomes = []
+    for number, window in enumerate(made):
+        outcomes.append(train_window(learner.network, learner.replay, window, settings, number))
+        remember(learner, window, settings, number)
+    return learner, outcomes
+
+
+def test_the_same_windows_give_the_same_weights_whatever_was_drawn_before(
+    small_settings: Settings,
+) -> None:
+    made = windows(small_settings, 4)
+    first, _ = train(small_settings, made)
+    torch.rand(7)
+    second, _ = train(small_settings, made)
+    assert first.network.recommender.save() == second.network.recommender.save()
+
+
+def test_another_seed_gives_other_weights(small_settings: Settings) -> None:
+    made = windows(small_settings, 2)
+    tuning = small_settings.trainer.model_copy(update={"seed": 18})
+    first, _ = train(small_settings, made)
+    second, _ = train(small_settings.model_copy(update={"trainer": tuning}), made)
+    assert first.network.recommender.save() != second.network.recommender.save()
+
+
+def test_the_network_grows_with_the_items_and_learns_what_follows_what(
+    small_settings: Settings,
+) -> None:
+    made = windows(small_settings, 30)
+    learner, outcomes = train(small_settings, made)
+    assert len(learner.network.recommender.vocabulary) == 12
+    # Twelve items, each followed by the next one: guessing costs ln 12 = 2.48.
+    assert outcomes[-1].loss < 1.2
+    ranks = learner.network.recommender.ranks(made[-1].examples, False)
+    assert (ranks == 1).mean() > 0.7
+
+
+def test_a_window_is_replayed_only_after_it_was_trained(small_settings: Settings) -> None:
+    made = windows(small_settings, 2)
+    learner = fresh_learner(small_settings)
+    train_window(learner.network, learner.replay, made[0], small_settings, 0)
+    assert len(learner.replay) == 0
+    remember(learner, made[0], small_settings, 0)
+    held = len(learner.replay)
+    assert 0 < held <= small_settings.trainer.replay_examples
+    train_window(learner.network, learner.replay, made[1], small_settings, 1)
+    assert len(learner.replay) == held
+
+
+def test_replay_adds_steps_in_proportion_to_its_ratio(small_settings: Settings) -> None:
+    made = windows(small_settings, 3)
+    steps = {}
+    for ratio in (0.0, 4.0):
+        changed = {"replay_ratio": ratio, "batch_tokens": 16, "replay_examples": 50}
+        tuning = small_settings.trainer.model_copy(update=changed)
+        _, outcomes = train(small_settings.model_copy(update={"trainer": tuning}), made)
+        steps[ratio] = [outcome.steps for outcome in outcomes]
+    assert steps[0.0][0] == steps[4.0][0]
+    assert steps[4.0][-1] > steps[0.0][-1]
+
+
+@pytest.mark.parametrize("spoiled", [float("nan"), float("inf")])
+def test_weights_or_a_loss_that_are_not_finite_are_broken(
+    small_settings: Settings, spoiled: float
+) -> None:
+    network = fresh_learner(small_settings).network
+    assert broken(network, Outcome(0.5, 3)) is None
+    assert "loss" in str(broken(network, Outcome(spoiled, 3)))
+    with torch.no_grad():
+        network.recommender.parameters()[-1].view(-1)[0] = spoiled
+    assert "weights" in str(broken(network, Outcome(0.5, 3)))
+
+
+def test_baselines_learn_from_a_window_that_was_not_trained_too(small_settings: Settings) -> None:
+    (made,) = windows(small_settings, 1)
+    learner = fresh_learner(small_settings)
+    before = learner.popularity.encode(), learner.markov.encode()
+    update_baselines(learner, made)
+    assert learner.popularity.encode() != before[0]
+    assert learner.markov.encode() != before[1]
+    assert len(learner.replay) == 0

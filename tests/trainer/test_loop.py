@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+import torch
+
+from contracts.errors import WindowGap
+from contracts.manifest import Pointer
+from contracts.settings import Settings
+from tests.trainer.bench import Bench
+from tests.trainer.logs import example, make_log, run
+from trainer.loop import STEPS, TrainerLoop
+
+LABELS = [3, 4, 6, 7, 9]
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing of ours catches it."""
+
+
+class KillAt:
+    """Ends the loop at the ``nth`` step boundary."""
+
+    def __init__(self, nth: int) -> None:
+        self.left = nth
+
+    def __call__(self, step: str) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise Killed(step)
+
+
+@pytest.fixture
+def bench(small_settings: Settings) -> Bench:
+    return Bench(make_log(2, LABELS), small_settings)
+
+
+@pytest.fixture
+def undisturbed(small_settings: Settings) -> Bench:
+    bench = Bench(make_log(2, LABELS), small_settings)
+    bench.run()
+    return bench
+
+
+def boundaries(small_settings: Settings) -> list[str]:
+    seen: list[str] = []
+    Bench(make_log(2, LABELS), small_settings).run(seen.append)
+    return seen
+
+
+def test_the_steps_are_taken_in_the_order_of_the_table(small_settings: Settings) -> None:
+    seen = boundaries(small_settings)
+    assert seen[: len(STEPS)] == list(STEPS)
+    assert [step for step in seen if step != "read"] == list(STEPS[1:]) * len(LABELS)
+
+
+def test_killed_at_every_step_and_restarted_it_reaches_the_same_versions(
+    small_settings: Settings, undisturbed: Bench
+) -> None:
+    steps = len(boundaries(small_settings))
+    assert steps > len(STEPS) * len(LABELS) - 1
+    for nth in range(steps):
+        bench = Bench(make_log(2, LABELS), small_settings)
+        with pytest.raises(Killed):
+            bench.run(KillAt(nth))
+        bench.run()
+        assert bench.versions() == undisturbed.versions(), f"killed at boundary {nth}"
+        assert bench.store.pointer() == Pointer(1, len(LABELS))
+        assert {one.version for one in bench.reports.windows} == set(range(1, len(LABELS) + 1))
+
+
+def test_killed_again_and_again_it_still_reaches_the_same_versions(
+    bench: Bench, undisturbed: Bench
+) -> None:
+    for nth in (2, 7, 3, 9, 4, 8, 5, 12, 7, 7, 16):
+        with pytest.raises(Killed):
+            bench.run(KillAt(nth))
+    bench.run()
+    assert bench.versions() == undisturbed.versions()
+
+
+def test_a_replayed_log_gives_identical_versions(bench: Bench, undisturbed: Bench) -> None:
+    bench.run()
+    assert bench.versions() == undisturbed.versions()
+    assert len({row[-1]["model.safetensors"] for row in bench.versions()}) == len(LABELS)
+
+
+def test_manifests_name_what_was_trained_and_where_to_read_on(undisturbed: Bench) -> None:
+    store, log = undisturbed.store, undisturbed.log
+    last = store.manifest(len(LABELS))
+    assert [store.manifest(number).label for number in store.versions()] == LABELS
+    assert [store.manifest(number).parent for number in store.versions()] == [None, 1, 2, 3, 4]
+    assert last.windows_read == {partition: len(records) for partition, records in log.items()}
+    assert last.events == sum(last.trained_through.values())
+
+
+def test_a_window_is_scored_by_its_parent_before_it_is_trained(bench: Bench) -> None:
+    ranked: list[tuple[str, int]] = []
+    loop: TrainerLoop | None = None
+
+    def note(step: str) -> None:
+        if loop is not None and step in ("score", "train"):
+            ranked.append((step, len(loop.learner.network.recommender.vocabulary)))
+
+    loop = bench.start(note)
+    report = loop.step(0)
+    assert report is not None
+    assert (report.scored_version, set(report.scores)) == (None, {"popularity", "markov"})
+    report = loop.step(0)
+    assert report is not None
+    assert (report.scored_version, report.version) == (1, 2)
+    assert set(report.scores) == {"live", "frozen", "popularity", "markov"}
+    # Nothing is admitted before scoring has ended, and frozen is still what live is at version 1.
+    assert ranked[2] == ("score", ranked[3][1])
+    assert report.scores["live"] == report.scores["frozen"]
+
+
+def test_frozen_stays_the_first_version_also_after_a_restart(
+    bench: Bench, undisturbed: Bench
+) -> None:
+    loop = bench.start()
+    for _ in range(3):
+        loop.step(0)
+    bench.run()
+    assert frozen_scores(bench) == frozen_scores(undisturbed)
+    assert len(frozen_scores(bench)) == len(LABELS) - 1
+
+
+def frozen_scores(bench: Bench) -> dict[int, dict[str, float]]:
+    reports = bench.reports.windows
+    return {one.version: one.scores["frozen"] for one in reports if "frozen" in one.scores}
+
+
+def test_windows_without_events_train_nothing_and_still_move_the_positions(
+    small_settings: Settings,
+) -> None:
+    log = {0: run(0, 1, 0, [[example(1, [1, 2, 3], 0)]]) + run(0, 2, 3, [], rejected=2)}
+    log[0] += run(0, 3, 5, []) + run(0, 8, 5, [[example(1, [2, 3], 5)]])
+    bench = Bench(log, small_settings)
+    loop = bench.run()
+    assert bench.store.versions() == [1, 2]
+    assert bench.store.manifest(1).trained_through == {0: 3}
+    assert bench.store.manifest(2).trained_through == {0: 7}
+    assert bench.store.manifest(2).windows_read == {0: 6}
+    assert (loop.figures.windows, loop.figures.rejected) == (2, 2)
+
+
+def test_a_candidate_that_is_not_finite_is_not_published(bench: Bench, undisturbed: Bench) -> None:
+    loop: TrainerLoop | None = None
+
+    def poison(step: str) -> None:
+        if loop is not None and step == "check" and loop.progress.label == LABELS[1]:
+            with torch.no_grad():
+                loop.learner.network.recommender.parameters()[0].view(-1)[0] = float("nan")
+
+    loop = bench.start(poison)
+    for _ in range(2 * len(LABELS)):
+        loop.step(0)
+    assert loop.figures.broken == 1
+    # The third window is lost to the weights; the fourth goes on from the second's version.
+    assert [bench.store.manifest(n).label for n in bench.store.versions()] == [3, 4, 7, 9]
+    assert bench.store.manifest(3).parent == 2
+    assert bench.versions()[:2] == undisturbed.versions()[:2]
+    assert loop.learner.network.recommender.finite()
+
+
+def test_a_broken_first_candidate_leaves_no_version_and_the_next_is_the_first(
+    bench: Bench,
+) -> None:
+    loop: TrainerLoop | None = None
+
+    def poison(step: str) -> None:
+        if loop is not None and step == "check" and loop.progress.label is None:
+            with torch.no_grad():
+                loop.learner.network.recommender.parameters()[0].view(-1)[0] = float("inf")
+
+    loop = bench.start(poison)
+    loop.step(0)
+    assert (bench.store.versions(), bench.store.pointer()) == ([], None)
+    loop.step(0)
+    assert bench.store.manifest(1).label == LABELS[1]
+
+
+def test_an_orphan_that_equals_the_candidate_is_taken_over(
+    bench: Bench, undisturbed: Bench
+) -> None:
+    at_advance = list(STEPS).index("advance")
+    with pytest.raises(Killed):
+        bench.run(KillAt(at_advance))
+    assert (bench.store.versions(), bench.store.pointer()) == ([1], None)
+    made = bench.store.manifest(1).created_ms
+    bench.start().step(0)
+    assert bench.store.pointer() == Pointer(1, 1)
+    assert bench.store.manifest(1).created_ms == made
+
+
+def test_a_foreign_version_above_the_pointer_keeps_its_number(bench: Bench) -> None:
+    bench.start().step(0)
+    first = bench.store.manifest(1)
+    foreign = msgspec.structs.replace(first, version=2, parent=1, label=99, files=[])
+    bench.store.write(foreign, {"model.safetensors": b"another trainer's"})
+    bench.start().step(0)
+    assert bench.store.manifest(2).label == 99
+    assert bench.store.manifest(3).parent == 1
+    assert bench.store.pointer() == Pointer(1, 3)
+
+
+def test_after_a_rollback_it_goes_on_from_the_pointer_with_a_new_number(bench: Bench) -> None:
+    loop = bench.start()
+    for _ in range(3):
+        loop.step(0)
+    bench.store.advance(Pointer(2, 1))
+    assert loop.step(0) is None
+    assert loop.figures.overtaken == 1
+    assert loop.figures.version == 1
+    for _ in range(2 * len(LABELS)):
+        loop.step(0)
+    pointer = bench.store.pointer()
+    assert pointer is not None
+    assert pointer.epoch == 2
+    assert bench.store.manifest(pointer.version).label == LABELS[-1]
+
+
+def test_a_gap_in_the_log_ends_the_trainer(small_settings: Settings) -> None:
+    log = {0: run(0, 1, 0, [[example(1, [1], 0)]]) + run(0, 2, 5, [[example(1, [2], 5)]])}
+    bench = Bench(log, small_settings)
+    with pytest.raises(WindowGap, match="expected a slice from events offset 1"):
+        bench.run()
+
+
+def test_old_versions_are_deleted_but_never_the_frozen_or_the_current_one(
+    small_settings: Settings,
+) -> None:
+    weights = small_settings.weights.model_copy(update={"keep": 2})
+    bench = Bench(make_log(2, LABELS), small_settings.model_copy(update={"weights": weights}))
+    bench.run()
+    assert bench.store.versions() == [1, 4, 5]
+    bench.run()  # a restart finds the frozen one
+
+
+def test_backlog_counts_complete_windows_read_ahead(bench: Bench) -> None:
+    loop = bench.start()
+    backlogs = []
+    for _ in LABELS:
+        loop.step(0)
+        backlogs.append(loop.figures.backlog)
+    assert backlogs == [4, 3, 2, 1, 0]

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from contracts.sequence import Interaction
+from contracts.window import DecodedExample, TrainingWindow
+from trainer.prequential import flatten, score_window, unflatten
+
+
+class FixedRanks:
+    """Ranks that were written down, and what was asked."""
+
+    def __init__(self, ranks: list[int]) -> None:
+        self.ranks_to_give = ranks
+        self.asked: list[bool] = []
+
+    def ranks(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> NDArray[np.int64]:
+        self.asked.append(exclude_seen)
+        return np.array(self.ranks_to_give, np.int64)
+
+
+def window(targets: int) -> TrainingWindow:
+    entries = [Interaction(n, "click", n) for n in range(targets)]
+    example = DecodedExample(1, [], entries, list(range(targets)), [5] * targets)
+    return TrainingWindow(1, {0: (0, targets)}, [example], {0: 1})
+
+
+def test_scores_are_means_over_all_targets_of_the_window() -> None:
+    table = score_window(window(4), {"live": FixedRanks([1, 3, 11, 500])}, False)
+    assert table == {"live": {"hr10": 0.5, "ndcg10": pytest.approx((1 + 0.5) / 4)}}
+
+
+def test_the_same_exclusion_applies_to_all_contenders() -> None:
+    contenders = {name: FixedRanks([1]) for name in ("live", "frozen", "popularity", "markov")}
+    score_window(window(1), contenders, True)
+    assert [one.asked for one in contenders.values()] == [[True]] * 4
+
+
+def test_a_contender_that_leaves_out_targets_is_refused() -> None:
+    with pytest.raises(ValueError, match="ranked 1 of 2"):
+        score_window(window(2), {"live": FixedRanks([1])}, False)
+
+
+def test_scores_go_through_a_manifest_and_back() -> None:
+    table = {"live": {"hr10": 0.5, "ndcg10": 0.25}, "markov": {"hr10": 0.125, "ndcg10": 0.1}}
+    assert flatten(table)["ndcg10_markov"] == 0.1
+    assert unflatten(flatten(table)) == table

@@ -1,0 +1,80 @@
+"""``python -m trainer``: join Ray, own the trainer actor, watch it, end it on SIGTERM or Ctrl-C.
+
+Prints a line when training begins, when Ray had to start the process again, and at the end. Exits
+0 after a signal, 1 with one line where the trainer cannot go on.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from contracts.settings import Settings, load_settings
+from infra.logs import configure_logging, run_main
+
+if TYPE_CHECKING:
+    from trainer.actor import Trainer
+
+WATCH_S = 1.0
+
+
+def main() -> None:
+    """Run until a signal; ``EverfreshError`` where the trainer cannot start or go on."""
+    settings = load_settings()
+    configure_logging("trainer", settings.home)
+    stop = threading.Event()
+    _stop_on_signals(stop)
+    # Ray and torch take seconds to load: a wrong setting must not wait for them.
+    from trainer import actor  # noqa: PLC0415
+    from trainer.wiring import open_ports  # noqa: PLC0415
+
+    if stop.is_set():
+        return
+    try:
+        actor.connect(settings)
+    except SystemExit:  # the handler Ray sets while it connects: SIGTERM came meanwhile
+        return
+    try:
+        _stop_on_signals(stop)  # Ray took SIGTERM for itself
+        trainer = actor.Trainer(settings, open_ports)
+        try:
+            _watch(trainer, stop, settings)
+        finally:
+            last = trainer.stop()
+        _say(f"stopped at version {last.figures.version}" if last else "ended in mid-window")
+    finally:
+        actor.disconnect()
+
+
+def _watch(trainer: Trainer, stop: threading.Event, settings: Settings) -> None:
+    running, restarts = False, 0
+    while not stop.wait(WATCH_S):
+        condition = trainer.check()
+        if trainer.restarts != restarts:
+            running, restarts = False, trainer.restarts
+            _say("the training process was lost; Ray starts it again")
+        if condition is None or condition.state != "running":
+            continue
+        if not running:
+            running = True
+            _say(f"training, at version {condition.figures.version}; {settings.weights_url}")
+
+
+def _stop_on_signals(stop: threading.Event) -> None:
+    def ask(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ask)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"trainer: {line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,155 @@
+"""The trainer on Ray: one long-lived actor, owned by the driver that watches it.
+
+The only file of this package that names Ray. The actor is restarted by Ray wherever its process
+dies, and every start resumes from the manifest (law 5). It is not detached: when its driver goes,
+however it goes, so does the actor. Its name keeps a second trainer out of the same cluster.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import ray
+import torch
+from ray.exceptions import RayActorError, RayError
+
+from contracts.errors import EverfreshError, SettingsError, Unreachable
+from contracts.settings import Settings
+from infra.logs import configure_logging
+from infra.ports import require_reachable
+from trainer.run import Condition, Ports, TrainerRun, wall_clock
+
+NAMESPACE = "everfresh"
+NAME = "trainer"
+
+CPUS = 0.5
+"""What the scheduler sets aside; how many threads train is ``trainer.threads`` alone."""
+
+STOP_S = 2.0
+"""How long a stop may wait for a step boundary before the actor is killed, which is harmless."""
+
+_NAME_WAIT_S = 10.0
+_ANSWER_S = 0.5
+_LOG = logging.getLogger("everfresh.trainer")
+
+
+class TrainerActor:
+    """The process that trains. Built again by Ray after it died."""
+
+    def __init__(self, settings: Settings, open_ports: Callable[[Settings], Ports]) -> None:
+        configure_logging("trainer-actor", settings.home)
+        torch.set_num_threads(settings.trainer.threads)
+        self._run = TrainerRun(settings, open_ports, wall_clock)
+        self._run.start()
+
+    def condition(self) -> Condition:
+        """How the run stands."""
+        return self._run.condition()
+
+    def stop(self, timeout_s: float) -> Condition:
+        """End at the next step boundary, if that comes within ``timeout_s``."""
+        self._run.stop(timeout_s)
+        return self._run.condition()
+
+
+def connect(settings: Settings) -> None:
+    """Join the cluster of the settings, or of ``RAY_ADDRESS``. ``Unreachable`` where none answers.
+
+    Ray's token comes from the environment (``RAY_AUTH_TOKEN``, ``RAY_AUTH_TOKEN_PATH``).
+    """
+    address = settings.ray.address or os.environ.get("RAY_ADDRESS", "")
+    if not address:
+        raise SettingsError(
+            "ray.address is empty and so is RAY_ADDRESS: name the cluster to train on, or let "
+            "`everfresh up` start a local one"
+        )
+    # Ray itself would try for half a minute, and print.
+    require_reachable(address, "ray.address", "Ray cluster")
+    try:
+        ray.init(
+            address=address,
+            namespace=NAMESPACE,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            configure_logging=False,
+        )
+    except (RayError, ConnectionError, RuntimeError, ValueError) as error:
+        raise Unreachable(
+            f"no Ray cluster to join at {address} ({error}); check ray.address, that the cluster "
+            "runs, and that its token is in RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
+        ) from None
+
+
+class Trainer:
+    """The driver's hold on its actor. :meth:`check` about once a second, :meth:`stop` once."""
+
+    def __init__(self, settings: Settings, open_ports: Callable[[Settings], Ports]) -> None:
+        self.restarts = 0
+        self._lost = False
+        self._question: Any = None
+        self._actor = _create(settings, open_ports)
+
+    def check(self) -> Condition | None:
+        """How the actor stands; ``None`` while Ray starts it, the first time or again.
+
+        ``EverfreshError`` where it has failed for good; the message is the actor's own.
+        """
+        condition = self._ask()
+        if condition is not None and condition.error is not None:
+            raise EverfreshError(condition.error)
+        return condition
+
+    def stop(self) -> Condition | None:
+        """End the actor, by asking and then by force; its last word where it gave one."""
+        last: Condition | None = None
+        with contextlib.suppress(RayError):
+            last = ray.get(self._actor.stop.remote(STOP_S), timeout=STOP_S + 0.5)
+        with contextlib.suppress(RayError):
+            ray.kill(self._actor, no_restart=True)
+        return last
+
+    def _ask(self) -> Condition | None:
+        # One question at a time, asked again only once answered: a busy actor is not flooded.
+        question = self._question or self._actor.condition.remote()
+        answered, _ = ray.wait([question], timeout=_ANSWER_S)
+        self._question = None if answered else question
+        if not answered:
+            return None
+        try:
+            condition: Condition = ray.get(question)
+        except RayActorError as error:
+            if not self._lost:
+                self._lost, self.restarts = True, self.restarts + 1
+                _LOG.warning("the trainer's process was lost (%s); Ray starts it again", error)
+            return None
+        self._lost = False
+        return condition
+
+
+def disconnect() -> None:
+    """Leave the cluster."""
+    ray.shutdown()
+
+
+def _create(settings: Settings, open_ports: Callable[[Settings], Ports]) -> Any:
+    """The named actor; waits a while for the name where an earlier driver has only just gone."""
+    here = settings.model_copy(update={"home": settings.home.resolve()})
+    actor = ray.remote(TrainerActor).options(
+        name=NAME, num_cpus=CPUS, max_restarts=-1, max_task_retries=0
+    )
+    deadline = time.monotonic() + _NAME_WAIT_S
+    while True:
+        try:
+            return actor.remote(here, open_ports)
+        except ValueError:
+            if time.monotonic() >= deadline:
+                raise Unreachable(
+                    f"this Ray cluster has a trainer already (actor {NAME!r} in namespace "
+                    f"{NAMESPACE!r}); stop it first, or use another cluster"
+                ) from None
+            time.sleep(0.5)

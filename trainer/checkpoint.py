@@ -1,0 +1,187 @@
+"""The manifest is the trainer's checkpoint (law 5): what a version's files hold, and back.
+
+    model.safetensors      weights                         } read by replicas too
+    vocabulary.msgpack     items, rows, counts             }
+    optimizer.safetensors  AdamW moments and step counts
+    trainer.msgpack        replay, baselines, the frozen version, the window it was trained on
+
+Random state is not stored: every draw is seeded by the version's place in its line (``learn``).
+The version's own number is in no file, so equal learning gives equal files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import msgspec
+
+from contracts.errors import CorruptVersion, SettingsError
+from contracts.manifest import FORMAT, WeightManifest
+from contracts.ports import WeightStore
+from contracts.settings import Settings
+from model.baselines import LastItemMarkov, Popularity
+from model.optimizer import build_optimizer, encode_optimizer, restore_optimizer
+from model.recommender import MODEL_FILES, Recommender
+from trainer.assemble import Progress
+from trainer.learn import Learner, Network
+from trainer.replay import Reservoir, ReservoirState
+
+OPTIMIZER_FILE = "optimizer.safetensors"
+MEMORY_FILE = "trainer.msgpack"
+MEMORY_FORMAT = 1
+
+
+class TrainedWindow(msgspec.Struct, frozen=True):
+    """What a report says of its window, kept so that a lost report can be written again."""
+
+    label: int
+    events: int
+    users: int
+    appended: list[int]
+
+
+class TrainerMemory(msgspec.Struct, frozen=True):
+    """``trainer.msgpack``. ``frozen`` is ``None`` in the first version of a line: it is itself."""
+
+    format: int
+    frozen: int | None
+    replay: ReservoirState
+    popularity: bytes
+    markov: bytes
+    window: TrainedWindow
+
+
+class Checkpoint(msgspec.Struct, frozen=True):
+    """A version read back: everything a trainer needs to go on from it."""
+
+    manifest: WeightManifest
+    learner: Learner
+    frozen: int
+    window: TrainedWindow
+
+    @property
+    def progress(self) -> Progress:
+        """Where to read on."""
+        return progress_of(self.manifest)
+
+
+_MEMORY: msgspec.msgpack.Decoder[TrainerMemory] = msgspec.msgpack.Decoder(TrainerMemory)
+
+
+def progress_of(manifest: WeightManifest) -> Progress:
+    """How far the log had been consumed when this version was trained."""
+    return Progress(manifest.label, manifest.trained_through, manifest.windows_read)
+
+
+def encode_files(learner: Learner, frozen: int | None, window: TrainedWindow) -> dict[str, bytes]:
+    """The files of a version."""
+    memory = TrainerMemory(
+        MEMORY_FORMAT,
+        frozen,
+        learner.replay.state,
+        learner.popularity.encode(),
+        learner.markov.encode(),
+        window,
+    )
+    network = learner.network
+    return {
+        **network.recommender.save(),
+        OPTIMIZER_FILE: encode_optimizer(network.optimizer, network.recommender),
+        MEMORY_FILE: msgspec.msgpack.encode(memory),
+    }
+
+
+def restore(store: WeightStore, manifest: WeightManifest, settings: Settings) -> Checkpoint:
+    """The learner of a version, from its files alone. ``CorruptVersion`` where one does not fit."""
+    raw = store.read(manifest, MEMORY_FILE)
+    try:
+        memory = _MEMORY.decode(raw)
+    except msgspec.DecodeError as error:
+        raise CorruptVersion(
+            f"version {manifest.version}: {MEMORY_FILE} cannot be read ({error}); "
+            "roll back to another version, or use an empty weight store"
+        ) from None
+    if memory.format != MEMORY_FORMAT:
+        raise CorruptVersion(
+            f"version {manifest.version}: {MEMORY_FILE} has format {memory.format}, expected "
+            f"{MEMORY_FORMAT}; run the release that wrote it, or use an empty weight store"
+        )
+    tuning = settings.trainer
+    learner = Learner(
+        restore_network(store, manifest, settings),
+        Reservoir(tuning.replay_examples, settings.model.max_length, memory.replay),
+        Popularity.decode(memory.popularity),
+        LastItemMarkov.decode(memory.markov),
+    )
+    frozen = manifest.version if memory.frozen is None else memory.frozen
+    return Checkpoint(manifest, learner, frozen, memory.window)
+
+
+def restore_network(store: WeightStore, manifest: WeightManifest, settings: Settings) -> Network:
+    """Weights and optimizer state of a version, to train on."""
+    _refuse_other_model(manifest, settings)
+    recommender = load_recommender(store, manifest)
+    optimizer = build_optimizer(recommender, settings.trainer.learning_rate)
+    restore_optimizer(optimizer, recommender, store.read(manifest, OPTIMIZER_FILE))
+    return Network(recommender, optimizer)
+
+
+def load_recommender(store: WeightStore, manifest: WeightManifest) -> Recommender:
+    """Weights and vocabulary of a version, to rank with."""
+    files = {name: store.read(manifest, name) for name in MODEL_FILES}
+    return Recommender.load(manifest.model, files)
+
+
+def same_training(
+    found: WeightManifest, wanted: WeightManifest, files: Mapping[str, bytes]
+) -> bool:
+    """Whether ``found`` is ``wanted`` written with ``files``, number and time aside.
+
+    True for a version whose trainer was killed before it moved the pointer, trained again.
+    """
+    blank = {"version": 0, "created_ms": 0, "files": []}
+    if msgspec.structs.replace(found, **blank) != msgspec.structs.replace(wanted, **blank):
+        return False
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    return hashes == {file.name: file.sha256 for file in found.files}
+
+
+def candidate_manifest(
+    parent: WeightManifest | None,
+    progress: Progress,
+    learner: Learner,
+    window: TrainedWindow,
+    scores: Mapping[str, float],
+) -> WeightManifest:
+    """The manifest of a candidate; its number, time and files are filled in as it is written.
+
+    ``events`` counts what this line of versions was trained on in all.
+    """
+    recommender = learner.network.recommender
+    return WeightManifest(
+        format=FORMAT,
+        version=0,
+        parent=parent.version if parent else None,
+        label=progress.label,
+        created_ms=0,
+        trained_through=progress.through,
+        windows_read=progress.reads,
+        files=[],
+        model=recommender.settings.model_dump(mode="json"),
+        items=len(recommender.vocabulary),
+        events=window.events + (parent.events if parent else 0),
+        scores=dict(scores),
+    )
+
+
+def _refuse_other_model(manifest: WeightManifest, settings: Settings) -> None:
+    wanted = settings.model.model_dump(mode="json")
+    differing = [name for name in wanted if manifest.model.get(name) != wanted[name]]
+    if differing:
+        found = ", ".join(f"model.{name}={manifest.model.get(name)}" for name in differing)
+        asked = ", ".join(f"{name}={wanted[name]}" for name in differing)
+        raise SettingsError(
+            f"version {manifest.version} was built with {found}, the settings say {asked}; "
+            "set them back, or name an empty folder in weights.url"
+        )

@@ -1,0 +1,102 @@
+"""What the trainer says of itself: one report per trained window, and status figures.
+
+Pure: times come in. A report is written after its version is live, and the current version's once
+more whenever a trainer starts, since the last one may have died between the two: readers keep the
+first report of a version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from contracts.manifest import WeightManifest
+from contracts.report import QUANTILES, ComponentStatus, WindowReport
+from contracts.window import TrainingWindow
+from trainer.checkpoint import TrainedWindow
+from trainer.prequential import LIVE, METRICS, unflatten
+
+
+class Timing(msgspec.Struct, frozen=True):
+    """UTC ms at which a window was complete and its stages ended, in order."""
+
+    closed: int
+    started: int
+    scored: int
+    trained: int
+    published: int
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Stage -> duration; ``read`` runs from complete to taken up, waiting included."""
+        return {
+            "read": (self.started - self.closed) / 1000,
+            "score": (self.scored - self.started) / 1000,
+            "train": (self.trained - self.scored) / 1000,
+            "publish": (self.published - self.trained) / 1000,
+        }
+
+
+def describe(window: TrainingWindow) -> TrainedWindow:
+    """A window's figures; percentiles of append times are times that events really had."""
+    times = np.array([time for example in window.examples for time in example.appended], np.int64)
+    marks = np.percentile(times, np.linspace(0, 100, QUANTILES), method="lower")
+    users = len({example.user for example in window.examples})
+    return TrainedWindow(window.label, window.events, users, [int(mark) for mark in marks])
+
+
+def window_report(
+    manifest: WeightManifest, window: TrainedWindow, timing: Timing | None
+) -> WindowReport:
+    """The report of ``manifest``'s window; without ``timing`` it is one written again.
+
+    Then ``closed_ms`` and ``published_ms`` are when the version was made, ``seconds`` is empty.
+    """
+    return WindowReport(
+        label=window.label,
+        scored_version=manifest.parent,
+        version=manifest.version,
+        events=window.events,
+        users=window.users,
+        items=manifest.items,
+        scores=unflatten(manifest.scores),
+        appended=window.appended,
+        closed_ms=timing.closed if timing else manifest.created_ms,
+        published_ms=timing.published if timing else manifest.created_ms,
+        seconds=timing.seconds if timing else {},
+    )
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """The trainer's figures since it started; replaced as a whole, so any thread may read them.
+
+    ``events`` is of the whole line of versions; ``backlog`` counts complete windows read ahead and
+    not yet trained. Alarms: ``broken`` candidates not published, ``overtaken`` times another
+    writer moved the pointer, ``undeleted`` old versions that could not be removed.
+    """
+
+    windows: int = 0
+    version: int = 0
+    backlog: int = 0
+    events: int = 0
+    rejected: int = 0
+    loss: float = 0.0
+    scores: Mapping[str, float] = {}
+    broken: int = 0
+    overtaken: int = 0
+    undeleted: int = 0
+    stage: str = "starting"
+
+
+def status(figures: Figures, state: str, now_ms: int) -> ComponentStatus:
+    """The component status of these figures; ``hr10`` and ``ndcg10`` are the last live scores."""
+    flat: dict[str, Any] = msgspec.structs.asdict(figures)
+    measured = flat.pop("scores")
+    for metric in METRICS:
+        if (value := measured.get(f"{metric}_{LIVE}")) is not None:
+            flat[metric] = value
+    flat["alarms"] = figures.broken + figures.overtaken + figures.undeleted
+    return ComponentStatus("trainer", "trainer", now_ms, state, flat)

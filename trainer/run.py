@@ -1,0 +1,147 @@
+"""The loop in a thread of its own, with a status every second: what the actor hosts.
+
+Knows no Ray, so that it is tested without it. A stop is heard at the next step boundary, where
+stopping is harmless by the table in ``trainer.loop``; nothing needs to be undone.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from contracts.errors import EverfreshError
+from contracts.ports import Clock, ReportSink, WeightStore, WindowSource
+from contracts.settings import Settings
+from trainer.loop import TrainerLoop
+from trainer.reporting import Figures, status
+
+POLL_MS = 200
+"""How long one read waits for records; also about how long a stop waits for an idle loop."""
+
+STATUS_S = 1.0
+
+_LOG = logging.getLogger("everfresh.trainer")
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The doors of one run, opened in the process that trains; ``close`` shuts all of them."""
+
+    source: WindowSource
+    store: WeightStore
+    reports: ReportSink
+    close: Callable[[], None]
+
+
+class Condition(msgspec.Struct, frozen=True):
+    """How a run stands. ``state`` is ``starting``, ``running``, ``stopped`` or ``failed``.
+
+    ``error`` is the one line of a failure, for the operator; ``figures`` are those of the loop.
+    """
+
+    state: str
+    error: str | None
+    figures: Figures
+
+
+class _StopAsked(Exception):
+    pass
+
+
+class TrainerRun:
+    """One start of the trainer. ``open_ports`` is called in the thread: it may connect and wait."""
+
+    def __init__(
+        self, settings: Settings, open_ports: Callable[[Settings], Ports], clock: Clock
+    ) -> None:
+        self._settings = settings
+        self._open_ports = open_ports
+        self._clock = clock
+        self._asked = threading.Event()
+        self._ended = threading.Event()
+        self._loop: TrainerLoop | None = None
+        self._state = "starting"
+        self._error: str | None = None
+        self._thread = threading.Thread(target=self._run, name="trainer-loop", daemon=True)
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> bool:
+        """Ask for the end and wait for it; whether it came within ``timeout_s``."""
+        self._asked.set()
+        return self.wait(timeout_s)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for the end, however it comes; whether it came within ``timeout_s``."""
+        return self._ended.wait(timeout_s)
+
+    def condition(self) -> Condition:
+        """A snapshot, from any thread."""
+        figures = self._loop.figures if self._loop else Figures()
+        return Condition(self._state, self._error, figures)
+
+    def _run(self) -> None:
+        try:
+            ports = self._open_ports(self._settings)
+            try:
+                self._train(ports)
+            finally:
+                ports.close()
+        except _StopAsked:
+            self._state = "stopped"
+        except EverfreshError as error:
+            self._fail(str(error))
+        except Exception as error:
+            _LOG.exception("the trainer stopped on an unexpected error")
+            self._fail(f"unexpected {type(error).__name__}: {error}; the trainer's log has more")
+        finally:
+            self._ended.set()
+
+    def _fail(self, line: str) -> None:
+        _LOG.error("%s", line)
+        self._error, self._state = line, "failed"
+
+    def _train(self, ports: Ports) -> None:
+        loop = TrainerLoop(
+            self._settings, ports.source, ports.store, ports.reports, self._clock, self._boundary
+        )
+        self._loop, self._state = loop, "running"
+        _LOG.info("running from version %d", loop.figures.version)
+        speaker = threading.Thread(target=self._speak, args=(loop, ports.reports), daemon=True)
+        speaker.start()
+        try:
+            while True:
+                if report := loop.step(POLL_MS):
+                    _LOG.info(
+                        "version %d from window %d: %d events, %s",
+                        report.version,
+                        report.label,
+                        report.events,
+                        " ".join(f"{name} {took:.2f}s" for name, took in report.seconds.items()),
+                    )
+        finally:
+            self._asked.set()
+            speaker.join()
+            ports.reports.status(status(loop.figures, "stopped", self._clock()))
+
+    def _boundary(self, step: str) -> None:
+        if self._asked.is_set():
+            raise _StopAsked(step)
+
+    def _speak(self, loop: TrainerLoop, reports: ReportSink) -> None:
+        while True:
+            reports.status(status(loop.figures, "running", self._clock()))
+            if self._asked.wait(STATUS_S):
+                return
+
+
+def wall_clock() -> int:
+    """UTC milliseconds of this machine."""
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,28 @@
+"""Which adapters stand behind the trainer's ports: Kafka for windows and reports, any fsspec store.
+
+Called in the process that trains. The only file of this package that names adapters.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from contracts.settings import Settings
+from infra.kafka.sinks import KafkaReportSink
+from infra.kafka.window_source import KafkaWindowSource
+from infra.weights import FsspecWeightStore
+from trainer.run import Ports
+
+_CLOSE_S = 1.0
+
+
+def open_ports(settings: Settings) -> Ports:
+    """Connect. ``SettingsError`` or ``Unreachable`` with one line where that cannot be."""
+    store = FsspecWeightStore(settings.weights_url)
+    servers, prefix = settings.kafka.bootstrap_servers, settings.kafka.topic_prefix
+    with ExitStack() as opened:
+        source = KafkaWindowSource(servers, prefix)
+        opened.callback(source.close)
+        reports = KafkaReportSink(servers, prefix)
+        opened.callback(reports.close, _CLOSE_S)
+        return Ports(source, store, reports, opened.pop_all().close)
