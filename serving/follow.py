@@ -1,0 +1,138 @@
+"""Following the weight store: pointer, fetch, verify, load, warm, swap. In this order, always."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import msgspec
+
+from contracts.errors import CorruptVersion
+from contracts.manifest import Pointer, WeightManifest
+from contracts.ports import Clock, WeightStore
+from contracts.sequence import Interaction
+from model.recommender import MODEL_FILES, Recommender
+from serving.versions import Served, VersionHolder
+
+_LOG = logging.getLogger(__name__)
+_FIRST_PAUSE_MS = 100
+_LONGEST_PAUSE_MS = 5_000
+_WARM_K = 10
+
+
+Load = Callable[[WeightManifest, WeightStore], Recommender]
+"""Builds what answers from a version; any error means that it cannot be served."""
+
+
+class FollowerState(msgspec.Struct, frozen=True):
+    """What is known of the pointer. Times in UTC ms; ``None`` before the first.
+
+    ``pointer`` is the newest one read and ``read_ms`` when. ``stepped_ms`` is the end of the last
+    step, failed or not. ``swaps`` counts versions that went live, ``failures`` steps that failed;
+    ``reason`` is why the last step failed, ``None`` where it did not.
+    """
+
+    pointer: Pointer | None = None
+    read_ms: int | None = None
+    stepped_ms: int | None = None
+    swaps: int = 0
+    failures: int = 0
+    reason: str | None = None
+
+
+class Follower:
+    """Brings a holder to the version that the pointer names. One thread calls ``step``.
+
+    A version that cannot be fetched, verified, loaded or warmed changes nothing: the old one goes
+    on answering, the reason is logged once and the version is tried again, less and less often.
+    A pointer that moves on is followed at once.
+    """
+
+    def __init__(self, store: WeightStore, holder: VersionHolder, clock: Clock, load: Load) -> None:
+        self._store = store
+        self._holder = holder
+        self._clock = clock
+        self._load = load
+        self._failed: Pointer | None = None
+        self._pause_ms = _FIRST_PAUSE_MS
+        self._not_before_ms = 0
+        self.state = FollowerState()
+
+    def step(self) -> bool:
+        """Look once; True where another version went live. Raises nothing."""
+        swapped = False
+        reason: str | None = None
+        # A store fails in the ways of the library behind its URL, which only that library knows,
+        # and a version in the ways of torch. All of them mean: keep the old one, say why, retry.
+        try:
+            swapped = self._follow()
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            if reason != self.state.reason:
+                _LOG.warning("the live version stays: %s", reason)
+        old = self.state
+        self.state = msgspec.structs.replace(
+            old,
+            stepped_ms=self._clock(),
+            swaps=old.swaps + swapped,
+            failures=old.failures + (reason is not None),
+            reason=reason or (old.reason if self._failed else None),
+        )
+        return swapped
+
+    def caught_up(self) -> bool:
+        """Whether the newest pointer read is live, or there was none to follow yet."""
+        pointer = self.state.pointer
+        return self.state.read_ms is not None and (
+            pointer is None or not self._holder.wants(pointer)
+        )
+
+    def _follow(self) -> bool:
+        pointer = self._store.pointer()
+        self.state = msgspec.structs.replace(self.state, pointer=pointer, read_ms=self._clock())
+        if pointer is None or not self._holder.wants(pointer):
+            self._failed = None
+            return False
+        if pointer == self._failed and self._clock() < self._not_before_ms:
+            return False
+        try:
+            served = self._prepare(pointer)
+        except Exception:
+            self._wait_longer(pointer)
+            raise
+        self._failed = None
+        return self._holder.swap(served)
+
+    def _prepare(self, pointer: Pointer) -> Served:
+        manifest = self._store.manifest(pointer.version)
+        recommender = self._load(manifest, self._store)
+        warm(recommender)
+        return Served(pointer.version, pointer.epoch, recommender, manifest, self._clock())
+
+    def _wait_longer(self, pointer: Pointer) -> None:
+        again = pointer == self._failed
+        self._pause_ms = min(2 * self._pause_ms, _LONGEST_PAUSE_MS) if again else _FIRST_PAUSE_MS
+        self._failed = pointer
+        self._not_before_ms = self._clock() + self._pause_ms
+
+
+def load_version(manifest: WeightManifest, store: WeightStore) -> Recommender:
+    """Fetch the model's files, each verified by the store, and build the recommender.
+
+    ``CorruptVersion`` where a hash, a size or a format does not hold, or a weight is not finite.
+    """
+    files = {name: store.read(manifest, name) for name in MODEL_FILES}
+    recommender = Recommender.load(manifest.model, files)
+    if not recommender.finite():
+        raise CorruptVersion(
+            f"version {manifest.version} holds weights that are not finite numbers; "
+            "publish another version or roll back"
+        )
+    return recommender
+
+
+def warm(recommender: Recommender) -> None:
+    """Answer once for no, a short and the longest history, so that no user pays for the first."""
+    items, _ = recommender.vocabulary.popular(recommender.settings.max_length)
+    for history in (items[:0], items[:1], items):
+        recommender.recommend([Interaction(item, "", 0) for item in history], _WARM_K)

@@ -1,0 +1,149 @@
+"""One replica, without a framework: it follows versions, answers, and says how it is."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+import msgspec
+
+from contracts.ports import Clock, ExposureSink, HistoryReader, ReportSink, WeightStore
+from contracts.report import ComponentStatus
+from serving.follow import Follower, FollowerState, Load, load_version
+from serving.recommend import Answer, Request, exposure, recommend
+from serving.versions import Served, VersionHolder
+
+_LOG = logging.getLogger(__name__)
+_STATUS_S = 1.0
+STALLED_MS = 60_000
+"""A follower that has not ended a step for so long hangs; loading a version takes less."""
+
+
+class Doors(msgspec.Struct, frozen=True):
+    """The ports a replica works through."""
+
+    store: WeightStore
+    reader: HistoryReader
+    exposures: ExposureSink
+    reports: ReportSink
+
+
+class Replica:
+    """``answer`` is called by every request, from any thread. The rest belongs to one owner.
+
+    Between ``start`` and ``stop`` two daemon threads run: one steps the follower every
+    ``poll_ms``, one writes the status every second and after each swap.
+    """
+
+    def __init__(
+        self, name: str, doors: Doors, clock: Clock, poll_ms: int, load: Load = load_version
+    ) -> None:
+        self.name = name
+        self._doors = doors
+        self._clock = clock
+        self._poll_s = poll_ms / 1000
+        self._holder = VersionHolder()
+        self._follower = Follower(doors.store, self._holder, clock, load)
+        self._counting = threading.Lock()
+        self._requests = 0
+        self._failed = 0
+        self._stopping = threading.Event()
+        self._news = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Look for a version once, here, then go on in the background. Raises nothing."""
+        self._follower.step()
+        for work in (self._follow, self._tell):
+            thread = threading.Thread(target=work, name=f"{self.name} {work.__name__}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def stop(self) -> None:
+        """End the threads and say a last word. Harmless twice; answers are still possible."""
+        if self._stopping.is_set():
+            return
+        self._stopping.set()
+        self._news.set()
+        for thread in self._threads:
+            thread.join()
+        self._doors.reports.status(self.status())
+
+    def current(self) -> Served | None:
+        """The live version; ``None`` before the first."""
+        return self._holder.current()
+
+    def follower(self) -> FollowerState:
+        """What is known of the pointer."""
+        return self._follower.state
+
+    def may_join(self) -> bool:
+        """Law 8: whether the current version is live here, or there is none yet."""
+        return self._follower.caught_up()
+
+    def complaint(self) -> str | None:
+        """Why this replica should be replaced; ``None`` where it is well.
+
+        A version that cannot be loaded is no reason: a replacement could not load it either.
+        """
+        dead = [thread.name for thread in self._threads if not thread.is_alive()]
+        if dead and not self._stopping.is_set():
+            return f"{self.name}: the thread {dead[0]!r} has ended"
+        stepped = self._follower.state.stepped_ms
+        waited = 0 if stepped is None else self._clock() - stepped
+        if waited > STALLED_MS:
+            return f"{self.name}: no look at the weight store has ended for {waited} ms"
+        return None
+
+    def answer(self, request: Request) -> Answer | None:
+        """Answer and leave an exposure; ``None`` before the first version.
+
+        Law 7: the version is captured here, once. Raises ``StateError`` from the user's state.
+        """
+        served = self._holder.current()
+        if served is None:
+            return None
+        try:
+            answer = recommend(served, self._doors.reader, request)
+        except Exception:
+            self._count(failed=1)
+            raise
+        self._doors.exposures.send(exposure(answer, self._clock()))
+        self._count()
+        return answer
+
+    def status(self) -> ComponentStatus:
+        """This replica's word on itself, as of now."""
+        served, follower = self._holder.current(), self._follower.state
+        state = "waiting" if served is None else "serving"
+        figures = {
+            "version": None if served is None else served.version,
+            "epoch": None if served is None else served.epoch,
+            "live_since_ms": None if served is None else served.live_since_ms,
+            "requests": self._requests,
+            "failed": self._failed,
+            "exposures_failed": self._doors.exposures.failed(),
+            "swaps": follower.swaps,
+            "load_failures": follower.failures,
+            "reason": follower.reason,
+        }
+        said = "stopped" if self._stopping.is_set() else state
+        return ComponentStatus(self.name, "replica", self._clock(), said, figures)
+
+    def _count(self, failed: int = 0) -> None:
+        with self._counting:
+            self._requests += 1
+            self._failed += failed
+
+    def _follow(self) -> None:
+        while not self._stopping.wait(self._poll_s):
+            if self._follower.step():
+                served = self._holder.current()
+                _LOG.info("version %s is live", served.version if served else None)
+                self._news.set()
+
+    def _tell(self) -> None:
+        while not self._stopping.is_set():
+            self._doors.reports.status(self.status())
+            self._news.wait(_STATUS_S)
+            self._news.clear()

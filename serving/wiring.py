@@ -1,0 +1,55 @@
+"""The one place where serving meets its adapters."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+from contracts.errors import SettingsError
+from contracts.settings import Settings
+from contracts.topics import EVENTS, topic_name
+from infra.kafka.sinks import KafkaExposureSink, KafkaReportSink
+from infra.state_reader import RocksHistoryReader
+from infra.weights import FsspecWeightStore
+from serving.replica import Doors, Replica
+
+
+def now_ms() -> int:
+    """The clock of serving: UTC, integer milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def require_kafka(settings: Settings) -> None:
+    """``SettingsError`` where no broker is named: serving starts none."""
+    if not settings.kafka.bootstrap_servers:
+        raise SettingsError(
+            "kafka.bootstrap_servers is empty, and serving leaves its exposures in Kafka; set "
+            "EVERFRESH_KAFKA__BOOTSTRAP_SERVERS, or use `everfresh up`, which starts a broker"
+        )
+
+
+class WiredReplica:
+    """A replica on the real adapters. ``Unreachable`` where Kafka is not there."""
+
+    def __init__(self, name: str, settings: Settings) -> None:
+        require_kafka(settings)
+        self._open = contextlib.ExitStack()
+        kafka = settings.kafka
+        topic = topic_name(kafka.topic_prefix, EVENTS)
+        length = settings.state.history_length
+        with contextlib.ExitStack() as opening:
+            exposures = KafkaExposureSink(kafka.bootstrap_servers, kafka.topic_prefix)
+            opening.callback(exposures.close, 1.0)
+            reports = KafkaReportSink(kafka.bootstrap_servers, kafka.topic_prefix)
+            opening.callback(reports.close, 1.0)
+            reader = RocksHistoryReader(settings.state_dir, topic, length)
+            opening.callback(reader.close)
+            store = FsspecWeightStore(settings.weights_url)
+            doors = Doors(store, reader, exposures, reports)
+            self.replica = Replica(name, doors, now_ms, settings.serving.poll_ms)
+            opening.callback(self.replica.stop)
+            self._open = opening.pop_all()
+
+    def close(self) -> None:
+        """Stop the replica, then deliver what is queued. Harmless twice."""
+        self._open.close()

@@ -1,0 +1,67 @@
+"""The demo on real Kafka, RocksDB, Ray and HTTP: shortened, and stopped in the middle."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.integration.command import Command, run
+
+pytestmark = pytest.mark.integration
+
+SCORES = {
+    f"{metric}_{name}"
+    for metric in ("hr10", "ndcg10")
+    for name in ("live", "frozen", "popularity", "markov")
+}
+NAMED = SCORES | {
+    *("events", "windows", "versions", "dead_letters"),
+    *("freshness_p50_s", "freshness_p99_s", "failed_requests", "seconds"),
+}
+
+
+@pytest.mark.timeout(300)
+def test_the_demo_ends_with_its_report_and_leaves_nothing(tmp_path: Path) -> None:
+    with Command(tmp_path, "demo", "--events", "6000") as demo:
+        code = demo.finish()
+        assert code == 0, demo.said()
+        assert demo.left() == []
+    report = json.loads((tmp_path / ".everfresh/demo/report.json").read_text())
+    assert set(report) >= NAMED
+    assert report["events"] == report["replayed"] == 6000
+    assert report["dead_letters"] == 0
+    assert report["failed_requests"] == 0
+    assert report["requests"] > 0
+    assert report["versions"] > 1
+    assert all(0.0 <= report[name] <= 1.0 for name in SCORES)
+    assert 0.0 < report["freshness_p50_s"] <= report["freshness_p99_s"]
+    assert (tmp_path / ".everfresh/demo/plot.png").read_bytes().startswith(b"\x89PNG")
+    assert "before and after rating item" in demo.said()
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("words", ["✓ MovieLens 100K", "✓ Apache Kafka", "✓ Ray"])
+def test_a_demo_stopped_while_starting_leaves_nothing(tmp_path: Path, words: str) -> None:
+    with Command(tmp_path, "demo") as demo:
+        demo.wait_for(words)
+        demo.signal(signal.SIGINT)
+        assert demo.finish() == 130, demo.said()
+        assert demo.left() == []
+
+
+@pytest.mark.timeout(300)
+def test_a_demo_that_was_killed_does_not_hinder_the_next(tmp_path: Path) -> None:
+    with Command(tmp_path, "demo") as first:
+        first.wait_for("events, ")
+        first.signal(signal.SIGKILL)
+        assert first.finish() != 0
+    with Command(tmp_path, "demo") as second:
+        second.wait_for("events, ")
+        second.signal(signal.SIGINT)
+        assert second.finish() == 130, second.said()
+        assert second.left() == []
+    code, said = run(tmp_path, "down", "--home", ".everfresh/demo")
+    assert (code, "nothing is up" in said) == (0, True)

@@ -1,0 +1,302 @@
+"""Serving on a real Ray with its HAProxy, a real broker and RocksDB."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import psutil
+import pytest
+from rocksdict import Options, Rdict
+
+from contracts.exposure import Exposure
+from contracts.report import ComponentStatus
+from contracts.sequence import Interaction
+from contracts.settings import RaySettings, Settings
+from contracts.topics import EVENTS, EXPOSURES, STATUS, topic_name
+from infra.components import settings_environment
+from infra.kafka.broker import EmbeddedBroker
+from infra.kafka.tail import RecordTail
+from infra.kafka.topics import ensure_topics
+from infra.leash import LeashedProcess
+from infra.ports import answers, free_ports, parse_address
+from infra.ray_cluster import Head, head, remove_temporary_folder
+from infra.weights import FsspecWeightStore
+from model.recommender import Recommender
+from tests.serving.made import PARTITION, publish, state_pairs
+
+pytestmark = pytest.mark.integration
+
+USER, HISTORY, OFFSET = "known", [3, 5, 7], 41
+LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
+
+
+class Loop:
+    """A Ray of this module's own, a home with one known user, and the driver on them."""
+
+    def __init__(self, ray: Head, process: LeashedProcess, settings: Settings) -> None:
+        self.ray = ray
+        self.ray_pid = process.pid
+        self.settings = settings
+        self.store = FsspecWeightStore(settings.weights_url)
+        self.output = settings.home / "driver.out"
+
+    def start(self, **environment: str) -> LeashedProcess:
+        """``python -m serving``, as the supervisor starts it."""
+        env = {**os.environ, **self.ray.drivers, **settings_environment(self.settings)}
+        with self.output.open("wb") as file:
+            return LeashedProcess(
+                [sys.executable, "-m", "serving"],
+                stdout=file,
+                stderr=file,
+                env={**env, **environment},
+            )
+
+    def url(self) -> str:
+        """The door, once the driver has said where it is."""
+        line = "serving on "
+
+        def said() -> list[str]:
+            return [one for one in self.output.read_text().splitlines() if one.startswith(line)]
+
+        wait_until(lambda: bool(said()), "the door")
+        return said()[0].removeprefix(line)
+
+    def processes(self) -> list[psutil.Process]:
+        """Ray's processes, Serve's and HAProxy among them."""
+        top = psutil.Process(self.ray_pid)
+        return [top, *top.children(recursive=True)]
+
+
+def wait_until(true: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
+    until = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < until, f"waited {seconds:.0f} s for {what}"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def loop(kafka: EmbeddedBroker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
+    run_id = uuid.uuid4().hex
+    home = tmp_path_factory.mktemp("home")
+    ray = head(run_id, RaySettings())
+    settings = Settings(
+        home=home,
+        kafka={
+            "bootstrap_servers": kafka.bootstrap_servers,
+            "topic_prefix": f"t{run_id[:8]}.",
+            "partitions": 1,
+        },
+        ray={"address": ray.address},
+        serving={"replicas": 2, "poll_ms": 50},
+    )
+    ensure_topics(kafka.bootstrap_servers, settings)
+    topic = topic_name(settings.kafka.topic_prefix, EVENTS)
+    settings.state_dir.mkdir()
+    state = Rdict(str(settings.state_dir / f"{topic}-{PARTITION}"), Options(raw_mode=True))
+    for key, value in state_pairs(USER, HISTORY, OFFSET).items():
+        state[key] = value
+    process = LeashedProcess(
+        ray.spec.argv,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **ray.spec.env},
+    )
+    try:
+        wait_until(lambda: answers(*parse_address(ray.address, "ray.address")), "Ray's head")
+        yield Loop(ray, process, settings)
+    finally:
+        process.stop(5.0)
+        remove_temporary_folder(run_id)
+        state.close()
+
+
+def ask(client: httpx.Client, **body: Any) -> httpx.Response:
+    return client.post("/v1/recommend", json={"user_id": USER, "k": 5, **body})
+
+
+def outside(processes: list[psutil.Process]) -> list[tuple[str, int, str]]:
+    """Listening sockets of these processes that others than this machine can reach."""
+    return [
+        (one.laddr.ip, one.laddr.port, process.name())
+        for process in processes
+        for one in process.net_connections("tcp")
+        if one.status == psutil.CONN_LISTEN and one.laddr.ip not in LOOPBACK
+    ]
+
+
+def recomputed(version: Recommender, user: object) -> tuple[list[Any], list[float]]:
+    if user != USER:
+        return version.vocabulary.popular(5)
+    history = [Interaction(item, "view", at) for at, item in enumerate(HISTORY)]
+    return version.recommend(history, 5, HISTORY)
+
+
+class Client(threading.Thread):
+    """Asks without a pause and keeps every answer."""
+
+    def __init__(self, url: str, user: str) -> None:
+        super().__init__(daemon=True)
+        self._url = url
+        self._user = user
+        self.done = threading.Event()
+        self.answers: list[dict[str, Any]] = []
+        self.failures: list[str] = []
+
+    def run(self) -> None:
+        with httpx.Client(base_url=self._url, timeout=10) as client:
+            while not self.done.is_set():
+                try:
+                    response = ask(client, user_id=self._user)
+                except httpx.HTTPError as error:
+                    self.failures.append(repr(error))
+                    continue
+                if response.status_code == 200:
+                    said = response.json()
+                    said["replica"] = response.headers["x-everfresh-replica"]
+                    self.answers.append(said)
+                else:
+                    self.failures.append(response.text)
+
+
+def test_a_swap_restarts_nothing_drops_nothing_and_mixes_nothing(loop: Loop) -> None:
+    driver = loop.start()
+    try:
+        url = loop.url()
+        with httpx.Client(base_url=url) as client:
+            early = ask(client)
+            assert early.status_code == 503
+            assert early.headers["content-type"] == "application/problem+json"
+            assert "retry-after" in early.headers
+            assert client.get("/readyz").status_code == 503
+            assert client.get("/healthz").status_code == 200
+            versions = {1: publish(loop.store, 1)}
+            wait_until(lambda: both_have(loop, 1), "version 1 on both replicas")
+            before = set(loop.processes())
+
+            clients = [Client(url, user) for user in (USER, "stranger", USER)]
+            for one in clients:
+                one.start()
+            for version in range(2, 8):
+                versions[version] = publish(loop.store, version)
+                wait_until(lambda at=version: both_have(loop, at), f"version {version}")  # type: ignore[misc]
+            for one in clients:
+                one.done.set()
+            for one in clients:
+                one.join()
+
+        given = [answer for one in clients for answer in one.answers]
+        assert [one for client in clients for one in client.failures] == []
+        assert set(Counter(answer["version"] for answer in given)) == set(versions)
+        assert len({answer["replica"] for answer in given}) == 2
+        assert set(loop.processes()) == before
+        for answer in given:
+            items, scores = recomputed(versions[answer["version"]], answer["user_id"])
+            assert answer["items"] == items
+            assert np.allclose(answer["scores"], scores, atol=1e-4)
+            known = answer["user_id"] == USER
+            assert answer["source"] == ("model" if known else "popular")
+            assert answer["state_offset"] == (OFFSET if known else None)
+            assert (answer["note"] is None) == known
+        assert outside(loop.processes()) == []
+        assert outside([psutil.Process(driver.pid)]) == []
+        assert_exposed(loop, given)
+    finally:
+        status = driver.stop(10.0)
+    assert status == 0, loop.output.read_text()
+    assert not (loop.settings.home / "run" / "serving.json").exists()
+    assert not [one for one in loop.processes() if "haproxy" in one.name()]
+
+
+def both_have(loop: Loop, version: int) -> bool:
+    live = replica_statuses(loop)
+    return sorted(one.figures["version"] or 0 for one in live.values()) == [version, version]
+
+
+def replica_statuses(loop: Loop) -> dict[str, ComponentStatus]:
+    kafka = loop.settings.kafka
+    with RecordTail(kafka.bootstrap_servers, kafka.topic_prefix, [STATUS]) as tail:
+        found = [one for one in tail.read_to_end() if isinstance(one, ComponentStatus)]
+    newest = {one.component: one for one in found}
+    return {name: one for name, one in newest.items() if one.state != "stopped"}
+
+
+def assert_exposed(loop: Loop, given: list[dict[str, Any]]) -> None:
+    """Every answer is in the log, with the version and the offset that made it."""
+    kafka = loop.settings.kafka
+    exposures: dict[str, Exposure] = {}
+    with RecordTail(kafka.bootstrap_servers, kafka.topic_prefix, [EXPOSURES]) as tail:
+
+        def all_there() -> bool:
+            found = [one for one in tail.poll() if isinstance(one, Exposure)]
+            exposures.update({one.request_id: one for one in found})
+            return all(answer["request_id"] in exposures for answer in given)
+
+        wait_until(all_there, "the exposures")
+    for answer in given:
+        shown = exposures[answer["request_id"]]
+        assert (shown.version, shown.state_offset) == (answer["version"], answer["state_offset"])
+        assert shown.items == answer["items"]
+
+
+def test_a_replica_that_dies_is_replaced_by_one_at_the_current_version(loop: Loop) -> None:
+    newest = max(loop.store.versions(), default=0) + 1
+    publish(loop.store, newest)
+    driver = loop.start()
+    try:
+        url = loop.url()
+        wait_until(lambda: both_have(loop, newest), "both replicas")
+        first = set(replica_statuses(loop))
+        with httpx.Client(base_url=url, timeout=20) as client:
+            victim = next(
+                one for one in loop.processes() if "ServeReplica" in " ".join(one.cmdline())
+            )
+            victim.send_signal(signal.SIGKILL)
+            wait_until(lambda: len(set(replica_statuses(loop)) - first) == 1, "a new replica")
+            said = [ask(client).json()["version"] for _ in range(50)]
+        assert set(said) == {newest}
+        figures = [one.figures["version"] for one in replica_statuses(loop).values()]
+        assert set(figures) <= {newest}
+    finally:
+        driver.stop(10.0)
+
+
+def test_a_driver_that_was_killed_leaves_nothing_that_stops_the_next(loop: Loop) -> None:
+    publish(loop.store, max(loop.store.versions(), default=0) + 1)
+    first = loop.start()
+    loop.url()
+    os.kill(first.pid, signal.SIGKILL)
+    first.stop(1.0)
+    second = loop.start()
+    try:
+        url = loop.url()
+        with httpx.Client(base_url=url) as client:
+            assert ask(client).status_code == 200
+    finally:
+        assert second.stop(10.0) == 0
+
+
+def test_a_taken_port_is_one_line_and_no_traceback(loop: Loop) -> None:
+    import socket
+
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", free_ports(1)[0]))
+        held.listen()
+        port = held.getsockname()[1]
+        driver = loop.start(EVERFRESH_SERVING__PORT=str(port))
+        wait_until(lambda: driver.poll() is not None, "the driver's end")
+    said = loop.output.read_text().splitlines()
+    assert driver.stop(1.0) == 1
+    assert len(said) == 1
+    assert str(port) in said[0]

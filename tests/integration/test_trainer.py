@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from kafka import KafkaProducer
+
+from contracts.manifest import Pointer
+from contracts.settings import RaySettings, Settings
+from contracts.topics import WINDOWS, topic_name
+from contracts.window import encode_slice_record
+from infra.components import settings_environment
+from infra.kafka.broker import EmbeddedBroker
+from infra.kafka.topics import ensure_topics
+from infra.leash import LeashedProcess
+from infra.ports import answers, parse_address
+from infra.ray_cluster import Head, head, remove_temporary_folder
+from infra.weights import FsspecWeightStore
+from tests.trainer.bench import SMALL, Bench, content
+from tests.trainer.logs import Log, make_log
+
+pytestmark = pytest.mark.integration
+
+LABELS = list(range(10, 34, 2))
+
+
+class Cluster:
+    """A Ray of this module's own."""
+
+    def __init__(self, started: Head, process: LeashedProcess) -> None:
+        self.address = started.address
+        self.environment = started.drivers
+        self._process = process
+
+    def trainers(self) -> list[psutil.Process]:
+        """Live processes that hold a trainer actor."""
+        found = psutil.Process(self._process.pid).children(recursive=True)
+        return [one for one in found if "TrainerActor" in _title(one)]
+
+
+def _title(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    run_id = uuid.uuid4().hex
+    started = head(run_id, RaySettings())
+    process = LeashedProcess(
+        started.spec.argv,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **started.spec.env},
+    )
+    try:
+        wait_until(lambda: answers(*parse_address(started.address, "ray.address")), "Ray's head")
+        yield Cluster(started, process)
+    finally:
+        process.stop(5.0)
+        remove_temporary_folder(run_id)
+
+
+@pytest.fixture
+def settings(
+    kafka: EmbeddedBroker, cluster: Cluster, make_settings: Callable[..., Settings]
+) -> Settings:
+    made = make_settings(
+        kafka={"bootstrap_servers": kafka.bootstrap_servers, "partitions": 2},
+        ray={"address": cluster.address},
+        **SMALL,
+    )
+    ensure_topics(kafka.bootstrap_servers, made)
+    return made
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "driver.out"
+
+
+@pytest.fixture
+def start_driver(
+    settings: Settings, cluster: Cluster, output: Path
+) -> Iterator[Callable[[], LeashedProcess]]:
+    """Starts ``python -m trainer``; ends it after the test, however that went."""
+    drivers: list[LeashedProcess] = []
+
+    def start() -> LeashedProcess:
+        environment = {**os.environ, **cluster.environment, **settings_environment(settings)}
+        command = [sys.executable, "-m", "trainer"]
+        with output.open("ab") as file:
+            drivers.append(LeashedProcess(command, stdout=file, env=environment))
+        return drivers[-1]
+
+    yield start
+    for driver in drivers:
+        if driver.poll() is None:
+            driver.stop(5.0)
+
+
+def wait_until(holds: Callable[[], bool], what: str, seconds: float = 90.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {seconds:.0f} s in vain for {what}")
+        time.sleep(0.05)
+
+
+def write(settings: Settings, log: Log, begin: float, end: float) -> None:
+    """Write this share of every partition's records to the real topic."""
+    topic = topic_name(settings.kafka.topic_prefix, WINDOWS)
+    producer = KafkaProducer(bootstrap_servers=settings.kafka.bootstrap_servers, acks="all")
+    for partition, records in log.items():
+        for record in records[int(begin * len(records)) : int(end * len(records))]:
+            producer.send(topic, encode_slice_record(record), partition=partition)
+    producer.flush()
+    producer.close()
+
+
+def live(store: FsspecWeightStore) -> int:
+    pointer = store.pointer()
+    return pointer.version if pointer else 0
+
+
+def test_kill_9_of_the_training_process_midway_changes_no_version(
+    settings: Settings, cluster: Cluster, start_driver: Callable[[], LeashedProcess]
+) -> None:
+    torch.set_num_threads(1)
+    log = make_log(2, LABELS)
+    expected = Bench(log, settings)
+    expected.run()
+    store = FsspecWeightStore(settings.weights_url)
+    write(settings, log, 0.0, 0.5)
+    start_driver()
+    wait_until(lambda: live(store) >= 3, "version 3")
+    victims = cluster.trainers()
+    assert len(victims) == 1
+    victims[0].send_signal(signal.SIGKILL)
+    write(settings, log, 0.5, 1.0)
+    wait_until(lambda: live(store) == len(LABELS), "the last version")
+    assert store.pointer() == Pointer(1, len(LABELS))
+    found = [content(store.manifest(version)) for version in store.versions()]
+    assert found == expected.versions()
+    assert [one.pid for one in cluster.trainers()] != [victims[0].pid]
+
+
+def test_sigterm_ends_the_driver_with_0_and_leaves_no_actor(
+    settings: Settings,
+    cluster: Cluster,
+    start_driver: Callable[[], LeashedProcess],
+    output: Path,
+) -> None:
+    log = make_log(2, LABELS)
+    store = FsspecWeightStore(settings.weights_url)
+    write(settings, log, 0.0, 0.25)
+    driver = start_driver()
+    wait_until(lambda: live(store) >= 1, "version 1")
+    wait_until(lambda: output.stat().st_size > 0, "the driver's first line")
+    assert driver.stop(10.0) == 0
+    wait_until(lambda: not cluster.trainers(), "the actor's end", 10.0)
+    first, last = output.read_text().splitlines()
+    assert first.startswith("trainer: training, at version ")
+    assert last == f"trainer: stopped at version {live(store)}"
+
+
+def test_a_killed_driver_takes_its_actor_with_it_and_the_next_one_goes_on(
+    settings: Settings, cluster: Cluster, start_driver: Callable[[], LeashedProcess]
+) -> None:
+    log = make_log(2, LABELS)
+    store = FsspecWeightStore(settings.weights_url)
+    write(settings, log, 0.0, 0.25)
+    driver = start_driver()
+    wait_until(lambda: live(store) >= 1, "version 1")
+    os.kill(driver.pid, signal.SIGKILL)
+    write(settings, log, 0.25, 1.0)
+    start_driver()
+    wait_until(lambda: live(store) == len(LABELS), "the last version")
+    assert len(cluster.trainers()) == 1
+
+
+def test_a_failure_of_the_trainer_is_one_line_and_exit_code_1(
+    settings: Settings, cluster: Cluster
+) -> None:
+    log = make_log(2, LABELS)
+    log[0] = [record for record in log[0] if record.label != LABELS[4]]
+    write(settings, log, 0.0, 1.0)
+    environment = {**os.environ, **cluster.environment, **settings_environment(settings)}
+    ended = subprocess.run(
+        [sys.executable, "-m", "trainer"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+        timeout=120,
+    )
+    assert ended.returncode == 1
+    lines = ended.stderr.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("error: windows partition 0, label 20: expected a slice from")
+
+
+def test_an_address_where_no_ray_answers_is_one_line_and_exit_code_1(
+    make_settings: Callable[..., Settings],
+) -> None:
+    settings = make_settings(ray={"address": "127.0.0.1:1"})
+    ended = subprocess.run(
+        [sys.executable, "-m", "trainer"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **settings_environment(settings)},
+        timeout=120,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[0].startswith("error: no Ray cluster answers at 127.0.0.1:1")
+    assert len(ended.stderr.splitlines()) == 1

@@ -1,0 +1,86 @@
+"""``up`` and what an operator does beside it: replay, recommend, status, a kill, down."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from infra.run_record import read_record
+from tests.integration.command import Command, run
+
+pytestmark = pytest.mark.integration
+
+FAST = {"EVERFRESH_WINDOWS__SECONDS": "1"}
+
+
+def events(path: Path, number: int) -> Path:
+    with path.open("w") as file:
+        for i in range(number):
+            event = {"type": "view", "user_id": i % 50, "item_id": i * 7 % 40, "time": i}
+            file.write(json.dumps(event) + "\n")
+    return path
+
+
+def version_of(said: str) -> int:
+    found = re.search(r"weights version (\d+)", said)
+    assert found, said
+    return int(found[1])
+
+
+def recommend_with_version(cwd: Path, least: int) -> str:
+    """Ask again until a version that high answers; the test's own time limit ends it otherwise."""
+    while True:
+        code, said = run(cwd, "recommend", "7")
+        if code == 0 and version_of(said) >= least:
+            return said
+        time.sleep(0.5)
+
+
+@pytest.mark.timeout(300)
+def test_a_loop_that_is_up(tmp_path: Path) -> None:
+    file = events(tmp_path / "events.jsonl", 4000)
+    with Command(tmp_path, "up", **FAST) as up:
+        up.wait_for("The loop is up")
+
+        code, said = run(tmp_path, "recommend", "7")
+        assert code == 1
+        assert said.startswith("error: the recommender answered 503")
+
+        code, said = run(tmp_path, "replay", str(file), "--format", "jsonl", "--speed", "800")
+        assert code == 0, said
+        assert "4,000 events are in the log" in said
+        answer = recommend_with_version(tmp_path, 2)
+        assert "source model" in answer
+        assert re.search(r"up to offset \d+ of partition \d", answer)
+
+        code, said = run(tmp_path, "status")
+        assert code == 0, said
+        for words in ("worker-0", "trainer", "replica", "events: 4,000 records", "freshness"):
+            assert words in said
+
+        code, said = run(tmp_path, "up")
+        assert code == 1
+        assert "is up already" in said
+
+        record = read_record(tmp_path / ".everfresh")
+        assert record is not None
+        os.kill(record.components["worker"].pid, signal.SIGKILL)
+        up.wait_for("worker was ended by SIGKILL; it is started again")
+        up.wait_for("worker was started again")
+        version = version_of(recommend_with_version(tmp_path, 2))
+        code, said = run(tmp_path, "replay", str(file), "--format", "jsonl", "--speed", "2000")
+        assert code == 0, said
+        recommend_with_version(tmp_path, version + 1)
+
+        code, said = run(tmp_path, "down")
+        assert code == 0, said
+        assert "has stopped" in said
+        assert up.finish() == 0, up.said()
+        assert up.left() == []
+    assert read_record(tmp_path / ".everfresh") is None
