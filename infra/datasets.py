@@ -12,7 +12,6 @@ ids included, so that replaying it again adds duplicates and nothing new.
 
 from __future__ import annotations
 
-import math
 import re
 from array import array
 from collections.abc import Callable, Iterable, Iterator
@@ -28,6 +27,7 @@ from infra.rows import parsed
 __all__ = ["DATASETS", "Clicks", "EventFile", "Ratings", "fetch_ml100k"]
 
 _YEAR_9999 = 253_402_300_800
+_MAX_RATING = 1e9
 _PERIOD = re.compile(r"period_(\d+)\.txt")
 _ML_100K = ("u.data", INTER)
 _ML_1M = ("ratings.dat",)
@@ -123,7 +123,7 @@ def read_ader(path: Path) -> EventFile:
 def _clicks(file: Path) -> Iterator[tuple[int, int]]:
     def parse(line: str) -> tuple[int, int]:
         session, item = line.split()
-        return int(session), int(item)
+        return _whole(session), _whole(item)
 
     return parsed(file, (), "session and item between spaces (ADER)", parse)
 
@@ -145,9 +145,17 @@ def _row(cells: list[str]) -> Row:
     user, item, rating_text, seconds_text = cells
     # RecBole writes whole numbers as floats now and then.
     rating, seconds = float(rating_text), float(seconds_text)
-    if not math.isfinite(rating) or not 0 <= seconds < _YEAR_9999:
+    # Written so that NaN fails too.
+    if not (abs(rating) <= _MAX_RATING and 0 <= seconds < _YEAR_9999):
         raise ValueError
-    return int(user), int(item), rating, int(seconds)
+    return _whole(user), _whole(item), rating, int(seconds)
+
+
+def _whole(text: str) -> int:
+    number = int(text)
+    if not -(2**63) <= number < 2**63:
+        raise ValueError
+    return number
 
 
 def _period(entry: Path) -> re.Match[str] | None:

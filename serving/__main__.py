@@ -37,6 +37,8 @@ def main() -> None:
         from serving import deployment  # noqa: PLC0415
 
         with deployment.cluster(settings.ray.address, environment):
+            # Ray puts a handler of its own in their place while it connects.
+            interrupts.install()
             try:
                 deployment.deploy(settings, port)
                 url = _url(host, port)

@@ -168,7 +168,7 @@ class StreamWorker:
         while True:
             lag: int | str = "unknown"
             with contextlib.suppress(KafkaError):
-                # Read before the ends are asked for: meanwhile the state may rightly move past them.
+                # Read before asking for the ends: meanwhile the state may rightly pass them.
                 applied = {number: one.partition.applied for number, one in self._owned.items()}
                 ends = await self._probe.ends(list(applied))
                 lag = sum(

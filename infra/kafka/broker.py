@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from contracts.errors import StateLocked, Unreachable
+from contracts.errors import Unreachable
 from infra.kafka.admin import answers
 from infra.kafka.jars import find_java, kafka_jars, kafka_version
 from infra.kafka.storage import BrokerFolder
@@ -40,6 +40,11 @@ class EmbeddedBroker:
         self._process: LeashedProcess | None = None
 
     @property
+    def data_dir(self) -> Path:
+        """The folder of its data."""
+        return self._folder.root
+
+    @property
     def bootstrap_servers(self) -> str:
         """``host:port`` for clients; known after :meth:`start`."""
         assert self._port, "the broker has not been started"
@@ -60,7 +65,8 @@ class EmbeddedBroker:
         """Return when an admin request is answered; ``on_progress`` gets short texts meanwhile.
 
         ``MissingDependency`` without Java, Maven or jars; ``Unreachable`` where the port is taken
-        or the broker does not come up; ``StateError`` where ``data_dir`` is not usable.
+        or the broker does not come up; ``StateError`` where ``data_dir`` is not usable,
+        ``StateLocked`` where another broker runs in it.
         """
         java = find_java()
         jars = kafka_jars(on_progress)
@@ -69,17 +75,10 @@ class EmbeddedBroker:
             require_free(HOST, self._wanted_port, "the Kafka port")
             self._port = self._wanted_port
         self._folder.prepare(self._port, controller_port)
-        self._folder.format(self._java(java, jars))
-        on_progress(f"starting Apache Kafka {kafka_version()} on {self.bootstrap_servers}")
-        with self._folder.console.open("wb") as console:
-            self._process = LeashedProcess(
-                [*self._java(java, jars), "kafka.Kafka", str(self._folder.properties)],
-                stdin=subprocess.DEVNULL,
-                stdout=console,
-                stderr=console,
-                cwd=self._folder.root,
-            )
         try:
+            self._folder.format(self._java(java, jars))
+            on_progress(f"starting Apache Kafka {kafka_version()} on {self.bootstrap_servers}")
+            self._spawn(self._java(java, jars))
             self._await_answer()
         except BaseException:
             self.stop()
@@ -91,6 +90,7 @@ class EmbeddedBroker:
         if self._process is not None:
             self._process.stop(_STOP_SECONDS)
             self._process = None
+        self._folder.release()
 
     def __enter__(self) -> Self:
         self.start()
@@ -103,6 +103,16 @@ class EmbeddedBroker:
         at: TracebackType | None,
     ) -> None:
         self.stop()
+
+    def _spawn(self, java: list[str]) -> None:
+        with self._folder.console.open("wb") as console:
+            self._process = LeashedProcess(
+                [*java, "kafka.Kafka", str(self._folder.properties)],
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                cwd=self._folder.root,
+            )
 
     def _java(self, java: str, jars: Path) -> list[str]:
         # Serial collector and first compiler tier: fastest start and least work on small machines.
@@ -120,16 +130,10 @@ class EmbeddedBroker:
                 raise self._failure()
             time.sleep(0.05)
 
-    def _failure(self) -> StateLocked | Unreachable:
-        said = self._folder.last_words()
-        if "Failed to acquire lock" in said:
-            return StateLocked(
-                f"another Kafka broker is using {self._folder.root}; stop it, or name another "
-                "data folder"
-            )
+    def _failure(self) -> Unreachable:
         happened = "did not answer in time" if self.running else "ended while starting"
         return Unreachable(
             f"the embedded Kafka broker {happened} (heap {self._heap_mb} MB, {HOST}:{self._port}); "
             f"free memory or raise kafka.heap_mb, or look into {self._folder.log}; it said last: "
-            f"{said}"
+            f"{self._folder.last_words()}"
         )

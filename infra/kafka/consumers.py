@@ -13,7 +13,7 @@ from infra.kafka.admin import require_listener
 
 LARGEST_RECORD = 8_388_608
 """``max.message.bytes`` of the largest topic in the table (windows)."""
-_METADATA_SECONDS = 10.0
+_METADATA_SECONDS = 5.0
 
 
 def connect_consumer(bootstrap_servers: str, topics: Iterable[str]) -> KafkaConsumer:

@@ -10,14 +10,16 @@ logs/                  what the broker says
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import re
 import shutil
 import subprocess
 import uuid
 from pathlib import Path
+from typing import IO
 
-from contracts.errors import StateError, Unreachable
+from contracts.errors import StateError, StateLocked, Unreachable
 
 MARKER = "everfresh-kafka.json"
 _FORMAT = 1
@@ -67,15 +69,18 @@ class BrokerFolder:
         self._marker = root / MARKER
         self._formatted = root / "formatted"
         self._log_from = 0
+        self._lock: IO[str] | None = None
 
     def prepare(self, port: int, controller_port: int) -> None:
-        """Make the folder ours and write ``server.properties``.
+        """Make the folder ours, keep others out and write ``server.properties``.
 
-        ``StateError`` where it is a file, cannot be written or holds something else.
+        ``StateError`` where it is a file, cannot be written or holds something else;
+        ``StateLocked`` where another broker runs in it. :meth:`release` lets others in again.
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             self._claim()
+            self._keep_others_out()
             self.log.parent.mkdir(exist_ok=True)
             self._log_from = self.log.stat().st_size if self.log.exists() else 0
             text = _PROPERTIES.format(port=port, controller_port=controller_port)
@@ -85,6 +90,12 @@ class BrokerFolder:
                 f"the broker's data folder {self.root} cannot be used: {error.strerror}; name a "
                 "folder that can be written"
             ) from None
+
+    def release(self) -> None:
+        """Let another broker use the folder; also happens when this process dies."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
     def format(self, java: list[str]) -> None:
         """Format the log folder once; a folder left half-formatted is formatted anew."""
@@ -116,6 +127,19 @@ class BrokerFolder:
                 log.seek(self._log_from if self.log.stat().st_size >= self._log_from else 0)
                 said += log.read().decode(errors="replace")
         return _telling(said)
+
+    def _keep_others_out(self) -> None:
+        self.release()
+        lock = (self.root / "lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise StateLocked(
+                f"another embedded broker is using {self.root}; stop it, or name another data "
+                "folder"
+            ) from None
+        self._lock = lock
 
     def _claim(self) -> None:
         if self._marker.exists():

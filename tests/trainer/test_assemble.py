@@ -109,6 +109,14 @@ def test_an_overlap_by_a_label_closed_before_raises() -> None:
         feed(assembler, 0, run(0, 5, 0, [[example(1, [1, 2], 0)]]), begin=2)
 
 
+def test_a_late_part_of_a_closed_label_does_not_disturb_the_open_run() -> None:
+    assembler = Assembler([0], Progress())
+    before = run(0, 5, 0, [[example(1, [1], 0)]])
+    after = run(0, 6, 1, [[example(1, [2], 1)], [example(2, [3], 2)]])
+    feed(assembler, 0, [*before, after[0], before[0], *after[1:]])
+    assert [window.label for window in (assembler.take(), assembler.take()) if window] == [5, 6]
+
+
 def test_a_missing_part_raises() -> None:
     records = run(0, 5, 0, [[example(1, [1], 0)], [example(2, [2], 1)]])
     with pytest.raises(WindowGap, match=r"expected parts 0 to 1, found \[1\]"):

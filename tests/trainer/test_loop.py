@@ -94,6 +94,21 @@ def test_manifests_name_what_was_trained_and_where_to_read_on(undisturbed: Bench
     assert last.events == sum(last.trained_through.values())
 
 
+def test_a_restart_needs_nothing_of_the_log_before_the_positions_of_its_manifest(
+    bench: Bench, undisturbed: Bench
+) -> None:
+    loop = bench.start()
+    for _ in range(3):
+        loop.step(0)
+    reads = bench.store.manifest(3).windows_read
+    for partition, records in bench.log.items():
+        # What a reader must not ask for again; retention may have taken it.
+        foreign = run(partition, 1, 77, [], rejected=900)[0]
+        records[: reads[partition]] = [foreign] * reads[partition]
+    bench.run()
+    assert bench.versions() == undisturbed.versions()
+
+
 def test_a_window_is_scored_by_its_parent_before_it_is_trained(bench: Bench) -> None:
     ranked: list[tuple[str, int]] = []
     loop: TrainerLoop | None = None

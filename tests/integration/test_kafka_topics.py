@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+import pytest
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.structs import OffsetAndMetadata
+
+from contracts.errors import SettingsError, Unreachable
+from contracts.settings import Settings
+from contracts.topics import ALL, EVENTS, WINDOWS, topic_name
+from infra.kafka.admin import answers
+from infra.kafka.broker import EmbeddedBroker
+from infra.kafka.sinks import KafkaReportSink
+from infra.kafka.tail import RecordTail
+from infra.kafka.topics import ensure_topics, log_positions
+from infra.kafka.window_source import KafkaWindowSource
+from infra.ports import free_ports
+
+pytestmark = pytest.mark.integration
+
+APPEND_TIME = {"message.timestamp.type": "LogAppendTime"}
+Make = Callable[..., Settings]
+
+
+def create(kafka: EmbeddedBroker, name: str, partitions: int, configs: dict[str, str]) -> None:
+    with KafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers) as admin:
+        topic = {"num_partitions": partitions, "replication_factor": 1, "configs": configs}
+        admin.create_topics({name: topic}, wait_for_metadata=True)
+
+
+def configs_of(kafka: EmbeddedBroker, topic: str) -> dict[str, str]:
+    with KafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers) as admin:
+        found = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
+    return {name: one["value"] for name, one in found["topic"][topic].items()}
+
+
+def test_every_topic_of_the_table_is_made_as_it_says(
+    kafka: EmbeddedBroker, make_settings: Make, topic_prefix: str
+) -> None:
+    found = ensure_topics(kafka.bootstrap_servers, make_settings(kafka={"partitions": 3}))
+    assert found == {topic_name(topic_prefix, spec): spec.partitions or 3 for spec in ALL}
+    for spec in ALL:
+        modified = configs_of(kafka, topic_name(topic_prefix, spec))
+        default = {"cleanup.policy": "delete"}
+        assert {**default, **modified}.items() >= spec.config.items()
+
+
+def test_a_second_time_changes_nothing(kafka: EmbeddedBroker, make_settings: Make) -> None:
+    first = ensure_topics(kafka.bootstrap_servers, make_settings(kafka={"partitions": 2}))
+    again = ensure_topics(kafka.bootstrap_servers, make_settings(kafka={"partitions": 5}))
+    assert again == first
+
+
+def test_windows_follow_the_partitions_that_events_have_already(
+    kafka: EmbeddedBroker, make_settings: Make, topic_prefix: str
+) -> None:
+    create(kafka, topic_name(topic_prefix, EVENTS), 5, APPEND_TIME)
+    found = ensure_topics(kafka.bootstrap_servers, make_settings(kafka={"partitions": 2}))
+    assert found[topic_name(topic_prefix, EVENTS)] == 5
+    assert found[topic_name(topic_prefix, WINDOWS)] == 5
+
+
+def test_windows_with_too_few_partitions_are_refused(
+    kafka: EmbeddedBroker, make_settings: Make, topic_prefix: str
+) -> None:
+    create(kafka, topic_name(topic_prefix, WINDOWS), 1, {})
+    with pytest.raises(SettingsError, match=r"windows has 1 partitions and .*events has 4"):
+        ensure_topics(kafka.bootstrap_servers, make_settings())
+
+
+def test_an_events_topic_without_append_time_is_refused_with_the_remedy(
+    kafka: EmbeddedBroker, make_settings: Make, topic_prefix: str
+) -> None:
+    create(kafka, topic_name(topic_prefix, EVENTS), 1, {})
+    with pytest.raises(SettingsError, match=r"CreateTime.*kafka-configs\.sh --alter"):
+        ensure_topics(kafka.bootstrap_servers, make_settings())
+
+
+def test_positions_tell_end_committed_and_lag(
+    kafka: EmbeddedBroker, make_settings: Make, topic_prefix: str
+) -> None:
+    ensure_topics(kafka.bootstrap_servers, make_settings(kafka={"partitions": 2}))
+    topic, group = topic_name(topic_prefix, EVENTS), f"{topic_prefix}group"
+    with KafkaProducer(bootstrap_servers=kafka.bootstrap_servers) as producer:
+        for _ in range(5):
+            producer.send(topic, b"x", partition=1)
+    before = log_positions(kafka.bootstrap_servers, topic, group)
+    assert [(one.partition, one.end, one.committed, one.lag) for one in before] == [
+        (0, 0, None, 0),
+        (1, 5, None, 5),
+    ]
+    consumer = KafkaConsumer(bootstrap_servers=kafka.bootstrap_servers, group_id=group)
+    part = TopicPartition(topic, 1)
+    consumer.assign([part])
+    consumer.commit({part: OffsetAndMetadata(3, "", -1)})
+    consumer.close()
+    after = log_positions(kafka.bootstrap_servers, topic, group)
+    assert [(one.committed, one.lag) for one in after] == [(None, 0), (3, 2)]
+
+
+def test_positions_of_a_topic_that_is_not_there_are_none(kafka: EmbeddedBroker) -> None:
+    assert log_positions(kafka.bootstrap_servers, "nosuch", "g") == []
+
+
+def test_without_a_broker_every_client_says_so_in_a_line(make_settings: Make) -> None:
+    (port,) = free_ports(1)
+    servers = f"127.0.0.1:{port}"
+    settings = make_settings()
+    for use in (
+        lambda: ensure_topics(servers, settings),
+        lambda: log_positions(servers, "t", "g"),
+        lambda: KafkaWindowSource(servers, "p."),
+        lambda: KafkaReportSink(servers, "p."),
+        lambda: RecordTail(servers, "p."),
+    ):
+        with pytest.raises(Unreachable, match=f"no Kafka broker accepts connections at {servers}"):
+            use()
+    assert not answers(servers)
+
+
+def test_a_listener_that_is_no_broker_is_named(make_settings: Make) -> None:
+    (port,) = free_ports(1)
+    with (
+        socket.create_server(("127.0.0.1", port)),
+        pytest.raises(Unreachable, match="does not answer as Kafka does"),
+    ):
+        ensure_topics(f"127.0.0.1:{port}", make_settings())
+
+
+@pytest.mark.parametrize("servers", ["", "localhost", "localhost:kafka", "a:1,,b:2", "h:70000"])
+def test_an_address_that_is_none_is_a_wrong_setting(make_settings: Make, servers: str) -> None:
+    with pytest.raises(SettingsError, match=r"kafka\.bootstrap_servers must be host:port"):
+        ensure_topics(servers, make_settings())
+
+
+def test_a_missing_topic_is_named_with_what_creates_it(kafka: EmbeddedBroker) -> None:
+    with pytest.raises(Unreachable, match=r"topic nosuch\.windows does not exist.*everfresh up"):
+        KafkaWindowSource(kafka.bootstrap_servers, "nosuch.")
