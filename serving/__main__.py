@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import logging
 import os
 import sys
 import tempfile
-import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
-from contracts.errors import MissingDependency, SettingsError
+from contracts.errors import MissingDependency, SettingsError, Unreachable
 from contracts.settings import Settings, load_settings
 from infra import ports
 from infra.interrupts import Interrupted, Interrupts
 from infra.logs import configure_logging, run_main
 from serving import haproxy
-from serving.wiring import require_kafka
+
+_LOG = logging.getLogger(__name__)
+_LOOK_S = 1.0
+_MISSES = 3
 
 
 def main() -> None:
@@ -29,32 +33,61 @@ def main() -> None:
     configure_logging("serving", settings.home)
     interrupts = Interrupts()
     interrupts.install()
-    _require_startable(settings)
-    host, port = settings.serving.host, settings.serving.port or ports.free_ports(1)[0]
-    with contextlib.suppress(Interrupted), _haproxy_environment(settings) as environment:
-        os.environ.update(environment)
-        # Ray takes a second to import, and reads the environment while it is.
-        from serving import deployment  # noqa: PLC0415
+    try:
+        _require_startable(settings)
+        with _haproxy_environment(settings) as environment:
+            os.environ.update(environment)
+            _serve(settings, environment, interrupts)
+    except BaseException as error:
+        # Told to stop, whatever comes up on the way out is the stopping: Ray's compiled parts
+        # make another error of the one that a signal raised in them.
+        if interrupts.received is None:
+            raise
+        if not isinstance(error, Interrupted):
+            _LOG.info("while stopping: %r", error)
 
-        with deployment.cluster(settings.ray.address, environment):
-            # Ray puts a handler of its own in their place while it connects.
-            interrupts.install()
-            try:
-                deployment.deploy(settings, port)
-                url = _url(host, port)
-                _record(settings.home, url)
-                sys.stdout.write(f"serving on {url}\n")
-                sys.stdout.flush()
-                threading.Event().wait()
-            finally:
-                interrupts.closing()
-                _forget(settings.home)
+
+def _serve(settings: Settings, environment: dict[str, str], interrupts: Interrupts) -> None:
+    # Ray takes a second to import, and reads the environment while it is.
+    from serving import deployment  # noqa: PLC0415
+
+    host = settings.serving.host
+    port = settings.serving.port or ports.free_ports(1, host)[0]
+    with deployment.cluster(settings.ray.address, environment):
+        # Ray puts a handler of its own in their place while it connects.
+        interrupts.install()
+        try:
+            deployment.deploy(settings, port)
+            url = _url(host, port)
+            _record(settings.home, url)
+            sys.stdout.write(f"serving on {url}\n")
+            sys.stdout.flush()
+            _wait_while_ray_is_there(settings.ray.address)
+        finally:
+            interrupts.closing()
+            _forget(settings.home)
+            # Where Ray went first, everything went with it, and asking would take long.
+            if ports.answers(*ports.parse_address(settings.ray.address, "ray.address")):
                 deployment.withdraw()
+
+
+def _wait_while_ray_is_there(address: str) -> None:
+    """Until a signal; ``Unreachable`` once Ray is gone, replicas and door with it."""
+    host, port = ports.parse_address(address, "ray.address")
+    missed = 0
+    while missed < _MISSES:
+        time.sleep(_LOOK_S)
+        missed = 0 if ports.answers(host, port) else missed + 1
+    raise Unreachable(f"Ray at {address} is gone; start it, then serving again")
 
 
 def _require_startable(settings: Settings) -> None:
     """Everything that can be told before the slow part: one line each."""
-    require_kafka(settings)
+    if not settings.kafka.bootstrap_servers:
+        raise SettingsError(
+            "kafka.bootstrap_servers is empty, and serving leaves its exposures in Kafka; set "
+            "EVERFRESH_KAFKA__BOOTSTRAP_SERVERS, or use `everfresh up`, which starts a broker"
+        )
     if not settings.ray.address:
         raise SettingsError(
             "ray.address is empty, and serving joins a Ray cluster; set EVERFRESH_RAY__ADDRESS, "
@@ -77,6 +110,11 @@ def _haproxy_environment(settings: Settings) -> Iterator[dict[str, str]]:
         launcher = haproxy.write_launcher(settings.home / "run" / "haproxy", host, _program())
     # Not in the home, which may lie deep: the kernel limits the length of a socket's path.
     with tempfile.TemporaryDirectory(prefix="everfresh-") as folder:
+        if len(folder) > haproxy.LONGEST_FOLDER:
+            raise SettingsError(
+                f"temporary files go to {tempfile.gettempdir()}, whose path is too long for "
+                "HAProxy's sockets; set TMPDIR to a short one, such as /tmp"
+            )
         free = ports.free_ports(haproxy.EXTRA_PORTS)
         yield haproxy.environment(Path(folder), free, launcher)
 

@@ -21,6 +21,9 @@ ANYWHERE = ("0.0.0.0", "::")
 EXTRA_PORTS = 3
 """Ports that Serve needs beside the door: statistics, metrics, and its fallback proxy."""
 
+LONGEST_FOLDER = 25
+"""Characters of a folder for sockets: the kernel allows a path 107, and Ray and HAProxy add 80."""
+
 _SOCKET_FILES = {
     "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": "haproxy.cfg",
     "RAY_SERVE_HAPROXY_SOCKET_PATH": "admin.sock",
@@ -52,10 +55,9 @@ def write_launcher(path: Path, host: str, program: str) -> Path:
 def environment(folder: Path, ports: Sequence[int], launcher: Path | None) -> dict[str, str]:
     """Variables for the driver and, through Ray, for Serve's controller, proxies and replicas.
 
-    ``folder`` takes HAProxy's sockets: at most 25 characters long, because Ray adds a node id
-    of 56 to it and the kernel allows 107, and closed to others, because the admin socket is open
-    to whoever reaches it. ``ports`` are :data:`EXTRA_PORTS` free ones. ``launcher`` is ``None``
-    where HAProxy may bind every interface.
+    ``folder`` takes HAProxy's sockets: at most :data:`LONGEST_FOLDER` characters long, and closed
+    to others, because the admin socket is open to whoever reaches it. ``ports`` are
+    :data:`EXTRA_PORTS` free ones. ``launcher`` is ``None`` where HAProxy may bind every interface.
     """
     statistics, metrics, fallback = (str(port) for port in ports)
     chosen = {} if launcher is None else {"RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher)}

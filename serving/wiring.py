@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import time
 
-from contracts.errors import SettingsError
 from contracts.settings import Settings
 from contracts.topics import EVENTS, topic_name
 from infra.kafka.sinks import KafkaExposureSink, KafkaReportSink
@@ -19,21 +18,10 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def require_kafka(settings: Settings) -> None:
-    """``SettingsError`` where no broker is named: serving starts none."""
-    if not settings.kafka.bootstrap_servers:
-        raise SettingsError(
-            "kafka.bootstrap_servers is empty, and serving leaves its exposures in Kafka; set "
-            "EVERFRESH_KAFKA__BOOTSTRAP_SERVERS, or use `everfresh up`, which starts a broker"
-        )
-
-
 class WiredReplica:
     """A replica on the real adapters. ``Unreachable`` where Kafka is not there."""
 
     def __init__(self, name: str, settings: Settings) -> None:
-        require_kafka(settings)
-        self._open = contextlib.ExitStack()
         kafka = settings.kafka
         topic = topic_name(kafka.topic_prefix, EVENTS)
         length = settings.state.history_length

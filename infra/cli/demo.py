@@ -225,6 +225,8 @@ def _demo_settings(settings: Settings) -> Settings:
     """Its own home and weights; a real Kafka gets topics of this demo's own."""
     changes: dict[str, Any] = {
         "home": (settings.home / "demo").resolve(),
+        # In these data nobody rates an item twice, so no contender has to rank what was rated.
+        "trainer": settings.trainer.model_copy(update={"exclude_seen": True}),
         "weights": settings.weights.model_copy(update={"url": ""}),
     }
     if settings.kafka.bootstrap_servers:

@@ -66,7 +66,7 @@ def report_table(report: dict[str, Any]) -> RenderableType:
         quality.add_row(NAMES[name], *cells, style=style)
     about = (
         f"Means over {report['scored_events']:,} events in {report['scored_windows']} windows; all "
-        "items are ranked, and each window is scored before it is trained on."
+        "items new to the user are ranked, and each window is scored before it is trained on."
     )
     loop = Table(show_header=False)
     loop.add_column(style="dim")

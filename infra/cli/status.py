@@ -103,7 +103,10 @@ def freshness_line(seen: Observed) -> str:
     newest = seen.windows[-1:]
     moment = seen.live.everywhere_since(newest[0].version) if newest else None
     if moment is None or seen.version_everywhere() != newest[0].version:
-        return f"version {seen.version()} is trained, {seen.version_everywhere()} live everywhere"
+        return (
+            f"freshness: known once version {seen.version()}, which is trained, is live "
+            f"everywhere; now that is {seen.version_everywhere()}"
+        )
     ages = [(moment - at) / 1000 for at in newest[0].appended]
     return (
         f"freshness of the newest window: p50 {seconds(ages[len(ages) // 2])}, "

@@ -50,9 +50,12 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 def render(now: Snapshot) -> RenderableType:
     """The whole screen."""
-    loop = Panel(_loop(now), title="the loop", border_style="blue", padding=(0, 1))
-    quality = Panel(
-        _quality(now.windows), title="prequential quality", border_style="blue", padding=(0, 1)
+    loop, quality = (
+        Panel(body, title=title, border_style="blue", padding=(0, 1), expand=False)
+        for title, body in (
+            ("the loop", _loop(now)),
+            ("prequential quality", _quality(now.windows)),
+        )
     )
     lines: list[RenderableType] = [_head(now), Columns([loop, quality], padding=(0, 1))]
     if now.note:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 # The command's own supervisor adopts its orphans; what it failed to end comes to this one.
 _OUTER = """
-import subprocess, sys
+import signal, subprocess, sys
 from pathlib import Path
 import psutil
 from infra.processes import become_subreaper
@@ -26,7 +26,7 @@ code = process.wait()
 left = [one for one in psutil.Process().children(recursive=True)
         if one.status() != psutil.STATUS_ZOMBIE]
 mark.write_text("\\n".join(f"{one.pid} {one.name()}" for one in left))
-for one in left:
+for one in left if code != -signal.SIGKILL else ():  # then its own next start must end them
     one.kill()
 sys.exit(code if code >= 0 else 128 - code)
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -11,7 +12,6 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -288,8 +288,6 @@ def test_a_driver_that_was_killed_leaves_nothing_that_stops_the_next(loop: Loop)
 
 
 def test_a_taken_port_is_one_line_and_no_traceback(loop: Loop) -> None:
-    import socket
-
     with socket.socket() as held:
         held.bind(("127.0.0.1", free_ports(1)[0]))
         held.listen()

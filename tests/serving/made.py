@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -17,6 +17,7 @@ from contracts.sequence import (
     USER_PREFIX,
     Interaction,
     PartitionMeta,
+    UserState,
     encode_entry,
     encode_id,
     pack_sequence,
@@ -89,7 +90,7 @@ def state_pairs(user: UserId, items: Sequence[ItemId], offset: int) -> dict[byte
 
 
 class Bench:
-    """A replica on the ports in memory, whose threads are not started unless a test does."""
+    """A replica on the ports in memory; ``on_read`` runs before each look at a user's history."""
 
     def __init__(self, load: Load = load_version) -> None:
         self.clock = ManualClock(1_000)
@@ -97,10 +98,21 @@ class Bench:
         self.pairs: dict[bytes, bytes] = {}
         self.exposures = MemoryExposureSink()
         self.reports = MemoryReportSink()
-        reader = MemoryHistoryReader({PARTITION: self.pairs}, LENGTH)
-        doors = Doors(self.store, reader, self.exposures, self.reports)
+        self.on_read: Callable[[], None] = lambda: None
+        self._reader = MemoryHistoryReader({PARTITION: self.pairs}, LENGTH)
+        doors = Doors(self.store, self, self.exposures, self.reports)
         self.replica = Replica("replica-a", doors, self.clock, poll_ms=10, load=load)
 
     def remember(self, user: UserId, items: Sequence[ItemId], offset: int = 7) -> None:
         """Give a user a history."""
         self.pairs.update(state_pairs(user, items, offset))
+
+    def read(self, user: UserId) -> UserState | None:
+        """The bench is its replica's ``HistoryReader``."""
+        self.on_read()
+        return self._reader.read(user)
+
+    def live(self) -> int | None:
+        """The number of the live version."""
+        served = self.replica.current()
+        return None if served is None else served.version

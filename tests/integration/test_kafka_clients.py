@@ -1,0 +1,121 @@
+"""Sinks and tails on a real broker: what goes missing is counted, nobody waits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from kafka import KafkaProducer
+
+from contracts.errors import WindowGap
+from contracts.report import ComponentStatus
+from contracts.settings import Settings
+from contracts.topics import EXPOSURES, REPORTS, STATUS, WINDOWS, topic_name
+from infra.kafka.broker import EmbeddedBroker
+from infra.kafka.sinks import KafkaExposureSink, KafkaReportSink
+from infra.kafka.tail import Record, RecordTail, read_topic
+from infra.kafka.topics import ensure_topics
+from infra.kafka.window_source import KafkaWindowSource
+from tests.conformance.test_sinks import REPORT, exposure, status
+
+pytestmark = pytest.mark.integration
+
+Make = Callable[..., Settings]
+
+
+@pytest.fixture
+def servers(kafka: EmbeddedBroker, make_settings: Make) -> str:
+    ensure_topics(kafka.bootstrap_servers, make_settings())
+    return kafka.bootstrap_servers
+
+
+def write_raw(servers: str, topic: str, value: bytes | None) -> None:
+    with KafkaProducer(bootstrap_servers=servers) as producer:
+        producer.send(topic, value, key=b"key").get(timeout=30)
+
+
+def take(tail: RecordTail, number: int) -> list[Record]:
+    out: list[Record] = []
+    for _ in range(50):
+        out.extend(tail.poll(200))
+        if len(out) >= number:
+            break
+    return out
+
+
+def test_a_tail_reads_from_the_beginning_and_then_what_comes(
+    servers: str, topic_prefix: str
+) -> None:
+    sink = KafkaReportSink(servers, topic_prefix)
+    sink.window(REPORT)
+    sink.flush()
+    with RecordTail(servers, topic_prefix) as tail:
+        assert take(tail, 1) == [REPORT]
+        assert tail.poll(50) == []
+        sink.status(status("w"))
+        assert take(tail, 1) == [status("w")]
+    sink.close()
+
+
+def test_a_tail_from_the_end_sees_only_what_comes_after_it(servers: str, topic_prefix: str) -> None:
+    sink = KafkaExposureSink(servers, topic_prefix)
+    sink.send(exposure(1))
+    sink.flush()
+    with RecordTail(servers, topic_prefix, [EXPOSURES], from_end=True) as tail:
+        sink.send(exposure(2))
+        sink.flush()
+        assert take(tail, 1) == [exposure(2)]
+    sink.close()
+
+
+def test_foreign_records_and_tombstones_are_skipped_and_counted(
+    servers: str, topic_prefix: str
+) -> None:
+    topic = topic_name(topic_prefix, STATUS)
+    write_raw(servers, topic, b"{")
+    write_raw(servers, topic, None)
+    sink = KafkaReportSink(servers, topic_prefix)
+    sink.status(status("w"))
+    sink.close()
+    with RecordTail(servers, topic_prefix, [STATUS]) as tail:
+        assert tail.read_to_end() == [status("w")]
+        assert tail.skipped == 2
+
+
+def test_an_empty_topic_is_read_at_once(servers: str, topic_prefix: str) -> None:
+    assert read_topic(servers, topic_prefix, REPORTS) == []
+
+
+def test_a_foreign_record_among_the_windows_is_named_with_its_place(
+    servers: str, topic_prefix: str
+) -> None:
+    write_raw(servers, topic_name(topic_prefix, WINDOWS), b"not ours")
+    source = KafkaWindowSource(servers, topic_prefix)
+    with pytest.raises(WindowGap, match=r"windows partition \d offset 0 is no slice record"):
+        for _ in range(50):
+            source.poll(200)
+    source.close()
+
+
+def test_without_a_broker_sends_return_at_once_and_losses_are_counted(
+    tmp_path: Path, make_settings: Make, topic_prefix: str
+) -> None:
+    with EmbeddedBroker(tmp_path / "data", heap_mb=256) as broker:
+        ensure_topics(broker.bootstrap_servers, make_settings())
+        exposures = KafkaExposureSink(broker.bootstrap_servers, topic_prefix)
+        reports = KafkaReportSink(broker.bootstrap_servers, topic_prefix)
+        exposures.send(exposure(0))
+        assert exposures.flush()
+    for number in range(1, 11):
+        exposures.send(exposure(number))
+        reports.status(ComponentStatus("w", "worker", number, "running", {}))
+    assert not exposures.flush(timeout_s=0.2)
+    began = time.monotonic()
+    exposures.close(timeout_s=0.2)
+    reports.close(timeout_s=0.2)
+    # Not a measurement: the client alone would wait for its delivery timeout of half a minute.
+    assert time.monotonic() - began < 20
+    assert exposures.failed() == 10
+    assert reports.failed() == 10

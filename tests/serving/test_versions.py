@@ -1,0 +1,76 @@
+"""Law 8 at one replica, and law 7 while versions change."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contracts.manifest import Pointer
+from infra.memory import MemoryWeightStore
+from model.recommender import Recommender
+from serving.versions import Served, VersionHolder
+from tests.serving.made import publish, recommender
+
+
+@pytest.fixture(scope="module")
+def model() -> Recommender:
+    return recommender(1)
+
+
+def served(pointer: Pointer, model: Recommender) -> Served:
+    store = MemoryWeightStore()
+    publish(store, 1)
+    return Served(pointer.version, pointer.epoch, model, store.manifest(1), 0)
+
+
+def test_nothing_is_live_before_the_first_version() -> None:
+    assert VersionHolder().current() is None
+
+
+def test_a_version_does_not_go_backwards_within_an_epoch(model: Recommender) -> None:
+    holder = VersionHolder()
+    assert holder.swap(served(Pointer(0, 5), model))
+    assert not holder.swap(served(Pointer(0, 4), model))
+    assert not holder.swap(served(Pointer(0, 5), model))
+    current = holder.current()
+    assert current is not None
+    assert current.version == 5
+
+
+def test_a_rollback_is_a_greater_epoch_and_beats_a_racing_publish(model: Recommender) -> None:
+    holder = VersionHolder()
+    holder.swap(served(Pointer(0, 5), model))
+    assert holder.swap(served(Pointer(1, 3), model))
+    assert not holder.swap(served(Pointer(0, 6), model))
+    current = holder.current()
+    assert current is not None
+    assert current.pointer == Pointer(1, 3)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.builds(Pointer, st.integers(0, 3), st.integers(1, 9)), min_size=1, max_size=30))
+def test_whatever_is_offered_in_any_order_the_greatest_pointer_is_live(
+    offered: list[Pointer],
+) -> None:
+    model = recommender(1)
+    versions = [served(pointer, model) for pointer in offered]
+    holder = VersionHolder()
+    begin = threading.Barrier(2)
+
+    def offer(part: list[Served]) -> None:
+        begin.wait()
+        for one in part:
+            holder.swap(one)
+
+    halves = [versions[::2], versions[1::2]]
+    threads = [threading.Thread(target=offer, args=(half,)) for half in halves]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    current = holder.current()
+    assert current is not None
+    assert current.pointer == max(offered)
