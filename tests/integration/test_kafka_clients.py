@@ -94,8 +94,7 @@ def test_a_foreign_record_among_the_windows_is_named_with_its_place(
     write_raw(servers, topic_name(topic_prefix, WINDOWS), b"not ours")
     source = KafkaWindowSource(servers, topic_prefix)
     with pytest.raises(WindowGap, match=r"windows partition \d offset 0 is no slice record"):
-        for _ in range(50):
-            source.poll(200)
+        _poll_often(source)
     source.close()
 
 
@@ -119,3 +118,8 @@ def test_without_a_broker_sends_return_at_once_and_losses_are_counted(
     assert time.monotonic() - began < 20
     assert exposures.failed() == 10
     assert reports.failed() == 10
+
+
+def _poll_often(source: KafkaWindowSource) -> None:
+    for _ in range(50):
+        source.poll(200)
