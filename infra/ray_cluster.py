@@ -59,7 +59,7 @@ def head(run_id: str, settings: RaySettings) -> Head:
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"]
     words = [f"{name}={value}" for name, value in options.items()]
     drivers = _driver_environment(token)
-    env = {**drivers, **_head_environment(scaler, dashboard)}
+    env = {**drivers, **_head_environment(scaler, dashboard), "TMPDIR": str(_scratch(folder))}
     argv = [*command, "--no-monitor", "--disable-usage-stats", *words]
     return Head(ChildSpec(RAY, argv, env, grace_s=4.0), f"{HOST}:{gcs}", drivers)
 
@@ -73,6 +73,13 @@ def temporary_folder(run_id: str) -> Path:
 def remove_temporary_folder(run_id: str) -> None:
     """After the head has ended."""
     shutil.rmtree(temporary_folder(run_id), ignore_errors=True)
+
+
+def _scratch(folder: Path) -> Path:
+    """Where everything inside this Ray, replicas too, keeps what a kill would leave lying."""
+    scratch = folder / "tmp"
+    scratch.mkdir()
+    return scratch
 
 
 def _driver_environment(token: Path) -> dict[str, str]:

@@ -49,7 +49,7 @@ def main() -> None:
 
 def _serve(settings: Settings, environment: dict[str, str], interrupts: Interrupts) -> None:
     # Ray takes a second to import, and reads the environment while it is.
-    from serving import deployment  # noqa: PLC0415
+    from serving import deployment  # noqa: PLC0415 - late, as said above
 
     host = settings.serving.host
     port = settings.serving.port or ports.free_ports(1, host)[0]

@@ -37,10 +37,10 @@ class ReplicaDeployment:
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         # Here, in the replica's process: a driver needs neither torch nor Kafka nor RocksDB.
-        import torch  # noqa: PLC0415
+        import torch  # noqa: PLC0415 - heavy, and only of use there
 
-        from infra.logs import configure_logging  # noqa: PLC0415
-        from serving.wiring import WiredReplica  # noqa: PLC0415
+        from infra.logs import configure_logging  # noqa: PLC0415 - as above
+        from serving.wiring import WiredReplica  # noqa: PLC0415 - as above
 
         self._settings = load_settings(dict(settings))
         torch.set_num_threads(self._settings.serving.threads)
@@ -54,8 +54,8 @@ class ReplicaDeployment:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Called by Ray, once, after the constructor."""
-        from serving.http import build_app  # noqa: PLC0415
-        from serving.wiring import now_ms  # noqa: PLC0415
+        from serving.http import build_app  # noqa: PLC0415 - as above
+        from serving.wiring import now_ms  # noqa: PLC0415 - as above
 
         return build_app(self._wired.replica, now_ms, self._settings.serving.max_k)
 

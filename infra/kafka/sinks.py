@@ -6,7 +6,7 @@ import contextlib
 import threading
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, KafkaTimeoutError
 
 from contracts.errors import Unreachable
 from contracts.event import user_key
@@ -19,13 +19,22 @@ MAX_PENDING = 20_000
 """More records than this waiting for a broker are dropped, and counted as failed."""
 
 
+class _Producer(KafkaProducer):  # type: ignore[misc]  # the library has no type hints
+    """Closes also when the broker is gone: the library's ``close`` gives up where its flush does."""
+
+    def flush(self, timeout: float | None = None) -> None:
+        """As the library's, without the error: whoever asks looks at what is still pending."""
+        with contextlib.suppress(KafkaTimeoutError):
+            super().flush(timeout)
+
+
 class _Outlet:
     """A producer that never makes its caller wait. Thread-safe."""
 
     def __init__(self, bootstrap_servers: str, topics: list[str], linger_ms: int) -> None:
         require_listener(bootstrap_servers)
         try:
-            self._producer = KafkaProducer(
+            self._producer = _Producer(
                 bootstrap_servers=bootstrap_servers,
                 linger_ms=linger_ms,
                 # Metadata is fetched here, so a later send finds it; a lost topic costs little.
@@ -44,10 +53,11 @@ class _Outlet:
         self._lock = threading.Lock()
         self._pending = 0
         self._failed = 0
+        self._closed = False
 
     def send(self, topic: str, key: bytes, value: bytes) -> None:
         with self._lock:
-            if self._pending >= MAX_PENDING:
+            if self._closed or self._pending >= MAX_PENDING:
                 self._failed += 1
                 return
             self._pending += 1
@@ -65,23 +75,24 @@ class _Outlet:
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until all is delivered or failed; False where time ran out before."""
-        with contextlib.suppress(KafkaError):
-            self._producer.flush(timeout_s)
+        self._producer.flush(timeout_s)
         with self._lock:
             return self._pending == 0
 
     def close(self, timeout_s: float) -> None:
         self.flush(timeout_s)
-        with contextlib.suppress(KafkaError):
-            self._producer.close(timeout=0)
         with self._lock:
+            # What is told of these later is not counted a second time.
+            self._closed = True
             self._failed += self._pending
             self._pending = 0
+        self._producer.close(timeout=0)
 
     def _settle(self, *, failed: bool) -> None:
         with self._lock:
-            self._pending -= self._pending > 0
-            self._failed += failed
+            if not self._closed:
+                self._pending -= 1
+                self._failed += failed
 
 
 class KafkaExposureSink:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -60,7 +61,7 @@ def test_law_7_no_answer_mixes_versions_while_they_change() -> None:
     for version in range(1, 13):
         if version > 1:
             versions[version] = publish(bench.store, version)
-        wait_until(lambda at=version: answered_by(at))  # type: ignore[misc]
+        wait_until(partial(answered_by, version))
     done.set()
     for thread in threads:
         thread.join()
