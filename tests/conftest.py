@@ -20,6 +20,15 @@ with warnings.catch_warnings():
     from infra.kafka.broker import EmbeddedBroker
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    # kafka-python 3.0 leaves the socket of a refused connection to the garbage collector, which
+    # may come in any later test or after the last. It is bound to no address; ours are.
+    message = r"Exception ignored in. <socket\.socket .* laddr=\('0\.0\.0\.0'"
+    category = pytest.PytestUnraisableExceptionWarning
+    config.addinivalue_line("filterwarnings", f"ignore:{message}:pytest.{category.__name__}")
+    warnings.filterwarnings("ignore", message, category)
+
+
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
     with EmbeddedBroker(tmp_path_factory.mktemp("kafka"), heap_mb=256) as broker:

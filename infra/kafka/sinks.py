@@ -20,7 +20,7 @@ MAX_PENDING = 20_000
 
 
 class _Producer(KafkaProducer):  # type: ignore[misc]  # the library has no type hints
-    """Closes also when the broker is gone: the library's ``close`` gives up where its flush does."""
+    """Closes also when the broker is gone; the library's ``close`` stops where its flush fails."""
 
     def flush(self, timeout: float | None = None) -> None:
         """As the library's, without the error: whoever asks looks at what is still pending."""
@@ -28,28 +28,36 @@ class _Producer(KafkaProducer):  # type: ignore[misc]  # the library has no type
             super().flush(timeout)
 
 
+def _connect(bootstrap_servers: str, topics: list[str], linger_ms: int) -> _Producer:
+    require_listener(bootstrap_servers)
+    producer = None
+    try:
+        producer = _Producer(
+            bootstrap_servers=bootstrap_servers,
+            linger_ms=linger_ms,
+            # Metadata is fetched here, so a later send finds it; a lost topic costs little.
+            max_block_ms=1_000,
+            delivery_timeout_ms=30_000,
+            request_timeout_ms=10_000,
+            allow_auto_create_topics=False,
+        )
+        for topic in topics:
+            producer.partitions_for(topic)
+    except KafkaError as error:
+        if producer is not None:
+            producer.close(timeout=0)
+        raise Unreachable(
+            f"nothing can be written to {', '.join(topics)} at {bootstrap_servers}: {error}; "
+            "check that the broker is up and that `everfresh up` created the topics"
+        ) from None
+    return producer
+
+
 class _Outlet:
     """A producer that never makes its caller wait. Thread-safe."""
 
     def __init__(self, bootstrap_servers: str, topics: list[str], linger_ms: int) -> None:
-        require_listener(bootstrap_servers)
-        try:
-            self._producer = _Producer(
-                bootstrap_servers=bootstrap_servers,
-                linger_ms=linger_ms,
-                # Metadata is fetched here, so a later send finds it; a lost topic costs little.
-                max_block_ms=1_000,
-                delivery_timeout_ms=30_000,
-                request_timeout_ms=10_000,
-                allow_auto_create_topics=False,
-            )
-            for topic in topics:
-                self._producer.partitions_for(topic)
-        except KafkaError as error:
-            raise Unreachable(
-                f"nothing can be written to {', '.join(topics)} at {bootstrap_servers}: {error}; "
-                "check that the broker is up and that `everfresh up` created the topics"
-            ) from None
+        self._producer = _connect(bootstrap_servers, topics, linger_ms)
         self._lock = threading.Lock()
         self._pending = 0
         self._failed = 0

@@ -230,6 +230,8 @@ def test_rays_token_is_its_owners_alone() -> None:
         assert len(token.read_text()) >= 32
         assert head.address.startswith("127.0.0.1:")
         assert token.read_text() not in " ".join(head.spec.argv)
+        # What its processes leave lying goes with the folder.
+        assert Path(head.spec.env["TMPDIR"]).parent == token.parent
     finally:
         ray_cluster.remove_temporary_folder(run_id)
     assert not ray_cluster.temporary_folder(run_id).exists()
