@@ -8,6 +8,7 @@ worker wrote (law 1), some ten milliseconds later.
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import tempfile
 import threading
@@ -19,6 +20,7 @@ from infra.history import by_likelihood, read_meta, read_user
 from infra.secondary import Secondary
 
 _LOG = logging.getLogger(__name__)
+_PREFIX = "everfresh-reader-"
 
 
 class RocksHistoryReader:
@@ -37,7 +39,7 @@ class RocksHistoryReader:
         self._length = history_length
         self._pause_s = catch_up_ms / 1000
         # RocksDB wants a place of its own for what a reader says of itself.
-        self._private = Path(tempfile.mkdtemp(prefix="everfresh-reader-"))
+        self._private = _private_folder()
         self._open: dict[int, Secondary] = {}
         self._closing = threading.Event()
         self.catch_up()
@@ -105,3 +107,12 @@ class RocksHistoryReader:
                 if str(error) != said:
                     said = str(error)
                     _LOG.warning("state in %s cannot be followed: %s", self._state_dir, said)
+
+
+def _private_folder() -> Path:
+    """A temporary folder that names its process; those of processes that were killed go."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        pid = left.name.removeprefix(_PREFIX).partition("-")[0]
+        if pid.isdecimal() and not Path("/proc", pid).exists():
+            shutil.rmtree(left, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))

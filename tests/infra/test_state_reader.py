@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -127,6 +129,18 @@ def test_a_closed_reader_leaves_nothing_behind(
     reader.close()
     assert not list(private.iterdir())
     writer.stop()
+
+
+def test_what_a_killed_reader_left_is_removed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with subprocess.Popen(["true"]) as ended:
+        pass
+    (tmp_path / f"everfresh-reader-{ended.pid}-x" / "0").mkdir(parents=True)
+    (tmp_path / f"everfresh-reader-{os.getpid()}-x").mkdir()
+    RocksHistoryReader(tmp_path / "state", TOPIC, LENGTH).close()
+    assert [entry.name for entry in tmp_path.iterdir()] == [f"everfresh-reader-{os.getpid()}-x"]
 
 
 def follow(secondary: Secondary, key: bytes, value: bytes) -> bool:
