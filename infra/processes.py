@@ -165,6 +165,8 @@ def end_descendants(until: float) -> list[str]:
     while True:
         left = [one for one in psutil.Process().children(recursive=True) if not _ended(one)]
         if not left:
+            # What has ended is collected here; left to process 1 it would show for a while longer.
+            reap_orphans(())
             return []
         if time.monotonic() >= until:
             return [f"{one.pid} {_name(one)}" for one in left]
