@@ -181,6 +181,11 @@ class Client(threading.Thread):
                     self.failures.append(response.text)
 
 
+def answered(clients: list[Client], version: int) -> bool:
+    """Whether each client's newest answer came from this version or a later one."""
+    return all(one.answers and one.answers[-1]["version"] >= version for one in clients)
+
+
 def test_a_swap_restarts_nothing_drops_nothing_and_mixes_nothing(loop: Loop) -> None:
     driver = loop.start()
     try:
@@ -199,9 +204,11 @@ def test_a_swap_restarts_nothing_drops_nothing_and_mixes_nothing(loop: Loop) -> 
             clients = [Client(url, user) for user in (USER, "stranger", USER)]
             for one in clients:
                 one.start()
+            wait_until(partial(answered, clients, 1), "an answer of version 1 for everyone")
             for version in range(2, 8):
                 versions[version] = publish(loop.store, version)
                 wait_until(partial(both_have, loop, version), f"version {version}")
+                wait_until(partial(answered, clients, version), f"answers of version {version}")
             for one in clients:
                 one.done.set()
             for one in clients:
