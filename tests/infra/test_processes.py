@@ -62,7 +62,10 @@ def parent(script: str, logs: Path, run_id: str) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    said, complained = process.communicate(timeout=60)
+    try:
+        said, complained = process.communicate(timeout=60)
+    finally:
+        process.kill()  # harmless where it has ended
     return process.returncode, said, complained
 
 

@@ -85,9 +85,13 @@ class Command:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._process.poll() is None:
-            self.signal(signal.SIGTERM)
-            self._process.wait(60)
+        try:
+            if self._process.poll() is None:
+                self.signal(signal.SIGTERM)
+                self._process.wait(60)
+        finally:
+            self._process.kill()  # harmless where it has ended
+            self._process.wait()
         self._reader.join(10)
         assert self._process.stdout is not None
         self._process.stdout.close()
