@@ -168,6 +168,19 @@ class RaySettings(_Group):
     object_store_mb: int = Field(256, ge=80, description="Object store of a local cluster.")
 
 
+class MetricsSettings(_Group):
+    """Figures for Prometheus, from each process."""
+
+    enabled: bool = Field(True, description="Whether processes open a port for metrics.")
+    host: Host = Field("127.0.0.1", description="Address that the metrics ports bind.")
+    port: int = Field(
+        0,
+        ge=0,
+        le=65_535,
+        description="First port for metrics: each process takes the next that is free; 0 for any.",
+    )
+
+
 class Settings(BaseSettings):
     """The whole tree. Build it with :func:`load_settings`."""
 
@@ -187,6 +200,7 @@ class Settings(BaseSettings):
     weights: WeightSettings = Field(default_factory=WeightSettings)
     serving: ServingSettings = Field(default_factory=ServingSettings)
     ray: RaySettings = Field(default_factory=RaySettings)
+    metrics: MetricsSettings = Field(default_factory=MetricsSettings)
 
     @property
     def weights_url(self) -> str:

@@ -34,6 +34,7 @@ from infra.run_record import (
     remove_record,
     write_record,
 )
+from infra.scrape_targets import forget_targets
 
 STOP_BUDGET_S = 8.5
 _PAUSE_S = 0.05
@@ -66,6 +67,7 @@ class Supervisor:
         end_leftovers(self.home, self._said)
         _rotate_logs(self.home / "logs")
         door.forget(self.home)
+        forget_targets(self.home)
         self._record = RunRecord(
             self._run_id,
             ProcessRecord.of_this_process(),
