@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import (
@@ -122,8 +122,18 @@ class ModelSettings(_Group):
 class TrainerSettings(_Group):
     """Learning from each window."""
 
+    strategy: Literal["frozen", "finetune", "replay", "retrain"] = Field(
+        "replay", description="How a window is learnt; see trainer/strategies."
+    )
     learning_rate: float = Field(4e-3, gt=0.0, description="AdamW learning rate.")
+    schedule: Literal["constant", "decay"] = Field(
+        "constant",
+        description="Learning rate within a window: the same, or falling, anew with each window.",
+    )
     epochs: int = Field(3, ge=1, description="Passes over each window.")
+    first_epochs: int = Field(
+        0, ge=0, description="Passes over the first window, and of each retrain; 0 takes epochs."
+    )
     batch_tokens: int = Field(1024, ge=16, description="Events in one optimisation step.")
     replay_examples: int = Field(
         1024, ge=0, description="Past examples kept in the replay reservoir; 0 for none."

@@ -29,9 +29,13 @@ def build_optimizer(
 
 
 def step(recommender: Recommender, optimizer: torch.optim.Optimizer, batch: Batch) -> float:
-    """One optimisation step, gradients clipped to norm 1; returns the loss before it."""
+    """One optimisation step on the recommender's own loss; returns the loss before it."""
+    return descend(recommender, optimizer, recommender.loss(batch))
+
+
+def descend(recommender: Recommender, optimizer: torch.optim.Optimizer, loss: Tensor) -> float:
+    """One optimisation step down ``loss``, a scalar, gradients clipped to norm 1; returns it."""
     optimizer.zero_grad(set_to_none=True)
-    loss = recommender.loss(batch)
     torch.autograd.backward(loss)
     torch.nn.utils.clip_grad_norm_(recommender.parameters(), _MAX_NORM)
     optimizer.step()

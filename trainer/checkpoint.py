@@ -3,7 +3,7 @@
     model.safetensors      weights                         } read by replicas too
     vocabulary.msgpack     items, rows, counts             }
     optimizer.safetensors  AdamW moments and step counts
-    trainer.msgpack        replay, baselines, the frozen version, the window it was trained on
+    trainer.msgpack        the strategy's memory, baselines, the frozen version, its window
 
 Random state is not stored: every draw is seeded by the version's place in its line (``learn``).
 The version's own number is in no file, so equal learning gives equal files.
@@ -25,11 +25,12 @@ from model.optimizer import build_optimizer, encode_optimizer, restore_optimizer
 from model.recommender import MODEL_FILES, Recommender
 from trainer.assemble import Progress
 from trainer.learn import Learner, Network
-from trainer.replay import Reservoir, ReservoirState
+from trainer.strategies import build_strategy
+from trainer.strategies.base import Strategy
 
 OPTIMIZER_FILE = "optimizer.safetensors"
 MEMORY_FILE = "trainer.msgpack"
-MEMORY_FORMAT = 1
+MEMORY_FORMAT = 2
 
 
 class TrainedWindow(msgspec.Struct, frozen=True):
@@ -42,11 +43,15 @@ class TrainedWindow(msgspec.Struct, frozen=True):
 
 
 class TrainerMemory(msgspec.Struct, frozen=True):
-    """``trainer.msgpack``. ``frozen`` is ``None`` in the first version of a line: it is itself."""
+    """``trainer.msgpack``. ``frozen`` is ``None`` in the first version of a line: it is itself.
+
+    ``memory`` is what the strategy remembers, as it encoded it, and ``kind`` says of which sort.
+    """
 
     format: int
     frozen: int | None
-    replay: ReservoirState
+    kind: str
+    memory: bytes
     popularity: bytes
     markov: bytes
     window: TrainedWindow
@@ -79,7 +84,8 @@ def encode_files(learner: Learner, frozen: int | None, window: TrainedWindow) ->
     memory = TrainerMemory(
         MEMORY_FORMAT,
         frozen,
-        learner.replay.state,
+        learner.strategy.memory_kind,
+        learner.strategy.encode(),
         learner.popularity.encode(),
         learner.markov.encode(),
         window,
@@ -107,10 +113,9 @@ def restore(store: WeightStore, manifest: WeightManifest, settings: Settings) ->
             f"version {manifest.version}: {MEMORY_FILE} has format {memory.format}, expected "
             f"{MEMORY_FORMAT}; run the release that wrote it, or use an empty weight store"
         )
-    tuning = settings.trainer
     learner = Learner(
         restore_network(store, manifest, settings),
-        Reservoir(tuning.replay_examples, settings.model.max_length, memory.replay),
+        _restore_strategy(manifest, memory, settings),
         Popularity.decode(memory.popularity),
         LastItemMarkov.decode(memory.markov),
     )
@@ -125,6 +130,20 @@ def restore_network(store: WeightStore, manifest: WeightManifest, settings: Sett
     optimizer = build_optimizer(recommender, settings.trainer.learning_rate)
     restore_optimizer(optimizer, recommender, store.read(manifest, OPTIMIZER_FILE))
     return Network(recommender, optimizer)
+
+
+def _restore_strategy(
+    manifest: WeightManifest, memory: TrainerMemory, settings: Settings
+) -> Strategy:
+    strategy = build_strategy(settings)
+    if memory.kind != strategy.memory_kind:
+        raise SettingsError(
+            f"version {manifest.version} remembers {memory.kind!r}, trainer.strategy="
+            f"{settings.trainer.strategy} expects {strategy.memory_kind!r}; set the strategy back, "
+            "or name an empty folder in weights.url"
+        )
+    strategy.restore(memory.memory)
+    return strategy
 
 
 def load_recommender(store: WeightStore, manifest: WeightManifest) -> Recommender:

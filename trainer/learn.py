@@ -1,8 +1,12 @@
-"""Learning from one window: admit its items, mix it with replay, take the optimizer's steps.
+"""Learning from one window: admit its items, let the strategy mix it, take the optimizer's steps.
 
 Everything random is drawn from ``(settings.trainer.seed, number)``, where ``number`` is that of the
 step in the line of versions. The same learner, window and number give the same weights, bit by
-bit, on one machine with one thread count (law 5).
+bit, on one machine with one thread count (law 5). How a window is learnt is ``trainer.strategies``.
+
+The learning rate suits a model that never ends: Adam's moments are carried from window to window,
+and the rate is either constant or, by ``trainer.schedule``, falls along a line within each window
+and starts anew with the next (warm restarts: Loshchilov and Hutter 2017).
 """
 
 from __future__ import annotations
@@ -15,14 +19,15 @@ import torch
 from contracts.settings import Settings
 from contracts.window import TrainingWindow
 from model.baselines import LastItemMarkov, Popularity
-from model.batches import derive_seed, make_batches
-from model.optimizer import build_optimizer, grow_optimizer, step
+from model.batches import derive_seed
+from model.optimizer import build_optimizer, descend, grow_optimizer
 from model.recommender import Recommender
 from model.vocabulary import Vocabulary
-from trainer.replay import Reservoir
+from trainer.strategies import build_strategy
+from trainer.strategies.base import Strategy
 
-_DRAW, _OFFER = 1, 2
-"""Second numbers of the seeds of replay, apart from the epochs' (which have a third)."""
+LOWEST_RATE = 0.05
+"""Where a falling learning rate ends, as a share of ``trainer.learning_rate``."""
 
 
 @dataclass
@@ -38,17 +43,18 @@ class Learner:
     """All that changes while windows are trained; a checkpoint holds all of it."""
 
     network: Network
-    replay: Reservoir
+    strategy: Strategy
     popularity: Popularity
     markov: LastItemMarkov
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What training a window came to: mean loss over its steps, and their number."""
+    """What training a window came to: mean loss over its steps, their number, tokens seen."""
 
     loss: float
     steps: int
+    tokens: int = 0
 
 
 def fresh_network(settings: Settings) -> Network:
@@ -61,39 +67,47 @@ def fresh_network(settings: Settings) -> Network:
 
 def fresh_learner(settings: Settings) -> Learner:
     """A learner that has seen nothing."""
-    replay = Reservoir(settings.trainer.replay_examples, settings.model.max_length)
-    return Learner(fresh_network(settings), replay, Popularity(), LastItemMarkov())
+    return Learner(
+        fresh_network(settings), build_strategy(settings), Popularity(), LastItemMarkov()
+    )
 
 
 def train_window(
-    network: Network, replay: Reservoir, window: TrainingWindow, settings: Settings, number: int
+    network: Network, strategy: Strategy, window: TrainingWindow, settings: Settings, number: int
 ) -> Outcome:
-    """Train ``network`` in place on the window and on replayed examples, which do not change.
+    """Train ``network`` in place as the strategy has it; what the strategy remembers stays.
 
-    Each epoch sees every target of the window once and a new draw from the reservoir. A loss that
-    is not finite ends the training at once: the candidate is broken already.
+    Each pass sees every target of the window once. A loss that is not finite ends the training at
+    once: the candidate is broken already.
     """
-    seed, tuning = settings.trainer.seed, settings.trainer
+    passes = strategy.passes(number)
+    if not passes:
+        return Outcome(0.0, 0)
     network.recommender.admit(window.examples)
     grow_optimizer(network.optimizer)
-    torch.manual_seed(derive_seed(seed, number))
+    strategy.begin(network, window, number)
+    torch.manual_seed(derive_seed(settings.trainer.seed, number))
     losses: list[float] = []
-    for epoch in range(tuning.epochs):
-        past = replay.draw(
-            tuning.replay_ratio * window.events, derive_seed(seed, number, _DRAW, epoch)
-        )
-        batches = make_batches(
-            window.examples + past,
-            network.recommender.vocabulary,
-            settings.model,
-            tuning.batch_tokens,
-            derive_seed(seed, number, epoch),
-        )
-        for batch in batches:
-            losses.append(step(network.recommender, network.optimizer, batch))
+    tokens = 0
+    for epoch in range(passes):
+        lots = strategy.lots(network, window, number, epoch)
+        for at, lot in enumerate(lots):
+            _set_rate(network, settings, (epoch + at / len(lots)) / passes)
+            loss = strategy.loss(network, lot)
+            losses.append(descend(network.recommender, network.optimizer, loss))
+            tokens += lot.tokens
             if not math.isfinite(losses[-1]):
-                return Outcome(losses[-1], len(losses))
-    return Outcome(sum(losses) / len(losses) if losses else 0.0, len(losses))
+                return Outcome(losses[-1], len(losses), tokens)
+    return Outcome(sum(losses) / len(losses) if losses else 0.0, len(losses), tokens)
+
+
+def _set_rate(network: Network, settings: Settings, done: float) -> None:
+    """The learning rate after the share ``done`` of a window's training."""
+    rate = settings.trainer.learning_rate
+    if settings.trainer.schedule == "decay":
+        rate *= 1 - (1 - LOWEST_RATE) * done
+    for group in network.optimizer.param_groups:
+        group["lr"] = rate
 
 
 def broken(network: Network, outcome: Outcome) -> str | None:
@@ -105,9 +119,9 @@ def broken(network: Network, outcome: Outcome) -> str | None:
     return None
 
 
-def remember(learner: Learner, window: TrainingWindow, settings: Settings, number: int) -> None:
-    """Let the reservoir and the baselines take in a window that was trained."""
-    learner.replay.offer(window.examples, derive_seed(settings.trainer.seed, number, _OFFER))
+def remember(learner: Learner, window: TrainingWindow, number: int) -> None:
+    """Let the strategy and the baselines take in a window that was trained."""
+    learner.strategy.remember(learner.network, window, number)
     update_baselines(learner, window)
 
 

@@ -157,14 +157,14 @@ class TrainerLoop:
         self._enter("train")
         number = self._parent.version if self._parent else 0
         outcome = train_window(
-            self.learner.network, self.learner.replay, window, self._settings, number
+            self.learner.network, self.learner.strategy, window, self._settings, number
         )
         trained = self._clock()
         self._enter("check")
         if broken(self.learner.network, outcome):
             self._refuse(window)
             return None
-        remember(self.learner, window, self._settings, number)
+        remember(self.learner, window, number)
         manifest = self._publish(window, flatten(table))
         self._pass_over(window)
         self._note_trained(manifest, outcome)

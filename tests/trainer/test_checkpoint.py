@@ -55,7 +55,7 @@ def test_a_foreign_memory_is_refused(store: MemoryWeightStore, small_settings: S
     files = {file.name: store.read(manifest, file.name) for file in manifest.files}
     for raw, message in (
         (b"\x01", "cannot be read"),
-        (changed_format(files[MEMORY_FILE]), "has format 99, expected 1"),
+        (changed_format(files[MEMORY_FILE]), "has format 99, expected 2"),
     ):
         other = MemoryWeightStore()
         blank = msgspec.structs.replace(manifest, files=[])
@@ -74,6 +74,17 @@ def test_another_network_in_the_settings_is_refused_and_both_are_named(
     model = small_settings.model.model_copy(update={"dim": 16})
     other = small_settings.model_copy(update={"model": model})
     with pytest.raises(SettingsError, match=r"model\.dim=8, the settings say dim=16"):
+        restore(store, store.manifest(2), other)
+
+
+def test_a_memory_of_another_kind_is_refused_and_both_are_named(
+    store: MemoryWeightStore, small_settings: Settings
+) -> None:
+    tuning = small_settings.trainer.model_copy(update={"strategy": "retrain"})
+    other = small_settings.model_copy(update={"trainer": tuning})
+    with pytest.raises(
+        SettingsError, match=r"'reservoir', trainer\.strategy=retrain .*'all events'"
+    ):
         restore(store, store.manifest(2), other)
 
 

@@ -16,6 +16,7 @@ from trainer.learn import (
     train_window,
     update_baselines,
 )
+from trainer.strategies.replay import Replay
 
 
 def windows(settings: Settings, number: int) -> list[TrainingWindow]:
@@ -31,9 +32,14 @@ def train(settings: Settings, made: list[TrainingWindow]) -> tuple[Learner, list
     learner = fresh_learner(settings)
     outcomes = []
     for number, window in enumerate(made):
-        outcomes.append(train_window(learner.network, learner.replay, window, settings, number))
-        remember(learner, window, settings, number)
+        outcomes.append(train_window(learner.network, learner.strategy, window, settings, number))
+        remember(learner, window, number)
     return learner, outcomes
+
+
+def held_examples(learner: Learner) -> int:
+    assert isinstance(learner.strategy, Replay)
+    return len(learner.strategy.memory)
 
 
 def test_the_same_windows_give_the_same_weights_whatever_was_drawn_before(
@@ -69,13 +75,13 @@ def test_the_network_grows_with_the_items_and_learns_what_follows_what(
 def test_a_window_is_replayed_only_after_it_was_trained(small_settings: Settings) -> None:
     made = windows(small_settings, 2)
     learner = fresh_learner(small_settings)
-    train_window(learner.network, learner.replay, made[0], small_settings, 0)
-    assert len(learner.replay) == 0
-    remember(learner, made[0], small_settings, 0)
-    held = len(learner.replay)
+    train_window(learner.network, learner.strategy, made[0], small_settings, 0)
+    assert held_examples(learner) == 0
+    remember(learner, made[0], 0)
+    held = held_examples(learner)
     assert 0 < held <= small_settings.trainer.replay_examples
-    train_window(learner.network, learner.replay, made[1], small_settings, 1)
-    assert len(learner.replay) == held
+    train_window(learner.network, learner.strategy, made[1], small_settings, 1)
+    assert held_examples(learner) == held
 
 
 def test_replay_adds_steps_in_proportion_to_its_ratio(small_settings: Settings) -> None:
@@ -109,4 +115,4 @@ def test_baselines_learn_from_a_window_that_was_not_trained_too(small_settings: 
     update_baselines(learner, made)
     assert learner.popularity.encode() != before[0]
     assert learner.markov.encode() != before[1]
-    assert len(learner.replay) == 0
+    assert held_examples(learner) == 0

@@ -4,7 +4,7 @@ import msgspec
 
 from contracts.sequence import Interaction
 from contracts.window import DecodedExample
-from trainer.replay import Reservoir, ReservoirState
+from trainer.reservoir import Reservoir, ReservoirState
 
 
 def make(number: int, targets: int = 1, context: int = 0) -> DecodedExample:
