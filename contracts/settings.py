@@ -47,6 +47,12 @@ class KafkaSettings(_Group):
     partitions: int = Field(4, ge=1, le=4096, description="Partitions of the events topic.")
     replication: int = Field(1, ge=1, description="Replicas of each topic that is created.")
     heap_mb: int = Field(384, ge=128, description="Heap of the embedded broker.")
+    session_ms: int = Field(
+        10_000,
+        ge=1000,
+        description="A worker silent for so long loses its partitions; the brokers' "
+        "group.min.session.timeout.ms must allow it.",
+    )
 
 
 class EventSettings(_Group):

@@ -33,6 +33,7 @@ from streaming.status import RUNNING, STOPPED, WorkerFigures
 _TICK_SECONDS = 0.05
 _STATUS_SECONDS = 1.0
 _STOP_SECONDS = 3.0
+_HEARTBEAT_SHARE = 0.3  # of the session: three beats before a worker is given up
 _APPEND_TIME = 1
 _log = logging.getLogger("everfresh.streaming")
 
@@ -231,6 +232,7 @@ def events_topic(settings: Settings) -> str:
 
 def _faust_app(settings: Settings, name: str) -> faust.App:
     servers = settings.kafka.bootstrap_servers.split(",")
+    session_s = settings.kafka.session_ms / 1000
     return faust.App(
         group_id(settings.kafka.topic_prefix),
         broker=[URL(f"kafka://{server}") for server in servers],
@@ -243,8 +245,8 @@ def _faust_app(settings: Settings, name: str) -> faust.App:
         topic_disable_leader=True,
         consumer_auto_offset_reset="earliest",
         consumer_group_instance_id=name,  # a restart gets its partitions back without a rebalance
-        broker_session_timeout=10.0,
-        broker_heartbeat_interval=3.0,
+        broker_session_timeout=session_s,
+        broker_heartbeat_interval=session_s * _HEARTBEAT_SHARE,
         broker_commit_interval=1.0,
         broker_max_poll_records=5000,
         stream_buffer_maxsize=4,

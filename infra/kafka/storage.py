@@ -44,6 +44,8 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 share.coordinator.state.topic.num.partitions=1
 group.initial.rebalance.delay.ms=0
+# kafka.session_ms decides, not the broker.
+group.min.session.timeout.ms=1000
 # After a kill, the broker's former self must time out before it may register again.
 broker.session.timeout.ms=4000
 broker.heartbeat.interval.ms=1000

@@ -1,0 +1,110 @@
+"""Kills broker and workers under load, round after round, and compares all with the log.
+
+Real Kafka, real workers: two machines (homes) with two and one slots, one to three workers in one
+group. Each round strikes one to three times while events come in: kill -9 of a worker or of the
+broker, a worker added or taken away, a worker frozen beyond its session, a machine lost with its
+state. Then the log is drained, and a plain reading of it (``benchmarks.storm.plain``, JSON and
+dicts, nothing of ``streaming``) says what every user's state, every slice and every dead letter
+must be.
+
+``lost`` and ``duplicated`` count events in the states, ``windows_wrong`` whatever breaks the
+tiling, ``late`` records whose label had been closed before they could be read. A round passes with
+zeros; ``late`` may be more on a machine that stalls.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks._harness import finish, show
+from benchmarks.storm.epoch import Epoch, Findings
+from benchmarks.storm.load import ACTIONS, MAX_BYTES
+from contracts.settings import Settings, load_settings
+from infra.kafka.broker import EmbeddedBroker
+from infra.ports import free_ports
+
+EPOCH_ROUNDS = 25
+"""Rounds on the same topics and states; then fresh ones, so that a round stays short."""
+
+
+def storm_settings(servers: str, prefix: str, home: Path) -> Settings:
+    """Small windows, parts and examples, so that a round has many of each."""
+    return load_settings(
+        {
+            "home": home,
+            "kafka": {
+                "bootstrap_servers": servers,
+                "topic_prefix": prefix,
+                "partitions": 3,
+                "session_ms": 3000,
+            },
+            "events": {"actions": ACTIONS, "max_bytes": MAX_BYTES},
+            "windows": {"seconds": 0.5, "grace_ms": 200, "max_targets": 16, "part_bytes": 2048},
+            "state": {"history_length": 12, "block_cache_mb": 8, "write_buffer_mb": 4},
+        }
+    )
+
+
+def storm(rounds: int, seed: int, folder: Path) -> Findings:
+    """All rounds on one broker. Stops at the first round that finds something wrong."""
+    found = Findings()
+    port = free_ports(1, "127.0.0.1")[0]
+    with EmbeddedBroker(folder / "kafka", heap_mb=256, port=port) as broker:
+        while found.rounds < rounds and found.clean:
+            number = found.rounds // EPOCH_ROUNDS
+            home = folder / f"epoch-{number}"
+            settings = storm_settings(broker.bootstrap_servers, f"e{number}.", home)
+            epoch = Epoch(broker, settings, home, seed + number, found)
+            try:
+                for _ in range(min(EPOCH_ROUNDS, rounds - found.rounds)):
+                    began = time.monotonic()
+                    what = epoch.round()
+                    took = time.monotonic() - began
+                    print(f"round {found.rounds}/{rounds} {took:5.1f} s  {what}", file=sys.stderr)
+                    for words in found.words:
+                        print(f"  WRONG {words}", file=sys.stderr)
+                    if not found.clean:
+                        break
+            finally:
+                epoch.close()
+    return found
+
+
+def report(found: Findings, began: float, target: Path | None) -> None:
+    """Two tables, and the flat JSON object."""
+    show("What struck", ("fault", "times"), sorted(found.faults.items()))
+    figures = {
+        name: getattr(found, name)
+        for name in found.__struct_fields__
+        if isinstance(getattr(found, name), int)
+    }
+    show("What was found", ("figure", "value"), figures.items())
+    if found.exits:
+        show("Workers that ended by themselves", ("last words", "times"), found.exits.items())
+    finish({**figures, **{f"{n}s": k for n, k in found.faults.items()}}, began, target)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run, print, exit with 1 where anything is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.crash_storm", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--quick", action="store_true", help="three rounds")
+    parser.add_argument("--json", type=Path, help="write the flat JSON object there")
+    parser.add_argument("--keep", type=Path, help="work in this folder and leave it there")
+    options = parser.parse_args(argv)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="everfresh-storm-") as temporary:
+        folder = options.keep or Path(temporary)
+        found = storm(3 if options.quick else options.rounds, options.seed, folder)
+    report(found, began, options.json)
+    sys.exit(0 if found.clean else 1)
+
+
+if __name__ == "__main__":
+    main()

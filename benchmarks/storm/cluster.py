@@ -1,0 +1,157 @@
+"""What can be killed: one broker on its data, and workers on machines of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from contracts.settings import Settings
+from contracts.topics import EVENTS, topic_name
+from infra.components import settings_environment
+from infra.kafka.broker import EmbeddedBroker
+from infra.leash import LeashedProcess
+
+SLOTS = (("a", 0), ("a", 1), ("b", 0))
+"""Workers by machine and number on it. A machine has one home, which its workers share."""
+
+
+class Worker:
+    """``python -m streaming`` on one machine, started again when it ends by itself."""
+
+    def __init__(self, settings: Settings, index: int, log: Path) -> None:
+        self.settings = settings
+        self.index = index
+        self._log = log
+        self._process: LeashedProcess | None = None
+        self.wanted = False
+        self.exits: list[str] = []
+
+    @property
+    def running(self) -> bool:
+        """Whether its process is alive."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start it if it does not run."""
+        self.wanted = True
+        if self.running:
+            return
+        with self._log.open("wb") as said:
+            self._process = LeashedProcess(
+                [sys.executable, "-m", "streaming", "--index", str(self.index)],
+                env={**os.environ, **settings_environment(self.settings), "OMP_NUM_THREADS": "1"},
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+            )
+
+    def revive(self) -> None:
+        """Start it again where it ended by itself, and keep what it said."""
+        if self.wanted and self._process is not None and not self.running:
+            self.exits.append(self._log.read_text(errors="replace").strip()[-2000:])
+            self.start()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it to the process, where it still runs."""
+        if self._process is not None and self.running:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, number)
+
+    def kill(self) -> None:
+        """kill -9; it stays down until started."""
+        self.wanted = False
+        self.signal(signal.SIGKILL)
+        self._join()
+
+    def leave(self) -> None:
+        """SIGTERM, as an operator takes a worker away."""
+        self.wanted = False
+        self.signal(signal.SIGCONT)
+        if self._process is not None:
+            self._process.stop(10.0)
+            self._process = None
+
+    def _join(self) -> None:
+        if self._process is not None:
+            self._process.stop(1.0)
+            self._process = None
+
+
+class Cluster:
+    """The broker and the workers of one epoch: fresh topics, and fresh homes under ``folder``."""
+
+    def __init__(self, broker: EmbeddedBroker, settings: Settings, folder: Path) -> None:
+        self.broker = broker
+        self.settings = settings
+        self.workers: dict[tuple[str, int], Worker] = {}
+        for machine, index in SLOTS:
+            home = folder / machine
+            home.mkdir(parents=True, exist_ok=True)
+            own = settings.model_copy(update={"home": home})
+            self.workers[machine, index] = Worker(own, index, folder / f"{machine}{index}.err")
+        self._restart: threading.Thread | None = None
+        self._failure: list[BaseException] = []
+
+    def running(self) -> list[tuple[str, int]]:
+        """Slots whose workers are wanted."""
+        return [slot for slot, worker in self.workers.items() if worker.wanted]
+
+    def kill_broker(self) -> None:
+        """kill -9, and start it again on its data, beside whatever else happens."""
+        self.join_broker()
+        os.kill(self.broker.pid, signal.SIGKILL)
+        self.broker.stop()
+        self._restart = threading.Thread(target=self._start_broker, daemon=True)
+        self._restart.start()
+
+    def join_broker(self) -> None:
+        """Return once the broker answers again."""
+        if self._restart is not None:
+            self._restart.join()
+            self._restart = None
+        if self._failure:
+            raise self._failure[0]
+
+    def lose(self, machine: str) -> None:
+        """All workers of a machine killed -9, and its state deleted; they start anew."""
+        gone = [worker for slot, worker in self.workers.items() if slot[0] == machine]
+        back = [worker for worker in gone if worker.wanted]
+        for worker in gone:
+            worker.kill()
+        shutil.rmtree(gone[0].settings.state_dir, ignore_errors=True)
+        for worker in back:
+            worker.start()
+
+    def states(self) -> list[tuple[int, Path]]:
+        """Partition and directory of every state that lies on a machine."""
+        prefix = topic_name(self.settings.kafka.topic_prefix, EVENTS) + "-"
+        homes = {worker.settings.state_dir for worker in self.workers.values()}
+        return [
+            (int(path.name.removeprefix(prefix)), path)
+            for home in sorted(homes)
+            if home.is_dir()
+            for path in sorted(home.iterdir())
+            if path.name.startswith(prefix)
+        ]
+
+    def revive(self) -> None:
+        """What a supervisor does: start again what ended by itself."""
+        for worker in self.workers.values():
+            worker.revive()
+
+    def close(self) -> None:
+        """End every worker; the broker belongs to the caller."""
+        for worker in self.workers.values():
+            worker.signal(signal.SIGCONT)
+            worker.kill()
+
+    def _start_broker(self) -> None:
+        try:
+            self.broker.start()
+        except BaseException as error:  # told to whoever joins
+            self._failure.append(error)

@@ -1,0 +1,230 @@
+"""Some rounds on the same topics and homes: break, heal, drain, compare with the log."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from benchmarks.storm import load as loading
+from benchmarks.storm.cluster import Cluster
+from benchmarks.storm.faults import Faults, Heal
+from benchmarks.storm.observe import TopicReader, applied, compare, read_pairs
+from benchmarks.storm.plain import PlainPartition
+from benchmarks.storm.tiling import Tiling
+from contracts.settings import Settings
+from contracts.topics import DEAD_LETTERS, EVENTS, WINDOWS, topic_name
+from infra.kafka.broker import EmbeddedBroker
+from infra.kafka.topics import ensure_topics
+
+_DRAIN_SECONDS = 120.0
+_STEP_SECONDS = 0.05
+
+
+class Findings(msgspec.Struct):
+    """What was counted and what was found wrong, summed over rounds."""
+
+    rounds: int = 0
+    lost: int = 0
+    duplicated: int = 0
+    states_wrong: int = 0
+    windows_wrong: int = 0
+    letters_wrong: int = 0
+    late: int = 0
+    stuck: int = 0
+    events: int = 0
+    rejected: int = 0
+    slices: int = 0
+    repeated: int = 0
+    users: int = 0
+    faults: Counter[str] = msgspec.field(default_factory=Counter)
+    exits: Counter[str] = msgspec.field(default_factory=Counter)
+    words: list[str] = []
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is wrong."""
+        return not (
+            self.lost
+            or self.duplicated
+            or self.states_wrong
+            or self.windows_wrong
+            or self.letters_wrong
+            or self.stuck
+        )
+
+
+class Epoch:
+    """Fresh topics, homes and load on a broker that lives on. Close it in the end."""
+
+    def __init__(
+        self, broker: EmbeddedBroker, settings: Settings, folder: Path, seed: int, found: Findings
+    ) -> None:
+        servers = settings.kafka.bootstrap_servers
+        ensure_topics(servers, settings)
+        self._settings = settings
+        self._found = found
+        self._choose = random.Random(seed)
+        self._cluster = Cluster(broker, settings, folder)
+        session_s = settings.kafka.session_ms / 1000
+        self._faults = Faults(self._cluster, self._choose, session_s)
+        self._logs = {
+            number: PlainPartition(settings.events.actions, settings.events.max_bytes)
+            for number in range(settings.kafka.partitions)
+        }
+        period_ms = round(settings.windows.seconds * 1000)
+        self._tilings = {
+            number: Tiling(log, period_ms, settings.state.history_length)
+            for number, log in self._logs.items()
+        }
+        self._readers = {
+            spec.name: TopicReader(servers, topic_name(settings.kafka.topic_prefix, spec))
+            for spec in (EVENTS, WINDOWS, DEAD_LETTERS)
+        }
+        self._letters: dict[tuple[int, int], tuple[str, bytes | None, bytes | None]] = {}
+        events = topic_name(settings.kafka.topic_prefix, EVENTS)
+        self._load = loading.Load(servers, events, seed)
+        self._cluster.workers["a", 0].start()
+
+    def round(self) -> str:
+        """One round; returns what happened, in words."""
+        struck = self._storm()
+        self._load.pause()
+        self._drain()
+        self._check_states()
+        self._check_windows()
+        self._check_letters()
+        self._check_acknowledged()
+        self._found.rounds += 1
+        return " + ".join(struck)
+
+    def close(self) -> None:
+        """End workers and load, and add up what the epoch has seen."""
+        self._load.close()
+        self._cluster.close()
+        found = self._found
+        for log in self._logs.values():
+            found.events += len(log.accepted)
+            found.rejected += len(log.rejected)
+            found.users += len(log.users)
+        for tiling in self._tilings.values():
+            found.slices += tiling.slices
+            found.repeated += tiling.repeated
+            found.late += tiling.late
+        for worker in self._cluster.workers.values():
+            for words in worker.exits:
+                found.exits[words.splitlines()[-1] if words else "without a word"] += 1
+
+    def _storm(self) -> list[str]:
+        """Load, and one to three faults in it; returns when all that heals has healed."""
+        self._load.resume()
+        struck: list[str] = []
+        heals: list[Heal] = []
+        for _ in range(self._choose.randint(1, 3)):
+            heals = self._live(self._choose.uniform(0.3, 1.3), heals)
+            name, ends = self._faults.strike()
+            struck.append(name)
+            self._found.faults[name] += 1
+            heals += ends
+        heals = self._live(0.5, heals)
+        while heals:
+            heals = self._live(_STEP_SECONDS, heals)
+        self._cluster.join_broker()
+        if not self._cluster.running():
+            self._cluster.workers["a", 0].start()
+        return struck
+
+    def _live(self, seconds: float, heals: list[Heal]) -> list[Heal]:
+        """Let time pass, heal what is due, revive who died; returns the heals that are left."""
+        until = time.monotonic() + seconds
+        while True:
+            self._cluster.revive()
+            for at, heal in [one for one in heals if one[0] <= time.monotonic()]:
+                heal()
+                heals = [one for one in heals if one != (at, heal)]
+            if time.monotonic() >= until:
+                return heals
+            time.sleep(_STEP_SECONDS)
+
+    def _drain(self) -> None:
+        """Until slices reach the end of the log in every partition."""
+        for record in self._readers[EVENTS.name].news():
+            self._logs[record.partition].add(record)
+        until = time.monotonic() + _DRAIN_SECONDS
+        while True:
+            for record in self._readers[WINDOWS.name].news():
+                self._tilings[record.partition].add(record.value)
+            behind = [n for n, log in self._logs.items() if self._tilings[n].end < log.end]
+            if not behind:
+                return
+            if time.monotonic() > until:
+                self._found.stuck += 1
+                self._say(f"partitions {behind} are not drained after {_DRAIN_SECONDS:.0f} s")
+                return
+            self._live(0.1, [])
+
+    def _check_states(self) -> None:
+        whole = set()
+        for number, path in self._cluster.states():
+            pairs = read_pairs(path)
+            faults = compare(pairs, self._logs[number], self._settings.state.history_length)
+            self._found.lost += faults.lost
+            self._found.duplicated += faults.duplicated
+            self._found.states_wrong += len(faults.wrong)
+            for words in faults.wrong:
+                self._say(f"{words} in {path.parent.parent.name}")
+            if applied(pairs) == self._logs[number].end:
+                whole.add(number)
+        missing = sorted(set(self._logs) - whole)
+        if missing:
+            self._found.lost += sum(len(self._logs[number].accepted) for number in missing)
+            self._say(f"no state reaches the end of partitions {missing}")
+
+    def _check_windows(self) -> None:
+        for number, tiling in self._tilings.items():
+            tiling.check()
+            self._found.windows_wrong += len(tiling.faults)
+            for words in tiling.faults:
+                self._say(f"windows partition {number}: {words}")
+            tiling.faults = []
+
+    def _check_letters(self) -> None:
+        """Exactly the rejected records, each with its bytes, its reason and its place."""
+        for letter in self._readers[DEAD_LETTERS.name].news():
+            headers = {name: content.decode() for name, content in letter.headers}
+            place = int(headers["dead_partition"]), int(headers["dead_offset"])
+            content = (headers["dead_reason"], letter.key, letter.value)
+            if self._letters.setdefault(place, content) != content:
+                self._letter_wrong(f"dead letter of {place} was written with other content")
+        expected: dict[tuple[int, int], Any] = {
+            (number, offset): content
+            for number, log in self._logs.items()
+            for offset, content in log.rejected.items()
+        }
+        for place in sorted(expected.keys() | self._letters.keys()):
+            if expected.get(place) != self._letters.get(place):
+                self._letter_wrong(
+                    f"dead letter of {place}: {self._letters.get(place)} instead of "
+                    f"{expected.get(place)}"
+                )
+
+    def _letter_wrong(self, words: str) -> None:
+        self._found.letters_wrong += 1
+        self._say(words)
+
+    def _check_acknowledged(self) -> None:
+        """What the broker has acknowledged is in the log, where it said."""
+        for (number, offset), value in self._load.acknowledged.items():
+            log = self._logs[number]
+            held = log.accepted.get(offset) or log.rejected.get(offset)
+            if held is None:
+                self._found.lost += 1
+                self._say(f"acknowledged at {number}/{offset} and not in the log: {value!r}")
+        self._load.acknowledged.clear()
+
+    def _say(self, words: str) -> None:
+        self._found.words.append(f"round {self._found.rounds + 1}: {words[:500]}")

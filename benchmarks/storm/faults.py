@@ -1,0 +1,66 @@
+"""What goes wrong in a round. Each fault strikes, and names what heals it and when."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections.abc import Callable
+
+from benchmarks.storm.cluster import Cluster, Worker
+
+Heal = tuple[float, Callable[[], None]]
+"""At this time (``time.monotonic``) call this."""
+
+
+class Faults:
+    """Chooses and strikes; all choices come from ``seed``. ``session_s`` is the workers'."""
+
+    def __init__(self, cluster: Cluster, choose: random.Random, session_s: float) -> None:
+        self._cluster = cluster
+        self._choose = choose
+        self._session_s = session_s
+
+    def strike(self) -> tuple[str, list[Heal]]:
+        """One fault of those that can happen now: its name, and how it ends."""
+        cluster = self._cluster
+        up = [cluster.workers[slot] for slot in cluster.running()]
+        down = [worker for worker in cluster.workers.values() if not worker.wanted]
+        kinds: list[Callable[[], tuple[str, list[Heal]]]] = [self._kill_broker, self._lose]
+        if up:
+            victim = self._choose.choice(up)
+            kinds += 2 * [lambda: self._kill(victim)]
+            kinds += [lambda: self._freeze(victim)]
+        if down:
+            kinds += 2 * [lambda: self._add(self._choose.choice(down))]
+        if len(up) > 1:
+            kinds += [lambda: self._remove(victim)]
+        return self._choose.choice(kinds)()
+
+    def _kill(self, victim: Worker) -> tuple[str, list[Heal]]:
+        victim.kill()
+        pause = self._choose.choice([0.0, 0.5, self._session_s + 0.5])
+        return "kill worker", [(time.monotonic() + pause, victim.start)]
+
+    def _freeze(self, victim: Worker) -> tuple[str, list[Heal]]:
+        """Stopped for longer than its session lasts: it wakes up owning what it has lost."""
+        victim.signal(signal.SIGSTOP)
+        at = time.monotonic() + self._session_s + self._choose.choice([-1.0, 1.0])
+        return "freeze worker", [(at, lambda: victim.signal(signal.SIGCONT))]
+
+    def _kill_broker(self) -> tuple[str, list[Heal]]:
+        self._cluster.kill_broker()
+        return "kill broker", []
+
+    def _lose(self) -> tuple[str, list[Heal]]:
+        machines = sorted({machine for machine, _ in self._cluster.running()})
+        self._cluster.lose(self._choose.choice(machines or ["a"]))
+        return "lose machine", []
+
+    def _add(self, worker: Worker) -> tuple[str, list[Heal]]:
+        worker.start()
+        return "add worker", []
+
+    def _remove(self, victim: Worker) -> tuple[str, list[Heal]]:
+        victim.leave()
+        return "remove worker", []

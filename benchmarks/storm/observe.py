@@ -1,0 +1,104 @@
+"""Reads what the run has left: the log, windows and dead letters on Kafka, states on disk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from kafka import TopicPartition
+from rocksdict import AccessType, Options, Rdict
+
+from benchmarks.storm.plain import PlainPartition
+from benchmarks.storm.tiling import interactions
+from contracts.sequence import META_KEY, USER_PREFIX, PartitionMeta, decode_id, decode_sequence
+from infra.kafka.consumers import connect_consumer
+
+_TRIES = 20
+
+
+class TopicReader:
+    """Reads a topic on from where it stood; every round by a connection of its own."""
+
+    def __init__(self, servers: str, topic: str) -> None:
+        self._servers = servers
+        self._topic = topic
+        self._next: dict[int, int] = {}
+
+    def news(self) -> Iterator[Any]:
+        """Records up to the end as of the call, in order per partition."""
+        consumer = connect_consumer(self._servers, [self._topic])
+        try:
+            places = sorted(consumer.assignment())
+            ends = consumer.end_offsets(places)
+            for place in places:
+                consumer.seek(place, self._next.get(place.partition, 0))
+            while any(consumer.position(place) < ends[place] for place in places):
+                for records in consumer.poll(timeout_ms=500).values():
+                    yield from records
+            self._next = {place.partition: consumer.position(place) for place in places}
+        finally:
+            consumer.close()
+
+    def ends(self) -> dict[int, int]:
+        """Where each partition ends now."""
+        consumer = connect_consumer(self._servers, [self._topic])
+        try:
+            found: dict[TopicPartition, int] = consumer.end_offsets(sorted(consumer.assignment()))
+            return {place.partition: end for place, end in found.items()}
+        finally:
+            consumer.close()
+
+
+class StateFaults(msgspec.Struct):
+    """Differences between state and log, over all users of one directory."""
+
+    lost: int = 0
+    duplicated: int = 0
+    wrong: list[str] = []
+
+
+def read_pairs(path: Path) -> dict[bytes, bytes]:
+    """A state directory's pairs, also beside its writer, whose files come and go."""
+    for _ in range(_TRIES - 1):
+        try:
+            return _pairs(path)
+        except Exception:  # rocksdict raises plain Exception for every cause
+            time.sleep(0.1)
+    return _pairs(path)
+
+
+def _pairs(path: Path) -> dict[bytes, bytes]:
+    database = Rdict(str(path), Options(raw_mode=True), access_type=AccessType.read_only())
+    try:
+        return dict(database.items())
+    finally:
+        database.close()
+
+
+def applied(pairs: dict[bytes, bytes]) -> int:
+    """The offset that a state says it has reached."""
+    return msgspec.msgpack.decode(pairs[META_KEY], type=PartitionMeta).applied
+
+
+def compare(pairs: dict[bytes, bytes], log: PlainPartition, length: int) -> StateFaults:
+    """The state of every user against the log up to the offset that the state has reached."""
+    meta = msgspec.msgpack.decode(pairs[META_KEY], type=PartitionMeta)
+    expected = log.state_at(meta.applied)
+    found = {decode_id(key[1:]): raw for key, raw in pairs.items() if key[:1] == USER_PREFIX}
+    faults = StateFaults(wrong=[])
+    for user in expected.keys() | found.keys():
+        entries = expected.get(user, [])
+        raw = found.get(user)
+        if raw is None:
+            faults.lost += len(entries)
+            continue
+        state = decode_sequence(user, meta.partition, raw, meta.actions, length)
+        faults.lost += max(0, len(entries) - state.accepted)
+        faults.duplicated += max(0, state.accepted - len(entries))
+        last = entries[-1].offset if entries else -1
+        if state.offset != last or state.history != interactions(entries[-length:]):
+            faults.wrong.append(f"user {user!r} of partition {meta.partition}")
+    return faults

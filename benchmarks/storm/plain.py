@@ -1,0 +1,90 @@
+"""What the log says, read in the plainest way: JSON in, dicts and lists out.
+
+Nothing here is shared with ``streaming``: these few lines are the second opinion that state,
+windows and dead letters are compared with.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+User = int | str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One accepted event: where it stands in the log, and what it says."""
+
+    offset: int
+    appended: int
+    user: User
+    item: int | str
+    action: str
+    time: int
+    value: float | None
+
+
+def read_event(
+    key: bytes | None, value: bytes | None, actions: list[str], max_bytes: int
+) -> dict[str, Any] | str:
+    """The event as a dict, or the reason why it is none. Headers are not used by the load."""
+    event: Any = None
+    with contextlib.suppress(ValueError):
+        event = json.loads(value or b"")
+    for reason, found in (
+        ("keyless", lambda: not key),
+        ("oversize", lambda: len(value or b"") > max_bytes),
+        ("not_json", lambda: event is None),
+        ("wrong_field", lambda: not isinstance(event, dict)),
+        ("missing_field", lambda: {"id", "type", "time", "user_id", "item_id"} - set(event)),
+        ("key_mismatch", lambda: str(event["user_id"]).encode() != key),
+        ("unknown_type", lambda: event["type"] not in actions),
+    ):
+        if found():
+            return reason
+    return dict(event)
+
+
+class PlainPartition:
+    """One partition of the log, folded by hand. Records come in log order."""
+
+    def __init__(self, actions: list[str], max_bytes: int) -> None:
+        self._actions = actions
+        self._max_bytes = max_bytes
+        self.end = 0
+        self.appended: dict[int, int] = {}
+        self.accepted: dict[int, Entry] = {}
+        self.rejected: dict[int, tuple[str, bytes | None, bytes | None]] = {}
+        self.users: dict[User, list[Entry]] = {}
+
+    def add(self, record: Any) -> None:
+        """One record of the log: ``offset``, ``timestamp``, ``key`` and ``value`` are read."""
+        self.end = record.offset + 1
+        self.appended[record.offset] = record.timestamp
+        event = read_event(record.key, record.value, self._actions, self._max_bytes)
+        if isinstance(event, str):
+            self.rejected[record.offset] = (event, record.key, record.value)
+            return
+        entry = Entry(
+            record.offset,
+            record.timestamp,
+            event["user_id"],
+            event["item_id"],
+            event["type"],
+            event["time"],
+            event.get("value"),
+        )
+        self.accepted[record.offset] = entry
+        self.users.setdefault(entry.user, []).append(entry)
+
+    def state_at(self, offset: int) -> dict[User, list[Entry]]:
+        """Every user's accepted events below ``offset``, oldest first."""
+        found = {}
+        for user, entries in self.users.items():
+            known = [entry for entry in entries if entry.offset < offset]
+            if known:
+                found[user] = known
+        return found

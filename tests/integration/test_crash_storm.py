@@ -1,0 +1,19 @@
+"""The crash harness itself, a few rounds: broker and worker killed, a machine lost, under load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.crash_storm import storm
+
+pytestmark = pytest.mark.integration
+
+
+def test_whatever_dies_state_windows_and_dead_letters_say_what_the_log_says(tmp_path: Path) -> None:
+    found = storm(rounds=2, seed=5, folder=tmp_path)
+    assert found.clean, found.words
+    assert found.events > 500
+    assert found.rejected > 10
+    assert sum(found.faults.values()) >= 2
