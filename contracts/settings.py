@@ -147,6 +147,11 @@ class TrainerSettings(_Group):
     replay_ratio: float = Field(
         1.0, ge=0.0, description="Replayed events per new event in each pass."
     )
+    expire_after_s: float = Field(
+        2_592_000.0,
+        ge=0.0,
+        description="Log time without a sighting after which an item loses its row; 0 for never.",
+    )
     threads: int = Field(1, ge=1, description="CPU threads of the trainer.")
     seed: int = Field(17, ge=0, description="Seed of every random choice.")
     exclude_seen: bool = Field(

@@ -51,7 +51,7 @@ class _Popular:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         rows = vocabulary.by_popularity()
-        self.place: npt.NDArray[np.int64] = np.zeros(len(vocabulary) + 1, dtype=np.int64)
+        self.place: npt.NDArray[np.int64] = np.zeros(vocabulary.rows, dtype=np.int64)
         self.place[rows] = np.arange(1, len(rows) + 1)
 
     def rank(self, last: int, target: int, seen: set[int]) -> int:

@@ -77,7 +77,7 @@ class Block(nn.Module):
 class HSTU(nn.Module):
     """Embeddings, blocks, and the item table that is input and output at once.
 
-    The item table starts with row 0 (unknown) alone, which is zero until it is trained; the
+    The item table starts with row 0 (the cold row) alone, which is zero until it is trained; the
     recommender grows the table with its vocabulary (see ``model.weights``).
     """
 
@@ -106,10 +106,11 @@ class HSTU(nn.Module):
         """Unit-length user vectors, ``(T, dim)``: the one at token p stands before event p."""
         layout = Layout.of(batch.offsets, batch.times, time_bucket)
         scale = math.sqrt(self.items.shape[1])
-        x = functional.embedding(batch.rows, self.items) * scale
+        starts = batch.offsets[:-1]
+        # START carries row 0, which is also the cold row of items: it must not teach that one.
+        x = functional.embedding(batch.rows, self.items).index_fill(0, starts, 0.0) * scale
         x = x + functional.embedding(batch.actions, self.actions) * scale
         x = x + functional.embedding(batch.values, self.values) * scale
-        starts = batch.offsets[:-1]
         x = x.index_add(0, starts, (self.start * scale).expand(len(starts), -1))
         x = functional.dropout(x, dropout, dropout > 0)
         for block in self.blocks:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -49,6 +51,16 @@ def grow_optimizer(optimizer: torch.optim.Optimizer) -> None:
             missing = weight.shape[0] - value.shape[0] if value.dim() else 0
             if missing > 0:
                 state[name] = torch.cat([value, value.new_zeros(missing, *value.shape[1:])])
+
+
+def forget_rows(
+    optimizer: torch.optim.Optimizer, recommender: Recommender, rows: Sequence[int]
+) -> None:
+    """Zero the state of these rows of the item tables: who gets them next begins without it."""
+    for table in recommender.item_tables():
+        for value in optimizer.state.get(table, {}).values():
+            if value.dim():
+                value[list(rows)] = 0.0
 
 
 def encode_optimizer(optimizer: torch.optim.Optimizer, recommender: Recommender) -> bytes:

@@ -50,27 +50,44 @@ class Recommender:
         """All trained weights, in a fixed order."""
         return list(self.network.parameters())
 
-    def admit(self, examples: Sequence[DecodedExample]) -> int:
-        """Count the targets' items and actions, grow the tables; return the number of new rows.
+    def admit(self, examples: Sequence[DecodedExample], label: int = 0) -> int:
+        """Count the targets' items and actions, grow the tables; return how many items got a row.
 
         Called once per window, before its batches are made. Contexts were targets before.
         """
         before = len(self.vocabulary)
         for example in examples:
             self.vocabulary.admit_actions(target.action for target in example.targets)
-            self.vocabulary.admit(target.item for target in example.targets)
+            self.vocabulary.admit((target.item for target in example.targets), label)
         self.grow()
         return len(self.vocabulary) - before
+
+    def expire(self, before: int) -> list[int]:
+        """Free the rows of items last sighted before window ``before``; return those rows.
+
+        A freed row is at once what an untrained one is, for the item that gets it next; until then
+        it cannot be ranked or recommended.
+        """
+        freed = self.vocabulary.expire(before)
+        if freed:
+            fill_rows(self.network.items.data, freed, self.seed)
+            self.network.item_bias.data[freed] = 0.0
+            self._catalogue = None
+        return freed
+
+    def item_tables(self) -> list[nn.Parameter]:
+        """The weights whose first dimension is the vocabulary's rows."""
+        return [self.network.items, self.network.item_bias]
 
     def grow(self) -> None:
         """Give every admitted item its row; old rows stay bit-equal."""
         begin = self.network.items.shape[0]
         self._resize()
-        fill_rows(self.network.items.data, begin, self.seed)
+        fill_rows(self.network.items.data, range(begin, self.vocabulary.rows), self.seed)
 
     def _resize(self) -> None:
-        grow_rows(self.network.items, len(self.vocabulary) + 1)
-        grow_rows(self.network.item_bias, len(self.vocabulary) + 1)
+        for table in self.item_tables():
+            grow_rows(table, self.vocabulary.rows)
         self._catalogue = None
 
     def loss(self, batch: Batch) -> Tensor:
@@ -96,7 +113,7 @@ class Recommender:
 
     def _sampled_losses(self, users: Tensor, targets: Tensor, table: Catalogue) -> Tensor:
         items, number = len(self.vocabulary), self.settings.negatives
-        drawn = torch.randperm(items)[:number] + 1
+        drawn = torch.from_numpy(self.vocabulary.item_rows())[torch.randperm(items)[:number]]
         own = (users * table.vectors[targets]).sum(-1) + table.bias[targets]
         others = Catalogue(table.vectors[drawn], table.bias[drawn]).scores(users)
         others = others + math.log(items / number)
@@ -108,11 +125,14 @@ class Recommender:
         """Unit item vectors over the temperature; bias: learnt, plus weighted log share of counts.
 
         The counted share makes a new item score like its popularity at once, and a user without
-        history gets the popular items; the weight and the item's own bias are learnt.
+        history gets the popular items; the weight and the item's own bias are learnt. A free row
+        scores minus infinity: it is no answer and no negative.
         """
         counts = torch.from_numpy(self.vocabulary.counts).to(self.network.items) + 1.0
         prior = torch.log(counts / counts.sum())
         bias = self.network.item_bias + self.network.popularity * prior
+        free = torch.from_numpy(self.vocabulary.free_rows())
+        bias = bias.index_fill(0, free, -torch.inf)
         vectors = functional.normalize(self.network.items, dim=-1, eps=1e-6)
         return Catalogue(vectors / self.settings.temperature, bias)
 

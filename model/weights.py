@@ -6,7 +6,7 @@ its size, in one step or in many, its untrained rows are the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from safetensors import SafetensorError
@@ -27,10 +27,10 @@ def grow_rows(weight: nn.Parameter, rows: int) -> None:
         weight.data = torch.cat([weight.data, weight.data.new_zeros(missing, *weight.shape[1:])])
 
 
-def fill_rows(table: Tensor, begin: int, seed: int) -> None:
-    """Normal rows of deviation 0.02 from row ``begin`` on, each from ``seed`` and its number."""
+def fill_rows(table: Tensor, rows: Iterable[int], seed: int) -> None:
+    """Normal rows of deviation 0.02 in these rows, each from ``seed`` and its number."""
     generator = torch.Generator()
-    for row in range(begin, table.shape[0]):
+    for row in rows:
         generator.manual_seed(derive_seed(seed, row))
         table[row].normal_(0.0, _SPREAD, generator=generator)
 

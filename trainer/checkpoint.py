@@ -40,6 +40,7 @@ class TrainedWindow(msgspec.Struct, frozen=True):
     events: int
     users: int
     appended: list[int]
+    fresh: int = 0
 
 
 class TrainerMemory(msgspec.Struct, frozen=True):

@@ -20,7 +20,7 @@ from contracts.settings import Settings
 from contracts.window import TrainingWindow
 from model.baselines import LastItemMarkov, Popularity
 from model.batches import derive_seed
-from model.optimizer import build_optimizer, descend, grow_optimizer
+from model.optimizer import build_optimizer, descend, forget_rows, grow_optimizer
 from model.recommender import Recommender
 from model.vocabulary import Vocabulary
 from trainer.strategies import build_strategy
@@ -83,8 +83,7 @@ def train_window(
     passes = strategy.passes(number)
     if not passes:
         return Outcome(0.0, 0)
-    network.recommender.admit(window.examples)
-    grow_optimizer(network.optimizer)
+    renew_vocabulary(network, window, settings)
     strategy.begin(network, window, number)
     torch.manual_seed(derive_seed(settings.trainer.seed, number))
     losses: list[float] = []
@@ -108,6 +107,19 @@ def _set_rate(network: Network, settings: Settings, done: float) -> None:
         rate *= 1 - (1 - LOWEST_RATE) * done
     for group in network.optimizer.param_groups:
         group["lr"] = rate
+
+
+def renew_vocabulary(network: Network, window: TrainingWindow, settings: Settings) -> None:
+    """Admit the window's items, then expire what has not been sighted for long, in log time.
+
+    Labels count periods of ``windows.seconds``, idle ones too, so their distance is log time.
+    """
+    network.recommender.admit(window.examples, window.label)
+    if settings.trainer.expire_after_s:
+        periods = math.ceil(settings.trainer.expire_after_s / settings.windows.seconds)
+        freed = network.recommender.expire(window.label - periods)
+        forget_rows(network.optimizer, network.recommender, freed)
+    grow_optimizer(network.optimizer)
 
 
 def broken(network: Network, outcome: Outcome) -> str | None:

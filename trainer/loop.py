@@ -32,6 +32,7 @@ from contracts.window import TrainingWindow
 from model.recommender import Recommender
 from trainer.assemble import Assembler, Progress
 from trainer.checkpoint import (
+    TrainedWindow,
     candidate_manifest,
     encode_files,
     load_recommender,
@@ -48,7 +49,16 @@ from trainer.learn import (
     train_window,
     update_baselines,
 )
-from trainer.prequential import FROZEN, LIVE, MARKOV, POPULARITY, Contender, flatten, score_window
+from trainer.prequential import (
+    FROZEN,
+    LIVE,
+    MARKOV,
+    POPULARITY,
+    Contender,
+    flatten,
+    fresh_targets,
+    score_window,
+)
 from trainer.reporting import Figures, Timing, describe, window_report
 
 STEPS = ("read", "score", "train", "check", "write", "advance", "report", "tidy")
@@ -152,7 +162,10 @@ class TrainerLoop:
     def _consume(self, window: TrainingWindow) -> WindowReport | None:
         closed, started = self._complete[window.label], self._clock()
         self._enter("score")
-        table = score_window(window, self._contenders(), self._settings.trainer.exclude_seen)
+        fresh = fresh_targets(window, self.learner.network.recommender.vocabulary, self._label())
+        exclude_seen = self._settings.trainer.exclude_seen
+        table = score_window(window, self._contenders(), exclude_seen, fresh)
+        trained_on = describe(window, int(fresh.sum()))
         scored = self._clock()
         self._enter("train")
         number = self._parent.version if self._parent else 0
@@ -165,12 +178,12 @@ class TrainerLoop:
             self._refuse(window)
             return None
         remember(self.learner, window, number)
-        manifest = self._publish(window, flatten(table))
+        manifest = self._publish(window, trained_on, flatten(table))
         self._pass_over(window)
         self._note_trained(manifest, outcome)
         timing = Timing(closed, started, scored, trained, self._clock())
         self._enter("report")
-        report = window_report(manifest, describe(window), timing)
+        report = window_report(manifest, trained_on, timing)
         self._reports.window(report)
         self._enter("tidy")
         self._tidy()
@@ -185,8 +198,12 @@ class TrainerLoop:
             return baselines
         return {LIVE: self.learner.network.recommender, FROZEN: self._frozen_model, **baselines}
 
-    def _publish(self, window: TrainingWindow, scores: dict[str, float]) -> WeightManifest:
-        trained = describe(window)
+    def _label(self) -> int | None:
+        return self._parent.label if self._parent else None
+
+    def _publish(
+        self, window: TrainingWindow, trained: TrainedWindow, scores: dict[str, float]
+    ) -> WeightManifest:
         files = encode_files(self.learner, self._frozen, trained)
         progress = self.progress.after(window)
         candidate = candidate_manifest(self._parent, progress, self.learner, trained, scores)

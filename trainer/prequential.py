@@ -3,6 +3,9 @@
 All contenders rank the full vocabulary for the same targets. A target a contender does not know is
 a miss, not an omission, so that every mean is over the same events (prequential evaluation: Gama,
 Sebastião, Rodrigues, "On evaluating stream learning algorithms", 2013).
+
+Beside the means over all targets stand those over *fresh* ones: targets whose item was sighted for
+the first time in the window trained last, so that it is younger than one window.
 """
 
 from __future__ import annotations
@@ -15,11 +18,15 @@ from numpy.typing import NDArray
 
 from contracts.window import DecodedExample, TrainingWindow
 from model.metrics import scores
+from model.vocabulary import Vocabulary
 
 LIVE, FROZEN, POPULARITY, MARKOV = "live", "frozen", "popularity", "markov"
 
 METRICS = ("hr10", "ndcg10")
 """The figures of a contender, each a mean over the window's targets."""
+
+FRESH = "fresh_"
+"""Put before a metric's name: its mean over the fresh targets; left out where there are none."""
 
 
 class Contender(Protocol):
@@ -29,10 +36,25 @@ class Contender(Protocol):
         """The 1-based rank of every target, examples first, targets of one in order; int64."""
 
 
+def fresh_targets(
+    window: TrainingWindow, vocabulary: Vocabulary, label: int | None
+) -> NDArray[np.bool_]:
+    """Which targets have an item that window ``label``, and none before, has brought."""
+    items = (target.item for example in window.examples for target in example.targets)
+    seen = (vocabulary.sightings(item) for item in items)
+    return np.array([one is not None and one.first == label for one in seen], dtype=np.bool_)
+
+
 def score_window(
-    window: TrainingWindow, contenders: Mapping[str, Contender], exclude_seen: bool
+    window: TrainingWindow,
+    contenders: Mapping[str, Contender],
+    exclude_seen: bool,
+    fresh: NDArray[np.bool_] | None = None,
 ) -> dict[str, dict[str, float]]:
-    """Contender -> metric -> mean over the window's targets; ``ValueError`` where ranks lack."""
+    """Contender -> metric -> mean over the window's targets, and over the ``fresh`` ones of them.
+
+    ``ValueError`` where a contender leaves out targets.
+    """
     table: dict[str, dict[str, float]] = {}
     for name, contender in contenders.items():
         ranks = contender.ranks(window.examples, exclude_seen)
@@ -40,6 +62,9 @@ def score_window(
             raise ValueError(f"{name} ranked {len(ranks)} of {window.events} targets")
         measured = scores(ranks)
         table[name] = {metric: float(measured[metric]) for metric in METRICS}
+        if fresh is not None and fresh.any():
+            measured = scores(ranks[fresh])
+            table[name] |= {f"{FRESH}{metric}": float(measured[metric]) for metric in METRICS}
     return table
 
 
@@ -56,6 +81,6 @@ def unflatten(scores_by_name: Mapping[str, float]) -> dict[str, dict[str, float]
     """The inverse of :func:`flatten`."""
     table: dict[str, dict[str, float]] = {}
     for name, value in scores_by_name.items():
-        metric, _, contender = name.partition("_")
+        metric, _, contender = name.rpartition("_")
         table.setdefault(contender, {})[metric] = value
     return table

@@ -40,12 +40,13 @@ class Timing(msgspec.Struct, frozen=True):
         }
 
 
-def describe(window: TrainingWindow) -> TrainedWindow:
+def describe(window: TrainingWindow, fresh: int = 0) -> TrainedWindow:
     """A window's figures; percentiles of append times are times that events really had."""
     times = np.array([time for example in window.examples for time in example.appended], np.int64)
     marks = np.percentile(times, np.linspace(0, 100, QUANTILES), method="lower")
     users = len({example.user for example in window.examples})
-    return TrainedWindow(window.label, window.events, users, [int(mark) for mark in marks])
+    appended = [int(mark) for mark in marks]
+    return TrainedWindow(window.label, window.events, users, appended, fresh)
 
 
 def window_report(
@@ -63,6 +64,7 @@ def window_report(
         users=window.users,
         items=manifest.items,
         scores=unflatten(manifest.scores),
+        fresh=window.fresh,
         appended=window.appended,
         closed_ms=timing.closed if timing else manifest.created_ms,
         published_ms=timing.published if timing else manifest.created_ms,

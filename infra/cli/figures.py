@@ -12,6 +12,8 @@ from contracts.report import WindowReport
 
 CONTENDERS = ("live", "frozen", "popularity", "markov")
 METRICS = ("hr10", "ndcg10")
+FRESH = "fresh_hr10"
+"""The hit rate on items younger than one window; see ``contracts.report``."""
 
 
 def scored(reports: Iterable[WindowReport]) -> list[WindowReport]:
@@ -37,11 +39,19 @@ def mean_score(reports: Sequence[WindowReport], contender: str, metric: str) -> 
 def score_figures(reports: Sequence[WindowReport]) -> dict[str, float | None]:
     """``hr10_live`` and so on: every metric of every contender, over the scored windows."""
     kept = scored(reports)
-    return {
+    table = {
         f"{metric}_{name}": mean_score(kept, name, metric)
         for metric in METRICS
         for name in CONTENDERS
     }
+    return table | {f"{FRESH}_{name}": _fresh_score(kept, name) for name in CONTENDERS}
+
+
+def _fresh_score(reports: Sequence[WindowReport], contender: str) -> float | None:
+    counted = [one for one in reports if FRESH in one.scores[contender]]
+    targets = sum(one.fresh for one in counted)
+    hits = sum(one.scores[contender][FRESH] * one.fresh for one in counted)
+    return hits / targets if targets else None
 
 
 def smoothed(values: Sequence[float], weights: Sequence[float], span: int) -> list[float]:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from contracts.report import WindowReport
-from infra.cli.figures import CONTENDERS, METRICS, score_figures, scored
+from infra.cli.figures import CONTENDERS, FRESH, METRICS, score_figures, scored
 from infra.cli.view import COLOURS, NAMES, figure, seconds
 
 
@@ -43,6 +43,7 @@ def build_report(windows: Sequence[WindowReport], counts: Counts) -> dict[str, A
         **_rounded(score_figures(windows), 5),
         "scored_windows": len(kept),
         "scored_events": sum(one.events for one in kept),
+        "fresh_events": sum(one.fresh for one in kept),
         **_rounded(msgspec.structs.asdict(counts), 3),
     }
 
@@ -60,13 +61,15 @@ def report_table(report: dict[str, Any]) -> RenderableType:
     quality.add_column("contender")
     for metric in METRICS:
         quality.add_column(metric.upper().replace("10", "@10"), justify="right")
+    quality.add_column("HR@10 fresh", justify="right")
     for name in CONTENDERS:
-        cells = [figure(report[f"{metric}_{name}"]) for metric in METRICS]
+        cells = [figure(report[f"{metric}_{name}"]) for metric in (*METRICS, FRESH)]
         style = f"bold {COLOURS[name]}" if name == "live" else COLOURS[name]
         quality.add_row(NAMES[name], *cells, style=style)
     about = (
         f"Means over {report['scored_events']:,} events in {report['scored_windows']} windows; all "
-        "items new to the user are ranked, and each window is scored before it is trained on."
+        "items new to the user are ranked, and each window is scored before it is trained on. "
+        f"Fresh: {report['fresh_events']:,} events on items younger than one window."
     )
     loop = Table(show_header=False)
     loop.add_column(style="dim")

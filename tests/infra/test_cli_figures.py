@@ -12,7 +12,7 @@ from rich.console import Console
 
 from contracts.report import ComponentStatus, WindowReport
 from infra.cli.demo import _speed
-from infra.cli.figures import CONTENDERS, METRICS, score_figures, scored, smoothed
+from infra.cli.figures import CONTENDERS, FRESH, METRICS, score_figures, scored, smoothed
 from infra.cli.freshness import LiveVersions, weighted_quantile, window_freshness
 from infra.cli.observed import Observed
 from infra.cli.plot import draw
@@ -24,10 +24,12 @@ from infra.cli.watch import Rate
 def window(
     version: int, events: int = 100, score: float = 0.1, appended: list[int] | None = None
 ) -> WindowReport:
-    scores = {name: dict.fromkeys(METRICS, score) for name in CONTENDERS}
+    scores = {name: dict.fromkeys((*METRICS, FRESH), score) for name in CONTENDERS}
     parent = version - 1 or None
     times = [0] * 101 if appended is None else appended
-    return WindowReport(version, parent, version, events, 9, 9, scores, times, 1, 1, {})
+    return WindowReport(
+        version, parent, version, events, 9, 9, scores, times, 1, 1, {}, events // 10
+    )
 
 
 def replica(name: str, time: int, version: int | None, since: int | None) -> ComponentStatus:
@@ -127,9 +129,18 @@ def test_scores_are_means_over_events_of_the_windows_that_all_were_measured_on()
     windows = [first, window(2, 300, 0.1), window(3, 100, 0.5), partial]
     assert [one.version for one in scored(windows)] == [2, 3]
     figures = score_figures(windows)
-    assert set(figures) == {f"{metric}_{name}" for metric in METRICS for name in CONTENDERS}
+    measured = {f"{metric}_{name}" for metric in (*METRICS, FRESH) for name in CONTENDERS}
+    assert set(figures) == measured
     assert all(value == pytest.approx(0.2) for value in figures.values())
     assert set(score_figures([first]).values()) == {None}
+
+
+def test_fresh_scores_are_means_over_the_fresh_targets_of_the_windows_that_have_some() -> None:
+    plain = {name: dict.fromkeys(METRICS, 0.3) for name in CONTENDERS}
+    none = WindowReport(4, 3, 4, 500, 9, 9, plain, [], 1, 1, {})
+    figures = score_figures([window(2, 300, 0.1), window(3, 100, 0.5), none])
+    assert figures["fresh_hr10_live"] == pytest.approx(0.2)
+    assert score_figures([none])["fresh_hr10_live"] is None
 
 
 def test_a_window_that_is_reported_again_is_counted_once() -> None:

@@ -26,8 +26,9 @@ def outputs(network: HSTU, tokens: list[tuple[int, int, int, int]], heads: int) 
     dim = weights["items"].shape[1]
     x = []
     for place, (row, action, value, _) in enumerate(tokens):
-        token = weights["items"][row] + weights["actions"][action] + weights["values"][value]
-        x.append((token + (weights["start"] if place == 0 else 0.0)) * math.sqrt(dim))
+        item = weights["items"][row] if place else weights["start"]
+        token = item + weights["actions"][action] + weights["values"][value]
+        x.append(token * math.sqrt(dim))
     times = [token[3] for token in tokens]
     for number in range(len(network.blocks)):
         block = {

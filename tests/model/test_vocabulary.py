@@ -15,7 +15,7 @@ SIGHTINGS = st.lists(st.sampled_from([1, 2, 3, "1", "2", "a", -7, 2**62]) | IDS,
 
 
 @given(SIGHTINGS, st.integers(1, 4))
-def test_rows_and_items_are_inverses_and_rows_never_move(
+def test_rows_and_items_are_inverses_and_rows_of_sighted_items_never_move(
     items: list[int | str], admit_after: int
 ) -> None:
     vocabulary = Vocabulary(admit_after)
@@ -77,6 +77,76 @@ def test_popular_items_are_the_most_sighted_ones_outside_the_excluded(
     assert shares == [Counter(items)[item] / len(items) for item in found]
 
 
+STEPS = st.lists(st.tuples(st.lists(st.integers(1, 9), max_size=8), st.integers(0, 5)), max_size=25)
+"""Windows: the items sighted in each, and how many windows back one may have been sighted last."""
+
+
+def live(vocabulary: Vocabulary) -> dict[int | str, int]:
+    return {vocabulary.item(int(row)): int(row) for row in vocabulary.item_rows()}
+
+
+@given(STEPS, st.integers(1, 3))
+def test_whatever_is_admitted_and_expired_items_and_their_rows_are_a_bijection(
+    steps: list[tuple[list[int], int]], admit_after: int
+) -> None:
+    vocabulary, rows = Vocabulary(admit_after), {}
+    for label, (items, patience) in enumerate(steps):
+        vocabulary.admit(items, label)
+        freed = vocabulary.expire(label - patience)
+        now = live(vocabulary)
+        assert all(vocabulary.row(item) == row for item, row in now.items())
+        assert len(now) == len(set(now.values())) == len(vocabulary)
+        taken = set(now.values())
+        free = set(vocabulary.free_rows().tolist())
+        assert taken | free == set(range(1, vocabulary.rows))
+        assert not taken & free
+        assert set(freed) <= free
+        # An item that is still there has not moved.
+        assert all(rows[item] == row for item, row in now.items() if item in rows)
+        rows = now
+        assert not vocabulary.counts[sorted({UNKNOWN} | free)].any()
+        assert all(vocabulary.sightings(item).last >= label - patience for item in now)
+
+
+@given(STEPS, st.integers(0, 25), st.integers(1, 3))
+def test_read_back_anywhere_it_admits_and_expires_as_if_it_had_not_been(
+    steps: list[tuple[list[int], int]], cut: int, admit_after: int
+) -> None:
+    vocabulary, again = Vocabulary(admit_after), Vocabulary(admit_after)
+    for label, (items, patience) in enumerate(steps):
+        if label == cut:
+            again = Vocabulary.decode(again.encode())
+        for one in (vocabulary, again):
+            one.admit(items, label)
+            one.expire(label - patience)
+    assert again.encode() == vocabulary.encode()
+
+
+def test_a_freed_row_goes_to_the_next_newcomer_the_lowest_first() -> None:
+    vocabulary = Vocabulary()
+    vocabulary.admit(["a", "b", "c"], 1)
+    vocabulary.admit(["b"], 5)
+    assert vocabulary.expire(5) == [1, 3]
+    assert vocabulary.row("a") == UNKNOWN
+    with pytest.raises(IndexError, match="row 1 holds no item"):
+        vocabulary.item(1)
+    assert vocabulary.popular(5)[0] == ["b"]
+    vocabulary.admit(["d", "a", "e"], 6)
+    assert [vocabulary.row(item) for item in "dae"] == [1, 3, 4]
+    assert vocabulary.count("a") == 1
+
+
+def test_an_item_that_waits_for_its_row_is_forgotten_as_well() -> None:
+    vocabulary = Vocabulary(admit_after=2)
+    vocabulary.admit(["a", "b"], 1)
+    vocabulary.admit(["b"], 3)
+    assert vocabulary.sightings("a") is not None
+    vocabulary.expire(2)
+    assert vocabulary.sightings("a") is None
+    vocabulary.admit(["a"], 4)
+    assert "a" not in vocabulary
+
+
 def test_integers_and_strings_are_different_items() -> None:
     vocabulary = Vocabulary()
     vocabulary.admit([7, "7"])
@@ -104,8 +174,8 @@ def test_actions_beyond_the_table_stay_unknown() -> None:
     [
         b"",
         b"no msgpack",
-        msgspec.msgpack.encode([2, 1, [], [], [], []]),
-        msgspec.msgpack.encode([1, 1, [], ["a"], [], []]),
+        msgspec.msgpack.encode([1, 1, [], [], [], []]),
+        msgspec.msgpack.encode([2, 1, [], ["a"], [], []]),
     ],
 )
 def test_foreign_bytes_are_refused(raw: bytes) -> None:

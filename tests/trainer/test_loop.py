@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import msgspec
 import pytest
 import torch
 
 from contracts.errors import WindowGap
 from contracts.manifest import Pointer
-from contracts.settings import Settings
-from tests.trainer.bench import Bench
+from contracts.settings import Settings, load_settings
+from model.recommender import VOCABULARY_FILE
+from model.vocabulary import Vocabulary
+from tests.trainer.bench import SMALL, Bench
 from tests.trainer.logs import example, make_log, run
 from trainer.loop import STEPS, TrainerLoop
 
@@ -67,6 +72,41 @@ def test_killed_at_every_step_and_restarted_it_reaches_the_same_versions(
         assert bench.versions() == undisturbed.versions(), f"killed at boundary {nth}"
         assert bench.store.pointer() == Pointer(1, len(LABELS))
         assert {one.version for one in bench.reports.windows} == set(range(1, len(LABELS) + 1))
+
+
+FORGETFUL: dict[str, Any] = {
+    "trainer": {**SMALL["trainer"], "expire_after_s": 3.0},
+    "model": {**SMALL["model"], "admit_after": 2},
+    "windows": {"seconds": 2.0},
+}
+"""Items get a row at their second sighting and lose it after two labels without one."""
+
+
+def recycled_rows(bench: Bench) -> int:
+    """How often a row has passed from one item to another, over all versions."""
+    held: dict[int, int | str] = {}
+    passed = 0
+    for manifest in map(bench.store.manifest, bench.store.versions()):
+        vocabulary = Vocabulary.decode(bench.store.read(manifest, VOCABULARY_FILE))
+        for row in vocabulary.item_rows().tolist():
+            passed += held.get(row, vocabulary.item(row)) != vocabulary.item(row)
+            held[row] = vocabulary.item(row)
+    return passed
+
+
+def test_killed_at_every_step_while_rows_are_recycled_it_reaches_the_same_versions(
+    tmp_path: Path,
+) -> None:
+    settings = load_settings({"home": str(tmp_path), **FORGETFUL})
+    undisturbed, seen = Bench(make_log(2, LABELS, items=20), settings), []
+    undisturbed.run(seen.append)
+    assert recycled_rows(undisturbed) > 2
+    for nth in range(len(seen)):
+        bench = Bench(make_log(2, LABELS, items=20), settings)
+        with pytest.raises(Killed):
+            bench.run(KillAt(nth))
+        bench.run()
+        assert bench.versions() == undisturbed.versions(), f"killed at boundary {nth}"
 
 
 def test_killed_again_and_again_it_still_reaches_the_same_versions(

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from contracts.sequence import Interaction
 from contracts.window import DecodedExample, TrainingWindow
-from trainer.prequential import flatten, score_window, unflatten
+from model.vocabulary import Vocabulary
+from trainer.prequential import flatten, fresh_targets, score_window, unflatten
 
 
 class FixedRanks:
@@ -45,7 +46,26 @@ def test_a_contender_that_leaves_out_targets_is_refused() -> None:
         score_window(window(2), {"live": FixedRanks([1])}, False)
 
 
+def test_fresh_targets_are_those_whose_item_the_last_window_brought() -> None:
+    vocabulary = Vocabulary(admit_after=2)
+    vocabulary.admit([0, 0], 6)
+    vocabulary.admit([0, 1, 2, 2], 7)
+    # 0 is older, 1 waits for its row, 2 has one, 3 was never seen.
+    assert fresh_targets(window(4), vocabulary, 7).tolist() == [False, True, True, False]
+    assert not fresh_targets(window(4), vocabulary, None).any()
+
+
+def test_fresh_scores_are_means_over_the_fresh_targets_alone() -> None:
+    fresh = np.array([False, True, True, False])
+    scored = score_window(window(4), {"live": FixedRanks([1, 3, 11, 500])}, False, fresh)["live"]
+    assert (scored["hr10"], scored["fresh_hr10"]) == (0.5, 0.5)
+    assert scored["fresh_ndcg10"] == pytest.approx(0.25)
+    none = score_window(window(4), {"live": FixedRanks([1, 3, 11, 500])}, False, fresh & False)
+    assert set(none["live"]) == {"hr10", "ndcg10"}
+
+
 def test_scores_go_through_a_manifest_and_back() -> None:
     table = {"live": {"hr10": 0.5, "ndcg10": 0.25}, "markov": {"hr10": 0.125, "ndcg10": 0.1}}
+    table["live"]["fresh_hr10"] = 1.0
     assert flatten(table)["ndcg10_markov"] == 0.1
     assert unflatten(flatten(table)) == table
