@@ -16,6 +16,7 @@
     └── WeightsError           a version cannot be read or written
         ├── VersionNotFound
         ├── CorruptVersion     a hash, a size or a format does not hold
+        ├── WrongParent        a delta meets another version than it was made from
         └── StalePublish       the pointer moved on; this writer must not publish
 
 A message names what was expected, what was found, and what the operator can do.
@@ -92,6 +93,10 @@ class VersionNotFound(WeightsError):
 
 class CorruptVersion(WeightsError):
     """A file of a version does not have the hash, size or format its manifest names."""
+
+
+class WrongParent(WeightsError):
+    """A delta was made from or for another version than the one at hand (law 6)."""
 
 
 class StalePublish(WeightsError):

@@ -25,6 +25,11 @@ class WeightManifest(msgspec.Struct, frozen=True):
     these alone. ``label`` is the last trained window, ``None`` for a version trained on nothing.
     ``model`` holds the network settings it was built with. ``scores`` are the prequential scores
     of the window that trained it, measured on its parent before training (law 4).
+
+    ``files`` are the contents, whole. How they are kept is the store's choice: where ``delta_of``
+    names a version, ``stored`` lists what the folder holds instead, ``NAME.delta`` for a file kept
+    as its difference from that version's (law 6), and ``depth`` says how many deltas lie between
+    this version and a full snapshot, which has depth 0.
     """
 
     format: int
@@ -39,6 +44,9 @@ class WeightManifest(msgspec.Struct, frozen=True):
     items: int
     events: int
     scores: dict[str, float]
+    delta_of: int | None = None
+    depth: int = 0
+    stored: list[WeightFile] = []
 
 
 class Pointer(msgspec.Struct, frozen=True, order=True):

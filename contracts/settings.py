@@ -166,6 +166,9 @@ class WeightSettings(_Group):
         "", description="fsspec URL or folder of the weight store; empty means <home>/weights."
     )
     keep: int = Field(20, ge=2, description="Newest versions kept; older ones are deleted.")
+    snapshot_every: int = Field(
+        16, ge=1, description="Every how many versions one is kept whole, not as a delta; 1: all."
+    )
 
 
 class ServingSettings(_Group):

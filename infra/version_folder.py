@@ -1,7 +1,8 @@
 """The layout of a weight store, and the rules that every implementation of the port shares.
 
 v0000000012/          one folder per version
-    dense.safetensors     its files, under the names the trainer chose
+    dense.safetensors     its files, under the names the trainer chose, whole or
+    items.safetensors.delta   as their difference from the parent's (law 6)
     manifest.json         written last: with it the version exists
 pointer.json          which version is current
 """
@@ -19,6 +20,7 @@ from contracts.manifest import FORMAT, Pointer, WeightFile, WeightManifest, deco
 
 MANIFEST = "manifest.json"
 POINTER = "pointer.json"
+DELTA = ".delta"
 _FOLDER = re.compile(r"v(\d{10})")
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
@@ -38,6 +40,8 @@ def folder_version(name: str) -> int | None:
 
 def require_safe_name(name: str) -> None:
     """``WeightsError`` unless ``name`` is a plain file name, so that none leaves its folder."""
+    if name.endswith(DELTA):
+        raise WeightsError(f"a weight file's name must not end in {DELTA}, found {name!r}")
     if not _FILE.fullmatch(name) or name in (MANIFEST, POINTER):
         raise WeightsError(
             f"a weight file's name must be letters, digits, '.', '_' or '-' and not {MANIFEST}; "
@@ -49,11 +53,13 @@ def with_files(manifest: WeightManifest, files: Mapping[str, bytes]) -> WeightMa
     """The manifest with sizes and hashes of ``files``, in the order of their names."""
     for name in files:
         require_safe_name(name)
-    listed = [
-        WeightFile(name, hashlib.sha256(files[name]).hexdigest(), len(files[name]))
-        for name in sorted(files)
-    ]
+    listed = [weight_file(name, files[name]) for name in sorted(files)]
     return msgspec.structs.replace(manifest, files=listed)
+
+
+def weight_file(name: str, data: bytes) -> WeightFile:
+    """What a manifest says of a file."""
+    return WeightFile(name, hashlib.sha256(data).hexdigest(), len(data))
 
 
 def require_same(kept: WeightManifest, wanted: WeightManifest) -> None:
@@ -87,8 +93,8 @@ def parse_manifest(version: int, raw: bytes) -> WeightManifest:
             f"the manifest of version {version} names format {manifest.format} and version "
             f"{manifest.version}; expected format {FORMAT}"
         )
-    for file in manifest.files:
-        require_safe_name(file.name)
+    for file in (*manifest.files, *manifest.stored):
+        require_safe_name(file.name.removesuffix(DELTA))
     return manifest
 
 

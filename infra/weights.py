@@ -7,9 +7,11 @@ from collections.abc import Mapping
 import msgspec
 
 from contracts.errors import VersionNotFound, WeightsError
-from contracts.manifest import Pointer, WeightManifest, encode_manifest
+from contracts.manifest import Pointer, WeightFile, WeightManifest, encode_manifest
 from infra.blobs import open_blobs
+from infra.deltas import DeltaName, apply_delta, encode_delta
 from infra.version_folder import (
+    DELTA,
     MANIFEST,
     POINTER,
     folder_name,
@@ -20,8 +22,12 @@ from infra.version_folder import (
     require_greater,
     require_intact,
     require_same,
+    weight_file,
     with_files,
 )
+
+_WORTH = 0.7
+"""A delta larger than this share of its file is not kept: the file is, whole."""
 
 
 class FsspecWeightStore:
@@ -29,15 +35,22 @@ class FsspecWeightStore:
 
     On a local folder every step is durable, and a second writer loses with ``StalePublish``; an
     object store has no lock, so there one writer is the operator's promise.
+
+    A version is kept as deltas of its parent (law 6) unless it is the ``snapshot_every``-th since
+    the last full one, or deltas would save little. Which of them follows from the two versions
+    alone, so a version written again is the same. Of each file the newest contents read or written
+    are held in memory: following the versions one by one fetches deltas only.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, snapshot_every: int = 1) -> None:
         self._url = url
         self._blobs = open_blobs(url)
+        self._snapshot_every = snapshot_every
+        self._newest: dict[str, tuple[WeightFile, bytes]] = {}
 
     def write(self, manifest: WeightManifest, files: Mapping[str, bytes]) -> WeightManifest:
         """See the port. Order: the leftover goes, the files come, the manifest comes last."""
-        filled = with_files(manifest, files)
+        filled, stored = self._encode(with_files(manifest, files), files)
         folder = folder_name(manifest.version)
         with self._blobs.exclusive():
             kept = self._blobs.get(f"{folder}/{MANIFEST}")
@@ -46,9 +59,10 @@ class FsspecWeightStore:
                 require_same(existing, filled)
                 return existing
             self._blobs.remove_folder(folder)
-            for name, data in files.items():
+            for name, data in stored.items():
                 self._blobs.put(f"{folder}/{name}", data)
             self._blobs.put(f"{folder}/{MANIFEST}", encode_manifest(filled))
+        self._newest = {file.name: (file, bytes(files[file.name])) for file in filled.files}
         return filled
 
     def manifest(self, version: int) -> WeightManifest:
@@ -59,12 +73,22 @@ class FsspecWeightStore:
         return parse_manifest(version, raw)
 
     def read(self, manifest: WeightManifest, name: str) -> bytes:
-        """See the port; ``VersionNotFound`` where the version was deleted meanwhile."""
+        """See the port; ``VersionNotFound`` where the version was deleted meanwhile.
+
+        ``WrongParent`` where a delta is of another version than its manifest names.
+        """
         file = named_file(manifest, name)
-        data = self._blobs.get(f"{folder_name(manifest.version)}/{name}")
-        if data is None:
-            self.manifest(manifest.version)
-        return require_intact(manifest, file, data)
+        held = {one.name: one for one in manifest.stored or manifest.files}
+        if manifest.delta_of is None or name + DELTA not in held:
+            data = self._fetch(manifest, held.get(name, file))
+        else:
+            parent = self.manifest(manifest.delta_of)
+            delta = self._fetch(manifest, held[name + DELTA])
+            leads = DeltaName(name, parent.version, manifest.version)
+            data = apply_delta(leads, self._contents(parent, name), delta)
+        require_intact(manifest, file, data)
+        self._newest[name] = (file, data)
+        return data
 
     def versions(self) -> list[int]:
         """See the port."""
@@ -96,5 +120,62 @@ class FsspecWeightStore:
                     f"version {version} is the current one and cannot be deleted; publish or roll "
                     "back to another first"
                 )
+            if needed := [one for one in self.versions() if self._is_delta_of(one, version)]:
+                raise WeightsError(
+                    f"version {needed[0]} is kept as a delta of version {version}, which cannot "
+                    f"be deleted before it"
+                )
             self._blobs.remove(f"{folder_name(version)}/{MANIFEST}")
             self._blobs.remove_folder(folder_name(version))
+
+    def _encode(
+        self, manifest: WeightManifest, files: Mapping[str, bytes]
+    ) -> tuple[WeightManifest, Mapping[str, bytes]]:
+        """What the folder will hold, and the manifest that says so."""
+        parent = self._parent(manifest)
+        if parent is None:
+            return manifest, files
+        stored: dict[str, bytes] = {}
+        for file in manifest.files:
+            stored[file.name] = files[file.name]
+            if any(file.name == old.name for old in parent.files):
+                leads = DeltaName(file.name, parent.version, manifest.version)
+                delta = encode_delta(leads, self._contents(parent, file.name), files[file.name])
+                if len(delta) < _WORTH * file.bytes:
+                    del stored[file.name]
+                    stored[file.name + DELTA] = delta
+        if not any(name.endswith(DELTA) for name in stored):
+            return manifest, files
+        listed = [weight_file(name, stored[name]) for name in sorted(stored)]
+        return msgspec.structs.replace(
+            manifest, delta_of=parent.version, depth=parent.depth + 1, stored=listed
+        ), stored
+
+    def _parent(self, manifest: WeightManifest) -> WeightManifest | None:
+        """The version to take the difference from; ``None`` where this is to be a snapshot."""
+        if manifest.parent is None:
+            return None
+        try:
+            parent = self.manifest(manifest.parent)
+        except VersionNotFound:
+            return None
+        return parent if parent.depth + 1 < self._snapshot_every else None
+
+    def _contents(self, manifest: WeightManifest, name: str) -> bytes:
+        """A whole file to take a difference from: the one in memory, if it is that one."""
+        kept = self._newest.get(name)
+        if kept is not None and kept[0] == named_file(manifest, name):
+            return kept[1]
+        return self.read(manifest, name)
+
+    def _fetch(self, manifest: WeightManifest, file: WeightFile) -> bytes:
+        data = self._blobs.get(f"{folder_name(manifest.version)}/{file.name}")
+        if data is None:
+            self.manifest(manifest.version)
+        return require_intact(manifest, file, data)
+
+    def _is_delta_of(self, version: int, base: int) -> bool:
+        try:
+            return self.manifest(version).delta_of == base
+        except VersionNotFound:
+            return False

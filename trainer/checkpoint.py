@@ -160,7 +160,8 @@ def same_training(
 
     True for a version whose trainer was killed before it moved the pointer, trained again.
     """
-    blank = {"version": 0, "created_ms": 0, "files": []}
+    kept = {"delta_of": None, "depth": 0, "stored": []}
+    blank = {"version": 0, "created_ms": 0, "files": [], **kept}
     if msgspec.structs.replace(found, **blank) != msgspec.structs.replace(wanted, **blank):
         return False
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}

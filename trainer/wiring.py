@@ -18,7 +18,7 @@ _CLOSE_S = 1.0
 
 def open_ports(settings: Settings) -> Ports:
     """Connect. ``SettingsError`` or ``Unreachable`` with one line where that cannot be."""
-    store = FsspecWeightStore(settings.weights_url)
+    store = FsspecWeightStore(settings.weights_url, settings.weights.snapshot_every)
     servers, prefix = settings.kafka.bootstrap_servers, settings.kafka.topic_prefix
     with ExitStack() as opened:
         source = KafkaWindowSource(servers, prefix)

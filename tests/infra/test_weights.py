@@ -17,7 +17,7 @@ from contracts.errors import (
 from contracts.manifest import Pointer
 from infra.blobs import LocalBlobs
 from infra.weights import FsspecWeightStore
-from tests.conformance.test_weight_store import FILES, manifest
+from tests.conformance.test_weight_store import FILES, line, manifest, table
 
 
 @pytest.fixture
@@ -153,3 +153,66 @@ def test_a_place_that_cannot_be_written_is_said_in_a_line(tmp_path: Path) -> Non
 def test_an_unknown_kind_of_url_is_a_wrong_setting() -> None:
     with pytest.raises(SettingsError, match=r"weights\.url is 'nosuch://x'"):
         FsspecWeightStore("nosuch://x")
+
+
+def test_between_snapshots_versions_are_kept_as_deltas(tmp_path: Path) -> None:
+    line(FsspecWeightStore(str(tmp_path), snapshot_every=4), 10)
+    fresh = FsspecWeightStore(str(tmp_path))
+    kept = [fresh.manifest(version) for version in fresh.versions()]
+    assert [(one.delta_of, one.depth) for one in kept] == [
+        *[(None, 0), (1, 1), (2, 2), (3, 3)],
+        *[(None, 0), (5, 1), (6, 2), (7, 3)],
+        *[(None, 0), (9, 1)],
+    ]
+    assert {file.name for file in kept[9].stored} == {"items.safetensors.delta", "note"}
+    assert fresh.read(kept[7], "items.safetensors") == table(*range(7))
+
+
+def test_a_reader_that_follows_fetches_deltas_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = FsspecWeightStore(str(tmp_path), snapshot_every=16)
+    reader = FsspecWeightStore(str(tmp_path))
+    got: list[str] = []
+    get = LocalBlobs.get
+    monkeypatch.setattr(
+        LocalBlobs, "get", lambda blobs, name: (got.append(name), get(blobs, name))[1]
+    )
+    for version, written in enumerate(line(writer, 3)):
+        assert reader.read(written, "items.safetensors") == table(*range(version))
+    assert [name for name in got if "items" in name and "0002" not in name] == [
+        "v0000000001/items.safetensors",
+        "v0000000003/items.safetensors.delta",
+    ]
+
+
+def test_a_version_that_others_are_deltas_of_cannot_be_deleted(tmp_path: Path) -> None:
+    store = FsspecWeightStore(str(tmp_path), snapshot_every=4)
+    line(store, 5)
+    store.advance(Pointer(0, 5))
+    with pytest.raises(WeightsError, match="version 4 is kept as a delta of version 3"):
+        store.delete(3)
+    for version in (4, 3, 2, 1):
+        store.delete(version)
+    assert store.versions() == [5]
+
+
+@pytest.mark.parametrize("harm", ["missing", "truncated", "flipped", "another version's"])
+def test_a_damaged_delta_is_refused_and_whole_versions_stay_readable(
+    tmp_path: Path, harm: str
+) -> None:
+    written = line(FsspecWeightStore(str(tmp_path), snapshot_every=4), 5)
+    path = tmp_path / "v0000000003" / "items.safetensors.delta"
+    raw = path.read_bytes()
+    if harm == "missing":
+        path.unlink()
+    elif harm == "another version's":
+        path.write_bytes((tmp_path / "v0000000002" / path.name).read_bytes())
+    else:
+        path.write_bytes(raw[:-1] if harm == "truncated" else raw[:-1] + bytes([raw[-1] ^ 1]))
+    store = FsspecWeightStore(str(tmp_path))
+    for version in (3, 4):
+        with pytest.raises(CorruptVersion, match=r"items\.safetensors\.delta of version 3"):
+            store.read(written[version - 1], "items.safetensors")
+    for version in (1, 2, 5):
+        assert store.read(written[version - 1], "items.safetensors") == table(*range(version - 1))
