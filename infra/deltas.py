@@ -167,8 +167,7 @@ def _changed(old: Bytes, new: Bytes) -> npt.NDArray[np.uint32]:
     common = min(len(old), len(new))
     width = new.shape[1]
     # Whole rows as one opaque item each compare several times faster than byte by byte.
-    kind = np.dtype(np.uint64) if width % 8 == 0 else np.dtype(np.uint8)
-    kind = np.dtype(np.uint32) if width % 8 and width % 4 == 0 else kind
+    kind = next(f"u{size}" for size in (8, 4, 2, 1) if width % size == 0)
     differ = (old[:common].view(kind) != new[:common].view(kind)).any(axis=1)
     beyond = np.arange(common, len(new), dtype=np.uint32)
     return np.concatenate([np.flatnonzero(differ).astype(np.uint32), beyond])
@@ -195,7 +194,7 @@ def _built(parent: bytes, tensors: dict[str, Bytes]) -> bytes:
 
 
 def _patch(parent: bytes, child: bytes) -> Bytes:
-    options = {
+    options: dict[int, int] = {
         zstd.CompressionParameter.compression_level: 3,
         zstd.CompressionParameter.enable_long_distance_matching: 1,
         zstd.CompressionParameter.window_log: _window_log(len(parent) + len(child)),
@@ -206,7 +205,7 @@ def _patch(parent: bytes, child: bytes) -> Bytes:
 
 
 def _unpatch(parent: bytes, patch: Bytes) -> bytes:
-    options = {zstd.DecompressionParameter.window_log_max: 31}
+    options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 31}
     prefix = zstd.ZstdDict(parent, is_raw=True).as_prefix if len(parent) > _PREFIX_MIN else None
     return zstd.decompress(patch.tobytes(), zstd_dict=prefix, options=options)
 

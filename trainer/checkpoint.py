@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -160,7 +161,7 @@ def same_training(
 
     True for a version whose trainer was killed before it moved the pointer, trained again.
     """
-    kept = {"delta_of": None, "depth": 0, "stored": []}
+    kept: dict[str, Any] = {"delta_of": None, "depth": 0, "stored": []}
     blank = {"version": 0, "created_ms": 0, "files": [], **kept}
     if msgspec.structs.replace(found, **blank) != msgspec.structs.replace(wanted, **blank):
         return False

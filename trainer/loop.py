@@ -60,6 +60,7 @@ from trainer.prequential import (
     score_window,
 )
 from trainer.reporting import Figures, Timing, describe, window_report
+from trainer.retention import removable
 
 STEPS = ("read", "score", "train", "check", "write", "advance", "report", "tidy")
 
@@ -242,12 +243,10 @@ class TrainerLoop:
         self._note(broken=self.figures.broken + 1)
 
     def _tidy(self) -> None:
-        versions = self._store.versions()
-        kept = {*versions[-self._settings.weights.keep :], self._frozen}
+        manifests = [self._store.manifest(version) for version in self._store.versions()]
         pointer = self._store.pointer()
-        for version in versions:
-            if version in kept or (pointer and version == pointer.version):
-                continue
+        pinned = {self._frozen, pointer.version if pointer else None}
+        for version in removable(manifests, self._settings.weights.keep, pinned):
             try:
                 self._store.delete(version)
             except WeightsError:
