@@ -11,7 +11,9 @@
     ├── StateError             the state directory cannot be used as it is
     │   ├── StateFormatError   written by another format version or action table
     │   ├── StateLocked        another process holds it
-    │   └── LogMismatch        state and log disagree (topic recreated, retention gap)
+    │   ├── LogMismatch        state and log disagree (topic recreated, retention gap)
+    │   ├── LogTruncated       no state, no snapshot, and the log's beginning is gone
+    │   └── SnapshotError      a snapshot is damaged, foreign, or cannot be read or written
     ├── WindowGap              slices of one partition do not tile the log
     └── WeightsError           a version cannot be read or written
         ├── VersionNotFound
@@ -77,6 +79,20 @@ class StateLocked(StateError):
 
 class LogMismatch(StateError):
     """State and log disagree: a recreated topic or a retention gap."""
+
+
+class LogTruncated(StateError):
+    """There is no state, no snapshot reaches the log, and the log's beginning is gone."""
+
+
+class SnapshotError(StateError):
+    """A snapshot cannot be used or written. ``reason`` is ``corrupt``, ``foreign``,
+    ``out of reach`` (the log does not hold what comes next) or ``unreachable``."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
 
 
 class WindowGap(EverfreshError):

@@ -83,6 +83,20 @@ class StateSettings(_Group):
         64, ge=1, description="RocksDB block cache, shared by all partitions."
     )
     write_buffer_mb: int = Field(16, ge=1, description="RocksDB write buffer per partition.")
+    snapshot_url: str = Field(
+        "",
+        description="fsspec URL or folder of state snapshots; empty means <home>/snapshots. Name a "
+        "place off this machine to survive the loss of its disk.",
+    )
+    snapshot_every_s: float = Field(
+        300.0, ge=0.0, description="How often each partition's state is snapshot; 0 for never."
+    )
+    snapshots_kept: int = Field(2, ge=1, description="Snapshots kept of each partition.")
+    accept_truncated_log: bool = Field(
+        False,
+        description="Begin at the log's first record where retention has cut its beginning and no "
+        "state or snapshot reaches it; users then lack what was cut.",
+    )
 
 
 class WindowSettings(_Group):
@@ -230,6 +244,11 @@ class Settings(BaseSettings):
     def weights_url(self) -> str:
         """The weight store's place, with the default filled in."""
         return self.weights.url or str(self.home.resolve() / "weights")
+
+    @property
+    def snapshots_url(self) -> str:
+        """The place of state snapshots, with the default filled in."""
+        return self.state.snapshot_url or str(self.home.resolve() / "snapshots")
 
     @property
     def state_dir(self) -> Path:

@@ -1,4 +1,4 @@
-"""Files of a weight store: on a local disk with fsync and rename, elsewhere through fsspec.
+"""Files of a weight or snapshot store: local with fsync and rename, elsewhere through fsspec.
 
 Names are relative, with ``/`` between. ``put`` replaces a file as a whole: a reader sees the old
 bytes or the new ones. On a local disk it is durable when it returns.
@@ -22,7 +22,7 @@ from contracts.errors import MissingDependency, SettingsError, WeightsError
 
 
 class Blobs(Protocol):
-    """Called by :class:`infra.weights.FsspecWeightStore` alone."""
+    """Called by the stores of :mod:`infra.weights` and :mod:`infra.snapshots` alone."""
 
     def get(self, name: str) -> bytes | None:
         """The bytes, ``None`` where there is no such file."""
@@ -39,12 +39,15 @@ class Blobs(Protocol):
     def folders(self) -> list[str]:
         """Names of the folders at the top."""
 
+    def sizes(self, folder: str) -> dict[str, int]:
+        """Bytes of each file in a folder, by name; empty where there is no such folder."""
+
     def exclusive(self) -> AbstractContextManager[None]:
         """Keep other writers on this store out, as far as the store allows."""
 
 
-def open_blobs(url: str) -> Blobs:
-    """The files below a folder or an fsspec URL.
+def open_blobs(url: str, setting: str = "weights.url") -> Blobs:
+    """The files below a folder or an fsspec URL; ``setting`` is what the operator can change.
 
     ``SettingsError`` for a URL nobody knows, ``MissingDependency`` where its package is absent.
     """
@@ -52,26 +55,27 @@ def open_blobs(url: str) -> Blobs:
         filesystem, root = fsspec.core.url_to_fs(url)
     except ValueError as error:
         raise SettingsError(
-            f"weights.url is {url!r}: {error}; expected a folder or an fsspec URL such as "
+            f"{setting} is {url!r}: {error}; expected a folder or an fsspec URL such as "
             "s3://bucket/folder"
         ) from None
     except ImportError as error:
         raise MissingDependency(
-            f"weights.url is {url!r} and needs a package that is not installed: {error}"
+            f"{setting} is {url!r} and needs a package that is not installed: {error}"
         ) from None
     protocols = (
         (filesystem.protocol,) if isinstance(filesystem.protocol, str) else filesystem.protocol
     )
     if "file" in protocols:
-        return LocalBlobs(Path(root))
-    return RemoteBlobs(filesystem, root)
+        return LocalBlobs(Path(root), setting)
+    return RemoteBlobs(filesystem, root, setting)
 
 
 class LocalBlobs:
     """A folder on a disk of this machine; made when first written to."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, setting: str = "weights.url") -> None:
         self._root = root
+        self._setting = setting
 
     def get(self, name: str) -> bytes | None:
         """See :class:`Blobs`."""
@@ -80,7 +84,7 @@ class LocalBlobs:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise _unusable(self._root, error) from None
+            raise self._unusable(error) from None
 
     def put(self, name: str, data: bytes) -> None:
         """See :class:`Blobs`: a draft beside it, fsync, rename, fsync of the folder."""
@@ -99,7 +103,7 @@ class LocalBlobs:
                 raise
             _sync_folder(path.parent)
         except OSError as error:
-            raise _unusable(self._root, error) from None
+            raise self._unusable(error) from None
 
     def remove(self, name: str) -> None:
         """See :class:`Blobs`."""
@@ -109,7 +113,7 @@ class LocalBlobs:
             if path.parent.is_dir():
                 _sync_folder(path.parent)
         except OSError as error:
-            raise _unusable(self._root, error) from None
+            raise self._unusable(error) from None
 
     def remove_folder(self, name: str) -> None:
         """See :class:`Blobs`."""
@@ -118,7 +122,7 @@ class LocalBlobs:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise _unusable(self._root, error) from None
+            raise self._unusable(error) from None
 
     def folders(self) -> list[str]:
         """See :class:`Blobs`."""
@@ -127,7 +131,17 @@ class LocalBlobs:
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise _unusable(self._root, error) from None
+            raise self._unusable(error) from None
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """See :class:`Blobs`."""
+        try:
+            entries = [entry for entry in (self._root / folder).iterdir() if entry.is_file()]
+            return {entry.name: entry.stat().st_size for entry in entries}
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise self._unusable(error) from None
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -136,10 +150,13 @@ class LocalBlobs:
             _make_durable_folder(self._root)
             lock = (self._root / ".lock").open("w")
         except OSError as error:
-            raise _unusable(self._root, error) from None
+            raise self._unusable(error) from None
         with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+    def _unusable(self, error: OSError) -> WeightsError:
+        return _unusable(self._root, self._setting, error)
 
 
 class RemoteBlobs:
@@ -148,9 +165,10 @@ class RemoteBlobs:
     There is no lock: one writer at a time is the operator's promise.
     """
 
-    def __init__(self, filesystem: Any, root: str) -> None:
+    def __init__(self, filesystem: Any, root: str, setting: str = "weights.url") -> None:
         self._filesystem = filesystem
         self._root = root.rstrip("/")
+        self._setting = setting
 
     def get(self, name: str) -> bytes | None:
         """See :class:`Blobs`."""
@@ -159,7 +177,7 @@ class RemoteBlobs:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise _unusable(self._root, error) from None
+            raise self._unusable(error) from None
 
     def put(self, name: str, data: bytes) -> None:
         """See :class:`Blobs`: one request that stores the whole object."""
@@ -168,7 +186,7 @@ class RemoteBlobs:
             self._filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
             self._filesystem.pipe_file(path, data)
         except OSError as error:
-            raise _unusable(self._root, error) from None
+            raise self._unusable(error) from None
 
     def remove(self, name: str) -> None:
         """See :class:`Blobs`."""
@@ -182,25 +200,37 @@ class RemoteBlobs:
 
     def folders(self) -> list[str]:
         """See :class:`Blobs`; asks the store anew, never a cached listing."""
-        self._filesystem.invalidate_cache(self._root)
-        try:
-            found = self._filesystem.ls(self._root, detail=True)
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise _unusable(self._root, error) from None
-        return [
-            entry["name"].rstrip("/").rpartition("/")[2]
-            for entry in found
-            if entry["type"] == "directory"
-        ]
+        found = self._listed(self._root)
+        return [_last_name(entry) for entry in found if entry["type"] == "directory"]
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """See :class:`Blobs`; asks the store anew, as ``folders`` does."""
+        found = self._listed(self._path(folder))
+        return {_last_name(entry): entry["size"] for entry in found if entry["type"] == "file"}
 
     def exclusive(self) -> AbstractContextManager[None]:
         """See :class:`Blobs`: nothing to hold here."""
         return contextlib.nullcontext()
 
+    def _listed(self, path: str) -> list[dict[str, Any]]:
+        self._filesystem.invalidate_cache(path)
+        try:
+            return list(self._filesystem.ls(path, detail=True))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise self._unusable(error) from None
+
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"
+
+    def _unusable(self, error: OSError) -> WeightsError:
+        return _unusable(self._root, self._setting, error)
+
+
+def _last_name(entry: dict[str, Any]) -> str:
+    name: str = entry["name"].rstrip("/").rpartition("/")[2]
+    return name
 
 
 def _make_durable_folder(folder: Path) -> None:
@@ -217,8 +247,8 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _unusable(root: object, error: OSError) -> WeightsError:
+def _unusable(root: object, setting: str, error: OSError) -> WeightsError:
     return WeightsError(
-        f"the weight store {root} cannot be used: {error}; free space, correct its permissions or "
-        "set weights.url to another place"
+        f"the store {root} cannot be used: {error}; free space, correct its permissions or set "
+        f"{setting} to another place"
     )

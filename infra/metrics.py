@@ -17,7 +17,7 @@ Scrapers find open doors by :mod:`infra.scrape_targets`.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from wsgiref.simple_server import WSGIServer
 
@@ -29,6 +29,8 @@ from prometheus_client import (
     ProcessCollector,
     start_http_server,
 )
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from contracts.errors import Unreachable
 from contracts.settings import MetricsSettings
@@ -42,6 +44,14 @@ COUNTS = (1.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10_000.0, 30_000.0)
 
 _SEARCHED = 100  # ports above metrics.port that a process tries for itself
 _ATTEMPTS = 5
+
+
+class _Count(Collector):
+    def __init__(self, name: str, about: str, read: Callable[[], float]) -> None:
+        self._name, self._about, self._read = name, about, read
+
+    def collect(self) -> Iterable[Metric]:
+        yield CounterMetricFamily(self._name, self._about, value=self._read())
 
 
 class Metrics:
@@ -78,9 +88,14 @@ class Metrics:
             self._prefix + name, about, labels, buckets=buckets, registry=self._registry
         )
 
-    def reading(self, name: str, about: str, read: Callable[[], float]) -> None:
-        """A gauge whose value is asked for at each scrape, on the scraper's thread."""
-        self.gauge(name, about).set_function(read)
+    def reading(
+        self, name: str, about: str, read: Callable[[], float], *, grows: bool = False
+    ) -> None:
+        """A gauge, or with ``grows`` a counter, that is read at each scrape, by its thread."""
+        if grows:
+            self._registry.register(_Count(self._prefix + name, about, read))
+        else:
+            self.gauge(name, about).set_function(read)
 
     def open(self, settings: MetricsSettings, component: str, home: Path) -> str:
         """Listen, and return the URL to scrape; empty where ``metrics.enabled`` is off.

@@ -17,6 +17,9 @@ _ROUNDS = 2
 
 # What tells that the writer wrote: its log files and manifests, with their sizes.
 _Signature = frozenset[tuple[str, int]]
+# What tells one database from another. A state that came back from a snapshot names itself as the
+# lost one did, so the file that says so counts as well: it is written when a database is made.
+_Identity = tuple[bytes, int, int]
 
 
 class Secondary:
@@ -29,7 +32,7 @@ class Secondary:
         self._folder = folder
         self._private = private
         self._database: Rdict | None = None
-        self._identity: bytes | None = None
+        self._identity: _Identity | None = None
         self._signature: _Signature = frozenset()
         self._rounds = 0
         self._opened = 0
@@ -65,11 +68,13 @@ class Secondary:
                 self._reopen(identity)
         return self._database is not None
 
-    def _look(self) -> tuple[bytes | None, _Signature]:
+    def _look(self) -> tuple[_Identity | None, _Signature]:
         try:
             if not (self._folder / "CURRENT").exists():
                 return None, frozenset()
-            identity = (self._folder / "IDENTITY").read_bytes()
+            said = self._folder / "IDENTITY"
+            about = said.stat()
+            identity = (said.read_bytes(), about.st_ino, about.st_mtime_ns)
             return identity, frozenset(
                 (entry.name, entry.stat().st_size)
                 for entry in self._folder.iterdir()
@@ -79,7 +84,7 @@ class Secondary:
             # Being made, replaced or rotated at this moment; the next look tells.
             return None, frozenset()
 
-    def _reopen(self, identity: bytes) -> None:
+    def _reopen(self, identity: _Identity) -> None:
         if time.monotonic() < self._retry_at:
             return
         self._opened += 1

@@ -6,14 +6,18 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import msgspec
 
 from contracts.errors import EverfreshError, StateLocked
+from contracts.sequence import META_KEY
 from contracts.settings import Settings
+from infra.snapshots import Origin, SnapshotStore
 from streaming.courier import Courier, Outlet
 from streaming.kafka_log import LogIdentity, LogProbe
 from streaming.partition import LogPlace, Partition, open_partition
+from streaming.restore import RestoreFigures, begin_anew, origin_of, restore
 from streaming.rules import fold_rules
 from streaming.store import RocksStore, block_cache
 
@@ -25,17 +29,25 @@ _log = logging.getLogger("everfresh.streaming")
 class Owned(msgspec.Struct):
     """A partition that this worker owns, and the task that delivers its outbox.
 
-    ``gap`` is ``(applied, first offset)`` of the last fetch that began behind the state's end.
+    ``origin`` names the state in snapshots. ``target`` is the end of the log when a state that had
+    been lost was opened: until it is reached, the partition is being restored. ``gap`` is
+    ``(applied, first offset)`` of the last fetch that began behind the state's end.
     """
 
     partition: Partition
+    store: RocksStore
+    origin: Origin
     courier: Courier
     delivery: asyncio.Task[None]
+    target: int = 0
     gap: tuple[int, int] | None = None
 
 
 class Ownership:
-    """Opens and closes partitions, one rebalance at a time. ``fail`` hears what cannot go on."""
+    """Opens and closes partitions, one rebalance at a time. ``fail`` hears what cannot go on.
+
+    ``wrote`` hears how many seconds each durable write took.
+    """
 
     def __init__(
         self,
@@ -54,6 +66,8 @@ class Ownership:
         self._cache = block_cache(settings.state.block_cache_mb)
         self._turn = asyncio.Lock()
         self.owned: dict[int, Owned] = {}
+        self.restores = RestoreFigures()
+        self.wrote: Callable[[float], None] = lambda seconds: None
 
     async def resume(self, partitions: set[int]) -> Mapping[int, int]:
         """Own exactly these; the offsets that their states have reached say where to read on."""
@@ -97,6 +111,11 @@ class Ownership:
         log = self._identity
         place = LogPlace(log.cluster, log.topic, log.topic_id, number, start, end)
         store = await self._store(number)
+        lost = store.get(META_KEY) is None
+        if lost:
+            store.close()
+            await asyncio.to_thread(self._restore, place)
+            store = await self._store(number)
         try:
             partition = open_partition(store, place, self._rules)
         except EverfreshError:
@@ -106,14 +125,42 @@ class Ownership:
         courier = Courier(partition, self._outlet)
         delivery = asyncio.create_task(courier.run())
         delivery.add_done_callback(self._watch)
-        return Owned(partition, courier, delivery)
+        return Owned(
+            partition, store, origin_of(place), courier, delivery, target=end if lost else 0
+        )
+
+    def _restore(self, place: LogPlace) -> None:
+        """In a thread: the state comes back from a snapshot, or may begin with the log."""
+        store = self.snapshots(place.partition)
+        path, figures = self._path(place.partition), self.restores
+
+        def check(draft: Path) -> None:
+            opened = self._opened(draft)
+            try:
+                open_partition(opened, place, self._rules)
+            finally:
+                opened.close()
+
+        if restore(path, place, store, check, figures) is None:
+            begin_anew(place, self._settings.state.accept_truncated_log, figures)
+
+    def snapshots(self, number: int) -> SnapshotStore:
+        """The snapshots of a partition."""
+        return SnapshotStore(self._settings.snapshots_url, self._identity.topic, number)
+
+    def _path(self, number: int) -> Path:
+        return self._settings.state_dir / f"{self._identity.topic}-{number}"
+
+    def _opened(self, path: Path) -> RocksStore:
+        megabytes = self._settings.state.write_buffer_mb
+        return RocksStore(path, self._cache, megabytes, self.wrote)
 
     async def _store(self, number: int) -> RocksStore:
-        path = self._settings.state_dir / f"{self._identity.topic}-{number}"
+        path = self._path(number)
         until = asyncio.get_running_loop().time() + _LOCK_SECONDS
         while True:
             try:
-                return RocksStore(path, self._cache, self._settings.state.write_buffer_mb)
+                return self._opened(path)
             except StateLocked:
                 # After a rebalance the former owner may still be closing it.
                 if asyncio.get_running_loop().time() > until:

@@ -7,10 +7,31 @@ from typing import Any
 
 from contracts.report import ComponentStatus
 from streaming.fold import Changes
+from streaming.restore import RestoreFigures
 
 KIND = "worker"
 RUNNING = "running"
 STOPPED = "stopped"
+
+
+def restore_words(figures: RestoreFigures, left: int) -> dict[str, Any]:
+    """What restores came to, for those that were needed since this worker started.
+
+    ``restoring`` is how many of ``left`` records, or bytes of a snapshot, are still to read; it is
+    absent once all is there.
+    """
+    said: dict[str, Any] = {
+        "from_snapshot": figures.from_snapshot,
+        "from_log": figures.from_log,
+        "truncated": figures.truncated,
+        "snapshots_refused": figures.refused.total(),
+    }
+    found = {name: number for name, number in said.items() if number}
+    if figures.bytes_left:
+        found["restoring"] = f"{figures.bytes_left:,} bytes"
+    elif left:
+        found["restoring"] = f"{left:,} records"
+    return found
 
 
 class WorkerFigures:

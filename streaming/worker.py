@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from typing import Any, cast
 
 import faust
@@ -26,9 +27,11 @@ from contracts.ports import Clock, ReportSink
 from contracts.settings import Settings
 from contracts.topics import EVENTS, topic_name
 from streaming.kafka_log import KafkaOutlet, LogIdentity, LogProbe
+from streaming.metrics import WorkerMetrics, restore_left
 from streaming.ownership import Owned, Ownership
 from streaming.packing import Fetch, FetchConsumer, FetchSchema, FetchTransport
-from streaming.status import RUNNING, STOPPED, WorkerFigures
+from streaming.snapshots import SnapshotTaker
+from streaming.status import RUNNING, STOPPED, WorkerFigures, restore_words
 
 _TICK_SECONDS = 0.05
 _STATUS_SECONDS = 1.0
@@ -50,12 +53,19 @@ class StreamWorker:
         self._identity = identity
         self._sink = sink
         self._clock = clock
+        self._name = name
+        self._scraped = ""
         self._figures = WorkerFigures(name, clock())
+        self._metrics = WorkerMetrics()
         self._probe = LogProbe(servers, identity.topic)
         self._outlet = KafkaOutlet(servers, settings.kafka.topic_prefix)
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._ownership = Ownership(settings, identity, self._probe, self._outlet, self._fail)
+        self._ownership.wrote = self._metrics.write.observe
         self._owned = self._ownership.owned
+        self._snapshots = SnapshotTaker(settings.state, self._ownership.snapshots, clock)
+        figures = (self._ownership.restores, self._snapshots.figures)
+        self._metrics.watch(self._owned, *figures, clock)
         self._app = _faust_app(settings, name)
         self._app.transport = FetchTransport(
             self._app.conf.broker_consumer,
@@ -71,7 +81,10 @@ class StreamWorker:
         """Work until ``stop`` is set, then leave in order; raises what made work impossible."""
         await self._probe.start()
         await self._outlet.start()
-        tasks = [asyncio.create_task(loop()) for loop in (self._tick, self._report)]
+        door = self._metrics.door
+        self._scraped = door.open(self._settings.metrics, self._name, self._settings.home)
+        loops = (self._tick(), self._report(), self._snapshots.run(self._owned))
+        tasks = [asyncio.create_task(loop) for loop in loops]
         for task in tasks:
             task.add_done_callback(self._watch)
         stopping = asyncio.create_task(stop.wait())
@@ -102,7 +115,9 @@ class StreamWorker:
                 f"records of {self._identity.topic} carry the producer's time; windows need the "
                 "broker's: set message.timestamp.type=LogAppendTime on the topic"
             )
+        began = time.perf_counter()
         changes = owned.partition.apply(fetch.records)
+        self._metrics.folded(len(fetch.records), changes, time.perf_counter() - began)
         self._figures.note(changes)
         if changes.parcels:
             owned.courier.wake()
@@ -155,7 +170,9 @@ class StreamWorker:
             if applied < ends[number] and not await self._read_to(number, applied, ends[number]):
                 continue
             if self._owned.get(number) is owned:
-                self._figures.note(owned.partition.close_until(label))
+                changes = owned.partition.close_until(label)
+                self._figures.note(changes)
+                self._metrics.closed(changes)
                 owned.courier.wake()
 
     async def _read_to(self, number: int, applied: int, end: int) -> bool:
@@ -177,6 +194,7 @@ class StreamWorker:
                     for number, reached in applied.items()
                     if number in ends
                 )
+            self._metrics.lag = float("nan") if lag == "unknown" else float(lag)
             self._say(RUNNING, lag=lag)
             await asyncio.sleep(_STATUS_SECONDS)
 
@@ -196,6 +214,8 @@ class StreamWorker:
                 state,
                 partitions=len(self._owned),
                 undelivered=sum(owned.partition.waiting for owned in self._owned.values()),
+                metrics=self._scraped,
+                **restore_words(self._ownership.restores, restore_left(self._owned)),
                 **more,
             )
         )
@@ -207,6 +227,7 @@ class StreamWorker:
         self._say(STOPPED)
         await self._outlet.stop()
         await self._probe.stop()
+        self._metrics.door.close()
 
     def _consumer(self) -> FetchConsumer:
         return cast(FetchConsumer, self._app.consumer)

@@ -40,6 +40,7 @@ def test_what_was_taken_in_is_scraped(
     letters = metrics.counter("dead_letters", "Letters.", ["reason"])
     sizes = metrics.histogram("batch_events", "Sizes.", buckets=(1, 10))
     metrics.reading("version", "Version.", lambda: version[0])
+    metrics.reading("examples", "Examples.", lambda: 2 * version[0], grows=True)
     url = metrics.open(MetricsSettings(), "trainer", tmp_path)
     windows.inc(2)
     letters.labels("oversize").inc()
@@ -53,6 +54,8 @@ def test_what_was_taken_in_is_scraped(
         'everfresh_trainer_batch_events_bucket{le="1.0"} 0.0',
         'everfresh_trainer_batch_events_bucket{le="10.0"} 1.0',
         "everfresh_trainer_version 4.0",
+        "# TYPE everfresh_trainer_examples_total counter",
+        "everfresh_trainer_examples_total 8.0",
     ):
         assert line in lines
     assert any(line.startswith("process_resident_memory_bytes ") for line in lines)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rocksdict import Options, Rdict
+from rocksdict import Checkpoint, Options, Rdict
 
 from infra.secondary import Secondary
 from infra.state_reader import RocksHistoryReader
@@ -30,15 +30,15 @@ class Writer:
     def __init__(self, state_dir: Path) -> None:
         state_dir.mkdir(exist_ok=True)
         self.path = state_dir / f"{TOPIC}-0"
-        self._database = Rdict(str(self.path), Options(raw_mode=True))
+        self.database = Rdict(str(self.path), Options(raw_mode=True))
 
     def write(self, entries: list[int], offset: int) -> None:
         for key, value in {**meta_pair(0, offset + 1), **user_pairs(1, entries, offset)}.items():
-            self._database[key] = value
+            self.database[key] = value
 
     def stop(self) -> None:
-        self._database.close()
-        del self._database
+        self.database.close()
+        del self.database
 
 
 @pytest.fixture
@@ -70,6 +70,24 @@ def test_a_state_made_anew_takes_the_place_of_the_old(
     writer = Writer(tmp_path / "state")
     writer.write([7], 3)
     assert items(settled(reader, 1, 3)) == [7]
+    writer.stop()
+
+
+def test_a_state_restored_from_a_copy_takes_the_place_of_the_old(
+    reader: RocksHistoryReader, tmp_path: Path
+) -> None:
+    writer = Writer(tmp_path / "state")
+    writer.write([1], 1)
+    Checkpoint(writer.database).create_checkpoint(str(tmp_path / "copy"))
+    writer.write([1, 2], 2)
+    assert items(settled(reader, 1, 2)) == [1, 2]
+    writer.stop()
+    shutil.rmtree(writer.path)
+    (tmp_path / "copy").rename(writer.path)
+    writer = Writer(tmp_path / "state")  # it has the name of the one it is a copy of
+    assert items(settled(reader, 1, 1)) == [1]
+    writer.write([1, 3], 2)
+    assert items(settled(reader, 1, 2)) == [1, 3]
     writer.stop()
 
 

@@ -1,0 +1,98 @@
+"""The worker's figures for Prometheus. Taken in once per fetch; the rest is read when scraped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from contracts.ports import Clock
+from infra.metrics import COUNTS, Metrics
+from streaming.fold import Changes
+from streaming.restore import RestoreFigures
+from streaming.snapshots import SnapshotFigures
+
+if TYPE_CHECKING:
+    from streaming.ownership import Owned
+
+KIND = "worker"
+
+
+class WorkerMetrics:
+    """Holds the door, which the worker's program opens and closes.
+
+    ``lag`` is NaN until the brokers have said where the log ends.
+    """
+
+    def __init__(self) -> None:
+        self.door = Metrics(KIND)
+        counter, histogram = self.door.counter, self.door.histogram
+        self._applied = counter("applied_events", "Events accepted and folded into the state.")
+        self._duplicates = counter("duplicate_records", "Records that were applied before.")
+        self._letters = counter("dead_letters", "Records not accepted, by reason.", ["reason"])
+        self._windows = counter("closed_windows", "Slices of windows closed.")
+        self._batch = histogram("batch_records", "Records folded at once.", COUNTS)
+        self._fold = histogram("fold_seconds", "Time to fold and write one batch.")
+        self.write = histogram("write_seconds", "Time of one durable write to RocksDB.")
+        self.lag = float("nan")
+        self.door.reading("lag_records", "Records not applied yet.", lambda: self.lag)
+
+    def folded(self, records: int, changes: Changes, seconds: float) -> None:
+        """One fetch was folded and written."""
+        self._batch.observe(records)
+        self._fold.observe(seconds)
+        self.closed(changes)
+        self._applied.inc(changes.accepted)
+        self._duplicates.inc(changes.duplicates)
+        for reason, number in changes.rejected.items():
+            self._letters.labels(reason).inc(number)
+
+    def closed(self, changes: Changes) -> None:
+        """An idle partition closed what it owed."""
+        self._windows.inc(changes.closed)
+
+    def watch(
+        self,
+        owned: Mapping[int, Owned],
+        restores: RestoreFigures,
+        snapshots: SnapshotFigures,
+        clock: Clock,
+    ) -> None:
+        """Read these when scraped; they go on changing meanwhile."""
+        read = self.door.reading
+        read("partitions", "Partitions owned.", lambda: len(owned))
+        read("outbox_parcels", "Parcels waiting for delivery.", lambda: _waiting(owned))
+        read("restore_left_records", restore_left.__doc__ or "", lambda: restore_left(owned))
+        read("restore_left_bytes", "Still to read of a snapshot.", lambda: restores.bytes_left)
+        read("snapshot_age_seconds", _age_s.__doc__ or "", lambda: _age_s(snapshots, clock()))
+        read("snapshot_bytes", "Size of the newest snapshots.", lambda: _bytes(snapshots))
+
+        def count(name: str, about: str, value: Callable[[], float]) -> None:
+            read(name, about, value, grows=True)
+
+        taken = snapshots
+        count("snapshots", "Snapshots taken.", lambda: taken.taken)
+        count("snapshots_failed", "Snapshots that could not be taken.", lambda: taken.failed)
+        count("snapshot_uploaded_bytes", "Uploaded by snapshots.", lambda: taken.uploaded_bytes)
+        count("snapshots_refused", "Snapshots that could not be used.", restores.refused.total)
+        count("restored_from_snapshot", "Lost partitions restored.", lambda: restores.from_snapshot)
+        count("restored_from_log", "Partitions begun with the log.", lambda: restores.from_log)
+        count("truncated_records", "Cut before such a beginning.", lambda: restores.truncated)
+
+
+def restore_left(owned: Mapping[int, Owned]) -> int:
+    """Records that restored partitions still lack of the log as it was when they began."""
+    return sum(max(0, one.target - one.partition.applied) for one in list(owned.values()))
+
+
+def _waiting(owned: Mapping[int, Owned]) -> int:
+    return sum(one.partition.waiting for one in list(owned.values()))
+
+
+def _bytes(snapshots: SnapshotFigures) -> int:
+    return sum(list(snapshots.bytes.values()))
+
+
+def _age_s(snapshots: SnapshotFigures, now_ms: int) -> float:
+    """Age of the newest snapshot, of the partition where it is oldest; NaN before the first."""
+    newest = list(snapshots.newest_ms.values())
+    return (now_ms - min(newest)) / 1000 if newest else float("nan")
