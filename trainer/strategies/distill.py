@@ -1,0 +1,104 @@
+"""Replay with distillation: the past is learnt from what the parent version said of it.
+
+ADER (Mi, Lin, Faltings, RecSys 2020, section 3.2): the new window is learnt from its targets; on
+replayed examples the network is held to its parent's softmax over the items the parent knew,
+
+    loss = CE(window) + lambda KD(past),  lambda = base sqrt(items before / items now
+                                                             * targets held / targets new)
+
+The parent's outputs are computed as they are needed rather than stored: the parent is the very
+version that this window began from, so that the checkpoint holds it already. Over large catalogues
+the softmax is sampled like the loss: over ``model.negatives`` items, their part scaled up to stand
+for all, and the batch's own targets.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from contracts.settings import Settings
+from contracts.window import TrainingWindow
+from model.batches import Batch
+from model.recommender import Recommender
+from model.vocabulary import UNKNOWN
+from trainer.strategies.base import Lot
+from trainer.strategies.replay import Replay
+
+if TYPE_CHECKING:
+    from trainer.learn import Network
+
+
+class Distill(Replay):
+    """As replay, but the past has no targets: the parent is its teacher."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._parent: Recommender | None = None
+        self._weight = 0.0
+
+    def begin(self, network: Network, window: TrainingWindow, number: int) -> None:
+        """Keep the parent as it is now, and weigh the past against this window."""
+        self._parent = copy.deepcopy(network.recommender)
+        seen = {target.item for example in window.examples for target in example.targets}
+        before = len(self._parent.vocabulary)
+        now = before + sum(item not in self._parent.vocabulary for item in seen)
+        held = self.memory.targets
+        share = before / max(1, now) * held / max(1, window.events)
+        self._weight = self.settings.trainer.distill_weight * math.sqrt(share)
+
+    def lots(self, network: Network, window: TrainingWindow, number: int, epoch: int) -> list[Lot]:
+        """The window's batches, each with an even part of the replayed examples apart."""
+        batches = self.batches(network, window.examples, number, epoch)
+        past = self.draw(window, number, epoch)
+        parts = [past[at :: len(batches)] for at in range(len(batches))]
+        return [
+            Lot(batch, self.one_batch(network, part) if part else None)
+            for batch, part in zip(batches, parts, strict=True)
+        ]
+
+    def loss(self, network: Network, lot: Lot) -> Tensor:
+        """Cross-entropy on the window, weighted distillation on the past."""
+        loss = super().loss(network, lot)
+        if lot.past is None or self._parent is None:
+            return loss
+        return loss + self._weight * distillation(network.recommender, self._parent, lot.past)
+
+
+def distillation(student: Recommender, parent: Recommender, batch: Batch) -> Tensor:
+    """Mean cross-entropy of the student's softmax against the parent's, over shared rows.
+
+    ``- sum_i p_parent(i) log p_student(i)`` per token that predicts a row both know (ADER, section
+    3.2, equation 3). Draws from torch's global generator where the items are sampled.
+    """
+    rows, correction = _candidates(student, parent, batch)
+    at = torch.nonzero(batch.predicts & torch.isin(batch.targets, rows)).squeeze(1)
+    if not len(at):
+        return torch.zeros(())
+    with torch.no_grad():
+        theirs = parent.logits(parent.network(batch)[at], rows) + correction
+        wanted = torch.softmax(theirs, dim=1)
+    users = student.network(batch, student.settings.dropout)[at]
+    said = torch.log_softmax(student.logits(users, rows) + correction, dim=1)
+    return -(wanted * said).sum(1).mean()
+
+
+def _candidates(
+    student: Recommender, parent: Recommender, batch: Batch
+) -> tuple[Tensor, Tensor]:
+    """Rows of one item in both vocabularies, all or sampled, and what to add to their scores."""
+    shared = torch.from_numpy(parent.vocabulary.shared_rows(student.vocabulary))
+    number = student.settings.negatives
+    if len(shared) <= number:
+        return shared, torch.zeros(len(shared))
+    own = torch.unique(batch.targets[batch.predicts])
+    own = own[(own != UNKNOWN) & torch.isin(own, shared)]
+    drawn = shared[torch.randperm(len(shared))[:number]]
+    drawn = drawn[~torch.isin(drawn, own)]
+    scale = math.log((len(shared) - len(own)) / max(1, len(drawn)))
+    rows = torch.cat([own, drawn])
+    return rows, torch.cat([torch.zeros(len(own)), torch.full((len(drawn),), scale)])
