@@ -142,8 +142,8 @@ class ModelSettings(_Group):
 class TrainerSettings(_Group):
     """Learning from each window."""
 
-    strategy: Literal["frozen", "finetune", "replay", "retrain"] = Field(
-        "replay", description="How a window is learnt; see trainer/strategies."
+    strategy: Literal["frozen", "finetune", "replay", "distill", "ewc", "retrain"] = Field(
+        "replay", description="How a window is learnt; docs/quality.md compares them."
     )
     learning_rate: float = Field(4e-3, gt=0.0, description="AdamW learning rate.")
     schedule: Literal["constant", "decay"] = Field(
@@ -165,6 +165,22 @@ class TrainerSettings(_Group):
         2_592_000.0,
         ge=0.0,
         description="Log time without a sighting after which an item loses its row; 0 for never.",
+    )
+    replay_choice: Literal["random", "herding", "loss"] = Field(
+        "random",
+        description="Which past examples are kept: a reservoir, or exemplars as ADER chooses them.",
+    )
+    distill_weight: float = Field(
+        0.8, ge=0.0, description="Strategy distill: base weight of the parent's word on the past."
+    )
+    ewc_weight: float = Field(
+        1.0, ge=0.0, description="Strategy ewc: weight of the pull towards the parent's weights."
+    )
+    ewc_decay: float = Field(
+        0.9, ge=0.0, le=1.0, description="Strategy ewc: what a window leaves of older importance."
+    )
+    ewc_examples: int = Field(
+        128, ge=1, description="Strategy ewc: examples of a window that importance is measured on."
     )
     threads: int = Field(1, ge=1, description="CPU threads of the trainer.")
     seed: int = Field(17, ge=0, description="Seed of every random choice.")

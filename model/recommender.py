@@ -121,6 +121,11 @@ class Recommender:
         others = others.masked_fill(drawn == targets[:, None], -torch.inf)
         return torch.logsumexp(torch.cat([own[:, None], others], dim=1), dim=1) - own
 
+    def logits(self, users: Tensor, rows: Tensor) -> Tensor:
+        """Scores ``(n, len(rows))`` of these rows for user vectors ``(n, dim)``; with gradients."""
+        table = self._score_table()
+        return Catalogue(table.vectors[rows], table.bias[rows]).scores(users)
+
     def _score_table(self) -> Catalogue:
         """Unit item vectors over the temperature; bias: learnt, plus weighted log share of counts.
 

@@ -156,6 +156,12 @@ class Vocabulary:
             dtype=np.int64,
         )
 
+    def shared_rows(self, other: Vocabulary) -> npt.NDArray[np.int64]:
+        """Rows that hold the same item in both, ascending."""
+        pairs = enumerate(zip(self._items, other._items, strict=False), start=1)
+        rows = [row for row, (mine, theirs) in pairs if mine is not None and mine == theirs]
+        return np.asarray(rows, dtype=np.int64)
+
     def action(self, name: str) -> int:
         """The action's code, ``UNKNOWN`` where it has none."""
         return self._actions.get(name, UNKNOWN)

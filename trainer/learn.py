@@ -83,8 +83,8 @@ def train_window(
     passes = strategy.passes(number)
     if not passes:
         return Outcome(0.0, 0)
-    renew_vocabulary(network, window, settings)
     strategy.begin(network, window, number)
+    renew_vocabulary(network, window, settings)
     torch.manual_seed(derive_seed(settings.trainer.seed, number))
     losses: list[float] = []
     tokens = 0

@@ -25,19 +25,29 @@ class ReservoirState(msgspec.Struct, frozen=True):
 class Reservoir:
     """Up to ``size`` past examples, contexts cut to the ``max_context`` entries training sees."""
 
-    def __init__(self, size: int, max_context: int, state: ReservoirState | None = None) -> None:
+    def __init__(self, size: int, max_context: int) -> None:
         self.size = size
         self.max_context = max_context
-        self._offered = state.offered if state else 0
-        self._examples = list(state.examples[:size]) if state else []
+        self._offered = 0
+        self._examples: list[DecodedExample] = []
 
     def __len__(self) -> int:
         return len(self._examples)
 
     @property
+    def targets(self) -> int:
+        """Targets of all examples held."""
+        return sum(len(example.targets) for example in self._examples)
+
+    @property
     def state(self) -> ReservoirState:
         """A snapshot for the checkpoint."""
         return ReservoirState(self._offered, list(self._examples))
+
+    def restore(self, state: ReservoirState) -> None:
+        """Go on from a snapshot; of a larger reservoir's, only as many as fit."""
+        self._offered = state.offered
+        self._examples = list(state.examples[: self.size])
 
     def offer(self, examples: Sequence[DecodedExample], seed: int) -> None:
         """Let each example take a place; the same state, examples and seed give the same."""

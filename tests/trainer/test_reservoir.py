@@ -34,7 +34,8 @@ def test_the_same_state_and_seed_keep_and_draw_the_same_after_a_restart() -> Non
     first = Reservoir(8, 5)
     first.offer([make(n, 2, 3) for n in range(20)], 1)
     raw = msgspec.msgpack.encode(first.state)
-    second = Reservoir(8, 5, msgspec.msgpack.decode(raw, type=ReservoirState))
+    second = Reservoir(8, 5)
+    second.restore(msgspec.msgpack.decode(raw, type=ReservoirState))
     for one in (first, second):
         one.offer([make(n, 2, 3) for n in range(20, 40)], 2)
     assert first.state == second.state
@@ -67,4 +68,6 @@ def test_a_reservoir_of_size_nothing_keeps_nothing() -> None:
 def test_a_smaller_size_after_a_restart_is_kept_to() -> None:
     reservoir = Reservoir(8, 5)
     reservoir.offer([make(n) for n in range(8)], 1)
-    assert len(Reservoir(3, 5, reservoir.state)) == 3
+    smaller = Reservoir(3, 5)
+    smaller.restore(reservoir.state)
+    assert len(smaller) == 3

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from contracts.settings import Settings
 from trainer.strategies.base import Strategy
+from trainer.strategies.distill import Distill
+from trainer.strategies.ewc import Ewc
 from trainer.strategies.finetune import Finetune
 from trainer.strategies.frozen import Frozen
 from trainer.strategies.replay import Replay
@@ -13,6 +15,8 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "frozen": Frozen,
     "finetune": Finetune,
     "replay": Replay,
+    "distill": Distill,
+    "ewc": Ewc,
     "retrain": Retrain,
 }
 

@@ -1,10 +1,11 @@
 """What a strategy of learning is: the door between the trainer's steps and how a window is learnt.
 
 For each window ``trainer.learn`` calls, in this order: :meth:`Strategy.passes`; where that is not
-zero :meth:`Strategy.begin`; then per pass :meth:`Strategy.lots` and, per lot, one optimizer step on
-:meth:`Strategy.loss`; and only where the candidate is good, :meth:`Strategy.remember`. What must
-survive a restart changes in ``remember`` alone, and ``encode`` holds all of it: killed anywhere
-before, the same window is learnt again to the same bytes (law 5).
+zero :meth:`Strategy.begin`, after which the window's items are admitted; then per pass
+:meth:`Strategy.lots` and, per lot, one optimizer step on :meth:`Strategy.loss`; and only where the
+candidate is good, :meth:`Strategy.remember`. What must survive a restart changes in ``remember``
+alone, and ``encode`` holds all of it: killed anywhere before, the same window is learnt again to
+the same bytes (law 5).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from contracts.settings import Settings
 from contracts.window import DecodedExample, TrainingWindow
-from model.batches import Batch, derive_seed, make_batches
+from model.batches import Batch, cut, derive_seed, encode_example, make_batches, pack
 
 if TYPE_CHECKING:
     from trainer.learn import Network
@@ -56,7 +57,7 @@ class Strategy:
         return (tuning.first_epochs or tuning.epochs) if number == 0 else tuning.epochs
 
     def begin(self, network: Network, window: TrainingWindow, number: int) -> None:
-        """Prepare for the passes: items are admitted, nothing is trained yet."""
+        """Prepare for the passes: nothing of the window is in the network yet."""
 
     def lots(self, network: Network, window: TrainingWindow, number: int, epoch: int) -> list[Lot]:
         """The steps of one pass, every target of the window once among them."""
@@ -86,6 +87,13 @@ class Strategy:
             self.settings.model,
             self.settings.trainer.batch_tokens,
             self.seed(number, *draw),
+        )
+
+    def one_batch(self, network: Network, examples: list[DecodedExample]) -> Batch:
+        """All of these examples in one batch, in this order."""
+        encoded = [encode_example(one, network.recommender.vocabulary) for one in examples]
+        return pack(
+            [piece for one in encoded for piece in cut(one, self.settings.model.max_length)]
         )
 
     def seed(self, number: int, *purpose: int) -> int:

@@ -25,7 +25,6 @@ from contracts.settings import Settings
 from contracts.window import TrainingWindow
 from model.batches import Batch
 from model.recommender import Recommender
-from model.vocabulary import UNKNOWN
 from trainer.strategies.base import Lot
 from trainer.strategies.replay import Replay
 
@@ -40,6 +39,7 @@ class Distill(Replay):
         super().__init__(settings)
         self._parent: Recommender | None = None
         self._weight = 0.0
+        self._shared = torch.zeros(0, dtype=torch.long)
 
     def begin(self, network: Network, window: TrainingWindow, number: int) -> None:
         """Keep the parent as it is now, and weigh the past against this window."""
@@ -53,6 +53,9 @@ class Distill(Replay):
 
     def lots(self, network: Network, window: TrainingWindow, number: int, epoch: int) -> list[Lot]:
         """The window's batches, each with an even part of the replayed examples apart."""
+        assert self._parent is not None, "a window begins before its first pass"
+        known = self._parent.vocabulary.shared_rows(network.recommender.vocabulary)
+        self._shared = torch.from_numpy(known)
         batches = self.batches(network, window.examples, number, epoch)
         past = self.draw(window, number, epoch)
         parts = [past[at :: len(batches)] for at in range(len(batches))]
@@ -66,19 +69,20 @@ class Distill(Replay):
         loss = super().loss(network, lot)
         if lot.past is None or self._parent is None:
             return loss
-        return loss + self._weight * distillation(network.recommender, self._parent, lot.past)
+        said = distillation(network.recommender, self._parent, lot.past, self._shared)
+        return loss + self._weight * said
 
 
-def distillation(student: Recommender, parent: Recommender, batch: Batch) -> Tensor:
-    """Mean cross-entropy of the student's softmax against the parent's, over shared rows.
+def distillation(student: Recommender, parent: Recommender, batch: Batch, shared: Tensor) -> Tensor:
+    """Mean cross-entropy of the student's softmax against the parent's, over the ``shared`` rows.
 
-    ``- sum_i p_parent(i) log p_student(i)`` per token that predicts a row both know (ADER, section
-    3.2, equation 3). Draws from torch's global generator where the items are sampled.
+    ``- sum_i p_parent(i) log p_student(i)`` per token that predicts a shared row (ADER, section
+    3.2). Draws from torch's global generator where there are more rows than ``model.negatives``.
     """
-    rows, correction = _candidates(student, parent, batch)
-    at = torch.nonzero(batch.predicts & torch.isin(batch.targets, rows)).squeeze(1)
+    at = torch.nonzero(batch.predicts & torch.isin(batch.targets, shared)).squeeze(1)
     if not len(at):
         return torch.zeros(())
+    rows, correction = _candidates(torch.unique(batch.targets[at]), shared, student)
     with torch.no_grad():
         theirs = parent.logits(parent.network(batch)[at], rows) + correction
         wanted = torch.softmax(theirs, dim=1)
@@ -87,18 +91,13 @@ def distillation(student: Recommender, parent: Recommender, batch: Batch) -> Ten
     return -(wanted * said).sum(1).mean()
 
 
-def _candidates(
-    student: Recommender, parent: Recommender, batch: Batch
-) -> tuple[Tensor, Tensor]:
-    """Rows of one item in both vocabularies, all or sampled, and what to add to their scores."""
-    shared = torch.from_numpy(parent.vocabulary.shared_rows(student.vocabulary))
+def _candidates(own: Tensor, shared: Tensor, student: Recommender) -> tuple[Tensor, Tensor]:
+    """Rows to compare on, all or the batch's ``own`` and a sample; what to add to their scores."""
     number = student.settings.negatives
     if len(shared) <= number:
         return shared, torch.zeros(len(shared))
-    own = torch.unique(batch.targets[batch.predicts])
-    own = own[(own != UNKNOWN) & torch.isin(own, shared)]
     drawn = shared[torch.randperm(len(shared))[:number]]
     drawn = drawn[~torch.isin(drawn, own)]
     scale = math.log((len(shared) - len(own)) / max(1, len(drawn)))
-    rows = torch.cat([own, drawn])
-    return rows, torch.cat([torch.zeros(len(own)), torch.full((len(drawn),), scale)])
+    correction = torch.cat([torch.zeros(len(own)), torch.full((len(drawn),), scale)])
+    return torch.cat([own, drawn]), correction

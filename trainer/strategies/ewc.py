@@ -2,7 +2,7 @@
 
 Kirkpatrick et al. 2017 (PNAS 114:13, equation 3): ``loss + weight / 2 sum_i F_i (w_i - w*_i)^2``,
 with ``F`` the diagonal Fisher information. Online (Schwarz et al. 2018, "Progress and Compress",
-section 3.1): one anchor ``w*``, the parent's weights, and one ``F`` that fades, ``decay F + F_new``.
+section 3.1): one anchor ``w*``, the parent's weights, and one fading ``F = decay F + F_new``.
 ``F_new`` is the empirical Fisher: the mean over examples of the squared gradient of their loss.
 The anchor is the version that the window began from, so only ``F`` needs keeping.
 """
@@ -10,6 +10,7 @@ The anchor is the version that the window began from, so only ``F`` needs keepin
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -45,7 +46,9 @@ class Ewc(Strategy):
         """The window's loss and the pull towards the anchor."""
         loss = super().loss(network, lot)
         weights = dict(network.recommender.network.named_parameters())
-        return loss + self.settings.trainer.ewc_weight * penalty(weights, self._anchor, self._fisher)
+        return loss + self.settings.trainer.ewc_weight * penalty(
+            weights, self._anchor, self._fisher
+        )
 
     def remember(self, network: Network, window: TrainingWindow, number: int) -> None:
         """Fade the Fisher information and add that of this window."""
@@ -56,11 +59,11 @@ class Ewc(Strategy):
         for name, value in fresh.items():
             before = self._fisher.get(name)
             if before is not None:
-                value[: len(before)] += self.settings.trainer.ewc_decay * before
+                _head(value, before).add_(before, alpha=self.settings.trainer.ewc_decay)
         self._fisher = fresh
 
     def _estimate(self, network: Network, examples: list[DecodedExample]) -> dict[str, Tensor]:
-        """Mean squared gradients; never of the popularity weight's kind alone, but of all."""
+        """Mean squared gradients of all weights."""
         named = dict(network.recommender.network.named_parameters())
         fisher = {name: torch.zeros_like(weight) for name, weight in named.items()}
         for example in examples:
@@ -81,12 +84,16 @@ class Ewc(Strategy):
 
 
 def penalty(
-    weights: dict[str, Tensor], anchor: dict[str, Tensor], fisher: dict[str, Tensor]
+    weights: Mapping[str, Tensor], anchor: Mapping[str, Tensor], fisher: Mapping[str, Tensor]
 ) -> Tensor:
     """``1/2 sum F (w - w*)^2``; rows that have grown since have no past, and are free."""
     total = torch.zeros(())
     for name, importance in fisher.items():
-        rows = len(importance) if importance.dim() else None
-        moved = weights[name][:rows] if rows else weights[name]
-        total = total + (importance * (moved - anchor[name]).square()).sum()
+        moved = _head(weights[name], importance) - anchor[name]
+        total = total + (importance * moved.square()).sum()
     return total / 2
+
+
+def _head(tensor: Tensor, smaller: Tensor) -> Tensor:
+    """The rows of ``tensor`` that ``smaller`` has too."""
+    return tensor[: smaller.shape[0]] if smaller.dim() else tensor

@@ -1,6 +1,7 @@
 """Replay: every pass mixes the window with a new draw of past examples, so that they stay learnt.
 
-The past is a reservoir: every example ever trained has the same chance to be in it.
+By ``trainer.replay_choice`` the past is a reservoir, in which every example ever trained has the
+same chance to be, or exemplars chosen by what the model makes of them (``trainer.exemplars``).
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import msgspec
 
 from contracts.errors import CorruptVersion
 from contracts.settings import Settings
-from contracts.window import TrainingWindow
+from contracts.window import DecodedExample, TrainingWindow
+from trainer.exemplars import Exemplars
 from trainer.reservoir import Reservoir, ReservoirState
 from trainer.strategies.base import Lot, Strategy
 
@@ -29,22 +31,30 @@ class Replay(Strategy):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self.memory = Reservoir(settings.trainer.replay_examples, settings.model.max_length)
+        size, length = settings.trainer.replay_examples, settings.model.max_length
+        by = settings.trainer.replay_choice
+        self.memory = Reservoir(size, length) if by == "random" else Exemplars(size, length, by)
 
     def lots(self, network: Network, window: TrainingWindow, number: int, epoch: int) -> list[Lot]:
         """The window's targets once, and replayed ones among them."""
-        past = self.memory.draw(
-            self.settings.trainer.replay_ratio * window.events, self.seed(number, _DRAW, epoch)
-        )
-        mixed = self.batches(network, window.examples + past, number, epoch)
-        return [Lot(batch) for batch in mixed]
+        mixed = window.examples + self.draw(window, number, epoch)
+        return [Lot(batch) for batch in self.batches(network, mixed, number, epoch)]
+
+    def draw(self, window: TrainingWindow, number: int, epoch: int) -> list[DecodedExample]:
+        """The past of one pass."""
+        events = self.settings.trainer.replay_ratio * window.events
+        return self.memory.draw(events, self.seed(number, _DRAW, epoch))
 
     def remember(self, network: Network, window: TrainingWindow, number: int) -> None:
-        """Offer the window's examples to the reservoir."""
-        self.memory.offer(window.examples, self.seed(number, _OFFER))
+        """Offer the window's examples to the reservoir, or choose among all anew."""
+        seed = self.seed(number, _OFFER)
+        if isinstance(self.memory, Exemplars):
+            self.memory.choose(window.examples, network.recommender, seed)
+        else:
+            self.memory.offer(window.examples, seed)
 
     def encode(self) -> bytes:
-        """The reservoir, msgpack."""
+        """Those held, msgpack."""
         return msgspec.msgpack.encode(self.memory.state)
 
     def restore(self, raw: bytes) -> None:
@@ -55,4 +65,4 @@ class Replay(Strategy):
             raise CorruptVersion(
                 f"a reservoir was expected, found other bytes ({error}); take another version"
             ) from None
-        self.memory = Reservoir(self.memory.size, self.memory.max_context, state)
+        self.memory.restore(state)
