@@ -44,6 +44,7 @@ class Recommender:
         self.network = HSTU(settings)
         self.network.initialise(torch.Generator().manual_seed(derive_seed(seed)))
         self._catalogue: Catalogue | None = None
+        self._shares: tuple[Tensor, Tensor] | None = None
         self.grow()
 
     def parameters(self) -> list[nn.Parameter]:
@@ -72,7 +73,7 @@ class Recommender:
         if freed:
             fill_rows(self.network.items.data, freed, self.seed)
             self.network.item_bias.data[freed] = 0.0
-            self._catalogue = None
+            self._catalogue = self._shares = None
         return freed
 
     def item_tables(self) -> list[nn.Parameter]:
@@ -88,7 +89,7 @@ class Recommender:
     def _resize(self) -> None:
         for table in self.item_tables():
             grow_rows(table, self.vocabulary.rows)
-        self._catalogue = None
+        self._catalogue = self._shares = None
 
     def loss(self, batch: Batch) -> Tensor:
         """Softmax cross-entropy, the mean over the batch's targets that have a row; a scalar.
@@ -103,28 +104,27 @@ class Recommender:
         at = torch.nonzero(batch.predicts & (batch.targets != UNKNOWN)).squeeze(1)
         users = self.network(batch, self.settings.dropout)[at]
         targets = batch.targets[at]
-        table = self._score_table()
         if len(self.vocabulary) <= self.settings.negatives:
-            logits = table.scores(users)[:, UNKNOWN + 1 :]
+            logits = self._score_table().scores(users)[:, UNKNOWN + 1 :]
             losses = functional.cross_entropy(logits, targets - 1, reduction="none")
         else:
-            losses = self._sampled_losses(users, targets, table)
+            losses = self._sampled_losses(users, targets)
         return losses.sum() / max(1, len(targets))
 
-    def _sampled_losses(self, users: Tensor, targets: Tensor, table: Catalogue) -> Tensor:
+    def _sampled_losses(self, users: Tensor, targets: Tensor) -> Tensor:
         items, number = len(self.vocabulary), self.settings.negatives
-        drawn = torch.from_numpy(self.vocabulary.item_rows())[torch.randperm(items)[:number]]
-        own = (users * table.vectors[targets]).sum(-1) + table.bias[targets]
-        others = Catalogue(table.vectors[drawn], table.bias[drawn]).scores(users)
-        others = others + math.log(items / number)
+        drawn = self._counted()[1][torch.randperm(items)[:number]]
+        # Over a large catalogue a step must not touch every item, only these.
+        mine, sample = self._rows_table(targets), self._rows_table(drawn)
+        own = (users * mine.vectors).sum(-1) + mine.bias
+        others = sample.scores(users) + math.log(items / number)
         # A sample that is the target itself stands for none of the others.
         others = others.masked_fill(drawn == targets[:, None], -torch.inf)
         return torch.logsumexp(torch.cat([own[:, None], others], dim=1), dim=1) - own
 
     def logits(self, users: Tensor, rows: Tensor) -> Tensor:
         """Scores ``(n, len(rows))`` of these rows for user vectors ``(n, dim)``; with gradients."""
-        table = self._score_table()
-        return Catalogue(table.vectors[rows], table.bias[rows]).scores(users)
+        return self._rows_table(rows).scores(users)
 
     def _score_table(self) -> Catalogue:
         """Unit item vectors over the temperature; bias: learnt, plus weighted log share of counts.
@@ -133,13 +133,26 @@ class Recommender:
         history gets the popular items; the weight and the item's own bias are learnt. A free row
         scores minus infinity: it is no answer and no negative.
         """
-        counts = torch.from_numpy(self.vocabulary.counts).to(self.network.items) + 1.0
-        prior = torch.log(counts / counts.sum())
-        bias = self.network.item_bias + self.network.popularity * prior
+        bias = self.network.item_bias + self.network.popularity * self._counted()[0]
         free = torch.from_numpy(self.vocabulary.free_rows())
         bias = bias.index_fill(0, free, -torch.inf)
         vectors = functional.normalize(self.network.items, dim=-1, eps=1e-6)
         return Catalogue(vectors / self.settings.temperature, bias)
+
+    def _rows_table(self, rows: Tensor) -> Catalogue:
+        """The same of these rows alone, which hold items."""
+        bias = self.network.item_bias[rows] + self.network.popularity * self._counted()[0][rows]
+        vectors = functional.normalize(self.network.items[rows], dim=-1, eps=1e-6)
+        return Catalogue(vectors / self.settings.temperature, bias)
+
+    def _counted(self) -> tuple[Tensor, Tensor]:
+        """Log share of each row in all sightings, and the rows of items; until these change."""
+        kept = self._shares
+        if kept is None:
+            counts = torch.from_numpy(self.vocabulary.counts).to(self.network.items) + 1.0
+            rows = torch.from_numpy(self.vocabulary.item_rows())
+            kept = self._shares = torch.log(counts / counts.sum()), rows
+        return kept
 
     def catalogue(self) -> Catalogue:
         """The item table as it is scored; kept until the weights change."""
