@@ -33,13 +33,26 @@ DEAD_LETTERS = TopicSpec(
 WINDOWS = TopicSpec(
     "windows", 0, {**_DELETE, "max.message.bytes": "8388608"}, "Slices, read by the trainer."
 )
-EXPOSURES = TopicSpec("exposures", 0, _DELETE, "Answers that left a replica, keyed by user id.")
+EXPOSURES = TopicSpec(
+    "exposures",
+    0,
+    # As many partitions as events and the same partitioner, so that a user's exposures and feedback
+    # meet in one worker; append time, because the join's horizon is measured in it.
+    {**_DELETE, "message.timestamp.type": "LogAppendTime"},
+    "Answers that left a replica, keyed by user id; read by the stream worker.",
+)
+OUTCOMES = TopicSpec(
+    "outcomes",
+    0,
+    {**_DELETE, "max.message.bytes": "8388608"},
+    "What became of each exposure, keyed by outcome id; read by experimenters.",
+)
 REPORTS = TopicSpec("reports", 1, _DELETE, "One record per trained window, from the trainer.")
 STATUS = TopicSpec(
     "status", 1, {"cleanup.policy": "compact"}, "The last word of each component, keyed by it."
 )
 
-ALL = (EVENTS, DEAD_LETTERS, WINDOWS, EXPOSURES, REPORTS, STATUS)
+ALL = (EVENTS, DEAD_LETTERS, WINDOWS, EXPOSURES, OUTCOMES, REPORTS, STATUS)
 
 
 def topic_name(prefix: str, spec: TopicSpec) -> str:

@@ -1,0 +1,53 @@
+"""The outcome: what became of an exposure, that is what the user did within the horizon."""
+
+from __future__ import annotations
+
+import msgspec
+
+from contracts.event import ItemId
+from contracts.exposure import Exposure
+
+
+class Feedback(msgspec.Struct, frozen=True):
+    """One accepted event that named the exposure's request.
+
+    ``offset`` is its place in the events partition, which has the outcome's number; ``appended``
+    is its append time and ``time`` the user's, both UTC ms. ``position`` is the item's place in
+    ``exposure.items``, from 0; ``None`` for an item that was not shown. ``value`` is ``None``
+    where the action has no magnitude.
+    """
+
+    offset: int
+    appended: int
+    time: int
+    type: str
+    item_id: ItemId
+    position: int | None
+    value: float | None
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """One exposure and the feedback that came for it, in log order; empty where none came.
+
+    Written by the stream worker to ``outcomes`` (key: ``id``) once, in log time, nothing more can
+    come within ``horizon_ms`` of ``appended``, the exposure's append time. Read by experimenters.
+
+    ``id`` is ``<partition>-<offset>`` of the exposure's record. An outcome may be written again
+    after a crash, with the same ``id``: readers keep the first of each.
+    """
+
+    id: str
+    appended: int
+    horizon_ms: int
+    exposure: Exposure
+    feedback: list[Feedback]
+
+
+def encode_outcome(outcome: Outcome) -> bytes:
+    """JSON, so that experimenters read the topic with any client."""
+    return msgspec.json.encode(outcome)
+
+
+def decode_outcome(raw: bytes) -> Outcome:
+    """The inverse of :func:`encode_outcome`; raises ``msgspec.DecodeError`` on foreign bytes."""
+    return msgspec.json.decode(raw, type=Outcome)

@@ -1,0 +1,291 @@
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from itertools import accumulate
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.event import Event, UserId, user_key
+from contracts.exposure import Exposure, encode_exposure
+from contracts.outcome import Outcome, decode_outcome
+from streaming.join import Join, JoinChanges, Named
+from streaming.join_rows import JOIN_FORMAT, JOIN_KEY, JoinHead, decode_head, request_of
+from streaming.store import MemoryStore
+from tests.streaming.log import LogRecord
+
+HORIZON = 100
+FAR = 1_000_000
+ITEMS: list[int | str] = [1, 2, "2"]
+
+
+def exposed(offset: int, at: int, request: str = "r", user: UserId = 7) -> LogRecord:
+    made = Exposure(request, user, at - 5, "a", 3, 1, "model", ITEMS, [0.3, 0.2, 0.1], 0, 9)
+    return LogRecord(offset, at, user_key(user), encode_exposure(made), topic="t.exposures")
+
+
+def named(offset: int, at: int, request: str = "r", user: UserId = 7, item: int | str = 1) -> Named:
+    return Named(offset, at, Event(f"e{offset}", "click", at, user, item, None, request))
+
+
+class Run:
+    """A join over a store in memory, and all that was written."""
+
+    def __init__(self, horizon: int = HORIZON) -> None:
+        self.store = MemoryStore()
+        self.outcomes: dict[str, Outcome] = {}
+        self.letters: list[tuple[str, int]] = []
+        self.counts: Counter[str] = Counter()
+        self.horizon = horizon
+        self.reopen()
+
+    def reopen(self) -> None:
+        raw = self.store.get(JOIN_KEY)
+        head = decode_head(raw) if raw else JoinHead(JOIN_FORMAT, "x", 0, 0)
+        self.join = Join(head, 0, self.horizon, self.store.get_many, self._scan)
+
+    def write(self, changes: JoinChanges) -> None:
+        self.store.write(changes.puts, changes.deletes)
+        self.counts += changes.counts
+        for row in changes.rows:
+            if row.topic == "outcomes":
+                outcome = decode_outcome(row.value or b"")
+                assert row.key == outcome.id.encode()
+                assert self.outcomes.setdefault(outcome.id, outcome) == outcome
+            else:
+                headers = dict(row.headers)
+                self.letters.append((headers["dead_reason"].decode(), int(headers["dead_offset"])))
+
+    def hear(self, *found: Named) -> None:
+        self.write(self.join.feedback(found, found[-1].offset + 1, found[-1].appended))
+
+    def expose(self, *records: LogRecord) -> None:
+        self.write(self.join.expose(records))
+
+    def settle(self, clock: int) -> None:
+        self.join.reached(clock, clock)
+        while (changes := self.join.settle()) is not None:
+            self.write(changes)
+
+    def _scan(self, prefix: bytes, begin: bytes) -> Iterator[tuple[bytes, bytes]]:
+        return (pair for pair in self.store.scan(prefix) if pair[0] >= begin)
+
+
+def test_an_outcome_holds_the_exposure_and_its_feedback_in_log_order() -> None:
+    run = Run()
+    run.expose(exposed(4, 1000))
+    run.hear(named(7, 1001, item="2"), named(9, 1001 + 50, item=99))
+    run.settle(1000 + HORIZON)
+    assert not run.outcomes
+    run.settle(1000 + HORIZON + 1)
+    (outcome,) = run.outcomes.values()
+    assert (outcome.id, outcome.appended, outcome.horizon_ms) == ("0-4", 1000, HORIZON)
+    assert outcome.exposure == msgspec.json.decode(exposed(4, 1000).value or b"", type=Exposure)
+    assert [(f.offset, f.item_id, f.position) for f in outcome.feedback] == [
+        (7, "2", 2),
+        (9, 99, None),
+    ]
+    assert run.counts == {"exposures": 1, "outcomes": 1, "not_shown": 1}
+
+
+def test_an_exposure_without_feedback_has_an_empty_outcome() -> None:
+    run = Run()
+    run.expose(exposed(0, 1000))
+    run.settle(FAR)
+    assert [outcome.feedback for outcome in run.outcomes.values()] == [[]]
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        (-HORIZON - 1, "unmatched"),
+        (-HORIZON, "joined"),
+        (0, "joined"),
+        (HORIZON, "joined"),
+        (HORIZON + 1, "late_feedback"),
+        (2 * HORIZON, "late_feedback"),
+        (2 * HORIZON + 1, "unmatched"),
+    ],
+)
+def test_feedback_is_joined_late_or_unmatched_by_its_append_time(after: int, expected: str) -> None:
+    run = Run()
+    run.hear(named(0, 1000 + after))
+    run.expose(exposed(0, 1000))
+    run.settle(FAR)
+    joined = len(run.outcomes["0-0"].feedback)
+    assert (joined, run.counts[expected]) == ((1, 0) if expected == "joined" else (0, 1))
+
+
+def test_the_same_request_id_of_another_user_is_another_request() -> None:
+    run = Run()
+    run.expose(exposed(0, 1000, user=7), exposed(1, 1000, user="7"))
+    run.hear(named(0, 1000, user="7"))
+    run.settle(FAR)
+    assert {name: len(one.feedback) for name, one in run.outcomes.items()} == {"0-0": 0, "0-1": 1}
+
+
+def test_of_repeated_exposures_the_first_counts_and_the_others_become_dead_letters() -> None:
+    run = Run()
+    run.expose(exposed(0, 1000), exposed(1, 1001))
+    run.expose(exposed(2, 1000 + 2 * HORIZON), exposed(3, 1001 + 2 * HORIZON))
+    run.settle(FAR)
+    assert set(run.outcomes) == {"0-0", "0-3"}
+    assert run.letters == [("repeated_request", 1), ("repeated_request", 2)]
+
+
+def test_what_is_no_exposure_becomes_a_dead_letter() -> None:
+    run = Run()
+    good = exposed(3, 1000)
+    run.expose(
+        LogRecord(0, 1000, b"7", b"{oops"),
+        LogRecord(1, 1000, b"8", good.value),
+        LogRecord(
+            2, 1000, str(2**70).encode(), (good.value or b"").replace(b":7,", b":%d," % 2**70)
+        ),
+        good,
+    )
+    assert run.letters == [("bad_exposure", offset) for offset in range(3)]
+    assert run.counts["exposures"] == 1
+
+
+def test_an_exposure_read_again_changes_nothing() -> None:
+    run = Run()
+    for _ in range(2):
+        run.expose(exposed(0, 1000))
+    assert (run.counts["exposures"], run.letters) == (1, [])
+
+
+def test_more_feedback_than_an_outcome_holds_is_counted() -> None:
+    run = Run()
+    run.expose(exposed(0, 1000))
+    run.hear(*(named(offset, 1000) for offset in range(1003)))
+    run.settle(FAR)
+    assert len(run.outcomes["0-0"].feedback) == 1000
+    assert run.counts["surplus_feedback"] == 3
+
+
+def test_nothing_is_kept_after_three_horizons() -> None:
+    run = Run()
+    run.expose(exposed(0, 1000), exposed(1, 1000, "other"))
+    run.hear(named(0, 1000), named(1, 1000, "unheard of"), named(2, 1250))
+    run.settle(1000 + 3 * HORIZON)
+    assert len(run.store.pairs) > 1
+    run.settle(1000 + 4 * HORIZON)
+    assert set(run.store.pairs) == {JOIN_KEY}
+
+
+def test_a_request_hash_tells_users_and_requests_apart() -> None:
+    pairs: list[tuple[UserId, str]] = [(7, "a"), ("7", "a"), ("7a", ""), ("7", "ab"), (7, "\ud800")]
+    assert len({request_of(*pair) for pair in pairs}) == len(pairs)
+
+
+def test_a_changed_horizon_leaves_nothing_behind() -> None:
+    for horizon in (1, 5 * HORIZON):
+        run = Run()
+        run.expose(exposed(0, 1000))
+        run.hear(named(0, 1001), named(1, 1001, "unheard of"))
+        run.horizon = horizon
+        run.reopen()
+        run.settle(FAR)
+        assert set(run.outcomes) == {"0-0"}
+        assert set(run.store.pairs) == {JOIN_KEY}
+
+
+_steps = st.sampled_from([0, 0, 1, 30, HORIZON, 2 * HORIZON, 2 * HORIZON + 1, -40])
+_users: st.SearchStrategy[UserId] = st.sampled_from([7, "7"])
+_requests = st.sampled_from(["a", "b"])
+_entries = st.lists(st.tuples(_steps, _users, _requests), max_size=12)
+_actions = st.lists(
+    st.tuples(st.sampled_from(["hear", "expose", "settle"]), st.integers(1, 4), st.booleans()),
+    max_size=30,
+)
+
+
+@given(exposures=_entries, events=_entries, actions=_actions)
+def test_outcomes_follow_from_the_logs_whatever_the_interleaving(
+    exposures: list[tuple[int, UserId, str]],
+    events: list[tuple[int, UserId, str]],
+    actions: list[tuple[str, int, bool]],
+) -> None:
+    """Any split, any interleaving, deaths before any write: the same outcomes."""
+    shown = [
+        exposed(at, ms, request, user) for at, (ms, user, request) in enumerate(_times(exposures))
+    ]
+    heard = list(_times(events))
+    run = Run()
+    whole = [("expose", len(shown), True), ("hear", len(heard), True)]
+    for action, number, survives in [*actions, *whole]:
+        changes = _step(run, shown, heard, action, number)
+        if not survives:
+            run.reopen()
+        elif changes is not None:
+            run.write(changes)
+    run.settle(FAR)
+    expected, counts = _expected(list(_times(exposures)), heard)
+    assert {
+        name: [each.offset for each in outcome.feedback] for name, outcome in run.outcomes.items()
+    } == expected
+    for name, count in counts.items():
+        assert run.counts[name] == count
+    assert set(run.store.pairs) == {JOIN_KEY}
+
+
+def _step(
+    run: Run,
+    shown: list[LogRecord],
+    heard: list[tuple[int, UserId, str]],
+    action: str,
+    number: int,
+) -> JoinChanges | None:
+    head = run.join.head
+    if action == "settle":
+        return run.join.settle()
+    if action == "expose":
+        return run.join.expose(shown[head.exposures : head.exposures + number])
+    end = min(head.events + number, len(heard))
+    log_ms = max((row[0] for row in heard[:end]), default=0)
+    return run.join.feedback(_in_log_time(heard, head.events, end), end, log_ms)
+
+
+def _times(entries: list[tuple[int, UserId, str]]) -> Iterator[tuple[int, UserId, str]]:
+    now = 10_000
+    for step, user, request in entries:
+        now += step
+        yield now, user, request
+
+
+def _log_times(times: list[int]) -> list[int]:
+    """A log's clock does not run backwards, even where its broker's did."""
+    return list(accumulate(times, max))
+
+
+def _in_log_time(heard: list[tuple[int, UserId, str]], begin: int, end: int) -> list[Named]:
+    times = _log_times([row[0] for row in heard])
+    return [named(at, times[at], heard[at][2], heard[at][1]) for at in range(begin, end)]
+
+
+def _expected(
+    shown: list[tuple[int, UserId, str]], heard: list[tuple[int, UserId, str]]
+) -> tuple[dict[str, list[int]], Counter[str]]:
+    """The outcomes, with the offsets of their feedback, in the plainest way."""
+    found: dict[str, list[int]] = {}
+    counting: dict[tuple[UserId, str], list[tuple[int, str]]] = defaultdict(list)
+    for at, ms in enumerate(_log_times([row[0] for row in shown])):
+        before = counting[shown[at][1:]]
+        if not before or ms - before[-1][0] > 2 * HORIZON:
+            before.append((ms, f"0-{at}"))
+            found[f"0-{at}"] = []
+    counts: Counter[str] = Counter()
+    for at, ms in enumerate(_log_times([row[0] for row in heard])):
+        distances = [(ms - when, name) for when, name in counting[heard[at][1:]]]
+        near = [name for distance, name in distances if abs(distance) <= HORIZON]
+        if near:
+            found[near[0]].append(at)
+        elif any(HORIZON < distance <= 2 * HORIZON for distance, _ in distances):
+            counts["late_feedback"] += 1
+        else:
+            counts["unmatched"] += 1
+    return found, counts
