@@ -116,6 +116,18 @@ class WindowSettings(_Group):
     )
 
 
+class JoinSettings(_Group):
+    """How exposures are joined with the feedback they got."""
+
+    horizon_s: float = Field(
+        1800.0,
+        ge=0,
+        le=2_592_000,
+        description="How long, in append time, feedback on an exposure counts for its outcome; the "
+        "outcome is written after that. 0 joins nothing.",
+    )
+
+
 class ModelSettings(_Group):
     """The network (HSTU, arXiv 2402.17152)."""
 
@@ -249,6 +261,7 @@ class Settings(BaseSettings):
     events: EventSettings = Field(default_factory=EventSettings)
     state: StateSettings = Field(default_factory=StateSettings)
     windows: WindowSettings = Field(default_factory=WindowSettings)
+    joins: JoinSettings = Field(default_factory=JoinSettings)
     model: ModelSettings = Field(default_factory=ModelSettings)
     trainer: TrainerSettings = Field(default_factory=TrainerSettings)
     weights: WeightSettings = Field(default_factory=WeightSettings)

@@ -17,7 +17,7 @@ from kafka.structs import OffsetAndMetadata
 
 from contracts.errors import SettingsError, Unreachable
 from contracts.settings import Settings
-from contracts.topics import ALL, EVENTS, WINDOWS, TopicSpec, topic_name
+from contracts.topics import ALL, EVENTS, EXPOSURES, OUTCOMES, WINDOWS, TopicSpec, topic_name
 from infra.kafka.admin import connect_admin
 
 _WAIT_SECONDS = 20.0
@@ -41,8 +41,10 @@ def ensure_topics(bootstrap_servers: str, settings: Settings) -> dict[str, int]:
     """Create what is missing of the topic table; return partitions by full topic name.
 
     What exists is kept as it is, with its own number of partitions. ``SettingsError`` where an
-    existing topic cannot serve: ``events`` without broker append time (law 3), or ``windows`` with
-    fewer partitions than ``events``. ``Unreachable`` where no broker answers.
+    existing topic cannot serve: ``events`` or ``exposures`` without broker append time, by
+    which windows are cut (law 3) and the join's horizon is measured; ``windows`` or ``outcomes``
+    with fewer partitions than ``events``, ``exposures`` with another number. ``Unreachable`` where
+    no broker answers.
     """
     prefix = settings.kafka.topic_prefix
     try:
@@ -51,17 +53,19 @@ def ensure_topics(bootstrap_servers: str, settings: Settings) -> dict[str, int]:
             events = existing.get(topic_name(prefix, EVENTS), settings.kafka.partitions)
             for spec in ALL:
                 if topic_name(prefix, spec) not in existing:
-                    # Slices of events partition p go to windows partition p.
-                    number = spec.partitions or (events if spec is WINDOWS else None)
-                    _create(admin, spec, number or settings.kafka.partitions, settings)
+                    # The owner of an events partition has that number of the others too.
+                    _create(admin, spec, spec.partitions or events, settings)
             found = _await_topics(admin, [topic_name(prefix, spec) for spec in ALL])
-            _require_append_time(admin, topic_name(prefix, EVENTS))
+            for spec in (EVENTS, EXPOSURES):
+                _require_append_time(admin, topic_name(prefix, spec))
     except KafkaError as error:
         raise Unreachable(
             f"the topics could not be prepared at {bootstrap_servers}: {error}; check that the "
             "broker is up and that it lets this client create topics"
         ) from None
-    _require_room(found, topic_name(prefix, EVENTS), topic_name(prefix, WINDOWS))
+    for spec in (WINDOWS, OUTCOMES):
+        _require_room(found, topic_name(prefix, EVENTS), topic_name(prefix, spec))
+    _require_equal(found, topic_name(prefix, EVENTS), topic_name(prefix, EXPOSURES))
     return found
 
 
@@ -150,17 +154,28 @@ def _require_append_time(admin: KafkaAdminClient, topic: str) -> None:
     found = configs["topic"][topic]["message.timestamp.type"]["value"]
     if found != "LogAppendTime":
         raise SettingsError(
-            f"topic {topic} has message.timestamp.type={found}, and windows are cut by broker "
-            "append time; alter it with kafka-configs.sh --alter --entity-type topics "
-            f"--entity-name {topic} --add-config message.timestamp.type=LogAppendTime before any "
-            "event is written, or choose another kafka.topic_prefix"
+            f"topic {topic} has message.timestamp.type={found}, and windows are cut and feedback "
+            "is joined by broker append time; alter it with kafka-configs.sh --alter "
+            f"--entity-type topics --entity-name {topic} --add-config "
+            "message.timestamp.type=LogAppendTime before anything is written, or choose "
+            "another kafka.topic_prefix"
         )
 
 
-def _require_room(partitions: dict[str, int], events: str, windows: str) -> None:
-    if partitions[windows] < partitions[events]:
+def _require_room(partitions: dict[str, int], events: str, other: str) -> None:
+    if partitions[other] < partitions[events]:
         raise SettingsError(
-            f"topic {windows} has {partitions[windows]} partitions and {events} has "
-            f"{partitions[events]}; it needs at least as many: add partitions to {windows} with "
+            f"topic {other} has {partitions[other]} partitions and {events} has "
+            f"{partitions[events]}; it needs at least as many: add partitions to {other} with "
             "kafka-topics.sh --alter, or choose another kafka.topic_prefix"
+        )
+
+
+def _require_equal(partitions: dict[str, int], events: str, exposures: str) -> None:
+    if partitions[exposures] != partitions[events]:
+        raise SettingsError(
+            f"topic {exposures} has {partitions[exposures]} partitions and {events} has "
+            f"{partitions[events]}; a user's feedback and exposures meet only where both have the "
+            f"same number: delete {exposures}, which is then made anew, or choose another "
+            "kafka.topic_prefix"
         )

@@ -10,7 +10,7 @@ from kafka.structs import OffsetAndMetadata
 
 from contracts.errors import SettingsError, Unreachable
 from contracts.settings import Settings
-from contracts.topics import ALL, EVENTS, WINDOWS, topic_name
+from contracts.topics import ALL, EVENTS, EXPOSURES, OUTCOMES, WINDOWS, TopicSpec, topic_name
 from infra.kafka.admin import answers
 from infra.kafka.broker import EmbeddedBroker
 from infra.kafka.sinks import KafkaReportSink
@@ -54,13 +54,14 @@ def test_a_second_time_changes_nothing(kafka: EmbeddedBroker, make_settings: Mak
     assert again == first
 
 
-def test_windows_follow_the_partitions_that_events_have_already(
+def test_the_other_topics_follow_the_partitions_that_events_have_already(
     kafka: EmbeddedBroker, make_settings: Make, topic_prefix: str
 ) -> None:
     create(kafka, topic_name(topic_prefix, EVENTS), 5, APPEND_TIME)
     found = ensure_topics(kafka.bootstrap_servers, make_settings(kafka={"partitions": 2}))
     assert found[topic_name(topic_prefix, EVENTS)] == 5
-    assert found[topic_name(topic_prefix, WINDOWS)] == 5
+    for spec in (WINDOWS, EXPOSURES, OUTCOMES):
+        assert found[topic_name(topic_prefix, spec)] == 5
 
 
 def test_windows_with_too_few_partitions_are_refused(
@@ -71,10 +72,19 @@ def test_windows_with_too_few_partitions_are_refused(
         ensure_topics(kafka.bootstrap_servers, make_settings())
 
 
-def test_an_events_topic_without_append_time_is_refused_with_the_remedy(
+def test_exposures_with_another_number_of_partitions_are_refused(
     kafka: EmbeddedBroker, make_settings: Make, topic_prefix: str
 ) -> None:
-    create(kafka, topic_name(topic_prefix, EVENTS), 1, {})
+    create(kafka, topic_name(topic_prefix, EXPOSURES), 6, APPEND_TIME)
+    with pytest.raises(SettingsError, match=r"exposures has 6 partitions and .*events has 4"):
+        ensure_topics(kafka.bootstrap_servers, make_settings())
+
+
+@pytest.mark.parametrize("spec", [EVENTS, EXPOSURES])
+def test_an_events_topic_without_append_time_is_refused_with_the_remedy(
+    kafka: EmbeddedBroker, make_settings: Make, topic_prefix: str, spec: TopicSpec
+) -> None:
+    create(kafka, topic_name(topic_prefix, spec), 1, {})
     with pytest.raises(SettingsError, match=r"CreateTime.*kafka-configs\.sh --alter"):
         ensure_topics(kafka.bootstrap_servers, make_settings())
 
