@@ -14,7 +14,10 @@ class Exposure(msgspec.Struct, frozen=True):
     the stream's join with feedback and by experimenters. ``version`` is the weights version that
     scored every item of the answer (law 7). ``state_offset`` is the log offset, in
     ``state_partition``, of the user's last event that was known; both are ``None`` for a user
-    without state. ``source`` is ``model`` or ``popular``.
+    without state. ``request_events`` is how many events of the request itself, which had not
+    reached that state, were used besides. ``past_version`` is an older version that read part of
+    the user's past, where ``serving.cache_reuse_versions`` allows that; ``None`` where ``version``
+    read all of it. ``source`` is ``model`` or ``popular``.
     """
 
     request_id: str
@@ -28,6 +31,8 @@ class Exposure(msgspec.Struct, frozen=True):
     scores: list[float]
     state_partition: int | None = None
     state_offset: int | None = None
+    request_events: int = 0
+    past_version: int | None = None
 
 
 def encode_exposure(exposure: Exposure) -> bytes:

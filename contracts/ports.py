@@ -12,7 +12,7 @@ from contracts.event import UserId
 from contracts.exposure import Exposure
 from contracts.manifest import Pointer, WeightManifest
 from contracts.report import ComponentStatus, WindowReport
-from contracts.sequence import UserState
+from contracts.sequence import StoredSequence, UserState
 from contracts.window import SliceRecord
 
 Clock = Callable[[], int]
@@ -70,6 +70,9 @@ class HistoryReader(Protocol):
 
     def read(self, user: UserId) -> UserState | None:
         """The newest state known here, ``None`` for a user without accepted events."""
+
+    def stored(self, user: UserId) -> StoredSequence | None:
+        """The same before it is decoded, which takes longest where histories are long."""
 
 
 class ExposureSink(Protocol):

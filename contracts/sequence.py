@@ -69,6 +69,23 @@ class UserState(msgspec.Struct, frozen=True):
     history: list[Interaction]
 
 
+class StoredSequence(msgspec.Struct, frozen=True):
+    """A sequence value as it is stored, undecoded: for readers that know most of it already.
+
+    ``actions`` is the action table beside it; of its entries the last ``length`` are in use.
+    """
+
+    user: UserId
+    partition: int
+    raw: bytes
+    actions: list[str]
+    length: int
+
+    def decode(self) -> UserState:
+        """The user's state; ``StateFormatError`` where it is of another format."""
+        return decode_sequence(self.user, self.partition, self.raw, self.actions, self.length)
+
+
 def encode_id(value: int | str) -> bytes:
     """Type-tagged bytes of an id; integers must fit 64 bits signed (``struct.error`` otherwise)."""
     if isinstance(value, int):
@@ -133,6 +150,23 @@ def skip_entries(raw: bytes, begin: int, number: int) -> int:
     for _ in range(number):
         at += 1 + raw[at]
     return at
+
+
+def continued_at(old: bytes, new: bytes) -> int | None:
+    """Where the entries of sequence value ``new`` begin that ``old`` did not have yet.
+
+    ``None`` unless ``new`` is ``old``, byte for byte, with entries dropped at the front and added
+    at the end.
+    """
+    before, _, held = unpack_header(old)
+    accepted, _, count = unpack_header(new)
+    added = accepted - before
+    dropped = held + added - count
+    if added < 0 or not 0 <= dropped <= held:
+        return None
+    begin = skip_entries(old, HEADER_BYTES, dropped)
+    end = HEADER_BYTES + len(old) - begin
+    return end if old[begin:] == new[HEADER_BYTES:end] else None
 
 
 def decode_sequence(

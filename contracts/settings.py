@@ -10,7 +10,16 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_serializer,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -223,8 +232,36 @@ class ServingSettings(_Group):
     replicas: int = Field(2, ge=1, description="Number of replicas.")
     poll_ms: int = Field(100, ge=10, description="How often a replica looks for a new version.")
     max_k: int = Field(200, ge=1, description="Largest k a request may ask for.")
+    max_items: int = Field(
+        10_000, ge=1, description="Most items a request may name to score, allow or exclude."
+    )
+    max_events: int = Field(100, ge=0, description="Most events of its own a request may bring.")
+    max_body_bytes: int = Field(262_144, ge=1024, description="Longest request body.")
+    timeout_ms: int = Field(
+        2_000, ge=1, description="A request whose body or turn takes longer is refused."
+    )
+    cache_mb: int = Field(
+        64, ge=0, description="Memory of a replica for what it made of users' pasts; 0 for none."
+    )
+    cache_reuse_versions: int = Field(
+        0,
+        ge=0,
+        description="For how many versions what an older one made of a past is extended by newer "
+        "ones; 0 has every version read every past itself.",
+    )
+    admin_token: SecretStr = Field(
+        SecretStr(""), description="Opens /v1/admin; empty keeps it closed to everyone."
+    )
+
+    @field_serializer("admin_token", when_used="json")
+    def _plain(self, token: SecretStr) -> str:
+        # Settings go to child processes as JSON; what is printed or logged shows asterisks.
+        return token.get_secret_value()
+
     threads: int = Field(1, ge=1, description="CPU threads of a replica.")
-    max_ongoing: int = Field(64, ge=1, description="Requests a replica works on at once.")
+    max_ongoing: int = Field(
+        64, ge=1, description="Requests a replica has under way; it refuses what comes on top."
+    )
 
 
 class RaySettings(_Group):

@@ -14,8 +14,7 @@ from contracts.sequence import (
     META_KEY,
     USER_PREFIX,
     PartitionMeta,
-    UserState,
-    decode_sequence,
+    StoredSequence,
     encode_id,
 )
 
@@ -37,8 +36,8 @@ def read_meta(get: Get) -> PartitionMeta | None:
     return meta
 
 
-def read_user(get: Get, partition: int, user: UserId, length: int) -> UserState | None:
-    """The user's last ``length`` interactions as this partition knows them.
+def stored_user(get: Get, partition: int, user: UserId, length: int) -> StoredSequence | None:
+    """The user's sequence as this partition holds it, of which ``length`` entries are in use.
 
     The value is read before the action table: tables only grow at the end, so a table that is
     newer than the value decodes it.
@@ -49,7 +48,7 @@ def read_user(get: Get, partition: int, user: UserId, length: int) -> UserState 
     meta = read_meta(get)
     if meta is None:
         raise StateFormatError(f"partition {partition} holds users and no action table")
-    return decode_sequence(user, partition, raw, meta.actions, length)
+    return StoredSequence(user, partition, raw, meta.actions, length)
 
 
 def by_likelihood(user: UserId, partitions: Sequence[int]) -> list[int]:

@@ -12,9 +12,9 @@ from contracts.event import UserId
 from contracts.exposure import Exposure
 from contracts.manifest import Pointer, WeightManifest, encode_manifest
 from contracts.report import ComponentStatus, WindowReport
-from contracts.sequence import PartitionMeta, UserState
+from contracts.sequence import PartitionMeta, StoredSequence, UserState
 from contracts.window import SliceRecord
-from infra.history import by_likelihood, read_meta, read_user
+from infra.history import by_likelihood, read_meta, stored_user
 from infra.version_folder import (
     folder_name,
     named_file,
@@ -152,10 +152,15 @@ class MemoryHistoryReader:
 
     def read(self, user: UserId) -> UserState | None:
         """See the port."""
+        stored = self.stored(user)
+        return None if stored is None else stored.decode()
+
+    def stored(self, user: UserId) -> StoredSequence | None:
+        """See the port."""
         for partition in by_likelihood(user, sorted(self._stores)):
-            state = read_user(self._stores[partition].get, partition, user, self._length)
-            if state is not None:
-                return state
+            stored = stored_user(self._stores[partition].get, partition, user, self._length)
+            if stored is not None:
+                return stored
         return None
 
     def partition_meta(self, partition: int) -> PartitionMeta | None:

@@ -15,8 +15,8 @@ import threading
 from pathlib import Path
 
 from contracts.event import UserId
-from contracts.sequence import PartitionMeta, UserState
-from infra.history import by_likelihood, read_meta, read_user
+from contracts.sequence import PartitionMeta, StoredSequence, UserState
+from infra.history import by_likelihood, read_meta, stored_user
 from infra.secondary import Secondary
 
 _LOG = logging.getLogger(__name__)
@@ -48,11 +48,16 @@ class RocksHistoryReader:
 
     def read(self, user: UserId) -> UserState | None:
         """See the port. ``StateFormatError`` where the state is of another format."""
+        stored = self.stored(user)
+        return None if stored is None else stored.decode()
+
+    def stored(self, user: UserId) -> StoredSequence | None:
+        """See the port."""
         secondaries = self._open
         for partition in by_likelihood(user, sorted(secondaries)):
-            state = read_user(secondaries[partition].get, partition, user, self._length)
-            if state is not None:
-                return state
+            stored = stored_user(secondaries[partition].get, partition, user, self._length)
+            if stored is not None:
+                return stored
         return None
 
     def partitions(self) -> list[int]:

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import ray
-from fastapi import FastAPI
 from ray import serve
 from ray.exceptions import RayError
 from ray.serve.config import HTTPOptions, ProxyLocation
@@ -26,6 +25,7 @@ from contracts.settings import Settings, load_settings
 APPLICATION = "everfresh"
 NAMESPACE = "everfresh"
 _LOOK_S = 0.05
+_NEVER_REACHED = 10_000
 
 
 class ReplicaDeployment:
@@ -52,12 +52,9 @@ class ReplicaDeployment:
         while not self._wired.replica.may_join():
             time.sleep(_LOOK_S)
 
-    def __serve_build_asgi_app__(self) -> FastAPI:
+    def __serve_build_asgi_app__(self) -> Any:
         """Called by Ray, once, after the constructor."""
-        from serving.http import build_app  # noqa: PLC0415 - as above
-        from serving.wiring import now_ms  # noqa: PLC0415 - as above
-
-        return build_app(self._wired.replica, now_ms, self._settings.serving.max_k)
+        return self._wired.door
 
     async def check_health(self) -> None:
         """Called by Ray on the loop that answers requests; an error has the replica replaced."""
@@ -143,7 +140,9 @@ def _application(settings: Settings) -> serve.Application:
     as_deployment = serve.deployment(
         name="Replica",
         num_replicas=settings.serving.replicas,
-        max_ongoing_requests=settings.serving.max_ongoing,
+        # The replica refuses what is too much with a problem document; Ray would queue it. HAProxy
+        # holds fewer connections than this.
+        max_ongoing_requests=_NEVER_REACHED,
         # Replicas share the machine with Kafka, the worker and the trainer; Ray is not to count.
         ray_actor_options={
             "num_cpus": 0,

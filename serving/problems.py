@@ -1,22 +1,17 @@
-"""Errors over HTTP: problem documents (RFC 9457), every one of them."""
+"""Errors of a request: problem documents (RFC 9457) over HTTP, every one of them."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from fastapi import FastAPI, Request
-from fastapi.responses import Response
-from starlette.exceptions import HTTPException
 
-from contracts.errors import StateError
+from contracts.event import ItemId
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
-_LOG = logging.getLogger(__name__)
 
 SCHEMA: dict[str, Any] = {
     "title": "Problem",
@@ -30,7 +25,7 @@ SCHEMA: dict[str, Any] = {
         "detail": {"type": "string", "description": "What was wrong this time, and what to do."},
         "errors": {
             "type": "array",
-            "description": "What was wrong with each field.",
+            "description": "What was wrong with which field.",
             "items": {
                 "type": "object",
                 "properties": {"field": {"type": "string"}, "detail": {"type": "string"}},
@@ -41,7 +36,7 @@ SCHEMA: dict[str, Any] = {
 
 
 class Problem(Exception):
-    """Ends a request with a problem document. ``kind`` goes into its type; the rest as it is."""
+    """Ends a request. ``kind`` goes into the document's type; the rest as it is."""
 
     def __init__(
         self,
@@ -50,6 +45,7 @@ class Problem(Exception):
         title: str,
         detail: str,
         errors: Sequence[Mapping[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -57,9 +53,12 @@ class Problem(Exception):
         self.title = title
         self.detail = detail
         self.errors = list(errors)
+        self.headers = {"Content-Type": MEDIA_TYPE, "Cache-Control": "no-store", **(headers or {})}
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            self.headers["Retry-After"] = str(RETRY_AFTER_S)
 
-    def response(self) -> Response:
-        """The document; a 503 says when to come again."""
+    def document(self) -> bytes:
+        """The problem document."""
         body: dict[str, Any] = {
             "type": f"urn:everfresh:problem:{self.kind}",
             "title": self.title,
@@ -68,10 +67,7 @@ class Problem(Exception):
         }
         if self.errors:
             body["errors"] = self.errors
-        headers = {"Cache-Control": "no-store"}
-        if self.status == HTTPStatus.SERVICE_UNAVAILABLE:
-            headers["Retry-After"] = str(RETRY_AFTER_S)
-        return Response(msgspec.json.encode(body), int(self.status), headers, MEDIA_TYPE)
+        return msgspec.json.encode(body)
 
 
 def no_version_yet() -> Problem:
@@ -84,10 +80,56 @@ def no_version_yet() -> Problem:
     )
 
 
-def bad_request(detail: str, errors: Sequence[Mapping[str, str]] = ()) -> Problem:
+def overloaded(limit: int) -> Problem:
+    """503: as many requests wait here as may."""
+    return Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "overloaded",
+        "Too many requests at once",
+        f"This replica has {limit} requests under way (serving.max_ongoing), as many as it may; "
+        "try again later, or add replicas.",
+    )
+
+
+def too_late(timeout_ms: int) -> Problem:
+    """503: it waited so long that nobody may want the answer any more."""
+    return Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "timed-out",
+        "The request waited too long",
+        f"Its turn did not come within {timeout_ms} ms (serving.timeout_ms); try again later.",
+    )
+
+
+def body_too_slow(timeout_ms: int) -> Problem:
+    """408: the body did not arrive."""
+    return Problem(
+        HTTPStatus.REQUEST_TIMEOUT,
+        "body-too-slow",
+        "The request did not arrive in time",
+        f"The whole body was expected within {timeout_ms} ms (serving.timeout_ms).",
+        headers={"Connection": "close"},
+    )
+
+
+def bad_request(field: str, detail: str) -> Problem:
     """422: the body is no request of ours."""
     return Problem(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "bad-request", "The request is not valid", detail, errors
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "bad-request",
+        "The request is not valid",
+        f"{field}: {detail}",
+        [{"field": field, "detail": detail}],
+    )
+
+
+def unknown_item(item: ItemId, version: int) -> Problem:
+    """404: the live version has no row for it."""
+    return Problem(
+        HTTPStatus.NOT_FOUND,
+        "unknown-item",
+        "The item is not known",
+        f"Version {version} does not know the item {item!r}; items are learnt from events.",
     )
 
 
@@ -97,42 +139,51 @@ def too_large(limit: int) -> Problem:
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         "too-large",
         "The request is too large",
-        f"A request has at most {limit} bytes.",
+        f"A request has at most {limit} bytes (serving.max_body_bytes).",
+        headers={"Connection": "close"},
     )
 
 
-def add_handlers(app: FastAPI) -> None:
-    """Answer every error of ``app`` with a problem document, and none with a traceback."""
+def not_found(path: str) -> Problem:
+    """404: nothing is there."""
+    title = "There is nothing here"
+    detail = f"{path} is no address of this service; /docs names them."
+    return Problem(HTTPStatus.NOT_FOUND, "not-found", title, detail)
 
-    async def problem(_: Request, error: Exception) -> Response:
-        assert isinstance(error, Problem)
-        return error.response()
 
-    async def of_the_protocol(_: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        status = HTTPStatus(error.status_code)
-        kind = status.phrase.lower().replace(" ", "-")
-        response = Problem(status, kind, status.phrase, str(error.detail)).response()
-        response.headers.update(error.headers or {})
-        return response
+def method_not_allowed(method: str, allowed: Sequence[str]) -> Problem:
+    """405: another method is meant."""
+    return Problem(
+        HTTPStatus.METHOD_NOT_ALLOWED,
+        "method-not-allowed",
+        "The method is not allowed here",
+        f"{', '.join(allowed)} was expected, found {method}.",
+        headers={"Allow": ", ".join(allowed)},
+    )
 
-    async def of_the_state(_: Request, error: Exception) -> Response:
-        _LOG.error("user state cannot be read: %s", error)
-        title = "User state cannot be read"
-        return Problem(
-            HTTPStatus.SERVICE_UNAVAILABLE, "state-unreadable", title, str(error)
-        ).response()
 
-    async def unforeseen(_: Request, error: Exception) -> Response:
-        _LOG.error("a request failed", exc_info=error)
-        return Problem(
-            HTTPStatus.INTERNAL_SERVER_ERROR,
-            "internal",
-            "Something went wrong here",
-            "The request could not be answered; the replica's log says why.",
-        ).response()
+def not_admitted(*, configured: bool) -> Problem:
+    """401: an admin route without its token; 403 where this service has none."""
+    title = "Administrators only"
+    if not configured:
+        detail = "No serving.admin_token is set, so these addresses are closed."
+        return Problem(HTTPStatus.FORBIDDEN, "admin-closed", title, detail)
+    detail = "The header `Authorization: Bearer TOKEN` with serving.admin_token was expected."
+    challenge = {"WWW-Authenticate": "Bearer"}
+    return Problem(HTTPStatus.UNAUTHORIZED, "not-admitted", title, detail, headers=challenge)
 
-    app.add_exception_handler(Problem, problem)
-    app.add_exception_handler(HTTPException, of_the_protocol)
-    app.add_exception_handler(StateError, of_the_state)
-    app.add_exception_handler(Exception, unforeseen)
+
+def state_unreadable(error: Exception) -> Problem:
+    """503: the user's state cannot be read."""
+    title = "User state cannot be read"
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "state-unreadable", title, str(error))
+
+
+def internal() -> Problem:
+    """500: a fault of ours, of which the outside learns nothing."""
+    return Problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "internal",
+        "Something went wrong here",
+        "The request could not be answered; the replica's log says why.",
+    )

@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
+from typing import TypeVar
 
 import msgspec
 
-from contracts.ports import Clock, ExposureSink, HistoryReader, ReportSink, WeightStore
+from contracts.ports import Clock, ExposureSink, ReportSink, WeightStore
 from contracts.report import ComponentStatus
 from serving.follow import Follower, FollowerState, Load, load_version
-from serving.recommend import Answer, Request, exposure, recommend
+from serving.past import PastFigures, PastReader
+from serving.recommend import (
+    Answer,
+    Request,
+    ScoreRequest,
+    SimilarAnswer,
+    SimilarRequest,
+    exposure,
+    recommend,
+    score,
+    similar,
+)
 from serving.versions import Served, VersionHolder
 
 _LOG = logging.getLogger(__name__)
 _STATUS_S = 1.0
+_Made = TypeVar("_Made")
 STALLED_MS = 60_000
 """A follower that has not ended a step for so long hangs; loading a version takes less."""
 
@@ -23,13 +37,15 @@ class Doors(msgspec.Struct, frozen=True):
     """The ports a replica works through."""
 
     store: WeightStore
-    reader: HistoryReader
+    pasts: PastReader
     exposures: ExposureSink
     reports: ReportSink
 
 
 class Replica:
-    """``answer`` is called by every request, from any thread. The rest belongs to one owner.
+    """``answer``, ``score`` and ``similar`` are called by every request, from any thread.
+
+    The rest belongs to one owner.
 
     Between ``start`` and ``stop`` two daemon threads run: one steps the follower every
     ``poll_ms``, one writes the status every second and after each swap.
@@ -100,17 +116,34 @@ class Replica:
 
         Law 7: the version is captured here, once. Raises ``StateError`` from the user's state.
         """
+        answer = self._make(lambda served: recommend(served, self._doors.pasts, request))
+        if answer is not None:
+            self._doors.exposures.send(exposure(answer, self._clock()))
+        return answer
+
+    def score(self, request: ScoreRequest) -> Answer | None:
+        """Score given items, as :meth:`answer`; no exposure: the caller decides what to show."""
+        return self._make(lambda served: score(served, self._doors.pasts, request))
+
+    def similar(self, request: SimilarRequest) -> tuple[Served, SimilarAnswer | None] | None:
+        """The version and an item's neighbours, ``None`` where it does not know the item."""
+        return self._make(lambda served: (served, similar(served, request)))
+
+    def pasts(self) -> PastFigures:
+        """What the user cache has done so far."""
+        return self._doors.pasts.figures()
+
+    def _make(self, make: Callable[[Served], _Made]) -> _Made | None:
         served = self._holder.current()
         if served is None:
             return None
         try:
-            answer = recommend(served, self._doors.reader, request)
+            made = make(served)
         except Exception:
             self._count(failed=1)
             raise
-        self._doors.exposures.send(exposure(answer, self._clock()))
         self._count()
-        return answer
+        return made
 
     def status(self) -> ComponentStatus:
         """This replica's word on itself, as of now."""
@@ -126,6 +159,7 @@ class Replica:
             "swaps": follower.swaps,
             "load_failures": follower.failures,
             "reason": follower.reason,
+            "cache": msgspec.structs.asdict(self._doors.pasts.figures()),
         }
         said = "stopped" if self._stopping.is_set() else state
         return ComponentStatus(self.name, "replica", self._clock(), said, figures)

@@ -10,6 +10,9 @@ from contracts.topics import EVENTS, topic_name
 from infra.kafka.sinks import KafkaExposureSink, KafkaReportSink
 from infra.state_reader import RocksHistoryReader
 from infra.weights import FsspecWeightStore
+from serving.gate import Gate
+from serving.http import Door
+from serving.past import PastReader
 from serving.replica import Doors, Replica
 
 
@@ -33,9 +36,13 @@ class WiredReplica:
             reader = RocksHistoryReader(settings.state_dir, topic, length)
             opening.callback(reader.close)
             store = FsspecWeightStore(settings.weights_url)
-            doors = Doors(store, reader, exposures, reports)
+            serving = settings.serving
+            pasts = PastReader(reader, serving.cache_mb << 20, serving.cache_reuse_versions)
+            doors = Doors(store, pasts, exposures, reports)
             self.replica = Replica(name, doors, now_ms, settings.serving.poll_ms)
             opening.callback(self.replica.stop)
+            gate = Gate(serving.max_ongoing, serving.timeout_ms, now_ms)
+            self.door = Door(self.replica, gate, now_ms, settings)
             self._open = opening.pop_all()
 
     def close(self) -> None:

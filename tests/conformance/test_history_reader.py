@@ -158,3 +158,13 @@ def test_state_of_another_format_is_refused(state: State) -> None:
     state.write(0, {**meta_pair(0, 1, form=99), **user_pairs(1, [1], 10)})
     with pytest.raises(StateFormatError, match=f"format {FORMAT} expected, found 99"):
         settled(state.reader, 1, 10)
+
+
+def test_a_sequence_can_be_had_before_it_is_decoded(state: State) -> None:
+    assert state.reader.stored("ann") is None
+    state.write(0, {**meta_pair(0, 1), **user_pairs("ann", [1, 2, 3, 4], 7)})
+    settled(state.reader, "ann", 7)
+    stored = state.reader.stored("ann")
+    assert stored is not None
+    assert (stored.user, stored.partition, stored.length) == ("ann", 0, LENGTH)
+    assert stored.decode() == state.reader.read("ann")

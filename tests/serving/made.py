@@ -17,6 +17,7 @@ from contracts.sequence import (
     USER_PREFIX,
     Interaction,
     PartitionMeta,
+    StoredSequence,
     UserState,
     encode_entry,
     encode_id,
@@ -34,6 +35,7 @@ from infra.memory import (
 from model.recommender import Recommender
 from model.vocabulary import Vocabulary
 from serving.follow import Load, load_version
+from serving.past import PastReader
 from serving.replica import Doors, Replica
 
 MODEL = ModelSettings(dim=8, blocks=1, heads=2, max_length=8, dropout=0.0)
@@ -41,6 +43,7 @@ ACTIONS = ["view"]
 ITEMS: list[ItemId] = [*range(1, 31), "thirty-one"]
 PARTITION = 0
 LENGTH = 8
+CACHE_BYTES = 100_000
 
 
 def recommender(seed: int, items: Sequence[ItemId] = ITEMS) -> Recommender:
@@ -100,7 +103,8 @@ class Bench:
         self.reports = MemoryReportSink()
         self.on_read: Callable[[], None] = lambda: None
         self._reader = MemoryHistoryReader({PARTITION: self.pairs}, LENGTH)
-        doors = Doors(self.store, self, self.exposures, self.reports)
+        pasts = PastReader(self, CACHE_BYTES)
+        doors = Doors(self.store, pasts, self.exposures, self.reports)
         self.replica = Replica("replica-a", doors, self.clock, poll_ms=10, load=load)
 
     def remember(self, user: UserId, items: Sequence[ItemId], offset: int = 7) -> None:
@@ -109,8 +113,13 @@ class Bench:
 
     def read(self, user: UserId) -> UserState | None:
         """The bench is its replica's ``HistoryReader``."""
+        stored = self.stored(user)
+        return None if stored is None else stored.decode()
+
+    def stored(self, user: UserId) -> StoredSequence | None:
+        """As :meth:`read`."""
         self.on_read()
-        return self._reader.read(user)
+        return self._reader.stored(user)
 
     def live(self) -> int | None:
         """The number of the live version."""

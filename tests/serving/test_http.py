@@ -2,71 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
+import json
 import re
-from collections.abc import Iterator
-from html.parser import HTMLParser
-from typing import Any
 
-import httpx
 import pytest
 
 from contracts.errors import StateFormatError
-from serving.http import MAX_BODY_BYTES, build_app
-from tests.serving.made import ITEMS, Bench, publish
+from tests.serving.client import SERVING, Client, assert_problem
+from tests.serving.made import ITEMS, Bench
 
-MAX_K = 20
-
-
-@pytest.fixture
-def bench() -> Iterator[Bench]:
-    made = Bench()
-    made.remember(1, [3, 5, 7])
-    publish(made.store, 1)
-    made.replica.start()
-    yield made
-    made.replica.stop()
+EVENTS_TOO_MANY = json.dumps([{"item_id": 1, "type": "view"}] * 4)
 
 
-class Door:
-    """Requests to an app without a socket between."""
-
-    def __init__(self, bench: Bench) -> None:
-        app = build_app(bench.replica, bench.clock, MAX_K)
-        self._transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-
-    def get(self, path: str) -> httpx.Response:
-        return self._ask("GET", path)
-
-    def post(self, path: str, **content: Any) -> httpx.Response:
-        return self._ask("POST", path, **content)
-
-    def _ask(self, method: str, path: str, **content: Any) -> httpx.Response:
-        async def ask() -> httpx.Response:
-            async with httpx.AsyncClient(transport=self._transport, base_url="http://a") as one:
-                return await one.request(method, path, **content)
-
-        return asyncio.run(ask())
-
-
-@pytest.fixture
-def client(bench: Bench) -> Door:
-    return Door(bench)
-
-
-def assert_problem(response: Any, status: int, kind: str) -> dict[str, Any]:
-    assert response.status_code == status
-    assert response.headers["content-type"] == "application/problem+json"
-    body: dict[str, Any] = response.json()
-    assert body["status"] == status
-    assert body["type"] == f"urn:everfresh:problem:{kind}"
-    assert body["title"]
-    assert body["detail"]
-    assert "Traceback" not in response.text
-    return body
-
-
-def test_an_answer_has_everything_that_traces_it(bench: Bench, client: Door) -> None:
+def test_an_answer_has_everything_that_traces_it(bench: Bench, client: Client) -> None:
     response = client.post("/v1/recommend", json={"user_id": 1, "k": 4, "request_id": "home-1"})
     assert response.status_code == 200
     body = response.json()
@@ -87,14 +35,14 @@ def test_an_answer_has_everything_that_traces_it(bench: Bench, client: Door) -> 
     assert [one.request_id for one in bench.exposures.exposures] == ["home-1"]
 
 
-def test_defaults_are_ten_unseen_items_and_a_request_id_of_our_own(client: Door) -> None:
+def test_defaults_are_ten_unseen_items_and_a_request_id_of_our_own(client: Client) -> None:
     body = client.post("/v1/recommend", json={"user_id": 1}).json()
     assert len(body["items"]) == 10
     assert not set(body["items"]) & {3, 5, 7}
     assert re.fullmatch(r"[0-9a-f]{32}", body["request_id"])
 
 
-def test_a_cold_user_is_told_that_these_are_popular_items(client: Door) -> None:
+def test_a_cold_user_is_told_that_these_are_popular_items(client: Client) -> None:
     body = client.post("/v1/recommend", json={"user_id": "who", "k": 3}).json()
     assert body["items"] == ITEMS[:3]
     assert body["source"] == "popular"
@@ -122,13 +70,20 @@ def test_a_cold_user_is_told_that_these_are_popular_items(client: Door) -> None:
         ('{"user_id": 1, "exclude_seen": "no"}', "exclude_seen"),
         ('{"user_id": 1, "request_id": ""}', "request_id"),
         ('{"user_id": 1, "top": 3}', "top"),
+        ('{"user_id": 1, "exclude": [1.5]}', "exclude"),
+        (f'{{"user_id": 1, "allow": {list(range(41))}}}', "allow"),
+        ('{"user_id": 1, "events": [{"item_id": 1}]}', "events"),
+        ('{"user_id": 1, "events": [{"item_id": 1, "type": "dance"}]}', "events"),
+        ('{"user_id": 1, "events": [{"item_id": 1, "type": "view", "time": -1}]}', "events"),
+        ('{"user_id": 1, "events": [{"item_id": 1, "type": "view", "value": 1e39}]}', "events"),
+        (f'{{"user_id": 1, "events": {EVENTS_TOO_MANY}}}', "events"),
         ("[1]", "body"),
         ("not json", "body"),
         ("", "body"),
     ],
 )
 def test_a_bad_request_is_refused_with_the_field_named(
-    bench: Bench, client: Door, raw: str, field: str
+    bench: Bench, client: Client, raw: str, field: str
 ) -> None:
     response = client.post("/v1/recommend", content=raw)
     body = assert_problem(response, 422, "bad-request")
@@ -137,22 +92,24 @@ def test_a_bad_request_is_refused_with_the_field_named(
 
 
 @pytest.mark.parametrize("user", [-(2**63), 2**63 - 1, "é" * 100, '"quoted"'])
-def test_every_id_that_the_log_can_hold_is_taken(client: Door, user: int | str) -> None:
+def test_every_id_that_the_log_can_hold_is_taken(client: Client, user: int | str) -> None:
     response = client.post("/v1/recommend", json={"user_id": user})
     assert response.status_code == 200
     assert response.json()["user_id"] == user
 
 
-def test_a_request_that_is_too_long_is_refused_unread(client: Door) -> None:
-    response = client.post("/v1/recommend", content=b" " * (MAX_BODY_BYTES + 1))
+def test_a_request_that_is_too_long_is_refused_unread(client: Client) -> None:
+    response = client.post("/v1/recommend", content=b" " * (SERVING.max_body_bytes + 1))
     assert_problem(response, 413, "too-large")
 
 
 def test_before_the_first_version_the_door_says_come_again() -> None:
     bench = Bench()
-    client = Door(bench)
+    client = Client(bench)
     for response in (
         client.post("/v1/recommend", json={"user_id": 1}),
+        client.post("/v1/score", json={"user_id": 1, "items": [3]}),
+        client.post("/v1/similar", json={"item_id": 3}),
         client.get("/readyz"),
         client.get("/v1/version"),
     ):
@@ -161,7 +118,7 @@ def test_before_the_first_version_the_door_says_come_again() -> None:
     assert client.get("/healthz").status_code == 200
 
 
-def test_ready_and_version_name_what_is_live(bench: Bench, client: Door) -> None:
+def test_ready_and_version_name_what_is_live(bench: Bench, client: Client) -> None:
     assert client.get("/readyz").json()["version"] == 1
     bench.clock.advance(40)
     said = client.get("/v1/version").json()
@@ -172,14 +129,14 @@ def test_ready_and_version_name_what_is_live(bench: Bench, client: Door) -> None
     assert 0 <= said["pointer_age_ms"] <= 40
 
 
-def test_what_is_not_there_is_a_problem_document_too(client: Door) -> None:
+def test_what_is_not_there_is_a_problem_document_too(client: Client) -> None:
     assert_problem(client.get("/nowhere"), 404, "not-found")
     wrong = client.get("/v1/recommend")
     assert_problem(wrong, 405, "method-not-allowed")
     assert wrong.headers["allow"] == "POST"
 
 
-def test_an_error_of_ours_shows_no_inside(bench: Bench, client: Door) -> None:
+def test_an_error_of_ours_shows_no_inside(bench: Bench, client: Client) -> None:
     def broken() -> None:
         raise ZeroDivisionError("secret detail")
 
@@ -189,7 +146,7 @@ def test_an_error_of_ours_shows_no_inside(bench: Bench, client: Door) -> None:
     assert "secret" not in response.text
 
 
-def test_state_that_cannot_be_read_is_named(bench: Bench, client: Door) -> None:
+def test_state_that_cannot_be_read_is_named(bench: Bench, client: Client) -> None:
     def broken() -> None:
         raise StateFormatError("sequence format 1 expected, found 2")
 
@@ -197,40 +154,3 @@ def test_state_that_cannot_be_read_is_named(bench: Bench, client: Door) -> None:
     response = client.post("/v1/recommend", json={"user_id": 1})
     body = assert_problem(response, 503, "state-unreadable")
     assert body["detail"] == "sequence format 1 expected, found 2"
-
-
-class _Links(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found += [value for name, value in attrs if name in ("src", "href") and value]
-
-
-def test_the_documentation_page_needs_no_other_server(client: Door) -> None:
-    page = client.get("/docs")
-    assert page.status_code == 200
-    assert not re.search(r"https?://", page.text)
-    links = _Links()
-    links.feed(page.text)
-    assert any(link.endswith(".js") for link in links.found)
-    for link in links.found:
-        assert client.get(link).status_code == 200, link
-
-
-def test_the_openapi_document_shows_requests_answers_and_problems(client: Door) -> None:
-    document = client.get("/openapi.json").json()
-    post = document["paths"]["/v1/recommend"]["post"]
-    taken = post["requestBody"]["content"]["application/json"]
-    assert set(taken["schema"]["properties"]) == {"user_id", "k", "exclude_seen", "request_id"}
-    assert all("description" in field for field in taken["schema"]["properties"].values())
-    for example in taken["examples"].values():
-        assert client.post("/v1/recommend", json=example["value"]).status_code == 200
-    given = post["responses"]["200"]["content"]["application/json"]["schema"]
-    answer = client.post("/v1/recommend", json={"user_id": 1}).json()
-    assert set(given["properties"]) == set(answer)
-    # FastAPI leaves nulls out of examples, and this one is of a known user.
-    assert set(given["example"]) == set(answer) - {"note"}
-    assert set(post["responses"]) == {"200", "413", "422", "500", "503"}
-    assert "application/problem+json" in post["responses"]["503"]["content"]

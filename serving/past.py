@@ -1,0 +1,230 @@
+"""What a version makes of a user's past: read from the state, kept between requests, extended.
+
+The states of a past belong to the version that made them (law 7). With ``reuse_versions`` above 0
+an older version's may be extended by a newer one for so many versions; the answer then names both.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+from torch import Tensor
+
+from contracts.event import UserId
+from contracts.ports import HistoryReader
+from contracts.sequence import (
+    Interaction,
+    StoredSequence,
+    continued_at,
+    decode_entries,
+    encode_entry,
+    unpack_header,
+)
+from contracts.settings import ModelSettings
+from model.batches import encode_events
+from model.incremental import Codes, PastStates, window_begin
+from model.recommender import Recommender
+from model.vocabulary import UNKNOWN
+from serving.cache import UserCache
+from serving.versions import Served
+
+_OVERHEAD = 1_000  # bytes of Python objects around an entry's tensors
+
+
+class Past(msgspec.Struct, frozen=True):
+    """A user's past as one version reads it.
+
+    ``partition`` and ``offset`` name the last event of the state, ``None`` without state.
+    ``used`` is the number of the request's own events that were used besides. ``rows`` are the
+    rows of all its items, in order. ``vector`` is the user vector ``(dim,)``; ``None`` where the
+    version knows none of the items. ``version`` is the oldest version that read part of it.
+    """
+
+    partition: int | None
+    offset: int | None
+    used: int
+    rows: Codes
+    vector: Tensor | None
+    version: int
+
+
+class PastFigures(msgspec.Struct):
+    """Counts since the start: pasts found as they were, extended, and read from their beginning."""
+
+    hits: int = 0
+    extended: int = 0
+    built: int = 0
+    users: int = 0
+    bytes: int = 0
+
+
+class _Kept:
+    """A user's sequence value, its codes ``(4, n)``, and what a version made of its window."""
+
+    def __init__(self, stored: StoredSequence, version: int, recommender: Recommender) -> None:
+        self.raw = stored.raw
+        self.partition = stored.partition
+        self.version = self.oldest = version
+        self.settings = recommender.settings
+        self.codes = encode_events(stored.decode().history, recommender.vocabulary)
+        self.number, self.offset, _ = unpack_header(stored.raw)
+        self.begin = 0
+        self.states: PastStates | None = None
+        self.vector: Tensor | None = None
+
+    @property
+    def bytes(self) -> int:
+        """Memory that it holds."""
+        states = 0 if self.states is None else self.states.bytes
+        return states + self.codes.nbytes + len(self.raw) + _OVERHEAD
+
+    def window(self, begin: int) -> Codes:
+        """Codes of the events from the one with number ``begin`` on."""
+        return self.codes[:, begin - self.number + self.codes.shape[1] :]
+
+
+class PastReader:
+    """Reads pasts through the user cache. Thread-safe; one past at a time is worked on."""
+
+    def __init__(self, reader: HistoryReader, cache_bytes: int, reuse_versions: int = 0) -> None:
+        self._reader = reader
+        self._reuse = reuse_versions
+        self._cache: UserCache[_Kept] = UserCache(cache_bytes)
+        self._lock = threading.Lock()
+        self._figures = PastFigures()
+
+    def read(self, served: Served, user: UserId, events: Sequence[Interaction] = ()) -> Past:
+        """The user's past as ``served`` reads it; ``events`` come after what the state holds.
+
+        An event that the state already holds (same item, type, time and value) counts once.
+        Raises what the reader raises: ``StateError``.
+        """
+        stored = self._reader.stored(user)
+        recommender = served.recommender
+        if stored is None:
+            codes = encode_events(events, recommender.vocabulary)
+            vector = _vector(recommender, codes, 0, len(events)) if codes[0].any() else None
+            return Past(None, None, len(events), codes[0], vector, served.version)
+        fresh = [event for event in events if not _holds(stored, event)]
+        with self._lock:
+            kept = self._refreshed(served, user, stored)
+            if not fresh:
+                rows, vector = kept.codes[0], kept.vector
+            else:
+                rows, vector = self._ahead(recommender, kept, fresh, stored.length)
+            return Past(kept.partition, kept.offset, len(fresh), rows, vector, kept.oldest)
+
+    def figures(self) -> PastFigures:
+        """What the cache has done so far, and holds."""
+        with self._lock:
+            return msgspec.structs.replace(
+                self._figures, users=len(self._cache), bytes=self._cache.bytes
+            )
+
+    def _refreshed(self, served: Served, user: UserId, stored: StoredSequence) -> _Kept:
+        kept = self._cache.get(user)
+        if kept is not None and kept.version == served.version and kept.raw == stored.raw:
+            self._figures.hits += 1
+            return kept
+        found = None if kept is None else self._continued(served, kept, stored)
+        if found is None:
+            self._figures.built += 1
+            found = _Kept(stored, served.version, served.recommender)
+            _build(found, served.recommender, stored.length)
+        self._cache.put(user, found)
+        return found
+
+    def _continued(self, served: Served, kept: _Kept, stored: StoredSequence) -> _Kept | None:
+        """``kept`` brought up to ``stored``; ``None`` where it must be read from the beginning."""
+        at = None if kept.partition != stored.partition else continued_at(kept.raw, stored.raw)
+        if at is None:
+            return None
+        if kept.version == served.version:
+            return self._extended(served, kept, stored, at)
+        if 0 < served.version - kept.oldest <= self._reuse:
+            return self._handed_over(served, kept, stored)
+        return None
+
+    def _extended(self, served: Served, kept: _Kept, stored: StoredSequence, at: int) -> _Kept:
+        fresh = decode_entries(stored.raw[at:], stored.actions)
+        codes = encode_events(fresh, served.recommender.vocabulary)
+        _move(kept, stored, np.concatenate([kept.codes, codes], axis=1))
+        begin = _begin(kept, stored.length, served.recommender.settings)
+        if kept.states is None or begin != kept.begin:
+            self._figures.built += 1
+            _build(kept, served.recommender, stored.length)
+        else:
+            self._figures.extended += 1
+            kept.vector = kept.states.extend(codes)
+        return kept
+
+    def _handed_over(self, served: Served, kept: _Kept, stored: StoredSequence) -> _Kept | None:
+        """An older version's states under the live one, which reads the last old event anew."""
+        recommender = served.recommender
+        fits = kept.states is not None and kept.settings == recommender.settings
+        found = _Kept(stored, served.version, recommender)
+        begin = _begin(found, stored.length, recommender.settings)
+        if not fits or begin != kept.begin or kept.states is None:
+            return None
+        self._figures.extended += 1
+        found.oldest, found.begin = kept.oldest, begin
+        found.states = kept.states.handed_to(recommender.network)
+        found.vector = found.states.extend(found.window(kept.number - 1))
+        return found
+
+    def _ahead(
+        self, recommender: Recommender, kept: _Kept, events: Sequence[Interaction], length: int
+    ) -> tuple[Codes, Tensor | None]:
+        """Rows and vector with ``events`` after the past, which itself stays as it is."""
+        codes = encode_events(events, recommender.vocabulary)
+        whole = np.concatenate([kept.codes, codes], axis=1)
+        number = kept.number + len(events)
+        begin = window_begin(number, _capacity(recommender.settings, length))
+        if kept.states is not None and max(begin, kept.begin) == kept.begin:
+            return whole[0], kept.states.peek(codes)
+        if not whole[0].any():
+            return whole[0], None
+        return whole[0], _vector(recommender, whole, number - whole.shape[1], length)
+
+
+def _capacity(settings: ModelSettings, length: int) -> int:
+    """Events that the network sees at most: one token is START, and ``length`` are known."""
+    return min(settings.max_length - 1, length)
+
+
+def _begin(kept: _Kept, length: int, settings: ModelSettings) -> int:
+    first: int = kept.number - kept.codes.shape[1]
+    return max(first, window_begin(kept.number, _capacity(settings, length)))
+
+
+def _move(kept: _Kept, stored: StoredSequence, codes: Codes) -> None:
+    kept.raw = stored.raw
+    kept.number, kept.offset, count = unpack_header(stored.raw)
+    kept.codes = codes[:, -min(count, stored.length) :]
+
+
+def _build(kept: _Kept, recommender: Recommender, length: int) -> None:
+    """Read the window from its beginning; nothing where the version knows none of the items."""
+    kept.begin = _begin(kept, length, recommender.settings)
+    kept.states = kept.vector = None
+    if (kept.codes[0] != UNKNOWN).any():
+        kept.states = PastStates(recommender.network, recommender.settings.max_length)
+        kept.vector = kept.states.extend(kept.window(kept.begin))
+
+
+def _vector(recommender: Recommender, codes: Codes, first: int, length: int) -> Tensor:
+    """The vector of ``codes``, whose first event has number ``first``, without keeping anything."""
+    number = first + codes.shape[1]
+    begin = max(first, window_begin(number, _capacity(recommender.settings, length)))
+    states = PastStates(recommender.network, recommender.settings.max_length)
+    return states.extend(codes[:, begin - first :])
+
+
+def _holds(stored: StoredSequence, event: Interaction) -> bool:
+    if event.action not in stored.actions:
+        return False
+    code = stored.actions.index(event.action)
+    return encode_entry(event.item, code, event.time, event.value) in stored.raw

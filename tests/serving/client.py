@@ -1,0 +1,52 @@
+"""Requests to a replica's door without a socket between."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+
+from contracts.settings import ServingSettings, Settings
+from serving.gate import Gate
+from serving.http import Door
+from tests.serving.made import Bench
+
+TOKEN = "let-me-in"
+SERVING = ServingSettings(
+    max_k=20, max_items=40, max_events=3, max_body_bytes=4_096, admin_token=TOKEN
+)
+
+
+class Client:
+    """The door of a bench's replica, and whoever asks there."""
+
+    def __init__(self, bench: Bench, serving: ServingSettings = SERVING) -> None:
+        self.gate = Gate(serving.max_ongoing, serving.timeout_ms, bench.clock)
+        self.door = Door(bench.replica, self.gate, bench.clock, Settings(serving=serving))
+        self._transport = httpx.ASGITransport(self.door, raise_app_exceptions=False)
+
+    def get(self, path: str, **content: Any) -> httpx.Response:
+        return self._ask("GET", path, **content)
+
+    def post(self, path: str, **content: Any) -> httpx.Response:
+        return self._ask("POST", path, **content)
+
+    def _ask(self, method: str, path: str, **content: Any) -> httpx.Response:
+        async def ask() -> httpx.Response:
+            async with httpx.AsyncClient(transport=self._transport, base_url="http://a") as one:
+                return await one.request(method, path, **content)
+
+        return asyncio.run(ask())
+
+
+def assert_problem(response: Any, status: int, kind: str) -> dict[str, Any]:
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = response.json()
+    assert body["status"] == status
+    assert body["type"] == f"urn:everfresh:problem:{kind}"
+    assert body["title"]
+    assert body["detail"]
+    assert "Traceback" not in response.text
+    return body
