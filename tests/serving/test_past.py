@@ -54,9 +54,8 @@ class Log:
         """Further events; of all of them the last ``length + spare`` are kept."""
         at = range(self._next, self._next + len(items))
         self._next += len(items)
-        blob = b"".join(
-            encode_entry(ITEMS[i - 1], 0, 60_000 * t * t, None) for i, t in zip(items, at)
-        )
+        pairs = zip(items, at, strict=True)
+        blob = b"".join(encode_entry(ITEMS[i - 1], 0, 60_000 * t * t, None) for i, t in pairs)
         accepted, _, count = (0, 0, 0) if self.raw is None else unpack_header(self.raw)
         held = b"" if self.raw is None else self.raw[HEADER_BYTES:]
         surplus = max(0, count + len(items) - self.length - spare)
