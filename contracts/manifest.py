@@ -7,6 +7,10 @@ from typing import Any
 import msgspec
 
 FORMAT = 1
+WEIGHTS_FILE = "model.safetensors"
+VOCABULARY_FILE = "vocabulary.msgpack"
+MODEL_FILES = (WEIGHTS_FILE, VOCABULARY_FILE)
+"""The files of a version that replicas read; the others are the trainer's own."""
 
 
 class WeightFile(msgspec.Struct, frozen=True):

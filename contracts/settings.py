@@ -231,6 +231,9 @@ class ServingSettings(_Group):
     port: int = Field(0, ge=0, le=65_535, description="HTTP port; 0 picks a free one.")
     replicas: int = Field(2, ge=1, description="Number of replicas.")
     poll_ms: int = Field(100, ge=10, description="How often a replica looks for a new version.")
+    push_ms: int = Field(
+        20, ge=0, description="How often the driver looks, to push a version to all; 0: no push."
+    )
     max_k: int = Field(200, ge=1, description="Largest k a request may ask for.")
     max_items: int = Field(
         10_000, ge=1, description="Most items a request may name to score, allow or exclude."

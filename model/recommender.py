@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from contracts.errors import CorruptVersion
 from contracts.event import ItemId
+from contracts.manifest import VOCABULARY_FILE, WEIGHTS_FILE
 from contracts.sequence import Interaction
 from contracts.settings import ModelSettings
 from contracts.window import DecodedExample
@@ -23,9 +24,6 @@ from model.ranking import Catalogue, rank_examples
 from model.vocabulary import UNKNOWN, Vocabulary
 from model.weights import copy_into, decode_tensors, encode_tensors, fill_rows, grow_rows
 
-WEIGHTS_FILE = "model.safetensors"
-VOCABULARY_FILE = "vocabulary.msgpack"
-MODEL_FILES = (WEIGHTS_FILE, VOCABULARY_FILE)
 _SEED = "seed"
 
 

@@ -19,7 +19,9 @@ from contracts.settings import Settings, load_settings
 from infra import ports
 from infra.interrupts import Interrupted, Interrupts
 from infra.logs import configure_logging, run_main
+from infra.weights import FsspecWeightStore
 from serving import haproxy
+from serving.push import Broadcast, Pusher
 
 _LOG = logging.getLogger(__name__)
 _LOOK_S = 1.0
@@ -62,13 +64,27 @@ def _serve(settings: Settings, environment: dict[str, str], interrupts: Interrup
             _record(settings.home, url)
             sys.stdout.write(f"serving on {url}\n")
             sys.stdout.flush()
-            _wait_while_ray_is_there(settings.ray.address)
+            with _pushing(settings, deployment.broadcast):
+                _wait_while_ray_is_there(settings.ray.address)
         finally:
             interrupts.closing()
             _forget(settings.home)
             # Where Ray went first, everything went with it, and asking would take long.
             if ports.answers(*ports.parse_address(settings.ray.address, "ray.address")):
                 deployment.withdraw()
+
+
+@contextlib.contextmanager
+def _pushing(settings: Settings, broadcast: Broadcast) -> Iterator[None]:
+    if not settings.serving.push_ms:
+        yield
+        return
+    pusher = Pusher(FsspecWeightStore(settings.weights_url), broadcast, settings.serving.push_ms)
+    pusher.start()
+    try:
+        yield
+    finally:
+        pusher.stop()
 
 
 def _wait_while_ray_is_there(address: str) -> None:

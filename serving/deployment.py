@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import ray
 from ray import serve
 from ray.exceptions import RayError
@@ -26,6 +27,7 @@ APPLICATION = "everfresh"
 NAMESPACE = "everfresh"
 _LOOK_S = 0.05
 _NEVER_REACHED = 10_000
+_BROADCAST_S = 30.0
 
 
 class ReplicaDeployment:
@@ -55,6 +57,10 @@ class ReplicaDeployment:
     def __serve_build_asgi_app__(self) -> Any:
         """Called by Ray, once, after the constructor."""
         return self._wired.door
+
+    async def offer(self, contents: Mapping[str, Any]) -> None:
+        """Called on every replica by :func:`broadcast`, with buffers in the shared object store."""
+        self._wired.replica.offer({sha256: data.tobytes() for sha256, data in contents.items()})
 
     async def check_health(self) -> None:
         """Called by Ray on the loop that answers requests; an error has the replica replaced."""
@@ -133,6 +139,16 @@ def deploy(settings: Settings, port: int) -> None:
             f"the door at {settings.serving.host}:{port} did not open: {said}; "
             f"{settings.home}/logs has the replicas' words"
         ) from None
+
+
+def broadcast(contents: Mapping[str, bytes]) -> None:
+    """Put once into the object store, then hand to every replica; returns when all have taken it.
+
+    It reaches replicas that are alive at the call. Each raises what it raises; the rest got it.
+    """
+    buffers = {sha256: np.frombuffer(data, np.uint8) for sha256, data in contents.items()}
+    handle = serve.get_app_handle(APPLICATION)
+    handle.broadcast("offer", ray.put(buffers)).results(timeout_s=_BROADCAST_S)
 
 
 def _application(settings: Settings) -> serve.Application:

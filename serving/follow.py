@@ -8,10 +8,10 @@ from collections.abc import Callable
 import msgspec
 
 from contracts.errors import CorruptVersion
-from contracts.manifest import Pointer, WeightManifest
+from contracts.manifest import MODEL_FILES, Pointer, WeightManifest
 from contracts.ports import Clock, WeightStore
 from contracts.sequence import Interaction
-from model.recommender import MODEL_FILES, Recommender
+from model.recommender import Recommender
 from serving.versions import Served, VersionHolder
 
 _LOG = logging.getLogger(__name__)

@@ -70,6 +70,8 @@ def environment(folder: Path, ports: Sequence[int], launcher: Path | None) -> di
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
         # HAProxy asks another replica where one refuses, so a leaving one need not linger for 30 s.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+        # A request whose replica was killed is asked again of another: answers change nothing.
+        "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
         **{name: str(folder / file) for name, file in _SOCKET_FILES.items()},
         **chosen,
     }

@@ -12,6 +12,7 @@ import msgspec
 from contracts.ports import Clock, ExposureSink, ReportSink, WeightStore
 from contracts.report import ComponentStatus
 from serving.follow import Follower, FollowerState, Load, load_version
+from serving.offers import Contents, OfferedStore
 from serving.past import PastFigures, PastReader
 from serving.recommend import (
     Answer,
@@ -59,12 +60,14 @@ class Replica:
         self._clock = clock
         self._poll_s = poll_ms / 1000
         self._holder = VersionHolder()
-        self._follower = Follower(doors.store, self._holder, clock, load)
+        self._offered = OfferedStore(doors.store)
+        self._follower = Follower(self._offered, self._holder, clock, load)
         self._counting = threading.Lock()
         self._requests = 0
         self._failed = 0
         self._stopping = threading.Event()
         self._news = threading.Event()
+        self._wake = threading.Event()
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
@@ -80,10 +83,16 @@ class Replica:
         if self._stopping.is_set():
             return
         self._stopping.set()
+        self._wake.set()
         self._news.set()
         for thread in self._threads:
             thread.join()
         self._doors.reports.status(self.status())
+
+    def offer(self, contents: Contents) -> None:
+        """Take pushed contents of a version and look for it now, in the background."""
+        self._offered.offer(contents)
+        self._wake.set()
 
     def current(self) -> Served | None:
         """The live version; ``None`` before the first."""
@@ -157,6 +166,7 @@ class Replica:
             "failed": self._failed,
             "exposures_failed": self._doors.exposures.failed(),
             "swaps": follower.swaps,
+            "pushed_files": self._offered.used,
             "load_failures": follower.failures,
             "reason": follower.reason,
             "cache": msgspec.structs.asdict(self._doors.pasts.figures()),
@@ -170,8 +180,11 @@ class Replica:
             self._failed += failed
 
     def _follow(self) -> None:
-        while not self._stopping.wait(self._poll_s):
-            if self._follower.step():
+        while not self._stopping.is_set():
+            self._wake.wait(self._poll_s)
+            self._wake.clear()
+            if not self._stopping.is_set() and self._follower.step():
+                self._offered.drop()
                 served = self._holder.current()
                 _LOG.info("version %s is live", served.version if served else None)
                 self._news.set()

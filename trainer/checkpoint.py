@@ -18,12 +18,12 @@ from typing import Any
 import msgspec
 
 from contracts.errors import CorruptVersion, SettingsError
-from contracts.manifest import FORMAT, WeightManifest
+from contracts.manifest import FORMAT, MODEL_FILES, WeightManifest
 from contracts.ports import WeightStore
 from contracts.settings import Settings
 from model.baselines import LastItemMarkov, Popularity
 from model.optimizer import build_optimizer, encode_optimizer, restore_optimizer
-from model.recommender import MODEL_FILES, Recommender
+from model.recommender import Recommender
 from trainer.assemble import Progress
 from trainer.learn import Learner, Network
 from trainer.strategies import build_strategy

@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from contracts.errors import CorruptVersion
+from contracts.manifest import MODEL_FILES
 from contracts.settings import ModelSettings
 from contracts.window import DecodedExample
 from model.batches import derive_seed, make_batches
 from model.metrics import MISS
 from model.optimizer import build_optimizer, forget_rows, grow_optimizer, step
-from model.recommender import MODEL_FILES, Recommender
+from model.recommender import Recommender
 from model.vocabulary import Vocabulary
 from tests.model.streams import SMALL, example, interactions, recommender, stream
 

@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from contracts.errors import WindowGap
-from contracts.manifest import Pointer
+from contracts.manifest import VOCABULARY_FILE, Pointer
 from contracts.settings import Settings, load_settings
-from model.recommender import VOCABULARY_FILE
 from model.vocabulary import Vocabulary
 from tests.trainer.bench import SMALL, Bench
 from tests.trainer.logs import example, make_log, run

@@ -1,0 +1,95 @@
+"""Pushed weights: contents only; the pointer decides what goes live."""
+
+from __future__ import annotations
+
+import pytest
+
+from contracts.manifest import MODEL_FILES, Pointer
+from infra.memory import ManualClock, MemoryWeightStore
+from serving.follow import Follower, load_version
+from serving.offers import Contents, OfferedStore
+from serving.push import Pusher
+from serving.versions import VersionHolder
+from tests.serving.made import publish
+
+
+class Bench:
+    """A store, a pusher that watches it, and what was broadcast."""
+
+    def __init__(self) -> None:
+        self.store = MemoryWeightStore()
+        self.sent: list[Contents] = []
+        self.broken = False
+        self.pusher = Pusher(self.store, self.broadcast, look_ms=10)
+
+    def broadcast(self, contents: Contents) -> None:
+        if self.broken:
+            raise OSError("no replica is there")
+        self.sent.append(contents)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_a_new_version_is_pushed_once_and_with_what_replicas_read(bench: Bench) -> None:
+    publish(bench.store, 1)
+    assert not bench.pusher.step(), "the current version is found by the replicas as they start"
+    publish(bench.store, 2)
+    assert bench.pusher.step()
+    assert not bench.pusher.step()
+    manifest = bench.store.manifest(2)
+    read = {file.sha256: bench.store.read(manifest, file.name) for file in manifest.files}
+    assert bench.sent == [read]
+    assert {file.name for file in manifest.files} == set(MODEL_FILES)
+
+
+def test_a_push_that_fails_is_said_once_and_not_tried_again(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(bench.store, 1)
+    bench.pusher.step()
+    bench.broken = True
+    for version in (2, 3):
+        publish(bench.store, version)
+        assert not bench.pusher.step()
+    assert [record.message for record in caplog.records] == [
+        "not pushed, the replicas will find it: OSError: no replica is there"
+    ]
+    bench.broken = False
+    publish(bench.store, 4)
+    assert bench.pusher.step()
+
+
+def test_what_was_pushed_is_not_fetched_and_nothing_goes_live_by_it_alone() -> None:
+    store, offered = MemoryWeightStore(), MemoryWeightStore()
+    publish(store, 1)
+    publish(offered, 2)
+    manifest = offered.manifest(2)
+    files = {file.name: offered.read(manifest, file.name) for file in manifest.files}
+    store.write(manifest, files)
+    for name in MODEL_FILES:  # what lies in the store would be refused
+        store.damage(2, name, b"damaged")
+    reader, holder = OfferedStore(store), VersionHolder()
+    follower = Follower(reader, holder, ManualClock(1), load_version)
+    assert follower.step()
+    reader.offer({file.sha256: files[file.name] for file in manifest.files})
+    assert not follower.step(), "the pointer names another version"
+    store.advance(Pointer(0, 2))
+    assert follower.step()
+    current = holder.current()
+    assert current is not None
+    assert current.version == 2
+    assert reader.used == len(MODEL_FILES)
+
+
+def test_an_offer_that_fits_no_file_is_ignored() -> None:
+    store = MemoryWeightStore()
+    publish(store, 1)
+    manifest = store.manifest(1)
+    offered = OfferedStore(store)
+    offered.offer({file.sha256: b"not that" for file in manifest.files})
+    name = manifest.files[0].name
+    assert offered.read(manifest, name) == store.read(manifest, name)
+    assert offered.used == 0
