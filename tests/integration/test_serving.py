@@ -118,7 +118,7 @@ def loop(kafka: EmbeddedBroker, tmp_path_factory: pytest.TempPathFactory) -> Ite
             "partitions": 1,
         },
         ray={"address": ray.address},
-        serving={"replicas": 2, "poll_ms": 50},
+        serving={"replicas": 2, "poll_ms": 1000},
     )
     ensure_topics(kafka.bootstrap_servers, settings)
     topic = topic_name(settings.kafka.topic_prefix, EVENTS)
@@ -227,6 +227,8 @@ def test_a_swap_restarts_nothing_drops_nothing_and_mixes_nothing(loop: Loop) -> 
         assert set(Counter(answer["version"] for answer in given)) == set(versions)
         assert len({answer["replica"] for answer in given}) == 2
         assert set(loop.processes()) == before
+        # Replicas look once a second here, so most versions came by push.
+        assert all(one.figures["pushed_files"] >= 4 for one in replica_statuses(loop).values())
         for answer in given:
             items, scores = recomputed(versions[answer["version"]], answer["user_id"])
             assert answer["items"] == items
