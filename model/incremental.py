@@ -154,7 +154,9 @@ class PastStates:
 def _embed(network: HSTU, tokens: Tensor, *, with_start: bool) -> Tensor:
     """The network's input ``(m, dim)`` for tokens ``(4, m)``; START is the first where there."""
     rows, actions, values, _ = tokens
-    x = network.items[rows] + network.actions[actions] + network.values[values]
+    items = network.items[rows]
     if with_start:
-        x[0] += network.start
+        # START carries row 0, which belongs to items without a row (see ``model.hstu``).
+        items[0] = network.start
+    x = items + network.actions[actions] + network.values[values]
     return x * math.sqrt(network.items.shape[1])

@@ -76,11 +76,13 @@ def similar_items(recommender: Recommender, item: ItemId, k: int) -> Ranked | No
     row = recommender.vocabulary.row(item)
     if row == UNKNOWN:
         return None
-    vectors = recommender.catalogue().vectors
+    catalogue = recommender.catalogue()
     with torch.inference_mode():
-        own = vectors[row]
-        cosines = (vectors @ own) / own.square().sum().clamp(min=1e-12)
+        own = catalogue.vectors[row]
+        cosines = (catalogue.vectors @ own) / own.square().sum().clamp(min=1e-12)
         cosines[[UNKNOWN, row]] = -torch.inf
+        # Rows without an item are barred by their bias.
+        cosines[catalogue.bias == -torch.inf] = -torch.inf
         values, places = torch.topk(cosines, min(k, len(cosines)))
         found = values > -torch.inf
     name = recommender.vocabulary.item
@@ -94,18 +96,15 @@ def popular_items(
     names = [vocabulary.item(row) for row in set(barred.tolist()) - {UNKNOWN}]
     if allowed is None:
         return vocabulary.popular(k, names)
-    rows = np.setdiff1d(allowed, np.append(barred, UNKNOWN))
-    counts = vocabulary.counts
-    first = rows[np.argsort(-counts[rows], kind="stable")][:k]
-    shares = counts[first] / max(1, counts.sum())
-    return [vocabulary.item(row) for row in first.tolist()], shares.tolist()
+    rows = np.setdiff1d(allowed, np.append(barred, UNKNOWN)).tolist()
+    shares = [(vocabulary.share(item), item) for item in map(vocabulary.item, rows)]
+    best = sorted(shares, key=lambda one: -one[0])[:k]
+    return [item for _, item in best], [share for share, _ in best]
 
 
 def popularity(vocabulary: Vocabulary, items: Sequence[ItemId]) -> list[float | None]:
     """Each item's share of all sightings; ``None`` for one without a row."""
-    rows, counts = rows_of(items, vocabulary), vocabulary.counts
-    shares = counts[rows] / max(1, counts.sum())
-    return [None if row == UNKNOWN else float(one) for row, one in zip(rows, shares, strict=True)]
+    return [vocabulary.share(item) if item in vocabulary else None for item in items]
 
 
 def _scores(catalogue: Catalogue, user: Tensor, rows: Rows) -> Tensor:

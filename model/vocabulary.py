@@ -205,6 +205,11 @@ class Vocabulary:
         rows = [row for row in first if row not in barred][:k]
         return [self.item(row) for row in rows], [self._seen[row - 1].count / total for row in rows]
 
+    def share(self, item: ItemId) -> float:
+        """The item's share of all sightings of admitted items; 0 where it has no row."""
+        row = self.row(item)
+        return 0.0 if row == UNKNOWN else self._seen[row - 1].count / self._most_sighted()[1]
+
     def encode(self) -> bytes:
         """msgpack; equal vocabularies give equal bytes."""
         return _ENCODER.encode(
