@@ -91,16 +91,21 @@ class Epoch:
         self._cluster.workers["a", 0].start()
 
     def round(self) -> str:
-        """One round; returns what happened, in words."""
+        """One round; returns in words what happened, and seconds of storm, drain and checks."""
+        began = time.monotonic()
         struck = self._storm()
         self._load.pause()
+        healed = time.monotonic()
         self._drain()
+        drained = time.monotonic()
         self._check_states()
         self._check_windows()
         self._check_letters()
         self._check_acknowledged()
         self._found.rounds += 1
-        return " + ".join(struck)
+        spent = [healed - began, drained - healed, time.monotonic() - drained]
+        times = " + ".join(f"{seconds:.1f}" for seconds in spent)
+        return f"{times} s  {', '.join(struck)}"
 
     def close(self) -> None:
         """End workers and load, and add up what the epoch has seen."""
