@@ -39,6 +39,7 @@ class PartitionMeta(msgspec.Struct, frozen=True):
 
     ``applied`` is the offset after the last record that the state contains. ``cluster`` and
     ``topic_id`` name the log it was folded from; ``actions`` is the action table of its entries.
+    ``partitions`` is how many the topic had (0: not noted); with another number users move.
     """
 
     format: int
@@ -48,6 +49,7 @@ class PartitionMeta(msgspec.Struct, frozen=True):
     partition: int
     applied: int
     actions: list[str]
+    partitions: int = 0
 
 
 class Interaction(msgspec.Struct, frozen=True, array_like=True):

@@ -51,8 +51,14 @@ REPORTS = TopicSpec("reports", 1, _DELETE, "One record per trained window, from 
 STATUS = TopicSpec(
     "status", 1, {"cleanup.policy": "compact"}, "The last word of each component, keyed by it."
 )
+CLOCK = TopicSpec(
+    "clock",
+    1,
+    {**_DELETE, "message.timestamp.type": "LogAppendTime", "retention.ms": "3600000"},
+    "Empty records, whose append times tell the workers what time it is at the broker.",
+)
 
-ALL = (EVENTS, DEAD_LETTERS, WINDOWS, EXPOSURES, OUTCOMES, REPORTS, STATUS)
+ALL = (EVENTS, DEAD_LETTERS, WINDOWS, EXPOSURES, OUTCOMES, REPORTS, STATUS, CLOCK)
 
 
 def topic_name(prefix: str, spec: TopicSpec) -> str:

@@ -34,6 +34,7 @@ def configure_logging(component: str, home: Path) -> Path:
     formatter = logging.Formatter(_FORMAT, "%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
+    logging.raiseExceptions = False  # a full disk is told by who cannot work, not by each line
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)

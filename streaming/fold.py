@@ -109,7 +109,8 @@ class Fold:
                 if self.head.label != NO_LABEL:
                     self._append(groups, changes)
                     groups, first = {}, offset
-                    self._close(changes, offset)
+                    # Not at this record: an idle partition is closed here, and both must agree.
+                    self._close(changes, self.applied)
                 self.head.label = label
             self._take(record, groups, changes)
             self.applied = offset + 1

@@ -2,50 +2,61 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Iterable
 from typing import Any
 
-import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.structs import TopicPartition
+from kafka.errors import KafkaError
 
 from contracts.errors import Unreachable
+from contracts.topics import CLOCK, topic_name
 from infra.kafka.admin import connect_admin
+from streaming.identity import LogIdentity, require_same
 from streaming.layout import OutboxRow
 from streaming.rules import MAX_RECORD_BYTES
 
 _FRAME_BYTES = 65_536
+_ASK_MS = 3_000  # a worker that is told to stop waits for no longer than this
 
 
-class LogIdentity(msgspec.Struct, frozen=True):
-    """Which log this is: a topic recreated under the same name has another ``topic_id``."""
-
-    cluster: str
-    topic: str
-    topic_id: str
-    partitions: int
-
-
-def log_identity(bootstrap_servers: str, topic: str) -> LogIdentity:
+def log_identity(bootstrap_servers: str, topic: str, timeout_ms: int = 10_000) -> LogIdentity:
     """Ask the cluster; ``Unreachable`` where it does not answer or has no such topic."""
-    with connect_admin(bootstrap_servers) as admin:
-        cluster = admin.describe_cluster()["cluster_id"]
-        (found,) = admin.describe_topics([topic])
+    try:
+        with connect_admin(bootstrap_servers, timeout_ms) as admin:
+            cluster = admin.describe_cluster()["cluster_id"]
+            (found,) = admin.describe_topics([topic])
+    except KafkaError as error:
+        raise Unreachable(f"{bootstrap_servers} does not say what {topic} is: {error}") from None
     if found["error_code"]:
         raise Unreachable(f"topic {topic} does not exist at {bootstrap_servers}; create it")
     return LogIdentity(cluster, topic, str(found["topic_id"]), len(found["partitions"]))
 
 
 class LogProbe:
-    """Asks the brokers where partitions of one topic begin and end. No group, no subscription."""
+    """Asks the brokers about one topic: is it still the same, where do its partitions begin and
+    end. No group, no subscription. An end is that of the last completed transaction."""
 
-    def __init__(self, bootstrap_servers: str, topic: str) -> None:
-        self._topic = topic
+    def __init__(self, bootstrap_servers: str, identity: LogIdentity) -> None:
+        """``identity`` is the topic as it was when the worker started."""
+        self._identity = identity
+        self._topic = identity.topic
         self._servers = bootstrap_servers
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap_servers, client_id="everfresh-probe", group_id=None
+            bootstrap_servers=bootstrap_servers,
+            client_id="everfresh-probe",
+            group_id=None,
+            isolation_level="read_committed",
+            request_timeout_ms=_ASK_MS,
         )
+
+    async def verify(self) -> None:
+        """``LogMismatch`` where the topic was recreated or given more partitions since the start;
+        ``Unreachable`` where nobody can tell."""
+        found = await asyncio.to_thread(log_identity, self._servers, self._topic, _ASK_MS)
+        require_same(self._identity, found)
 
     async def start(self) -> None:
         """Connect; ``Unreachable`` where no broker answers."""
@@ -56,7 +67,7 @@ class LogProbe:
         await self._consumer.stop()
 
     async def ends(self, partitions: Iterable[int]) -> dict[int, int]:
-        """The high watermark of each partition, now."""
+        """The last stable offset of each partition, now."""
         found = await self._consumer.end_offsets(self._of(partitions))
         return {place.partition: offset for place, offset in found.items()}
 
@@ -101,6 +112,12 @@ class KafkaOutlet:
             headers=row.headers,
         )
         return sent
+
+    async def stamp(self) -> int:
+        """Write an empty record and return its append time: the broker's clock, UTC ms."""
+        topic = topic_name(self._prefix, CLOCK)
+        written = await self._producer.send_and_wait(topic, value=b"", partition=0)
+        return int(written.timestamp)
 
 
 async def _start(client: Any, servers: str) -> None:

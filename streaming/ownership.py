@@ -9,13 +9,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
+from aiokafka.errors import KafkaError
 
-from contracts.errors import EverfreshError, StateLocked
+from contracts.errors import EverfreshError, StateLocked, Unreachable
 from contracts.sequence import META_KEY
 from contracts.settings import Settings
 from infra.snapshots import Origin, SnapshotStore
 from streaming.courier import Courier, Outlet
-from streaming.kafka_log import LogIdentity, LogProbe
+from streaming.identity import LogIdentity
+from streaming.kafka_log import LogProbe
 from streaming.partition import LogPlace, Partition, open_partition
 from streaming.restore import RestoreFigures, begin_anew, origin_of, restore
 from streaming.rules import fold_rules
@@ -23,6 +25,7 @@ from streaming.store import RocksStore, block_cache
 
 _LOCK_SECONDS = 20.0  # how long another worker on this machine may take to let a partition go
 _DRAIN_SECONDS = 1.0
+_RETRY_SECONDS = 0.5
 _log = logging.getLogger("everfresh.streaming")
 
 
@@ -65,6 +68,7 @@ class Ownership:
         self._fail = fail
         self._cache = block_cache(settings.state.block_cache_mb)
         self._turn = asyncio.Lock()
+        self._leaving = False
         self.owned: dict[int, Owned] = {}
         self.restores = RestoreFigures()
         self.wrote: Callable[[float], None] = lambda seconds: None
@@ -86,7 +90,8 @@ class Ownership:
             await self._close(partitions)
 
     async def release_all(self) -> None:
-        """Close everything."""
+        """Close everything; nothing is opened any more."""
+        self._leaving = True
         async with self._turn:
             await self._close(set(self.owned))
 
@@ -103,13 +108,25 @@ class Ownership:
     async def _open_all(self, numbers: list[int]) -> None:
         if not numbers:
             return
-        starts, ends = await self._probe.starts(numbers), await self._probe.ends(numbers)
+        starts, ends = await self._extent(numbers)
         for number in numbers:
             self.owned[number] = await self._open(number, starts[number], ends[number])
 
+    async def _extent(self, numbers: list[int]) -> tuple[dict[int, int], dict[int, int]]:
+        """Where the partitions begin and end, of the same topic as ever; waits out an outage."""
+        while True:
+            try:
+                await self._probe.verify()
+                return await self._probe.starts(numbers), await self._probe.ends(numbers)
+            except (Unreachable, KafkaError) as error:
+                if self._leaving:
+                    raise
+                _log.warning("the log cannot be asked where it ends, trying again: %s", error)
+                await asyncio.sleep(_RETRY_SECONDS)
+
     async def _open(self, number: int, start: int, end: int) -> Owned:
         log = self._identity
-        place = LogPlace(log.cluster, log.topic, log.topic_id, number, start, end)
+        place = LogPlace(log.cluster, log.topic, log.topic_id, number, start, end, log.partitions)
         store = await self._store(number)
         lost = store.get(META_KEY) is None
         if lost:

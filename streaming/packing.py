@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import faust
 import msgspec
+from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import ConsumerRecord
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -32,12 +33,23 @@ class Fetch(msgspec.Struct, frozen=True):
     records: list[ConsumerRecord[bytes, bytes]]
 
 
+class _CommittedThread(driver.AIOKafkaConsumerThread):
+    def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
+        # Faust has no setting for it: what an aborted transaction wrote is no event.
+        consumer = super()._create_worker_consumer(transport)
+        consumer._isolation_level = "read_committed"
+        return consumer
+
+
 class FetchConsumer(driver.Consumer):
     """Faust's consumer, packing the hot topic and resuming where the state says."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.packed_end: dict[int, int] = {}
+
+    def _new_consumer_thread(self) -> _CommittedThread:
+        return _CommittedThread(self, loop=self.loop, beacon=self.beacon)
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> dict[TP, Any]:
         fetched = await super()._getmany(active_partitions, timeout)

@@ -13,6 +13,7 @@ import msgspec
 from contracts.errors import LogMismatch, StateFormatError
 from contracts.sequence import FORMAT, META_KEY, PartitionMeta
 from streaming.fold import Changes, Fold
+from streaming.identity import require_partitions
 from streaming.layout import (
     EXAMPLE_PREFIX,
     HEAD_FORMAT,
@@ -36,7 +37,8 @@ from streaming.windows import last_ended
 
 
 class LogPlace(msgspec.Struct, frozen=True):
-    """One partition of one topic as it is now: which log, and the offsets it holds."""
+    """One partition of one topic as it is now: which log, the offsets it holds, and how many
+    ``partitions`` the topic has."""
 
     cluster: str
     topic: str
@@ -44,6 +46,7 @@ class LogPlace(msgspec.Struct, frozen=True):
     partition: int
     start: int
     end: int
+    partitions: int
 
 
 class Partition:
@@ -124,7 +127,11 @@ def open_partition(store: PartitionStore, place: LogPlace, rules: FoldRules) -> 
                 f"{head.period_ms} ms, windows.seconds now says {rules.period_ms} ms; set it back, "
                 "or use another home to start anew"
             )
-        meta = msgspec.structs.replace(meta, actions=_extended(meta.actions, rules.actions))
+        meta = msgspec.structs.replace(
+            meta,
+            actions=_extended(meta.actions, rules.actions),
+            partitions=place.partitions,
+        )
     parcels = sorted({parcel_of(key) for key, _ in store.scan(OUTBOX_PREFIX)})
     number = parcels[-1] + 1 if parcels else 0
     fold = Fold(meta, head, rules, store.get_many, number)
@@ -144,6 +151,7 @@ def _fresh(place: LogPlace, rules: FoldRules) -> tuple[PartitionMeta, SliceHead]
         place.partition,
         place.start,
         rules.actions,
+        place.partitions,
     )
     head = SliceHead(
         HEAD_FORMAT, rules.period_ms, rules.max_targets, NO_LABEL, NO_LABEL, place.start, 0, 0
@@ -185,6 +193,7 @@ def _check_log(meta: PartitionMeta, place: LogPlace) -> None:
                 f"the state of {meta.topic}-{meta.partition} was folded from {name} {was}, this is "
                 f"{name} {now}; {advice}"
             )
+    require_partitions(meta.topic, meta.partitions or place.partitions, place.partitions)
     if meta.applied > place.end:
         raise LogMismatch(
             f"the state of {meta.topic}-{meta.partition} reaches offset {meta.applied}, the log "

@@ -40,7 +40,7 @@ class WorkerFigures:
     ``applied`` counts accepted events, ``rejected`` those in the dead letters (by reason in
     ``rejected_<reason>``), ``duplicates`` records skipped as already applied, ``windows`` closed
     slices, ``lag`` records of its partitions that are not applied yet, ``undelivered`` parcels in
-    the outbox.
+    the outbox, ``clock_ahead_ms`` how far its clock is ahead of the broker's.
     """
 
     def __init__(self, component: str, now_ms: int) -> None:

@@ -6,6 +6,7 @@ Keys are bytes: the readable part of the layout is in ``contracts.sequence`` (``
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from contracts.errors import StateError, StateLocked
 
 _BLOOM_BITS = 10  # 1 % false positives; the framework's default of 3 bits reads one block in six
 _LOG_FILES = 2
+_log = logging.getLogger("everfresh.streaming")
 _WAL_FACTOR = 4
 
 
@@ -108,12 +110,16 @@ class RocksStore:
             batch.delete(key)
         for key, value in puts.items():
             batch.put(key, value)
-        if not sync:
-            self._open().write(batch, self._lazy)
-            return
-        began = time.perf_counter()
-        self._open().write(batch, self._sync)
-        self._wrote(time.perf_counter() - began)
+        database, began = self._open(), time.perf_counter()
+        try:
+            database.write(batch, self._sync if sync else self._lazy)
+        except Exception as error:  # rocksdict raises plain Exception for every cause
+            raise StateError(
+                f"the state in {self.path} cannot be written ({error}); make room on that disk or "
+                "mend it, then start the worker again: nothing is lost, and nothing half written"
+            ) from None
+        if sync:
+            self._wrote(time.perf_counter() - began)
 
     def checkpoint(self, folder: Path) -> None:
         """Make ``folder``, on the same file system, a state of its own: this one as it is now.
@@ -130,7 +136,11 @@ class RocksStore:
         db, self._db = self._db, None
         if db is not None:
             # The lock goes with the last reference; close() alone keeps it in this process.
-            db.close()
+            try:
+                db.close()
+            except Exception as error:  # rocksdict raises plain Exception for every cause
+                # After a write that failed. What was promised to be durable is; the rest is redone.
+                _log.warning("closing the state in %s: %s", self.path, error)
             del db
 
     def _open(self) -> Rdict:

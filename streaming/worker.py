@@ -22,16 +22,18 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 from yarl import URL
 
-from contracts.errors import LogMismatch, SettingsError
+from contracts.errors import LogMismatch, SettingsError, Unreachable
 from contracts.ports import Clock, ReportSink
 from contracts.settings import Settings
 from contracts.topics import EVENTS, topic_name
-from streaming.kafka_log import KafkaOutlet, LogIdentity, LogProbe
+from streaming.identity import LogIdentity
+from streaming.kafka_log import KafkaOutlet, LogProbe
 from streaming.metrics import WorkerMetrics, restore_left
 from streaming.ownership import Owned, Ownership
 from streaming.packing import Fetch, FetchConsumer, FetchSchema, FetchTransport
 from streaming.snapshots import SnapshotTaker
 from streaming.status import RUNNING, STOPPED, WorkerFigures, restore_words
+from streaming.watch import LogWatch
 
 _TICK_SECONDS = 0.05
 _STATUS_SECONDS = 1.0
@@ -57,8 +59,9 @@ class StreamWorker:
         self._scraped = ""
         self._figures = WorkerFigures(name, clock())
         self._metrics = WorkerMetrics()
-        self._probe = LogProbe(servers, identity.topic)
+        self._probe = LogProbe(servers, identity)
         self._outlet = KafkaOutlet(servers, settings.kafka.topic_prefix)
+        self._watch = LogWatch(self._probe, self._outlet, clock)
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._ownership = Ownership(settings, identity, self._probe, self._outlet, self._fail)
         self._ownership.wrote = self._metrics.write.observe
@@ -83,13 +86,13 @@ class StreamWorker:
         await self._outlet.start()
         door = self._metrics.door
         self._scraped = door.open(self._settings.metrics, self._name, self._settings.home)
-        loops = (self._tick(), self._report(), self._snapshots.run(self._owned))
+        loops = (self._tick(), self._report(), self._watch.run(), self._snapshots.run(self._owned))
         tasks = [asyncio.create_task(loop) for loop in loops]
         for task in tasks:
-            task.add_done_callback(self._watch)
+            task.add_done_callback(self._note_end)
         stopping = asyncio.create_task(stop.wait())
         starting = asyncio.create_task(self._app.start())
-        starting.add_done_callback(self._watch)
+        starting.add_done_callback(self._note_end)
         ends: list[asyncio.Future[Any]] = [stopping, self._failed]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for doomed in (*tasks, stopping, starting):
@@ -132,6 +135,8 @@ class StreamWorker:
         applied, first = owned.partition.applied, fetch.records[0].offset
         if first <= applied:
             owned.gap = None
+            if first < applied:
+                await self._verify()  # reading went back: perhaps in another log
             return False
         if owned.gap != (applied, first):
             owned.gap = (applied, first)
@@ -146,14 +151,20 @@ class StreamWorker:
             )
         return False
 
+    async def _verify(self) -> None:
+        with contextlib.suppress(Unreachable):
+            await self._probe.verify()
+
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(_TICK_SECONDS)
-            grace = self._settings.windows.grace_ms
+            now_ms, grace = self._watch.broker_ms(), self._settings.windows.grace_ms
+            if now_ms is None:
+                continue
             owed = {
                 number: label
                 for number, owned in self._owned.items()
-                if (label := owned.partition.owes(self._clock(), grace)) is not None
+                if (label := owned.partition.owes(now_ms, grace)) is not None
             }
             if owed:
                 with contextlib.suppress(KafkaError):
@@ -213,6 +224,7 @@ class StreamWorker:
                 self._clock(),
                 state,
                 partitions=len(self._owned),
+                clock_ahead_ms=self._watch.ahead_ms,
                 undelivered=sum(owned.partition.waiting for owned in self._owned.values()),
                 metrics=self._scraped,
                 **restore_words(self._ownership.restores, restore_left(self._owned)),
@@ -236,7 +248,7 @@ class StreamWorker:
         if not self._failed.done():
             self._failed.set_exception(error)
 
-    def _watch(self, task: asyncio.Task[None]) -> None:
+    def _note_end(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._fail(error)
 

@@ -17,7 +17,16 @@ from kafka.structs import OffsetAndMetadata
 
 from contracts.errors import SettingsError, Unreachable
 from contracts.settings import Settings
-from contracts.topics import ALL, EVENTS, EXPOSURES, OUTCOMES, WINDOWS, TopicSpec, topic_name
+from contracts.topics import (
+    ALL,
+    CLOCK,
+    EVENTS,
+    EXPOSURES,
+    OUTCOMES,
+    WINDOWS,
+    TopicSpec,
+    topic_name,
+)
 from infra.kafka.admin import connect_admin
 
 _WAIT_SECONDS = 20.0
@@ -41,8 +50,8 @@ def ensure_topics(bootstrap_servers: str, settings: Settings) -> dict[str, int]:
     """Create what is missing of the topic table; return partitions by full topic name.
 
     What exists is kept as it is, with its own number of partitions. ``SettingsError`` where an
-    existing topic cannot serve: ``events`` or ``exposures`` without broker append time, by
-    which windows are cut (law 3) and the join's horizon is measured; ``windows`` or ``outcomes``
+    existing topic cannot serve: ``events``, ``exposures`` or ``clock`` without broker append time,
+    by which windows are cut (law 3) and the join's horizon is measured; ``windows`` or ``outcomes``
     with fewer partitions than ``events``, ``exposures`` with another number. ``Unreachable`` where
     no broker answers.
     """
@@ -56,7 +65,7 @@ def ensure_topics(bootstrap_servers: str, settings: Settings) -> dict[str, int]:
                     # The owner of an events partition has that number of the others too.
                     _create(admin, spec, spec.partitions or events, settings)
             found = _await_topics(admin, [topic_name(prefix, spec) for spec in ALL])
-            for spec in (EVENTS, EXPOSURES):
+            for spec in (EVENTS, EXPOSURES, CLOCK):
                 _require_append_time(admin, topic_name(prefix, spec))
     except KafkaError as error:
         raise Unreachable(

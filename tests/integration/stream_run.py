@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -51,9 +51,11 @@ class Stream:
             process.kill()
             process.communicate()
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(
+        self, *arguments: str, program: Sequence[str] = ("-m", "streaming")
+    ) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "streaming", *arguments],
+            [sys.executable, *program, *arguments],
             env={**os.environ, **settings_environment(self.settings), "OMP_NUM_THREADS": "1"},
             stderr=subprocess.PIPE,
             text=True,
@@ -65,7 +67,10 @@ class Stream:
     def read(self, spec: TopicSpec) -> list[Any]:
         """Everything the topic holds now, in order per partition."""
         with KafkaConsumer(
-            bootstrap_servers=self.servers, auto_offset_reset="earliest", enable_auto_commit=False
+            bootstrap_servers=self.servers,
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            isolation_level="read_committed",
         ) as consumer:
             topic = self.topic(spec)
             places = [TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic)]
