@@ -209,7 +209,7 @@ def _opening_error(path: Path, text: str) -> StateError:
             f"another process has the state in {path} open; stop that worker, or give this one "
             "another home"
         )
-    return StateError(
-        f"RocksDB cannot open the state in {path} ({text}); delete that directory to rebuild it "
-        "from the log"
-    )
+    remedy = "delete that directory to rebuild it from the log"
+    if "no space" in text.lower():
+        remedy = "make room on that disk, then start the worker again"
+    return StateError(f"RocksDB cannot open the state in {path} ({text}); {remedy}")
