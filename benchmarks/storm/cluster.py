@@ -136,7 +136,7 @@ class Cluster:
             for home in sorted(homes)
             if home.is_dir()
             for path in sorted(home.iterdir())
-            if path.name.startswith(prefix)
+            if path.name.removeprefix(prefix).isdecimal()
         ]
 
     def revive(self) -> None:
