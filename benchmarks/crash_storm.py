@@ -3,9 +3,9 @@
 Real Kafka, real workers: two machines (homes) with two and one slots, one to three workers in one
 group. Each round strikes one to three times while events come in: kill -9 of a worker or of the
 broker, a worker added or taken away, a worker frozen beyond its session, a machine lost with its
-state. Then the log is drained, and a plain reading of it (``benchmarks.storm.plain``, JSON and
-dicts, nothing of ``streaming``) says what every user's state, every slice and every dead letter
-must be.
+state (snapshots, taken every 3 s, lie elsewhere). Then the log is drained, and a plain reading of
+it (``benchmarks.storm.plain``, JSON and dicts, nothing of ``streaming``) says what every user's
+state, every slice and every dead letter must be.
 
 ``lost`` and ``duplicated`` count events in the states, ``windows_wrong`` whatever breaks the
 tiling, ``late`` records whose label had been closed before they could be read. A round passes with
@@ -45,7 +45,13 @@ def storm_settings(servers: str, prefix: str, home: Path) -> Settings:
             },
             "events": {"actions": ACTIONS, "max_bytes": MAX_BYTES},
             "windows": {"seconds": 0.5, "grace_ms": 200, "max_targets": 16, "part_bytes": 2048},
-            "state": {"history_length": 12, "block_cache_mb": 8, "write_buffer_mb": 4},
+            "state": {
+                "history_length": 12,
+                "block_cache_mb": 8,
+                "write_buffer_mb": 4,
+                "snapshot_url": str(home / "snapshots"),
+                "snapshot_every_s": 3.0,
+            },
         }
     )
 

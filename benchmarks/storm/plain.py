@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,11 +81,12 @@ class PlainPartition:
         self.accepted[record.offset] = entry
         self.users.setdefault(entry.user, []).append(entry)
 
+    def before(self, user: User, offset: int) -> list[Entry]:
+        """The user's accepted events below ``offset``, oldest first."""
+        entries = self.users.get(user, [])
+        return entries[: bisect_left(entries, offset, key=lambda entry: entry.offset)]
+
     def state_at(self, offset: int) -> dict[User, list[Entry]]:
-        """Every user's accepted events below ``offset``, oldest first."""
-        found = {}
-        for user, entries in self.users.items():
-            known = [entry for entry in entries if entry.offset < offset]
-            if known:
-                found[user] = known
-        return found
+        """Every user's accepted events below ``offset``, of users who have any."""
+        found = {user: self.before(user, offset) for user in self.users}
+        return {user: entries for user, entries in found.items() if entries}

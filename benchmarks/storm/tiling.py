@@ -104,11 +104,11 @@ class Tiling:
             self._fault(f"{where} does not hold each accepted event as a target exactly once")
 
     def _check_example(self, where: str, example: Any, actions: list[str]) -> None:
-        user = self._log.users.get(example.user, [])
-        targets = [entry for entry in user if entry.offset in set(example.offsets)]
-        before = [entry for entry in user if entry.offset < example.offsets[0]]
+        targets = [self._log.accepted.get(offset) for offset in example.offsets]
+        before = self._log.before(example.user, example.offsets[0])
         if (
-            decode_entries(example.targets, actions) != interactions(targets)
+            any(entry is None or entry.user != example.user for entry in targets)
+            or decode_entries(example.targets, actions) != interactions(targets)
             or decode_entries(example.context, actions) != interactions(before[-self._length :])
             or example.appended != [entry.appended for entry in targets]
         ):

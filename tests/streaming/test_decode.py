@@ -3,13 +3,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.errors import EventRejected
-from contracts.event import Event
-from streaming.decode import EventDecoder, event_headers
+from contracts.event import Event, user_key
+from streaming.decode import MAX_TIME_MS, EventDecoder, event_headers
 
 DECODER = EventDecoder(["view", "click"], 1000)
 GOOD = {"id": "a", "type": "view", "time": 1_700_000_000_000, "user_id": 7, "item_id": "x"}
@@ -131,3 +132,28 @@ def test_whatever_the_bytes_only_rejection_is_raised(
         except EventRejected:
             continue
         assert str(event.user_id).encode() == key
+
+
+_ids = st.integers(-(2**63), 2**63 - 1) | st.text(min_size=1, max_size=50)
+_events = st.builds(
+    Event,
+    id=st.text(min_size=1, max_size=20),
+    type=st.sampled_from(["view", "click"]),
+    time=st.integers(0, MAX_TIME_MS),
+    user_id=_ids,
+    item_id=_ids,
+    value=st.none() | st.floats(width=32, allow_nan=False, allow_infinity=False),
+    request_id=st.none() | st.text(max_size=9),
+    attributes=st.none() | st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=3),
+)
+
+
+@given(event=_events)
+def test_decode_of_what_a_producer_writes_is_the_event(event: Event) -> None:
+    key, value = user_key(event.user_id), msgspec.json.encode(event)
+    headers = event_headers(event, b"test")
+    assert EventDecoder(["view", "click"], 10**6).decode(key, value, headers) == event
+    kept = {"user_id": event.user_id, "item_id": event.item_id, "value": event.value}
+    bare = msgspec.json.encode({**kept, "request_id": event.request_id})
+    thin = EventDecoder(["view", "click"], 10**6).decode(key, bare, headers)
+    assert thin == msgspec.structs.replace(event, attributes=None)

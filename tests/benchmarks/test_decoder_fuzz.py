@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+
+from benchmarks import decoder_fuzz
+from contracts.event import Event
+from streaming.decode import EventDecoder, Headers
+
+
+def test_twenty_thousand_malformed_records_are_all_accounted_for() -> None:
+    found = decoder_fuzz.fuzz(20_000, seed=3)
+    assert found.clean, found.words[:3]
+    assert found.inputs == 20_000
+    assert 1_000 < found.accepted < 10_000
+    reached = {reason for reason, number in found.reasons.items() if number}
+    assert reached == {
+        "keyless",
+        "oversize",
+        "unsupported_version",
+        "not_json",
+        "missing_field",
+        "wrong_field",
+        "unknown_type",
+        "bad_user_id",
+        "bad_item_id",
+        "bad_time",
+        "bad_value",
+        "key_mismatch",
+    }
+
+
+class Crashing(EventDecoder):
+    def decode(self, key: bytes | None, value: bytes | None, headers: Headers) -> Event:
+        if value == b"":
+            raise KeyError(value)
+        return super().decode(key, value, headers)
+
+
+def test_the_fuzzer_sees_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoder_fuzz, "EventDecoder", Crashing)
+    found = decoder_fuzz.fuzz(2_000, seed=1)
+    assert found.crashed > 0
+    assert found.disagreed > 0
+    assert not found.clean
