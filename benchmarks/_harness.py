@@ -22,11 +22,16 @@ LIBRARIES = ("torch", "ray", "faust-streaming", "aiokafka", "kafka-python", "roc
 def parse_options(about: str, argv: Sequence[str] | None = None) -> argparse.Namespace:
     """``--quick``, ``--json FILE``, ``--data PATH``, ``--repeats N`` as all take them."""
     parser = argparse.ArgumentParser(description=about)
+    add_options(parser)
+    return parser.parse_args(argv)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options that all benchmarks share."""
     parser.add_argument("--quick", action="store_true", help="a short run, figures are rough")
     parser.add_argument("--json", type=Path, help="write the flat JSON object there")
     parser.add_argument("--data", type=Path, help="event file, in its publisher's format")
     parser.add_argument("--repeats", type=int, default=3, help="runs; medians are reported")
-    return parser.parse_args(argv)
 
 
 def machine() -> str:

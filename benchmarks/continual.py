@@ -1,0 +1,222 @@
+"""Continual learning as ADER measured it (Mi, Lin, Faltings, RecSys 2020) on DIGINETICA.
+
+Period by period: learn period t (0 to 15), then rank every click but the first of each session of
+period t + 1 among all items, given the clicks before it. As in ADER's code, test items that no
+training period has brought are dropped, and then sessions of one click; ``_all`` figures keep them,
+as misses. Recall@20 and MRR@20 are means over a period's clicks, then over the 16 periods.
+
+A session is a user. Every strategy runs the trainer's own code (``trainer.learn``) with the same
+network and seed. Cost is processor time of training (the machine may be shared) and tokens; both
+count everything a strategy does between two periods, choosing exemplars included.
+
+Retrain starts each period from nothing, so ``--part 2/3`` can measure every third of its periods in
+a process of its own; ``--work`` keeps finished periods, and what is there is not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+import torch
+
+from benchmarks._harness import add_options, finish, show
+from contracts.sequence import Interaction
+from contracts.settings import Settings, load_settings
+from contracts.window import DecodedExample, TrainingWindow
+from infra.datasets import read_ader
+from model.metrics import scores
+from trainer.learn import Learner, fresh_learner, remember, train_window
+from trainer.prequential import Contender
+
+PERIODS = 16
+STRATEGIES = ("frozen", "finetune", "ewc", "replay", "herding", "distill", "retrain")
+ADER = {"recall20": 50.21, "mrr20": 17.32}
+"""As published for the method; its joint retrain: 50.03 and 17.31."""
+
+MODEL = {
+    "dim": 64,
+    "blocks": 2,
+    "heads": 1,
+    "max_length": 20,
+    "dropout": 0.3,
+    "temperature": 0.07,
+    "negatives": 512,
+}
+TRAINER = {
+    "learning_rate": 2e-3,
+    "schedule": "decay",
+    "first_epochs": 12,
+    "epochs": 3,
+    "batch_tokens": 1024,
+    "replay_examples": 10_000,
+    "replay_ratio": 0.3,
+    "expire_after_s": 0.0,
+}
+OWN: dict[str, dict[str, object]] = {
+    "herding": {"strategy": "replay", "replay_choice": "herding"},
+    "distill": {"replay_choice": "herding"},
+    "retrain": {"first_epochs": 4},
+}
+"""What a strategy has of its own, beside its name."""
+
+
+class Period(msgspec.Struct, frozen=True):
+    """One strategy after learning ``period``, tested on the next; recall and MRR in percent."""
+
+    strategy: str
+    period: int
+    recall20: float
+    mrr20: float
+    recall20_all: float
+    mrr20_all: float
+    train_s: float
+    tokens: int
+
+
+def read_windows(folder: Path) -> list[TrainingWindow]:
+    """One window per period, one example per session."""
+    windows = []
+    for label in range(PERIODS + 1):
+        sessions: dict[object, list[Interaction]] = {}
+        for event in read_ader(folder / f"period_{label}.txt"):
+            click = Interaction(event.item_id, event.type, event.time)
+            sessions.setdefault(event.user_id, []).append(click)
+        windows.append(
+            TrainingWindow(label, {}, [_example(u, s, 0) for u, s in sessions.items()], {})
+        )
+    return windows
+
+
+def tests(window: TrainingWindow, known: set[object] | None) -> list[DecodedExample]:
+    """Sessions of two clicks or more whose later ones are targets; of ``known`` items alone."""
+    kept = []
+    for example in window.examples:
+        clicks = [one for one in example.targets if known is None or one.item in known]
+        if len(clicks) > 1:
+            kept.append(_example(example.user, clicks, 1))
+    return kept
+
+
+def _example(user: object, clicks: list[Interaction], first: int) -> DecodedExample:
+    return DecodedExample(user, clicks[:first], clicks[first:], [], [])
+
+
+def settings_of(strategy: str, changes: dict[str, object]) -> Settings:
+    """The trainer's settings for one line of the table."""
+    own = OWN.get(strategy, {})
+    trainer = {**TRAINER, "strategy": strategy, **own, **changes}
+    return load_settings({"model": MODEL, "trainer": trainer})
+
+
+def run_strategy(
+    name: str, windows: list[TrainingWindow], settings: Settings, chosen: Sequence[int]
+) -> Iterator[Period]:
+    """Learn and test; of a retrain only the ``chosen`` periods, its others are just remembered."""
+    learner = fresh_learner(settings)
+    known: set[object] = set()
+    for at, (window, following) in enumerate(zip(windows, windows[1:], strict=False)):
+        known.update(click.item for example in window.examples for click in example.targets)
+        began, tokens = time.process_time(), 0
+        if name == "retrain" and at not in chosen:
+            learner.network.recommender.admit(window.examples, window.label)
+        else:
+            tokens = train_window(learner.network, learner.strategy, window, settings, at).tokens
+        remember(learner, window, at)
+        train_s = time.process_time() - began
+        if at in chosen:
+            yield Period(name, at, *_tested(learner, following, known), train_s, tokens)
+
+
+def _tested(
+    learner: Learner, window: TrainingWindow, known: set[object]
+) -> tuple[float, float, float, float]:
+    figures = []
+    for examples in (tests(window, known), tests(window, None)):
+        contender: Contender = learner.network.recommender
+        measured = scores(contender.ranks(examples, exclude_seen=False), (20,))
+        figures += [100 * measured["hr20"], 100 * measured["mrr20"]]
+    return figures[0], figures[1], figures[2], figures[3]
+
+
+def kept(folder: Path | None, name: str) -> dict[int, Period]:
+    """The periods of one strategy that earlier runs have left in ``folder``."""
+    found: dict[int, Period] = {}
+    for file in sorted(folder.glob(f"{name}*.jsonl")) if folder else []:
+        for line in file.read_bytes().splitlines():
+            period = msgspec.json.decode(line, type=Period)
+            found[period.period] = period
+    return found
+
+
+def measure(
+    name: str, windows: list[TrainingWindow], options: argparse.Namespace
+) -> dict[int, Period]:
+    """All periods of one strategy, of this run or kept by an earlier one."""
+    part, of = (int(number) for number in options.part.split("/"))
+    periods = range(min(PERIODS, len(windows) - 1))
+    done = kept(options.work, name)
+    chosen = [at for at in periods if at not in done and at % of == part - 1]
+    if name != "retrain" and len(done) < len(periods):
+        chosen = list(periods)  # each period builds on the one before
+    if not chosen:
+        return done
+    settings = settings_of(name, {})
+    target = options.work / f"{name}-{part}of{of}.jsonl" if options.work else None
+    for period in run_strategy(name, windows, settings, chosen):
+        done[period.period] = period
+        print(msgspec.json.encode(period).decode(), file=sys.stderr, flush=True)
+        if target:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("ab") as file:
+                file.write(msgspec.json.encode(period) + b"\n")
+    return done
+
+
+def main() -> None:
+    """Run, print the table, write the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_options(parser)
+    parser.add_argument("--strategies", default=",".join(STRATEGIES), help="which, with commas")
+    parser.add_argument("--work", type=Path, help="folder that keeps finished periods")
+    parser.add_argument("--part", default="1/1", help="I/N: of retrain, every Nth period from I")
+    options = parser.parse_args()
+    began = time.monotonic()
+    torch.set_num_threads(1)
+    windows = read_windows(options.data)[: 4 if options.quick else PERIODS + 1]
+    names = options.strategies.split(",")
+    results = {name: measure(name, windows, options) for name in names}
+    report(results, began, options.json)
+
+
+def report(results: dict[str, dict[int, Period]], began: float, target: Path | None) -> None:
+    """The table, the plot's data and the flat JSON object."""
+    figures: dict[str, float] = {}
+    rows = []
+    retrain = sum(one.train_s for one in results.get("retrain", {}).values())
+    for name, periods in results.items():
+        for field in Period.__struct_fields__[2:6]:
+            mean = sum(getattr(one, field) for one in periods.values()) / max(1, len(periods))
+            figures[f"{field}_{name}"] = round(mean, 2)
+        figures[f"train_s_{name}"] = round(sum(one.train_s for one in periods.values()), 1)
+        figures[f"tokens_{name}"] = sum(one.tokens for one in periods.values())
+        if retrain:
+            figures[f"cost_vs_retrain_{name}"] = round(figures[f"train_s_{name}"] / retrain, 4)
+        columns = [
+            f"{field}_{name}" for field in (*Period.__struct_fields__[2:], "cost_vs_retrain")
+        ]
+        rows.append((name, len(periods), *(figures.get(column, "") for column in columns)))
+    show(
+        "DIGINETICA by ADER's protocol, means of the periods (ADER: 50.21 / 17.32)",
+        ("strategy", "periods", *Period.__struct_fields__[2:], "cost"),
+        rows,
+    )
+    finish(figures, began, target)
+
+
+if __name__ == "__main__":
+    main()
