@@ -16,6 +16,7 @@ a process of its own; ``--work`` keeps finished periods, and what is there is no
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,7 @@ import msgspec
 import torch
 
 from benchmarks._harness import add_options, finish, show
+from contracts.event import UserId
 from contracts.sequence import Interaction
 from contracts.settings import Settings, load_settings
 from contracts.window import DecodedExample, TrainingWindow
@@ -82,7 +84,7 @@ def read_windows(folder: Path) -> list[TrainingWindow]:
     """One window per period, one example per session."""
     windows = []
     for label in range(PERIODS + 1):
-        sessions: dict[object, list[Interaction]] = {}
+        sessions: dict[UserId, list[Interaction]] = {}
         for event in read_ader(folder / f"period_{label}.txt"):
             click = Interaction(event.item_id, event.type, event.time)
             sessions.setdefault(event.user_id, []).append(click)
@@ -102,7 +104,7 @@ def tests(window: TrainingWindow, known: set[object] | None) -> list[DecodedExam
     return kept
 
 
-def _example(user: object, clicks: list[Interaction], first: int) -> DecodedExample:
+def _example(user: UserId, clicks: list[Interaction], first: int) -> DecodedExample:
     return DecodedExample(user, clicks[:first], clicks[first:], [], [])
 
 
@@ -119,7 +121,7 @@ def run_strategy(
     """Learn and test; of a retrain only the ``chosen`` periods, its others are just remembered."""
     learner = fresh_learner(settings)
     known: set[object] = set()
-    for at, (window, following) in enumerate(zip(windows, windows[1:], strict=False)):
+    for at, (window, following) in enumerate(itertools.pairwise(windows)):
         known.update(click.item for example in window.examples for click in example.targets)
         began, tokens = time.process_time(), 0
         if name == "retrain" and at not in chosen:

@@ -104,6 +104,44 @@ def replay(
 
 
 @app.command()
+def evaluate(  # noqa: PLR0913, PLR0917  (every option is one word of the command line)
+    file: Annotated[Path, typer.Argument(help="Event file, as its publisher ships it.")],
+    form: Annotated[Format, typer.Option("--format", help="Format of the file.")],
+    strategies: Annotated[
+        str, typer.Option(help="Which, with commas; replay:herding chooses the exemplars.")
+    ] = "frozen,finetune,replay",
+    windows: Annotated[int, typer.Option(min=2, help="Windows of as many events each.")] = 50,
+    window_s: Annotated[
+        float, typer.Option("--window-s", min=0.0, help="Windows of this many seconds instead.")
+    ] = 0.0,
+    first: Annotated[
+        float, typer.Option(min=0.0, max=0.95, help="Share of all events in the first window.")
+    ] = 0.0,
+    limit: Annotated[int, typer.Option(min=0, help="Only the first N events.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 17,
+    exclude_seen: Annotated[
+        bool, typer.Option("--exclude-seen", help="Rank only items new to the user.")
+    ] = False,
+    json: Annotated[Path | None, typer.Option("--json", help="Write the figures there.")] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Draw a PNG there.")] = None,
+    home: Home = None,
+    config: Config = None,
+) -> None:
+    """Compare strategies of learning on a file.
+
+    Test, then train: each window of events is ranked before it is learnt. No Kafka is needed; the
+    code that learns is the live trainer's, with its settings.
+    """
+    settings = _settings(home, config)
+    from infra.cli.evaluate import Request, run_evaluate
+
+    request = Request(
+        file, form.value, strategies, windows, window_s, first, limit, seed, exclude_seen
+    )
+    run_evaluate(settings, request, json, plot)
+
+
+@app.command()
 def recommend(
     user: Annotated[str, typer.Argument(help="User id; 42 is a number, '\"42\"' a text.")],
     k: Annotated[int, typer.Option("--k", "-k", min=1, help="How many items.")] = 10,

@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib as mpl
-
-mpl.use("Agg")  # no display is needed, and none is opened
-
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from contracts.report import WindowReport
+from infra.cli.curves import End, name_end, name_ends, new_figure, save, tidy
 from infra.cli.figures import CONTENDERS, mean_score, scored, smoothed
 from infra.cli.freshness import LiveVersions, weighted_quantile, window_freshness
 
@@ -30,21 +26,19 @@ _NAMES = {
     "markov": "last-item Markov",
 }
 _TITLES = {"hr10": "HR@10", "ndcg10": "NDCG@10"}
-_INK, _GREY, _SPAN = "#222222", "#888888", 7
+_SPAN = 7
 
 
 def draw(windows: Sequence[WindowReport], live: LiveVersions, title: str, path: Path) -> None:
     """Write a PNG; ``windows`` in the order in which they were trained."""
-    plt.rcParams.update({"font.size": 10, "text.color": _INK, "axes.labelcolor": _INK})
-    figure = plt.figure(figsize=(11, 6.6), dpi=130, layout="constrained")
+    figure = new_figure(11, 6.6)
     grid = figure.add_gridspec(2, 2, height_ratios=[1.6, 1.0])
     kept = scored(windows)
     for column, metric in enumerate(_TITLES):
         _quality(figure.add_subplot(grid[0, column]), kept, metric)
     _freshness(figure.add_subplot(grid[1, :]), windows, live)
     _titles(figure, title)
-    figure.savefig(path)
-    plt.close(figure)
+    save(figure, path)
 
 
 def _titles(figure: Figure, title: str) -> None:
@@ -67,40 +61,23 @@ def _quality(axes: Axes, kept: Sequence[WindowReport], metric: str) -> None:
         if curve:
             ends.append((curve[-1], name))
     axes.set_ylim(bottom=0)
-    _name_ends(axes, ends, {name: mean_score(kept, name, metric) for name in CONTENDERS})
+    named = [
+        End(
+            value,
+            f"{_NAMES[name]}  {mean_score(kept, name, metric):.3f}",
+            _COLOURS[name],
+            name == "live",
+        )
+        for value, name in ends
+    ]
+    name_ends(axes, named)
     axes.set_title(
         f"{_TITLES[metric]} per window, before training on it (figures: mean)",
         loc="left",
         fontsize=10.5,
     )
     axes.set_xlabel("window")
-    _tidy(axes)
-
-
-def _name_ends(
-    axes: Axes, ends: Sequence[tuple[float, str]], means: dict[str, float | None]
-) -> None:
-    """Each curve's name and overall mean at its right end, pushed apart where they would meet."""
-    low, high = axes.get_ylim()
-    gap, floor = (high - low) * 0.075, low
-    for value, name in sorted(ends):
-        at = max(value, floor)
-        floor = at + gap
-        words = f"{_NAMES[name]}  {means[name]:.3f}"
-        _name_end(axes, at, words, _COLOURS[name], bold=name == "live")
-
-
-def _name_end(axes: Axes, at: float, words: str, colour: str, *, bold: bool) -> None:
-    axes.annotate(
-        words,
-        xy=(1.012, at),
-        xycoords=("axes fraction", "data"),
-        color=colour,
-        va="center",
-        fontsize=9,
-        fontweight="bold" if bold else "normal",
-        annotation_clip=False,
-    )
+    tidy(axes)
 
 
 def _freshness(axes: Axes, windows: Sequence[WindowReport], live: LiveVersions) -> None:
@@ -118,7 +95,7 @@ def _freshness(axes: Axes, windows: Sequence[WindowReport], live: LiveVersions) 
     axes.plot(numbers, middle, color=colour, linewidth=2.2)
     for name, curve in (("p50", middle), ("p99", worst)):
         if curve:
-            _name_end(axes, curve[-1], name, colour, bold=name == "p50")
+            name_end(axes, End(curve[-1], name, colour, name == "p50"))
     axes.set_ylim(bottom=0)
     axes.set_title(
         "seconds from an event's append to a version trained on it, live on every replica",
@@ -127,15 +104,4 @@ def _freshness(axes: Axes, windows: Sequence[WindowReport], live: LiveVersions) 
     )
     axes.set_xlabel("window")
     axes.set_ylabel("s")
-    _tidy(axes)
-
-
-def _tidy(axes: Axes) -> None:
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(_GREY)
-    axes.tick_params(colors=_GREY, labelcolor=_INK)
-    axes.grid(axis="y", color="#dddddd", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.margins(x=0.01)
+    tidy(axes)

@@ -1,0 +1,92 @@
+"""The picture of an evaluation: quality per window, on all items and fresh ones, and its price."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+
+from infra.cli.curves import End, name_ends, new_figure, save, tidy
+from infra.cli.evaluation import ContenderFigures, Evaluation
+from infra.cli.figures import smoothed
+from infra.evaluation import WindowScore
+
+_COLOURS = ("#2b6cb0", "#0b7a4b", "#c53030", "#6b46c1", "#00808a", "#b83280", "#4a5568")
+_BASELINES = {"popularity": "#b7791f", "markov": "#8d6e63"}
+_SPAN = 5
+
+Pick = Callable[[WindowScore], dict[str, float]]
+
+
+def draw(found: Evaluation, title: str, path: Path) -> None:
+    """Write a PNG."""
+    figure = new_figure(12, 7.6)
+    grid = figure.add_gridspec(2, 2)
+    colours = _colours(found)
+    panels: list[tuple[str, Pick, str]] = [
+        ("HR@10 per window, before learning it (figures: mean)", lambda one: one.scores, "hr10"),
+        ("NDCG@10", lambda one: one.scores, "ndcg10"),
+        ("HR@10 on fresh items, younger than one window", lambda one: one.fresh, "hr10"),
+    ]
+    for at, (words, pick, metric) in enumerate(panels):
+        axes = figure.add_subplot(grid[at // 2, at % 2])
+        _curves(axes, found, colours, pick, metric)
+        axes.set_title(words, loc="left", fontsize=10.5)
+        axes.set_xlabel("window")
+        tidy(axes)
+    _price(figure.add_subplot(grid[1, 1]), found, colours)
+    figure.suptitle(f"{title}\n", x=0.01, ha="left", fontsize=13, fontweight="bold")
+    save(figure, path)
+
+
+def _colours(found: Evaluation) -> dict[str, str]:
+    strategies = [name for name in found.contenders if name not in _BASELINES]
+    own = {name: _COLOURS[at % len(_COLOURS)] for at, name in enumerate(strategies)}
+    return {**own, **_BASELINES}
+
+
+def _curves(
+    axes: Axes, found: Evaluation, colours: dict[str, str], pick: Pick, metric: str
+) -> None:
+    ends = []
+    for name, line in found.contenders.items():
+        kept = [one for one in line.windows if pick(one)]
+        if not kept:
+            continue
+        numbers = [one.window for one in kept]
+        weights = [float(one.events) for one in kept]
+        curve = smoothed([pick(one)[metric] for one in kept], weights, _SPAN)
+        baseline = name in _BASELINES
+        axes.plot(numbers, curve, color=colours[name], linewidth=1.3 if baseline else 1.9)
+        mean = (line.scores if pick(kept[0]) is kept[0].scores else line.fresh)[metric]
+        ends.append(End(curve[-1], f"{name}  {mean:.3f}", colours[name], not baseline))
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    name_ends(axes, ends)
+
+
+def _price(axes: Axes, found: Evaluation, colours: dict[str, str]) -> None:
+    """One point a strategy: processor seconds of all its learning, and what they brought."""
+    strategies: dict[str, ContenderFigures] = {
+        name: line for name, line in found.contenders.items() if line.tokens
+    }
+    for name, line in strategies.items():
+        hr10 = line.scores.get("hr10", 0.0)
+        axes.scatter(line.train_s, hr10, s=60, color=colours[name], zorder=3)
+        axes.annotate(
+            name,
+            (line.train_s, hr10),
+            xytext=(7, 4),
+            textcoords="offset points",
+            color=colours[name],
+            fontsize=9,
+        )
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: f"{seconds:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_title("mean HR@10 by cost of learning", loc="left", fontsize=10.5)
+    axes.set_xlabel("processor seconds")
+    tidy(axes)
+    axes.margins(x=0.2, y=0.15)
