@@ -30,6 +30,13 @@ DEAD_LETTERS = TopicSpec(
     {**_DELETE, "max.message.bytes": "8388608"},
     "Events that were not accepted, with reason and original bytes.",
 )
+REDRIVES = TopicSpec(
+    "redrives",
+    1,
+    # Kept for as long as dead letters are: a letter that has expired cannot be sent again.
+    _DELETE,
+    "Which dead letters were sent again, by `everfresh dlq redrive`.",
+)
 WINDOWS = TopicSpec(
     "windows", 0, {**_DELETE, "max.message.bytes": "8388608"}, "Slices, read by the trainer."
 )
@@ -58,7 +65,7 @@ CLOCK = TopicSpec(
     "Empty records, whose append times tell the workers what time it is at the broker.",
 )
 
-ALL = (EVENTS, DEAD_LETTERS, WINDOWS, EXPOSURES, OUTCOMES, REPORTS, STATUS, CLOCK)
+ALL = (EVENTS, DEAD_LETTERS, REDRIVES, WINDOWS, EXPOSURES, OUTCOMES, REPORTS, STATUS, CLOCK)
 
 
 def topic_name(prefix: str, spec: TopicSpec) -> str:

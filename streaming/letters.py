@@ -1,26 +1,22 @@
-"""Dead letters: what was not accepted, kept with where it came from and why (law 9).
-
-The value and the key are the original bytes and the original headers stay in front; the headers
-below are added. ``(dead_topic, dead_partition, dead_offset)`` names a letter: one that is delivered
-twice after a crash carries the same three.
-"""
+"""Makes dead letters of what was not accepted (law 9); :mod:`contracts.dead_letter` reads them."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
+from contracts.dead_letter import (
+    DEAD_CUT_FROM,
+    DEAD_DETAIL,
+    DEAD_OFFSET,
+    DEAD_PARTITION,
+    DEAD_REASON,
+    DEAD_TIMESTAMP,
+    DEAD_TOPIC,
+)
 from contracts.errors import EventRejected
 from contracts.topics import DEAD_LETTERS
 from streaming.decode import Headers
 from streaming.layout import OutboxRow
-
-DEAD_TOPIC = "dead_topic"
-DEAD_PARTITION = "dead_partition"
-DEAD_OFFSET = "dead_offset"
-DEAD_TIMESTAMP = "dead_timestamp"
-DEAD_REASON = "dead_reason"
-DEAD_DETAIL = "dead_detail"
-DEAD_CUT_FROM = "dead_cut_from"
 
 MAX_VALUE_BYTES = 7 * 1024 * 1024
 """Longer values are cut to this, with the full length in ``dead_cut_from``; the dead-letter topic

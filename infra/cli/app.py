@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
-import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+
+from infra.cli.dlq import dlq
+from infra.cli.options import Config, Home, Servers
+from infra.cli.options import given as _given
+from infra.cli.options import load as _settings
 
 app = typer.Typer(
     help="A Kafka stream of user events keeps a generative recommender seconds old.",
@@ -18,15 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Home = Annotated[
-    Path | None, typer.Option("--home", help="Folder of the run; .everfresh where not set.")
-]
-Config = Annotated[
-    Path | None, typer.Option("--config", help="Settings file; everfresh.toml where there is one.")
-]
-Servers = Annotated[
-    str, typer.Option("--bootstrap-servers", help="Kafka to join, host:port[,host:port…].")
-]
+app.add_typer(dlq, name="dlq")
 
 
 class Format(StrEnum):
@@ -159,6 +155,25 @@ def recommend(
 
 
 @app.command()
+def state(
+    user: Annotated[str, typer.Argument(help="User id; 42 is a number, '\"42\"' a text.")],
+    last: Annotated[int, typer.Option("--last", min=0, help="Only the newest N; 0 for all.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="As a JSON object.")] = False,
+    servers: Servers = "",
+    home: Home = None,
+    config: Config = None,
+) -> None:
+    """Show a user's sequence, and how new it is.
+
+    Reads the worker's state beside it; works after it has stopped as well.
+    """
+    settings = _settings(home, config, kafka=_given(bootstrap_servers=servers))
+    from infra.cli.state import run_state
+
+    run_state(settings, user, last, as_json=as_json)
+
+
+@app.command()
 def status(servers: Servers = "", home: Home = None, config: Config = None) -> None:
     """Show components, lag, versions, freshness."""
     settings = _settings(home, config, kafka=_given(bootstrap_servers=servers))
@@ -186,19 +201,3 @@ def settings(home: Home = None, config: Config = None) -> None:
     from infra.cli.settings import run_settings
 
     run_settings(found)
-
-
-def _given(**options: str) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value}
-
-
-def _settings(home: Path | None, config: Path | None, **groups: dict[str, Any]) -> Any:
-    """The settings with what the command line says on top; ``SettingsError`` where wrong."""
-    from contracts.settings import FILE_VARIABLE, load_settings
-
-    if config is not None:
-        os.environ[FILE_VARIABLE] = str(config)
-    overrides: dict[str, Any] = {name: group for name, group in groups.items() if group}
-    if home is not None:
-        overrides["home"] = home
-    return load_settings(overrides)

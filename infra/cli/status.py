@@ -26,6 +26,7 @@ _FIGURES = {
     "trainer": ("version", "windows", "backlog"),
     "replica": ("version", "requests", "failed"),
 }
+_IF_ANY = ("restoring", "from_snapshot", "from_log", "truncated", "snapshots_refused", "metrics")
 
 
 def run_status(settings: Settings) -> None:
@@ -76,6 +77,9 @@ def _components(seen: Observed, now_ms: int) -> Table:
     for kind, names in _FIGURES.items():
         for one in seen.components(kind, now_ms):
             words = "  ".join(f"{name} {one.figures.get(name, '-')}" for name in names)
+            words += "".join(
+                f"  {name} {one.figures[name]}" for name in _IF_ANY if one.figures.get(name)
+            )
             heard = f"{max(0, now_ms - one.time) / 1000:.1f} s ago"
             table.add_row(one.component, one.state, heard, words)
     if not table.row_count:

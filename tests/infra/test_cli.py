@@ -74,6 +74,14 @@ MISTAKES = [
     ("recommend 7", 1, "no recommender is up in .*start `everfresh up`"),
     ("recommend 7 -k 0", 2, "-k.*greater than or equal to 1"),
     ("status", 1, "nothing is up in"),
+    ("state 7", 1, "there is no state of everfresh.events in .*start `everfresh up`"),
+    ("state 7 --last -1", 2, "--last.*greater than or equal to 0"),
+    ("dlq list", 1, "nothing is up in"),
+    ("dlq list --since yesterday --bootstrap-servers SILENT", 1, "--since is 'yesterday'; expect"),
+    ("dlq list --bootstrap-servers SILENT", 1, "no Kafka broker"),
+    ("dlq show first --bootstrap-servers SILENT", 1, "PARTITION:OFFSET.*found 'first'"),
+    ("dlq redrive --bootstrap-servers SILENT", 2, "name letters by place, by --reason"),
+    ("dlq redrive --all --bootstrap-servers SILENT", 1, "no Kafka broker"),
     ("status --bootstrap-servers SILENT", 1, "no Kafka broker"),
     ("status --bootstrap-servers nonsense", 1, "must be host:port"),
     ("settings --config absent.toml", 1, "absent.toml, which is not a file"),
@@ -139,9 +147,11 @@ def test_a_second_up_says_who_is_up(tmp_path: Path) -> None:
 def test_help_and_every_commands_help(tmp_path: Path) -> None:
     code, said, _ = everfresh("--help", cwd=tmp_path)
     assert code == 0
-    for name in ("up", "demo", "replay", "recommend", "status", "down", "settings"):
+    for name in ("up", "demo", "replay", "recommend", "status", "state", "down", "settings"):
         assert re.search(rf"^  {name}  ", said, re.MULTILINE)
         assert everfresh(name, "--help", cwd=tmp_path)[0] == 0
+    for name in ("list", "show", "redrive"):
+        assert everfresh("dlq", name, "--help", cwd=tmp_path)[0] == 0
 
 
 def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
@@ -165,6 +175,7 @@ def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
 
 def test_no_command_loads_torch_or_ray() -> None:
     modules = ("up", "demo", "replay", "recommend", "status", "down", "settings", "plot")
+    modules += ("letters", "redrive")
     code = "import sys; " + "; ".join(f"import infra.cli.{name}" for name in modules)
     code += "; print({'torch', 'ray', 'faust', 'rocksdict'} & set(sys.modules))"
     done = subprocess.run(

@@ -63,6 +63,14 @@ def test_a_loop_that_is_up(tmp_path: Path) -> None:
         assert code == 0, said
         for words in ("worker-0", "trainer", "replica", "events: 4,000 records", "freshness"):
             assert words in said
+        assert re.search(r"metrics http://127\.0\.0\.1:\d+/metrics", said)
+
+        code, said = run(tmp_path, "state", "7", "--last", "3")
+        assert code == 0, said
+        assert "user 7: 80 events accepted, the newest 3 shown" in said
+        assert "reaches the log's end" in said
+        code, said = run(tmp_path, "dlq", "list")
+        assert (code, said) == (0, "no dead letters\n")
 
         code, said = run(tmp_path, "up")
         assert code == 1

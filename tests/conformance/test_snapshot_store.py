@@ -1,4 +1,4 @@
-"""Snapshots of plain folders, on a local disk and in an fsspec store."""
+"""Snapshots of plain folders, on a local disk, in memory and over S3."""
 
 from __future__ import annotations
 
@@ -44,10 +44,15 @@ class Place:
         return {path.rpartition("/")[2] for path in found}
 
 
-@pytest.fixture(params=["local", "remote"])
+@pytest.fixture(params=["local", "memory", pytest.param("s3", marks=pytest.mark.integration)])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    local = request.param == "local"
-    return Place(str(tmp_path / "snapshots") if local else f"memory://{uuid.uuid4().hex}/s")
+    if request.param == "local":
+        return Place(str(tmp_path / "snapshots"))
+    name = uuid.uuid4().hex
+    if request.param == "s3":
+        request.getfixturevalue("s3_server")
+        fsspec.filesystem("s3").mkdir(name)
+    return Place(f"{request.param}://{name}/s")
 
 
 def folder(path: Path, files: dict[str, bytes]) -> Path:
