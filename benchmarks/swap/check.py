@@ -1,0 +1,54 @@
+"""Every answer, computed again from the version it names."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from benchmarks.swap.asker import Asked
+from contracts.settings import Settings
+from contracts.topics import EVENTS, topic_name
+from infra.state_reader import RocksHistoryReader
+from infra.weights import FsspecWeightStore
+from model.recommender import Recommender
+
+_TOLERANCE = 1e-3
+
+
+def count_mixed(
+    answers: Sequence[Asked], settings: Settings, store: FsspecWeightStore
+) -> tuple[int, int]:
+    """``(answers that their version does not give, versions seen)``."""
+    topic = topic_name(settings.kafka.topic_prefix, EVENTS)
+    reader = RocksHistoryReader(settings.state_dir, topic, settings.state.history_length)
+    histories = {}
+    for user in {one.user for one in answers}:
+        state = reader.read(user)
+        assert state is not None, "the stage folded every user"
+        histories[user] = state.history
+    reader.close()
+    by_version: dict[int, list[Asked]] = defaultdict(list)
+    for one in answers:
+        if not one.failure:
+            by_version[one.version].append(one)
+    mixed = 0
+    for version, given in sorted(by_version.items()):
+        manifest = store.manifest(version)
+        files = {file.name: store.read(manifest, file.name) for file in manifest.files}
+        made = Recommender.load(manifest.model, files)
+        k = len(given[0].items)
+        expected = {
+            user: made.recommend(histories[user], k) for user in {one.user for one in given}
+        }
+        mixed += sum(not _equal(one, *expected[one.user]) for one in given)
+    return mixed, len(by_version)
+
+
+def _equal(one: Asked, items: Sequence[object], scores: Sequence[float]) -> bool:
+    if not np.allclose(one.scores, scores, atol=_TOLERANCE):
+        return False
+    # Items whose scores are equal to within rounding may stand in either order.
+    apart = np.abs(np.diff(scores)) > _TOLERANCE
+    return one.items == list(items) or (set(one.items) == set(items) and not bool(apart.all()))
