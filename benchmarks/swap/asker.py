@@ -39,7 +39,9 @@ async def ask(session: aiohttp.ClientSession, url: str, user: int, due: float, k
     """One request."""
     failure, found = "", _Body(0, [], [])
     try:
-        async with session.post(url, json={"user_id": user, "k": k, "exclude_seen": False}) as response:
+        async with session.post(
+            url, json={"user_id": user, "k": k, "exclude_seen": False}
+        ) as response:
             raw = await response.read()
         if response.status == 200:
             found = msgspec.json.decode(raw, type=_Body)
