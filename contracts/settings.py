@@ -220,6 +220,12 @@ class WeightSettings(_Group):
     snapshot_every: int = Field(
         16, ge=1, description="Every how many versions one is kept whole, not as a delta; 1: all."
     )
+    signing_key: Path | None = Field(
+        None, description="Ed25519 private key, PEM: the trainer signs each manifest with it."
+    )
+    trusted_key: Path | None = Field(
+        None, description="Ed25519 public key, PEM: versions it did not sign are refused."
+    )
 
 
 class ServingSettings(_Group):

@@ -10,6 +10,7 @@ from contracts.errors import VersionNotFound, WeightsError
 from contracts.manifest import Pointer, WeightFile, WeightManifest, encode_manifest
 from infra.blobs import open_blobs
 from infra.deltas import DeltaName, apply_delta, encode_delta
+from infra.signing import SIGNATURE, Keys
 from infra.version_folder import (
     DELTA,
     MANIFEST,
@@ -42,8 +43,9 @@ class FsspecWeightStore:
     are held in memory: following the versions one by one fetches deltas only.
     """
 
-    def __init__(self, url: str, snapshot_every: int = 1) -> None:
+    def __init__(self, url: str, snapshot_every: int = 1, keys: Keys | None = None) -> None:
         self._url = url
+        self._keys = keys or Keys()
         self._blobs = open_blobs(url)
         self._snapshot_every = snapshot_every
         self._newest: dict[str, tuple[WeightFile, bytes]] = {}
@@ -61,7 +63,11 @@ class FsspecWeightStore:
             self._blobs.remove_folder(folder)
             for name, data in stored.items():
                 self._blobs.put(f"{folder}/{name}", data)
-            self._blobs.put(f"{folder}/{MANIFEST}", encode_manifest(filled))
+            raw = encode_manifest(filled)
+            signature = self._keys.sign(raw)
+            if signature is not None:
+                self._blobs.put(f"{folder}/{SIGNATURE}", signature)
+            self._blobs.put(f"{folder}/{MANIFEST}", raw)
         self._newest = {file.name: (file, bytes(files[file.name])) for file in filled.files}
         return filled
 
@@ -70,6 +76,8 @@ class FsspecWeightStore:
         raw = self._blobs.get(f"{folder_name(version)}/{MANIFEST}")
         if raw is None:
             raise VersionNotFound(f"version {version} is not in the weight store {self._url}")
+        signature = self._blobs.get(f"{folder_name(version)}/{SIGNATURE}")
+        self._keys.require_signed(version, raw, signature)
         return parse_manifest(version, raw)
 
     def read(self, manifest: WeightManifest, name: str) -> bytes:

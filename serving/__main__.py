@@ -19,6 +19,7 @@ from contracts.settings import Settings, load_settings
 from infra import ports
 from infra.interrupts import Interrupted, Interrupts
 from infra.logs import configure_logging, run_main
+from infra.signing import Keys
 from infra.weights import FsspecWeightStore
 from serving import haproxy
 from serving.push import Broadcast, Pusher
@@ -79,7 +80,11 @@ def _pushing(settings: Settings, broadcast: Broadcast) -> Iterator[None]:
     if not settings.serving.push_ms:
         yield
         return
-    pusher = Pusher(FsspecWeightStore(settings.weights_url), broadcast, settings.serving.push_ms)
+    pusher = Pusher(
+        FsspecWeightStore(settings.weights_url, keys=Keys.of(settings.weights)),
+        broadcast,
+        settings.serving.push_ms,
+    )
     pusher.start()
     try:
         yield

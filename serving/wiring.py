@@ -8,6 +8,7 @@ import time
 from contracts.settings import Settings
 from contracts.topics import EVENTS, topic_name
 from infra.kafka.sinks import KafkaExposureSink, KafkaReportSink
+from infra.signing import Keys
 from infra.state_reader import RocksHistoryReader
 from infra.weights import FsspecWeightStore
 from serving.gate import Gate
@@ -35,7 +36,7 @@ class WiredReplica:
             opening.callback(reports.close, 1.0)
             reader = RocksHistoryReader(settings.state_dir, topic, length)
             opening.callback(reader.close)
-            store = FsspecWeightStore(settings.weights_url)
+            store = FsspecWeightStore(settings.weights_url, keys=Keys.of(settings.weights))
             serving = settings.serving
             pasts = PastReader(reader, serving.cache_mb << 20, serving.cache_reuse_versions)
             doors = Doors(store, pasts, exposures, reports)

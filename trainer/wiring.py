@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from contracts.settings import Settings
 from infra.kafka.sinks import KafkaReportSink
 from infra.kafka.window_source import KafkaWindowSource
+from infra.signing import Keys
 from infra.weights import FsspecWeightStore
 from trainer.run import Ports
 
@@ -18,7 +19,9 @@ _CLOSE_S = 1.0
 
 def open_ports(settings: Settings) -> Ports:
     """Connect. ``SettingsError`` or ``Unreachable`` with one line where that cannot be."""
-    store = FsspecWeightStore(settings.weights_url, settings.weights.snapshot_every)
+    store = FsspecWeightStore(
+        settings.weights_url, settings.weights.snapshot_every, Keys.of(settings.weights)
+    )
     servers, prefix = settings.kafka.bootstrap_servers, settings.kafka.topic_prefix
     with ExitStack() as opened:
         source = KafkaWindowSource(servers, prefix)
