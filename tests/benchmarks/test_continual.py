@@ -1,0 +1,95 @@
+"""The rule of ADER's protocol, by hand, and the benchmark's own figures on a tiny folder."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import continual
+from contracts.settings import Settings, load_settings
+from model.metrics import scores
+from tests.trainer.bench import SMALL
+from tests.trainer.strategies.test_every_strategy import with_strategy
+from trainer.learn import fresh_learner, remember, train_window
+
+
+def write(folder: Path, periods: dict[int, list[tuple[int, int]]]) -> None:
+    for number, rows in periods.items():
+        text = "".join(f"{session} {item}\n" for session, item in rows)
+        (folder / f"period_{number}.txt").write_text(text)
+
+
+@pytest.fixture
+def small_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.chdir(tmp_path)
+    return load_settings({"home": str(tmp_path), **SMALL})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    rng = random.Random(4)
+    periods = {}
+    for number in range(4):
+        rows = []
+        for session in range(12):
+            at = rng.randrange(10 + 4 * number)
+            rows += [(100 * number + session, at + step) for step in range(rng.randrange(1, 5))]
+        periods[number] = rows
+    write(tmp_path, periods)
+    return tmp_path
+
+
+def test_unseen_items_go_first_and_sessions_of_one_click_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(continual, "PERIODS", 0)
+    write(tmp_path, {0: [(1, 5), (2, 5), (1, 9), (2, 6), (1, 6), (3, 9), (3, 5), (4, 5)]})
+    (window,) = continual.read_windows(tmp_path)
+
+    def shape(known: set[object] | None) -> dict[object, tuple[list[object], list[object]]]:
+        return {
+            one.user: ([e.item for e in one.context], [e.item for e in one.targets])
+            for one in continual.tests(window, known)
+        }
+
+    assert shape(None) == {1: ([5], [9, 6]), 2: ([5], [6]), 3: ([9], [5])}
+    assert shape({5, 6}) == {1: ([5], [6]), 2: ([5], [6])}
+
+
+def test_figures_are_those_of_ranking_every_kept_click(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, small_settings: Settings
+) -> None:
+    monkeypatch.setattr(continual, "PERIODS", 3)
+    windows = continual.read_windows(folder)
+    settings = with_strategy(small_settings, "finetune")
+    found = list(continual.run_strategy("finetune", windows, settings, range(3)))
+    assert [one.period for one in found] == [0, 1, 2]
+    learner, known = fresh_learner(settings), set()
+    for at in range(3):
+        train_window(learner.network, learner.strategy, windows[at], settings, at)
+        remember(learner, windows[at], at)
+        known |= {click.item for one in windows[at].examples for click in one.targets}
+    ranker = learner.network.recommender
+    for kept, fields in ((known, ("recall20", "mrr20")), (None, ("recall20_all", "mrr20_all"))):
+        measured = scores(ranker.ranks(continual.tests(windows[3], kept), False), (20,))
+        by_hand = [100 * measured["hr20"], 100 * measured["mrr20"]]
+        np.testing.assert_allclose([getattr(found[-1], name) for name in fields], by_hand)
+    assert found[-1].recall20 > found[-1].recall20_all
+
+
+def test_a_retrain_measured_in_parts_is_the_retrain_measured_at_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, small_settings: Settings
+) -> None:
+    monkeypatch.setattr(continual, "PERIODS", 3)
+    windows = continual.read_windows(folder)
+    settings = with_strategy(small_settings, "retrain")
+    whole = list(continual.run_strategy("retrain", windows, settings, range(3)))
+    (last,) = continual.run_strategy("retrain", windows, settings, [2])
+    assert (last.recall20, last.mrr20_all, last.tokens) == (
+        whole[2].recall20,
+        whole[2].mrr20_all,
+        whole[2].tokens,
+    )
