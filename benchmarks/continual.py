@@ -9,8 +9,9 @@ A session is a user. Every strategy runs the trainer's own code (``trainer.learn
 network and seed. Cost is processor time of training (the machine may be shared) and tokens; both
 count everything a strategy does between two periods, choosing exemplars included.
 
-Retrain starts each period from nothing, so ``--part 2/3`` can measure every third of its periods in
-a process of its own; ``--work`` keeps finished periods, and what is there is not run again.
+Retrain starts each period from nothing, with as many passes as the first period gets;
+``--retrain-periods 3,7`` measures some of its periods and leaves the others. Cost and gain are
+compared on the periods that were measured. ``--work`` keeps what is finished for the next run.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import msgspec
 import numpy as np
 import torch
 
+from benchmarks._continual_plot import draw
 from benchmarks._harness import add_options, finish, show
 from contracts.event import UserId
 from contracts.sequence import Interaction
@@ -36,10 +38,10 @@ from model.metrics import scores
 from trainer.learn import Learner, fresh_learner, remember, train_window
 
 PERIODS = 16
-STRATEGIES = ("frozen", "finetune", "ewc", "replay", "herding", "distill", "retrain")
-ADER = {"recall20": 50.21, "mrr20": 17.32}
-"""As published for the method; its joint retrain: 50.03 and 17.31."""
+ADER = (50.21, 17.32)
+"""Recall@20 and MRR@20 as published for the method; its joint retrain: 50.03 and 17.31."""
 
+STRATEGIES = ("frozen", "finetune", "ewc", "replay", "herding", "distill", "retrain")
 MODEL = {
     "dim": 64,
     "blocks": 2,
@@ -62,9 +64,13 @@ TRAINER = {
 OWN: dict[str, dict[str, object]] = {
     "herding": {"strategy": "replay", "replay_choice": "herding"},
     "distill": {"replay_choice": "herding"},
-    "retrain": {"first_epochs": 4},
 }
 """What a strategy has of its own, beside its name."""
+
+COLUMNS = (
+    *("recall20", "mrr20", "recall20_all", "mrr20_all", "train_s", "tokens"),
+    *("cost_vs_retrain", "recall20_over_retrain"),
+)
 
 
 class Period(msgspec.Struct, frozen=True):
@@ -108,10 +114,9 @@ def _example(user: UserId, clicks: list[Interaction], first: int) -> DecodedExam
     return DecodedExample(user, clicks[:first], clicks[first:], [], [])
 
 
-def settings_of(strategy: str, changes: dict[str, object]) -> Settings:
+def settings_of(strategy: str) -> Settings:
     """The trainer's settings for one line of the table."""
-    own = OWN.get(strategy, {})
-    trainer = {**TRAINER, "strategy": strategy, **own, **changes}
+    trainer = {**TRAINER, "strategy": strategy, **OWN.get(strategy, {})}
     return load_settings({"model": MODEL, "trainer": trainer})
 
 
@@ -162,7 +167,8 @@ def _window(sessions: list[DecodedExample]) -> TrainingWindow:
 def kept(folder: Path | None, name: str) -> dict[int, Period]:
     """The periods of one strategy that earlier runs have left in ``folder``."""
     found: dict[int, Period] = {}
-    for file in sorted(folder.glob(f"{name}*.jsonl")) if folder else []:
+    file = folder / f"{name}.jsonl" if folder else None
+    if file is not None and file.exists():
         for line in file.read_bytes().splitlines():
             period = msgspec.json.decode(line, type=Period)
             found[period.period] = period
@@ -173,16 +179,17 @@ def measure(
     name: str, windows: list[TrainingWindow], options: argparse.Namespace
 ) -> dict[int, Period]:
     """All periods of one strategy, of this run or kept by an earlier one."""
-    part, of = (int(number) for number in options.part.split("/"))
-    periods = range(min(PERIODS, len(windows) - 1))
+    periods = list(range(len(windows) - 1))
     done = kept(options.work, name)
-    chosen = [at for at in periods if at not in done and at % of == part - 1]
-    if name != "retrain" and len(done) < len(periods):
-        chosen = list(periods)  # each period builds on the one before
+    if name == "retrain" and options.retrain_periods:
+        periods = [int(number) for number in options.retrain_periods.split(",")]
+    chosen = [at for at in periods if at not in done]
     if not chosen:
         return done
-    settings = settings_of(name, {})
-    target = options.work / f"{name}-{part}of{of}.jsonl" if options.work else None
+    if name != "retrain":
+        chosen = periods  # each period builds on the one before
+    settings = settings_of(name)
+    target = options.work / f"{name}.jsonl" if options.work else None
     for period in run_strategy(name, windows, settings, chosen):
         done[period.period] = period
         print(msgspec.json.encode(period).decode(), file=sys.stderr, flush=True)
@@ -199,39 +206,64 @@ def main() -> None:
     add_options(parser)
     parser.add_argument("--strategies", default=",".join(STRATEGIES), help="which, with commas")
     parser.add_argument("--work", type=Path, help="folder that keeps finished periods")
-    parser.add_argument("--part", default="1/1", help="I/N: of retrain, every Nth period from I")
+    parser.add_argument("--retrain-periods", default="", help="which of retrain; empty for all")
+    parser.add_argument("--plot", type=Path, help="draw a PNG there")
     options = parser.parse_args()
     began = time.monotonic()
     torch.set_num_threads(1)
     windows = read_windows(options.data)[: 4 if options.quick else PERIODS + 1]
     names = options.strategies.split(",")
     results = {name: measure(name, windows, options) for name in names}
+    if options.plot:
+        curves = [
+            {
+                name: {at: getattr(one, field) for at, one in found.items()}
+                for name, found in results.items()
+            }
+            for field in ("recall20", "mrr20")
+        ]
+        draw(curves[0], curves[1], ADER, options.plot)
     report(results, began, options.json)
 
 
 def report(results: dict[str, dict[int, Period]], began: float, target: Path | None) -> None:
-    """The table, the plot's data and the flat JSON object."""
+    """The table and the flat JSON object."""
     figures: dict[str, float] = {}
     rows = []
-    retrain = sum(one.train_s for one in results.get("retrain", {}).values())
     for name, periods in results.items():
-        for field in Period.__struct_fields__[2:6]:
-            mean = sum(getattr(one, field) for one in periods.values()) / max(1, len(periods))
-            figures[f"{field}_{name}"] = round(mean, 2)
-        figures[f"train_s_{name}"] = round(sum(one.train_s for one in periods.values()), 1)
-        figures[f"tokens_{name}"] = sum(one.tokens for one in periods.values())
-        if retrain:
-            figures[f"cost_vs_retrain_{name}"] = round(figures[f"train_s_{name}"] / retrain, 4)
-        columns = [
-            f"{field}_{name}" for field in (*Period.__struct_fields__[2:], "cost_vs_retrain")
-        ]
-        rows.append((name, len(periods), *(figures.get(column, "") for column in columns)))
+        own = _figures(list(periods.values())) | _against(periods, results.get("retrain", {}))
+        figures |= {f"{field}_{name}": value for field, value in own.items()}
+        rows.append((name, len(periods), *(own.get(field, "") for field in COLUMNS)))
     show(
         "DIGINETICA by ADER's protocol, means of the periods (ADER: 50.21 / 17.32)",
-        ("strategy", "periods", *Period.__struct_fields__[2:], "cost"),
+        ("strategy", "periods", *COLUMNS),
         rows,
     )
     finish(figures, began, target)
+
+
+def _figures(periods: list[Period]) -> dict[str, float]:
+    qualities = Period.__struct_fields__[2:6]
+    number = max(1, len(periods))
+    means = {q: round(sum(getattr(one, q) for one in periods) / number, 2) for q in qualities}
+    return {
+        **means,
+        "train_s": round(sum(one.train_s for one in periods), 1),
+        "tokens": sum(one.tokens for one in periods),
+    }
+
+
+def _against(mine: dict[int, Period], retrain: dict[int, Period]) -> dict[str, float]:
+    """Share of a retrain's cost and gain in recall over it, on the periods measured of both.
+
+    The first period is left out: nothing is learnt before it, and all begin alike.
+    """
+    both = [at for at in mine if at in retrain and at > 0]
+    if not both:
+        return {}
+    cost = sum(mine[at].train_s for at in both) / sum(retrain[at].train_s for at in both)
+    gain = sum(mine[at].recall20 - retrain[at].recall20 for at in both) / len(both)
+    return {"cost_vs_retrain": round(cost, 4), "recall20_over_retrain": round(gain, 2)}
 
 
 if __name__ == "__main__":
