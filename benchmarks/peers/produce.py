@@ -1,4 +1,7 @@
-"""Fill a topic quickly: ``BOOTSTRAP TOPIC EVENTS USERS [EVENTS_PER_SECOND]``, JSON, Zipf users."""
+"""Fill a topic quickly: ``BOOTSTRAP TOPIC EVENTS USERS EVENTS_PER_SECOND [even]``, in JSON.
+
+Users follow Zipf's law, or with ``even`` have the same number of events each, in turn.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,15 @@ import numpy as np
 from confluent_kafka import Producer
 
 
-def main(bootstrap: str, topic: str, events: int, users: int, rate: float) -> None:
+def main(
+    bootstrap: str, topic: str, events: int, users: int, rate: float, spread: str = "zipf"
+) -> None:
     """Write ``events`` events, keyed by user; ``rate`` 0 is as fast as possible."""
     random = np.random.default_rng(7)
     weights = 1.0 / np.arange(1, users + 1)
     who = random.choice(users, size=events, p=weights / weights.sum())
+    if spread == "even":
+        who = np.arange(events) % users
     what = random.integers(0, 10_000, size=events)
     producer = Producer(
         {
@@ -46,4 +53,11 @@ def main(bootstrap: str, topic: str, events: int, users: int, rate: float) -> No
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5]))
+    main(
+        sys.argv[1],
+        sys.argv[2],
+        int(sys.argv[3]),
+        int(sys.argv[4]),
+        float(sys.argv[5]),
+        *sys.argv[6:],
+    )

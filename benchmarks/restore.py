@@ -1,0 +1,163 @@
+"""How long a worker takes to be back: with its disk, from a snapshot, and from the log alone.
+
+One log of users with the same number of events each, in 4 partitions of an embedded Kafka. The
+worker folds it once and takes snapshots, in a folder. Then it is started again and again, and each
+time it is measured from the start of its process until every partition is readable up to the end
+of the log: with its state directory there, with that removed, and with the snapshots removed too.
+What the last two take beyond the first is the restore.
+
+Peers' environment (``.venv-peers``) is used for its fast producer.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks._harness import finish, median, parse_options, show
+from benchmarks.stream_state import ROOT, TOPIC, child, peers_python
+from contracts.settings import Settings, load_settings
+from infra.kafka.broker import EmbeddedBroker
+from infra.kafka.topics import ensure_topics, log_positions
+from infra.snapshots import SnapshotManifest, SnapshotStore
+from infra.state_reader import RocksHistoryReader
+
+_LIMIT_S = 540.0
+_LOOK_S = 0.02
+
+
+class Machine:
+    """A broker with a filled log, and the home of one worker."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        servers = settings.kafka.bootstrap_servers
+        self.ends = {one.partition: one.end for one in log_positions(servers, TOPIC, "bench")}
+
+    def until_back(self) -> float:
+        """Seconds from the start of a worker until all of the log is readable."""
+        began = time.monotonic()
+        with self._worker(), self._reader() as applied:
+            self._await(lambda: applied() == self.ends)
+            return time.monotonic() - began
+
+    def take_snapshots(self) -> int:
+        """Run a worker until each partition has a snapshot of the whole log; their bytes."""
+        with self._worker(EVERFRESH_STATE__SNAPSHOT_EVERY_S="2"):
+            self._await(lambda: {n: one.applied for n, one in self._newest().items()} == self.ends)
+        return sum(one.bytes for one in self._newest().values())
+
+    def lose(self, *, snapshots: bool) -> None:
+        """Remove the state, and with ``snapshots`` them as well."""
+        shutil.rmtree(self._settings.state_dir)
+        if snapshots:
+            shutil.rmtree(self._settings.snapshots_url)
+
+    @contextmanager
+    def _worker(self, **more: str) -> Iterator[None]:
+        home = self._settings.home
+        env = {
+            "EVERFRESH_KAFKA__BOOTSTRAP_SERVERS": self._settings.kafka.bootstrap_servers,
+            "EVERFRESH_HOME": str(home),
+            "EVERFRESH_STATE__SNAPSHOT_EVERY_S": "0",
+            **more,
+        }
+        with child([sys.executable, "-m", "streaming"], env, home / "err.log"):
+            yield
+
+    @contextmanager
+    def _reader(self) -> Iterator[Callable[[], dict[int, int]]]:
+        reader = RocksHistoryReader(self._settings.state_dir, TOPIC, 200, catch_up_ms=20)
+
+        def applied() -> dict[int, int]:
+            metas = {number: reader.partition_meta(number) for number in reader.partitions()}
+            return {number: meta.applied for number, meta in metas.items() if meta}
+
+        try:
+            yield applied
+        finally:
+            reader.close()
+
+    def _newest(self) -> dict[int, SnapshotManifest]:
+        found = {}
+        for number in self.ends:
+            store = SnapshotStore(self._settings.snapshots_url, TOPIC, number)
+            for name in store.names():
+                if manifest := store.manifest(name):
+                    found[number] = manifest
+                    break
+        return found
+
+    def _await(self, done: Callable[[], bool]) -> None:
+        until = time.monotonic() + _LIMIT_S
+        while not done():
+            if time.monotonic() > until:
+                raise RuntimeError(f"not back after {_LIMIT_S:.0f} s; see {self._settings.home}")
+            time.sleep(_LOOK_S)
+
+
+def measure(home: Path, users: int, each: int, repeats: int) -> tuple[dict[str, list[float]], int]:
+    """Seconds until back, by where the state came from, and the bytes of the snapshots."""
+    with EmbeddedBroker(home / "kafka", heap_mb=512) as broker:
+        settings = load_settings(
+            {"home": home, "kafka": {"bootstrap_servers": broker.bootstrap_servers}}
+        )
+        ensure_topics(broker.bootstrap_servers, settings)
+        fill = [peers_python(), "-m", "benchmarks.peers.produce", broker.bootstrap_servers, TOPIC]
+        subprocess.run([*fill, str(users * each), str(users), "0", "even"], cwd=ROOT, check=True)
+        machine = Machine(settings)
+        size = machine.take_snapshots()
+        took: dict[str, list[float]] = {"local": [], "snapshot": [], "log": []}
+        for _ in range(repeats):
+            took["local"].append(machine.until_back())
+            machine.lose(snapshots=False)
+            took["snapshot"].append(machine.until_back())
+            print(took, file=sys.stderr)
+        for _ in range(repeats):
+            # Snapshots are lost with the first round; nothing takes new ones.
+            machine.lose(snapshots=Path(settings.snapshots_url).exists())
+            took["log"].append(machine.until_back())
+            print(took, file=sys.stderr)
+        return took, size
+
+
+def main() -> None:
+    """Run, print the table, write the JSON."""
+    options = parse_options(__doc__ or "")
+    began = time.monotonic()
+    users, each = (20_000, 10) if options.quick else (200_000, 20)
+    repeats = 1 if options.quick else options.repeats
+    with tempfile.TemporaryDirectory(prefix="everfresh-bench-") as folder:
+        took, size = measure(Path(folder), users, each, repeats)
+    whole = {name: median(times) for name, times in took.items()}
+    beyond = {name: max(0.0, whole[name] - whole["local"]) for name in whole}
+    per_million = {name: seconds / users * 1e6 for name, seconds in beyond.items()}
+    show(
+        f"Back with {users:,} users of {each} events each, {size / 2**20:,.0f} MiB of state",
+        ("state from", "seconds until back", "beyond the start", "per million users"),
+        [(name, whole[name], beyond[name], per_million[name]) for name in whole],
+    )
+    finish(
+        {
+            "users": users,
+            "events_per_user": each,
+            "snapshot_mib": round(size / 2**20, 1),
+            **{f"{name}_s": round(seconds, 2) for name, seconds in whole.items()},
+            "snapshot_s_per_million_users": round(per_million["snapshot"], 2),
+            "log_s_per_million_users": round(per_million["log"], 2),
+            "log_events_per_s": round(users * each / max(beyond["log"], 1e-9)),
+            "rounds": repeats,
+        },
+        began,
+        options.json,
+    )
+
+
+if __name__ == "__main__":
+    main()
