@@ -2,22 +2,24 @@
 
 One log of users with the same number of events each, in 4 partitions of an embedded Kafka. The
 worker folds it once and takes snapshots, in a folder. Then it is started again and again, and each
-time it is measured from the start of its process until every partition is readable up to the end
-of the log: with its state directory there, with that removed, and with the snapshots removed too.
-What the last two take beyond the first is the restore.
+time it is measured from the start of its process until it owns every partition and each is
+readable up to the end of the log: with its state directory there, with that removed, and with the
+snapshots removed too. What the last two take beyond the first is the restore.
 
 Peers' environment (``.venv-peers``) is used for its fast producer.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks._harness import finish, median, parse_options, show
@@ -44,7 +46,7 @@ class Machine:
         """Seconds from the start of a worker until all of the log is readable."""
         began = time.monotonic()
         with self._worker(), self._reader() as applied:
-            self._await(lambda: applied() == self.ends)
+            self._await(lambda: self._owned() == len(self.ends) and applied() == self.ends)
             return time.monotonic() - began
 
     def take_snapshots(self) -> int:
@@ -59,7 +61,7 @@ class Machine:
         if snapshots:
             shutil.rmtree(self._settings.snapshots_url)
 
-    @contextmanager
+    @contextlib.contextmanager
     def _worker(self, **more: str) -> Iterator[None]:
         home = self._settings.home
         env = {
@@ -71,7 +73,7 @@ class Machine:
         with child([sys.executable, "-m", "streaming"], env, home / "err.log"):
             yield
 
-    @contextmanager
+    @contextlib.contextmanager
     def _reader(self) -> Iterator[Callable[[], dict[int, int]]]:
         reader = RocksHistoryReader(self._settings.state_dir, TOPIC, 200, catch_up_ms=20)
 
@@ -83,6 +85,18 @@ class Machine:
             yield applied
         finally:
             reader.close()
+
+    def _owned(self) -> int:
+        """Partitions that the worker says it owns; without this an old state would be read."""
+        for target in self._settings.home.glob("run/metrics/worker-0-*.json"):
+            with contextlib.suppress(OSError, ValueError):
+                [group] = json.loads(target.read_text())
+                url = f"http://{group['targets'][0]}/metrics"
+                with urllib.request.urlopen(url, timeout=5) as answer:
+                    for line in answer.read().decode().splitlines():
+                        if line.startswith("everfresh_worker_partitions "):
+                            return int(float(line.split()[1]))
+        return 0
 
     def _newest(self) -> dict[int, SnapshotManifest]:
         found = {}

@@ -21,10 +21,11 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from contracts.errors import LogTruncated, SnapshotError, StateError, StateFormatError
+from contracts.errors import LogMismatch, LogTruncated, SnapshotError, StateError, StateFormatError
 from infra.snapshots import Origin, SnapshotManifest, SnapshotStore
 from streaming.partition import LogPlace
 
+_ROOM_BYTES = 2**20
 _log = logging.getLogger("everfresh.streaming")
 
 
@@ -54,9 +55,26 @@ def restore(
     """Steps 1 to 4; ``None`` where no snapshot can be used.
 
     ``check`` opens and closes the state in a directory and raises ``StateError`` where the worker
-    could not go on with it.
+    could not go on with it. ``StateError`` where the disk does not take the state.
     """
     draft = path.with_name(f"{path.name}.restoring")
+    try:
+        return _restore(path, draft, place, store, check, figures)
+    except OSError as error:
+        raise StateError(
+            f"partition {place.partition} cannot be restored to {draft}: {error}; make room on "
+            "that disk or mend it, then start the worker again"
+        ) from None
+
+
+def _restore(
+    path: Path,
+    draft: Path,
+    place: LogPlace,
+    store: SnapshotStore,
+    check: Callable[[Path], None],
+    figures: RestoreFigures,
+) -> SnapshotManifest | None:
     try:
         names = store.names()
     except SnapshotError as error:
@@ -135,9 +153,11 @@ def _bring(
 def _require_opens(draft: Path, check: Callable[[Path], None]) -> None:
     try:
         check(draft)
-    except StateFormatError as error:
+    except (StateFormatError, LogMismatch) as error:
         raise SnapshotError("foreign", str(error)) from None
     except StateError as error:
+        if shutil.disk_usage(draft).free < _ROOM_BYTES:
+            raise  # the snapshot is not to blame
         raise SnapshotError("corrupt", str(error)) from None
 
 

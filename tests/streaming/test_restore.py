@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from contracts.errors import LogTruncated, SnapshotError
+from contracts.errors import LogTruncated, SnapshotError, StateError
 from contracts.sequence import META_KEY, USER_PREFIX
 from contracts.settings import StateSettings
 from infra.memory import ManualClock
@@ -229,6 +229,20 @@ def test_a_store_that_cannot_be_reached_leaves_the_log(machine: Machine, tmp_pat
     (tmp_path / "snapshots").write_text("a file where a folder should be")
     assert machine.restore() is None
     assert machine.figures.refused == {"unreachable": 1}
+
+
+def test_a_disk_that_takes_no_more_stops_the_restore_and_blames_no_snapshot(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_two_snapshots(machine)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("infra.snapshots.os.fsync", full)
+    with pytest.raises(StateError, match="No space left on device; make room"):
+        machine.restore()
+    assert not machine.figures.refused
 
 
 class Killed(BaseException):
