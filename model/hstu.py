@@ -22,18 +22,42 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from contracts.settings import ModelSettings
+from model.attention import attend
 from model.batches import VALUE_BUCKETS, Batch
-from model.packing import Group, Layout
+from model.packing import Layout
 from model.vocabulary import MAX_ACTIONS
 
-TIME_BUCKETS = 48
-_BUCKETS_PER_DOUBLING = 1.5
+TIME_BUCKETS = 64
+_MANTISSA_BITS = 23
+_ONE = 127
 
 
 def time_bucket(seconds: Tensor) -> Tensor:
-    """Bucket of a distance in time: ``floor(1.5 log2(max(1, s)))``, below ``TIME_BUCKETS``."""
-    doublings = torch.log2(seconds.clamp(min=1).to(torch.float32))
-    return (doublings * _BUCKETS_PER_DOUBLING).long().clamp(max=TIME_BUCKETS - 1)
+    """Bucket of a distance in time: two per doubling of the seconds, below ``TIME_BUCKETS``.
+
+    ``floor(2 log2(s))`` with the logarithm drawn straight between powers of two, which is what the
+    bits of a 32-bit float say: the same on every machine, and no logarithm is taken. The published
+    code has ``floor(ln(s) / 0.301)``, 2.3 per doubling. Distances below a second count as one.
+    """
+    bits = seconds.to(torch.float32).clamp_(min=1.0).view(torch.int32)
+    halves = bits.bitwise_right_shift_(_MANTISSA_BITS - 1).sub_(2 * _ONE)
+    return halves.clamp_(max=TIME_BUCKETS - 1).long()
+
+
+def thin(x: Tensor, share: float) -> Tensor:
+    """Dropout, with a byte of randomness for each number: ``share`` counts in steps of 1/256.
+
+    What stays is scaled by the exact share. torch draws 8 bytes and more, which costs as much as a
+    matrix product.
+    """
+    dropped = round(share * 256)
+    if not dropped:
+        return x
+    words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64, device=x.device)
+    kept = words.random_(-(2**63), None).view(torch.uint8)[: x.numel()] >= dropped
+    # A bool seen as a byte converts many times faster.
+    scale = kept.view(torch.uint8).to(x.dtype).mul_(256 / (256 - dropped))
+    return x * scale.view(x.shape)
 
 
 class Block(nn.Module):
@@ -55,23 +79,11 @@ class Block(nn.Module):
         dim = x.shape[-1]
         projected = functional.silu(functional.layer_norm(x, (dim,)) @ self.w1)
         gate, values_queries_keys = torch.split(projected, [dim, 3 * dim], dim=-1)
-        attended = layout.join(
-            [
-                self._attend(layout.spread(values_queries_keys, group), group)
-                for group in layout.groups
-            ]
+        attended = attend(
+            values_queries_keys, self.position_bias, self.time_bias, layout, self.heads
         )
         gated = functional.layer_norm(attended, (dim,)) * gate
-        return torch.addmm(x + self.b2, functional.dropout(gated, dropout, dropout > 0), self.w2)
-
-    def _attend(self, spread: Tensor, group: Group) -> Tensor:
-        """Pointwise attention of one group: ``(B, L, 3 dim)`` to ``(B, L, dim)``."""
-        batch, length, _ = spread.shape
-        v, q, k = spread.view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        bias = self.position_bias[group.distance] + self.time_bias[group.bucket]
-        scores = functional.silu(q @ k.transpose(-1, -2) + bias.unsqueeze(1))
-        attended: Tensor = (scores * group.causal) @ v
-        return attended.transpose(1, 2).reshape(batch, length, -1) / self.length
+        return torch.addmm(x + self.b2, thin(gated, dropout), self.w2)
 
 
 class HSTU(nn.Module):
@@ -105,14 +117,17 @@ class HSTU(nn.Module):
     def forward(self, batch: Batch, dropout: float = 0.0) -> Tensor:
         """Unit-length user vectors, ``(T, dim)``: the one at token p stands before event p."""
         layout = Layout.of(batch.offsets, batch.times, time_bucket)
-        scale = math.sqrt(self.items.shape[1])
-        starts = batch.offsets[:-1]
-        # START carries row 0, which is also the cold row of items: it must not teach that one.
-        x = functional.embedding(batch.rows, self.items).index_fill(0, starts, 0.0) * scale
-        x = x + functional.embedding(batch.actions, self.actions) * scale
-        x = x + functional.embedding(batch.values, self.values) * scale
-        x = x.index_add(0, starts, (self.start * scale).expand(len(starts), -1))
-        x = functional.dropout(x, dropout, dropout > 0)
+        x = thin(self.embed(batch), dropout)
         for block in self.blocks:
             x = block(x, layout, dropout)
         return functional.normalize(x, dim=-1, eps=1e-6)
+
+    def embed(self, batch: Batch) -> Tensor:
+        """Item, action and value of each token in one vector, ``(T, dim)``; START's own instead."""
+        starts = batch.offsets[:-1]
+        # START carries row 0, which is also the cold row of items: it must not teach that one.
+        x = functional.embedding(batch.rows, self.items).index_fill(0, starts, 0.0)
+        x = x + functional.embedding(batch.actions, self.actions)
+        x = x + functional.embedding(batch.values, self.values)
+        x = x.index_add(0, starts, self.start.expand(len(starts), -1))
+        return x * math.sqrt(x.shape[1])

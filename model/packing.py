@@ -1,8 +1,8 @@
-"""Attention over packed sequences: groups of similar length, padded only inside a group.
+"""Where packed sequences lie for attention: tiles of similar length, small enough for a cache.
 
-Everything but attention runs on packed tokens. For attention, sequences are grouped so that a
-group's longest is at most half as long again as its shortest; the layout is made once per batch
-and serves all blocks.
+Everything but attention runs on packed tokens. For attention, sequences of similar length share a
+tile, padded to the longest of that tile alone. A layout is made once per batch and serves all
+blocks, forward and backward.
 """
 
 from __future__ import annotations
@@ -12,85 +12,121 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-_SLACK = 1.5
+_SLACK = 1.25
+"""A tile's longest sequence is at most this much longer than its shortest."""
 _SHORT = 16
+"""Sequences up to this length may share a tile whatever their lengths."""
+_CPU_CELLS = 2**18
+"""Cells (query-key pairs) of a tile on a processor: its scores stay in the level-2 cache."""
+_GPU_CELLS = 2**25
+_CPU_ROWS = 104
+_GPU_ROWS = 1024
 
 
 @dataclass(frozen=True)
-class Group:
-    """``B`` sequences padded to ``L``: ``tokens`` ``(B, L)`` names each one's packed token.
+class Rows:
+    """Queries ``begin`` to ``end`` of a tile, which look at keys 0 to ``end``.
 
-    Padding names token ``T``, one past the last. ``distance`` ``(L, L)`` is the distance in
-    positions, ``bucket`` ``(B, L, L)`` that in time; ``causal`` ``(L, L)`` is 1 where a token may
-    look. Padding stands after a sequence's end, where causality already hides it.
+    ``bucket`` ``(B, end - begin, end)``: the bucket of each pair's distance in time.
     """
 
-    tokens: Tensor
-    distance: Tensor
+    begin: int
+    end: int
     bucket: Tensor
-    causal: Tensor
+
+
+@dataclass(frozen=True)
+class Tile:
+    """``B`` sequences padded to ``L``. Padding comes after a sequence, where causality hides it.
+
+    ``take`` ``(B * L,)`` names a token for each place, ``put`` the same with one past the last
+    token for padding, ``real`` ``(B * L, 1)`` is 0 for padding and 1 elsewhere. All are ``None``
+    where the tile is the one slice ``begin`` to ``begin + B * L`` of the packed tokens.
+    """
+
+    shape: tuple[int, int]
+    begin: int
+    take: Tensor | None
+    put: Tensor | None
+    real: Tensor | None
+    rows: list[Rows]
+
+    def spread(self, packed: Tensor) -> Tensor:
+        """``(T, d)`` to ``(B * L, d)``; padding holds some token of the same tile."""
+        if self.take is None:
+            return packed[self.begin : self.begin + self.shape[0] * self.shape[1]]
+        return packed.index_select(0, self.take)
+
+    def spread_zeros(self, packed: Tensor) -> Tensor:
+        """The same with zeros for padding."""
+        spread = self.spread(packed)
+        return spread if self.real is None else spread * self.real
+
+    def join(self, places: Tensor, packed: Tensor) -> None:
+        """Write ``(B * L, d)`` into ``packed`` ``(T + 1, d)``, whose last row takes the padding."""
+        if self.put is None:
+            packed[self.begin : self.begin + len(places)] = places
+        else:
+            packed.index_copy_(0, self.put, places)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Groups of a batch, and where each packed token is found in the groups laid end to end."""
+    """The tiles of a batch of ``tokens`` tokens; ``longest`` is the longest sequence."""
 
-    groups: list[Group]
-    places: Tensor
-    trivial: bool
+    tiles: list[Tile]
+    tokens: int
+    longest: int
 
     @classmethod
     def of(cls, offsets: Tensor, times: Tensor, bucket: Callable[[Tensor], Tensor]) -> Layout:
         """The layout for ``offsets`` ``(B + 1,)`` and ``times`` ``(T,)`` in seconds."""
         starts, lengths = offsets[:-1], offsets.diff()
-        total = int(offsets[-1])
-        padded_times = torch.cat([times, times.new_zeros(1)])
-        groups: list[Group] = []
-        places = torch.empty(total, dtype=torch.long)
-        at = 0
-        for members in _similar(lengths):
-            length = int(lengths[members[-1]])
-            steps = torch.arange(length)
-            inside = steps < lengths[members, None]
-            tokens = torch.where(inside, starts[members, None] + steps, total)
-            places[tokens[inside]] = at + torch.arange(tokens.numel()).view_as(tokens)[inside]
-            at += tokens.numel()
-            stamps = padded_times[tokens]
-            groups.append(
-                Group(
-                    tokens,
-                    (steps[:, None] - steps).clamp(min=0),
-                    bucket(stamps[:, :, None] - stamps[:, None, :]),
-                    torch.ones(length, length).tril(),
-                )
-            )
-        trivial = len(groups) == 1 and at == total and bool((places.diff() == 1).all())
-        return cls(groups, places, trivial)
-
-    def spread(self, packed: Tensor, group: Group) -> Tensor:
-        """``(T, d)`` to the group's ``(B, L, d)``; padding is zero."""
-        if self.trivial:
-            return packed.view(*group.tokens.shape, -1)
-        padded = functional.pad(packed, (0, 0, 0, 1))
-        return padded.index_select(0, group.tokens.view(-1)).view(*group.tokens.shape, -1)
-
-    def join(self, parts: list[Tensor]) -> Tensor:
-        """The groups' results, ``(B, L, d)`` each, back to packed ``(T, d)``."""
-        flat = torch.cat([part.flatten(0, 1) for part in parts])
-        return flat if self.trivial else flat.index_select(0, self.places)
+        cells = _GPU_CELLS if times.is_cuda else _CPU_CELLS
+        tiles = [
+            _tile(starts[members], lengths[members], times, bucket)
+            for members in _similar(lengths, cells)
+        ]
+        return cls(tiles, len(times), int(lengths.max()))
 
 
-def _similar(lengths: Tensor) -> list[Tensor]:
+def _similar(lengths: Tensor, cells: int) -> list[Tensor]:
     """Indices of sequences in groups of similar length, shortest first; stable."""
     ordered, order = torch.sort(lengths, stable=True)
     groups: list[Tensor] = []
     sizes = ordered.tolist()
     begin = 0
     for at, size in enumerate(sizes):
-        if size > max(_SHORT, _SLACK * sizes[begin]):
+        alike = size <= max(_SHORT, _SLACK * sizes[begin])
+        if at > begin and (not alike or (at - begin + 1) * size**2 > cells):
             groups.append(order[begin:at])
             begin = at
     groups.append(order[begin:])
     return groups
+
+
+def _tile(
+    starts: Tensor, lengths: Tensor, times: Tensor, bucket: Callable[[Tensor], Tensor]
+) -> Tile:
+    number, length = len(starts), int(lengths[-1])
+    steps = torch.arange(length, device=starts.device)
+    tokens = starts[:, None] + steps
+    real = steps < lengths[:, None]
+    begin = int(starts[0])
+    whole = bool(real.all()) and bool((starts.diff() == length).all())
+    take = put = mask = None
+    if not whole:
+        take = torch.where(real, tokens, starts[:, None]).view(-1)
+        put = torch.where(real, tokens, len(times)).view(-1)
+        mask = real.view(-1, 1).to(torch.float32)
+    stamps = times[begin : begin + number * length] if take is None else times[take]
+    stamps = stamps.view(number, length)
+    step = _GPU_ROWS if times.is_cuda else _CPU_ROWS
+    step = -(-length // -(-length // step))
+    rows = []
+    for first in range(0, length, step):
+        end = min(length, first + step)
+        apart = stamps[:, first:end, None] - stamps[:, None, :end]
+        rows.append(Rows(first, end, bucket(apart)))
+    return Tile((number, length), begin, take, put, mask, rows)

@@ -19,6 +19,7 @@ from contracts.settings import ModelSettings
 from contracts.window import DecodedExample
 from model.batches import Batch, derive_seed, encode_example, query
 from model.hstu import HSTU
+from model.losses import sampled_cross_entropy
 from model.metrics import Ranks
 from model.ranking import Catalogue, rank_examples
 from model.vocabulary import UNKNOWN, Vocabulary
@@ -102,23 +103,24 @@ class Recommender:
         at = torch.nonzero(batch.predicts & (batch.targets != UNKNOWN)).squeeze(1)
         users = self.network(batch, self.settings.dropout)[at]
         targets = batch.targets[at]
-        if len(self.vocabulary) <= self.settings.negatives:
-            logits = self._score_table().scores(users)[:, UNKNOWN + 1 :]
-            losses = functional.cross_entropy(logits, targets - 1, reduction="none")
-        else:
-            losses = self._sampled_losses(users, targets)
-        return losses.sum() / max(1, len(targets))
-
-    def _sampled_losses(self, users: Tensor, targets: Tensor) -> Tensor:
-        items, number = len(self.vocabulary), self.settings.negatives
-        drawn = self._counted()[1][torch.randperm(items)[:number]]
+        drawn, each = self._draw()
         # Over a large catalogue a step must not touch every item, only these.
         mine, sample = self._rows_table(targets), self._rows_table(drawn)
         own = (users * mine.vectors).sum(-1) + mine.bias
-        others = sample.scores(users) + math.log(items / number)
-        # A sample that is the target itself stands for none of the others.
-        others = others.masked_fill(drawn == targets[:, None], -torch.inf)
-        return torch.logsumexp(torch.cat([own[:, None], others], dim=1), dim=1) - own
+        places = torch.full((self.vocabulary.rows,), -1)
+        places[drawn] = torch.arange(len(drawn))
+        losses = sampled_cross_entropy(
+            users, own, sample.vectors, sample.bias + math.log(each), places[targets]
+        )
+        return losses / max(1, len(targets))
+
+    def _draw(self) -> tuple[Tensor, float]:
+        """Rows of the negatives of a batch, and the number of items that each stands for."""
+        rows = self._counted()[1]
+        number = self.settings.negatives
+        if len(rows) <= number:
+            return rows, 1.0
+        return rows[torch.randperm(len(rows))[:number]], len(rows) / number
 
     def logits(self, users: Tensor, rows: Tensor) -> Tensor:
         """Scores ``(n, len(rows))`` of these rows for user vectors ``(n, dim)``; with gradients."""
@@ -139,8 +141,10 @@ class Recommender:
 
     def _rows_table(self, rows: Tensor) -> Catalogue:
         """The same of these rows alone, which hold items."""
-        bias = self.network.item_bias[rows] + self.network.popularity * self._counted()[0][rows]
-        vectors = functional.normalize(self.network.items[rows], dim=-1, eps=1e-6)
+        own = functional.embedding(rows, self.network.item_bias[:, None]).squeeze(1)
+        bias = own + self.network.popularity * self._counted()[0][rows]
+        vectors = functional.embedding(rows, self.network.items)
+        vectors = functional.normalize(vectors, dim=-1, eps=1e-6)
         return Catalogue(vectors / self.settings.temperature, bias)
 
     def _counted(self) -> tuple[Tensor, Tensor]:

@@ -61,4 +61,5 @@ def one_block(block: dict[str, Array], x: list[Array], times: list[int], heads: 
 
 
 def bucket(seconds: int) -> int:
-    return min(TIME_BUCKETS - 1, math.floor(1.5 * math.log2(max(1, seconds))))
+    power = math.floor(math.log2(max(1, seconds)))
+    return min(TIME_BUCKETS - 1, 2 * power + (seconds >= 1.5 * 2**power))
