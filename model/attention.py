@@ -9,6 +9,7 @@ that no query of a row of blocks may see are left out.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -31,8 +32,8 @@ def attend(
     the formula, so that an output does not depend on what it is batched with. ``time_bias``: one
     number per bucket of the layout.
     """
-    out: Tensor = _Attention.apply(values_queries_keys, position_bias, time_bias, layout, heads)
-    return out
+    function: Callable[..., Tensor] = _Attention.apply
+    return function(values_queries_keys, position_bias, time_bias, layout, heads)
 
 
 class _Attention(torch.autograd.Function):

@@ -8,13 +8,14 @@ neither logits nor probabilities of all tokens are ever kept.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 _CELLS = 2**17
-"""Logits of a tile on a processor: they stay in the level-2 cache."""
+"""Logits of a tile: they stay in a processor's level-2 cache."""
 
 
 def sampled_cross_entropy(
@@ -27,8 +28,8 @@ def sampled_cross_entropy(
     ``(n,)`` names the drawn item that is the token's target and therefore counts as none of the
     others, -1 where there is none.
     """
-    out: Tensor = _SampledCrossEntropy.apply(users, own, negatives, bias, clashes)
-    return out
+    function: Callable[..., Tensor] = _SampledCrossEntropy.apply
+    return function(users, own, negatives, bias, clashes)
 
 
 class _SampledCrossEntropy(torch.autograd.Function):
@@ -41,8 +42,8 @@ class _SampledCrossEntropy(torch.autograd.Function):
         total = users.new_zeros(())
         users_grad, own_grad = torch.empty_like(users), torch.empty_like(own)
         negatives_grad, bias_grad = torch.zeros_like(negatives), torch.zeros_like(bias)
-        step = len(users) if users.is_cuda else max(1, _CELLS // len(bias))
-        for begin in range(0, len(users), max(1, step)):
+        step = max(1, _CELLS // max(1, len(bias)))
+        for begin in range(0, len(users), step):
             part = slice(begin, begin + step)
             odds = torch.addmm(bias, users[part], negatives.T)
             hit = torch.nonzero(clashes[part] >= 0).squeeze(1)

@@ -17,11 +17,10 @@ _SLACK = 1.25
 """A tile's longest sequence is at most this much longer than its shortest."""
 _SHORT = 16
 """Sequences up to this length may share a tile whatever their lengths."""
-_CPU_CELLS = 2**18
-"""Cells (query-key pairs) of a tile on a processor: its scores stay in the level-2 cache."""
-_GPU_CELLS = 2**25
-_CPU_ROWS = 104
-_GPU_ROWS = 1024
+_CELLS = 2**18
+"""Cells (pairs of query and key) of a tile: its scores stay in a processor's level-2 cache."""
+_ROWS = 104
+"""Most queries that are taken at once: keys after the last of them are left out."""
 
 
 @dataclass(frozen=True)
@@ -83,15 +82,13 @@ class Layout:
     def of(cls, offsets: Tensor, times: Tensor, bucket: Callable[[Tensor], Tensor]) -> Layout:
         """The layout for ``offsets`` ``(B + 1,)`` and ``times`` ``(T,)`` in seconds."""
         starts, lengths = offsets[:-1], offsets.diff()
-        cells = _GPU_CELLS if times.is_cuda else _CPU_CELLS
         tiles = [
-            _tile(starts[members], lengths[members], times, bucket)
-            for members in _similar(lengths, cells)
+            _tile(starts[members], lengths[members], times, bucket) for members in _similar(lengths)
         ]
         return cls(tiles, len(times), int(lengths.max()))
 
 
-def _similar(lengths: Tensor, cells: int) -> list[Tensor]:
+def _similar(lengths: Tensor) -> list[Tensor]:
     """Indices of sequences in groups of similar length, shortest first; stable."""
     ordered, order = torch.sort(lengths, stable=True)
     groups: list[Tensor] = []
@@ -99,7 +96,7 @@ def _similar(lengths: Tensor, cells: int) -> list[Tensor]:
     begin = 0
     for at, size in enumerate(sizes):
         alike = size <= max(_SHORT, _SLACK * sizes[begin])
-        if at > begin and (not alike or (at - begin + 1) * size**2 > cells):
+        if at > begin and (not alike or (at - begin + 1) * size**2 > _CELLS):
             groups.append(order[begin:at])
             begin = at
     groups.append(order[begin:])
@@ -122,8 +119,7 @@ def _tile(
         mask = real.view(-1, 1).to(torch.float32)
     stamps = times[begin : begin + number * length] if take is None else times[take]
     stamps = stamps.view(number, length)
-    step = _GPU_ROWS if times.is_cuda else _CPU_ROWS
-    step = -(-length // -(-length // step))
+    step = -(-length // -(-length // _ROWS))
     rows = []
     for first in range(0, length, step):
         end = min(length, first + step)

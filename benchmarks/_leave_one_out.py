@@ -1,0 +1,87 @@
+"""The leave-one-out protocol on MovieLens 1M, as meta-recsys/generative-recommenders runs it.
+
+A user's ratings in order of time; the last one is the test, everything before it is for training.
+Each epoch sees the last ``max_length`` training events of every user once, in new batches. A test
+ranks all items but those among the ``max_length - 1`` events that the network sees: their code
+filters the same ones (``filter_invalid_ids``). Their catalogue also holds 177 films that nobody
+has rated; a ratings file does not name them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from contracts.event import UserId
+from contracts.sequence import Interaction
+from contracts.settings import ModelSettings
+from contracts.window import DecodedExample
+from infra.datasets import read_ml_1m
+from model.batches import Batch, Encoded, cut, encode_example, group_by_tokens, pack
+from model.metrics import scores
+from model.ranking import rank_examples
+from model.recommender import Recommender
+
+KS = (10, 50, 200)
+
+
+def read_users(path: Path, limit: int | None) -> list[list[Interaction]]:
+    """Each user's events in order of time; of the first ``limit`` users in the file's order."""
+    users: dict[UserId, list[Interaction]] = {}
+    for event in read_ml_1m(path):
+        seen = Interaction(event.item_id, event.type, event.time, event.value)
+        users.setdefault(event.user_id, []).append(seen)
+    return [users[user] for user in sorted(users, key=str)[:limit]]
+
+
+class LeaveOneOut:
+    """Training batches and the test, for a recommender that has admitted the training events."""
+
+    def __init__(self, users: Sequence[list[Interaction]], settings: ModelSettings) -> None:
+        self.settings = settings
+        self.training = [_example(number, [], events[:-1]) for number, events in enumerate(users)]
+        self._tests = [
+            _example(number, events[-settings.max_length : -1], events[-1:])
+            for number, events in enumerate(users)
+        ]
+        self._encoded: list[Encoded] = []
+
+    def encode(self, recommender: Recommender) -> None:
+        """Admit the training events and turn everything into codes, once."""
+        recommender.admit(self.training)
+        longest, vocabulary = self.settings.max_length, recommender.vocabulary
+        whole = [encode_example(example, vocabulary) for example in self.training]
+        self._encoded = [Encoded(example.codes[:, -longest:], 0) for example in whole]
+        self._codes = [encode_example(example, vocabulary) for example in self._tests]
+
+    @property
+    def tokens(self) -> int:
+        """Input tokens of an epoch, each of which predicts a target."""
+        return sum(example.codes.shape[1] for example in self._encoded)
+
+    def batches(self, batch_tokens: int, seed: int) -> list[Batch]:
+        """The batches of one epoch; their order and grouping follow the seed."""
+        order = np.random.Generator(np.random.PCG64(seed)).permutation(len(self._encoded))
+        return list(self._packed([self._encoded[at] for at in order], batch_tokens))
+
+    def _packed(self, examples: Sequence[Encoded], batch_tokens: int) -> Iterator[Batch]:
+        chunks = [chunk for example in examples for chunk in cut(example, self.settings.max_length)]
+        for group in group_by_tokens(chunks, batch_tokens):
+            yield pack(group)
+
+    def test(self, recommender: Recommender) -> dict[str, float]:
+        """HR and NDCG of the held-out events over the whole catalogue."""
+        ranks = rank_examples(
+            recommender.network,
+            recommender.catalogue(),
+            self._codes,
+            self.settings.max_length,
+            exclude_seen=True,
+        )
+        return {name: value for name, value in scores(ranks, KS).items() if name[0] != "m"}
+
+
+def _example(number: int, context: list[Interaction], targets: list[Interaction]) -> DecodedExample:
+    return DecodedExample(number, context, targets, [], [])
