@@ -7,6 +7,10 @@ state (snapshots, taken every 3 s, lie elsewhere). Then the log is drained, and 
 it (``benchmarks.storm.plain``, JSON and dicts, nothing of ``streaming``) says what every user's
 state, every slice and every dead letter must be.
 
+With ``--trainer`` a trainer reads the windows and is killed too; in the end another one, left in
+peace, trains on the same topic, and ``versions_differ`` counts versions whose files are not the
+same to the byte. Neither runs in Ray here: what is killed is the process that trains.
+
 ``lost`` and ``duplicated`` count events in the states, ``windows_wrong`` whatever breaks the
 tiling, ``late`` records whose label had been closed before they could be read. A round passes with
 zeros; ``late`` may be more on a machine that stalls.
@@ -24,6 +28,7 @@ from pathlib import Path
 from benchmarks._harness import finish, show
 from benchmarks.storm.epoch import Epoch, Findings
 from benchmarks.storm.load import ACTIONS, MAX_BYTES
+from benchmarks.storm.training import SMALL
 from contracts.settings import Settings, load_settings
 from infra.kafka.broker import EmbeddedBroker
 from infra.ports import free_ports
@@ -52,11 +57,12 @@ def storm_settings(servers: str, prefix: str, home: Path) -> Settings:
                 "snapshot_url": str(home / "snapshots"),
                 "snapshot_every_s": 3.0,
             },
+            **SMALL,
         }
     )
 
 
-def storm(rounds: int, seed: int, folder: Path) -> Findings:
+def storm(rounds: int, seed: int, folder: Path, *, trains: bool = False) -> Findings:
     """All rounds on one broker. Stops at the first round that finds something wrong."""
     found = Findings()
     port = free_ports(1, "127.0.0.1")[0]
@@ -65,7 +71,7 @@ def storm(rounds: int, seed: int, folder: Path) -> Findings:
             number = found.rounds // EPOCH_ROUNDS
             home = folder / f"epoch-{number}"
             settings = storm_settings(broker.bootstrap_servers, f"e{number}.", home)
-            epoch = Epoch(broker, settings, home, seed + number, found)
+            epoch = Epoch(broker, settings, seed + number, found, trains)
             try:
                 for _ in range(min(EPOCH_ROUNDS, rounds - found.rounds)):
                     what = epoch.round()
@@ -99,13 +105,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="three rounds")
+    parser.add_argument("--trainer", action="store_true", help="a trainer is killed as well")
     parser.add_argument("--json", type=Path, help="write the flat JSON object there")
     parser.add_argument("--keep", type=Path, help="work in this folder and leave it there")
     options = parser.parse_args(argv)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="everfresh-storm-") as temporary:
         folder = options.keep or Path(temporary)
-        found = storm(3 if options.quick else options.rounds, options.seed, folder)
+        rounds = 3 if options.quick else options.rounds
+        found = storm(rounds, options.seed, folder, trains=options.trainer)
     report(found, began, options.json)
     sys.exit(0 if found.clean else 1)
 

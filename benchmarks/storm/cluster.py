@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from contracts.settings import Settings
@@ -17,16 +18,17 @@ from infra.components import settings_environment
 from infra.kafka.broker import EmbeddedBroker
 from infra.leash import LeashedProcess
 
+TRAINER = ("benchmarks.storm.training",)
 SLOTS = (("a", 0), ("a", 1), ("b", 0))
 """Workers by machine and number on it. A machine has one home, which its workers share."""
 
 
-class Worker:
-    """``python -m streaming`` on one machine, started again when it ends by itself."""
+class Part:
+    """One process, ``python -m WORDS``, that is started again when it ends by itself."""
 
-    def __init__(self, settings: Settings, index: int, log: Path) -> None:
+    def __init__(self, words: Sequence[str], settings: Settings, log: Path) -> None:
         self.settings = settings
-        self.index = index
+        self._words = words
         self._log = log
         self._process: LeashedProcess | None = None
         self.wanted = False
@@ -44,7 +46,7 @@ class Worker:
             return
         with self._log.open("wb") as said:
             self._process = LeashedProcess(
-                [sys.executable, "-m", "streaming", "--index", str(self.index)],
+                [sys.executable, "-m", *self._words],
                 env={**os.environ, **settings_environment(self.settings), "OMP_NUM_THREADS": "1"},
                 stdout=subprocess.DEVNULL,
                 stderr=said,
@@ -83,19 +85,29 @@ class Worker:
 
 
 class Cluster:
-    """The broker and the workers of one epoch: fresh topics, and fresh homes under ``folder``."""
+    """The broker, and one epoch's workers and, perhaps, trainer: fresh topics, and fresh homes
+    under ``folder``."""
 
-    def __init__(self, broker: EmbeddedBroker, settings: Settings, folder: Path) -> None:
+    def __init__(
+        self, broker: EmbeddedBroker, settings: Settings, folder: Path, trains: bool
+    ) -> None:
         self.broker = broker
         self.settings = settings
-        self.workers: dict[tuple[str, int], Worker] = {}
+        self.trainer = Part(TRAINER, settings, folder / "trainer.err") if trains else None
+        self.workers: dict[tuple[str, int], Part] = {}
         for machine, index in SLOTS:
             home = folder / machine
             home.mkdir(parents=True, exist_ok=True)
             own = settings.model_copy(update={"home": home})
-            self.workers[machine, index] = Worker(own, index, folder / f"{machine}{index}.err")
+            words = ("streaming", "--index", str(index))
+            self.workers[machine, index] = Part(words, own, folder / f"{machine}{index}.err")
         self._restart: threading.Thread | None = None
         self._failure: list[BaseException] = []
+
+    @property
+    def parts(self) -> list[Part]:
+        """Workers and trainer."""
+        return [*self.workers.values(), *([self.trainer] if self.trainer else [])]
 
     def running(self) -> list[tuple[str, int]]:
         """Slots whose workers are wanted."""
@@ -141,14 +153,14 @@ class Cluster:
 
     def revive(self) -> None:
         """What a supervisor does: start again what ended by itself."""
-        for worker in self.workers.values():
-            worker.revive()
+        for part in self.parts:
+            part.revive()
 
     def close(self) -> None:
-        """End every worker; the broker belongs to the caller."""
-        for worker in self.workers.values():
-            worker.signal(signal.SIGCONT)
-            worker.kill()
+        """End every part; the broker belongs to the caller."""
+        for part in self.parts:
+            part.signal(signal.SIGCONT)
+            part.kill()
 
     def _start_broker(self) -> None:
         try:

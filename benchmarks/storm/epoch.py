@@ -5,17 +5,17 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from benchmarks.storm import load as loading
-from benchmarks.storm.cluster import Cluster
+from benchmarks.storm.cluster import TRAINER, Cluster, Part
 from benchmarks.storm.faults import Faults, Heal
 from benchmarks.storm.observe import TopicReader, applied, compare, read_pairs
 from benchmarks.storm.plain import PlainPartition
 from benchmarks.storm.tiling import Tiling
+from benchmarks.storm.training import in_peace, trained_through
 from contracts.settings import Settings
 from contracts.topics import DEAD_LETTERS, EVENTS, WINDOWS, topic_name
 from infra.kafka.broker import EmbeddedBroker
@@ -34,6 +34,7 @@ class Findings(msgspec.Struct):
     states_wrong: int = 0
     windows_wrong: int = 0
     letters_wrong: int = 0
+    versions_differ: int = 0
     late: int = 0
     stuck: int = 0
     events: int = 0
@@ -41,6 +42,7 @@ class Findings(msgspec.Struct):
     slices: int = 0
     repeated: int = 0
     users: int = 0
+    versions_compared: int = 0
     faults: Counter[str] = msgspec.field(default_factory=Counter)
     exits: Counter[str] = msgspec.field(default_factory=Counter)
     words: list[str] = []
@@ -54,6 +56,7 @@ class Findings(msgspec.Struct):
             or self.states_wrong
             or self.windows_wrong
             or self.letters_wrong
+            or self.versions_differ
             or self.stuck
         )
 
@@ -62,14 +65,20 @@ class Epoch:
     """Fresh topics, homes and load on a broker that lives on. Close it in the end."""
 
     def __init__(
-        self, broker: EmbeddedBroker, settings: Settings, folder: Path, seed: int, found: Findings
+        self,
+        broker: EmbeddedBroker,
+        settings: Settings,
+        seed: int,
+        found: Findings,
+        trains: bool,
     ) -> None:
+        """Works in the settings' home. ``trains`` brings a trainer into the storm."""
         servers = settings.kafka.bootstrap_servers
         ensure_topics(servers, settings)
         self._settings = settings
         self._found = found
         self._choose = random.Random(seed)
-        self._cluster = Cluster(broker, settings, folder)
+        self._cluster = Cluster(broker, settings, settings.home, trains)
         session_s = settings.kafka.session_ms / 1000
         self._faults = Faults(self._cluster, self._choose, session_s)
         self._logs = {
@@ -89,6 +98,8 @@ class Epoch:
         events = topic_name(settings.kafka.topic_prefix, EVENTS)
         self._load = loading.Load(servers, events, seed)
         self._cluster.workers["a", 0].start()
+        if self._cluster.trainer:
+            self._cluster.trainer.start()
 
     def round(self) -> str:
         """One round; returns in words what happened, and seconds of storm, drain and checks."""
@@ -110,6 +121,7 @@ class Epoch:
     def close(self) -> None:
         """End workers and load, and add up what the epoch has seen."""
         self._load.close()
+        self._check_versions()
         self._cluster.close()
         found = self._found
         for log in self._logs.values():
@@ -120,8 +132,8 @@ class Epoch:
             found.slices += tiling.slices
             found.repeated += tiling.repeated
             found.late += tiling.late
-        for worker in self._cluster.workers.values():
-            for words in worker.exits:
+        for part in self._cluster.parts:
+            for words in part.exits:
                 found.exits[words.splitlines()[-1] if words else "without a word"] += 1
 
     def _storm(self) -> list[str]:
@@ -230,6 +242,30 @@ class Epoch:
                 self._found.lost += 1
                 self._say(f"acknowledged at {number}/{offset} and not in the log: {value!r}")
         self._load.acknowledged.clear()
+
+    def _check_versions(self) -> None:
+        """The trainer that was killed again and again, against one that was left in peace."""
+        trainer = self._cluster.trainer
+        if trainer is None or not self._found.clean:
+            return
+        ends = {number: log.end for number, log in self._logs.items() if log.end}
+        calm = Part(TRAINER, in_peace(trainer.settings), self._settings.home / "calm.err")
+        try:
+            stormy = trained_through(trainer.settings, ends, self._cluster.revive)
+            trainer.kill()
+            calm.start()
+            peaceful = trained_through(calm.settings, ends, calm.revive)
+        except TimeoutError as error:
+            self._found.stuck += 1
+            self._say(str(error))
+            return
+        finally:
+            calm.kill()
+        self._found.versions_compared += len(peaceful)
+        for version in sorted(stormy.keys() | peaceful.keys()):
+            if stormy.get(version) != peaceful.get(version):
+                self._found.versions_differ += 1
+                self._say(f"version {version} differs from that of a trainer left in peace")
 
     def _say(self, words: str) -> None:
         self._found.words.append(f"round {self._found.rounds + 1}: {words[:500]}")

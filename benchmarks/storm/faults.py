@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 
-from benchmarks.storm.cluster import Cluster, Worker
+from benchmarks.storm.cluster import Cluster, Part
 
 Heal = tuple[float, Callable[[], None]]
 """At this time (``time.monotonic``) call this."""
@@ -31,18 +31,20 @@ class Faults:
             victim = self._choose.choice(up)
             kinds += 2 * [lambda: self._kill(victim)]
             kinds += [lambda: self._freeze(victim)]
+        if cluster.trainer:
+            kinds += 3 * [self._kill_trainer]
         if down:
             kinds += 2 * [lambda: self._add(self._choose.choice(down))]
         if len(up) > 1:
             kinds += [lambda: self._remove(victim)]
         return self._choose.choice(kinds)()
 
-    def _kill(self, victim: Worker) -> tuple[str, list[Heal]]:
+    def _kill(self, victim: Part) -> tuple[str, list[Heal]]:
         victim.kill()
         pause = self._choose.choice([0.0, 0.5, self._session_s + 0.5])
         return "kill worker", [(time.monotonic() + pause, victim.start)]
 
-    def _freeze(self, victim: Worker) -> tuple[str, list[Heal]]:
+    def _freeze(self, victim: Part) -> tuple[str, list[Heal]]:
         """Stopped for longer than its session lasts: it wakes up owning what it has lost."""
         victim.signal(signal.SIGSTOP)
         at = time.monotonic() + self._session_s + self._choose.choice([-1.0, 1.0])
@@ -52,15 +54,22 @@ class Faults:
         self._cluster.kill_broker()
         return "kill broker", []
 
+    def _kill_trainer(self) -> tuple[str, list[Heal]]:
+        trainer = self._cluster.trainer
+        assert trainer is not None
+        trainer.kill()
+        pause = self._choose.choice([0.0, 1.0])
+        return "kill trainer", [(time.monotonic() + pause, trainer.start)]
+
     def _lose(self) -> tuple[str, list[Heal]]:
         machines = sorted({machine for machine, _ in self._cluster.running()})
         self._cluster.lose(self._choose.choice(machines or ["a"]))
         return "lose machine", []
 
-    def _add(self, worker: Worker) -> tuple[str, list[Heal]]:
+    def _add(self, worker: Part) -> tuple[str, list[Heal]]:
         worker.start()
         return "add worker", []
 
-    def _remove(self, victim: Worker) -> tuple[str, list[Heal]]:
+    def _remove(self, victim: Part) -> tuple[str, list[Heal]]:
         victim.leave()
         return "remove worker", []
