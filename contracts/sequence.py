@@ -6,9 +6,10 @@ A sequence value is ``header + entry*``; entries stand in log order, oldest firs
     entry   <B length of the rest> <B action code> <q time ms> <f value, NaN if none> <id>
     id      b"i" + 8 bytes little-endian signed, or b"s" + UTF-8
 
-Appending copies bytes and never decodes an entry, which is what makes the fold cheap. Readers take
-the last ``history_length`` entries; the writer may keep more (see ``streaming.fold``).
-The action code is the position of the action in the table stored beside the data.
+A sequence value is written when a stretch of the log is sealed; what was accepted since stands in
+segments (:mod:`contracts.segment`), and a user's state is both. Appending copies bytes and never
+decodes an entry, which is what makes the fold cheap. Readers take the last ``history_length``
+entries. The action code is the position of the action in the table stored beside the data.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ import msgspec
 from contracts.errors import StateFormatError
 from contracts.event import ItemId, UserId
 
-FORMAT = 1
+FORMAT = 2
 _HEADER = struct.Struct("<BQqI")
 _ENTRY = struct.Struct("<BBqf")
 _INT = struct.Struct("<q")
 HEADER_BYTES = _HEADER.size
+INT_ENTRY = struct.Struct("<BBqfcq")
+"""An entry whose item is an integer, in one go: ``size - 1``, code, time, value, ``b"i"``, item."""
 
 USER_PREFIX = b"u"
 """State keys of users are this prefix followed by :func:`encode_id` of the user id."""
@@ -40,6 +43,7 @@ class PartitionMeta(msgspec.Struct, frozen=True):
     ``applied`` is the offset after the last record that the state contains. ``cluster`` and
     ``topic_id`` name the log it was folded from; ``actions`` is the action table of its entries.
     ``partitions`` is how many the topic had (0: not noted); with another number users move.
+    ``segments`` names the segments that belong to the state, by offsets ``(first, end)``, in order.
     """
 
     format: int
@@ -50,6 +54,7 @@ class PartitionMeta(msgspec.Struct, frozen=True):
     applied: int
     actions: list[str]
     partitions: int = 0
+    segments: list[tuple[int, int]] = []
 
 
 class Interaction(msgspec.Struct, frozen=True, array_like=True):
@@ -104,8 +109,10 @@ def decode_id(raw: bytes) -> int | str:
 
 def encode_entry(item: ItemId, action_code: int, time: int, value: float | None) -> bytes:
     """One entry, its length byte included."""
-    tail = encode_id(item)
     number = math.nan if value is None else value
+    if isinstance(item, int):
+        return INT_ENTRY.pack(INT_ENTRY.size - 1, action_code, time, number, b"i", item)
+    tail = encode_id(item)
     return _ENTRY.pack(_ENTRY.size - 1 + len(tail), action_code, time, number) + tail
 
 
@@ -147,7 +154,7 @@ def unpack_header(raw: bytes) -> tuple[int, int, int]:
 
 
 def skip_entries(raw: bytes, begin: int, number: int) -> int:
-    """The position after ``number`` entries, starting at ``begin``."""
+    """The position after ``number`` entries from ``begin`` on; ``begin`` where it is negative."""
     at = begin
     for _ in range(number):
         at += 1 + raw[at]
@@ -169,6 +176,22 @@ def continued_at(old: bytes, new: bytes) -> int | None:
     begin = skip_entries(old, HEADER_BYTES, dropped)
     end = HEADER_BYTES + len(old) - begin
     return end if old[begin:] == new[HEADER_BYTES:end] else None
+
+
+def grown(value: bytes | None, entries: bytes, number: int, offset: int, keep: int) -> bytes:
+    """A sequence value with ``number`` more entries, of which the last has ``offset``.
+
+    The last ``keep`` entries stay; ``value`` is ``None`` for a user without any.
+    """
+    if value is None:
+        begin = skip_entries(entries, 0, number - keep)
+        return pack_sequence(number, offset, min(number, keep), entries[begin:])
+    accepted, _, count = unpack_header(value)
+    surplus = max(0, count + number - keep)
+    begin = skip_entries(value, HEADER_BYTES, min(surplus, count))
+    rest = skip_entries(entries, 0, surplus - count)
+    kept = value[begin:] + (entries[rest:] if rest else entries)
+    return pack_sequence(accepted + number, offset, count + number - surplus, kept)
 
 
 def decode_sequence(

@@ -120,6 +120,12 @@ class WindowSettings(_Group):
     max_targets: int = Field(
         512, ge=1, description="More events of one user in one window make a further example."
     )
+    stretch_events: int = Field(
+        65_536,
+        ge=1,
+        description="More events of one partition in one window make further examples of its "
+        "users; bounds the worker's memory.",
+    )
     part_bytes: int = Field(
         524_288, ge=1024, description="Examples of a window are sent in parts of about this size."
     )

@@ -1,14 +1,15 @@
-"""Reading a user's state by the key layout of ``contracts.sequence``, from wherever it is kept."""
+"""Reading a user's state by the layout of ``contracts``, from wherever it is kept."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 from kafka.partitioner import murmur2
 
 from contracts.errors import StateFormatError
 from contracts.event import UserId, user_key
+from contracts.segment import decode_runs, first_offset, segment_key, split
 from contracts.sequence import (
     FORMAT,
     META_KEY,
@@ -16,10 +17,15 @@ from contracts.sequence import (
     PartitionMeta,
     StoredSequence,
     encode_id,
+    grown,
+    unpack_header,
 )
 
 Get = Callable[[bytes], bytes | None]
 """Looks one key up in one partition's state."""
+
+_Runs = Mapping[bytes, bytes]
+_ATTEMPTS = 8
 
 
 def read_meta(get: Get) -> PartitionMeta | None:
@@ -36,19 +42,79 @@ def read_meta(get: Get) -> PartitionMeta | None:
     return meta
 
 
-def stored_user(get: Get, partition: int, user: UserId, length: int) -> StoredSequence | None:
-    """The user's sequence as this partition holds it, of which ``length`` entries are in use.
+class UserReader:
+    """Assembles users' states of one partition: sequence value, then the segments after it.
 
-    The value is read before the action table: tables only grow at the end, so a table that is
-    newer than the value decodes it.
+    Segments that were looked into are kept until the state no longer names them: a stretch of the
+    log at most. Thread-safe where ``get`` is.
     """
-    raw = get(USER_PREFIX + encode_id(user))
-    if raw is None:
-        return None
-    meta = read_meta(get)
-    if meta is None:
-        raise StateFormatError(f"partition {partition} holds users and no action table")
-    return StoredSequence(user, partition, raw, meta.actions, length)
+
+    def __init__(self, get: Get, partition: int, length: int) -> None:
+        self._get = get
+        self._partition = partition
+        self._length = length
+        self._log: tuple[str, str] | None = None
+        self._indexes: dict[tuple[int, int], _Runs] = {}
+
+    def stored(self, user: UserId) -> StoredSequence | None:
+        """The user's sequence as this partition knows it, of which ``length`` entries are in use.
+
+        The state may move on between two look-ups. Segments are read before the value, so nothing
+        falls between them: what left the segments is in the value. Where a segment is gone, all
+        is read once more.
+        """
+        encoded = encode_id(user)
+        for _ in range(_ATTEMPTS):
+            meta = read_meta(self._get)
+            indexes = None if meta is None else self._segments(meta)
+            if meta is not None and indexes is None:
+                continue
+            value = self._get(USER_PREFIX + encoded)
+            if meta is None:
+                if value is not None:
+                    continue
+                return None
+            after = -1 if value is None else unpack_header(value)[1]
+            # Tables only grow at the end: one that is newer than the value decodes it.
+            actions = meta.actions if after < meta.applied else self._actions()
+            runs = [index[encoded] for index in indexes or () if encoded in index]
+            value = _assembled(value, b"".join(run for run in runs if first_offset(run) > after))
+            if value is None:
+                return None
+            return StoredSequence(user, self._partition, value, actions, self._length)
+        raise StateFormatError(
+            f"the state of partition {self._partition} contradicts itself: it names segments that "
+            "are not there, or holds users and no description; delete it to rebuild it"
+        )
+
+    def _actions(self) -> list[str]:
+        meta = read_meta(self._get)
+        return [] if meta is None else meta.actions
+
+    def _segments(self, meta: PartitionMeta) -> list[_Runs] | None:
+        """The segments that ``meta`` names, ``None`` where one is gone."""
+        log = (meta.cluster, meta.topic_id)
+        known = self._indexes if log == self._log else {}
+        found: dict[tuple[int, int], _Runs] = {}
+        for name in meta.segments:
+            index = known.get(name)
+            if index is None:
+                raw = self._get(segment_key(name))
+                if raw is None:
+                    return None
+                index = decode_runs(raw)
+            found[name] = index
+        # Replaced as a whole: another thread that reads sees the old table or the new one.
+        self._indexes, self._log = found, log
+        return list(found.values())
+
+
+def _assembled(value: bytes | None, run: bytes) -> bytes | None:
+    if not run:
+        return value
+    entries, offsets, _ = split(run)
+    held = 0 if value is None else unpack_header(value)[2]
+    return grown(value, entries, len(offsets), offsets[-1], held + len(offsets))
 
 
 def by_likelihood(user: UserId, partitions: Sequence[int]) -> list[int]:

@@ -14,7 +14,7 @@ from contracts.manifest import Pointer, WeightManifest, encode_manifest
 from contracts.report import ComponentStatus, WindowReport
 from contracts.sequence import PartitionMeta, StoredSequence, UserState
 from contracts.window import SliceRecord
-from infra.history import by_likelihood, read_meta, stored_user
+from infra.history import UserReader, by_likelihood, read_meta
 from infra.version_folder import (
     folder_name,
     named_file,
@@ -158,7 +158,8 @@ class MemoryHistoryReader:
     def stored(self, user: UserId) -> StoredSequence | None:
         """See the port."""
         for partition in by_likelihood(user, sorted(self._stores)):
-            stored = stored_user(self._stores[partition].get, partition, user, self._length)
+            reader = UserReader(self._stores[partition].get, partition, self._length)
+            stored = reader.stored(user)
             if stored is not None:
                 return stored
         return None

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from contracts.event import UserId
 from contracts.sequence import PartitionMeta, StoredSequence, UserState
-from infra.history import by_likelihood, read_meta, stored_user
+from infra.history import UserReader, by_likelihood, read_meta
 from infra.secondary import Secondary
 
 _LOG = logging.getLogger(__name__)
@@ -41,6 +41,7 @@ class RocksHistoryReader:
         # RocksDB wants a place of its own for what a reader says of itself.
         self._private = _private_folder()
         self._open: dict[int, Secondary] = {}
+        self._users: dict[int, UserReader] = {}
         self._closing = threading.Event()
         self.catch_up()
         self._thread = threading.Thread(target=self._follow, name="state reader", daemon=True)
@@ -53,9 +54,9 @@ class RocksHistoryReader:
 
     def stored(self, user: UserId) -> StoredSequence | None:
         """See the port."""
-        secondaries = self._open
-        for partition in by_likelihood(user, sorted(secondaries)):
-            stored = stored_user(secondaries[partition].get, partition, user, self._length)
+        readers = self._users
+        for partition in by_likelihood(user, sorted(readers)):
+            stored = readers[partition].stored(user)
             if stored is not None:
                 return stored
         return None
@@ -74,7 +75,7 @@ class RocksHistoryReader:
         self._closing.set()
         if self._thread.is_alive():
             self._thread.join()
-        self._open = {}
+        self._open, self._users = {}, {}
         shutil.rmtree(self._private, ignore_errors=True)
 
     def catch_up(self) -> None:
@@ -86,8 +87,13 @@ class RocksHistoryReader:
                 secondary = Secondary(folder, self._private / str(partition))
             if secondary.catch_up():
                 found[partition] = secondary
-        # Readers hold the old table or the new one, never one in the making.
-        self._open = found
+        users = {
+            partition: self._users.get(partition)
+            or UserReader(secondary.get, partition, self._length)
+            for partition, secondary in found.items()
+        }
+        # Readers hold the old tables or the new ones, never one in the making.
+        self._open, self._users = found, users
 
     def _folders(self) -> dict[int, Path]:
         prefix = f"{self._topic}-"

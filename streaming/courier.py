@@ -1,6 +1,7 @@
 """Delivers a partition's outbox: dead letters and closed slices, at least once, in order.
 
-1. The fold writes parcels into the store, in the batch that moves the offset past their records.
+1. The fold writes dead letters into the store, in the batch that moves the offset past their
+   records; the parts of a closed slice follow in steps, which are made here between fetches.
 2. The courier produces all rows of the oldest parcel and waits for every acknowledgement.
 3. It removes that parcel as a whole.
 
@@ -12,12 +13,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 
 from contracts.errors import Unreachable
+from streaming.changes import Changes
 from streaming.layout import OutboxRow
 from streaming.partition import Partition
 
@@ -36,9 +38,16 @@ class Outlet(Protocol):
 class Courier:
     """Runs beside one partition's owner, on the same event loop."""
 
-    def __init__(self, partition: Partition, outlet: Outlet) -> None:
+    def __init__(
+        self,
+        partition: Partition,
+        outlet: Outlet,
+        settled: Callable[[Changes], None] = lambda changes: None,
+    ) -> None:
+        """``settled`` hears what each step of closing a slice has done."""
         self._partition = partition
         self._outlet = outlet
+        self._settled = settled
         self._work = asyncio.Event()
         self._empty = asyncio.Event()
         self.wake()
@@ -61,6 +70,9 @@ class Courier:
         while True:
             await self._work.wait()
             self._work.clear()
+            while self._partition.settling:
+                self._settled(self._partition.settle())
+                await asyncio.sleep(0)  # a step takes milliseconds; fetches come between
             while rows := self._partition.parcel():
                 await self._deliver(rows)
             if not self._work.is_set():

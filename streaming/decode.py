@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -35,6 +35,11 @@ MAX_VALUE = 3.4028234663852886e38
 Headers = Sequence[tuple[str, bytes]]
 
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
+_SURELY_FITS = MAX_ID_BYTES // 4  # characters; UTF-8 takes at most four bytes for one
+_Id = (
+    Annotated[int, msgspec.Meta(ge=_INT_MIN, le=_INT_MAX)]
+    | Annotated[str, msgspec.Meta(min_length=1, max_length=_SURELY_FITS)]
+)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _REASON_OF_FIELD = {
     "user_id": "bad_user_id",
@@ -44,6 +49,19 @@ _REASON_OF_FIELD = {
 }
 # msgspec's own errors, and what nesting without end or broken UTF-8 raise from beneath it.
 _BROKEN = (msgspec.MsgspecError, ValueError, RecursionError, OverflowError)
+
+
+class PlainEvent(Event, frozen=True):
+    """An :class:`Event` that needs no further look at its fields, the type's name apart.
+
+    What decodes as this, :class:`EventDecoder` accepts; what does not, it may accept all the same.
+    """
+
+    id: Annotated[str, msgspec.Meta(min_length=1)]
+    time: Annotated[int, msgspec.Meta(ge=0, le=MAX_TIME_MS)]
+    user_id: _Id
+    item_id: _Id
+    value: Annotated[float, msgspec.Meta(ge=-MAX_VALUE, le=MAX_VALUE)] | None = None
 
 
 class EventDecoder:

@@ -39,7 +39,8 @@ from streaming.join_rows import (
     request_of,
 )
 from streaming.layout import OutboxRow
-from streaming.letters import Record, dead_letter
+from streaming.letters import PlacedRecord as Record
+from streaming.letters import dead_letter
 from streaming.matching import Heard, Shown, judge, repeats
 
 MAX_FEEDBACK = 1000
@@ -241,7 +242,7 @@ def _request_in(record: Record) -> bytes:
 
 
 def _reject(record: Record, cause: EventRejected, changes: JoinChanges) -> None:
-    changes.rows.append(dead_letter(record, cause))
+    changes.rows.append(dead_letter(record.topic, record.partition, record, cause))
     changes.rejected[cause.reason] += 1
 
 

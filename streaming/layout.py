@@ -1,11 +1,10 @@
 """The worker's private keys beside the readable state, and the records under them.
 
     w               the open slice: :class:`SliceHead`
-    j + offset      journal of the open slice: one row per fold, :data:`JournalRow`
-    x + offset      a finished example of the open slice, by its first target's offset
+    c               the slice whose parts are being made: :class:`Closing`
     o + parcel + n  outbox: :class:`OutboxRow` number n of a parcel that is still to be delivered
 
-Offsets and numbers are big-endian, so that key order is number order.
+Numbers are big-endian, so that key order is number order.
 """
 
 from __future__ import annotations
@@ -14,37 +13,57 @@ import struct
 
 import msgspec
 
+from contracts.window import SliceClosed
+
 HEAD_KEY = b"w"
-JOURNAL_PREFIX = b"j"
-EXAMPLE_PREFIX = b"x"
+CLOSING_KEY = b"c"
 OUTBOX_PREFIX = b"o"
-HEAD_FORMAT = 1
+HEAD_FORMAT = 2
 
 NO_LABEL = -1
 """Stands for "none yet": labels are periods since 1970 and never negative."""
+NOTHING_SEALED = -1
+"""Stands for "none" where an offset is meant."""
 
-JournalRow = list[tuple[bytes, list[int], list[int], int]]
-"""Per user: id bytes, offsets, append times, and the bytes their entries take in the sequence."""
-
-_NUMBER = struct.Struct(">Q")
 _PARCEL = struct.Struct(">QI")
+_NUMBER = struct.Struct(">Q")
 
 
 class SliceHead(msgspec.Struct, array_like=True):
     """Where the open slice stands. Written with every batch, read on opening.
 
     ``closed`` is the last closed label, ``label`` the open slice's (``NO_LABEL`` while it has no
-    record), ``start`` its first offset. ``period_ms`` and ``max_targets`` are those it is cut by.
+    record), ``start`` its first offset. ``period_ms``, ``max_targets`` and ``stretch_events`` are
+    those it is cut by; ``fresh`` counts the accepted events of its open stretch.
     """
 
     format: int
     period_ms: int
     max_targets: int
+    stretch_events: int
     closed: int
     label: int
     start: int
-    events: int
-    rejected: int
+    events: int = 0
+    rejected: int = 0
+    fresh: int = 0
+
+
+class Closing(msgspec.Struct, array_like=True):
+    """How far a slice's parts have been made. Absent where no stretch of a slice is sealed yet.
+
+    ``parts`` stand in the outbox as rows of ``parcel``, which is not to be delivered before the
+    slice is complete. Of the sealed stretch, which ends at offset ``upto``, ``examples`` have been
+    made. ``closed`` is set once the slice's last stretch is sealed.
+    """
+
+    label: int
+    max_targets: int
+    parcel: int
+    parts: int = 0
+    upto: int = NOTHING_SEALED
+    examples: int = 0
+    closed: SliceClosed | None = None
 
 
 class OutboxRow(msgspec.Struct, frozen=True, array_like=True):
@@ -59,13 +78,13 @@ class OutboxRow(msgspec.Struct, frozen=True, array_like=True):
 
 _ENCODER = msgspec.msgpack.Encoder()
 _HEAD = msgspec.msgpack.Decoder(SliceHead)
+_CLOSING = msgspec.msgpack.Decoder(Closing)
 _ROW = msgspec.msgpack.Decoder(OutboxRow)
-_JOURNAL: msgspec.msgpack.Decoder[JournalRow] = msgspec.msgpack.Decoder(JournalRow)
 
 
-def number_key(prefix: bytes, number: int) -> bytes:
-    """The key of a journal row, an example, or the common start of a parcel's rows."""
-    return prefix + _NUMBER.pack(number)
+def parcel_prefix(parcel: int) -> bytes:
+    """The common start of the keys of a parcel's rows."""
+    return OUTBOX_PREFIX + _NUMBER.pack(parcel)
 
 
 def parcel_key(parcel: int, row: int) -> bytes:
@@ -79,7 +98,7 @@ def parcel_of(key: bytes) -> int:
     return number
 
 
-def encode(record: SliceHead | OutboxRow | JournalRow) -> bytes:
+def encode(record: SliceHead | Closing | OutboxRow) -> bytes:
     """Msgpack bytes."""
     return _ENCODER.encode(record)
 
@@ -89,11 +108,11 @@ def decode_head(raw: bytes) -> SliceHead:
     return _HEAD.decode(raw)
 
 
+def decode_closing(raw: bytes) -> Closing:
+    """``msgspec.DecodeError`` on foreign bytes."""
+    return _CLOSING.decode(raw)
+
+
 def decode_row(raw: bytes) -> OutboxRow:
     """``msgspec.DecodeError`` on foreign bytes."""
     return _ROW.decode(raw)
-
-
-def decode_journal(raw: bytes) -> JournalRow:
-    """``msgspec.DecodeError`` on foreign bytes."""
-    return _JOURNAL.decode(raw)

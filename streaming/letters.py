@@ -29,11 +29,7 @@ class Record(Protocol):
     """What the log hands over: offset, broker append time in UTC ms, and the bytes."""
 
     @property
-    def topic(self) -> str: ...  # noqa: D102 - named by the class
-    @property
-    def partition(self) -> int: ...  # noqa: D102
-    @property
-    def offset(self) -> int: ...  # noqa: D102
+    def offset(self) -> int: ...  # noqa: D102 - named by the class
     @property
     def timestamp(self) -> int: ...  # noqa: D102
     @property
@@ -44,12 +40,21 @@ class Record(Protocol):
     def headers(self) -> Headers: ...  # noqa: D102
 
 
-def dead_letter(record: Record, cause: EventRejected) -> OutboxRow:
-    """The dead letter of a record that was rejected for ``cause``."""
+class PlacedRecord(Record, Protocol):
+    """A record that says itself where it stands in the log."""
+
+    @property
+    def topic(self) -> str: ...  # noqa: D102 - named by the class
+    @property
+    def partition(self) -> int: ...  # noqa: D102
+
+
+def dead_letter(topic: str, partition: int, record: Record, cause: EventRejected) -> OutboxRow:
+    """The dead letter of a record of that partition, rejected for ``cause``."""
     value = record.value
     added = {
-        DEAD_TOPIC: record.topic,
-        DEAD_PARTITION: str(record.partition),
+        DEAD_TOPIC: topic,
+        DEAD_PARTITION: str(partition),
         DEAD_OFFSET: str(record.offset),
         DEAD_TIMESTAMP: str(record.timestamp),
         DEAD_REASON: cause.reason,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from contracts.ports import Clock
 from infra.metrics import COUNTS, Metrics
-from streaming.fold import Changes
+from streaming.changes import Changes
 from streaming.restore import RestoreFigures
 from streaming.snapshots import SnapshotFigures
 

@@ -15,6 +15,7 @@ from contracts.errors import EverfreshError, StateLocked, Unreachable
 from contracts.sequence import META_KEY
 from contracts.settings import Settings
 from infra.snapshots import Origin, SnapshotStore
+from streaming.changes import Changes
 from streaming.courier import Courier, Outlet
 from streaming.identity import LogIdentity
 from streaming.kafka_log import LogProbe
@@ -49,7 +50,8 @@ class Owned(msgspec.Struct):
 class Ownership:
     """Opens and closes partitions, one rebalance at a time. ``fail`` hears what cannot go on.
 
-    ``wrote`` hears how many seconds each durable write took.
+    ``wrote`` hears how many seconds each durable write took, ``settled`` what the steps of closing
+    slices have done.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Ownership:
         self.owned: dict[int, Owned] = {}
         self.restores = RestoreFigures()
         self.wrote: Callable[[float], None] = lambda seconds: None
+        self.settled: Callable[[Changes], None] = lambda changes: None
 
     async def resume(self, partitions: set[int]) -> Mapping[int, int]:
         """Own exactly these; the offsets that their states have reached say where to read on."""
@@ -139,7 +142,7 @@ class Ownership:
             store.close()
             raise
         _log.info("partition %d: state reaches %d of %d", number, partition.applied, end)
-        courier = Courier(partition, self._outlet)
+        courier = Courier(partition, self._outlet, self.settled)
         delivery = asyncio.create_task(courier.run())
         delivery.add_done_callback(self._watch)
         return Owned(

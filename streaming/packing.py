@@ -5,40 +5,96 @@ offset is the last one's; an ordinary agent then gets one :class:`Fetch` per eve
 as usual, but tell where monitoring stands and nothing else: on every (re)assignment reading resumes
 at the offset that the *state* has reached (law 2), which the worker names through ``resume``.
 
+Records of the hot topic stay as aiokafka parses them: its ``ConsumerRecord`` adds nothing the fold
+needs, and to make one costs as much as to parse it.
+
 Memory is bounded: at most ``broker_max_poll_records`` records in a poll, and at most
 ``stream_buffer_maxsize`` fetches wait for the agent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, cast
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from typing import Any, Protocol, cast
 
 import faust
 import msgspec
 from aiokafka import AIOKafkaConsumer
+from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.structs import ConsumerRecord
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from yarl import URL
 
+from streaming.letters import Record
+
 Resume = Callable[[set[int]], Awaitable[Mapping[int, int]]]
 Release = Callable[[set[int]], Awaitable[None]]
+
+
+class FetchedRecord(Record, Protocol):
+    """A record as the driver hands it over."""
+
+    @property
+    def timestamp_type(self) -> int: ...  # noqa: D102 - 0 the producer's time, 1 the broker's
 
 
 class Fetch(msgspec.Struct, frozen=True):
     """Records of one partition as one poll brought them, in log order, at least one."""
 
     partition: int
-    records: list[ConsumerRecord[bytes, bytes]]
+    records: list[FetchedRecord]
 
 
-class _CommittedThread(driver.AIOKafkaConsumerThread):
+class _BareRecords:
+    """Stands in for aiokafka's ``PartitionRecords`` and leaves out the ``ConsumerRecord``."""
+
+    def __init__(self, records: Any) -> None:
+        self._records = records
+        records._consumer_record = lambda tp, record: record
+
+    @property
+    def next_fetch_offset(self) -> int:
+        return int(self._records.next_fetch_offset)
+
+    def __iter__(self) -> Iterator[FetchedRecord]:
+        return cast(Iterator[FetchedRecord], self._records._records_iterator)
+
+
+class _BareResults(OrderedDict[Any, Any]):
+    """Where aiokafka keeps what was fetched and not yet taken; those of ``topic`` become bare."""
+
+    def __init__(self, topic: str, held: Mapping[Any, Any]) -> None:
+        super().__init__()
+        self._topic = topic
+        for tp, result in held.items():
+            self[tp] = result
+
+    def __setitem__(self, tp: Any, result: Any) -> None:
+        if tp.topic == self._topic and isinstance(result, FetchResult):
+            result._partition_records = _BareRecords(result._partition_records)
+        super().__setitem__(tp, result)
+
+
+class FetchThread(driver.AIOKafkaConsumerThread):
+    """Faust's fetching thread, with bare records of the hot topic."""
+
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         # Faust has no setting for it: what an aborted transaction wrote is no event.
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"
         return consumer
+
+    async def _fetch_records(
+        self, consumer: Any, active_partitions: set[TP], *args: Any, **options: Any
+    ) -> Any:
+        fetcher = consumer._fetcher
+        if not isinstance(fetcher._records, _BareResults):
+            fetcher._records = _BareResults(
+                cast(FetchTransport, self.transport).topic, fetcher._records
+            )
+        return await super()._fetch_records(consumer, active_partitions, *args, **options)
 
 
 class FetchConsumer(driver.Consumer):
@@ -48,8 +104,8 @@ class FetchConsumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self.packed_end: dict[int, int] = {}
 
-    def _new_consumer_thread(self) -> _CommittedThread:
-        return _CommittedThread(self, loop=self.loop, beacon=self.beacon)
+    def _new_consumer_thread(self) -> FetchThread:
+        return FetchThread(self, loop=self.loop, beacon=self.beacon)
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> dict[TP, Any]:
         fetched = await super()._getmany(active_partitions, timeout)
@@ -59,9 +115,7 @@ class FetchConsumer(driver.Consumer):
             for tp, records in fetched.items()
         }
 
-    def _pack(
-        self, tp: TP, records: list[ConsumerRecord[bytes, bytes]]
-    ) -> ConsumerRecord[bytes, Fetch]:
+    def _pack(self, tp: TP, records: list[FetchedRecord]) -> ConsumerRecord[bytes, Fetch]:
         last = records[-1]
         self.packed_end[tp.partition] = last.offset + 1
         fetch = Fetch(tp.partition, records)

@@ -11,24 +11,25 @@ from collections.abc import Iterable
 import msgspec
 
 from contracts.errors import LogMismatch, StateFormatError
+from contracts.segment import Segment, decode_runs, segment_key, split
 from contracts.sequence import FORMAT, META_KEY, PartitionMeta
-from streaming.fold import Changes, Fold
+from streaming.changes import Changes
+from streaming.fold import Fold
 from streaming.identity import require_partitions
 from streaming.layout import (
-    EXAMPLE_PREFIX,
+    CLOSING_KEY,
     HEAD_FORMAT,
     HEAD_KEY,
-    JOURNAL_PREFIX,
     NO_LABEL,
     OUTBOX_PREFIX,
     OutboxRow,
     SliceHead,
+    decode_closing,
     decode_head,
-    decode_journal,
     decode_row,
     encode,
-    number_key,
     parcel_of,
+    parcel_prefix,
 )
 from streaming.letters import Record
 from streaming.rules import FoldRules
@@ -81,17 +82,27 @@ class Partition:
         """Close the open slice and ``label``; everything in the log must have been applied."""
         return self._commit(self._fold.close_until(label))
 
+    @property
+    def settling(self) -> bool:
+        """Whether a closed slice still has parts to be made by :meth:`settle`."""
+        return self._fold.sealing.busy
+
+    def settle(self) -> Changes:
+        """Make one part of a closed slice, some milliseconds of work; in no hurry."""
+        # Not synced: it says nothing new of the log, and lost steps are made again alike.
+        return self._commit(self._fold.settle(), sync=False)
+
     def parcel(self) -> list[OutboxRow]:
         """The oldest undelivered parcel, empty where there is none."""
         if not self._parcels:
             return []
-        prefix = number_key(OUTBOX_PREFIX, self._parcels[0])
+        prefix = parcel_prefix(self._parcels[0])
         return [decode_row(raw) for _, raw in self._store.scan(prefix)]
 
     def delivered(self) -> None:
         """Forget the oldest parcel as a whole: a run on the windows topic starts at part 0."""
         number = self._parcels[0]
-        prefix = number_key(OUTBOX_PREFIX, number)
+        prefix = parcel_prefix(number)
         # Not synced: should this be lost in a crash, the parcel is delivered once more.
         self._store.write({}, [key for key, _ in self._store.scan(prefix)], sync=False)
         self._parcels.popleft()
@@ -100,9 +111,9 @@ class Partition:
         """Release the store. Undelivered parcels stay in it for the next owner."""
         self._store.close()
 
-    def _commit(self, changes: Changes) -> Changes:
+    def _commit(self, changes: Changes, sync: bool = True) -> Changes:
         if changes:
-            self._store.write(changes.puts, changes.deletes)
+            self._store.write(changes.puts, changes.deletes, sync=sync)
             self._parcels.extend(changes.parcels)
         return changes
 
@@ -132,14 +143,23 @@ def open_partition(store: PartitionStore, place: LogPlace, rules: FoldRules) -> 
             actions=_extended(meta.actions, rules.actions),
             partitions=place.partitions,
         )
+    raw_closing = store.get(CLOSING_KEY)
+    closing = None if raw_closing is None else decode_closing(raw_closing)
     parcels = sorted({parcel_of(key) for key, _ in store.scan(OUTBOX_PREFIX)})
     number = parcels[-1] + 1 if parcels else 0
+    if closing is not None:
+        number = max(number, closing.parcel + 1)
+        parcels = [parcel for parcel in parcels if parcel != closing.parcel]
     fold = Fold(meta, head, rules, store.get_many, number)
-    journal = list(store.scan(JOURNAL_PREFIX))
-    fold.slice.replay(decode_journal(row) for _, row in journal)
-    fold.journal = [key for key, _ in journal]
-    fold.stored_examples = [key for key, _ in store.scan(EXAMPLE_PREFIX)]
+    values = store.get_many([segment_key(name) for name in meta.segments])
+    named = zip(meta.segments, values, strict=True)
+    fold.restore(closing, [_segment(name, value or b"") for name, value in named])
     return Partition(store, fold, parcels)
+
+
+def _segment(name: tuple[int, int], raw: bytes) -> Segment:
+    runs = decode_runs(raw)
+    return Segment(*name, sum(len(split(run)[1]) for run in runs.values()), runs)
 
 
 def _fresh(place: LogPlace, rules: FoldRules) -> tuple[PartitionMeta, SliceHead]:
@@ -154,7 +174,13 @@ def _fresh(place: LogPlace, rules: FoldRules) -> tuple[PartitionMeta, SliceHead]
         place.partitions,
     )
     head = SliceHead(
-        HEAD_FORMAT, rules.period_ms, rules.max_targets, NO_LABEL, NO_LABEL, place.start, 0, 0
+        HEAD_FORMAT,
+        rules.period_ms,
+        rules.max_targets,
+        rules.stretch_events,
+        NO_LABEL,
+        NO_LABEL,
+        place.start,
     )
     return meta, head
 

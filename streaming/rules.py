@@ -28,6 +28,7 @@ class FoldRules(msgspec.Struct, frozen=True):
     max_targets: int
     part_bytes: int
     period_ms: int
+    stretch_events: int = 65_536
 
 
 def fold_rules(settings: Settings) -> FoldRules:
@@ -47,4 +48,5 @@ def fold_rules(settings: Settings) -> FoldRules:
         max_targets=targets,
         part_bytes=settings.windows.part_bytes,
         period_ms=round(settings.windows.seconds * 1000),
+        stretch_events=settings.windows.stretch_events,
     )

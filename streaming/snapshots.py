@@ -2,7 +2,7 @@
 
 1. On the event loop, between two folds: RocksDB links the state's files into
    ``<directory>.checkpoint``. It writes out its memory first, which holds the loop for about
-   0.1 s; sequences, offset, journal, open slice and outbox are all in there, as of one batch.
+   0.1 s; sequences, segments, offset, open slice and outbox are all in there, as of one batch.
 2. In a thread: what the store lacks is uploaded, the manifest last; older snapshots go.
 3. The checkpoint is removed.
 

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from contracts.report import ComponentStatus
-from streaming.fold import Changes
+from streaming.changes import Changes
 from streaming.restore import RestoreFigures
 
 KIND = "worker"

@@ -26,6 +26,7 @@ from contracts.errors import LogMismatch, SettingsError, Unreachable
 from contracts.ports import Clock, ReportSink
 from contracts.settings import Settings
 from contracts.topics import EVENTS, topic_name
+from streaming.changes import Changes
 from streaming.identity import LogIdentity
 from streaming.kafka_log import KafkaOutlet, LogProbe
 from streaming.metrics import WorkerMetrics, restore_left
@@ -65,6 +66,7 @@ class StreamWorker:
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._ownership = Ownership(settings, identity, self._probe, self._outlet, self._fail)
         self._ownership.wrote = self._metrics.write.observe
+        self._ownership.settled = self._note_closed
         self._owned = self._ownership.owned
         self._snapshots = SnapshotTaker(settings.state, self._ownership.snapshots, clock)
         figures = (self._ownership.restores, self._snapshots.figures)
@@ -122,7 +124,7 @@ class StreamWorker:
         changes = owned.partition.apply(fetch.records)
         self._metrics.folded(len(fetch.records), changes, time.perf_counter() - began)
         self._figures.note(changes)
-        if changes.parcels:
+        if changes.parcels or owned.partition.settling:
             owned.courier.wake()
 
     async def _skips(self, owned: Owned, fetch: Fetch) -> bool:
@@ -181,9 +183,7 @@ class StreamWorker:
             if applied < ends[number] and not await self._read_to(number, applied, ends[number]):
                 continue
             if self._owned.get(number) is owned:
-                changes = owned.partition.close_until(label)
-                self._figures.note(changes)
-                self._metrics.closed(changes)
+                self._note_closed(owned.partition.close_until(label))
                 owned.courier.wake()
 
     async def _read_to(self, number: int, applied: int, end: int) -> bool:
@@ -241,6 +241,10 @@ class StreamWorker:
         await self._probe.stop()
         self._metrics.door.close()
 
+    def _note_closed(self, changes: Changes) -> None:
+        self._figures.note(changes)
+        self._metrics.closed(changes)
+
     def _consumer(self) -> FetchConsumer:
         return cast(FetchConsumer, self._app.consumer)
 
@@ -281,7 +285,7 @@ def _faust_app(settings: Settings, name: str) -> faust.App:
         broker_session_timeout=session_s,
         broker_heartbeat_interval=session_s * _HEARTBEAT_SHARE,
         broker_commit_interval=1.0,
-        broker_max_poll_records=5000,
+        broker_max_poll_records=50_000,
         stream_buffer_maxsize=4,
         stream_wait_empty=False,
         stream_recovery_delay=0.0,

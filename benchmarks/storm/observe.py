@@ -13,7 +13,9 @@ from rocksdict import AccessType, Options, Rdict
 
 from benchmarks.storm.plain import PlainPartition
 from benchmarks.storm.tiling import interactions
-from contracts.sequence import META_KEY, USER_PREFIX, PartitionMeta, decode_id, decode_sequence
+from contracts.segment import decode_runs, segment_key
+from contracts.sequence import META_KEY, USER_PREFIX, PartitionMeta, decode_id
+from infra.history import UserReader
 from infra.kafka.consumers import connect_consumer
 
 _TRIES = 20
@@ -83,19 +85,28 @@ def applied(pairs: dict[bytes, bytes]) -> int:
     return msgspec.msgpack.decode(pairs[META_KEY], type=PartitionMeta).applied
 
 
+def _users(pairs: dict[bytes, bytes], meta: PartitionMeta) -> set[int | str]:
+    """Everyone the state knows: with a value of their own, or in a segment."""
+    users = {key[1:] for key in pairs if key[:1] == USER_PREFIX}
+    for name in meta.segments:
+        users |= decode_runs(pairs[segment_key(name)]).keys()
+    return {decode_id(user) for user in users}
+
+
 def compare(pairs: dict[bytes, bytes], log: PlainPartition, length: int) -> StateFaults:
     """The state of every user against the log up to the offset that the state has reached."""
     meta = msgspec.msgpack.decode(pairs[META_KEY], type=PartitionMeta)
     expected = log.state_at(meta.applied)
-    found = {decode_id(key[1:]): raw for key, raw in pairs.items() if key[:1] == USER_PREFIX}
+    found = _users(pairs, meta)
+    reader = UserReader(pairs.get, meta.partition, length)
     faults = StateFaults(wrong=[])
-    for user in expected.keys() | found.keys():
+    for user in expected.keys() | found:
         entries = expected.get(user, [])
-        raw = found.get(user)
-        if raw is None:
+        stored = reader.stored(user)
+        if stored is None:
             faults.lost += len(entries)
             continue
-        state = decode_sequence(user, meta.partition, raw, meta.actions, length)
+        state = stored.decode()
         faults.lost += max(0, len(entries) - state.accepted)
         faults.duplicated += max(0, state.accepted - len(entries))
         last = entries[-1].offset if entries else -1

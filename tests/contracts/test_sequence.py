@@ -54,7 +54,7 @@ def test_readers_take_the_last_entries_only(events: list[Interaction], length: i
 
 def test_another_format_is_refused_and_named() -> None:
     raw = bytes([9]) + sequence.pack_sequence(1, 1, 0, b"")[1:]
-    with pytest.raises(StateFormatError, match="format 1 expected, found 9"):
+    with pytest.raises(StateFormatError, match="format 2 expected, found 9"):
         sequence.unpack_header(raw)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from contracts.event import Event, UserId, user_key
+from contracts.segment import decode_runs, segment_key
 from contracts.sequence import (
     META_KEY,
     USER_PREFIX,
@@ -16,7 +17,6 @@ from contracts.sequence import (
     PartitionMeta,
     UserState,
     decode_id,
-    decode_sequence,
 )
 from contracts.window import (
     SliceClosed,
@@ -25,6 +25,7 @@ from contracts.window import (
     decode_example,
     decode_slice_record,
 )
+from infra.history import UserReader
 from streaming.layout import OutboxRow
 from streaming.partition import LogPlace, Partition, open_partition
 from streaming.rules import FoldRules
@@ -50,7 +51,7 @@ class LogRecord:
 
 
 def rules(**changes: int | list[str]) -> FoldRules:
-    plain = FoldRules(ACTIONS, 65_536, 5, 4, 1024, PERIOD_MS)
+    plain = FoldRules(ACTIONS, 65_536, 5, 4, 1024, PERIOD_MS, 7)
     return msgspec.structs.replace(plain, **changes)
 
 
@@ -74,15 +75,14 @@ def rejected(offset: int, at_ms: int, value: bytes = b"{oops") -> LogRecord:
 
 
 def states(pairs: dict[bytes, bytes], length: int) -> dict[UserId, UserState]:
-    """Every user's state in a store, as a reader would see it."""
+    """Every user's state in a store, as a reader sees it."""
     meta = msgspec.msgpack.decode(pairs[META_KEY], type=PartitionMeta)
-    return {
-        (user := decode_id(key[1:])): decode_sequence(
-            user, meta.partition, value, meta.actions, length
-        )
-        for key, value in pairs.items()
-        if key.startswith(USER_PREFIX)
-    }
+    users = [key[1:] for key in pairs if key.startswith(USER_PREFIX)]
+    for name in meta.segments:
+        users += decode_runs(pairs[segment_key(name)])
+    reader = UserReader(pairs.get, meta.partition, length)
+    read = {user: reader.stored(user) for user in map(decode_id, users)}
+    return {user: stored.decode() for user, stored in read.items() if stored is not None}
 
 
 def expected_states(records: Iterable[LogRecord], length: int) -> dict[UserId, UserState]:
@@ -109,7 +109,9 @@ def _event(record: LogRecord) -> Event | None:
 
 
 def delivered(partition: Partition) -> Iterator[OutboxRow]:
-    """Everything in the outbox, which is emptied."""
+    """Everything in the outbox, which is emptied, once closed slices are made."""
+    while partition.settling:
+        partition.settle()
     while rows := partition.parcel():
         yield from rows
         partition.delivered()

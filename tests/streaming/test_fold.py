@@ -47,17 +47,28 @@ def logs(draw: st.DrawFn) -> list[LogRecord]:
     return made
 
 
-@given(log=logs(), cuts=st.lists(st.integers(0, 40)), reopen=st.booleans())
+@given(
+    log=logs(),
+    cuts=st.lists(st.integers(0, 40)),
+    reopen=st.booleans(),
+    steps=st.lists(st.integers(0, 3), min_size=42, max_size=42),
+)
 def test_how_the_log_is_cut_into_fetches_leaves_no_trace(
-    log: list[LogRecord], cuts: list[int], reopen: bool
+    log: list[LogRecord], cuts: list[int], reopen: bool, steps: list[int]
 ) -> None:
-    """Law 1 and law 3: same states, same slice bytes, also when the worker dies in between."""
+    """Law 1 and law 3: same states, same slice bytes, also when the worker dies in between.
+
+    Nor does it matter when the steps of sealing are made.
+    """
     whole, pieces = MemoryStore(), MemoryStore()
     one, many = opened(whole), opened(pieces)
     one.apply(log)
     bounds = [0, *sorted(cuts), len(log)]
-    for begin, end in pairwise(bounds):
+    for (begin, end), settled in zip(pairwise(bounds), steps, strict=False):
         many.apply(log[begin:end])
+        for _ in range(settled):
+            many.settle()
+        assert states(pieces.pairs, HISTORY) == expected_states(log[:end], HISTORY)
         if reopen:
             many = opened(pieces)
     assert states(pieces.pairs, HISTORY) == states(whole.pairs, HISTORY)
@@ -139,7 +150,7 @@ def test_context_is_the_last_entries_before_the_slice() -> None:
 
 
 def test_very_many_events_of_one_user_make_examples_each_the_context_of_the_next() -> None:
-    partition = opened(MemoryStore(), rules(max_targets=4, history_length=5))
+    partition = opened(MemoryStore(), rules(max_targets=4, history_length=5, stretch_events=20))
     for offset in range(10):
         partition.apply([accepted(offset, 1, offset, at(0))])
     partition.apply([accepted(10, 1, 10, at(1))])
@@ -160,7 +171,8 @@ def test_stored_sequences_stay_short_however_many_events_come() -> None:
     for offset in range(300):
         partition.apply([accepted(offset, 1, offset, at(offset / 50))])
     longest = states(store.pairs, length=10**6)[1]
-    assert len(longest.history) <= rules().history_length + rules().max_targets
+    waiting = 2 * rules().stretch_events  # the open stretch, and one that is sealed
+    assert len(longest.history) <= rules().history_length + waiting
     assert longest.accepted == 300
 
 

@@ -101,7 +101,7 @@ def test_a_parcel_is_removed_as_a_whole_and_none_reuses_its_number_meanwhile() -
 
 def test_a_changed_target_limit_holds_from_the_next_slice_on() -> None:
     store = MemoryStore()
-    opened(store, rules(max_targets=4)).apply(
+    opened(store, rules(max_targets=4, stretch_events=20)).apply(
         [accepted(offset, 1, 1, START_MS) for offset in range(5)]
     )
     partition = opened(store, rules(max_targets=3))

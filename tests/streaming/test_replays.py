@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from contracts.window import encode_slice_record
 from streaming.layout import (
-    JournalRow,
+    Closing,
     OutboxRow,
     SliceHead,
+    decode_closing,
     decode_head,
-    decode_journal,
     decode_row,
     encode,
 )
@@ -135,16 +135,15 @@ _rows = st.builds(
     value=st.none() | st.binary(max_size=30),
     headers=st.lists(st.tuples(st.text(max_size=5), st.binary(max_size=9)), max_size=3),
 )
-_offsets = st.lists(st.integers(0, 2**62), max_size=4)
-_journals = st.lists(
-    st.tuples(st.binary(max_size=9), _offsets, _offsets, st.integers(0, 2**30)), max_size=4
-)
 _numbers = st.integers(-1, 2**62)
 _heads = st.builds(SliceHead, *[_numbers] * len(SliceHead.__struct_fields__))
 
 
-@given(row=_rows, journal=_journals, head=_heads)
-def test_decode_of_encode_is_the_row(row: OutboxRow, journal: JournalRow, head: SliceHead) -> None:
+_closings = st.builds(Closing, *[_numbers] * 6, closed=st.none())
+
+
+@given(row=_rows, closing=_closings, head=_heads)
+def test_decode_of_encode_is_the_row(row: OutboxRow, closing: Closing, head: SliceHead) -> None:
     assert decode_row(encode(row)) == row
-    assert decode_journal(encode(journal)) == journal
+    assert decode_closing(encode(closing)) == closing
     assert msgspec.structs.astuple(decode_head(encode(head))) == msgspec.structs.astuple(head)

@@ -1,0 +1,131 @@
+"""Segments: what was accepted since the users' sequence values were last written.
+
+A fold writes one segment, however many users it met: a contiguous range of the log as a map from
+user to that user's accepted events, each with its offset and append time. So an event is written
+once when it arrives, and a user's sequence value once per stretch of the log, not once per fetch.
+
+The writer is the stream worker, readers assemble ``sequence value + segments``. A user's run is
+part of the state where it begins after the offset in the user's sequence value; the others are in
+that value already, as a whole. Segments never change: a name always means the same bytes.
+``PartitionMeta.segments`` names those that count; they are few (see :func:`surplus`).
+
+    s + first + end     msgpack map: id bytes -> run, in log order of each user's first event
+    run                 row*, in log order
+    row                 <q offset> <q append time> entry (as in contracts.sequence)
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+import msgspec
+
+from contracts.sequence import INT_ENTRY
+
+SEGMENT_PREFIX = b"s"
+"""State keys of segments are this prefix and the two offsets, big-endian."""
+
+INT_ROW = struct.Struct("<qq" + INT_ENTRY.format.removeprefix("<"))
+"""A row whose item is an integer, in one go: offset, append time, then as ``INT_ENTRY``."""
+
+_FAN = 8
+_NAME = struct.Struct(">QQ")
+_STAMPS = struct.Struct("<qq")
+_INT_REST = bytes([INT_ENTRY.size - 1])
+_INT_SPLIT = struct.Struct(f"<qq{INT_ENTRY.size}s")
+_ENCODER = msgspec.msgpack.Encoder()
+_RUNS: msgspec.msgpack.Decoder[dict[bytes, bytes]] = msgspec.msgpack.Decoder(dict[bytes, bytes])
+
+
+class Segment(msgspec.Struct, frozen=True):
+    """Offsets ``[first, end)`` of the log, ``events`` of them accepted."""
+
+    first: int
+    end: int
+    events: int
+    runs: dict[bytes, bytes]
+
+    @property
+    def name(self) -> tuple[int, int]:
+        """What ``PartitionMeta.segments`` calls it."""
+        return self.first, self.end
+
+    @property
+    def key(self) -> bytes:
+        """Its state key."""
+        return segment_key(self.name)
+
+
+def segment_key(name: tuple[int, int]) -> bytes:
+    """The state key of the segment with that name."""
+    return SEGMENT_PREFIX + _NAME.pack(*name)
+
+
+def encode_runs(segment: Segment) -> bytes:
+    """The value under the segment's key."""
+    return _ENCODER.encode(segment.runs)
+
+
+def decode_runs(raw: bytes) -> dict[bytes, bytes]:
+    """The inverse of :func:`encode_runs`; ``msgspec.DecodeError`` on foreign bytes."""
+    return _RUNS.decode(raw)
+
+
+def encode_row(offset: int, appended: int, entry: bytes) -> bytes:
+    """One accepted event, appended at ``appended`` UTC ms."""
+    return _STAMPS.pack(offset, appended) + entry
+
+
+def first_offset(run: bytes) -> int:
+    """The offset of a run's first event."""
+    offset: int = _STAMPS.unpack_from(run)[0]
+    return offset
+
+
+def split(run: bytes) -> tuple[bytes, list[int], list[int]]:
+    """The entries of a run without their stamps, and the stamps: offsets, append times."""
+    begin, size = _STAMPS.size, _INT_SPLIT.size
+    number, rest = divmod(len(run), size)
+    if not rest and run[begin::size] == _INT_REST * number:  # rows of one length, all of them
+        offsets, appended, entries = zip(*_INT_SPLIT.iter_unpack(run), strict=True)
+        return b"".join(entries), list(offsets), list(appended)
+    stamps, parts, at = [], [], 0
+    while at < len(run):
+        end = at + begin + 1 + run[at + begin]
+        stamps.append(_STAMPS.unpack_from(run, at))
+        parts.append(run[at + begin : end])
+        at = end
+    return b"".join(parts), [offset for offset, _ in stamps], [moment for _, moment in stamps]
+
+
+def merged(segments: Sequence[Segment]) -> Segment:
+    """Consecutive segments as one."""
+    runs: dict[bytes, list[bytes]] = {}
+    for segment in segments:
+        for user, run in segment.runs.items():
+            runs.setdefault(user, []).append(run)
+    return Segment(
+        segments[0].first,
+        segments[-1].end,
+        sum(segment.events for segment in segments),
+        {user: b"".join(parts) for user, parts in runs.items()},
+    )
+
+
+def surplus(sizes: Sequence[int]) -> int:
+    """How many of the last segments, by their numbers of events, should become one; 0 for none.
+
+    Eight of about one size become one that is eight times as large. So an event is rewritten at
+    most ``log8`` of a stretch times, and a reader looks into at most seven segments per size.
+    """
+    tiers = [size.bit_length() // 3 for size in sizes]
+    for tier in sorted(set(tiers)):
+        trailing = 0
+        for found in reversed(tiers):
+            if found > tier:
+                break
+            trailing += 1
+        if trailing >= _FAN:
+            return trailing
+    return 0

@@ -1,0 +1,30 @@
+"""What one step of a partition changes: written all at once or not at all."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from streaming.layout import OutboxRow
+
+
+class Changes:
+    """One write batch in the making. Deletes come before puts."""
+
+    def __init__(self) -> None:
+        self.puts: dict[bytes, bytes] = {}
+        self.deletes: list[bytes] = []
+        self.parcels: list[int] = []
+        self.accepted = 0
+        self.duplicates = 0
+        self.closed = 0
+        self.rejected: Counter[str] = Counter()
+        self.letters: list[OutboxRow] = []
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(self.puts or self.deletes)
+
+    def drop(self, key: bytes) -> None:
+        """Delete ``key``, whether it is stored already or only about to be."""
+        self.puts.pop(key, None)
+        self.deletes.append(key)

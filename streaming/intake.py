@@ -1,0 +1,99 @@
+"""From records to the runs of one segment: decode, validate, group by user.
+
+The inner loop of the worker. A record that decodes as :class:`PlainEvent`, with its user's key, is
+taken at once; every other one goes through :class:`EventDecoder`, which knows all the rules and
+alone decides what is rejected.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+
+from contracts.errors import EventRejected
+from contracts.event import Event, UserId, user_key
+from contracts.segment import INT_ROW, encode_row
+from contracts.sequence import INT_ENTRY, encode_entry, encode_id
+from streaming.decode import CE_VERSION, SPEC_VERSION, EventDecoder, PlainEvent
+from streaming.letters import Record
+
+_Group = list[bytes]  # the user's record key, then a row for every event
+_VERSION_FIRST = (CE_VERSION, SPEC_VERSION)
+# What msgspec and an unknown action raise; EventDecoder then tells whether it is a reject at all.
+_NOT_PLAIN = (msgspec.MsgspecError, ValueError, TypeError, KeyError, RecursionError, OverflowError)
+_NAN = math.nan
+_REST = INT_ENTRY.size - 1
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """What became of some records: ``count`` of them, ``events`` accepted, the others rejected."""
+
+    count: int
+    events: int
+    runs: dict[bytes, bytes]
+    rejects: list[tuple[Record, EventRejected]]
+
+
+class Intake:
+    """Takes records in; immutable. ``actions`` is the action table, ``max_bytes`` as in decode."""
+
+    def __init__(self, actions: Sequence[str], max_bytes: int) -> None:
+        self._codes = {action: code for code, action in enumerate(actions) if action}
+        self._max_bytes = max_bytes
+        self._plain = msgspec.json.Decoder(PlainEvent).decode
+        self._decode = EventDecoder(actions, max_bytes).decode
+
+    def take(self, records: Sequence[Record], before_ms: int) -> Taken:
+        """Take ``records`` in order, up to the first one appended at or after ``before_ms``."""
+        groups: dict[UserId, _Group] = {}
+        rejects: list[tuple[Record, EventRejected]] = []
+        decode, codes, max_bytes = self._plain, self._codes, self._max_bytes
+        count, pack = 0, INT_ROW.pack
+        event: Event
+        for record in records:
+            appended = record.timestamp
+            if appended >= before_ms:
+                break
+            count += 1
+            key, value, headers = record.key, record.value, record.headers
+            try:
+                event = decode(value)  # type: ignore[arg-type]  # None is not plain
+                code = codes[event.type]
+                group = groups.get(event.user_id)
+                plain = (
+                    key == (user_key(event.user_id) if group is None else group[0])
+                    and len(value) <= max_bytes  # type: ignore[arg-type]
+                    and (not headers or headers[0] == _VERSION_FIRST)
+                )
+            except _NOT_PLAIN:
+                plain = False
+            if not plain:
+                try:
+                    event = self._decode(key, value, headers)
+                except EventRejected as cause:
+                    rejects.append((record, cause))
+                    continue
+                code = codes[event.type]
+                group = groups.get(event.user_id)
+            if group is None:
+                group = groups[event.user_id] = [key or b""]
+            item, number = event.item_id, event.value
+            if item.__class__ is int:
+                size = _NAN if number is None else number
+                row = pack(record.offset, appended, _REST, code, event.time, size, b"i", item)
+            else:
+                row = encode_row(
+                    record.offset, appended, encode_entry(item, code, event.time, number)
+                )
+            group.append(row)
+        return Taken(count, count - len(rejects), _runs(groups), rejects)
+
+
+def _runs(groups: dict[UserId, _Group]) -> dict[bytes, bytes]:
+    runs = {}
+    for user, group in groups.items():
+        group[0] = b""
+        runs[encode_id(user)] = b"".join(group)
+    return runs
