@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from contracts.settings import FILE_VARIABLE, Settings, load_settings
 
@@ -21,6 +22,8 @@ with warnings.catch_warnings():
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    settings.register_profile("everfresh", deadline=None)  # other load is no failure
+    settings.load_profile("everfresh")
     # kafka-python 3.0 leaves the socket of a refused connection to the garbage collector, which
     # may come in any later test or after the last. It is bound to no address; ours are.
     message = r"Exception ignored in. <socket\.socket .* laddr=\('0\.0\.0\.0'"
