@@ -33,7 +33,7 @@ from streaming.layout import (
     encode,
     parcel_key,
 )
-from streaming.letters import Record, dead_letter
+from streaming.letters import Record, letter_from
 from streaming.rules import FoldRules
 from streaming.sealing import Sealing
 from streaming.windows import label_of
@@ -136,7 +136,7 @@ class Fold:
             self.segments.append(segment)
         for record, cause in taken.rejects:
             changes.rejected[cause.reason] += 1
-            letter = dead_letter(self.meta.topic, self.meta.partition, record, cause)
+            letter = letter_from(self.meta.topic, self.meta.partition, record, cause)
             changes.letters.append(letter)
         head.events += taken.events
         head.fresh += taken.events

@@ -242,7 +242,7 @@ def _request_in(record: Record) -> bytes:
 
 
 def _reject(record: Record, cause: EventRejected, changes: JoinChanges) -> None:
-    changes.rows.append(dead_letter(record.topic, record.partition, record, cause))
+    changes.rows.append(dead_letter(record, cause))
     changes.rejected[cause.reason] += 1
 
 

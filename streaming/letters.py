@@ -49,8 +49,13 @@ class PlacedRecord(Record, Protocol):
     def partition(self) -> int: ...  # noqa: D102
 
 
-def dead_letter(topic: str, partition: int, record: Record, cause: EventRejected) -> OutboxRow:
-    """The dead letter of a record of that partition, rejected for ``cause``."""
+def dead_letter(record: PlacedRecord, cause: EventRejected) -> OutboxRow:
+    """The dead letter of a record that was rejected for ``cause``."""
+    return letter_from(record.topic, record.partition, record, cause)
+
+
+def letter_from(topic: str, partition: int, record: Record, cause: EventRejected) -> OutboxRow:
+    """The same for a record of that partition which does not say so itself."""
     value = record.value
     added = {
         DEAD_TOPIC: topic,
