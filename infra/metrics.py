@@ -93,9 +93,13 @@ class Metrics:
     ) -> None:
         """A gauge, or with ``grows`` a counter, that is read at each scrape, by its thread."""
         if grows:
-            self._registry.register(_Count(self._prefix + name, about, read))
+            self.register(_Count(self._prefix + name, about, read))
         else:
             self.gauge(name, about).set_function(read)
+
+    def register(self, collector: Collector) -> None:
+        """Have a collector asked at each scrape; its names must begin as all here do."""
+        self._registry.register(collector)
 
     def open(self, settings: MetricsSettings, component: str, home: Path) -> str:
         """Listen, and return the URL to scrape; empty where ``metrics.enabled`` is off.

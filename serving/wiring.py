@@ -8,6 +8,7 @@ import time
 from contracts.settings import Settings
 from contracts.topics import EVENTS, topic_name
 from infra.kafka.sinks import KafkaExposureSink, KafkaReportSink
+from infra.metered import MeteredReports
 from infra.signing import Keys
 from infra.state_reader import RocksHistoryReader
 from infra.weights import FsspecWeightStore
@@ -39,7 +40,9 @@ class WiredReplica:
             store = FsspecWeightStore(settings.weights_url, keys=Keys.of(settings.weights))
             serving = settings.serving
             pasts = PastReader(reader, serving.cache_mb << 20, serving.cache_reuse_versions)
-            doors = Doors(store, pasts, exposures, reports)
+            metered = MeteredReports(reports, "replica", settings)
+            opening.callback(metered.close)
+            doors = Doors(store, pasts, exposures, metered)
             self.replica = Replica(name, doors, now_ms, settings.serving.poll_ms)
             opening.callback(self.replica.stop)
             gate = Gate(serving.max_ongoing, serving.timeout_ms, now_ms)

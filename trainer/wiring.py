@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from contracts.settings import Settings
 from infra.kafka.sinks import KafkaReportSink
 from infra.kafka.window_source import KafkaWindowSource
+from infra.metered import MeteredReports
 from infra.signing import Keys
 from infra.weights import FsspecWeightStore
 from trainer.run import Ports
@@ -28,4 +29,6 @@ def open_ports(settings: Settings) -> Ports:
         opened.callback(source.close)
         reports = KafkaReportSink(servers, prefix)
         opened.callback(reports.close, _CLOSE_S)
-        return Ports(source, store, reports, opened.pop_all().close)
+        metered = MeteredReports(reports, "trainer", settings)
+        opened.callback(metered.close)
+        return Ports(source, store, metered, opened.pop_all().close)

@@ -46,6 +46,8 @@ def silent_port() -> Iterator[int]:
 def files(folder: Path) -> None:
     (folder / "good.jsonl").write_text('{"type": "view", "user_id": 1, "item_id": 2}\n')
     (folder / "bad.jsonl").write_text('{"type": "view"}\n')
+    (folder / "periods").mkdir()
+    (folder / "periods" / "period_1.txt").write_text("1 2\n")
     (folder / "foreign.dat").write_text("hello\n")
     (folder / "empty.data").write_text("")
     (folder / "wrong.toml").write_text("[windows]\nsecond = 5\n")
@@ -71,6 +73,8 @@ MISTAKES = [
     ("evaluate good.jsonl --format jsonl --plot no/folder.png", 1, "no is no folder"),
     ("evaluate bad.jsonl --format jsonl", 1, "bad.jsonl line 1"),
     ("evaluate good.jsonl --format jsonl", 1, "with 1 events makes 1 window; at least two"),
+    ("replay periods --format ader --bootstrap-servers SILENT", 1, "no Kafka broker"),
+    ("replay . --format ader --bootstrap-servers SILENT", 1, "holds no period_N.txt"),
     ("recommend 7", 1, "no recommender is up in .*start `everfresh up`"),
     ("recommend 7 -k 0", 2, "-k.*greater than or equal to 1"),
     ("status", 1, "nothing is up in"),
