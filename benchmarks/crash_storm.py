@@ -49,7 +49,13 @@ def storm_settings(servers: str, prefix: str, home: Path) -> Settings:
                 "session_ms": 3000,
             },
             "events": {"actions": ACTIONS, "max_bytes": MAX_BYTES},
-            "windows": {"seconds": 0.5, "grace_ms": 200, "max_targets": 16, "part_bytes": 2048},
+            "windows": {
+                "seconds": 0.5,
+                "grace_ms": 200,
+                "max_targets": 16,
+                "stretch_events": 60,
+                "part_bytes": 2048,
+            },
             "state": {
                 "history_length": 12,
                 "block_cache_mb": 8,

@@ -16,6 +16,7 @@ class Changes:
         self.parcels: list[int] = []
         self.accepted = 0
         self.duplicates = 0
+        self.late = 0
         self.closed = 0
         self.rejected: Counter[str] = Counter()
         self.letters: list[OutboxRow] = []

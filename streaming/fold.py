@@ -129,6 +129,7 @@ class Fold:
         first, edge = self.applied, (head.label + 1) * head.period_ms
         stop = begin + head.stretch_events - head.fresh
         taken = self._intake.take(records[begin:stop], edge)
+        changes.late += _late(records[begin : begin + taken.count], head)
         self.applied = records[begin + taken.count - 1].offset + 1
         if taken.events:
             segment = Segment(first, self.applied, taken.events, taken.runs)
@@ -220,3 +221,12 @@ class Fold:
         self.meta = msgspec.structs.replace(self.meta, applied=self.applied, segments=names)
         changes.puts[META_KEY] = _META.encode(self.meta)
         changes.puts[HEAD_KEY] = encode(self.head)
+
+
+def _late(records: Sequence[Record], head: SliceHead) -> int:
+    """How many of them come after their own label was closed. Append time does not go back in a
+    partition, so they stand in front."""
+    floor = (head.closed + 1) * head.period_ms
+    return next(
+        (at for at, record in enumerate(records) if record.timestamp >= floor), len(records)
+    )

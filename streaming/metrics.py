@@ -28,6 +28,7 @@ class WorkerMetrics:
         counter, histogram = self.door.counter, self.door.histogram
         self._applied = counter("applied_events", "Events accepted and folded into the state.")
         self._duplicates = counter("duplicate_records", "Records that were applied before.")
+        self._late = counter("late_records", "Records whose label had been closed before.")
         self._letters = counter("dead_letters", "Records not accepted, by reason.", ["reason"])
         self._windows = counter("closed_windows", "Slices of windows closed.")
         self._batch = histogram("batch_records", "Records folded at once.", COUNTS)
@@ -43,6 +44,7 @@ class WorkerMetrics:
         self.closed(changes)
         self._applied.inc(changes.accepted)
         self._duplicates.inc(changes.duplicates)
+        self._late.inc(changes.late)
         for reason, number in changes.rejected.items():
             self._letters.labels(reason).inc(number)
 

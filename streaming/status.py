@@ -38,9 +38,10 @@ class WorkerFigures:
     """Counts since this worker started; pure, so ``now`` comes in.
 
     ``applied`` counts accepted events, ``rejected`` those in the dead letters (by reason in
-    ``rejected_<reason>``), ``duplicates`` records skipped as already applied, ``windows`` closed
-    slices, ``lag`` records of its partitions that are not applied yet, ``undelivered`` parcels in
-    the outbox, ``clock_ahead_ms`` how far its clock is ahead of the broker's.
+    ``rejected_<reason>``), ``duplicates`` records skipped as already applied, ``late`` those whose
+    label had been closed before, ``windows`` closed slices, ``lag`` records of its partitions that
+    are not applied yet, ``undelivered`` parcels in the outbox, ``clock_ahead_ms`` how far its clock
+    is ahead of the broker's.
     """
 
     def __init__(self, component: str, now_ms: int) -> None:
@@ -48,6 +49,7 @@ class WorkerFigures:
         self._rejected: Counter[str] = Counter()
         self._applied = 0
         self._duplicates = 0
+        self._late = 0
         self._windows = 0
         self._before = (now_ms, 0)
 
@@ -55,6 +57,7 @@ class WorkerFigures:
         """Count what a fold has changed."""
         self._applied += changes.accepted
         self._duplicates += changes.duplicates
+        self._late += changes.late
         self._windows += changes.closed
         self._rejected += changes.rejected
 
@@ -67,6 +70,7 @@ class WorkerFigures:
             "applied": self._applied,
             "rejected": self._rejected.total(),
             "duplicates": self._duplicates,
+            "late": self._late,
             "windows": self._windows,
             "events_per_s": round(rate, 1),
             **{f"rejected_{reason}": number for reason, number in sorted(self._rejected.items())},

@@ -49,6 +49,15 @@ def test_a_record_after_its_period_was_closed_goes_to_the_next_label() -> None:
     ]
 
 
+def test_late_records_are_counted() -> None:
+    partition = opened(MemoryStore())
+    assert partition.apply([accepted(0, 1, 1, at(0)), accepted(1, 1, 1, at(1))]).late == 0
+    partition.close_until(LABEL + 2)
+    late = [accepted(2, 1, 1, at(1.5)), rejected(3, at(2.9)), accepted(4, 1, 1, at(3))]
+    assert partition.apply(late).late == 2
+    assert partition.apply([accepted(5, 1, 1, at(3.1)), accepted(6, 1, 1, at(9))]).late == 0
+
+
 def test_an_idle_partition_owes_its_period_after_the_grace_and_only_once() -> None:
     partition = opened(MemoryStore())
     partition.apply([accepted(0, 1, 1, at(0))])
