@@ -34,6 +34,9 @@ class WeightManifest(msgspec.Struct, frozen=True):
     names a version, ``stored`` lists what the folder holds instead, ``NAME.delta`` for a file kept
     as its difference from that version's (law 6), and ``depth`` says how many deltas lie between
     this version and a full snapshot, which has depth 0.
+
+    ``left`` is not 0 in the first version after a rollback: those from ``parent`` to ``left`` were
+    turned away from.
     """
 
     format: int
@@ -51,16 +54,43 @@ class WeightManifest(msgspec.Struct, frozen=True):
     delta_of: int | None = None
     depth: int = 0
     stored: list[WeightFile] = []
+    left: int = 0
 
 
 class Pointer(msgspec.Struct, frozen=True, order=True):
     """Which version is current. Ordered by ``(epoch, version)``: the greater one wins (law 8).
 
     A publish keeps the epoch; a rollback raises it, so a racing publish of an older epoch loses.
+    A rollback also names in ``left`` the newest version it turns away from: what that one was
+    trained on is not trained again. 0 in a pointer that was published.
     """
 
     epoch: int
     version: int
+    left: int = 0
+
+
+def rolled_back(current: Pointer, version: int) -> Pointer:
+    """The pointer of a rollback from ``current`` to ``version``."""
+    return Pointer(current.epoch + 1, version, max(current.version, current.left))
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """A window that the gate held. Written by the trainer, kept beside the versions, for operators.
+
+    ``parent`` is the version that stayed (``None`` before the first), ``ranges`` are the window's
+    ``[start, end)`` per events partition. ``files`` are those of its candidate, none where the
+    window was held before it was trained.
+    """
+
+    label: int
+    parent: int | None
+    reason: str
+    at_ms: int
+    events: int
+    ranges: dict[int, tuple[int, int]]
+    scores: dict[str, float]
+    files: list[WeightFile] = []
 
 
 def encode_manifest(manifest: WeightManifest) -> bytes:

@@ -10,13 +10,17 @@ from typing import Protocol
 
 from contracts.event import UserId
 from contracts.exposure import Exposure
-from contracts.manifest import Pointer, WeightManifest
+from contracts.manifest import Pointer, Rejected, WeightManifest
 from contracts.report import ComponentStatus, WindowReport
 from contracts.sequence import StoredSequence, UserState
 from contracts.window import SliceRecord
 
 Clock = Callable[[], int]
 """Returns now: UTC, integer milliseconds."""
+
+
+REJECTED_KEPT = 10
+"""How many held windows a store keeps."""
 
 
 class WeightStore(Protocol):
@@ -50,6 +54,19 @@ class WeightStore(Protocol):
 
     def delete(self, version: int) -> None:
         """Remove a version; the one the pointer names is refused with ``WeightsError``."""
+
+
+class TrainerStore(WeightStore, Protocol):
+    """A weight store as the trainer needs it: it also keeps what was not published."""
+
+    def set_aside(self, rejected: Rejected, files: Mapping[str, bytes]) -> None:
+        """Keep what the gate held, apart from the versions, with ``files`` listed in it.
+
+        The newest ``REJECTED_KEPT`` are kept. The same label and parent replace what was there.
+        """
+
+    def rejected(self) -> list[Rejected]:
+        """What was set aside and is still kept, oldest first."""
 
 
 class WindowSource(Protocol):

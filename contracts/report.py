@@ -21,6 +21,10 @@ class WindowReport(msgspec.Struct, frozen=True):
     ``version`` is the one trained from it. ``appended`` holds percentiles of the events' broker
     append times (UTC ms), from which freshness is computed. ``seconds`` maps stage (``read``,
     ``score``, ``train``, ``publish``) to its duration.
+
+    A window that the gate held has the reason in ``held``, and ``version`` is the one that stayed
+    (0 for none). ``left`` is not 0 for the first window after a rollback: the newest version that
+    it turned away from.
     """
 
     label: int
@@ -35,6 +39,8 @@ class WindowReport(msgspec.Struct, frozen=True):
     published_ms: int
     seconds: dict[str, float]
     fresh: int = 0
+    held: str = ""
+    left: int = 0
 
 
 class ComponentStatus(msgspec.Struct, frozen=True):

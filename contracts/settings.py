@@ -166,6 +166,41 @@ class ModelSettings(_Group):
         return self
 
 
+class GateSettings(_Group):
+    """What a window and its candidate must hold to be published; see trainer/gate.py."""
+
+    share: float = Field(
+        0.05, ge=0.0, lt=1.0, description="Share of targets held back to measure on; 0 for none."
+    )
+    windows: int = Field(
+        3, ge=1, description="Windows for which a target is held back before it is trained."
+    )
+    tolerance: float = Field(
+        0.1, ge=0.0, description="Loss of discounted gain, as a share of the parent's, let pass."
+    )
+    confidence: float = Field(
+        3.0, ge=0.0, description="Standard errors by which a loss must exceed the tolerance."
+    )
+    norm_jump: float = Field(
+        4.0, gt=1.0, description="Factor by which a weight's norm may grow in one window."
+    )
+    item_share: float = Field(
+        0.5, gt=0.0, le=1.0, description="Share of a window's events that one item may have."
+    )
+    clock_shift: float = Field(
+        0.35,
+        gt=0.0,
+        le=1.0,
+        description="Share of pauses between a user's events that may change in length at once.",
+    )
+    trial_windows: int = Field(
+        3, ge=0, description="Windows on which a version is tried against its parent; 0 for none."
+    )
+    patience: int = Field(
+        10, ge=0, description="Windows held in a row until one passes all the same; 0 for never."
+    )
+
+
 class TrainerSettings(_Group):
     """Learning from each window."""
 
@@ -316,6 +351,7 @@ class Settings(BaseSettings):
     joins: JoinSettings = Field(default_factory=JoinSettings)
     model: ModelSettings = Field(default_factory=ModelSettings)
     trainer: TrainerSettings = Field(default_factory=TrainerSettings)
+    gate: GateSettings = Field(default_factory=GateSettings)
     weights: WeightSettings = Field(default_factory=WeightSettings)
     serving: ServingSettings = Field(default_factory=ServingSettings)
     ray: RaySettings = Field(default_factory=RaySettings)

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from contracts.errors import LogMismatch, VersionNotFound, WeightsError
 from contracts.event import UserId
 from contracts.exposure import Exposure
-from contracts.manifest import Pointer, WeightManifest, encode_manifest
+from contracts.manifest import Pointer, Rejected, WeightManifest, encode_manifest
 from contracts.report import ComponentStatus, WindowReport
 from contracts.sequence import PartitionMeta, StoredSequence, UserState
 from contracts.window import SliceRecord
 from infra.history import UserReader, by_likelihood, read_meta
+from infra.rejected import with_rejected
 from infra.version_folder import (
     folder_name,
     named_file,
@@ -50,6 +51,7 @@ class MemoryWeightStore:
         self._manifests: dict[int, bytes] = {}
         self._files: dict[tuple[int, str], bytes] = {}
         self._pointer: Pointer | None = None
+        self._rejected: list[Rejected] = []
 
     def write(self, manifest: WeightManifest, files: Mapping[str, bytes]) -> WeightManifest:
         """See the port."""
@@ -97,6 +99,14 @@ class MemoryWeightStore:
         del self._manifests[version]
         for name in names:
             del self._files[version, name]
+
+    def set_aside(self, rejected: Rejected, files: Mapping[str, bytes]) -> None:
+        """See the port."""
+        self._rejected, _ = with_rejected(self._rejected, rejected, files)
+
+    def rejected(self) -> list[Rejected]:
+        """See the port."""
+        return list(self._rejected)
 
     def damage(self, version: int, name: str, data: bytes) -> None:
         """Replace a stored file behind the manifest's back, as a bad disk would."""

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import msgspec
 
 from contracts.errors import VersionNotFound, WeightsError
-from contracts.manifest import Pointer, WeightFile, WeightManifest, encode_manifest
+from contracts.manifest import Pointer, Rejected, WeightFile, WeightManifest, encode_manifest
 from infra.blobs import open_blobs
 from infra.deltas import DeltaName, apply_delta, encode_delta
+from infra.rejected import read_rejected, write_rejected
 from infra.signing import SIGNATURE, Keys
 from infra.version_folder import (
     DELTA,
@@ -135,6 +136,15 @@ class FsspecWeightStore:
                 )
             self._blobs.remove(f"{folder_name(version)}/{MANIFEST}")
             self._blobs.remove_folder(folder_name(version))
+
+    def set_aside(self, rejected: Rejected, files: Mapping[str, bytes]) -> None:
+        """See the port; kept whole, whatever the versions are kept as."""
+        with self._blobs.exclusive():
+            write_rejected(self._blobs, rejected, files)
+
+    def rejected(self) -> list[Rejected]:
+        """See the port; ``CorruptVersion`` where the list is damaged."""
+        return read_rejected(self._blobs)
 
     def _encode(
         self, manifest: WeightManifest, files: Mapping[str, bytes]

@@ -3,7 +3,7 @@
     model.safetensors      weights                         } read by replicas too
     vocabulary.msgpack     items, rows, counts             }
     optimizer.safetensors  AdamW moments and step counts
-    trainer.msgpack        the strategy's memory, baselines, the frozen version, its window
+    trainer.msgpack        memories of strategy and gate, baselines, the frozen version
 
 Random state is not stored: every draw is seeded by the version's place in its line (``learn``).
 The version's own number is in no file, so equal learning gives equal files.
@@ -25,13 +25,14 @@ from model.baselines import LastItemMarkov, Popularity
 from model.optimizer import build_optimizer, encode_optimizer, restore_optimizer
 from model.recommender import Recommender
 from trainer.assemble import Progress
+from trainer.gate import GateMemory
 from trainer.learn import Learner, Network
 from trainer.strategies import build_strategy
 from trainer.strategies.base import Strategy
 
 OPTIMIZER_FILE = "optimizer.safetensors"
 MEMORY_FILE = "trainer.msgpack"
-MEMORY_FORMAT = 2
+MEMORY_FORMAT = 3
 
 
 class TrainedWindow(msgspec.Struct, frozen=True):
@@ -57,6 +58,7 @@ class TrainerMemory(msgspec.Struct, frozen=True):
     popularity: bytes
     markov: bytes
     window: TrainedWindow
+    gate: GateMemory
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
@@ -91,6 +93,7 @@ def encode_files(learner: Learner, frozen: int | None, window: TrainedWindow) ->
         learner.popularity.encode(),
         learner.markov.encode(),
         window,
+        learner.gate,
     )
     network = learner.network
     return {
@@ -102,6 +105,27 @@ def encode_files(learner: Learner, frozen: int | None, window: TrainedWindow) ->
 
 def restore(store: WeightStore, manifest: WeightManifest, settings: Settings) -> Checkpoint:
     """The learner of a version, from its files alone. ``CorruptVersion`` where one does not fit."""
+    memory = _read_memory(store, manifest)
+    learner = Learner(
+        restore_network(store, manifest, settings),
+        _restore_strategy(manifest, memory, settings),
+        Popularity.decode(memory.popularity),
+        LastItemMarkov.decode(memory.markov),
+        memory.gate,
+    )
+    frozen = manifest.version if memory.frozen is None else memory.frozen
+    return Checkpoint(manifest, learner, frozen, memory.window)
+
+
+def restore_baselines(
+    store: WeightStore, manifest: WeightManifest
+) -> tuple[Popularity, LastItemMarkov]:
+    """The baselines of a version alone."""
+    memory = _read_memory(store, manifest)
+    return Popularity.decode(memory.popularity), LastItemMarkov.decode(memory.markov)
+
+
+def _read_memory(store: WeightStore, manifest: WeightManifest) -> TrainerMemory:
     raw = store.read(manifest, MEMORY_FILE)
     try:
         memory = _MEMORY.decode(raw)
@@ -115,14 +139,7 @@ def restore(store: WeightStore, manifest: WeightManifest, settings: Settings) ->
             f"version {manifest.version}: {MEMORY_FILE} has format {memory.format}, expected "
             f"{MEMORY_FORMAT}; run the release that wrote it, or use an empty weight store"
         )
-    learner = Learner(
-        restore_network(store, manifest, settings),
-        _restore_strategy(manifest, memory, settings),
-        Popularity.decode(memory.popularity),
-        LastItemMarkov.decode(memory.markov),
-    )
-    frozen = manifest.version if memory.frozen is None else memory.frozen
-    return Checkpoint(manifest, learner, frozen, memory.window)
+    return memory
 
 
 def restore_network(store: WeightStore, manifest: WeightManifest, settings: Settings) -> Network:
@@ -175,10 +192,11 @@ def candidate_manifest(
     learner: Learner,
     window: TrainedWindow,
     scores: Mapping[str, float],
+    left: int,
 ) -> WeightManifest:
     """The manifest of a candidate; its number, time and files are filled in as it is written.
 
-    ``events`` counts what this line of versions was trained on in all.
+    ``events`` counts what this line of versions was trained on in all; ``left`` is the pointer's.
     """
     recommender = learner.network.recommender
     return WeightManifest(
@@ -194,6 +212,7 @@ def candidate_manifest(
         items=len(recommender.vocabulary),
         events=window.events + (parent.events if parent else 0),
         scores=dict(scores),
+        left=left,
     )
 
 

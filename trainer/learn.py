@@ -12,17 +12,19 @@ and starts anew with the next (warm restarts: Loshchilov and Hutter 2017).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
 
 from contracts.settings import Settings
-from contracts.window import TrainingWindow
+from contracts.window import DecodedExample, TrainingWindow
 from model.baselines import LastItemMarkov, Popularity
 from model.batches import derive_seed
 from model.optimizer import build_optimizer, descend, forget_rows, grow_optimizer
 from model.recommender import Recommender
 from model.vocabulary import Vocabulary
+from trainer.gate import GateMemory
 from trainer.strategies import build_strategy
 from trainer.strategies.base import Strategy
 
@@ -46,6 +48,7 @@ class Learner:
     strategy: Strategy
     popularity: Popularity
     markov: LastItemMarkov
+    gate: GateMemory = field(default_factory=GateMemory)
 
 
 @dataclass(frozen=True)
@@ -73,18 +76,25 @@ def fresh_learner(settings: Settings) -> Learner:
 
 
 def train_window(
-    network: Network, strategy: Strategy, window: TrainingWindow, settings: Settings, number: int
+    network: Network,
+    strategy: Strategy,
+    window: TrainingWindow,
+    settings: Settings,
+    number: int,
+    sighted: Sequence[DecodedExample] | None = None,
 ) -> Outcome:
     """Train ``network`` in place as the strategy has it; what the strategy remembers stays.
 
     Each pass sees every target of the window once. A loss that is not finite ends the training at
-    once: the candidate is broken already.
+    once: the candidate is broken already. Items are counted in the targets of ``sighted``, where
+    the window's own examples are not those that its slices brought.
     """
     passes = strategy.passes(number)
     if not passes:
         return Outcome(0.0, 0)
     strategy.begin(network, window, number)
-    renew_vocabulary(network, window, settings)
+    examples = window.examples if sighted is None else sighted
+    renew_vocabulary(network, examples, window.label, settings)
     torch.manual_seed(derive_seed(settings.trainer.seed, number))
     losses: list[float] = []
     tokens = 0
@@ -109,15 +119,17 @@ def _set_rate(network: Network, settings: Settings, done: float) -> None:
         group["lr"] = rate
 
 
-def renew_vocabulary(network: Network, window: TrainingWindow, settings: Settings) -> None:
-    """Admit the window's items, then expire what has not been sighted for long, in log time.
+def renew_vocabulary(
+    network: Network, examples: Sequence[DecodedExample], label: int, settings: Settings
+) -> None:
+    """Admit a window's items, then expire what has not been sighted for long, in log time.
 
     Labels count periods of ``windows.seconds``, idle ones too, so their distance is log time.
     """
-    network.recommender.admit(window.examples, window.label)
+    network.recommender.admit(examples, label)
     if settings.trainer.expire_after_s:
         periods = math.ceil(settings.trainer.expire_after_s / settings.windows.seconds)
-        freed = network.recommender.expire(window.label - periods)
+        freed = network.recommender.expire(label - periods)
         forget_rows(network.optimizer, network.recommender, freed)
     grow_optimizer(network.optimizer)
 
@@ -131,10 +143,12 @@ def broken(network: Network, outcome: Outcome) -> str | None:
     return None
 
 
-def remember(learner: Learner, window: TrainingWindow, number: int) -> None:
-    """Let the strategy and the baselines take in a window that was trained."""
-    learner.strategy.remember(learner.network, window, number)
-    update_baselines(learner, window)
+def remember(
+    learner: Learner, trained: TrainingWindow, number: int, window: TrainingWindow | None = None
+) -> None:
+    """Let the strategy take in what was ``trained``, and the baselines the ``window`` as it was."""
+    learner.strategy.remember(learner.network, trained, number)
+    update_baselines(learner, window or trained)
 
 
 def update_baselines(learner: Learner, window: TrainingWindow) -> None:

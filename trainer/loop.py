@@ -1,74 +1,60 @@
 """The trainer's loop: one window after another, in steps that may be cut between any two.
 
-    | step      | does                                         | killed right before it         |
-    |-----------|----------------------------------------------|--------------------------------|
-    | 1 read    | take the next complete window                | read again, from the manifest  |
-    | 2 score   | rank it with the version that serves (law 4) | as 1                           |
-    | 3 train   | admit items, mix with replay, learn          | as 1                           |
-    | 4 check   | refuse a candidate that is not finite        | as 1: trains to the same bytes |
-    | 5 write   | store the candidate, immutable from then on  | as 4                           |
-    | 6 advance | move the pointer to it: it is live           | the orphan is found and taken  |
-    | 7 report  | report the window                            | reported at the next start     |
-    | 8 tidy    | delete old versions                          | after the next window          |
+    | step       | does                                         | killed right before it         |
+    |------------|----------------------------------------------|--------------------------------|
+    | 1 read     | take the next complete window                | read again, from the manifest  |
+    | 2 score    | rank it with the version that serves (law 4) | as 1                           |
+    | 3 train    | admit items, hold back some targets, learn   | as 1                           |
+    | 4 check    | measure the candidate against its parent     | as 1: trains to the same bytes |
+    | 5 write    | store the candidate, immutable from then on  | as 4                           |
+    | 6 advance  | move the pointer to it: it is live           | the orphan is found and taken  |
+    | 7 report   | report the window                            | reported at the next start     |
+    | 8 tidy     | delete old versions                          | after the next window          |
+    | instead of 3, or of 5                                                                      |
+    | hold       | set the window aside, go on with the parent  | as 1: held again               |
+    | instead of 3                                                                               |
+    | roll back  | name the winner of a trial by a new epoch    | as 1: decided again            |
 
-A restart begins from the version that the pointer names and from nothing else (law 5). Versions
-only grow: a complete version above the pointer is taken over where it equals the candidate, and
-its number is left alone where it does not (law 8). A window without events moves the positions
-that the next manifest names; it trains nothing and makes no version.
+A restart begins from the version that the pointer names and from nothing else (law 5); how the
+line of versions goes on is in ``trainer.line``. A window without events moves the positions that
+the next manifest names; it trains nothing and makes no version. So does one that was held.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
 
 import msgspec
 
-from contracts.errors import StalePublish, WeightsError
-from contracts.manifest import Pointer, WeightManifest
-from contracts.ports import Clock, ReportSink, WeightStore, WindowSource
+from contracts.errors import StalePublish
+from contracts.manifest import Rejected, WeightManifest
+from contracts.ports import Clock, ReportSink, TrainerStore, WindowSource
 from contracts.report import WindowReport
 from contracts.settings import Settings
 from contracts.window import TrainingWindow
-from model.recommender import Recommender
-from trainer.assemble import Assembler, Progress
-from trainer.checkpoint import (
-    TrainedWindow,
-    candidate_manifest,
-    encode_files,
-    load_recommender,
-    restore,
-    restore_network,
-    same_training,
-)
-from trainer.learn import (
-    Outcome,
-    broken,
-    fresh_learner,
-    fresh_network,
-    remember,
-    train_window,
-    update_baselines,
-)
-from trainer.prequential import (
-    FROZEN,
-    LIVE,
-    MARKOV,
-    POPULARITY,
-    Contender,
-    flatten,
-    fresh_targets,
-    score_window,
-)
-from trainer.reporting import Figures, Timing, describe, window_report
-from trainer.retention import removable
+from trainer.assemble import Assembler
+from trainer.checkpoint import candidate_manifest, encode_files
+from trainer.gate import GateMemory, judge, measure
+from trainer.holdback import Lesson, prepare
+from trainer.learn import Outcome, broken, remember, train_window, update_baselines
+from trainer.line import Line
+from trainer.plausible import implausible
+from trainer.prequential import LIVE
+from trainer.reporting import Figures, Timing, held_report, window_report
+from trainer.retrospect import going_on, hear, lost
+from trainer.scoring import Scored, score
 
 STEPS = ("read", "score", "train", "check", "write", "advance", "report", "tidy")
+HOLD, ROLL_BACK = "hold", "roll back"
 
 READ_AHEAD_EVENTS = 200_000
 """Events of complete windows held while training; beyond them the topic keeps the rest."""
 
 Boundary = Callable[[str], None]
 """Called with a step's name right before it; what it raises stops the loop there, harmlessly."""
+
+_LOG = logging.getLogger("everfresh.trainer")
 
 
 class TrainerLoop:
@@ -81,7 +67,7 @@ class TrainerLoop:
         self,
         settings: Settings,
         source: WindowSource,
-        store: WeightStore,
+        store: TrainerStore,
         reports: ReportSink,
         clock: Clock,
         boundary: Boundary = lambda step: None,
@@ -98,8 +84,8 @@ class TrainerLoop:
     def step(self, timeout_ms: int) -> WindowReport | None:
         """Consume the next window; wait up to ``timeout_ms`` for records where none is complete.
 
-        Returns the report of a window that was trained and published. ``WindowGap`` where slices
-        do not tile the log, ``WeightsError`` where the store fails; both end the trainer.
+        Returns the report of a window that was trained and published, or held. ``WindowGap`` where
+        slices do not tile the log, ``WeightsError`` where the store fails; both end the trainer.
         """
         window = self._read(timeout_ms)
         if window is None:
@@ -108,7 +94,7 @@ class TrainerLoop:
             self._pass_over(window)
             return None
         try:
-            if self._store.pointer() != self._pointer:
+            if self._line.moved():
                 raise StalePublish("the pointer moved since this trainer's last publish")
             return self._consume(window)
         except StalePublish:
@@ -118,27 +104,13 @@ class TrainerLoop:
             return None
 
     def _resume(self) -> None:
-        self._pointer: Pointer | None = self._store.pointer()
-        self._parent: WeightManifest | None = None
-        self._frozen: int | None = None
-        self._frozen_model: Recommender | None = None
+        self._line = line = Line(self._store, self._settings)
+        self.learner, self.progress = line.learner, line.progress
         self._complete: dict[int, int] = {}
-        if self._pointer is None:
-            self.learner = fresh_learner(self._settings)
-            self.progress = Progress()
-        else:
-            found = restore(
-                self._store, self._store.manifest(self._pointer.version), self._settings
-            )
-            self._parent, self.learner = found.manifest, found.learner
-            self.progress, self._frozen = found.progress, found.frozen
-            self._frozen_model = load_recommender(self._store, self._store.manifest(found.frozen))
-            self._reports.window(window_report(found.manifest, found.window, None))
-            self._note(
-                version=found.manifest.version,
-                events=found.manifest.events,
-                scores=found.manifest.scores,
-            )
+        self._held_in_a_row = 0
+        if line.parent is not None and line.trained is not None:
+            self._reports.window(window_report(line.parent, line.trained, None))
+            self._note_version(line.parent)
         self._assembler = Assembler(self._source.partitions(), self.progress)
         self._source.seek(self.progress.reads)
 
@@ -163,107 +135,154 @@ class TrainerLoop:
     def _consume(self, window: TrainingWindow) -> WindowReport | None:
         closed, started = self._complete[window.label], self._clock()
         self._enter("score")
-        fresh = fresh_targets(window, self.learner.network.recommender.vocabulary, self._label())
-        exclude_seen = self._settings.trainer.exclude_seen
-        table = score_window(window, self._contenders(), exclude_seen, fresh)
-        trained_on = describe(window, int(fresh.sum()))
-        scored = self._clock()
-        self._enter("train")
-        number = self._parent.version if self._parent else 0
-        outcome = train_window(
-            self.learner.network, self.learner.strategy, window, self._settings, number
-        )
-        trained = self._clock()
-        self._enter("check")
-        if broken(self.learner.network, outcome):
-            self._refuse(window)
+        scored = score(window, self._line, self._settings.trainer.exclude_seen)
+        if reason := self._doubt(scored):
+            return self._hold(scored, reason, {})
+        if self._roll_back_if_lost(scored):
             return None
-        remember(self.learner, window, number)
-        manifest = self._publish(window, trained_on, flatten(table))
+        score_end = self._clock()
+        self._enter("train")
+        lesson, reason, outcome = self._train(scored)
+        trained = self._clock()
+        if reason:
+            files = encode_files(self.learner, self._line.frozen, scored.about)
+            self.learner.network = self._line.parent_network()
+            return self._hold(scored, reason, files)
+        self._learn(scored, lesson)
+        manifest = self._publish(scored)
         self._pass_over(window)
         self._note_trained(manifest, outcome)
-        timing = Timing(closed, started, scored, trained, self._clock())
+        timing = Timing(closed, started, score_end, trained, self._clock())
         self._enter("report")
-        report = window_report(manifest, trained_on, timing)
+        report = window_report(manifest, scored.about, timing)
         self._reports.window(report)
         self._enter("tidy")
-        self._tidy()
+        self._note(undeleted=self.figures.undeleted + self._line.tidy())
         return report
 
-    def _contenders(self) -> dict[str, Contender]:
-        baselines: dict[str, Contender] = {
-            POPULARITY: self.learner.popularity,
-            MARKOV: self.learner.markov,
-        }
-        if self._frozen_model is None:  # no version serves yet
-            return baselines
-        return {LIVE: self.learner.network.recommender, FROZEN: self._frozen_model, **baselines}
+    def _doubt(self, scored: Scored) -> str | None:
+        """Why the window must not be trained; with patience at its end, nothing is doubted."""
+        gate = self._settings.gate
+        if gate.patience and self._held_in_a_row >= gate.patience:
+            _LOG.warning(
+                "%d windows in a row were held: the stream has changed, window %d is trained",
+                self._held_in_a_row,
+                scored.window.label,
+            )
+            self.learner.gate = GateMemory()
+            self._note(let_pass=self.figures.let_pass + 1)
+            return None
+        return implausible(scored.window, scored.behind, self.learner.gate.profile, gate)
 
-    def _label(self) -> int | None:
-        return self._parent.label if self._parent else None
+    def _roll_back_if_lost(self, scored: Scored) -> bool:
+        """Hear the trials on this window; go back where a parent has won its own."""
+        gate, tuning = self.learner.gate, self._settings.trainer
+        if LIVE not in scored.ranks:
+            return False
+        trials = hear(
+            gate.trials,
+            self._line.parents,
+            scored.window,
+            scored.ranks[LIVE],
+            tuning.exclude_seen,
+            tuning.seed,
+        )
+        self.learner.gate = msgspec.structs.replace(gate, trials=trials)
+        trial = lost(trials, self._settings.gate)
+        if trial is None:
+            return False
+        self._enter(ROLL_BACK)
+        _LOG.warning(
+            "rolled back from version %d to %d: over %d windows %.4f of gain was lost, of %.4f",
+            self._line.number,
+            trial.parent,
+            trial.windows,
+            trial.compared.loss,
+            trial.compared.base / trial.compared.n,
+        )
+        self._line.roll_back(trial.parent)
+        self._note(rolled_back=self.figures.rolled_back + 1)
+        self._resume()
+        return True
 
-    def _publish(
-        self, window: TrainingWindow, trained: TrainedWindow, scores: dict[str, float]
-    ) -> WeightManifest:
-        files = encode_files(self.learner, self._frozen, trained)
-        progress = self.progress.after(window)
-        candidate = candidate_manifest(self._parent, progress, self.learner, trained, scores)
+    def _train(self, scored: Scored) -> tuple[Lesson, str | None, Outcome]:
+        """Train the candidate; the reason is why it must not be published."""
+        tuning, network = self._settings.trainer, self.learner.network
+        lesson = prepare(scored.window, self.learner.gate.held, self._settings.gate, tuning.seed)
+        trusted = self._line.parent and self.learner.gate != GateMemory()
+        measured = measure(network.recommender, lesson) if trusted else None
+        outcome = train_window(
+            network,
+            self.learner.strategy,
+            lesson.window,
+            self._settings,
+            self._line.number,
+            scored.window.examples,
+        )
+        self._enter("check")
+        reason = broken(network, outcome)
+        if reason is None and measured is not None:
+            reason = judge(network.recommender, measured, self._settings.gate)
+        return lesson, reason, outcome
+
+    def _learn(self, scored: Scored, lesson: Lesson) -> None:
+        """Let memories take in what was trained; what they hold goes into the checkpoint."""
+        remember(self.learner, lesson.window, self._line.number, scored.window)
+        gate = self.learner.gate
+        parent = self._line.parent.version if self._line.parent else None
+        self.learner.gate = GateMemory(
+            lesson.kept,
+            gate.profile.after(scored.window, scored.behind),
+            going_on(gate.trials, parent, self._settings.gate),
+        )
+
+    def _publish(self, scored: Scored) -> WeightManifest:
+        line = self._line
+        files = encode_files(self.learner, line.frozen, scored.about)
+        candidate = candidate_manifest(
+            line.parent,
+            self.progress.after(scored.window),
+            self.learner,
+            scored.about,
+            scored.scores,
+            line.pointer.left if line.pointer else 0,
+        )
         self._enter("write")
-        manifest = self._write(candidate, files)
+        manifest = line.write(candidate, files, self._clock())
         self._enter("advance")
-        pointer = Pointer(self._pointer.epoch if self._pointer else 1, manifest.version)
-        self._store.advance(pointer)
-        self._pointer, self._parent = pointer, manifest
-        if self._frozen is None:
-            self._frozen = manifest.version
-            self._frozen_model = load_recommender(self._store, manifest)
+        line.advance(manifest, files)
+        self._held_in_a_row = 0
         return manifest
 
-    def _write(self, candidate: WeightManifest, files: dict[str, bytes]) -> WeightManifest:
-        below = candidate.parent or 0
-        above = [version for version in self._store.versions() if version > below]
-        for version in above:
-            found = self._store.manifest(version)
-            if same_training(found, candidate, files):
-                return found
-        numbered = msgspec.structs.replace(
-            candidate, version=max([below, *above]) + 1, created_ms=self._clock()
+    def _hold(self, scored: Scored, reason: str, files: Mapping[str, bytes]) -> WindowReport:
+        """Keep the parent: the window's events stay out of weights, vocabulary and memories."""
+        self._enter(HOLD)
+        window, now = scored.window, self._clock()
+        _LOG.warning("window %d is held: %s", window.label, reason)
+        version = self._line.number
+        rejected = Rejected(
+            window.label, version or None, reason, now, window.events, window.ranges, scored.scores
         )
-        return self._store.write(numbered, files)
-
-    def _refuse(self, window: TrainingWindow) -> None:
-        """Keep the parent's weights; the window's events stay out of weights and replay."""
-        self.learner.network = (
-            restore_network(self._store, self._parent, self._settings)
-            if self._parent
-            else fresh_network(self._settings)
-        )
+        self._line.set_aside(rejected, files)
         update_baselines(self.learner, window)
+        closed = self._complete[window.label]
         self._pass_over(window)
-        self._note(broken=self.figures.broken + 1)
-
-    def _tidy(self) -> None:
-        manifests = [self._store.manifest(version) for version in self._store.versions()]
-        pointer = self._store.pointer()
-        pinned = {self._frozen, pointer.version if pointer else None}
-        for version in removable(manifests, self._settings.weights.keep, pinned):
-            try:
-                self._store.delete(version)
-            except WeightsError:
-                self._note(undeleted=self.figures.undeleted + 1)
+        self._held_in_a_row += 1
+        self._note(held=self.figures.held + 1, last_held=f"window {window.label}: {reason}")
+        report = held_report(rejected, scored.about, closed, now)
+        self._reports.window(report)
+        return report
 
     def _enter(self, step: str) -> None:
         self._boundary(step)
         self._note(stage=step)
 
     def _note_trained(self, manifest: WeightManifest, outcome: Outcome) -> None:
-        self._note(
-            windows=self.figures.windows + 1,
-            version=manifest.version,
-            events=manifest.events,
-            loss=outcome.loss,
-            scores=manifest.scores,
-        )
+        self._note(windows=self.figures.windows + 1, loss=outcome.loss)
+        self._note_version(manifest)
+
+    def _note_version(self, manifest: WeightManifest) -> None:
+        self._note(version=manifest.version, events=manifest.events, scores=manifest.scores)
 
     def _note(self, **changes: object) -> None:
         self.figures = msgspec.structs.replace(self.figures, **changes)

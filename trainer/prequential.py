@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.window import DecodedExample, TrainingWindow
-from model.metrics import scores
+from model.metrics import Ranks, scores
 from model.vocabulary import Vocabulary
 
 LIVE, FROZEN, POPULARITY, MARKOV = "live", "frozen", "popularity", "markov"
@@ -51,15 +51,28 @@ def score_window(
     exclude_seen: bool,
     fresh: NDArray[np.bool_] | None = None,
 ) -> dict[str, dict[str, float]]:
-    """Contender -> metric -> mean over the window's targets, and over the ``fresh`` ones of them.
+    """:func:`rank_window` and :func:`score_table` in one."""
+    return score_table(rank_window(window, contenders, exclude_seen), fresh)
 
-    ``ValueError`` where a contender leaves out targets.
-    """
-    table: dict[str, dict[str, float]] = {}
+
+def rank_window(
+    window: TrainingWindow, contenders: Mapping[str, Contender], exclude_seen: bool
+) -> dict[str, Ranks]:
+    """Contender -> rank of every target; ``ValueError`` where one leaves out targets."""
+    table: dict[str, Ranks] = {}
     for name, contender in contenders.items():
-        ranks = contender.ranks(window.examples, exclude_seen)
-        if len(ranks) != window.events:
-            raise ValueError(f"{name} ranked {len(ranks)} of {window.events} targets")
+        table[name] = contender.ranks(window.examples, exclude_seen)
+        if len(table[name]) != window.events:
+            raise ValueError(f"{name} ranked {len(table[name])} of {window.events} targets")
+    return table
+
+
+def score_table(
+    ranked: Mapping[str, Ranks], fresh: NDArray[np.bool_] | None = None
+) -> dict[str, dict[str, float]]:
+    """Contender -> metric -> mean over all targets, and over the ``fresh`` ones of them."""
+    table: dict[str, dict[str, float]] = {}
+    for name, ranks in ranked.items():
         measured = scores(ranks)
         table[name] = {metric: float(measured[metric]) for metric in METRICS}
         if fresh is not None and fresh.any():

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from contracts.manifest import WeightManifest
+from contracts.manifest import Rejected, WeightManifest
 from contracts.report import QUANTILES, ComponentStatus, WindowReport
 from contracts.window import TrainingWindow
 from trainer.checkpoint import TrainedWindow
@@ -49,6 +49,27 @@ def describe(window: TrainingWindow, fresh: int = 0) -> TrainedWindow:
     return TrainedWindow(window.label, window.events, users, appended, fresh)
 
 
+def held_report(
+    rejected: Rejected, window: TrainedWindow, closed_ms: int, now_ms: int
+) -> WindowReport:
+    """The report of a window that the gate held; ``published_ms`` is when it did."""
+    return WindowReport(
+        label=window.label,
+        scored_version=rejected.parent,
+        version=rejected.parent or 0,
+        events=window.events,
+        users=window.users,
+        items=0,
+        scores=unflatten(rejected.scores),
+        appended=window.appended,
+        closed_ms=closed_ms,
+        published_ms=now_ms,
+        seconds={},
+        fresh=window.fresh,
+        held=rejected.reason,
+    )
+
+
 def window_report(
     manifest: WeightManifest, window: TrainedWindow, timing: Timing | None
 ) -> WindowReport:
@@ -65,6 +86,7 @@ def window_report(
         items=manifest.items,
         scores=unflatten(manifest.scores),
         fresh=window.fresh,
+        left=manifest.left,
         appended=window.appended,
         closed_ms=timing.closed if timing else manifest.created_ms,
         published_ms=timing.published if timing else manifest.created_ms,
@@ -76,8 +98,9 @@ class Figures(msgspec.Struct, frozen=True):
     """The trainer's figures since it started; replaced as a whole, so any thread may read them.
 
     ``events`` is of the whole line of versions; ``backlog`` counts complete windows read ahead and
-    not yet trained. Alarms: ``broken`` candidates not published, ``overtaken`` times another
-    writer moved the pointer, ``undeleted`` old versions that could not be removed.
+    not yet trained. Alarms: ``held`` windows that the gate kept out (``last_held`` says which and
+    why), ``let_pass`` after too many of them, ``rolled_back`` times a parent won its trial,
+    ``overtaken`` times another moved the pointer, ``undeleted`` old versions.
     """
 
     windows: int = 0
@@ -87,10 +110,18 @@ class Figures(msgspec.Struct, frozen=True):
     rejected: int = 0
     loss: float = 0.0
     scores: Mapping[str, float] = {}
-    broken: int = 0
+    held: int = 0
+    let_pass: int = 0
+    rolled_back: int = 0
     overtaken: int = 0
     undeleted: int = 0
+    last_held: str = ""
     stage: str = "starting"
+
+    @property
+    def alarms(self) -> int:
+        """All of them together."""
+        return self.held + self.let_pass + self.rolled_back + self.overtaken + self.undeleted
 
 
 def status(figures: Figures, state: str, now_ms: int) -> ComponentStatus:
@@ -100,5 +131,5 @@ def status(figures: Figures, state: str, now_ms: int) -> ComponentStatus:
     for metric in METRICS:
         if (value := measured.get(f"{metric}_{LIVE}")) is not None:
             flat[metric] = value
-    flat["alarms"] = figures.broken + figures.overtaken + figures.undeleted
+    flat["alarms"] = figures.alarms
     return ComponentStatus("trainer", "trainer", now_ms, state, flat)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import msgspec
 
 from contracts.errors import EverfreshError
-from contracts.ports import Clock, ReportSink, WeightStore, WindowSource
+from contracts.ports import Clock, ReportSink, TrainerStore, WindowSource
 from contracts.settings import Settings
 from trainer.loop import TrainerLoop
 from trainer.reporting import Figures, status
@@ -33,7 +33,7 @@ class Ports:
     """The doors of one run, opened in the process that trains; ``close`` shuts all of them."""
 
     source: WindowSource
-    store: WeightStore
+    store: TrainerStore
     reports: ReportSink
     close: Callable[[], None]
 

@@ -78,12 +78,13 @@ def weighted_quantile(samples: Iterable[tuple[float, float]], q: float) -> float
 
 
 def window_freshness(report: WindowReport, live: LiveVersions) -> list[tuple[float, float]]:
-    """``(seconds, events)`` samples of one window; empty while its version is not live everywhere.
+    """``(seconds, events)`` samples of one window; empty while its version is not live everywhere,
+    and for a window that the gate held, which no version has learnt.
 
     The report has percentiles of the append times, so each stands for an equal part of the events.
     """
     since = live.everywhere_since(report.version)
-    if since is None or not report.appended:
+    if since is None or not report.appended or report.held:
         return []
     weight = report.events / len(report.appended)
     return [((since - at) / 1000.0, weight) for at in report.appended]

@@ -13,8 +13,8 @@ import pytest
 from safetensors.numpy import save
 
 from contracts.errors import CorruptVersion, StalePublish, VersionNotFound, WeightsError
-from contracts.manifest import FORMAT, Pointer, WeightManifest
-from contracts.ports import WeightStore
+from contracts.manifest import FORMAT, Pointer, Rejected, WeightManifest
+from contracts.ports import REJECTED_KEPT, TrainerStore
 from infra.memory import MemoryWeightStore
 from infra.weights import FsspecWeightStore
 
@@ -44,7 +44,7 @@ class Stores:
 
     def __init__(self, kind: str, tmp_path: Path) -> None:
         self.damage: Damage
-        self.store: WeightStore
+        self.store: TrainerStore
         if kind == "memory":
             memory = MemoryWeightStore()
             self.store, self.damage = memory, memory.damage
@@ -72,18 +72,18 @@ def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Stores:
 
 
 @pytest.fixture
-def store(stores: Stores) -> WeightStore:
+def store(stores: Stores) -> TrainerStore:
     return stores.store
 
 
-def test_an_empty_store_has_no_version_and_no_pointer(store: WeightStore) -> None:
+def test_an_empty_store_has_no_version_and_no_pointer(store: TrainerStore) -> None:
     assert store.versions() == []
     assert store.pointer() is None
     with pytest.raises(VersionNotFound, match="version 1 "):
         store.manifest(1)
 
 
-def test_what_was_written_is_read_back_verified(store: WeightStore) -> None:
+def test_what_was_written_is_read_back_verified(store: TrainerStore) -> None:
     written = store.write(manifest(1), FILES)
     assert [file.name for file in written.files] == sorted(FILES)
     assert store.manifest(1) == written
@@ -91,18 +91,20 @@ def test_what_was_written_is_read_back_verified(store: WeightStore) -> None:
     assert store.versions() == [1]
 
 
-def test_a_write_moves_no_pointer(store: WeightStore) -> None:
+def test_a_write_moves_no_pointer(store: TrainerStore) -> None:
     store.write(manifest(1), FILES)
     assert store.pointer() is None
 
 
-def test_versions_are_numbers_in_ascending_order(store: WeightStore) -> None:
+def test_versions_are_numbers_in_ascending_order(store: TrainerStore) -> None:
     for version in (10, 2, 9):
         store.write(manifest(version), FILES)
     assert store.versions() == [2, 9, 10]
 
 
-def test_writing_a_version_again_with_the_same_contents_keeps_the_first(store: WeightStore) -> None:
+def test_writing_a_version_again_with_the_same_contents_keeps_the_first(
+    store: TrainerStore,
+) -> None:
     first = store.write(manifest(1, created_ms=1), FILES)
     assert store.write(manifest(1, created_ms=99), FILES) == first
     assert store.manifest(1).created_ms == 1
@@ -113,7 +115,7 @@ def test_writing_a_version_again_with_the_same_contents_keeps_the_first(store: W
     [(manifest(1), {**FILES, "dense.safetensors": b"other"}), (manifest(1, events=11), FILES)],
 )
 def test_a_version_is_never_changed(
-    store: WeightStore, again: WeightManifest, files: dict[str, bytes]
+    store: TrainerStore, again: WeightManifest, files: dict[str, bytes]
 ) -> None:
     first = store.write(manifest(1), FILES)
     with pytest.raises(StalePublish, match="exists already with other contents"):
@@ -131,7 +133,7 @@ def test_a_file_that_is_not_what_the_manifest_names_is_refused(stores: Stores, d
     assert stores.store.read(written, "items.safetensors") == FILES["items.safetensors"]
 
 
-def test_a_file_the_manifest_does_not_name_is_refused(store: WeightStore) -> None:
+def test_a_file_the_manifest_does_not_name_is_refused(store: TrainerStore) -> None:
     written = store.write(manifest(1), FILES)
     with pytest.raises(CorruptVersion, match="has no file"):
         store.read(written, "../pointer.json")
@@ -140,19 +142,19 @@ def test_a_file_the_manifest_does_not_name_is_refused(store: WeightStore) -> Non
 @pytest.mark.parametrize(
     "name", ["../x", "/etc/x", "a/b", "", ".", "..", ".hidden", "manifest.json", "a\n", "é"]
 )
-def test_names_that_could_leave_the_folder_are_refused(store: WeightStore, name: str) -> None:
+def test_names_that_could_leave_the_folder_are_refused(store: TrainerStore, name: str) -> None:
     with pytest.raises(WeightsError, match="name must be"):
         store.write(manifest(1), {name: b"x"})
     assert store.versions() == []
 
 
 @pytest.mark.parametrize("version", [0, -1, 10**10])
-def test_numbers_that_no_folder_can_have_are_refused(store: WeightStore, version: int) -> None:
+def test_numbers_that_no_folder_can_have_are_refused(store: TrainerStore, version: int) -> None:
     with pytest.raises(WeightsError, match="versions count from 1"):
         store.write(manifest(version), FILES)
 
 
-def test_the_pointer_moves_forward_only(store: WeightStore) -> None:
+def test_the_pointer_moves_forward_only(store: TrainerStore) -> None:
     for version in (1, 2, 3):
         store.write(manifest(version), FILES)
     store.advance(Pointer(0, 2))
@@ -164,7 +166,7 @@ def test_the_pointer_moves_forward_only(store: WeightStore) -> None:
     assert store.pointer() == Pointer(0, 3)
 
 
-def test_a_rollback_of_a_later_epoch_beats_a_racing_publish(store: WeightStore) -> None:
+def test_a_rollback_of_a_later_epoch_beats_a_racing_publish(store: TrainerStore) -> None:
     for version in (1, 2, 3):
         store.write(manifest(version), FILES)
     store.advance(Pointer(0, 2))
@@ -174,13 +176,13 @@ def test_a_rollback_of_a_later_epoch_beats_a_racing_publish(store: WeightStore) 
     assert store.pointer() == Pointer(1, 1)
 
 
-def test_the_pointer_never_names_a_version_that_is_not_there(store: WeightStore) -> None:
+def test_the_pointer_never_names_a_version_that_is_not_there(store: TrainerStore) -> None:
     with pytest.raises(VersionNotFound):
         store.advance(Pointer(0, 1))
     assert store.pointer() is None
 
 
-def test_a_deleted_version_is_gone_and_may_be_written_anew(store: WeightStore) -> None:
+def test_a_deleted_version_is_gone_and_may_be_written_anew(store: TrainerStore) -> None:
     old = store.write(manifest(1), FILES)
     store.write(manifest(2), FILES)
     store.advance(Pointer(0, 2))
@@ -195,7 +197,7 @@ def test_a_deleted_version_is_gone_and_may_be_written_anew(store: WeightStore) -
     assert store.versions() == [1, 2]
 
 
-def test_the_current_version_cannot_be_deleted(store: WeightStore) -> None:
+def test_the_current_version_cannot_be_deleted(store: TrainerStore) -> None:
     store.write(manifest(1), FILES)
     store.advance(Pointer(0, 1))
     with pytest.raises(WeightsError, match="current"):
@@ -203,7 +205,7 @@ def test_the_current_version_cannot_be_deleted(store: WeightStore) -> None:
     assert store.versions() == [1]
 
 
-def test_a_manifest_without_files_is_a_version_too(store: WeightStore) -> None:
+def test_a_manifest_without_files_is_a_version_too(store: TrainerStore) -> None:
     written = store.write(manifest(1), {})
     assert written == msgspec.structs.replace(manifest(1), files=[])
     assert store.versions() == [1]
@@ -216,7 +218,7 @@ def table(*touched: int) -> bytes:
     return save({"items": rows})
 
 
-def line(store: WeightStore, length: int) -> list[WeightManifest]:
+def line(store: TrainerStore, length: int) -> list[WeightManifest]:
     """Versions 1 to ``length``, each the child of the one before, one row changed in each."""
     changed = [list(range(version)) for version in range(length)]
     return [
@@ -237,3 +239,29 @@ def test_every_version_of_a_line_is_read_back_whole_in_any_order(stores: Stores)
 
 def test_a_line_written_again_is_the_same(stores: Stores) -> None:
     assert line(stores.store, 5) == line(stores.store, 5)
+
+
+def rejected(label: int, parent: int | None = 3, reason: str = "worse") -> Rejected:
+    return Rejected(label, parent, reason, 7, 90, {0: (5, 95)}, {"hr10_live": 0.25})
+
+
+def test_what_the_gate_held_is_kept_apart_from_the_versions(store: TrainerStore) -> None:
+    assert store.rejected() == []
+    store.write(manifest(1), FILES)
+    store.set_aside(rejected(8), FILES)
+    store.set_aside(rejected(9, None, "all one item"), {})
+    first, second = store.rejected()
+    listed = {file.name: (file.bytes, file.sha256) for file in store.manifest(1).files}
+    assert {file.name: (file.bytes, file.sha256) for file in first.files} == listed
+    assert msgspec.structs.replace(first, files=[]) == rejected(8)
+    assert second == rejected(9, None, "all one item")
+    assert store.versions() == [1]
+
+
+def test_what_is_held_again_is_kept_once_and_the_oldest_goes(store: TrainerStore) -> None:
+    for label in range(REJECTED_KEPT + 2):
+        store.set_aside(rejected(label), FILES)
+    store.set_aside(rejected(4, reason="again"), {})
+    labels = [one.label for one in store.rejected()]
+    assert labels == [2, 3, *range(5, REJECTED_KEPT + 2), 4]
+    assert store.rejected()[-1].reason == "again"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import torch
+
 from contracts.manifest import WeightManifest
 from contracts.settings import Settings
 from infra.memory import MemoryReportSink, MemoryWeightStore, MemoryWindowSource
@@ -64,6 +66,17 @@ class Bench:
         return [content(self.store.manifest(version)) for version in self.store.versions()]
 
 
+def spoil(loop: TrainerLoop) -> None:
+    """Give the loop's candidate weights of noise, each of the norm it had."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for weight in loop.learner.network.recommender.parameters():
+            if weight.dim() > 1:
+                norm = weight.norm()
+                weight.normal_(generator=generator)
+                weight.mul_(norm / weight.norm())
+
+
 def content(manifest: WeightManifest) -> tuple[Any, ...]:
     """All of a manifest that must be equal between a disturbed and an undisturbed run."""
     return (
@@ -75,5 +88,6 @@ def content(manifest: WeightManifest) -> tuple[Any, ...]:
         manifest.events,
         manifest.items,
         manifest.scores,
+        manifest.left,
         {file.name: file.sha256 for file in manifest.files},
     )

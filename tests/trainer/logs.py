@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 from contracts.sequence import encode_entry
 from contracts.window import (
@@ -18,6 +19,7 @@ from trainer.assemble import slice_digest
 
 ACTIONS = ["view", "click"]
 
+Distort = Callable[[int, list[int]], list[int]]
 Log = dict[int, list[SliceRecord]]
 """Windows partition -> its records; the place in the list is the offset."""
 
@@ -59,11 +61,17 @@ def run(
 
 
 def make_log(
-    partitions: int, labels: list[int], seed: int = 1, users: int = 6, items: int = 12
+    partitions: int,
+    labels: list[int],
+    seed: int = 1,
+    users: int = 6,
+    items: int = 12,
+    distort: Distort = lambda label, items: items,
 ) -> Log:
     """One slice per partition and label: users walk up the items, so there is something to learn.
 
-    Partition 0 has no events in the second label, and no slice at all in the third.
+    Partition 0 has no events in the second label, and no slice at all in the third. ``distort``
+    changes what a user does in a label.
     """
     rng = random.Random(seed)
     log: Log = {partition: [] for partition in range(partitions)}
@@ -79,7 +87,8 @@ def make_log(
             ):
                 seen = last.setdefault(user, [])
                 at = seen[-1] if seen else rng.randrange(items)
-                new = [(at + 1 + step) % items for step in range(rng.randrange(1, 5))]
+                walk = [(at + 1 + step) % items for step in range(rng.randrange(1, 5))]
+                new = distort(label, walk)
                 examples.append(example(user, new, offset, seen[-20:]))
                 seen.extend(new)
                 offset += len(new)

@@ -55,7 +55,7 @@ def test_a_foreign_memory_is_refused(store: MemoryWeightStore, small_settings: S
     files = {file.name: store.read(manifest, file.name) for file in manifest.files}
     for raw, message in (
         (b"\x01", "cannot be read"),
-        (changed_format(files[MEMORY_FILE]), "has format 99, expected 2"),
+        (changed_format(files[MEMORY_FILE]), "has format 99, expected 3"),
     ):
         other = MemoryWeightStore()
         blank = msgspec.structs.replace(manifest, files=[])

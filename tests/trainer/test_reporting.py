@@ -42,7 +42,7 @@ def test_a_report_written_again_says_when_the_version_was_made_and_no_stages() -
 
 
 def test_status_holds_flat_figures_and_the_sum_of_alarms() -> None:
-    figures = Figures(version=3, scores=MANIFEST.scores, broken=1, undeleted=2)
+    figures = Figures(version=3, scores=MANIFEST.scores, held=1, undeleted=2)
     said = status(figures, "running", 5)
     assert (said.component, said.kind, said.time, said.state) == (
         "trainer",

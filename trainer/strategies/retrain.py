@@ -78,10 +78,21 @@ def _joined(
 
 
 def _append(before: DecodedExample, after: DecodedExample) -> DecodedExample:
-    return DecodedExample(
+    joined = DecodedExample(
         before.user,
         before.context,
         before.targets + after.targets,
         before.offsets + after.offsets,
         before.appended + after.appended,
+    )
+    late = before.offsets and after.offsets and after.offsets[0] < before.offsets[-1]
+    return _in_order(joined) if late else joined
+
+
+def _in_order(example: DecodedExample) -> DecodedExample:
+    """By offset: what the gate held back comes some windows late."""
+    rows = zip(example.offsets, example.targets, example.appended, strict=True)
+    offsets, targets, appended = zip(*sorted(rows, key=lambda row: row[0]), strict=True)
+    return DecodedExample(
+        example.user, example.context, list(targets), list(offsets), list(appended)
     )

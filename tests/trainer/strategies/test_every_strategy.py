@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from contracts.errors import CorruptVersion
+from contracts.sequence import Interaction
 from contracts.settings import Settings
-from contracts.window import TrainingWindow
+from contracts.window import DecodedExample, TrainingWindow
 from tests.trainer.bench import Bench
 from tests.trainer.logs import make_log
+from trainer.learn import fresh_network
 from trainer.loop import Boundary
 from trainer.strategies import STRATEGIES, build_strategy
 
@@ -82,4 +85,18 @@ def test_a_pass_of_a_retrain_sees_every_event_so_far_once(small_settings: Settin
     restored = build_strategy(settings)
     restored.restore(loop.learner.strategy.encode())
     lots = restored.lots(loop.learner.network, TrainingWindow(9, {}, [], {}), 4, 0)
-    assert sum(lot.batch.predicted for lot in lots) == bench.store.manifest(4).events
+    held = sum(len(one.targets) for late in loop.learner.gate.held for one in late.examples)
+    assert held > 0
+    assert sum(lot.batch.predicted for lot in lots) + held == bench.store.manifest(4).events
+
+
+def test_a_retrain_takes_targets_that_come_late_in_the_order_of_the_log(
+    small_settings: Settings,
+) -> None:
+    strategy = build_strategy(with_strategy(small_settings, "retrain"))
+    entries = [Interaction(n, "click", n) for n in range(6)]
+    for offsets in ([0, 1, 4], [5], [2, 3]):
+        example = DecodedExample(1, [], [entries[n] for n in offsets], offsets, list(offsets))
+        strategy.remember(fresh_network(small_settings), TrainingWindow(1, {}, [example], {}), 1)
+    (kept,) = msgspec.msgpack.decode(strategy.encode(), type=list[DecodedExample])
+    assert (kept.targets, kept.offsets, kept.appended) == (entries, [*range(6)], [*range(6)])

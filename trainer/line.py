@@ -1,0 +1,142 @@
+"""Where the trainer stands in the line of versions: read from the store, moved by publishing.
+
+Everything follows from the pointer and the versions it leads to (law 5). Versions only grow: a
+complete version above the parent is taken over where it equals the candidate, and its number is
+left alone where it does not. A rollback is a new pointer epoch (law 8), whoever raised it: the line
+goes on from the version it names and passes over the windows that were trained since.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+
+import msgspec
+
+from contracts.errors import VersionNotFound, WeightsError
+from contracts.manifest import Pointer, Rejected, WeightManifest, rolled_back
+from contracts.ports import TrainerStore
+from contracts.settings import Settings
+from model.recommender import Recommender
+from trainer.assemble import Progress
+from trainer.checkpoint import (
+    TrainedWindow,
+    load_recommender,
+    progress_of,
+    restore,
+    restore_baselines,
+    restore_network,
+    same_training,
+)
+from trainer.learn import Learner, Network, fresh_learner, fresh_network
+from trainer.retention import removable
+
+
+class Line:
+    """Built anew after any failure and any rollback; the constructor reads the pointer's version.
+
+    ``frozen`` is the line's first version; ``parents`` holds the models of versions on trial, and
+    that of the current one, which will be. All ``None`` or empty before the first publish.
+    """
+
+    def __init__(self, store: TrainerStore, settings: Settings) -> None:
+        self._store = store
+        self._settings = settings
+        self.pointer = store.pointer()
+        self.parent: WeightManifest | None = None
+        self.frozen: int | None = None
+        self.frozen_model: Recommender | None = None
+        self.parents: dict[int, Recommender] = {}
+        self.learner: Learner = fresh_learner(settings)
+        self.progress = Progress()
+        self.trained: TrainedWindow | None = None
+        if self.pointer is not None:
+            self._read(self.pointer)
+
+    def _read(self, pointer: Pointer) -> None:
+        found = restore(self._store, self._store.manifest(pointer.version), self._settings)
+        self.parent, self.learner, self.trained = found.manifest, found.learner, found.window
+        self.progress, self.frozen = found.progress, found.frozen
+        self.frozen_model = self._load(found.frozen)
+        self.parents[pointer.version] = self._load(pointer.version)
+        for trial in self.learner.gate.trials:
+            with contextlib.suppress(VersionNotFound):
+                self.parents[trial.parent] = self._load(trial.parent)
+        if left := self._left(pointer):
+            self.progress = progress_of(left)
+            # They learn from every window, also from those that are passed over.
+            self.learner.popularity, self.learner.markov = restore_baselines(self._store, left)
+
+    def _left(self, pointer: Pointer) -> WeightManifest | None:
+        """The newest version there is of those that a rollback has turned away from."""
+        above = [one for one in self._store.versions() if pointer.version < one <= pointer.left]
+        return self._store.manifest(above[-1]) if above else None
+
+    def _load(self, version: int) -> Recommender:
+        return load_recommender(self._store, self._store.manifest(version))
+
+    @property
+    def number(self) -> int:
+        """The number of the next step in the line, which seeds all that is random in it."""
+        return self.parent.version if self.parent else 0
+
+    def moved(self) -> bool:
+        """Whether another has moved the pointer."""
+        return self._store.pointer() != self.pointer
+
+    def parent_network(self) -> Network:
+        """The parent's weights and optimizer state, read again."""
+        if self.parent is None:
+            return fresh_network(self._settings)
+        return restore_network(self._store, self.parent, self._settings)
+
+    def write(
+        self, candidate: WeightManifest, files: Mapping[str, bytes], now_ms: int
+    ) -> WeightManifest:
+        """Store a candidate under the next number, or find it stored."""
+        below = candidate.parent or 0
+        above = [version for version in self._store.versions() if version > below]
+        for version in above:
+            found = self._store.manifest(version)
+            if same_training(found, candidate, files):
+                return found
+        numbered = msgspec.structs.replace(
+            candidate, version=max([below, *above]) + 1, created_ms=now_ms
+        )
+        return self._store.write(numbered, files)
+
+    def advance(self, manifest: WeightManifest, files: Mapping[str, bytes]) -> None:
+        """Make a stored candidate the current version. ``StalePublish`` where another was faster.
+
+        Its parent stays at hand for its trial.
+        """
+        pointer = Pointer(self.pointer.epoch if self.pointer else 1, manifest.version)
+        self._store.advance(pointer)
+        self.pointer, self.parent = pointer, manifest
+        live = Recommender.load(manifest.model, files)
+        if self.frozen is None:
+            self.frozen, self.frozen_model = manifest.version, live
+        self.parents[manifest.version] = live
+        wanted = {manifest.version, *(trial.parent for trial in self.learner.gate.trials)}
+        self.parents = {number: one for number, one in self.parents.items() if number in wanted}
+
+    def roll_back(self, version: int) -> None:
+        """Name ``version`` current by a new epoch. The line itself is to be built anew."""
+        assert self.pointer is not None, "what was never published cannot be rolled back"
+        self._store.advance(rolled_back(self.pointer, version))
+
+    def set_aside(self, rejected: Rejected, files: Mapping[str, bytes]) -> None:
+        """Keep what the gate held."""
+        self._store.set_aside(rejected, files)
+
+    def tidy(self) -> int:
+        """Delete what is neither among the newest nor needed; how many could not be deleted."""
+        pinned = {self.frozen, self.pointer.version if self.pointer else None, *self.parents}
+        manifests = map(self._store.manifest, self._store.versions())
+        failed = 0
+        for version in removable(manifests, self._settings.weights.keep, pinned):
+            try:
+                self._store.delete(version)
+            except WeightsError:
+                failed += 1
+        return failed

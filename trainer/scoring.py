@@ -1,0 +1,60 @@
+"""A window before anyone learns from it: ranked by every contender, scored, described (law 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from contracts.window import TrainingWindow
+from model.metrics import Ranks
+from trainer.checkpoint import TrainedWindow
+from trainer.line import Line
+from trainer.paired import Paired, pair
+from trainer.prequential import (
+    FROZEN,
+    LIVE,
+    MARKOV,
+    POPULARITY,
+    Contender,
+    flatten,
+    fresh_targets,
+    rank_window,
+    score_table,
+)
+from trainer.reporting import describe
+
+
+@dataclass(frozen=True)
+class Scored:
+    """``ranks`` are of all targets by contender; ``scores`` are as a manifest keeps them."""
+
+    window: TrainingWindow
+    ranks: Mapping[str, Ranks]
+    scores: dict[str, float]
+    about: TrainedWindow
+
+    @property
+    def behind(self) -> Paired | None:
+        """What the live model loses against popularity; ``None`` before the first version."""
+        if LIVE not in self.ranks:
+            return None
+        return pair(self.ranks[LIVE], self.ranks[POPULARITY], self.window.examples)
+
+
+def score(window: TrainingWindow, line: Line, exclude_seen: bool) -> Scored:
+    """Rank with the version that serves, its frozen ancestor and the baselines."""
+    label = line.parent.label if line.parent else None
+    fresh = fresh_targets(window, line.learner.network.recommender.vocabulary, label)
+    ranks = rank_window(window, _contenders(line), exclude_seen)
+    about = describe(window, int(fresh.sum()))
+    return Scored(window, ranks, flatten(score_table(ranks, fresh)), about)
+
+
+def _contenders(line: Line) -> dict[str, Contender]:
+    baselines: dict[str, Contender] = {
+        POPULARITY: line.learner.popularity,
+        MARKOV: line.learner.markov,
+    }
+    if line.frozen_model is None:  # no version serves yet
+        return baselines
+    return {LIVE: line.learner.network.recommender, FROZEN: line.frozen_model, **baselines}
