@@ -18,6 +18,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
 import msgspec
 
@@ -33,7 +35,7 @@ _FAN = 8
 _NAME = struct.Struct(">QQ")
 _STAMPS = struct.Struct("<qq")
 _INT_REST = bytes([INT_ENTRY.size - 1])
-_INT_SPLIT = struct.Struct(f"<qq{INT_ENTRY.size}s")
+_AT_ONCE = 256
 _ENCODER = msgspec.msgpack.Encoder()
 _RUNS: msgspec.msgpack.Decoder[dict[bytes, bytes]] = msgspec.msgpack.Decoder(dict[bytes, bytes])
 
@@ -85,11 +87,13 @@ def first_offset(run: bytes) -> int:
 
 def split(run: bytes) -> tuple[bytes, list[int], list[int]]:
     """The entries of a run without their stamps, and the stamps: offsets, append times."""
-    begin, size = _STAMPS.size, _INT_SPLIT.size
+    begin, size = _STAMPS.size, INT_ROW.size
     number, rest = divmod(len(run), size)
     if not rest and run[begin::size] == _INT_REST * number:  # rows of one length, all of them
-        offsets, appended, entries = zip(*_INT_SPLIT.iter_unpack(run), strict=True)
-        return b"".join(entries), list(offsets), list(appended)
+        fields: list[Any] = []
+        for at in range(0, len(run), _AT_ONCE * size):
+            fields += _int_rows(min(_AT_ONCE, number - at // size)).unpack_from(run, at)
+        return b"".join(fields[2::3]), fields[::3], fields[1::3]
     stamps, parts, at = [], [], 0
     while at < len(run):
         end = at + begin + 1 + run[at + begin]
@@ -97,6 +101,11 @@ def split(run: bytes) -> tuple[bytes, list[int], list[int]]:
         parts.append(run[at + begin : end])
         at = end
     return b"".join(parts), [offset for offset, _ in stamps], [moment for _, moment in stamps]
+
+
+@cache
+def _int_rows(number: int) -> struct.Struct:
+    return struct.Struct("<" + f"qq{INT_ENTRY.size}s" * number)
 
 
 def merged(segments: Sequence[Segment]) -> Segment:

@@ -2,7 +2,8 @@
 
 1. The fold writes dead letters into the store, in the batch that moves the offset past their
    records; the parts of a closed slice follow in steps, which are made here between fetches.
-2. The courier produces all rows of the oldest parcel and waits for every acknowledgement.
+2. The courier produces all rows of the oldest parcel, a few at a time, and waits for every
+   acknowledgement; where one fails, the parcel is produced again from its first row.
 3. It removes that parcel as a whole.
 
 A crash between 1 and 2 loses nothing, one between 2 and 3 delivers the parcel once more: readers
@@ -21,7 +22,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 from contracts.errors import Unreachable
 from streaming.changes import Changes
 from streaming.layout import OutboxRow
-from streaming.partition import Partition
+from streaming.partition import Parcel, Partition
 
 _RETRY_SECONDS = 1.0
 _OUTAGE = (KafkaTimeoutError, KafkaConnectionError)  # marked final, but the broker may come back
@@ -73,24 +74,27 @@ class Courier:
             while self._partition.settling:
                 self._settled(self._partition.settle())
                 await asyncio.sleep(0)  # a step takes milliseconds; fetches come between
-            while rows := self._partition.parcel():
-                await self._deliver(rows)
+            while parcel := self._partition.parcel():
+                await self._deliver(parcel)
             if not self._work.is_set():
                 self._empty.set()
 
-    async def _deliver(self, rows: list[OutboxRow]) -> None:
+    async def _deliver(self, parcel: Parcel) -> None:
         while True:
+            topic = ""
             try:
-                sent = [await self._outlet.send(row) for row in rows]
-                await asyncio.gather(*sent)
+                for rows in parcel.pages():
+                    topic = rows[0].topic
+                    sent = [await self._outlet.send(row) for row in rows]
+                    await asyncio.gather(*sent)
             except KafkaError as error:
                 if not (error.retriable or isinstance(error, _OUTAGE)):
                     raise Unreachable(
-                        f"topic {rows[0].topic} does not take what the worker writes ({error!r}); "
-                        "check the topic's limits and this client's rights; nothing is lost, the "
-                        "outbox keeps it"
+                        f"topic {topic} does not take what the worker writes ({error!r}); check "
+                        "the topic's limits and this client's rights; nothing is lost, the outbox "
+                        "keeps it"
                     ) from None
-                _log.warning("writing to %s failed, trying again: %r", rows[0].topic, error)
+                _log.warning("writing to %s failed, trying again: %r", topic, error)
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
             self._partition.delivered()

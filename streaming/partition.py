@@ -6,7 +6,8 @@ Opening compares the state with the log and refuses to guess: see :func:`open_pa
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import count
 
 import msgspec
 
@@ -28,6 +29,7 @@ from streaming.layout import (
     decode_head,
     decode_row,
     encode,
+    parcel_key,
     parcel_of,
     parcel_prefix,
 )
@@ -35,6 +37,8 @@ from streaming.letters import Record
 from streaming.rules import FoldRules
 from streaming.store import PartitionStore
 from streaming.windows import last_ended
+
+_PAGE_ROWS = 8  # some megabytes, by windows.part_bytes
 
 
 class LogPlace(msgspec.Struct, frozen=True):
@@ -48,6 +52,29 @@ class LogPlace(msgspec.Struct, frozen=True):
     start: int
     end: int
     partitions: int
+
+
+class Parcel:
+    """Rows to deliver, read as they are asked for: a slice of many users is large."""
+
+    def __init__(self, store: PartitionStore, number: int) -> None:
+        self._store = store
+        self._number = number
+
+    def __iter__(self) -> Iterator[OutboxRow]:
+        """All rows, in order."""
+        for page in self.pages():
+            yield from page
+
+    def pages(self) -> Iterator[list[OutboxRow]]:
+        """The same, a few at a time."""
+        for first in count(0, _PAGE_ROWS):
+            keys = [parcel_key(self._number, first + row) for row in range(_PAGE_ROWS)]
+            rows = [decode_row(raw) for raw in self._store.get_many(keys) if raw is not None]
+            if rows:
+                yield rows
+            if len(rows) < _PAGE_ROWS:
+                return
 
 
 class Partition:
@@ -92,12 +119,9 @@ class Partition:
         # Not synced: it says nothing new of the log, and lost steps are made again alike.
         return self._commit(self._fold.settle(), sync=False)
 
-    def parcel(self) -> list[OutboxRow]:
-        """The oldest undelivered parcel, empty where there is none."""
-        if not self._parcels:
-            return []
-        prefix = parcel_prefix(self._parcels[0])
-        return [decode_row(raw) for _, raw in self._store.scan(prefix)]
+    def parcel(self) -> Parcel | None:
+        """The oldest undelivered parcel, ``None`` where there is none."""
+        return Parcel(self._store, self._parcels[0]) if self._parcels else None
 
     def delivered(self) -> None:
         """Forget the oldest parcel as a whole: a run on the windows topic starts at part 0."""

@@ -35,6 +35,13 @@ def test_split_takes_apart_what_rows_put_together(
     assert first_offset(run) == made[0][0]
 
 
+def test_a_long_run_of_equal_rows_is_split_like_a_short_one() -> None:
+    made = [(offset, offset + 7, offset % 5, 1, 9) for offset in range(1000)]
+    entries, offsets, appended = split(b"".join(map(_row, made)))
+    assert entries == b"".join(encode_entry(one[2], 1, 9, None) for one in made)
+    assert (offsets, appended) == ([one[0] for one in made], [one[1] for one in made])
+
+
 def test_a_row_in_one_go_is_the_same_row() -> None:
     row = INT_ROW.pack(5, 6, INT_ENTRY.size - 1, 2, 7, 0.5, b"i", -8)
     assert row == encode_row(5, 6, encode_entry(-8, 2, 7, 0.5))
