@@ -13,11 +13,10 @@ from rocksdict import AccessType, Options, Rdict
 
 from benchmarks.storm.plain import PlainPartition
 from benchmarks.storm.tiling import interactions
-from contracts.event import UserId
 from contracts.segment import decode_runs, segment_key
 from contracts.sequence import META_KEY, USER_PREFIX, PartitionMeta, decode_id
+from infra.history import UserReader
 from infra.kafka.consumers import connect_consumer
-from infra.memory import MemoryHistoryReader
 
 _TRIES = 20
 
@@ -86,28 +85,31 @@ def applied(pairs: dict[bytes, bytes]) -> int:
     return msgspec.msgpack.decode(pairs[META_KEY], type=PartitionMeta).applied
 
 
+def _users(pairs: dict[bytes, bytes], meta: PartitionMeta) -> set[int | str]:
+    """Everyone the state knows: with a value of their own, or in a segment."""
+    users = {key[1:] for key in pairs if key[:1] == USER_PREFIX}
+    for name in meta.segments:
+        users |= decode_runs(pairs[segment_key(name)]).keys()
+    return {decode_id(user) for user in users}
+
+
 def compare(pairs: dict[bytes, bytes], log: PlainPartition, length: int) -> StateFaults:
     """The state of every user against the log up to the offset that the state has reached."""
     meta = msgspec.msgpack.decode(pairs[META_KEY], type=PartitionMeta)
-    reader = MemoryHistoryReader({meta.partition: pairs}, length)
     expected = log.state_at(meta.applied)
+    found = _users(pairs, meta)
+    reader = UserReader(pairs.get, meta.partition, length)
     faults = StateFaults(wrong=[])
-    for user in expected.keys() | _users(pairs, meta):
+    for user in expected.keys() | found:
         entries = expected.get(user, [])
-        state = reader.read(user)
-        if state is None:
+        stored = reader.stored(user)
+        if stored is None:
             faults.lost += len(entries)
             continue
+        state = stored.decode()
         faults.lost += max(0, len(entries) - state.accepted)
         faults.duplicated += max(0, state.accepted - len(entries))
         last = entries[-1].offset if entries else -1
         if state.offset != last or state.history != interactions(entries[-length:]):
             faults.wrong.append(f"user {user!r} of partition {meta.partition}")
     return faults
-
-
-def _users(pairs: dict[bytes, bytes], meta: PartitionMeta) -> set[UserId]:
-    """Everyone whom the state knows, by a value or by a segment."""
-    known = {key[1:] for key in pairs if key[:1] == USER_PREFIX}
-    known.update(*(decode_runs(pairs[segment_key(name)]) for name in meta.segments))
-    return {decode_id(raw) for raw in known}
