@@ -1,10 +1,10 @@
 """A million malformed records through the decoder and the fold: no crash, all accounted for.
 
 Every input is decoded by ``EventDecoder`` alone, which must return an event or raise
-``EventRejected``; then whole batches go through the fold of a partition, whose counts must be the
-decoder's, with one dead letter per rejection. ``unaccounted`` is what is neither accepted nor
-rejected for a reason, ``disagreed`` where decoder and fold differ, ``unsound`` what was accepted
-and breaks the rules of the event by a plain look at it.
+``EventRejected``, and is compared with its append time; then whole batches go through the fold of a
+partition, whose counts must be the same, with one dead letter per rejection. ``unaccounted`` is
+what is neither accepted nor rejected for a reason, ``disagreed`` where decoder and fold differ,
+``unsound`` what was accepted and breaks the rules of the event by a plain look at it.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from streaming.store import MemoryStore
 
 ACTIONS = ["view", "click", "like"]
 MAX_BYTES = 4096
+AHEAD_MS = 60_000
 _BATCH = 500
 _START_MS = 1_700_000_000_000
 _TOPIC = "fuzz.events"
@@ -103,6 +104,8 @@ def _decode(decoder: EventDecoder, record: Record, found: Found) -> str:
         found.crashed += 1
         found.words.append(f"{error!r} from {record.key!r} {record.value!r} {record.headers!r}")
         return "crashed"
+    if event.time > record.timestamp + AHEAD_MS:
+        return "in_the_future"
     if not _sound(event, record.key):
         found.unsound += 1
         found.words.append(f"accepted: {event!r} with key {record.key!r}")
@@ -139,7 +142,7 @@ def _fold(partition: Partition, records: list[Record], alone: Counter[str], foun
 
 
 def _partition() -> Partition:
-    rules = FoldRules(ACTIONS, MAX_BYTES, 20, 64, 65_536, 1000)
+    rules = FoldRules(ACTIONS, MAX_BYTES, 20, 64, 65_536, 1000, ahead_ms=AHEAD_MS)
     place = LogPlace("fuzz", _TOPIC, "fuzz", 0, 0, 2**40, 1)
     return open_partition(MemoryStore(), place, rules)
 

@@ -74,6 +74,12 @@ class EventSettings(_Group):
         description="Accepted event types, in a fixed order: new ones go to the end.",
     )
     max_bytes: int = Field(65_536, ge=256, description="Larger event values are dead letters.")
+    ahead_s: float = Field(
+        3600.0,
+        ge=0.0,
+        description="Events whose time is later than the broker's by more than this are dead "
+        "letters.",
+    )
 
     @model_validator(mode="after")
     def _unique(self) -> Self:

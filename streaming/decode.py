@@ -5,7 +5,8 @@ The same rules hold on both sides of the log: the producer runs what it is about
 
 Reasons: ``keyless``, ``oversize``, ``unsupported_version``, ``not_json``, ``missing_field``,
 ``wrong_field``, ``unknown_type``, ``bad_user_id``, ``bad_item_id``, ``bad_time``, ``bad_value``,
-``key_mismatch``.
+``key_mismatch``; and ``in_the_future`` (:mod:`streaming.intake`), for which the append time is
+needed.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ class Fold:
         self._rules = rules
         self._read = read
         self._parcel = parcel
-        self._intake = Intake(meta.actions, rules.max_bytes)
+        self._intake = Intake(meta.actions, rules.max_bytes, rules.ahead_ms)
         self._changes = Changes()
 
     def restore(self, closing: Closing | None, segments: list[Segment]) -> None:

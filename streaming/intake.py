@@ -37,11 +37,15 @@ class Taken(msgspec.Struct, frozen=True):
 
 
 class Intake:
-    """Takes records in; immutable. ``actions`` is the action table, ``max_bytes`` as in decode."""
+    """Takes records in; immutable. ``actions`` is the action table, ``max_bytes`` as in decode.
 
-    def __init__(self, actions: Sequence[str], max_bytes: int) -> None:
+    Events more than ``ahead_ms`` ahead of their append time are rejected as ``in_the_future``.
+    """
+
+    def __init__(self, actions: Sequence[str], max_bytes: int, ahead_ms: int) -> None:
         self._codes = {action: code for code, action in enumerate(actions) if action}
         self._max_bytes = max_bytes
+        self._ahead_ms = ahead_ms
         self._plain = msgspec.json.Decoder(PlainEvent).decode
         self._decode = EventDecoder(actions, max_bytes).decode
 
@@ -50,7 +54,7 @@ class Intake:
         groups: dict[UserId, _Group] = {}
         rejects: list[tuple[Record, EventRejected]] = []
         decode, codes, max_bytes = self._plain, self._codes, self._max_bytes
-        count, pack = 0, INT_ROW.pack
+        count, pack, ahead_ms = 0, INT_ROW.pack, self._ahead_ms
         event: Event
         for record in records:
             appended = record.timestamp
@@ -77,6 +81,9 @@ class Intake:
                     continue
                 code = codes[event.type]
                 group = groups.get(event.user_id)
+            if event.time > appended + ahead_ms:
+                rejects.append((record, in_the_future(event.time, appended)))
+                continue
             if group is None:
                 group = groups[event.user_id] = [key or b""]
             item, number = event.item_id, event.value
@@ -89,6 +96,14 @@ class Intake:
                 )
             group.append(row)
         return Taken(count, count - len(rejects), _runs(groups), rejects)
+
+
+def in_the_future(time: int, appended: int) -> EventRejected:
+    """Why an event of ``time`` is not accepted at ``appended``, both UTC ms."""
+    return EventRejected(
+        "in_the_future",
+        f"time {time} is {time - appended} ms later than the broker's; check the producer's clock",
+    )
 
 
 def _runs(groups: dict[UserId, _Group]) -> dict[bytes, bytes]:

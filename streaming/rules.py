@@ -20,7 +20,8 @@ MAX_RECORD_BYTES = 8 * 1024 * 1024
 
 
 class FoldRules(msgspec.Struct, frozen=True):
-    """See the settings of the same names; ``period_ms`` is ``windows.seconds`` in milliseconds."""
+    """See the settings of the same names; ``period_ms`` is ``windows.seconds`` in milliseconds, and
+    ``ahead_ms`` is ``events.ahead_s``."""
 
     actions: list[str]
     max_bytes: int
@@ -29,6 +30,7 @@ class FoldRules(msgspec.Struct, frozen=True):
     part_bytes: int
     period_ms: int
     stretch_events: int = 65_536
+    ahead_ms: int = 3_600_000
 
 
 def fold_rules(settings: Settings) -> FoldRules:
@@ -49,4 +51,5 @@ def fold_rules(settings: Settings) -> FoldRules:
         part_bytes=settings.windows.part_bytes,
         period_ms=round(settings.windows.seconds * 1000),
         stretch_events=settings.windows.stretch_events,
+        ahead_ms=round(settings.events.ahead_s * 1000),
     )

@@ -13,7 +13,7 @@ from benchmarks.storm import load as loading
 from benchmarks.storm.cluster import TRAINER, Cluster, Part
 from benchmarks.storm.faults import Faults, Heal
 from benchmarks.storm.observe import TopicReader, applied, compare, read_pairs
-from benchmarks.storm.plain import PlainPartition
+from benchmarks.storm.plain import PlainPartition, Rules
 from benchmarks.storm.tiling import Tiling
 from benchmarks.storm.training import in_peace, trained_through
 from contracts.settings import Settings
@@ -81,10 +81,9 @@ class Epoch:
         self._cluster = Cluster(broker, settings, settings.home, trains)
         session_s = settings.kafka.session_ms / 1000
         self._faults = Faults(self._cluster, self._choose, session_s)
-        self._logs = {
-            number: PlainPartition(settings.events.actions, settings.events.max_bytes)
-            for number in range(settings.kafka.partitions)
-        }
+        events = settings.events
+        rules = Rules(events.actions, events.max_bytes, round(events.ahead_s * 1000))
+        self._logs = {number: PlainPartition(rules) for number in range(settings.kafka.partitions)}
         period_ms = round(settings.windows.seconds * 1000)
         self._tilings = {
             number: Tiling(log, period_ms, settings.state.history_length)
@@ -95,8 +94,8 @@ class Epoch:
             for spec in (EVENTS, WINDOWS, DEAD_LETTERS)
         }
         self._letters: dict[tuple[int, int], tuple[str, bytes | None, bytes | None]] = {}
-        events = topic_name(settings.kafka.topic_prefix, EVENTS)
-        self._load = loading.Load(servers, events, seed)
+        topic = topic_name(settings.kafka.topic_prefix, EVENTS)
+        self._load = loading.Load(servers, topic, seed)
         self._cluster.workers["a", 0].start()
         if self._cluster.trainer:
             self._cluster.trainer.start()

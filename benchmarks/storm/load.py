@@ -124,6 +124,7 @@ class Load:
                 (key, b"[1, 2, 3]"),
                 (key, json.dumps(lacking).encode()),
                 (key, json.dumps({**event, "type": "teleport"}).encode()),
+                (key, json.dumps({**event, "time": 2**45}).encode()),
                 (key, json.dumps({**event, "attributes": {"fill": "x" * MAX_BYTES}}).encode()),
             ]
         )

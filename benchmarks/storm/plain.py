@@ -28,8 +28,17 @@ class Entry:
     value: float | None
 
 
+@dataclass(frozen=True)
+class Rules:
+    """See the settings of the same names; ``ahead_ms`` is ``events.ahead_s``."""
+
+    actions: list[str]
+    max_bytes: int
+    ahead_ms: int
+
+
 def read_event(
-    key: bytes | None, value: bytes | None, actions: list[str], max_bytes: int
+    key: bytes | None, value: bytes | None, appended: int, rules: Rules
 ) -> dict[str, Any] | str:
     """The event as a dict, or the reason why it is none. Headers are not used by the load."""
     event: Any = None
@@ -37,12 +46,13 @@ def read_event(
         event = json.loads(value or b"")
     for reason, found in (
         ("keyless", lambda: not key),
-        ("oversize", lambda: len(value or b"") > max_bytes),
+        ("oversize", lambda: len(value or b"") > rules.max_bytes),
         ("not_json", lambda: event is None),
         ("wrong_field", lambda: not isinstance(event, dict)),
         ("missing_field", lambda: {"id", "type", "time", "user_id", "item_id"} - set(event)),
         ("key_mismatch", lambda: str(event["user_id"]).encode() != key),
-        ("unknown_type", lambda: event["type"] not in actions),
+        ("unknown_type", lambda: event["type"] not in rules.actions),
+        ("in_the_future", lambda: event["time"] > appended + rules.ahead_ms),
     ):
         if found():
             return reason
@@ -52,9 +62,8 @@ def read_event(
 class PlainPartition:
     """One partition of the log, folded by hand. Records come in log order."""
 
-    def __init__(self, actions: list[str], max_bytes: int) -> None:
-        self._actions = actions
-        self._max_bytes = max_bytes
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
         self.end = 0
         self.appended: dict[int, int] = {}
         self.accepted: dict[int, Entry] = {}
@@ -65,7 +74,7 @@ class PlainPartition:
         """One record of the log: ``offset``, ``timestamp``, ``key`` and ``value`` are read."""
         self.end = record.offset + 1
         self.appended[record.offset] = record.timestamp
-        event = read_event(record.key, record.value, self._actions, self._max_bytes)
+        event = read_event(record.key, record.value, record.timestamp, self._rules)
         if isinstance(event, str):
             self.rejected[record.offset] = (event, record.key, record.value)
             return

@@ -25,6 +25,7 @@ def test_twenty_thousand_malformed_records_are_all_accounted_for() -> None:
         "bad_item_id",
         "bad_time",
         "bad_value",
+        "in_the_future",
         "key_mismatch",
     }
 

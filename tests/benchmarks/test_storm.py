@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from benchmarks.storm.observe import compare
-from benchmarks.storm.plain import PlainPartition, read_event
+from benchmarks.storm.plain import PlainPartition, Rules, read_event
 from benchmarks.storm.tiling import Tiling
 from contracts.sequence import USER_PREFIX, encode_id
 from contracts.window import SliceClosed, SlicePart, decode_slice_record, encode_slice_record
@@ -34,7 +34,7 @@ LOG: list[LogRecord] = [
 
 
 def plain() -> PlainPartition:
-    log = PlainPartition(ACTIONS, 65_536)
+    log = PlainPartition(Rules(ACTIONS, 65_536, 1000))
     for record in LOG:
         log.add(record)
     return log
@@ -145,11 +145,14 @@ def test_another_history_is_seen() -> None:
     ],
 )
 def test_the_plain_reading_names_reasons(key: bytes, value: bytes, expected: str) -> None:
-    assert read_event(key, value, ACTIONS, 100) == expected
+    assert read_event(key, value, 1, Rules(ACTIONS, 100, 1000)) == expected
 
 
-def test_the_plain_reading_tells_key_and_type() -> None:
-    event = {"id": "a", "type": "view", "time": 1, "user_id": 7, "item_id": 1}
-    assert read_event(b"8", json.dumps(event).encode(), ACTIONS, 100) == "key_mismatch"
-    assert read_event(b"7", json.dumps(event).encode(), ["click"], 100) == "unknown_type"
-    assert read_event(b"7", json.dumps(event).encode(), ACTIONS, 100) == event
+def test_the_plain_reading_tells_key_type_and_time() -> None:
+    rules, fewer = Rules(ACTIONS, 100, 1000), Rules(["click"], 100, 1000)
+    event = {"id": "a", "type": "view", "time": 2000, "user_id": 7, "item_id": 1}
+    raw = json.dumps(event).encode()
+    assert read_event(b"8", raw, 1000, rules) == "key_mismatch"
+    assert read_event(b"7", raw, 1000, fewer) == "unknown_type"
+    assert read_event(b"7", raw, 999, rules) == "in_the_future"
+    assert read_event(b"7", raw, 1000, rules) == event

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from contracts.errors import EventRejected
 from contracts.event import Event, user_key
 from contracts.segment import encode_row, split
-from contracts.sequence import encode_entry, encode_id
-from streaming.decode import CE_VERSION, EventDecoder
+from contracts.sequence import decode_entries, encode_entry, encode_id
+from streaming.decode import CE_VERSION, EventDecoder, event_headers
 from streaming.intake import Intake
 from tests.streaming.log import ACTIONS, START_MS, LogRecord, accepted, rejected
 
 MAX_BYTES = 300
+AHEAD_MS = 10**14
 odd = (
     st.none()
     | st.booleans()
@@ -81,7 +82,7 @@ def test_what_is_taken_and_what_is_rejected_is_what_the_decoder_says(
 ) -> None:
     for offset, record in enumerate(log):
         record.offset = offset
-    taken = Intake(ACTIONS, MAX_BYTES).take(log, START_MS + 1)
+    taken = Intake(ACTIONS, MAX_BYTES, AHEAD_MS).take(log, START_MS + 1)
     verdicts = [exactly(record) for record in log]
     assert [(record.offset, str(cause)) for record, cause in taken.rejects] == [
         (offset, verdict) for offset, verdict in enumerate(verdicts) if isinstance(verdict, str)
@@ -99,15 +100,40 @@ def test_what_is_taken_and_what_is_rejected_is_what_the_decoder_says(
 
 def test_it_stops_before_the_first_record_of_a_later_period() -> None:
     log = [accepted(0, 1, 1, START_MS), rejected(1, START_MS), accepted(2, 1, 1, START_MS + 9)]
-    taken = Intake(ACTIONS, 65_536).take(log, START_MS + 9)
+    taken = Intake(ACTIONS, 65_536, AHEAD_MS).take(log, START_MS + 9)
     assert (taken.count, taken.events, len(taken.rejects)) == (2, 1, 1)
 
 
 def test_the_number_and_the_text_share_a_key_and_are_two_users() -> None:
     log = [accepted(offset, user, 1, START_MS) for offset, user in enumerate([7, "7", 7])]
     assert {user_key(7), user_key("7")} == {b"7"}
-    runs = Intake(ACTIONS, 65_536).take(log, START_MS + 1).runs
+    runs = Intake(ACTIONS, 65_536, AHEAD_MS).take(log, START_MS + 1).runs
     assert {user: split(run)[1] for user, run in runs.items()} == {
         encode_id(7): [0, 2],
         encode_id("7"): [1],
     }
+
+
+def test_an_event_that_is_too_far_in_the_future_is_rejected() -> None:
+    """However it was written: plainly, or so that only the headers hold its time."""
+    log = [accepted(offset, 7, 1, START_MS) for offset in range(3)]  # events of START_MS + offset
+    moment = event_headers(Event("e", "view", START_MS + 9, 7, 1), b"test")
+    bare = b'{"id": "e", "type": "view", "user_id": 7, "item_id": 1}'
+    log.append(LogRecord(3, START_MS, b"7", bare, moment))
+    taken = Intake(ACTIONS, 65_536, ahead_ms=1).take(log, START_MS + 1)
+    assert [(record.offset, cause.reason) for record, cause in taken.rejects] == [
+        (2, "in_the_future"),
+        (3, "in_the_future"),
+    ]
+    assert taken.events == 2
+    assert "check the producer's clock" in taken.rejects[0][1].detail
+
+
+def test_an_event_of_long_ago_is_accepted_in_log_order() -> None:
+    log = [accepted(0, 7, 1, START_MS), accepted(1, 7, 2, START_MS)]
+    log[1].value = (log[1].value or b"").replace(str(START_MS + 1).encode(), b"5")
+    run = Intake(ACTIONS, 65_536, ahead_ms=0).take(log, START_MS + 1).runs
+    assert [one.time for one in decode_entries(split(run[encode_id(7)])[0], ACTIONS)] == [
+        START_MS,
+        5,
+    ]
