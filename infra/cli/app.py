@@ -183,6 +183,22 @@ def status(servers: Servers = "", home: Home = None, config: Config = None) -> N
 
 
 @app.command()
+def rollback(
+    version: Annotated[int, typer.Argument(help="The version to go back to; see `versions`.")],
+    home: Home = None,
+    config: Config = None,
+) -> None:
+    """Make an earlier version the current one.
+
+    Replicas swap at once; a running trainer goes on from it and does not undo it.
+    """
+    settings = _settings(home, config)
+    from infra.cli.rollback import run_rollback
+
+    run_rollback(settings, version)
+
+
+@app.command()
 def down(home: Home = None, config: Config = None) -> None:
     """Stop the loop that `everfresh up` keeps up.
 

@@ -84,7 +84,12 @@ def test_a_loop_that_is_up(tmp_path: Path) -> None:
         version = version_of(recommend_with_version(tmp_path, 2))
         code, said = run(tmp_path, "replay", str(file), "--format", "jsonl", "--speed", "2000")
         assert code == 0, said
-        recommend_with_version(tmp_path, version + 1)
+        version = version_of(recommend_with_version(tmp_path, version + 1))
+
+        code, said = run(tmp_path, "rollback", str(version - 1))
+        assert code == 0, said
+        assert f"version {version - 1} is the current one, epoch 2" in said
+        assert "live on 2 of 2 replicas" in said
 
         code, said = run(tmp_path, "down")
         assert code == 0, said
