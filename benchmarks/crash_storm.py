@@ -33,6 +33,7 @@ from contracts.settings import Settings, load_settings
 from infra.kafka.broker import EmbeddedBroker
 from infra.ports import free_ports
 
+_SHOWN = 12
 EPOCH_ROUNDS = 25
 """Rounds on the same topics and states; then fresh ones, so that a round stays short."""
 
@@ -82,7 +83,7 @@ def storm(rounds: int, seed: int, folder: Path, *, trains: bool = False) -> Find
                 for _ in range(min(EPOCH_ROUNDS, rounds - found.rounds)):
                     what = epoch.round()
                     print(f"round {found.rounds}/{rounds}  {what}", file=sys.stderr, flush=True)
-                    for words in found.words:
+                    for words in found.words[:_SHOWN]:
                         print(f"  WRONG {words}", file=sys.stderr)
                     if not found.clean:
                         break

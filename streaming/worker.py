@@ -249,6 +249,11 @@ class StreamWorker:
         return cast(FetchConsumer, self._app.consumer)
 
     def _fail(self, error: BaseException) -> None:
+        if isinstance(error, KafkaError):
+            error = Unreachable(
+                f"Kafka at {self._settings.kafka.bootstrap_servers} fails ({error}); check that "
+                "its brokers run, then start the worker again"
+            )
         if not self._failed.done():
             self._failed.set_exception(error)
 
@@ -281,6 +286,9 @@ def _faust_app(settings: Settings, name: str) -> faust.App:
         topic_allow_declare=False,
         topic_disable_leader=True,
         consumer_auto_offset_reset="earliest",
+        # A broker that has just started may not know its topics yet; a group whose leader was told
+        # so gets no partitions before it asks again.
+        consumer_metadata_max_age_ms=3_000,
         consumer_group_instance_id=name,  # a restart gets its partitions back without a rebalance
         broker_session_timeout=session_s,
         broker_heartbeat_interval=session_s * _HEARTBEAT_SHARE,
