@@ -97,13 +97,16 @@ def encode_delta(name: DeltaName, parent: bytes, child: bytes) -> bytes:
     return save(tensors, {_METADATA: json.dumps(metadata)})
 
 
-def apply_delta(name: DeltaName, parent: bytes, delta: bytes) -> bytes:
+def apply_delta(
+    name: DeltaName, parent: bytes, delta: bytes, parent_sha256: str | None = None
+) -> bytes:
     """The new file. ``WrongParent`` where the delta is made from or for something else.
 
     ``CorruptVersion`` on foreign or damaged bytes, and where the result is not what it names.
+    ``parent_sha256`` saves hashing a parent that was verified already.
     """
     metadata, tensors = open_delta(name, delta)
-    found = hashlib.sha256(parent).hexdigest()
+    found = parent_sha256 or hashlib.sha256(parent).hexdigest()
     if found != metadata["parent_sha256"]:
         raise WrongParent(
             f"the delta of {name.file} leads from version {name.parent} to {name.version} and was "
