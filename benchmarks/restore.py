@@ -126,6 +126,7 @@ def measure(home: Path, users: int, each: int, repeats: int) -> tuple[dict[str, 
         fill = [peers_python(), "-m", "benchmarks.peers.produce", broker.bootstrap_servers, TOPIC]
         subprocess.run([*fill, str(users * each), str(users), "0", "even"], cwd=ROOT, check=True)
         machine = Machine(settings)
+        machine.until_back()
         size = machine.take_snapshots()
         took: dict[str, list[float]] = {"local": [], "snapshot": [], "log": []}
         for _ in range(repeats):
@@ -145,7 +146,7 @@ def main() -> None:
     """Run, print the table, write the JSON."""
     options = parse_options(__doc__ or "")
     began = time.monotonic()
-    users, each = (20_000, 10) if options.quick else (200_000, 20)
+    users, each = (20_000, 10) if options.quick else (100_000, 20)
     repeats = 1 if options.quick else options.repeats
     with tempfile.TemporaryDirectory(prefix="everfresh-bench-") as folder:
         took, size = measure(Path(folder), users, each, repeats)

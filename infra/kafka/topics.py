@@ -11,6 +11,7 @@ from kafka.errors import (
     CoordinatorLoadInProgressError,
     CoordinatorNotAvailableError,
     KafkaError,
+    NotCoordinatorError,
     TopicAlreadyExistsError,
 )
 from kafka.structs import OffsetAndMetadata
@@ -31,6 +32,7 @@ from infra.kafka.admin import connect_admin
 
 _WAIT_SECONDS = 20.0
 _COORDINATOR_SECONDS = 5.0
+_MOVING = (CoordinatorNotAvailableError, CoordinatorLoadInProgressError, NotCoordinatorError)
 
 
 class PartitionPosition(msgspec.Struct, frozen=True):
@@ -121,7 +123,7 @@ def _group_offsets(admin: KafkaAdminClient, group: str) -> dict[TopicPartition, 
             found: dict[str, dict[TopicPartition, OffsetAndMetadata]]
             found = admin.list_group_offsets({group: None})
             return found[group]
-        except (CoordinatorNotAvailableError, CoordinatorLoadInProgressError):
+        except _MOVING:
             # A broker makes its offsets topic on the first question about a group.
             if time.monotonic() > until:
                 raise
