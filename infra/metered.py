@@ -68,7 +68,7 @@ class MeteredReports:
                 self._scores.labels(contender, metric).set(value)
         for stage, seconds in report.seconds.items():
             self._stages.labels(stage).observe(seconds)
-        if report.appended:
+        if report.appended and not report.held:
             median = report.appended[len(report.appended) // 2]
             self._age.observe((report.published_ms - median) / 1000)
         self._sink.window(report)

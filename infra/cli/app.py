@@ -199,6 +199,22 @@ def rollback(
 
 
 @app.command()
+def versions(
+    as_json: Annotated[bool, typer.Option("--json", help="As a JSON object.")] = False,
+    home: Home = None,
+    config: Config = None,
+) -> None:
+    """List weights versions and what the gate held.
+
+    With lineage, time, scores, size, and which one is current or was rolled back.
+    """
+    settings = _settings(home, config)
+    from infra.cli.versions import run_versions
+
+    run_versions(settings, as_json=as_json)
+
+
+@app.command()
 def down(home: Home = None, config: Config = None) -> None:
     """Stop the loop that `everfresh up` keeps up.
 

@@ -1,0 +1,154 @@
+"""``everfresh versions``: where each comes from, how it did, and what became of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from contracts.manifest import Pointer, Rejected, WeightManifest
+from contracts.settings import Settings
+from infra.cli.view import figure
+from infra.signing import Keys
+from infra.weights import FsspecWeightStore
+
+CURRENT, ROLLED_BACK, NOT_LIVE = "current", "rolled back", "never live"
+_SCORES = ("live", "frozen", "popularity", "markov")
+
+
+def run_versions(settings: Settings, *, as_json: bool) -> None:
+    """Print what the weight store holds; works while a run is up and after it."""
+    store = FsspecWeightStore(settings.weights_url, keys=Keys.of(settings.weights))
+    manifests = [store.manifest(version) for version in store.versions()]
+    rows, rejected = describe_versions(manifests, store.pointer()), store.rejected()
+    if as_json:
+        found = {"versions": rows, "rejected": msgspec.to_builtins(rejected)}
+        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+        return
+    console = Console(highlight=False)
+    if not rows:
+        console.print(f"no version in {settings.weights_url} yet")
+    else:
+        console.print(_table(rows))
+    if rejected:
+        console.print(_rejected(rejected))
+
+
+def describe_versions(
+    manifests: Sequence[WeightManifest], pointer: Pointer | None
+) -> list[dict[str, Any]]:
+    """One flat row per version, oldest first.
+
+    ``hr10_live`` and the like are those of the version itself, measured on the window after it
+    before that was trained, so the newest has none yet (``None``).
+    """
+    by_version = {one.version: one for one in manifests}
+    line = _line(by_version, pointer)
+    left = _left(line, pointer)
+    after = {one.parent: one for one in manifests if one.parent is not None}
+    after |= {one.parent: one for one in line if one.parent is not None}
+    known = {one.version for one in line}
+    return [
+        {
+            "version": one.version,
+            "parent": one.parent,
+            "window": one.label,
+            "made_ms": one.created_ms,
+            "events": one.events,
+            "items": one.items,
+            **{
+                f"{metric}_{name}": _score(after.get(one.version), metric, name)
+                for metric in ("hr10", "ndcg10")
+                for name in _SCORES
+            },
+            "bytes": sum(file.bytes for file in one.stored or one.files),
+            "delta_of": one.delta_of,
+            "state": _state(one.version, pointer, known, left),
+        }
+        for one in manifests
+    ]
+
+
+def _line(
+    by_version: Mapping[int, WeightManifest], pointer: Pointer | None
+) -> list[WeightManifest]:
+    """The current version and its ancestors, as far back as they are kept."""
+    found: list[WeightManifest] = []
+    at = by_version.get(pointer.version) if pointer else None
+    while at is not None:
+        found.append(at)
+        at = None if at.parent is None else by_version.get(at.parent)
+    return found
+
+
+def _left(line: Iterable[WeightManifest], pointer: Pointer | None) -> set[int]:
+    """Versions that a rollback has turned away from."""
+    left: set[int] = set()
+    for one in line:
+        left.update(range((one.parent or 0) + 1, one.left + 1))
+    if pointer is not None:
+        left.update(range(pointer.version + 1, pointer.left + 1))
+    return left
+
+
+def _state(version: int, pointer: Pointer | None, line: set[int], left: set[int]) -> str:
+    if pointer is not None and version == pointer.version:
+        return CURRENT
+    if version in left:
+        return ROLLED_BACK
+    oldest = min(line, default=0)
+    return "" if version in line or version < oldest else NOT_LIVE
+
+
+def _score(child: WeightManifest | None, metric: str, contender: str) -> float | None:
+    return child.scores.get(f"{metric}_{contender}") if child else None
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    title = "versions; HR@10 on the window after each, before training on it"
+    table = Table(title=title, title_justify="left")
+    for name in ("version", "parent", "window", "made", "events", "items"):
+        table.add_column(name, justify="right")
+    for name in ("live", "frozen", "size"):
+        table.add_column(name, justify="right")
+    table.add_column("state")
+    for row in rows:
+        kept = f"{row['bytes'] / 1e6:.1f} MB"
+        table.add_row(
+            str(row["version"]),
+            _or_dash(row["parent"]),
+            _or_dash(row["window"]),
+            _moment(row["made_ms"]),
+            f"{row['events']:,}",
+            f"{row['items']:,}",
+            figure(row["hr10_live"]),
+            figure(row["hr10_frozen"]),
+            f"delta, {kept}" if row["delta_of"] else kept,
+            row["state"],
+            style="dim" if row["state"] in (ROLLED_BACK, NOT_LIVE) else None,
+        )
+    return table
+
+
+def _rejected(rejected: Sequence[Rejected]) -> Table:
+    table = Table(title="windows that the gate held", title_justify="left")
+    for name in ("window", "parent", "events", "when", "reason"):
+        table.add_column(name)
+    for one in rejected:
+        when = _moment(one.at_ms)
+        table.add_row(str(one.label), _or_dash(one.parent), f"{one.events:,}", when, one.reason)
+    return table
+
+
+def _or_dash(value: object) -> str:
+    return "-" if value is None else str(value)
+
+
+def _moment(ms: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(ms / 1000))
