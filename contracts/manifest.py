@@ -36,7 +36,8 @@ class WeightManifest(msgspec.Struct, frozen=True):
     this version and a full snapshot, which has depth 0.
 
     ``left`` is not 0 in the first version after a rollback: those from ``parent`` to ``left`` were
-    turned away from.
+    turned away from. ``merged`` are the labels of the windows it was trained on, where it was more
+    than one, and ``sampled`` the share of their examples that was trained.
     """
 
     format: int
@@ -55,6 +56,8 @@ class WeightManifest(msgspec.Struct, frozen=True):
     depth: int = 0
     stored: list[WeightFile] = []
     left: int = 0
+    merged: list[int] = []
+    sampled: float = 1.0
 
 
 class Pointer(msgspec.Struct, frozen=True, order=True):
@@ -91,6 +94,19 @@ class Rejected(msgspec.Struct, frozen=True):
     ranges: dict[int, tuple[int, int]]
     scores: dict[str, float]
     files: list[WeightFile] = []
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What a trainer that is behind trains next, written before it does (``trainer.backlog``).
+
+    Holds for a trainer that stands at ``version`` with all windows up to ``after`` consumed: it
+    takes those up to ``last`` as one, and trains the ``share`` of their examples.
+    """
+
+    version: int
+    after: int | None
+    last: int
+    share: float
 
 
 def encode_manifest(manifest: WeightManifest) -> bytes:

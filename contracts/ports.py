@@ -10,7 +10,7 @@ from typing import Protocol
 
 from contracts.event import UserId
 from contracts.exposure import Exposure
-from contracts.manifest import Pointer, Rejected, WeightManifest
+from contracts.manifest import Plan, Pointer, Rejected, WeightManifest
 from contracts.report import ComponentStatus, WindowReport
 from contracts.sequence import StoredSequence, UserState
 from contracts.window import SliceRecord
@@ -67,6 +67,12 @@ class TrainerStore(WeightStore, Protocol):
 
     def rejected(self) -> list[Rejected]:
         """What was set aside and is still kept, oldest first."""
+
+    def plan(self, plan: Plan) -> None:
+        """Write down what is trained next, in place of the last plan; durable on return."""
+
+    def planned(self) -> Plan | None:
+        """The last plan, ``None`` where there was none yet."""
 
 
 class WindowSource(Protocol):

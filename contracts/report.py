@@ -24,7 +24,8 @@ class WindowReport(msgspec.Struct, frozen=True):
 
     A window that the gate held has the reason in ``held``, and ``version`` is the one that stayed
     (0 for none). ``left`` is not 0 for the first window after a rollback: the newest version that
-    it turned away from.
+    it turned away from. ``merged`` are labels of windows trained as one, empty for a single one;
+    ``sampled`` is the share of examples that was trained, all being scored.
     """
 
     label: int
@@ -41,6 +42,8 @@ class WindowReport(msgspec.Struct, frozen=True):
     fresh: int = 0
     held: str = ""
     left: int = 0
+    merged: list[int] = []
+    sampled: float = 1.0
 
 
 class ComponentStatus(msgspec.Struct, frozen=True):

@@ -250,6 +250,13 @@ class TrainerSettings(_Group):
     ewc_examples: int = Field(
         128, ge=1, description="Strategy ewc: examples of a window that importance is measured on."
     )
+    backlog: Literal["every", "merge", "sample"] = Field(
+        "every",
+        description="Behind the stream: train every window, merge those that wait, or sample each.",
+    )
+    backlog_windows: int = Field(
+        4, ge=1, description="Complete windows that may wait until they are merged or sampled."
+    )
     threads: int = Field(1, ge=1, description="CPU threads of the trainer.")
     seed: int = Field(17, ge=0, description="Seed of every random choice.")
     exclude_seen: bool = Field(

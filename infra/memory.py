@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contracts.errors import LogMismatch, VersionNotFound, WeightsError
 from contracts.event import UserId
 from contracts.exposure import Exposure
-from contracts.manifest import Pointer, Rejected, WeightManifest, encode_manifest
+from contracts.manifest import Plan, Pointer, Rejected, WeightManifest, encode_manifest
 from contracts.report import ComponentStatus, WindowReport
 from contracts.sequence import PartitionMeta, StoredSequence, UserState
 from contracts.window import SliceRecord
@@ -52,6 +52,7 @@ class MemoryWeightStore:
         self._files: dict[tuple[int, str], bytes] = {}
         self._pointer: Pointer | None = None
         self._rejected: list[Rejected] = []
+        self._plan: Plan | None = None
 
     def write(self, manifest: WeightManifest, files: Mapping[str, bytes]) -> WeightManifest:
         """See the port."""
@@ -107,6 +108,14 @@ class MemoryWeightStore:
     def rejected(self) -> list[Rejected]:
         """See the port."""
         return list(self._rejected)
+
+    def plan(self, plan: Plan) -> None:
+        """See the port."""
+        self._plan = plan
+
+    def planned(self) -> Plan | None:
+        """See the port."""
+        return self._plan
 
     def damage(self, version: int, name: str, data: bytes) -> None:
         """Replace a stored file behind the manifest's back, as a bad disk would."""

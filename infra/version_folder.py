@@ -5,6 +5,7 @@ v0000000012/          one folder per version
     items.safetensors.delta   as their difference from the parent's (law 6)
     manifest.json         written last: with it the version exists
 pointer.json          which version is current
+plan.json             what a trainer that is behind trains next
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from collections.abc import Mapping
 import msgspec
 
 from contracts.errors import CorruptVersion, StalePublish, WeightsError
-from contracts.manifest import FORMAT, Pointer, WeightFile, WeightManifest, decode_manifest
+from contracts.manifest import FORMAT, Plan, Pointer, WeightFile, WeightManifest, decode_manifest
 
 MANIFEST = "manifest.json"
 POINTER = "pointer.json"
+PLAN = "plan.json"
 DELTA = ".delta"
 _FOLDER = re.compile(r"v(\d{10})")
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
@@ -129,6 +131,18 @@ def parse_pointer(raw: bytes | None) -> Pointer | None:
         raise CorruptVersion(
             f"{POINTER} cannot be read: {error}; replace it by "
             '{"epoch": E, "version": V} with a version that is complete'
+        ) from None
+
+
+def parse_plan(raw: bytes | None) -> Plan | None:
+    """``None`` for no bytes, ``CorruptVersion`` for bytes that are no plan."""
+    if raw is None:
+        return None
+    try:
+        return msgspec.json.decode(raw, type=Plan)
+    except msgspec.MsgspecError as error:
+        raise CorruptVersion(
+            f"{PLAN} cannot be read: {error}; remove it, the trainer then decides anew"
         ) from None
 
 

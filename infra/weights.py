@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from contracts.errors import VersionNotFound, WeightsError
-from contracts.manifest import Pointer, Rejected, WeightFile, WeightManifest, encode_manifest
+from contracts.manifest import Plan, Pointer, Rejected, WeightFile, WeightManifest, encode_manifest
 from infra.blobs import open_blobs
 from infra.deltas import DeltaName, apply_delta, encode_delta
 from infra.rejected import read_rejected, write_rejected
@@ -15,11 +15,13 @@ from infra.signing import SIGNATURE, Keys
 from infra.version_folder import (
     DELTA,
     MANIFEST,
+    PLAN,
     POINTER,
     folder_name,
     folder_version,
     named_file,
     parse_manifest,
+    parse_plan,
     parse_pointer,
     require_greater,
     require_intact,
@@ -146,6 +148,15 @@ class FsspecWeightStore:
     def rejected(self) -> list[Rejected]:
         """See the port; ``CorruptVersion`` where the list is damaged."""
         return read_rejected(self._blobs)
+
+    def plan(self, plan: Plan) -> None:
+        """See the port."""
+        with self._blobs.exclusive():
+            self._blobs.put(PLAN, msgspec.json.encode(plan))
+
+    def planned(self) -> Plan | None:
+        """See the port; ``CorruptVersion`` where the file is damaged."""
+        return parse_plan(self._blobs.get(PLAN))
 
     def _encode(
         self, manifest: WeightManifest, files: Mapping[str, bytes]

@@ -43,6 +43,8 @@ class TrainedWindow(msgspec.Struct, frozen=True):
     users: int
     appended: list[int]
     fresh: int = 0
+    merged: list[int] = []
+    sampled: float = 1.0
 
 
 class TrainerMemory(msgspec.Struct, frozen=True):
@@ -213,6 +215,8 @@ def candidate_manifest(
         events=window.events + (parent.events if parent else 0),
         scores=dict(scores),
         left=left,
+        merged=window.merged,
+        sampled=window.sampled,
     )
 
 

@@ -32,8 +32,9 @@ from contracts.manifest import Rejected, WeightManifest
 from contracts.ports import Clock, ReportSink, TrainerStore, WindowSource
 from contracts.report import WindowReport
 from contracts.settings import Settings
-from contracts.window import TrainingWindow
+from contracts.window import DecodedExample, TrainingWindow
 from trainer.assemble import Assembler
+from trainer.backlog import Backlog, Taken, sampled
 from trainer.checkpoint import candidate_manifest, encode_files
 from trainer.gate import GateMemory, judge, measure
 from trainer.holdback import Lesson, prepare
@@ -84,19 +85,19 @@ class TrainerLoop:
     def step(self, timeout_ms: int) -> WindowReport | None:
         """Consume the next window; wait up to ``timeout_ms`` for records where none is complete.
 
-        Returns the report of a window that was trained and published, or held. ``WindowGap`` where
-        slices do not tile the log, ``WeightsError`` where the store fails; both end the trainer.
+        Returns the report of one that was published or held. ``WindowGap`` where slices do not tile
+        the log, ``WeightsError`` where the store fails; both end the trainer.
         """
-        window = self._read(timeout_ms)
-        if window is None:
+        taken = self._read(timeout_ms)
+        if taken is None:
             return None
-        if not window.events:
-            self._pass_over(window)
+        if not taken.window.events:
+            self._pass_over(taken.window)
             return None
         try:
             if self._line.moved():
                 raise StalePublish("the pointer moved since this trainer's last publish")
-            return self._consume(window)
+            return self._consume(taken)
         except StalePublish:
             # A rollback or another trainer: go on from what is live now.
             self._note(overtaken=self.figures.overtaken + 1)
@@ -112,9 +113,10 @@ class TrainerLoop:
             self._reports.window(window_report(line.parent, line.trained, None))
             self._note_version(line.parent)
         self._assembler = Assembler(self._source.partitions(), self.progress)
+        self._backlog = Backlog(self._assembler, self._store, self._settings.trainer)
         self._source.seek(self.progress.reads)
 
-    def _read(self, timeout_ms: int) -> TrainingWindow | None:
+    def _read(self, timeout_ms: int) -> Taken | None:
         self._enter("read")
         waiting = self._assembler.backlog
         if not waiting or self._assembler.held < READ_AHEAD_EVENTS:
@@ -123,26 +125,28 @@ class TrainerLoop:
         now = self._clock()
         for label in self._assembler.complete():
             self._complete.setdefault(label, now)
-        window = self._assembler.take()
-        self._note(backlog=self._assembler.backlog)
-        return window
+        taken = self._backlog.take(self._line.number, self.progress.label)
+        left = self._assembler.complete()
+        waited = (now - self._complete[left[0]]) / 1000 if left else 0.0
+        self._note(backlog=len(left), backlog_s=waited)
+        return taken
 
     def _pass_over(self, window: TrainingWindow) -> None:
-        self._complete.pop(window.label)
+        self._complete = {at: ms for at, ms in self._complete.items() if at > window.label}
         self.progress = self.progress.after(window)
         self._note(rejected=self.figures.rejected + window.rejected)
 
-    def _consume(self, window: TrainingWindow) -> WindowReport | None:
-        closed, started = self._complete[window.label], self._clock()
+    def _consume(self, taken: Taken) -> WindowReport | None:
+        closed, started = self._complete[taken.labels[0]], self._clock()
         self._enter("score")
-        scored = score(window, self._line, self._settings.trainer.exclude_seen)
+        scored = score(taken, self._line, self._settings.trainer.exclude_seen)
         if reason := self._doubt(scored):
             return self._hold(scored, reason, {})
         if self._roll_back_if_lost(scored):
             return None
         score_end = self._clock()
         self._enter("train")
-        lesson, reason, outcome = self._train(scored)
+        lesson, reason, outcome = self._train(scored, sampled(taken, self._settings.trainer.seed))
         trained = self._clock()
         if reason:
             files = encode_files(self.learner, self._line.frozen, scored.about)
@@ -150,9 +154,9 @@ class TrainerLoop:
             return self._hold(scored, reason, files)
         self._learn(scored, lesson)
         manifest = self._publish(scored)
-        self._pass_over(window)
-        self._note_trained(manifest, outcome)
+        self._pass_over(scored.window)
         timing = Timing(closed, started, score_end, trained, self._clock())
+        self._note_trained(manifest, outcome, scored.window.events / max(timing.took_s, 0.001))
         self._enter("report")
         report = window_report(manifest, scored.about, timing)
         self._reports.window(report)
@@ -176,9 +180,9 @@ class TrainerLoop:
 
     def _roll_back_if_lost(self, scored: Scored) -> bool:
         """Hear the trials on this window; go back where a parent has won its own."""
-        gate, tuning = self.learner.gate, self._settings.trainer
         if LIVE not in scored.ranks:
             return False
+        gate, tuning = self.learner.gate, self._settings.trainer
         trials = hear(
             gate.trials,
             self._line.parents,
@@ -205,10 +209,13 @@ class TrainerLoop:
         self._resume()
         return True
 
-    def _train(self, scored: Scored) -> tuple[Lesson, str | None, Outcome]:
+    def _train(
+        self, scored: Scored, examples: list[DecodedExample]
+    ) -> tuple[Lesson, str | None, Outcome]:
         """Train the candidate; the reason is why it must not be published."""
         tuning, network = self._settings.trainer, self.learner.network
-        lesson = prepare(scored.window, self.learner.gate.held, self._settings.gate, tuning.seed)
+        part = msgspec.structs.replace(scored.window, examples=examples)
+        lesson = prepare(part, self.learner.gate.held, self._settings.gate, tuning.seed)
         trusted = self._line.parent and self.learner.gate != GateMemory()
         measured = measure(network.recommender, lesson) if trusted else None
         outcome = train_window(
@@ -259,13 +266,18 @@ class TrainerLoop:
         self._enter(HOLD)
         window, now = scored.window, self._clock()
         _LOG.warning("window %d is held: %s", window.label, reason)
-        version = self._line.number
         rejected = Rejected(
-            window.label, version or None, reason, now, window.events, window.ranges, scored.scores
+            window.label,
+            self._line.number or None,
+            reason,
+            now,
+            window.events,
+            window.ranges,
+            scored.scores,
         )
         self._line.set_aside(rejected, files)
         update_baselines(self.learner, window)
-        closed = self._complete[window.label]
+        closed = min(self._complete.values())
         self._pass_over(window)
         self._held_in_a_row += 1
         self._note(held=self.figures.held + 1, last_held=f"window {window.label}: {reason}")
@@ -277,8 +289,15 @@ class TrainerLoop:
         self._boundary(step)
         self._note(stage=step)
 
-    def _note_trained(self, manifest: WeightManifest, outcome: Outcome) -> None:
-        self._note(windows=self.figures.windows + 1, loss=outcome.loss)
+    def _note_trained(self, manifest: WeightManifest, outcome: Outcome, per_s: float) -> None:
+        figures = self.figures
+        self._note(
+            windows=figures.windows + 1,
+            loss=outcome.loss,
+            events_per_s=per_s,
+            merged=figures.merged + max(0, len(manifest.merged) - 1),
+            sampled=figures.sampled + (manifest.sampled < 1.0),
+        )
         self._note_version(manifest)
 
     def _note_version(self, manifest: WeightManifest) -> None:

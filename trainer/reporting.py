@@ -7,7 +7,7 @@ first report of a version.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -30,6 +30,11 @@ class Timing(msgspec.Struct, frozen=True):
     published: int
 
     @property
+    def took_s(self) -> float:
+        """From taken up to published."""
+        return (self.published - self.started) / 1000
+
+    @property
     def seconds(self) -> dict[str, float]:
         """Stage -> duration; ``read`` runs from complete to taken up, waiting included."""
         return {
@@ -40,13 +45,19 @@ class Timing(msgspec.Struct, frozen=True):
         }
 
 
-def describe(window: TrainingWindow, fresh: int = 0) -> TrainedWindow:
-    """A window's figures; percentiles of append times are times that events really had."""
+def describe(
+    window: TrainingWindow, fresh: int = 0, labels: Sequence[int] = (), share: float = 1.0
+) -> TrainedWindow:
+    """A window's figures; percentiles of append times are times that events really had.
+
+    ``labels`` are of the windows joined in it, ``share`` of its examples is trained.
+    """
     times = np.array([time for example in window.examples for time in example.appended], np.int64)
     marks = np.percentile(times, np.linspace(0, 100, QUANTILES), method="lower")
     users = len({example.user for example in window.examples})
     appended = [int(mark) for mark in marks]
-    return TrainedWindow(window.label, window.events, users, appended, fresh)
+    merged = list(labels) if len(labels) > 1 else []
+    return TrainedWindow(window.label, window.events, users, appended, fresh, merged, share)
 
 
 def held_report(
@@ -67,6 +78,7 @@ def held_report(
         seconds={},
         fresh=window.fresh,
         held=rejected.reason,
+        merged=window.merged,
     )
 
 
@@ -87,6 +99,8 @@ def window_report(
         scores=unflatten(manifest.scores),
         fresh=window.fresh,
         left=manifest.left,
+        merged=window.merged,
+        sampled=window.sampled,
         appended=window.appended,
         closed_ms=timing.closed if timing else manifest.created_ms,
         published_ms=timing.published if timing else manifest.created_ms,
@@ -98,14 +112,22 @@ class Figures(msgspec.Struct, frozen=True):
     """The trainer's figures since it started; replaced as a whole, so any thread may read them.
 
     ``events`` is of the whole line of versions; ``backlog`` counts complete windows read ahead and
-    not yet trained. Alarms: ``held`` windows that the gate kept out (``last_held`` says which and
-    why), ``let_pass`` after too many of them, ``rolled_back`` times a parent won its trial,
-    ``overtaken`` times another moved the pointer, ``undeleted`` old versions.
+    not yet trained, ``backlog_s`` is for how long the oldest of them has waited. ``merged`` and
+    ``sampled`` count windows joined with the one before or trained in part; ``events_per_s`` is of
+    the last window, from taken up to published.
+
+    Alarms: ``held`` windows that the gate kept out (``last_held`` says which and why), ``let_pass``
+    after too many of them, ``rolled_back`` times a parent won its trial, ``overtaken`` times
+    another moved the pointer, ``undeleted`` old versions.
     """
 
     windows: int = 0
     version: int = 0
     backlog: int = 0
+    backlog_s: float = 0.0
+    merged: int = 0
+    sampled: int = 0
+    events_per_s: float = 0.0
     events: int = 0
     rejected: int = 0
     loss: float = 0.0

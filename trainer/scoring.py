@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from contracts.window import TrainingWindow
 from model.metrics import Ranks
+from trainer.backlog import Taken
 from trainer.checkpoint import TrainedWindow
 from trainer.line import Line
 from trainer.paired import Paired, pair
@@ -41,12 +42,13 @@ class Scored:
         return pair(self.ranks[LIVE], self.ranks[POPULARITY], self.window.examples)
 
 
-def score(window: TrainingWindow, line: Line, exclude_seen: bool) -> Scored:
+def score(taken: Taken, line: Line, exclude_seen: bool) -> Scored:
     """Rank with the version that serves, its frozen ancestor and the baselines."""
+    window = taken.window
     label = line.parent.label if line.parent else None
     fresh = fresh_targets(window, line.learner.network.recommender.vocabulary, label)
     ranks = rank_window(window, _contenders(line), exclude_seen)
-    about = describe(window, int(fresh.sum()))
+    about = describe(window, int(fresh.sum()), taken.labels, taken.share)
     return Scored(window, ranks, flatten(score_table(ranks, fresh)), about)
 
 

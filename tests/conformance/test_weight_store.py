@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import save
 
 from contracts.errors import CorruptVersion, StalePublish, VersionNotFound, WeightsError
-from contracts.manifest import FORMAT, Pointer, Rejected, WeightManifest
+from contracts.manifest import FORMAT, Plan, Pointer, Rejected, WeightManifest
 from contracts.ports import REJECTED_KEPT, TrainerStore
 from infra.memory import MemoryWeightStore
 from infra.weights import FsspecWeightStore
@@ -265,3 +265,11 @@ def test_what_is_held_again_is_kept_once_and_the_oldest_goes(store: TrainerStore
     labels = [one.label for one in store.rejected()]
     assert labels == [2, 3, *range(5, REJECTED_KEPT + 2), 4]
     assert store.rejected()[-1].reason == "again"
+
+
+def test_the_last_plan_is_the_one_there_is(store: TrainerStore) -> None:
+    assert store.planned() is None
+    for plan in (Plan(0, None, 5, 1.0), Plan(3, 7, 9, 0.25)):
+        store.plan(plan)
+        assert store.planned() == plan
+    assert store.versions() == []

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from contracts.manifest import Plan
+from contracts.settings import Settings, load_settings
+from contracts.window import SliceClosed, TrainingWindow
+from tests.trainer.bench import SMALL, Bench
+from tests.trainer.logs import Log, make_log
+from trainer.assemble import Assembler, Progress
+from trainer.backlog import Taken, joined, sampled
+
+LABELS = list(range(3, 10))
+
+
+def tuned(settings: Settings, **trainer: Any) -> Settings:
+    merged = {**SMALL["trainer"], "backlog_windows": 2, **trainer}
+    return load_settings({"home": str(settings.home), **SMALL, "trainer": merged})
+
+
+def upto(log: Log, label: int) -> Log:
+    """The log as it was when the windows up to ``label`` were complete."""
+    cut: Log = {}
+    for partition, records in log.items():
+        ends = [
+            at + 1
+            for at, record in enumerate(records)
+            if isinstance(record, SliceClosed) and record.label <= label
+        ]
+        cut[partition] = records[: ends[-1]]
+    return cut
+
+
+def windows(log: Log) -> list[TrainingWindow]:
+    assembler = Assembler(log, Progress())
+    for partition, records in log.items():
+        for offset, record in enumerate(records):
+            assembler.add(partition, offset, record)
+    return [window for _ in LABELS if (window := assembler.take())]
+
+
+def test_every_trains_each_window_by_itself_and_says_how_far_it_is_behind(
+    small_settings: Settings,
+) -> None:
+    bench = Bench(make_log(2, LABELS), tuned(small_settings, backlog="every"))
+    loop = bench.start()
+    loop.step(0)
+    assert loop.figures.backlog == len(LABELS) - 1
+    assert loop.figures.backlog_s == 0.0
+    loop.step(0)
+    assert loop.figures.backlog_s > 0.0
+    assert bench.store.planned() is None
+
+
+def test_merge_trains_all_that_wait_as_one_window_and_names_them(small_settings: Settings) -> None:
+    bench = Bench(make_log(2, LABELS), tuned(small_settings, backlog="merge"))
+    plain = Bench(make_log(2, LABELS), small_settings)
+    plain.run()
+    loop = bench.run()
+    manifest, undivided = bench.store.manifest(1), plain.store.manifest(len(LABELS))
+    assert bench.store.versions() == [1]
+    assert manifest.merged == LABELS
+    assert manifest.label == undivided.label
+    assert manifest.trained_through == undivided.trained_through
+    assert (manifest.windows_read, manifest.events) == (undivided.windows_read, undivided.events)
+    (report,) = bench.reports.windows
+    assert (report.merged, report.events) == (LABELS, manifest.events)
+    assert loop.figures.merged == len(LABELS) - 1
+
+
+def test_few_that_wait_are_not_merged(small_settings: Settings) -> None:
+    bench = Bench(upto(make_log(2, LABELS), 4), tuned(small_settings, backlog="merge"))
+    bench.run()
+    assert [bench.store.manifest(version).merged for version in bench.store.versions()] == [[], []]
+
+
+def test_sample_trains_a_share_of_each_window_and_names_it(small_settings: Settings) -> None:
+    log = make_log(2, LABELS, users=20)
+    bench = Bench(log, tuned(small_settings, backlog="sample"))
+    loop = bench.run()
+    shares = [bench.store.manifest(version).sampled for version in bench.store.versions()]
+    assert shares == pytest.approx([2 / 7, 2 / 6, 2 / 5, 2 / 4, 2 / 3, 1.0, 1.0])
+    assert [report.sampled for report in bench.reports.windows] == shares
+    plain = Bench(log, small_settings)
+    plain.run()
+    last, undivided = bench.store.manifest(7), plain.store.manifest(7)
+    assert last.trained_through == undivided.trained_through
+    # All items are counted and all events are scored, also those that were not trained.
+    assert (last.items, last.events) == (undivided.items, undivided.events)
+    assert loop.figures.sampled == 5
+
+
+class Killed(BaseException):
+    """Stands for kill -9."""
+
+
+def kill_at(step: str) -> Any:
+    def boundary(here: str) -> None:
+        if here == step:
+            raise Killed(here)
+
+    return boundary
+
+
+@pytest.mark.parametrize("backlog", ["merge", "sample"])
+@pytest.mark.parametrize("step", ["score", "train", "check", "write", "advance"])
+def test_what_was_taken_before_a_kill_is_taken_again_after_it(
+    small_settings: Settings, backlog: str, step: str
+) -> None:
+    whole, settings = make_log(2, LABELS), tuned(small_settings, backlog=backlog)
+    undisturbed = Bench(upto(whole, 6), settings)
+    undisturbed.start().step(0)
+    killed = Bench(upto(whole, 6), settings)
+    with pytest.raises(Killed):
+        killed.start(kill_at(step)).step(0)
+    # Meanwhile more has come; a new decision would be another.
+    killed.log = whole
+    killed.start().step(0)
+    assert killed.versions() == undisturbed.versions()
+    manifest = killed.store.manifest(1)
+    assert (manifest.merged, manifest.sampled) == (
+        ([3, 4, 5, 6], 1.0) if backlog == "merge" else ([], 0.5)
+    )
+
+
+def test_a_plan_waits_for_all_its_windows(small_settings: Settings) -> None:
+    whole = make_log(2, LABELS)
+    bench = Bench(upto(whole, 4), tuned(small_settings, backlog="merge"))
+    bench.store.plan(Plan(0, None, 5, 1.0))
+    loop = bench.start()
+    assert loop.step(0) is None
+    bench.log.update(whole)
+    assert loop.step(0) is not None
+    assert bench.store.manifest(1).merged == [3, 4, 5]
+
+
+def test_joined_windows_meet_exactly(small_settings: Settings) -> None:
+    made = windows(make_log(2, LABELS))
+    one = joined(made)
+    assert one.label == LABELS[-1]
+    assert one.events == sum(window.events for window in made)
+    assert Progress().after(one) == Progress(
+        one.label,
+        {partition: end for partition, (_, end) in one.ranges.items()},
+        {partition: len(records) for partition, records in make_log(2, LABELS).items()},
+    )
+    assert {start for start, _ in one.ranges.values()} == {0}
+
+
+def test_a_sample_is_the_same_for_the_same_window(small_settings: Settings) -> None:
+    window = joined(windows(make_log(2, LABELS, users=40)))
+    taken = Taken(window, [window.label], 0.5)
+    assert sampled(taken, 17) == sampled(taken, 17) != sampled(taken, 18)
+    share = len(sampled(taken, 17)) / len(window.examples)
+    assert 0.35 < share < 0.65
