@@ -7,6 +7,9 @@ state (snapshots, taken every 3 s, lie elsewhere). Then the log is drained, and 
 it (``benchmarks.storm.plain``, JSON and dicts, nothing of ``streaming``) says what every user's
 state, every slice and every dead letter must be.
 
+With ``--lanes`` several such groups, each with topics, homes and load of its own, run on the one
+broker at once; killing it strikes all of them.
+
 With ``--trainer`` a trainer reads the windows and is killed too; in the end another one, left in
 peace, trains on the same topic, and ``versions_differ`` counts versions whose files are not the
 same to the byte. Neither runs in Ray here: what is killed is the process that trains.
@@ -23,9 +26,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks._harness import finish, show
+from benchmarks.storm.cluster import Broker
 from benchmarks.storm.epoch import Epoch, Findings
 from benchmarks.storm.load import ACTIONS, MAX_BYTES
 from benchmarks.storm.training import SMALL
@@ -69,27 +74,45 @@ def storm_settings(servers: str, prefix: str, home: Path) -> Settings:
     )
 
 
-def storm(rounds: int, seed: int, folder: Path, *, trains: bool = False) -> Findings:
-    """All rounds on one broker. Stops at the first round that finds something wrong."""
-    found = Findings()
+def storm(
+    rounds: int, seed: int, folder: Path, *, lanes: int = 1, trains: bool = False
+) -> Findings:
+    """All rounds on one broker, ``lanes`` at a time. Stops where something is wrong."""
+    found = Findings(words=[])
     port = free_ports(1, "127.0.0.1")[0]
-    with EmbeddedBroker(folder / "kafka", heap_mb=256, port=port) as broker:
+    with EmbeddedBroker(folder / "kafka", heap_mb=256, port=port) as embedded:
+        broker, number = Broker(embedded), 0
         while found.rounds < rounds and found.clean:
-            number = found.rounds // EPOCH_ROUNDS
-            home = folder / f"epoch-{number}"
-            settings = storm_settings(broker.bootstrap_servers, f"e{number}.", home)
-            epoch = Epoch(broker, settings, seed + number, found, trains)
+            epochs = []
+            for lane in range(lanes):
+                home = folder / f"epoch-{number}-{lane}"
+                prefix = f"e{number}-{lane}."
+                settings = storm_settings(embedded.bootstrap_servers, prefix, home)
+                epochs.append(Epoch(broker, settings, seed + number * lanes + lane, trains))
             try:
-                for _ in range(min(EPOCH_ROUNDS, rounds - found.rounds)):
-                    what = epoch.round()
-                    print(f"round {found.rounds}/{rounds}  {what}", file=sys.stderr, flush=True)
-                    for words in found.words[:_SHOWN]:
-                        print(f"  WRONG {words}", file=sys.stderr)
-                    if not found.clean:
-                        break
+                _epoch(epochs, broker, found.rounds, rounds)
             finally:
-                epoch.close()
+                for epoch in epochs:
+                    epoch.close()
+                    found.add(epoch.found)
+            number += 1
     return found
+
+
+def _epoch(epochs: list[Epoch], broker: Broker, done: int, rounds: int) -> None:
+    """Rounds in all lanes at once: all storms, then the broker back, then all comparisons."""
+    with ThreadPoolExecutor(len(epochs)) as pool:
+        for _ in range(EPOCH_ROUNDS):
+            struck = list(pool.map(Epoch.storm, epochs))
+            broker.join()
+            spent = list(pool.map(Epoch.settle, epochs))
+            for epoch, what, seconds in zip(epochs, struck, spent, strict=True):
+                done += 1
+                print(f"round {done}/{rounds}  {seconds}  {what}", file=sys.stderr, flush=True)
+                for words in epoch.found.words[:_SHOWN]:
+                    print(f"  WRONG {words}", file=sys.stderr, flush=True)
+            if done >= rounds or not all(epoch.found.clean for epoch in epochs):
+                return
 
 
 def report(found: Findings, began: float, target: Path | None) -> None:
@@ -112,6 +135,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="three rounds")
+    parser.add_argument(
+        "--lanes", type=int, default=1, help="rounds at a time, each a group of workers of its own"
+    )
     parser.add_argument("--trainer", action="store_true", help="a trainer is killed as well")
     parser.add_argument("--json", type=Path, help="write the flat JSON object there")
     parser.add_argument("--keep", type=Path, help="work in this folder and leave it there")
@@ -120,7 +146,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(prefix="everfresh-storm-") as temporary:
         folder = options.keep or Path(temporary)
         rounds = 3 if options.quick else options.rounds
-        found = storm(rounds, options.seed, folder, trains=options.trainer)
+        lanes, trains = options.lanes, options.trainer
+        found = storm(rounds, options.seed, folder, lanes=lanes, trains=trains)
     report(found, began, options.json)
     sys.exit(0 if found.clean else 1)
 

@@ -84,13 +84,47 @@ class Part:
             self._process = None
 
 
+class Broker:
+    """The one broker of all lanes. It may be killed from any thread."""
+
+    def __init__(self, broker: EmbeddedBroker) -> None:
+        """``broker`` runs, on a port that it keeps."""
+        self._broker = broker
+        self._lock = threading.Lock()
+        self._restart: threading.Thread | None = None
+        self._failure: list[BaseException] = []
+
+    def kill(self) -> None:
+        """kill -9, and start it again on its data, beside whatever else happens; where it is dead
+        already, nothing."""
+        with self._lock:
+            if self._restart is not None and self._restart.is_alive():
+                return
+            os.kill(self._broker.pid, signal.SIGKILL)
+            self._broker.stop()
+            self._restart = threading.Thread(target=self._start, daemon=True)
+            self._restart.start()
+
+    def join(self) -> None:
+        """Return once it answers again; raises what kept it from that."""
+        restart = self._restart
+        if restart is not None:
+            restart.join()
+        if self._failure:
+            raise self._failure[0]
+
+    def _start(self) -> None:
+        try:
+            self._broker.start()
+        except BaseException as error:  # told to whoever joins
+            self._failure.append(error)
+
+
 class Cluster:
-    """The broker, and one epoch's workers and, perhaps, trainer: fresh topics, and fresh homes
+    """The broker, and one lane's workers and, perhaps, trainer: fresh topics, and fresh homes
     under ``folder``."""
 
-    def __init__(
-        self, broker: EmbeddedBroker, settings: Settings, folder: Path, trains: bool
-    ) -> None:
+    def __init__(self, broker: Broker, settings: Settings, folder: Path, trains: bool) -> None:
         self.broker = broker
         self.settings = settings
         self.trainer = Part(TRAINER, settings, folder / "trainer.err") if trains else None
@@ -101,8 +135,6 @@ class Cluster:
             own = settings.model_copy(update={"home": home})
             words = ("streaming", "--index", str(index))
             self.workers[machine, index] = Part(words, own, folder / f"{machine}{index}.err")
-        self._restart: threading.Thread | None = None
-        self._failure: list[BaseException] = []
 
     @property
     def parts(self) -> list[Part]:
@@ -112,22 +144,6 @@ class Cluster:
     def running(self) -> list[tuple[str, int]]:
         """Slots whose workers are wanted."""
         return [slot for slot, worker in self.workers.items() if worker.wanted]
-
-    def kill_broker(self) -> None:
-        """kill -9, and start it again on its data, beside whatever else happens."""
-        self.join_broker()
-        os.kill(self.broker.pid, signal.SIGKILL)
-        self.broker.stop()
-        self._restart = threading.Thread(target=self._start_broker, daemon=True)
-        self._restart.start()
-
-    def join_broker(self) -> None:
-        """Return once the broker answers again."""
-        if self._restart is not None:
-            self._restart.join()
-            self._restart = None
-        if self._failure:
-            raise self._failure[0]
 
     def lose(self, machine: str) -> None:
         """All workers of a machine killed -9, and its state deleted; they start anew."""
@@ -161,9 +177,3 @@ class Cluster:
         for part in self.parts:
             part.signal(signal.SIGCONT)
             part.kill()
-
-    def _start_broker(self) -> None:
-        try:
-            self.broker.start()
-        except BaseException as error:  # told to whoever joins
-            self._failure.append(error)

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from benchmarks.storm import load as loading
-from benchmarks.storm.cluster import TRAINER, Cluster, Part
+from benchmarks.storm.cluster import TRAINER, Broker, Cluster, Part
 from benchmarks.storm.faults import Faults, Heal
 from benchmarks.storm.observe import TopicReader, applied, compare, read_pairs
 from benchmarks.storm.plain import PlainPartition, Rules
@@ -18,7 +18,6 @@ from benchmarks.storm.tiling import Tiling
 from benchmarks.storm.training import in_peace, trained_through
 from contracts.settings import Settings
 from contracts.topics import DEAD_LETTERS, EVENTS, WINDOWS, topic_name
-from infra.kafka.broker import EmbeddedBroker
 from infra.kafka.topics import ensure_topics
 
 _DRAIN_SECONDS = 120.0
@@ -47,6 +46,11 @@ class Findings(msgspec.Struct):
     exits: Counter[str] = msgspec.field(default_factory=Counter)
     words: list[str] = []
 
+    def add(self, other: Findings) -> None:
+        """Take in what another lane has found."""
+        for name in self.__struct_fields__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
     @property
     def clean(self) -> bool:
         """Whether nothing is wrong."""
@@ -66,17 +70,16 @@ class Epoch:
 
     def __init__(
         self,
-        broker: EmbeddedBroker,
+        broker: Broker,
         settings: Settings,
         seed: int,
-        found: Findings,
         trains: bool,
     ) -> None:
         """Works in the settings' home. ``trains`` brings a trainer into the storm."""
         servers = settings.kafka.bootstrap_servers
         ensure_topics(servers, settings)
         self._settings = settings
-        self._found = found
+        self.found = Findings(words=[])
         self._choose = random.Random(seed)
         self._cluster = Cluster(broker, settings, settings.home, trains)
         session_s = settings.kafka.session_ms / 1000
@@ -100,29 +103,25 @@ class Epoch:
         if self._cluster.trainer:
             self._cluster.trainer.start()
 
-    def round(self) -> str:
-        """One round; returns in words what happened, and seconds of storm, drain and checks."""
-        began = time.monotonic()
-        struck = self._storm()
+    def settle(self) -> str:
+        """Ends a round, once the broker answers: drain, compare; returns the seconds of both."""
         self._load.pause()
-        healed = time.monotonic()
+        began = time.monotonic()
         self._drain()
         drained = time.monotonic()
         self._check_states()
         self._check_windows()
         self._check_letters()
         self._check_acknowledged()
-        self._found.rounds += 1
-        spent = [healed - began, drained - healed, time.monotonic() - drained]
-        times = " + ".join(f"{seconds:.1f}" for seconds in spent)
-        return f"{times} s  {', '.join(struck)}"
+        self.found.rounds += 1
+        return f"{drained - began:.1f} + {time.monotonic() - drained:.1f} s"
 
     def close(self) -> None:
         """End workers and load, and add up what the epoch has seen."""
         self._load.close()
         self._check_versions()
         self._cluster.close()
-        found = self._found
+        found = self.found
         for log in self._logs.values():
             found.events += len(log.accepted)
             found.rejected += len(log.rejected)
@@ -135,8 +134,9 @@ class Epoch:
             for words in part.exits:
                 found.exits[words.splitlines()[-1] if words else "without a word"] += 1
 
-    def _storm(self) -> list[str]:
-        """Load, and one to three faults in it; returns when all that heals has healed."""
+    def storm(self) -> str:
+        """Begins a round: load, and one to three faults in it. Returns what struck, once all that
+        heals has healed."""
         self._load.resume()
         struck: list[str] = []
         heals: list[Heal] = []
@@ -144,15 +144,15 @@ class Epoch:
             heals = self._live(self._choose.uniform(0.3, 1.3), heals)
             name, ends = self._faults.strike()
             struck.append(name)
-            self._found.faults[name] += 1
+            self.found.faults[name] += 1
             heals += ends
         heals = self._live(0.5, heals)
         while heals:
             heals = self._live(_STEP_SECONDS, heals)
-        self._cluster.join_broker()
+        self._cluster.broker.join()
         if not self._cluster.running():
             self._cluster.workers["a", 0].start()
-        return struck
+        return ", ".join(struck)
 
     def _live(self, seconds: float, heals: list[Heal]) -> list[Heal]:
         """Let time pass, heal what is due, revive who died; returns the heals that are left."""
@@ -178,7 +178,7 @@ class Epoch:
             if not behind:
                 return
             if time.monotonic() > until:
-                self._found.stuck += 1
+                self.found.stuck += 1
                 self._say(f"partitions {behind} are not drained after {_DRAIN_SECONDS:.0f} s")
                 return
             self._live(0.1, [])
@@ -188,22 +188,22 @@ class Epoch:
         for number, path in self._cluster.states():
             pairs = read_pairs(path)
             faults = compare(pairs, self._logs[number], self._settings.state.history_length)
-            self._found.lost += faults.lost
-            self._found.duplicated += faults.duplicated
-            self._found.states_wrong += len(faults.wrong)
+            self.found.lost += faults.lost
+            self.found.duplicated += faults.duplicated
+            self.found.states_wrong += len(faults.wrong)
             for words in faults.wrong:
                 self._say(f"{words} in {path.parent.parent.name}")
             if applied(pairs) == self._logs[number].end:
                 whole.add(number)
         missing = sorted(set(self._logs) - whole)
         if missing:
-            self._found.lost += sum(len(self._logs[number].accepted) for number in missing)
+            self.found.lost += sum(len(self._logs[number].accepted) for number in missing)
             self._say(f"no state reaches the end of partitions {missing}")
 
     def _check_windows(self) -> None:
         for number, tiling in self._tilings.items():
             tiling.check()
-            self._found.windows_wrong += len(tiling.faults)
+            self.found.windows_wrong += len(tiling.faults)
             for words in tiling.faults:
                 self._say(f"windows partition {number}: {words}")
             tiling.faults = []
@@ -229,7 +229,7 @@ class Epoch:
                 )
 
     def _letter_wrong(self, words: str) -> None:
-        self._found.letters_wrong += 1
+        self.found.letters_wrong += 1
         self._say(words)
 
     def _check_acknowledged(self) -> None:
@@ -238,14 +238,14 @@ class Epoch:
             log = self._logs[number]
             held = log.accepted.get(offset) or log.rejected.get(offset)
             if held is None:
-                self._found.lost += 1
+                self.found.lost += 1
                 self._say(f"acknowledged at {number}/{offset} and not in the log: {value!r}")
         self._load.acknowledged.clear()
 
     def _check_versions(self) -> None:
         """The trainer that was killed again and again, against one that was left in peace."""
         trainer = self._cluster.trainer
-        if trainer is None or not self._found.clean:
+        if trainer is None or not self.found.clean:
             return
         ends = {number: log.end for number, log in self._logs.items() if log.end}
         calm = Part(TRAINER, in_peace(trainer.settings), self._settings.home / "calm.err")
@@ -255,16 +255,16 @@ class Epoch:
             calm.start()
             peaceful = trained_through(calm.settings, ends, calm.revive)
         except TimeoutError as error:
-            self._found.stuck += 1
+            self.found.stuck += 1
             self._say(str(error))
             return
         finally:
             calm.kill()
-        self._found.versions_compared += len(peaceful)
+        self.found.versions_compared += len(peaceful)
         for version in sorted(stormy.keys() | peaceful.keys()):
             if stormy.get(version) != peaceful.get(version):
-                self._found.versions_differ += 1
+                self.found.versions_differ += 1
                 self._say(f"version {version} differs from that of a trainer left in peace")
 
     def _say(self, words: str) -> None:
-        self._found.words.append(f"round {self._found.rounds + 1}: {words[:500]}")
+        self.found.words.append(f"round {self.found.rounds + 1}: {words[:500]}")

@@ -51,7 +51,7 @@ class Faults:
         return "freeze worker", [(at, lambda: victim.signal(signal.SIGCONT))]
 
     def _kill_broker(self) -> tuple[str, list[Heal]]:
-        self._cluster.kill_broker()
+        self._cluster.broker.kill()
         return "kill broker", []
 
     def _kill_trainer(self) -> tuple[str, list[Heal]]:
