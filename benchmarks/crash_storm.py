@@ -3,7 +3,7 @@
 Real Kafka, real workers: two machines (homes) with two and one slots, one to three workers in one
 group. Each round strikes one to three times while events come in: kill -9 of a worker or of the
 broker, a worker added or taken away, a worker frozen beyond its session, a machine lost with its
-state (snapshots, taken every 3 s, lie elsewhere). Then the log is drained, and a plain reading of
+state (snapshots, taken every 8 s, lie elsewhere). Then the log is drained, and a plain reading of
 it (``benchmarks.storm.plain``, JSON and dicts, nothing of ``streaming``) says what every user's
 state, every slice and every dead letter must be.
 
@@ -67,7 +67,7 @@ def storm_settings(servers: str, prefix: str, home: Path) -> Settings:
                 "block_cache_mb": 8,
                 "write_buffer_mb": 4,
                 "snapshot_url": str(home / "snapshots"),
-                "snapshot_every_s": 3.0,
+                "snapshot_every_s": 8.0,
             },
             **SMALL,
         }

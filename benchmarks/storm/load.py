@@ -11,7 +11,7 @@ from typing import Any
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
-RATE = 400
+RATE = 160
 USERS = 60
 HOT_SHARE = 0.25
 BAD_SHARE = 0.04
