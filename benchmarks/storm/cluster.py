@@ -102,8 +102,9 @@ class Broker:
                 return
             os.kill(self._broker.pid, signal.SIGKILL)
             self._broker.stop()
-            self._restart = threading.Thread(target=self._start, daemon=True)
-            self._restart.start()
+            restart = threading.Thread(target=self._start, daemon=True)
+            restart.start()
+            self._restart = restart
 
     def join(self) -> None:
         """Return once it answers again; raises what kept it from that."""
