@@ -21,7 +21,7 @@ def main(bootstrap: str, topic: str, state_dir: str) -> None:
     progress = Progress()
     decode = msgspec.json.Decoder(_Event).decode
     app = faust.App(
-        "faust-peer",
+        f"faust-peer-{topic}",
         broker=f"aiokafka://{bootstrap}",
         store="rocksdb://?driver=rocksdict",
         datadir=state_dir,
@@ -39,7 +39,7 @@ def main(bootstrap: str, topic: str, state_dir: str) -> None:
             event = decode(raw)
             key = b"%d" % event.user_id
             table[key] = append(table.get(key), event.item_id, event.time, 0)
-            progress.events += 1
+            progress.note(event.user_id, event.time)
 
     app.worker_init()
     faust.Worker(app, loglevel="WARNING", redirect_stdouts=False).execute_from_commandline()

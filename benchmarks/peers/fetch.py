@@ -13,7 +13,10 @@ from benchmarks.peers.job import Progress
 async def _run(bootstrap: str, topic: str) -> None:
     progress = Progress()
     consumer = AIOKafkaConsumer(
-        topic, bootstrap_servers=bootstrap, group_id="fetch-peer", auto_offset_reset="earliest"
+        topic,
+        bootstrap_servers=bootstrap,
+        group_id=f"fetch-peer-{topic}",
+        auto_offset_reset="earliest",
     )
     await consumer.start()
     try:

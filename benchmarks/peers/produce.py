@@ -1,6 +1,7 @@
-"""Fill a topic quickly: ``BOOTSTRAP TOPIC EVENTS USERS EVENTS_PER_SECOND [even]``, in JSON.
+"""Fill a topic quickly: ``BOOTSTRAP TOPIC EVENTS USERS EVENTS_PER_SECOND``, JSON, Zipf users.
 
-Users follow Zipf's law, or with ``even`` have the same number of events each, in turn.
+At a given rate, every 10 ms one event more is a probe: its user is one of ``PROBE_USERS`` and its
+time is the very moment it is made.
 """
 
 from __future__ import annotations
@@ -11,53 +12,53 @@ import time
 import numpy as np
 from confluent_kafka import Producer
 
+from benchmarks.peers.job import PROBE_USERS
 
-def main(
-    bootstrap: str, topic: str, events: int, users: int, rate: float, spread: str = "zipf"
-) -> None:
+_PROBE_S = 0.01
+
+
+def main(bootstrap: str, topic: str, events: int, users: int, rate: float) -> None:
     """Write ``events`` events, keyed by user; ``rate`` 0 is as fast as possible."""
     random = np.random.default_rng(7)
     weights = 1.0 / np.arange(1, users + 1)
-    who = random.choice(users, size=events, p=weights / weights.sum())
-    if spread == "even":
-        who = np.arange(events) % users
-    what = random.integers(0, 10_000, size=events)
+    who = random.choice(users, size=events, p=weights / weights.sum()).tolist()
+    what = random.integers(0, 10_000, size=events).tolist()
     producer = Producer(
         {
             "bootstrap.servers": bootstrap,
-            "linger.ms": 20,
+            "linger.ms": 5 if rate else 20,
             "partitioner": "murmur2_random",
             "queue.buffering.max.messages": 1_000_000,
             "enable.idempotence": True,
         }
     )
-    began = time.monotonic()
-    now = int(time.time() * 1000)
-    for at in range(events):
-        user, item = who[at], what[at]
+
+    def send(number: int, user: int, item: int, made_ms: int) -> None:
         value = (
-            f'{{"id":"{at}","type":"click","time":{now + at},"user_id":{user},"item_id":{item}}}'
+            f'{{"id":"{number}","type":"click","time":{made_ms},"user_id":{user},"item_id":{item}}}'
         )
         while True:
             try:
-                producer.produce(topic, value.encode(), str(user).encode())
-                break
+                return producer.produce(topic, value.encode(), str(user).encode())
             except BufferError:
                 producer.poll(0.05)
-        if at % 1000 == 0:
+
+    pace = max(1, int(rate * 0.004)) if rate else 1000
+    began, probes = time.monotonic(), 0
+    now = int(time.time() * 1000)
+    for at in range(events):
+        send(at, who[at], what[at], now + at // 100)
+        if at % pace == 0:
             producer.poll(0)
-            ahead = at / rate - (time.monotonic() - began) if rate else 0.0
-            if ahead > 0:
-                time.sleep(ahead)
+            gone = time.monotonic() - began
+            if rate and gone > probes * _PROBE_S:
+                probe = PROBE_USERS[probes % len(PROBE_USERS)]
+                send(events + probes, probe, probes % 10_000, int(time.time() * 1000))
+                probes += 1
+            if rate and at / rate > gone:
+                time.sleep(at / rate - gone)
     producer.flush()
 
 
 if __name__ == "__main__":
-    main(
-        sys.argv[1],
-        sys.argv[2],
-        int(sys.argv[3]),
-        int(sys.argv[4]),
-        float(sys.argv[5]),
-        *sys.argv[6:],
-    )
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5]))

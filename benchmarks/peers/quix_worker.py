@@ -15,7 +15,7 @@ def main(bootstrap: str, topic: str, state_dir: str) -> None:
     progress = Progress()
     app = Application(
         broker_address=bootstrap,
-        consumer_group="quix-peer",
+        consumer_group=f"quix-peer-{topic}",
         auto_offset_reset="earliest",
         state_dir=state_dir,
         loglevel="WARNING",
@@ -25,7 +25,7 @@ def main(bootstrap: str, topic: str, state_dir: str) -> None:
     def fold(event: dict[str, Any], state: State) -> None:
         old = state.get_bytes("h")
         state.set_bytes("h", append(old, event["item_id"], event["time"], 0))
-        progress.events += 1
+        progress.note(event["user_id"], event["time"])
 
     frame.update(fold, stateful=True)
     app.run()

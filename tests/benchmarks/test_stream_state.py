@@ -1,0 +1,55 @@
+"""The parts of `benchmarks.stream_state` that turn observations into figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.stream.freshness import Freshness
+from benchmarks.stream.measure import Run, log_bytes
+from benchmarks.stream.report import LABELS, Round, draw, figures, markdown, rows
+from benchmarks.stream.systems import OURS
+
+
+def a_round(cpu: float) -> Round:
+    runs = {
+        name: Run(1000.0 * at, cpu * at, 10.0, 20.0, 30.0, 30.0)
+        for at, name in enumerate(LABELS, 1)
+    }
+    return Round(runs, {OURS: Freshness(500.0, 100, 40.0, 90.0)})
+
+
+def test_ratios_are_medians_of_the_rounds_own_ratios() -> None:
+    slow, fast = a_round(2.0), a_round(1.0)
+    slow.runs["quix"] = Run(1.0, 2.0 * 9, 1.0, 1.0, 1.0, 30.0)
+    found = figures([slow, fast, a_round(5.0)])
+    assert found["cpu_s_per_million"] == 2.0
+    assert found["ratio_vs_quix"] == 3.0
+    assert found["two_workers_ratio"] == 2.0
+    assert (found["freshness_p50_ms"], found["freshness_p99_ms"]) == (40.0, 90.0)
+    assert "quix_freshness_p99_ms" not in found
+
+
+def test_the_table_has_a_line_per_system_and_no_age_where_none_was_measured() -> None:
+    lines = list(rows([a_round(1.0)]))
+    assert [line[0] for line in lines] == list(LABELS.values())
+    assert lines[0][-2:] == ("40", "90")
+    assert lines[-1][-2:] == ("", "")
+    assert markdown([a_round(1.0)]).count("\n") == len(lines) + 1
+
+
+def test_the_picture_is_drawn(tmp_path: Path) -> None:
+    draw([a_round(1.0)], tmp_path / "p.png")
+    assert (tmp_path / "p.png").stat().st_size > 10_000
+
+
+def test_kafkas_bytes_are_those_of_segments_of_topics(tmp_path: Path) -> None:
+    for name, size in {
+        "data/full.events-0/00.log": 100,
+        "data/full.events-0/00.index": 1_000_000,
+        "data/__consumer_offsets-0/00.log": 10,
+        "data/__cluster_metadata-0/00.log": 5000,
+        "logs/broker.log": 77,
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(bytes(size))
+    assert log_bytes(tmp_path) == 110
