@@ -23,13 +23,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks._harness import finish, median, parse_options, show
-from benchmarks.stream_state import ROOT, TOPIC, child, peers_python
+from benchmarks.stream.processes import ROOT, child, peers_python
 from contracts.settings import Settings, load_settings
 from infra.kafka.broker import EmbeddedBroker
 from infra.kafka.topics import ensure_topics, log_positions
 from infra.snapshots import SnapshotManifest, SnapshotStore
 from infra.state_reader import RocksHistoryReader
 
+TOPIC = "everfresh.events"
 _LIMIT_S = 540.0
 _LOOK_S = 0.02
 

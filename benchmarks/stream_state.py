@@ -31,21 +31,24 @@ from benchmarks.stream.report import COLUMNS, TWO, Round, draw, figures, markdow
 from benchmarks.stream.systems import OURS, PARTITIONS, PEER_MODULES, Place, run_ours, run_peer
 from contracts.settings import load_settings
 from infra.kafka.broker import EmbeddedBroker
-from infra.kafka.topics import ensure_topics
+from infra.kafka.topics import ensure_topics, log_positions
 
 USERS = 20_000
 PICTURE = ROOT / "docs" / "stream_state.png"
 
 
 class Size(msgspec.Struct, frozen=True):
-    """How much to do: events in the topic, seconds at full load, seconds at half load."""
+    """How much to do: events in the topic, or as many as are written in ``fill_s``; then seconds
+    at full load and at half load.
+    """
 
     events: int
+    fill_s: float
     seconds: float
     half_seconds: float
 
 
-QUICK, FULL = Size(1_000_000, 6.0, 5.0), Size(10_000_000, 30.0, 20.0)
+QUICK, FULL = Size(1_000_000, 15.0, 6.0, 5.0), Size(10_000_000, 75.0, 30.0, 20.0)
 
 
 def one_round(work: Path, size: Size, number: int) -> Round:
@@ -59,7 +62,7 @@ def one_round(work: Path, size: Size, number: int) -> Round:
             return Place(broker.bootstrap_servers, work / "kafka", prefix, folder)
 
         _make_topics(broker.bootstrap_servers, "full.")
-        _fill(broker.bootstrap_servers, "full.events", size.events)
+        events = _fill(broker.bootstrap_servers, "full.events", size)
         work_off: dict[str, Callable[[Place, int, float], Run]] = {
             OURS: run_ours,
             **{name: partial(run_peer, name) for name in PEER_MODULES},
@@ -67,7 +70,7 @@ def one_round(work: Path, size: Size, number: int) -> Round:
         }
         order = list(work_off)
         for name in order[number % len(order) :] + order[: number % len(order)]:
-            found.runs[name] = work_off[name](place(name, "full."), size.events, size.seconds)
+            found.runs[name] = work_off[name](place(name, "full."), events, size.seconds)
             _say(name, found.runs[name])
         for name in (OURS, "quix", "faust_table"):
             _make_topics(broker.bootstrap_servers, f"{name}.")
@@ -84,9 +87,14 @@ def _make_topics(bootstrap: str, prefix: str) -> None:
     ensure_topics(bootstrap, load_settings({"kafka": kafka}))
 
 
-def _fill(bootstrap: str, topic: str, events: int) -> None:
+def _fill(bootstrap: str, topic: str, size: Size) -> int:
+    """Write events as fast as can be; returns how many there are."""
     command = [peers_python(), "-m", "benchmarks.peers.produce", bootstrap, topic]
-    subprocess.run([*command, str(events), str(USERS), "0"], cwd=ROOT, check=True)
+    limits = [str(size.events), str(USERS), "0", str(size.fill_s)]
+    subprocess.run([*command, *limits], cwd=ROOT, check=True)
+    events = sum(one.end for one in log_positions(bootstrap, topic, "benchmark"))
+    print(f"{events:,} events written", file=sys.stderr, flush=True)
+    return events
 
 
 def _say(name: str, found: msgspec.Struct) -> None:

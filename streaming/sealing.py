@@ -33,7 +33,7 @@ from streaming.layout import (
     parcel_key,
 )
 from streaming.rules import FoldRules
-from streaming.windows import Run, cut_examples, example_bytes
+from streaming.windows import cut_examples, example_bytes
 
 Read = Callable[[Sequence[bytes]], list[bytes | None]]
 # An example, its user's key, and the sequence value after the user's last example, else None: a
@@ -139,10 +139,13 @@ class Sealing:
         """All examples of the stretch but the first ``skip``, which have been made."""
         closing = self.closing
         assert closing is not None
-        users = dict.fromkeys(chain.from_iterable(segment.runs for segment in self.segments))
-        waiting = iter(users)
+        pieces: dict[bytes, list[bytes]] = {}
+        for segment in self.segments:
+            for user, piece in segment.runs.items():
+                pieces.setdefault(user, []).append(piece)
+        waiting = iter(pieces)
         while chosen := list(islice(waiting, _AT_A_TIME)):
-            runs = {user: self._run(user) for user in chosen}
+            runs = {user: split(b"".join(pieces[user])) for user in chosen}
             for user, run in list(runs.items()):
                 if skip < (number := -(-len(run[1]) // closing.max_targets)):
                     break
@@ -158,6 +161,3 @@ class Sealing:
                         last = example.offsets[-1] == run[1][-1]
                         yield example, USER_PREFIX + user, after if last else None
                 skip = 0
-
-    def _run(self, user: bytes) -> Run:
-        return split(b"".join([one.runs[user] for one in self.segments if user in one.runs]))

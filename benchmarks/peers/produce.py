@@ -1,4 +1,6 @@
-"""Fill a topic quickly: ``BOOTSTRAP TOPIC EVENTS USERS EVENTS_PER_SECOND``, JSON, Zipf users.
+"""Fill a topic quickly: ``BOOTSTRAP TOPIC EVENTS USERS EVENTS_PER_SECOND [SECONDS]``.
+
+JSON events of users by Zipf's law.
 
 At a given rate, every 10 ms one event more is a probe: its user is one of ``PROBE_USERS`` and its
 time is the very moment it is made.
@@ -17,8 +19,11 @@ from benchmarks.peers.job import PROBE_USERS
 _PROBE_S = 0.01
 
 
-def main(bootstrap: str, topic: str, events: int, users: int, rate: float) -> None:
-    """Write ``events`` events, keyed by user; ``rate`` 0 is as fast as possible."""
+def main(bootstrap: str, topic: str, events: int, users: int, rate: float, seconds: float) -> None:
+    """Write ``events`` events, keyed by user, for ``seconds`` at most.
+
+    ``rate`` 0 is as fast as possible.
+    """
     random = np.random.default_rng(7)
     weights = 1.0 / np.arange(1, users + 1)
     who = random.choice(users, size=events, p=weights / weights.sum()).tolist()
@@ -47,13 +52,16 @@ def main(bootstrap: str, topic: str, events: int, users: int, rate: float) -> No
     began, probes = time.monotonic(), 0
     now = int(time.time() * 1000)
     for at in range(events):
-        send(at, who[at], what[at], now + at // 100)
+        send(at, who[at], what[at], now)
         if at % pace == 0:
             producer.poll(0)
+            now = int(time.time() * 1000)
             gone = time.monotonic() - began
+            if gone > seconds:
+                break
             if rate and gone > probes * _PROBE_S:
                 probe = PROBE_USERS[probes % len(PROBE_USERS)]
-                send(events + probes, probe, probes % 10_000, int(time.time() * 1000))
+                send(events + probes, probe, probes % 10_000, now)
                 probes += 1
             if rate and at / rate > gone:
                 time.sleep(at / rate - gone)
@@ -61,4 +69,11 @@ def main(bootstrap: str, topic: str, events: int, users: int, rate: float) -> No
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5]))
+    main(
+        sys.argv[1],
+        sys.argv[2],
+        int(sys.argv[3]),
+        int(sys.argv[4]),
+        float(sys.argv[5]),
+        float(sys.argv[6]) if len(sys.argv) > 6 else 1e9,
+    )
