@@ -54,7 +54,7 @@ def storm_settings(servers: str, prefix: str, home: Path) -> Settings:
                 "partitions": 3,
                 "session_ms": 3000,
             },
-            "events": {"actions": ACTIONS, "max_bytes": MAX_BYTES},
+            "events": {"actions": ACTIONS, "max_bytes": MAX_BYTES, "remember_ids": 200},
             "windows": {
                 "seconds": 0.5,
                 "grace_ms": 200,

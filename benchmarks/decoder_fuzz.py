@@ -26,7 +26,8 @@ from benchmarks.nonsense import Headers, Nonsense
 from contracts.errors import EventRejected
 from contracts.event import Event
 from streaming.decode import MAX_TIME_MS, EventDecoder
-from streaming.partition import LogPlace, Partition, open_partition
+from streaming.identity import LogPlace
+from streaming.partition import Partition, open_partition
 from streaming.rules import FoldRules
 from streaming.store import MemoryStore
 

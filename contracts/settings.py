@@ -80,6 +80,13 @@ class EventSettings(_Group):
         description="Events whose time is later than the broker's by more than this are dead "
         "letters.",
     )
+    remember_ids: int = Field(
+        50_000,
+        ge=0,
+        description="An event is a duplicate where one of at least so many accepted events before "
+        "it, in its partition, had its user and id; twice as many are kept at most, at some 100 "
+        "bytes of memory each. 0 looks for none.",
+    )
 
     @model_validator(mode="after")
     def _unique(self) -> Self:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 
+from contracts.event import Event
 from streaming.layout import OutboxRow
 
 
 class Changes:
-    """One write batch in the making. Deletes come before puts."""
+    """One write batch in the making. Deletes come before puts.
+
+    ``rows`` go to the outbox as one parcel. ``named`` are the accepted events that name a request,
+    with their offsets. ``joins`` counts what became of exposures and feedback: see
+    :class:`streaming.join.Join`.
+    """
 
     def __init__(self) -> None:
         self.puts: dict[bytes, bytes] = {}
@@ -19,7 +25,9 @@ class Changes:
         self.late = 0
         self.closed = 0
         self.rejected: Counter[str] = Counter()
-        self.letters: list[OutboxRow] = []
+        self.joins: Counter[str] = Counter()
+        self.rows: list[OutboxRow] = []
+        self.named: list[tuple[int, Event]] = []
 
     def __bool__(self) -> bool:
         """Whether there is anything to write."""

@@ -22,7 +22,8 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 from contracts.errors import Unreachable
 from streaming.changes import Changes
 from streaming.layout import OutboxRow
-from streaming.partition import Parcel, Partition
+from streaming.parcel import Parcel
+from streaming.partition import Partition
 
 _RETRY_SECONDS = 1.0
 _OUTAGE = (KafkaTimeoutError, KafkaConnectionError)  # marked final, but the broker may come back

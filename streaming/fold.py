@@ -28,12 +28,12 @@ from streaming.layout import (
     HEAD_KEY,
     NO_LABEL,
     Closing,
-    OutboxRow,
     SliceHead,
     encode,
     parcel_key,
 )
 from streaming.letters import Record, letter_from
+from streaming.recent import RecentIds
 from streaming.rules import FoldRules
 from streaming.sealing import Sealing
 from streaming.windows import label_of
@@ -62,10 +62,20 @@ class Fold:
         self._read = read
         self._parcel = parcel
         self._intake = Intake(meta.actions, rules.max_bytes, rules.ahead_ms)
+        self._recent: RecentIds | None = None
+        if rules.remember_ids:
+            self._recent = RecentIds(rules.remember_ids, self._values)
         self._changes = Changes()
 
-    def restore(self, closing: Closing | None, segments: list[Segment]) -> None:
+    def restore(
+        self,
+        closing: Closing | None,
+        segments: list[Segment],
+        recent: Iterable[tuple[bytes, bytes]],
+    ) -> None:
         """Take up what the state holds besides ``meta`` and ``head``."""
+        if self._recent is not None:
+            self._recent.restore(recent)
         upto = -1 if closing is None else closing.upto
         self.segments = [segment for segment in segments if segment.end > upto]
         if closing is not None:
@@ -86,7 +96,7 @@ class Fold:
             if self.head.fresh >= self.head.stretch_events:
                 self._seal(changes, None)
         self._tidy(changes)
-        self._post(changes.letters, changes)
+        self.post(changes)
         self._finish(changes)
         return changes
 
@@ -127,18 +137,23 @@ class Fold:
         """
         head = self.head
         first, edge = self.applied, (head.label + 1) * head.period_ms
-        stop = begin + head.stretch_events - head.fresh
-        taken = self._intake.take(records[begin:stop], edge)
+        room = head.stretch_events - head.fresh
+        if self._recent is not None:
+            room = min(room, self._recent.room(changes))
+        taken = self._intake.take(records[begin : begin + room], edge, self._recent)
         changes.late += _late(records[begin : begin + taken.count], head)
         self.applied = records[begin + taken.count - 1].offset + 1
         if taken.events:
             segment = Segment(first, self.applied, taken.events, taken.runs)
             changes.puts[segment.key] = encode_runs(segment)
             self.segments.append(segment)
+            if self._recent is not None:
+                self._recent.keep(taken.ids, first, changes)
         for record, cause in taken.rejects:
             changes.rejected[cause.reason] += 1
             letter = letter_from(self.meta.topic, self.meta.partition, record, cause)
-            changes.letters.append(letter)
+            changes.rows.append(letter)
+        changes.named += taken.named
         head.events += taken.events
         head.fresh += taken.events
         head.rejected += len(taken.rejects)
@@ -203,12 +218,12 @@ class Fold:
         stored = iter(self._read([key for key in keys if key not in puts]))
         return [puts[key] if key in puts else next(stored) for key in keys]
 
-    def _post(self, rows: list[OutboxRow], changes: Changes) -> None:
-        """Put rows into the outbox as one parcel: produced together, removed together."""
-        if not rows:
+    def post(self, changes: Changes) -> None:
+        """Put the rows into the outbox as one parcel: produced together, removed together."""
+        if not changes.rows:
             return
         parcel = self._next_parcel()
-        for number, row in enumerate(rows):
+        for number, row in enumerate(changes.rows):
             changes.puts[parcel_key(parcel, number)] = encode(row)
         changes.parcels.append(parcel)
 

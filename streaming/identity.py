@@ -16,6 +16,19 @@ class LogIdentity(msgspec.Struct, frozen=True):
     partitions: int
 
 
+class LogPlace(msgspec.Struct, frozen=True):
+    """One partition of one topic as it is now: which log, the offsets it holds, and how many
+    ``partitions`` the topic has."""
+
+    cluster: str
+    topic: str
+    topic_id: str
+    partition: int
+    start: int
+    end: int
+    partitions: int
+
+
 def require_same(expected: LogIdentity, found: LogIdentity) -> None:
     """``LogMismatch`` where the topic is not the one that a worker has begun with."""
     if (found.cluster, found.topic_id) != (expected.cluster, expected.topic_id):

@@ -14,8 +14,9 @@ verdict on a request (``streaming.matching``) follows from the append times in t
 from __future__ import annotations
 
 import struct
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate, islice
+from operator import attrgetter
 
 import msgspec
 
@@ -24,6 +25,7 @@ from contracts.event import Event, user_key
 from contracts.exposure import Exposure, decode_exposure
 from contracts.outcome import Feedback, Outcome, encode_outcome
 from contracts.topics import OUTCOMES
+from streaming.changes import Changes
 from streaming.join_rows import (
     DUE_PREFIX,
     HEARD_PREFIX,
@@ -39,45 +41,30 @@ from streaming.join_rows import (
     request_of,
 )
 from streaming.layout import OutboxRow
-from streaming.letters import PlacedRecord as Record
-from streaming.letters import dead_letter
+from streaming.letters import PlacedRecord, Record, dead_letter
 from streaming.matching import Heard, Shown, judge, repeats
 
 MAX_FEEDBACK = 1000
 """More feedback on one exposure is counted as ``surplus_feedback`` and left out of its outcome."""
 
+KINDS = ("exposures", "outcomes", "unmatched", "late_feedback", "not_shown", "surplus_feedback")
+"""What :attr:`Changes.joins` counts."""
+
 _REMINDERS_AT_ONCE = 128
+
+_APPENDED = attrgetter("timestamp")
+_OFFSET = attrgetter("offset")
 
 Read = Callable[[Sequence[bytes]], list[bytes | None]]
 Scan = Callable[[bytes, bytes], Iterator[tuple[bytes, bytes]]]
 
 
-class Named(msgspec.Struct, frozen=True):
-    """An accepted event that names a request, and where it stands; ``appended`` is log time."""
-
-    offset: int
-    appended: int
-    event: Event
-
-
-class JoinChanges:
-    """What one step changes. Written all at once or not at all; deletes come before puts.
-
-    ``counts``: ``exposures`` taken in, ``outcomes`` written, and of the feedback ``unmatched``,
-    ``late_feedback``, ``not_shown`` (in an outcome, on an item that was not shown) and
-    ``surplus_feedback``. ``rejected`` counts the exposures among ``rows``' dead letters.
-    """
-
-    def __init__(self) -> None:
-        self.puts: dict[bytes, bytes] = {}
-        self.deletes: list[bytes] = []
-        self.rows: list[OutboxRow] = []
-        self.counts: Counter[str] = Counter()
-        self.rejected: Counter[str] = Counter()
-
-
 class Join:
     """The join of one partition; ``read`` and ``scan`` look at what has been written.
+
+    It counts, in ``Changes.joins``: ``exposures`` taken in, ``outcomes`` written, and of the
+    feedback what is ``unmatched``, ``late_feedback``, ``not_shown`` (in an outcome, on an item that
+    was not shown) and ``surplus_feedback``.
 
     Like the fold, what it remembers runs ahead of the store until the returned changes are
     written; where the write fails, drop this object and open the partition again.
@@ -94,30 +81,31 @@ class Join:
         self._scan = scan
         self._due = self._first_due()
 
-    def feedback(self, named: Iterable[Named], applied: int, log_ms: int) -> JoinChanges:
-        """Step 1, for the batch that moves the events' offset to ``applied`` at ``log_ms``."""
-        changes = JoinChanges()
-        for one in named:
-            event = one.event
-            assert event.request_id is not None
-            request = request_of(event.user_id, event.request_id)
-            row = Heard(
-                one.appended, one.offset, event.time, event.type, event.item_id, event.value
-            )
-            changes.puts[heard_key(request, one.offset)] = encode(row)
-            self._remind(one.appended + self._horizon, request, changes)
-        self.head.events = applied
-        self.head.events_ms = max(self.head.events_ms, log_ms)
-        return self._finish(changes)
+    def hear(self, records: Sequence[Record], applied: int, changes: Changes) -> None:
+        """Step 1: note the feedback among ``changes.named``, in the batch that applies it.
 
-    def expose(self, records: Iterable[Record]) -> JoinChanges:
+        ``records`` are those that were folded, ``applied`` the offset they reach.
+        """
+        head = self.head
+        if changes.named:
+            # Log time does not run backwards, even where a broker's clock did.
+            times = accumulate(map(_APPENDED, records), max, initial=head.events_ms)
+            reached = dict(zip(map(_OFFSET, records), islice(times, 1, None), strict=False))
+            for offset, event in changes.named:
+                self._hear(offset, reached[offset], event, changes)
+        head.events = applied
+        newest = max(map(_APPENDED, records))
+        head.events_ms = max(head.events_ms, newest)
+        self.mark(changes)
+
+    def expose(self, records: Iterable[PlacedRecord]) -> Changes:
         """Step 2: take in records of the exposures partition, in log order.
 
         Those below the offset that was reached are skipped; those that are no exposure, or repeat
         one, become dead letters.
         """
-        changes = JoinChanges()
-        taken: list[tuple[Record, bytes, int]] = []
+        changes = Changes()
+        taken: list[tuple[PlacedRecord, bytes, int]] = []
         for record in records:
             if record.offset < self.head.exposures:
                 continue
@@ -135,7 +123,8 @@ class Join:
         }
         for record, request, at in taken:
             self._expose(record, request, at, shown[request], changes)
-        return self._finish(changes)
+        self.mark(changes)
+        return changes
 
     def reached(self, events_ms: int, exposures_ms: int) -> None:
         """Log times of idle logs: all that was appended before has been taken in."""
@@ -147,18 +136,19 @@ class Join:
         """The log time that both logs must pass before there is something to settle."""
         return self._due
 
-    def settle(self) -> JoinChanges | None:
+    def settle(self) -> Changes | None:
         """Step 3, for some of the requests that are due; ``None`` where none is."""
         if self._due is None or self._due >= self.head.clock:
             return None
-        changes = JoinChanges()
+        changes = Changes()
         reminders = self._reminders()
         requests = list(dict.fromkeys(request for _, _, request in reminders))
         stored = self._read([REQUEST_PREFIX + request for request in requests])
         for request, raw in zip(requests, stored, strict=True):
             self._settle(request, raw, changes)
         changes.deletes += [key for key, _, _ in reminders]
-        return self._finish(changes)
+        self.mark(changes)
+        return changes
 
     def _reminders(self) -> list[tuple[bytes, int, bytes]]:
         """Key, time and request of the first reminders that are due; the next one is noted."""
@@ -173,8 +163,18 @@ class Join:
             self.head.looked_ms = due
         return found
 
+    def mark(self, changes: Changes) -> None:
+        """Write down how far the join has come."""
+        changes.puts[JOIN_KEY] = encode(self.head)
+
+    def _hear(self, offset: int, at: int, event: Event, changes: Changes) -> None:
+        request = request_of(event.user_id, event.request_id or "")
+        row = Heard(at, offset, event.time, event.type, event.item_id, event.value)
+        changes.puts[heard_key(request, offset)] = encode(row)
+        self._remind(at + self._horizon, request, changes)
+
     def _expose(
-        self, record: Record, request: bytes, at: int, shown: list[Shown], changes: JoinChanges
+        self, record: PlacedRecord, request: bytes, at: int, shown: list[Shown], changes: Changes
     ) -> None:
         if repeats(shown, at, self._horizon):
             detail = "this user's request has an exposure already; request ids must be unique"
@@ -182,17 +182,17 @@ class Join:
             return
         shown.append(Shown(at, record.offset, record.value))
         changes.puts[REQUEST_PREFIX + request] = encode(shown)
-        changes.counts["exposures"] += 1
+        changes.joins["exposures"] += 1
         self._remind(at + self._horizon, request, changes)
 
-    def _settle(self, request: bytes, raw: bytes | None, changes: JoinChanges) -> None:
+    def _settle(self, request: bytes, raw: bytes | None, changes: Changes) -> None:
         prefix = HEARD_PREFIX + request
         heard = [decode_heard(row) for _, row in self._scan(prefix, prefix)]
         shown = decode_shown(raw) if raw else []
         verdict = judge(shown, heard, self.head.clock, self._horizon)
         changes.rows += [self._outcome(one, answers, changes) for one, answers in verdict.closed]
-        changes.counts["late_feedback"] += len(verdict.late)
-        changes.counts["unmatched"] += len(verdict.unmatched)
+        changes.joins["late_feedback"] += len(verdict.late)
+        changes.joins["unmatched"] += len(verdict.unmatched)
         stays = {one.offset for one in verdict.heard}
         changes.deletes += [
             heard_key(request, one.offset) for one in heard if one.offset not in stays
@@ -204,17 +204,17 @@ class Join:
         if verdict.due is not None:
             self._remind(verdict.due, request, changes)
 
-    def _outcome(self, one: Shown, answers: list[Heard], changes: JoinChanges) -> OutboxRow:
+    def _outcome(self, one: Shown, answers: list[Heard], changes: Changes) -> OutboxRow:
         exposure = decode_exposure(one.raw or b"")
         feedback = [_feedback(exposure, each) for each in answers[:MAX_FEEDBACK]]
         name = f"{self._partition}-{one.offset}"
-        changes.counts["outcomes"] += 1
-        changes.counts["surplus_feedback"] += len(answers) - len(feedback)
-        changes.counts["not_shown"] += sum(each.position is None for each in feedback)
+        changes.joins["outcomes"] += 1
+        changes.joins["surplus_feedback"] += len(answers) - len(feedback)
+        changes.joins["not_shown"] += sum(each.position is None for each in feedback)
         value = encode_outcome(Outcome(name, one.at, self._horizon, exposure, feedback))
         return OutboxRow(OUTCOMES.name, self._partition, name.encode(), value, [])
 
-    def _remind(self, due: int, request: bytes, changes: JoinChanges) -> None:
+    def _remind(self, due: int, request: bytes, changes: Changes) -> None:
         changes.puts[due_key(due, request)] = b""
         self._due = due if self._due is None else min(self._due, due)
 
@@ -222,10 +222,6 @@ class Join:
         for key, _ in self._scan(DUE_PREFIX, due_key(self.head.looked_ms)):
             return due_of(key)[0]
         return None
-
-    def _finish(self, changes: JoinChanges) -> JoinChanges:
-        changes.puts[JOIN_KEY] = encode(self.head)
-        return changes
 
 
 def _request_in(record: Record) -> bytes:
@@ -241,7 +237,7 @@ def _request_in(record: Record) -> bytes:
     return request
 
 
-def _reject(record: Record, cause: EventRejected, changes: JoinChanges) -> None:
+def _reject(record: PlacedRecord, cause: EventRejected, changes: Changes) -> None:
     changes.rows.append(dead_letter(record, cause))
     changes.rejected[cause.reason] += 1
 

@@ -14,7 +14,7 @@ from kafka.errors import KafkaError
 from contracts.errors import Unreachable
 from contracts.topics import CLOCK, topic_name
 from infra.kafka.admin import connect_admin
-from streaming.identity import LogIdentity, require_same
+from streaming.identity import LogIdentity, LogPlace, require_same
 from streaming.layout import OutboxRow
 from streaming.rules import MAX_RECORD_BYTES
 
@@ -60,7 +60,7 @@ class LogProbe:
 
     async def start(self) -> None:
         """Connect; ``Unreachable`` where no broker answers."""
-        await _start(self._consumer, self._servers)
+        await connect(self._consumer, self._servers)
 
     async def stop(self) -> None:
         """Disconnect."""
@@ -75,6 +75,24 @@ class LogProbe:
         """The first offset that each partition still holds."""
         found = await self._consumer.beginning_offsets(self._of(partitions))
         return {place.partition: offset for place, offset in found.items()}
+
+    async def places(self, partitions: Iterable[int]) -> dict[int, LogPlace]:
+        """Where the partitions begin and end; errors as of :meth:`verify`."""
+        await self.verify()
+        log, numbers = self._identity, list(partitions)
+        starts, ends = await self.starts(numbers), await self.ends(numbers)
+        return {
+            number: LogPlace(
+                log.cluster,
+                log.topic,
+                log.topic_id,
+                number,
+                starts[number],
+                ends[number],
+                log.partitions,
+            )
+            for number in numbers
+        }
 
     def _of(self, partitions: Iterable[int]) -> list[TopicPartition]:
         return [TopicPartition(self._topic, number) for number in partitions]
@@ -96,7 +114,7 @@ class KafkaOutlet:
 
     async def start(self) -> None:
         """Connect; ``Unreachable`` where no broker answers."""
-        await _start(self._producer, self._servers)
+        await connect(self._producer, self._servers)
 
     async def stop(self) -> None:
         """Disconnect."""
@@ -120,7 +138,8 @@ class KafkaOutlet:
         return int(written.timestamp)
 
 
-async def _start(client: Any, servers: str) -> None:
+async def connect(client: Any, servers: str) -> None:
+    """Start a client; ``Unreachable`` where no broker answers."""
     try:
         await client.start()
     except KafkaConnectionError as error:

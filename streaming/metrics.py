@@ -30,6 +30,7 @@ class WorkerMetrics:
         self._duplicates = counter("duplicate_records", "Records that were applied before.")
         self._late = counter("late_records", "Records whose label had been closed before.")
         self._letters = counter("dead_letters", "Records not accepted, by reason.", ["reason"])
+        self._joins = counter("joins", "Exposures, their outcomes and feedback, by kind.", ["kind"])
         self._windows = counter("closed_windows", "Slices of windows closed.")
         self._batch = histogram("batch_records", "Records folded at once.", COUNTS)
         self._fold = histogram("fold_seconds", "Time to fold and write one batch.")
@@ -41,16 +42,18 @@ class WorkerMetrics:
         """One fetch was folded and written."""
         self._batch.observe(records)
         self._fold.observe(seconds)
-        self.closed(changes)
         self._applied.inc(changes.accepted)
         self._duplicates.inc(changes.duplicates)
         self._late.inc(changes.late)
+        self.note(changes)
+
+    def note(self, changes: Changes) -> None:
+        """What any step does: closed windows, dead letters, joins."""
+        self._windows.inc(changes.closed)
         for reason, number in changes.rejected.items():
             self._letters.labels(reason).inc(number)
-
-    def closed(self, changes: Changes) -> None:
-        """An idle partition closed what it owed."""
-        self._windows.inc(changes.closed)
+        for kind, number in changes.joins.items():
+            self._joins.labels(kind).inc(number)
 
     def watch(
         self,

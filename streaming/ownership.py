@@ -17,9 +17,10 @@ from contracts.settings import Settings
 from infra.snapshots import Origin, SnapshotStore
 from streaming.changes import Changes
 from streaming.courier import Courier, Outlet
-from streaming.identity import LogIdentity
+from streaming.exposures import ExposureReader
+from streaming.identity import LogIdentity, LogPlace
 from streaming.kafka_log import LogProbe
-from streaming.partition import LogPlace, Partition, open_partition
+from streaming.partition import Partition, open_partition
 from streaming.restore import RestoreFigures, begin_anew, origin_of, restore
 from streaming.rules import fold_rules
 from streaming.store import RocksStore, block_cache
@@ -60,13 +61,16 @@ class Ownership:
         identity: LogIdentity,
         probe: LogProbe,
         outlet: Outlet,
+        exposures: ExposureReader | None,
         fail: Callable[[BaseException], None],
     ) -> None:
+        """``exposures`` is ``None`` where they are not joined with feedback."""
         self._settings = settings
         self._identity = identity
         self._rules = fold_rules(settings)
         self._probe = probe
         self._outlet = outlet
+        self._exposures = exposures
         self._fail = fail
         self._cache = block_cache(settings.state.block_cache_mb)
         self._turn = asyncio.Lock()
@@ -111,25 +115,26 @@ class Ownership:
     async def _open_all(self, numbers: list[int]) -> None:
         if not numbers:
             return
-        starts, ends = await self._extent(numbers)
+        events, exposures = await self._places(numbers)
         for number in numbers:
-            self.owned[number] = await self._open(number, starts[number], ends[number])
+            self.owned[number] = await self._open(events[number], exposures.get(number))
 
-    async def _extent(self, numbers: list[int]) -> tuple[dict[int, int], dict[int, int]]:
-        """Where the partitions begin and end, of the same topic as ever; waits out an outage."""
+    async def _places(self, numbers: list[int]) -> tuple[dict[int, LogPlace], dict[int, LogPlace]]:
+        """Where the partitions begin and end, of the same topics as ever; waits out an outage."""
         while True:
             try:
-                await self._probe.verify()
-                return await self._probe.starts(numbers), await self._probe.ends(numbers)
+                events = await self._probe.places(numbers)
+                if self._exposures is None:
+                    return events, {}
+                return events, await self._exposures.probe.places(numbers)
             except (Unreachable, KafkaError) as error:
                 if self._leaving:
                     raise
                 _log.warning("the log cannot be asked where it ends, trying again: %s", error)
                 await asyncio.sleep(_RETRY_SECONDS)
 
-    async def _open(self, number: int, start: int, end: int) -> Owned:
-        log = self._identity
-        place = LogPlace(log.cluster, log.topic, log.topic_id, number, start, end, log.partitions)
+    async def _open(self, place: LogPlace, exposures: LogPlace | None) -> Owned:
+        number, end = place.partition, place.end
         store = await self._store(number)
         lost = store.get(META_KEY) is None
         if lost:
@@ -137,7 +142,7 @@ class Ownership:
             await asyncio.to_thread(self._restore, place)
             store = await self._store(number)
         try:
-            partition = open_partition(store, place, self._rules)
+            partition = open_partition(store, place, self._rules, exposures)
         except EverfreshError:
             store.close()
             raise

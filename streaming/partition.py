@@ -6,8 +6,7 @@ Opening compares the state with the log and refuses to guess: see :func:`open_pa
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
-from itertools import count
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -16,71 +15,38 @@ from contracts.segment import Segment, decode_runs, segment_key, split
 from contracts.sequence import FORMAT, META_KEY, PartitionMeta
 from streaming.changes import Changes
 from streaming.fold import Fold
-from streaming.identity import require_partitions
+from streaming.identity import LogPlace, require_partitions
+from streaming.join import Join
+from streaming.join_opening import drop_join, open_join
 from streaming.layout import (
     CLOSING_KEY,
     HEAD_FORMAT,
     HEAD_KEY,
     NO_LABEL,
     OUTBOX_PREFIX,
-    OutboxRow,
     SliceHead,
     decode_closing,
     decode_head,
-    decode_row,
     encode,
-    parcel_key,
     parcel_of,
     parcel_prefix,
 )
-from streaming.letters import Record
+from streaming.letters import PlacedRecord, Record
+from streaming.parcel import Parcel
+from streaming.recent import RECENT_PREFIX
 from streaming.rules import FoldRules
 from streaming.store import PartitionStore
 from streaming.windows import last_ended
-
-_PAGE_ROWS = 8  # some megabytes, by windows.part_bytes
-
-
-class LogPlace(msgspec.Struct, frozen=True):
-    """One partition of one topic as it is now: which log, the offsets it holds, and how many
-    ``partitions`` the topic has."""
-
-    cluster: str
-    topic: str
-    topic_id: str
-    partition: int
-    start: int
-    end: int
-    partitions: int
-
-
-class Parcel:
-    """Rows to deliver, read as they are asked for: a slice of many users is large."""
-
-    def __init__(self, store: PartitionStore, number: int) -> None:
-        self._store = store
-        self._number = number
-
-    def __iter__(self) -> Iterator[OutboxRow]:
-        """All rows, in order."""
-        for page in self.pages():
-            yield from page
-
-    def pages(self) -> Iterator[list[OutboxRow]]:
-        """The same, a few at a time."""
-        for first in count(0, _PAGE_ROWS):
-            keys = [parcel_key(self._number, first + row) for row in range(_PAGE_ROWS)]
-            rows = [decode_row(raw) for raw in self._store.get_many(keys) if raw is not None]
-            if rows:
-                yield rows
-            if len(rows) < _PAGE_ROWS:
-                return
 
 
 class Partition:
     """The only writer of a partition's state. Build it with :func:`open_partition`."""
 
-    def __init__(self, store: PartitionStore, fold: Fold, parcels: Iterable[int]) -> None:
+    def __init__(
+        self, store: PartitionStore, fold: Fold, join: Join | None, parcels: Iterable[int]
+    ) -> None:
+        """``join`` is ``None`` where exposures are not joined with feedback."""
+        self._join = join
         self._store = store
         self._fold = fold
         self._parcels = deque(parcels)
@@ -97,7 +63,34 @@ class Partition:
 
     def apply(self, records: Iterable[Record]) -> Changes:
         """Fold records in log order and make state, offset and outbox durable as one (law 2)."""
-        return self._commit(self._fold.fold(records))
+        todo = list(records)
+        changes = self._fold.fold(todo)
+        if changes and self._join is not None:
+            self._join.hear(todo, self.applied, changes)
+        return self._commit(changes)
+
+    @property
+    def exposed(self) -> int:
+        """The offset after the last exposure that has been taken in; only where there is a join."""
+        assert self._join is not None
+        return self._join.head.exposures
+
+    def expose(self, records: Sequence[PlacedRecord]) -> Changes:
+        """Take exposures in; only where there is a join."""
+        assert self._join is not None
+        # Not synced: what a power cut takes is read again from the offset it leaves.
+        return self._commit(self._posted(self._join.expose(records)), sync=False)
+
+    def exposures_reached(self, now_ms: int) -> None:
+        """All exposures that were appended before ``now_ms``, UTC, have been taken in."""
+        assert self._join is not None
+        self._join.reached(0, now_ms)
+
+    def conclude(self) -> Changes | None:
+        """Turn some requests whose horizon has passed into outcomes; ``None`` if none has."""
+        changes = None if self._join is None else self._join.settle()
+        # Not synced: it follows from what is stored, and is made again alike.
+        return None if changes is None else self._commit(self._posted(changes), sync=False)
 
     def owes(self, now_ms: int, grace_ms: int) -> int | None:
         """The label that an idle partition should have closed by now, ``None`` if it has."""
@@ -107,7 +100,11 @@ class Partition:
 
     def close_until(self, label: int) -> Changes:
         """Close the open slice and ``label``; everything in the log must have been applied."""
-        return self._commit(self._fold.close_until(label))
+        changes = self._fold.close_until(label)
+        if changes and self._join is not None:
+            self._join.reached((label + 1) * self._fold.head.period_ms, 0)
+            self._join.mark(changes)
+        return self._commit(changes)
 
     @property
     def settling(self) -> bool:
@@ -135,6 +132,10 @@ class Partition:
         """Release the store. Undelivered parcels stay in it for the next owner."""
         self._store.close()
 
+    def _posted(self, changes: Changes) -> Changes:
+        self._fold.post(changes)
+        return changes
+
     def _commit(self, changes: Changes, sync: bool = True) -> Changes:
         if changes:
             self._store.write(changes.puts, changes.deletes, sync=sync)
@@ -142,8 +143,13 @@ class Partition:
         return changes
 
 
-def open_partition(store: PartitionStore, place: LogPlace, rules: FoldRules) -> Partition:
+def open_partition(
+    store: PartitionStore, place: LogPlace, rules: FoldRules, exposures: LogPlace | None = None
+) -> Partition:
     """Resume from the state, or begin at the start of the log where there is none.
+
+    ``exposures`` is the partition of the same number that feedback is joined with; without one,
+    nothing is joined, as with a horizon of 0.
 
     :class:`StateFormatError` where the state was written by another format version, action list
     or window length; :class:`LogMismatch` where it was folded from another log, is ahead of the
@@ -177,8 +183,21 @@ def open_partition(store: PartitionStore, place: LogPlace, rules: FoldRules) -> 
     fold = Fold(meta, head, rules, store.get_many, number)
     values = store.get_many([segment_key(name) for name in meta.segments])
     named = zip(meta.segments, values, strict=True)
-    fold.restore(closing, [_segment(name, value or b"") for name, value in named])
-    return Partition(store, fold, parcels)
+    segments = [_segment(name, value or b"") for name, value in named]
+    if not rules.remember_ids:
+        _forget(store)
+    fold.restore(closing, segments, store.scan(RECENT_PREFIX))
+    join = None
+    if not rules.horizon_ms:
+        drop_join(store)
+    elif exposures is not None:
+        join = open_join(store, meta.applied, raw is None, exposures, rules.horizon_ms)
+    return Partition(store, fold, join, parcels)
+
+
+def _forget(store: PartitionStore) -> None:
+    if keys := [key for key, _ in store.scan(RECENT_PREFIX)]:
+        store.write({}, keys)
 
 
 def _segment(name: tuple[int, int], raw: bytes) -> Segment:

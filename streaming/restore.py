@@ -23,7 +23,7 @@ from pathlib import Path
 
 from contracts.errors import LogMismatch, LogTruncated, SnapshotError, StateError, StateFormatError
 from infra.snapshots import Origin, SnapshotManifest, SnapshotStore
-from streaming.partition import LogPlace
+from streaming.identity import LogPlace
 
 _ROOM_BYTES = 2**20
 _log = logging.getLogger("everfresh.streaming")

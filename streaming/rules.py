@@ -20,8 +20,9 @@ MAX_RECORD_BYTES = 8 * 1024 * 1024
 
 
 class FoldRules(msgspec.Struct, frozen=True):
-    """See the settings of the same names; ``period_ms`` is ``windows.seconds`` in milliseconds, and
-    ``ahead_ms`` is ``events.ahead_s``."""
+    """See the settings of the same names; ``period_ms`` is ``windows.seconds`` in milliseconds,
+    ``ahead_ms`` is ``events.ahead_s``, ``horizon_ms`` ``joins.horizon_s``, 0 where nothing is
+    joined."""
 
     actions: list[str]
     max_bytes: int
@@ -31,6 +32,8 @@ class FoldRules(msgspec.Struct, frozen=True):
     period_ms: int
     stretch_events: int = 65_536
     ahead_ms: int = 3_600_000
+    horizon_ms: int = 0
+    remember_ids: int = 0
 
 
 def fold_rules(settings: Settings) -> FoldRules:
@@ -52,4 +55,6 @@ def fold_rules(settings: Settings) -> FoldRules:
         period_ms=round(settings.windows.seconds * 1000),
         stretch_events=settings.windows.stretch_events,
         ahead_ms=round(settings.events.ahead_s * 1000),
+        remember_ids=settings.events.remember_ids,
+        horizon_ms=round(settings.joins.horizon_s * 1000),
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 from contracts.report import ComponentStatus
 from streaming.changes import Changes
+from streaming.join import KINDS
 from streaming.restore import RestoreFigures
 
 KIND = "worker"
@@ -38,15 +39,18 @@ class WorkerFigures:
     """Counts since this worker started; pure, so ``now`` comes in.
 
     ``applied`` counts accepted events, ``rejected`` those in the dead letters (by reason in
-    ``rejected_<reason>``), ``duplicates`` records skipped as already applied, ``late`` those whose
-    label had been closed before, ``windows`` closed slices, ``lag`` records of its partitions that
-    are not applied yet, ``undelivered`` parcels in the outbox, ``clock_ahead_ms`` how far its clock
-    is ahead of the broker's.
+    ``rejected_<reason>``), ``duplicates`` records skipped as already applied, ``duplicate_ids``
+    events whose id was accepted before, ``late`` records whose label had been closed before,
+    ``windows`` closed slices, ``lag`` records of its partitions that are not applied yet,
+    ``undelivered`` parcels in the outbox, ``clock_ahead_ms`` how far its clock is ahead of the
+    broker's. ``exposures``, ``outcomes``, ``unmatched``, ``late_feedback``,
+    ``not_shown`` and ``surplus_feedback`` count what :class:`streaming.join.Join` does.
     """
 
     def __init__(self, component: str, now_ms: int) -> None:
         self._component = component
         self._rejected: Counter[str] = Counter()
+        self._joins: Counter[str] = Counter()
         self._applied = 0
         self._duplicates = 0
         self._late = 0
@@ -60,6 +64,7 @@ class WorkerFigures:
         self._late += changes.late
         self._windows += changes.closed
         self._rejected += changes.rejected
+        self._joins += changes.joins
 
     def status(self, now_ms: int, state: str, **more: Any) -> ComponentStatus:
         """The word for now; ``events_per_s`` is the rate since the last one."""
@@ -71,8 +76,10 @@ class WorkerFigures:
             "rejected": self._rejected.total(),
             "duplicates": self._duplicates,
             "late": self._late,
+            "duplicate_ids": self._rejected["duplicate_id"],
             "windows": self._windows,
             "events_per_s": round(rate, 1),
+            **{name: self._joins[name] for name in KINDS},
             **{f"rejected_{reason}": number for reason, number in sorted(self._rejected.items())},
             **more,
         }

@@ -40,8 +40,12 @@ class PartitionStore(Protocol):
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """One value per key, in order."""
 
-    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """All pairs whose key starts with ``prefix``, in key order, as of the call."""
+    def scan(self, prefix: bytes, begin: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """All pairs whose key starts with ``prefix``, in key order, as of the call.
+
+        ``begin`` is a key with that prefix from which on to look, where the caller knows of one:
+        what was deleted before it costs nothing then.
+        """
 
     def write(
         self, puts: Mapping[bytes, bytes], deletes: Iterable[bytes] = (), *, sync: bool = True
@@ -94,9 +98,9 @@ class RocksStore:
             return []
         return cast(list[bytes | None], self._open().get(list(keys)))
 
-    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+    def scan(self, prefix: bytes, begin: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """See :class:`PartitionStore`."""
-        pairs: Any = self._open().items(from_key=prefix)
+        pairs: Any = self._open().items(from_key=begin or prefix)
         for key, value in pairs:
             if not key.startswith(prefix):
                 return
@@ -167,10 +171,11 @@ class MemoryStore:
         self._check()
         return [self.pairs.get(key) for key in keys]
 
-    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+    def scan(self, prefix: bytes, begin: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """See :class:`PartitionStore`."""
         self._check()
-        return iter(sorted(item for item in self.pairs.items() if item[0].startswith(prefix)))
+        found = (item for item in self.pairs.items() if item[0].startswith(prefix))
+        return iter(sorted(item for item in found if item[0] >= begin))
 
     def write(
         self, puts: Mapping[bytes, bytes], deletes: Iterable[bytes] = (), *, sync: bool = True

@@ -20,13 +20,14 @@ from typing import Any, cast
 import faust
 from aiokafka.errors import KafkaError
 from faust.types import TP
-from yarl import URL
 
 from contracts.errors import LogMismatch, SettingsError, Unreachable
 from contracts.ports import Clock, ReportSink
 from contracts.settings import Settings
 from contracts.topics import EVENTS, topic_name
 from streaming.changes import Changes
+from streaming.exposures import ExposureReader
+from streaming.faust_app import faust_app
 from streaming.identity import LogIdentity
 from streaming.kafka_log import KafkaOutlet, LogProbe
 from streaming.metrics import WorkerMetrics, restore_left
@@ -39,7 +40,6 @@ from streaming.watch import LogWatch
 _TICK_SECONDS = 0.05
 _STATUS_SECONDS = 1.0
 _STOP_SECONDS = 3.0
-_HEARTBEAT_SHARE = 0.3  # of the session: three beats before a worker is given up
 _APPEND_TIME = 1
 _log = logging.getLogger("everfresh.streaming")
 
@@ -64,14 +64,19 @@ class StreamWorker:
         self._outlet = KafkaOutlet(servers, settings.kafka.topic_prefix)
         self._watch = LogWatch(self._probe, self._outlet, clock)
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._ownership = Ownership(settings, identity, self._probe, self._outlet, self._fail)
+        self._exposures: ExposureReader | None = None
+        if settings.joins.horizon_s:
+            self._exposures = ExposureReader(settings, self._watch.broker_ms, self._note)
+        self._ownership = Ownership(
+            settings, identity, self._probe, self._outlet, self._exposures, self._fail
+        )
         self._ownership.wrote = self._metrics.write.observe
-        self._ownership.settled = self._note_closed
+        self._ownership.settled = self._note
         self._owned = self._ownership.owned
         self._snapshots = SnapshotTaker(settings.state, self._ownership.snapshots, clock)
         figures = (self._ownership.restores, self._snapshots.figures)
         self._metrics.watch(self._owned, *figures, clock)
-        self._app = _faust_app(settings, name)
+        self._app = faust_app(settings, name)
         self._app.transport = FetchTransport(
             self._app.conf.broker_consumer,
             self._app,
@@ -88,7 +93,10 @@ class StreamWorker:
         await self._outlet.start()
         door = self._metrics.door
         self._scraped = door.open(self._settings.metrics, self._name, self._settings.home)
-        loops = (self._tick(), self._report(), self._watch.run(), self._snapshots.run(self._owned))
+        loops = [self._tick(), self._report(), self._watch.run(), self._snapshots.run(self._owned)]
+        if self._exposures is not None:
+            await self._exposures.start()
+            loops.append(self._exposures.run(self._owned))
         tasks = [asyncio.create_task(loop) for loop in loops]
         for task in tasks:
             task.add_done_callback(self._note_end)
@@ -183,7 +191,7 @@ class StreamWorker:
             if applied < ends[number] and not await self._read_to(number, applied, ends[number]):
                 continue
             if self._owned.get(number) is owned:
-                self._note_closed(owned.partition.close_until(label))
+                self._note(owned.partition.close_until(label))
                 owned.courier.wake()
 
     async def _read_to(self, number: int, applied: int, end: int) -> bool:
@@ -237,13 +245,14 @@ class StreamWorker:
             await asyncio.wait_for(self._app.stop(), _STOP_SECONDS)
         await self._ownership.release_all()
         self._say(STOPPED)
-        await self._outlet.stop()
-        await self._probe.stop()
+        for client in (self._outlet, self._probe, self._exposures):
+            if client is not None:
+                await client.stop()
         self._metrics.door.close()
 
-    def _note_closed(self, changes: Changes) -> None:
+    def _note(self, changes: Changes) -> None:
         self._figures.note(changes)
-        self._metrics.closed(changes)
+        self._metrics.note(changes)
 
     def _consumer(self) -> FetchConsumer:
         return cast(FetchConsumer, self._app.consumer)
@@ -262,39 +271,6 @@ class StreamWorker:
             self._fail(error)
 
 
-def group_id(topic_prefix: str) -> str:
-    """The consumer group of the workers, for monitoring."""
-    return f"{topic_prefix}stream"
-
-
 def events_topic(settings: Settings) -> str:
     """The events topic's full name."""
     return topic_name(settings.kafka.topic_prefix, EVENTS)
-
-
-def _faust_app(settings: Settings, name: str) -> faust.App:
-    servers = settings.kafka.bootstrap_servers.split(",")
-    session_s = settings.kafka.session_ms / 1000
-    return faust.App(
-        group_id(settings.kafka.topic_prefix),
-        broker=[URL(f"kafka://{server}") for server in servers],
-        datadir=settings.home.resolve() / "faust",
-        store="memory://",
-        autodiscover=False,
-        web_enabled=False,  # its default listens on every interface
-        worker_redirect_stdouts=False,
-        topic_allow_declare=False,
-        topic_disable_leader=True,
-        consumer_auto_offset_reset="earliest",
-        # A broker that has just started may not know its topics yet; a group whose leader was told
-        # so gets no partitions before it asks again.
-        consumer_metadata_max_age_ms=3_000,
-        consumer_group_instance_id=name,  # a restart gets its partitions back without a rebalance
-        broker_session_timeout=session_s,
-        broker_heartbeat_interval=session_s * _HEARTBEAT_SHARE,
-        broker_commit_interval=1.0,
-        broker_max_poll_records=50_000,
-        stream_buffer_maxsize=4,
-        stream_wait_empty=False,
-        stream_recovery_delay=0.0,
-    )

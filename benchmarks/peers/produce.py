@@ -8,6 +8,7 @@ time is the very moment it is made.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 
@@ -38,9 +39,12 @@ def main(bootstrap: str, topic: str, events: int, users: int, rate: float, secon
         }
     )
 
+    run = os.getpid()  # an id is never sent twice, or the worker would rightly leave it out
+
     def send(number: int, user: int, item: int, made_ms: int) -> None:
         value = (
-            f'{{"id":"{number}","type":"click","time":{made_ms},"user_id":{user},"item_id":{item}}}'
+            f'{{"id":"{run}-{number}","type":"click","time":{made_ms},"user_id":{user},'
+            f'"item_id":{item}}}'
         )
         while True:
             try:

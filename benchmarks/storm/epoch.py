@@ -85,7 +85,8 @@ class Epoch:
         session_s = settings.kafka.session_ms / 1000
         self._faults = Faults(self._cluster, self._choose, session_s)
         events = settings.events
-        rules = Rules(events.actions, events.max_bytes, round(events.ahead_s * 1000))
+        ahead_ms = round(events.ahead_s * 1000)
+        rules = Rules(events.actions, events.max_bytes, ahead_ms, events.remember_ids)
         self._logs = {number: PlainPartition(rules) for number in range(settings.kafka.partitions)}
         period_ms = round(settings.windows.seconds * 1000)
         self._tilings = {

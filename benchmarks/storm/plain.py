@@ -35,6 +35,7 @@ class Rules:
     actions: list[str]
     max_bytes: int
     ahead_ms: int
+    remember_ids: int = 0
 
 
 def read_event(
@@ -64,6 +65,8 @@ class PlainPartition:
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
+        self._young: set[tuple[str, User]] = set()
+        self._old: set[tuple[str, User]] = set()
         self.end = 0
         self.appended: dict[int, int] = {}
         self.accepted: dict[int, Entry] = {}
@@ -78,6 +81,9 @@ class PlainPartition:
         if isinstance(event, str):
             self.rejected[record.offset] = (event, record.key, record.value)
             return
+        if self._rules.remember_ids and self._repeats(event):
+            self.rejected[record.offset] = ("duplicate_id", record.key, record.value)
+            return
         entry = Entry(
             record.offset,
             record.timestamp,
@@ -89,6 +95,16 @@ class PlainPartition:
         )
         self.accepted[record.offset] = entry
         self.users.setdefault(entry.user, []).append(entry)
+
+    def _repeats(self, event: dict[str, Any]) -> bool:
+        """Whether the event was accepted before; what was is forgotten a generation at a time."""
+        if len(self._young) == self._rules.remember_ids:
+            self._old, self._young = self._young, set()
+        name = (event["id"], event["user_id"])
+        if name in self._young or name in self._old:
+            return True
+        self._young.add(name)
+        return False
 
     def before(self, user: User, offset: int) -> list[Entry]:
         """The user's accepted events below ``offset``, oldest first."""

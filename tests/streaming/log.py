@@ -26,8 +26,9 @@ from contracts.window import (
     decode_slice_record,
 )
 from infra.history import UserReader
+from streaming.identity import LogPlace
 from streaming.layout import OutboxRow
-from streaming.partition import LogPlace, Partition, open_partition
+from streaming.partition import Partition, open_partition
 from streaming.rules import FoldRules
 from streaming.store import MemoryStore
 

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator
-from itertools import accumulate
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
 import msgspec
 import pytest
@@ -12,14 +11,18 @@ from hypothesis import strategies as st
 from contracts.event import Event, UserId, user_key
 from contracts.exposure import Exposure, encode_exposure
 from contracts.outcome import Outcome, decode_outcome
-from streaming.join import Join, JoinChanges, Named
+from streaming.changes import Changes
+from streaming.join import Join
 from streaming.join_rows import JOIN_FORMAT, JOIN_KEY, JoinHead, decode_head, request_of
 from streaming.store import MemoryStore
+from tests.streaming.joins import Entry, expected_outcomes
 from tests.streaming.log import LogRecord
 
 HORIZON = 100
 FAR = 1_000_000
 ITEMS: list[int | str] = [1, 2, "2"]
+
+Heard = tuple[LogRecord, Event]
 
 
 def exposed(offset: int, at: int, request: str = "r", user: UserId = 7) -> LogRecord:
@@ -27,8 +30,18 @@ def exposed(offset: int, at: int, request: str = "r", user: UserId = 7) -> LogRe
     return LogRecord(offset, at, user_key(user), encode_exposure(made), topic="t.exposures")
 
 
-def named(offset: int, at: int, request: str = "r", user: UserId = 7, item: int | str = 1) -> Named:
-    return Named(offset, at, Event(f"e{offset}", "click", at, user, item, None, request))
+def named(offset: int, at: int, request: str = "r", user: UserId = 7, item: int | str = 1) -> Heard:
+    event = Event(f"e{offset}", "click", at, user, item, None, request)
+    return LogRecord(offset, at, user_key(user), None), event
+
+
+def hear(join: Join, found: Iterable[Heard], applied: int) -> Changes:
+    changes = Changes()
+    heard = list(found)
+    changes.named = [(record.offset, event) for record, event in heard]
+    if heard:
+        join.hear([record for record, _ in heard], applied, changes)
+    return changes
 
 
 class Run:
@@ -45,11 +58,11 @@ class Run:
     def reopen(self) -> None:
         raw = self.store.get(JOIN_KEY)
         head = decode_head(raw) if raw else JoinHead(JOIN_FORMAT, "x", 0, 0)
-        self.join = Join(head, 0, self.horizon, self.store.get_many, self._scan)
+        self.join = Join(head, 0, self.horizon, self.store.get_many, self.store.scan)
 
-    def write(self, changes: JoinChanges) -> None:
+    def write(self, changes: Changes) -> None:
         self.store.write(changes.puts, changes.deletes)
-        self.counts += changes.counts
+        self.counts += changes.joins
         for row in changes.rows:
             if row.topic == "outcomes":
                 outcome = decode_outcome(row.value or b"")
@@ -59,8 +72,8 @@ class Run:
                 headers = dict(row.headers)
                 self.letters.append((headers["dead_reason"].decode(), int(headers["dead_offset"])))
 
-    def hear(self, *found: Named) -> None:
-        self.write(self.join.feedback(found, found[-1].offset + 1, found[-1].appended))
+    def hear(self, *found: Heard) -> None:
+        self.write(hear(self.join, found, found[-1][0].offset + 1))
 
     def expose(self, *records: LogRecord) -> None:
         self.write(self.join.expose(records))
@@ -69,9 +82,6 @@ class Run:
         self.join.reached(clock, clock)
         while (changes := self.join.settle()) is not None:
             self.write(changes)
-
-    def _scan(self, prefix: bytes, begin: bytes) -> Iterator[tuple[bytes, bytes]]:
-        return (pair for pair in self.store.scan(prefix) if pair[0] >= begin)
 
 
 def test_an_outcome_holds_the_exposure_and_its_feedback_in_log_order() -> None:
@@ -240,13 +250,21 @@ def test_outcomes_follow_from_the_logs_whatever_the_interleaving(
             elif changes is not None:
                 run.write(changes)
     run.settle(FAR)
-    expected, counts = _expected(list(_times(exposures)), heard)
+    expected, counts = expected_outcomes(_entries_of(exposures), _entries_of(events), HORIZON)
     assert {
-        name: [each.offset for each in outcome.feedback] for name, outcome in run.outcomes.items()
+        int(name.partition("-")[2]): [each.offset for each in outcome.feedback]
+        for name, outcome in run.outcomes.items()
     } == expected
-    for name, count in counts.items():
-        assert run.counts[name] == count
+    for name in ("late_feedback", "unmatched"):
+        assert run.counts[name] == counts[name]
     assert set(run.store.pairs) == {JOIN_KEY}
+
+
+def _entries_of(log: list[tuple[int, UserId, str]]) -> list[Entry]:
+    return [
+        Entry(at, ms, (type(user), user, request))
+        for at, (ms, user, request) in enumerate(_times(log))
+    ]
 
 
 def _step(
@@ -255,15 +273,15 @@ def _step(
     heard: list[tuple[int, UserId, str]],
     action: str,
     number: int,
-) -> JoinChanges | None:
+) -> Changes | None:
     head = run.join.head
     if action == "settle":
         return run.join.settle()
     if action == "expose":
         return run.join.expose(shown[head.exposures : head.exposures + number])
     end = min(head.events + number, len(heard))
-    log_ms = max((row[0] for row in heard[:end]), default=0)
-    return run.join.feedback(_in_log_time(heard, head.events, end), end, log_ms)
+    found = [named(at, heard[at][0], heard[at][2], heard[at][1]) for at in range(head.events, end)]
+    return hear(run.join, found, end)
 
 
 def _times(entries: list[tuple[int, UserId, str]]) -> Iterator[tuple[int, UserId, str]]:
@@ -271,37 +289,3 @@ def _times(entries: list[tuple[int, UserId, str]]) -> Iterator[tuple[int, UserId
     for step, user, request in entries:
         now += step
         yield now, user, request
-
-
-def _log_times(times: list[int]) -> list[int]:
-    """A log's clock does not run backwards, even where its broker's did."""
-    return list(accumulate(times, max))
-
-
-def _in_log_time(heard: list[tuple[int, UserId, str]], begin: int, end: int) -> list[Named]:
-    times = _log_times([row[0] for row in heard])
-    return [named(at, times[at], heard[at][2], heard[at][1]) for at in range(begin, end)]
-
-
-def _expected(
-    shown: list[tuple[int, UserId, str]], heard: list[tuple[int, UserId, str]]
-) -> tuple[dict[str, list[int]], Counter[str]]:
-    """The outcomes, with the offsets of their feedback, in the plainest way."""
-    found: dict[str, list[int]] = {}
-    counting: dict[tuple[UserId, str], list[tuple[int, str]]] = defaultdict(list)
-    for at, ms in enumerate(_log_times([row[0] for row in shown])):
-        before = counting[shown[at][1:]]
-        if not before or ms - before[-1][0] > 2 * HORIZON:
-            before.append((ms, f"0-{at}"))
-            found[f"0-{at}"] = []
-    counts: Counter[str] = Counter()
-    for at, ms in enumerate(_log_times([row[0] for row in heard])):
-        distances = [(ms - when, name) for when, name in counting[heard[at][1:]]]
-        near = [name for distance, name in distances if abs(distance) <= HORIZON]
-        if near:
-            found[near[0]].append(at)
-        elif any(HORIZON < distance <= 2 * HORIZON for distance, _ in distances):
-            counts["late_feedback"] += 1
-        else:
-            counts["unmatched"] += 1
-    return found, counts

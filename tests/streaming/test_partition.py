@@ -7,9 +7,21 @@ import pytest
 
 from contracts.errors import LogMismatch, StateFormatError
 from contracts.sequence import META_KEY, PartitionMeta
+from streaming.identity import LogPlace
+from streaming.join_rows import JOIN_KEY, JOIN_PREFIX
 from streaming.layout import HEAD_KEY
+from streaming.partition import Partition, open_partition
 from streaming.store import MemoryStore
-from tests.streaming.log import START_MS, accepted, delivered, opened, rejected, rules, slices
+from tests.streaming.log import (
+    START_MS,
+    accepted,
+    delivered,
+    opened,
+    place,
+    rejected,
+    rules,
+    slices,
+)
 
 
 def store_with(count: int = 10) -> MemoryStore:
@@ -114,3 +126,49 @@ def test_a_changed_target_limit_holds_from_the_next_slice_on() -> None:
         for _, parts in slices(delivered(partition))
     ]
     assert sizes == [[4, 4], [3, 1]]
+
+
+def exposed_to(**changes: int | str) -> LogPlace:
+    return msgspec.structs.replace(place(topic="t.exposures", end=50), **changes)
+
+
+def joined(store: MemoryStore, exposures: LogPlace) -> Partition:
+    return open_partition(store, place(), rules(horizon_ms=100), exposures)
+
+
+def test_a_join_begins_where_both_logs_begin() -> None:
+    assert joined(MemoryStore(), exposed_to(start=7)).exposed == 7
+
+
+def test_a_join_that_was_off_begins_with_the_exposures_end() -> None:
+    assert joined(store_with(), exposed_to()).exposed == 50
+    store = MemoryStore()
+    partition = joined(store, exposed_to())
+    partition.apply([accepted(0, 1, 1, START_MS)])
+    assert joined(store, exposed_to()).exposed == 0
+    opened(store).apply([accepted(1, 1, 1, START_MS)])
+    assert not [key for key in store.pairs if key.startswith(JOIN_PREFIX)]
+    assert joined(store, exposed_to()).exposed == 50
+
+
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [
+        ({"topic_id": "recreated"}, "the topic was recreated"),
+        ({"end": 49}, "it ends at 49"),
+        ({"start": 51, "end": 60}, "retention removed 1 records unread"),
+    ],
+)
+def test_another_exposures_log_is_refused(where: dict[str, Any], words: str) -> None:
+    store = store_with()
+    joined(store, exposed_to())
+    with pytest.raises(LogMismatch, match=f"{words}.*joins.horizon_s=0"):
+        joined(store, exposed_to(**where))
+
+
+def test_a_join_of_another_format_is_refused() -> None:
+    store = store_with()
+    joined(store, exposed_to())
+    store.pairs[JOIN_KEY] = b"\xc1nonsense"
+    with pytest.raises(StateFormatError, match=r"joins\.horizon_s=0"):
+        joined(store, exposed_to())

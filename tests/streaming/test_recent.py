@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.event import Event, UserId, user_key
+from streaming import recent as module
+from streaming.partition import Partition
+from streaming.recent import RECENT_PREFIX
+from streaming.store import MemoryStore
+from tests.streaming.log import (
+    START_MS,
+    LogRecord,
+    delivered,
+    expected_states,
+    opened,
+    rejected,
+    rules,
+    states,
+)
+
+LIMIT = 4
+RULES = rules(remember_ids=LIMIT)
+Sent = tuple[UserId, str]
+
+
+def log_of(sent: list[Sent | None]) -> list[LogRecord]:
+    """One record for each; ``None`` is a malformed one."""
+    return [
+        rejected(at, START_MS + 300 * at)
+        if one is None
+        else LogRecord(
+            at,
+            START_MS + 300 * at,
+            user_key(one[0]),
+            msgspec.json.encode(Event(one[1], "view", START_MS, one[0], at, None, "r")),
+        )
+        for at, one in enumerate(sent)
+    ]
+
+
+def repeated(sent: list[Sent | None]) -> list[int]:
+    """Offsets of the duplicates, in the plainest way."""
+    young: set[tuple[type, UserId, str]] = set()
+    old: set[tuple[type, UserId, str]] = set()
+    found = []
+    for at, one in enumerate(sent):
+        if one is None:
+            continue
+        if len(young) == LIMIT:
+            old, young = young, set()
+        event = (type(one[0]), *one)
+        if event in young or event in old:
+            found.append(at)
+        else:
+            young.add(event)
+    return found
+
+
+def letters(partition: Partition) -> list[tuple[str, int]]:
+    rows = [row for row in delivered(partition) if row.topic == "dead-letters"]
+    found = [dict(row.headers) for row in rows]
+    return [(one["dead_reason"].decode(), int(one["dead_offset"])) for one in found]
+
+
+_sent: st.SearchStrategy[list[Sent | None]] = st.lists(
+    st.none() | st.tuples(st.sampled_from([1, 1, 1, "1"]), st.sampled_from("abcdefghi")),
+    max_size=40,
+)
+
+
+@given(sent=_sent, cuts=st.lists(st.tuples(st.integers(0, 40), st.booleans())))
+def test_an_event_sent_again_is_applied_once_however_the_log_is_cut(
+    sent: list[Sent | None], cuts: list[tuple[int, bool]]
+) -> None:
+    """Any split into fetches, restarts and deaths before a write: the same duplicates."""
+    log, store = log_of(sent), MemoryStore()
+    partition, accepted, named = opened(store, RULES), 0, 0
+    for (begin, dies), (end, _) in pairwise([(0, False), *sorted(cuts), (len(log), False)]):
+        if dies:  # after the fold, before its write
+            partition = opened(MemoryStore(dict(store.pairs)), RULES)
+            partition.apply(log[begin:end])
+            partition = opened(store, RULES)
+        changes = partition.apply(log[begin:end])
+        accepted += changes.accepted
+        named += len(changes.named)
+    twice = repeated(sent)
+    good = [record for record in log if record.offset not in twice]
+    assert states(store.pairs, RULES.history_length) == expected_states(good, RULES.history_length)
+    bad = [("not_json", at) for at, one in enumerate(sent) if one is None]
+    assert letters(partition) == sorted(
+        [*bad, *(("duplicate_id", at) for at in twice)], key=lambda letter: letter[1]
+    )
+    assert accepted == named == len(sent) - len(bad) - len(twice)
+
+
+def test_ids_of_other_users_do_not_matter() -> None:
+    store = MemoryStore()
+    changes = opened(store, RULES).apply(log_of([(1, "a"), ("1", "a"), (2, "a"), (2, "a")]))
+    assert (changes.accepted, changes.rejected) == (3, {"duplicate_id": 1})
+
+
+def test_hashes_that_clash_cost_no_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "hash", lambda name: 7, raising=False)
+    sent: list[Sent | None] = [(1, "a"), (1, "b"), (1, "a"), (1, "c")]
+    changes = opened(MemoryStore(), RULES).apply(log_of(sent))
+    assert (changes.accepted, changes.rejected) == (3, {"duplicate_id": 1})
+
+
+def test_what_is_remembered_is_bounded_on_disk_too() -> None:
+    store = MemoryStore()
+    partition = opened(store, RULES)
+    for record in log_of([(1, f"e{number}") for number in range(100)]):
+        partition.apply([record])
+        assert sum(key.startswith(RECENT_PREFIX) for key in store.pairs) <= 2 * LIMIT
+
+
+def test_with_a_limit_of_0_nothing_is_remembered() -> None:
+    store = MemoryStore()
+    opened(store, RULES).apply(log_of([(1, "a")]))
+    partition = opened(store, rules(remember_ids=0))
+    assert not [key for key in store.pairs if key.startswith(RECENT_PREFIX)]
+    assert partition.apply(log_of([(1, "a"), (1, "a")])).accepted == 1
