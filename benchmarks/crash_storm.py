@@ -56,7 +56,7 @@ def storm_settings(servers: str, prefix: str, home: Path) -> Settings:
             },
             "events": {"actions": ACTIONS, "max_bytes": MAX_BYTES, "remember_ids": 200},
             "windows": {
-                "seconds": 0.5,
+                "seconds": 1.0,
                 "grace_ms": 200,
                 "max_targets": 16,
                 "stretch_events": 60,
