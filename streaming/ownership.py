@@ -139,7 +139,7 @@ class Ownership:
         lost = store.get(META_KEY) is None
         if lost:
             store.close()
-            await asyncio.to_thread(self._restore, place)
+            await asyncio.to_thread(self._restore, place, exposures)
             store = await self._store(number)
         try:
             partition = open_partition(store, place, self._rules, exposures)
@@ -154,7 +154,7 @@ class Ownership:
             partition, store, origin_of(place), courier, delivery, target=end if lost else 0
         )
 
-    def _restore(self, place: LogPlace) -> None:
+    def _restore(self, place: LogPlace, exposures: LogPlace | None) -> None:
         """In a thread: the state comes back from a snapshot, or may begin with the log."""
         store = self.snapshots(place.partition)
         path, figures = self._path(place.partition), self.restores
@@ -162,7 +162,7 @@ class Ownership:
         def check(draft: Path) -> None:
             opened = self._opened(draft)
             try:
-                open_partition(opened, place, self._rules)
+                open_partition(opened, place, self._rules, exposures)
             finally:
                 opened.close()
 
