@@ -2,9 +2,10 @@
 
 Equation 2 of arXiv 2402.17152, without the normalisation: ``silu(Q K^T + rab) V / N`` under a
 causal mask, where ``rab[i, j]`` is one number per distance in positions plus one per bucket of the
-distance in time. Section 3.3 fuses it into one kernel for the GPU's sake; here a tile's scores stay
-in the processor's cache, the backward pass computes them anew instead of keeping them, and keys
-that no query of a row of blocks may see are left out.
+distance in time. What the paper's kernel (section 3.2) does for a GPU's memory is done here for a
+processor's cache: each step from scores to result works in place on one tile, and keys that no
+query of some rows may see are left out. Of everything in between only the scores are kept for the
+backward pass: ``4 * heads * T * L`` bytes at most for ``T`` tokens in sequences of ``L``.
 """
 
 from __future__ import annotations
@@ -41,42 +42,46 @@ class _Attention(torch.autograd.Function):
     def forward(
         ctx: Any, vqk: Tensor, position_bias: Tensor, time_bias: Tensor, layout: Layout, heads: int
     ) -> Tensor:
-        ctx.save_for_backward(vqk, position_bias, time_bias)
-        ctx.layout, ctx.heads = layout, heads
+        ctx.save_for_backward(vqk)
+        ctx.bias_shapes = position_bias.shape, time_bias.shape
+        ctx.layout, ctx.heads, ctx.scores = layout, heads, []
+        kept = any(ctx.needs_input_grad)
         position = position_bias[_distances(layout, vqk)]
         out = vqk.new_empty(layout.tokens + 1, vqk.shape[1] // 3)
         for tile in layout.tiles:
             v, q, k = _part(tile.spread(vqk), tile, heads, 3)
             attended = torch.empty_like(v)
             for rows in tile.rows:
-                weights = _scores(q, k, rows, position, time_bias)
-                functional.silu(weights, inplace=True).tril_(rows.begin)
+                scores = _scores(q, k, rows, position, time_bias)
+                weights = functional.silu(scores, inplace=not kept).tril_(rows.begin)
                 attended[:, rows.begin : rows.end] = torch.bmm(weights, v[:, : rows.end])
+                if kept:
+                    ctx.scores.append(scores)
             tile.join(_whole(attended[None], tile), out)
         return out[:-1].div_(len(position_bias))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        vqk, position_bias, time_bias = ctx.saved_tensors
+        (vqk,) = ctx.saved_tensors
         layout, heads = ctx.layout, ctx.heads
-        out_grad = grads[0] / len(position_bias)
+        distance_grad, time_grad = (vqk.new_zeros(shape) for shape in ctx.bias_shapes)
+        out_grad = grads[0] / len(distance_grad)
         distances = _distances(layout, vqk)
-        position = position_bias[distances]
-        position_grad, time_grad = torch.zeros_like(position), torch.zeros_like(time_bias)
+        position_grad = vqk.new_zeros(distances.shape)
+        kept = iter(ctx.scores)
         vqk_grad = vqk.new_empty(layout.tokens + 1, vqk.shape[1])
         for tile in layout.tiles:
             inputs = _part(tile.spread(vqk), tile, heads, 3)
             o_grad = _part(tile.spread_zeros(out_grad), tile, heads, 1)[0]
             input_grads = torch.zeros_like(inputs)
             for rows in tile.rows:
-                scores = _scores(inputs[1], inputs[2], rows, position, time_bias)
+                scores = next(kept)
                 score_grad = _rows_backward(inputs, o_grad, input_grads, scores, rows)
                 position_grad[rows.begin : rows.end, : rows.end] += score_grad.sum(0)
                 if heads > 1:
                     score_grad = score_grad.view(-1, heads, *scores.shape[1:]).sum(1)
                 time_grad.scatter_add_(0, rows.bucket.view(-1), score_grad.view(-1))
             tile.join(_whole(input_grads, tile), vqk_grad)
-        distance_grad = torch.zeros_like(position_bias)
         distance_grad.scatter_add_(0, distances.view(-1), position_grad.view(-1))
         return vqk_grad[:-1], distance_grad, time_grad, None, None
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-_SLACK = 1.25
-"""A tile's longest sequence is at most this much longer than its shortest."""
+_SLACK = 1.5
+"""A tile's longest sequence is at most this many times its shortest: fewer calls, more padding."""
 _SHORT = 16
 """Sequences up to this length may share a tile whatever their lengths."""
 _CELLS = 2**18
