@@ -1,16 +1,19 @@
 """The network: Hierarchical Sequential Transduction Units (Zhai et al. 2024, arXiv 2402.17152).
 
-Section 3.1 of the paper, equations 1 to 3, for one block with input ``X``:
+Section 3 of the paper, equations 1 to 3, for one block with input ``X``:
 
-    U, V, Q, K = split(silu(norm(X) W1))
-    A V        = silu(Q K^T + rab) / N  V        pointwise, not softmax: intensities survive
-    Y          = norm(A V) * U W2 + X
+    U, V, Q, K = split(silu(norm(X) W1))                                          (1)
+    A V        = silu(Q K^T + rab) / N  V                                         (2)
+    Y          = norm(A V) * U W2 + X                                             (3)
 
-``rab`` is the relative bias of section 3.1: one number per distance in positions and one per
-bucket of the distance in time. ``N`` is the constant ``max_length``, so that a sequence's output
-does not depend on what it is batched with. Items and actions are summed into one token (section
-2.2 interleaves them; summing halves the length). Unlike the published code, the time bias looks
-only at times of events already seen: the time of the event to predict is not an input.
+(2) is pointwise, not softmax, so that the intensity of an interest survives (section 3.1); the
+product with ``U`` in (3) gates it. ``rab`` is the relative bias: one number per distance in
+positions and one per bucket of the distance in time. ``N`` is the constant ``max_length``, so that
+a sequence's output does not depend on what it is batched with.
+
+Where this is not the published code: items, actions and values are summed into one token (section
+2.2 interleaves them; summing halves the length), there are no absolute positions, and the time
+bias looks only at times of events already seen: the time of the event to predict is no input.
 """
 
 from __future__ import annotations
