@@ -1,15 +1,15 @@
 """Test, then train (law 4) over windows at hand: several strategies, the same code as live.
 
 Every contender goes through all windows on its own: it ranks a window's targets, then learns them
-as the trainer does (``trainer.learn``). What it comes to is told window by window; the margins over
-frozen come last.
+as the trainer does (``trainer.learn``). What it comes to is told window by window, and at its end
+its margin over frozen, where that has run before.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -66,15 +66,22 @@ def evaluate(trial: Trial, names: Sequence[str], settings: Settings, tell: Tell)
     ranks: dict[str, Ranks] = {}
     for name, own in chosen.items():
         ranks[name] = _run_strategy(trial, name, own, tell)
+        _tell_margin(trial, name, ranks, settings.trainer.seed, tell)
     for name, baseline in ((POPULARITY, Popularity()), (MARKOV, LastItemMarkov())):
         ranks[name] = _run_baseline(trial, name, baseline, tell)
-    if _FROZEN not in ranks:
+        _tell_margin(trial, name, ranks, settings.trainer.seed, tell)
+
+
+def _tell_margin(
+    trial: Trial, name: str, ranks: Mapping[str, Ranks], seed: int, tell: Tell
+) -> None:
+    """What ``name`` gains over frozen, where that has run before it."""
+    if name == _FROZEN or _FROZEN not in ranks:
         return
-    for name, found in ranks.items():
-        for metric in MARGINS if name != _FROZEN else ():
-            gained = gains(found, metric) - gains(ranks[_FROZEN], metric)
-            interval = margin(gained, trial.users, settings.trainer.seed)
-            tell(Margin(name, metric, *interval, len(np.unique(trial.users))))
+    for metric in MARGINS:
+        gained = gains(ranks[name], metric) - gains(ranks[_FROZEN], metric)
+        interval = margin(gained, trial.users, seed)
+        tell(Margin(name, metric, *interval, len(np.unique(trial.users))))
 
 
 def strategy_settings(settings: Settings, name: str) -> Settings:
