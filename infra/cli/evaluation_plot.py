@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -11,13 +10,11 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from infra.cli.curves import End, name_ends, new_figure, save, tidy
 from infra.cli.evaluation import ContenderFigures, Evaluation
 from infra.cli.figures import smoothed
-from infra.evaluation import WindowScore
 
 _COLOURS = ("#2b6cb0", "#0b7a4b", "#c53030", "#6b46c1", "#00808a", "#b83280", "#4a5568")
 _BASELINES = {"popularity": "#b7791f", "markov": "#8d6e63"}
 _SPAN = 5
-
-Pick = Callable[[WindowScore], dict[str, float]]
+_WIDE = 20
 
 
 def draw(found: Evaluation, title: str, path: Path) -> None:
@@ -25,14 +22,14 @@ def draw(found: Evaluation, title: str, path: Path) -> None:
     figure = new_figure(12, 7.6)
     grid = figure.add_gridspec(2, 2)
     colours = _colours(found)
-    panels: list[tuple[str, Pick, str]] = [
-        ("HR@10 per window, before learning it (figures: mean)", lambda one: one.scores, "hr10"),
-        ("NDCG@10", lambda one: one.scores, "ndcg10"),
-        ("HR@10 on fresh items, younger than one window", lambda one: one.fresh, "hr10"),
+    panels = [
+        ("HR@10 per window, before learning it (figures: mean)", False, "hr10"),
+        ("NDCG@10", False, "ndcg10"),
+        ("HR@10 on fresh items, younger than one window", True, "hr10"),
     ]
-    for at, (words, pick, metric) in enumerate(panels):
+    for at, (words, fresh, metric) in enumerate(panels):
         axes = figure.add_subplot(grid[at // 2, at % 2])
-        _curves(axes, found, colours, pick, metric)
+        _curves(axes, found, colours, metric, fresh=fresh)
         axes.set_title(words, loc="left", fontsize=10.5)
         axes.set_xlabel("window")
         tidy(axes)
@@ -48,19 +45,20 @@ def _colours(found: Evaluation) -> dict[str, str]:
 
 
 def _curves(
-    axes: Axes, found: Evaluation, colours: dict[str, str], pick: Pick, metric: str
+    axes: Axes, found: Evaluation, colours: dict[str, str], metric: str, *, fresh: bool
 ) -> None:
     ends = []
     for name, line in found.contenders.items():
-        kept = [one for one in line.windows if pick(one)]
+        kept = [one for one in line.windows if (one.fresh if fresh else one.scores)]
         if not kept:
             continue
-        numbers = [one.window for one in kept]
-        weights = [float(one.events) for one in kept]
-        curve = smoothed([pick(one)[metric] for one in kept], weights, _SPAN)
+        values = [(one.fresh if fresh else one.scores)[metric] for one in kept]
+        weights = [float(one.fresh_events if fresh else one.events) for one in kept]
+        curve = smoothed(values, weights, _SPAN)
         baseline = name in _BASELINES
+        numbers = [one.window for one in kept]
         axes.plot(numbers, curve, color=colours[name], linewidth=1.3 if baseline else 1.9)
-        mean = (line.scores if pick(kept[0]) is kept[0].scores else line.fresh)[metric]
+        mean = (line.fresh if fresh else line.scores)[metric]
         ends.append(End(curve[-1], f"{name}  {mean:.3f}", colours[name], not baseline))
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -83,9 +81,11 @@ def _price(axes: Axes, found: Evaluation, colours: dict[str, str]) -> None:
             color=colours[name],
             fontsize=9,
         )
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: f"{seconds:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    seconds = [line.train_s for line in strategies.values()]
+    if seconds and max(seconds) > _WIDE * min(seconds):
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_title("mean HR@10 by cost of learning", loc="left", fontsize=10.5)
     axes.set_xlabel("processor seconds")
     tidy(axes)
