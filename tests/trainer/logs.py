@@ -12,10 +12,11 @@ from contracts.window import (
     SliceClosed,
     SlicePart,
     SliceRecord,
+    TrainingWindow,
     decode_slice_record,
     encode_slice_record,
 )
-from trainer.assemble import slice_digest
+from trainer.assemble import Assembler, Progress, slice_digest
 
 ACTIONS = ["view", "click"]
 
@@ -96,3 +97,15 @@ def make_log(
             start = offset - sum(len(one.offsets) for one in examples)
             log[partition] += run(partition, label, start, parts)
     return log
+
+
+def windows_of(log: Log) -> list[TrainingWindow]:
+    """All windows of a log, assembled."""
+    assembler = Assembler(log, Progress())
+    for partition, records in log.items():
+        for offset, record in enumerate(records):
+            assembler.add(partition, offset, record)
+    made = []
+    while (window := assembler.take()) is not None:
+        made.append(window)
+    return made

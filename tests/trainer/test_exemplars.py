@@ -9,7 +9,7 @@ import torch
 
 from contracts.settings import Settings
 from tests.trainer.bench import Bench
-from tests.trainer.logs import make_log
+from tests.trainer.logs import make_log, windows_of
 from tests.trainer.strategies.test_every_strategy import with_strategy
 from trainer.exemplars import Exemplars, draw_shares, herd, look
 from trainer.reservoir import ReservoirState
@@ -75,8 +75,7 @@ def test_the_same_state_and_seed_choose_the_same_after_a_restart(
 
 def test_by_loss_the_easiest_examples_of_a_label_are_kept(small_settings: Settings) -> None:
     loop = Bench(make_log(2, [1, 2]), small_settings).run()
-    window = Bench(make_log(2, [1, 2], seed=9, users=40), small_settings).start()._read(0)
-    assert window is not None
+    window = windows_of(make_log(2, [1, 2], seed=9, users=40))[0]
     recommender = loop.learner.network.recommender
     memory = Exemplars(10, 16, "loss")
     memory.choose(window.examples, recommender, 3)

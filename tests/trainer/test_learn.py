@@ -5,8 +5,7 @@ import torch
 
 from contracts.settings import Settings
 from contracts.window import TrainingWindow
-from tests.trainer.logs import make_log
-from trainer.assemble import Assembler, Progress
+from tests.trainer.logs import make_log, windows_of
 from trainer.learn import (
     Learner,
     Outcome,
@@ -20,12 +19,7 @@ from trainer.strategies.replay import Replay
 
 
 def windows(settings: Settings, number: int) -> list[TrainingWindow]:
-    log = make_log(2, list(range(number)))
-    assembler = Assembler(log, Progress())
-    for partition, records in log.items():
-        for offset, record in enumerate(records):
-            assembler.add(partition, offset, record)
-    return [window for _ in range(number) if (window := assembler.take())]
+    return windows_of(make_log(2, list(range(number))))
 
 
 def train(settings: Settings, made: list[TrainingWindow]) -> tuple[Learner, list[Outcome]]:

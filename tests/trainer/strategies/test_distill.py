@@ -6,7 +6,7 @@ import torch
 
 from contracts.settings import Settings
 from tests.trainer.bench import Bench
-from tests.trainer.logs import make_log
+from tests.trainer.logs import make_log, windows_of
 from tests.trainer.strategies.test_every_strategy import with_strategy
 from trainer.learn import Learner, fresh_learner, train_window
 from trainer.strategies.distill import Distill, distillation
@@ -56,8 +56,7 @@ def test_the_weight_is_aders(small_settings: Settings) -> None:
     assert loop.step(0)
     learner, strategy = loop.learner, loop.learner.strategy
     assert isinstance(strategy, Distill)
-    window = Bench(make_log(2, [1], seed=3, items=40), settings).start()._read(0)
-    assert window is not None
+    window = windows_of(make_log(2, [1], seed=3, items=40))[0]
     known = set(range(40)) & {
         item for item in range(40) if item in learner.network.recommender.vocabulary
     }
@@ -91,8 +90,7 @@ def test_a_sampled_loss_is_near_the_full_one(small_settings: Settings) -> None:
 def test_the_first_window_has_no_parent_to_listen_to(small_settings: Settings) -> None:
     settings = with_strategy(small_settings, "distill")
     plain = with_strategy(small_settings, "finetune")
-    window = Bench(make_log(2, [1]), settings).start()._read(0)
-    assert window is not None
+    window = windows_of(make_log(2, [1]))[0]
     saved = []
     for chosen in (settings, plain):
         learner = fresh_learner(chosen)

@@ -4,7 +4,7 @@ import torch
 
 from contracts.settings import Settings
 from tests.trainer.bench import Bench
-from tests.trainer.logs import make_log
+from tests.trainer.logs import make_log, windows_of
 from tests.trainer.strategies.test_every_strategy import with_strategy
 from trainer.strategies.ewc import Ewc, penalty
 
@@ -27,8 +27,7 @@ def test_importance_is_the_mean_squared_gradient_and_fades(small_settings: Setti
     loop = Bench(make_log(2, [1, 2]), settings).run()
     network, strategy = loop.learner.network, loop.learner.strategy
     assert isinstance(strategy, Ewc)
-    window = Bench(make_log(2, [1]), settings).start()._read(0)
-    assert window is not None
+    window = windows_of(make_log(2, [1]))[0]
     before = {name: value.clone() for name, value in strategy._fisher.items()}
 
     strategy.remember(network, window, 2)
