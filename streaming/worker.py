@@ -3,10 +3,10 @@
 For every fetch, in this order:
 
 1. records below the applied offset are skipped (law 2);
-2. the others are folded, dead letters and closed slices put into the outbox;
-3. one fsynced write batch holds sequences, offset, journal and outbox;
+2. the others are folded into a segment, dead letters put into the outbox;
+3. one fsynced write batch holds segment, offset, open slice and outbox;
 4. the fetch is acknowledged, and Faust commits its offset for monitoring;
-5. the courier delivers the outbox.
+5. the courier makes the parts of closed slices, between fetches, and delivers the outbox.
 """
 
 from __future__ import annotations

@@ -19,10 +19,11 @@ from benchmarks.peers.job import PROBE_USERS
 from benchmarks.stream.measure import wait_for
 from benchmarks.stream.processes import ROOT, peers_python
 from benchmarks.stream.systems import OURS, Place, ours, peer
+from contracts.sequence import unpack_header
 from infra.state_reader import RocksHistoryReader
 
 _SETTLE_S = 3.0
-_LOOK_S = 0.003
+_LOOK_S = 0.005
 
 
 class Freshness(msgspec.Struct, frozen=True):
@@ -78,13 +79,18 @@ def _watch_ours(name: str, place: Place, producing: _Producing, seconds: float) 
 
 
 def _look(reader: RocksHistoryReader, newest: dict[int, int], seconds: float) -> list[float]:
+    """The ages of probes that become readable; ``newest`` holds the last one's time by user."""
     ages: list[float] = []
+    known: dict[int, int] = {}
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         for user, last in newest.items():
-            state = reader.read(user)
-            times = [one.time for one in state.history if one.time > last] if state else []
+            stored = reader.stored(user)
             now = time.time() * 1000
+            if stored is None or known.get(user) == unpack_header(stored.raw)[0]:
+                continue  # decoded only where there is something new: looking takes CPU as well
+            known[user] = unpack_header(stored.raw)[0]
+            times = [one.time for one in stored.decode().history if one.time > last]
             ages += [now - made for made in times]
             newest[user] = max(times, default=last)
         time.sleep(_LOOK_S)
