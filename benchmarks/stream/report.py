@@ -112,9 +112,10 @@ def draw(rounds: list[Round], target: Path) -> None:
     colours = ["#1f6f8b" if name == OURS else "#b8c4c9" for name in names]
     bars = left.barh([LABELS[name] for name in names], speeds, color=colours)
     left.bar_label(bars, [f"{speed:,.0f}" for speed in speeds], padding=3, fontsize=8)
-    left.set_xscale("log")
-    left.set_xlim(right=max(speeds) * 6)
+    left.set_xlim(right=max(speeds) * 1.25)
     left.invert_yaxis()
+    left.xaxis.set_major_formatter("{x:,.0f}")
+    left.tick_params(axis="x", labelsize=8)
     left.set_title("Events per CPU second")
     aged = [name for name in names if age(rounds, name, "p50_ms") is not None]
     for at, field in enumerate(("p50_ms", "p99_ms")):
@@ -123,11 +124,10 @@ def draw(rounds: list[Round], target: Path) -> None:
         drawn = right.barh(places, heights, 0.38, label=field[:3], color=["#1f6f8b", "#8fb9c7"][at])
         right.bar_label(drawn, fmt="%.0f", padding=3, fontsize=8)
     right.set_yticks([number + 0.2 for number in range(len(aged))], [LABELS[name] for name in aged])
-    right.set_xscale("log")
-    right.margins(x=0.3)
+    right.margins(x=0.2)
     right.invert_yaxis()
-    right.set_title("Age of an event when it can be read, half load, ms")
-    right.legend(frameon=False, fontsize=8)
+    right.set_title("Age of an event when readable, half load (ms)")
+    right.legend(frameon=False, fontsize=8, loc="lower right")
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(target, dpi=130)
