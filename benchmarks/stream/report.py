@@ -116,7 +116,7 @@ def draw(rounds: list[Round], target: Path) -> None:
     left.invert_yaxis()
     left.xaxis.set_major_formatter("{x:,.0f}")
     left.tick_params(axis="x", labelsize=8)
-    left.set_title("Events per CPU second")
+    left.set_title("Events per CPU second", fontsize=10)
     aged = [name for name in names if age(rounds, name, "p50_ms") is not None]
     for at, field in enumerate(("p50_ms", "p99_ms")):
         places = [number + 0.4 * at for number in range(len(aged))]
@@ -126,8 +126,8 @@ def draw(rounds: list[Round], target: Path) -> None:
     right.set_yticks([number + 0.2 for number in range(len(aged))], [LABELS[name] for name in aged])
     right.margins(x=0.2)
     right.invert_yaxis()
-    right.set_title("Age of an event when readable, half load (ms)")
-    right.legend(frameon=False, fontsize=8, loc="lower right")
+    right.set_title("Age of an event when readable, half load (ms)", fontsize=10)
+    right.legend(frameon=False, fontsize=8, loc="upper right")
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(target, dpi=130)
