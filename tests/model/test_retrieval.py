@@ -12,6 +12,7 @@ from contracts.window import DecodedExample
 from model.recommender import Recommender
 from model.retrieval import (
     best_items,
+    first_places,
     popular_items,
     popularity,
     rows_of,
@@ -74,3 +75,16 @@ def test_popular_items_follow_their_shares(made: Recommender) -> None:
     assert popularity(made.vocabulary, [4, "?"]) == [None, None]
     total = sum(made.vocabulary.share(item) for item in range(1, 13))
     assert total == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("number", [1, 7, 400, 5_000, 20_011])
+@pytest.mark.parametrize("k", [1, 10, 200])
+def test_the_first_places_are_exact_whatever_is_barred(number: int, k: int) -> None:
+    random = np.random.default_rng(number + k)
+    for barred in (0.0, 0.5, 0.999, 1.0):
+        scores = random.integers(0, 1_000, number).astype(np.float32)
+        scores[random.random(number) < barred] = -np.inf
+        found = first_places(scores, k)
+        free = scores[scores > -np.inf]
+        assert len(set(found.tolist())) == len(found) == min(k, len(free))
+        assert scores[found].tolist() == sorted(free.tolist(), reverse=True)[:k]

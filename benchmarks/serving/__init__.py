@@ -1,0 +1,1 @@
+"""What the serving benchmarks share: a stand with real replicas, and a load tool."""
