@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
 from benchmarks._harness import finish, median, parse_options, show
 from benchmarks.serving.made import publish, recommender, write_states
-from benchmarks.serving.stand import ECHO, cluster, echo, replicas
+from benchmarks.serving.stand import ECHO, Stand, cluster, echo, replicas
 from benchmarks.serving.wrk import Load, load
 from contracts.settings import ModelSettings, Settings
 
@@ -27,25 +27,35 @@ def main(argv: Sequence[str] | None = None) -> None:
     began = time.monotonic()
     model = ModelSettings()
     seconds, repeats = (2.0, 1) if options.quick else (6.0, options.repeats)
-    with cluster(model) as (settings, ray):
+    with cluster(model) as stand:
+        settings = stand.settings
         users = 100 if options.quick else USERS
         publish(settings, recommender(ITEMS, model))
         write_states(settings, users, model.max_length - 1, ITEMS)
-        warm = _measure(settings, ray, users, seconds, repeats)
+        warm = _measure(stand, settings, users, seconds, repeats)
         cold_settings = settings.model_copy(
             update={"serving": settings.serving.model_copy(update={"cache_mb": 0})}
         )
-        cold = _measure(cold_settings, ray, users, seconds, repeats)
+        cold = _measure(stand, cold_settings, users, seconds, repeats)
     figures = {**_figures(warm, ""), **_figures(cold, "uncached_")}
     _show({"with the user cache": warm, "without (every past is read anew)": cold})
     settings_told = {"items": ITEMS, "users": users, "connections": CONNECTIONS}
     finish({**figures, **settings_told}, began, options.json)
 
 
-Runs = dict[str, list[Load]]
+class Run(NamedTuple):
+    """One run of the load, and the processor time per request of every process that took part."""
+
+    load: Load
+    cpu_ms: float
 
 
-def _measure(settings: Settings, ray: Any, users: int, seconds: float, repeats: int) -> Runs:
+Runs = dict[str, list[Run]]
+
+
+def _measure(
+    stand: Stand, settings: Settings, users: int, seconds: float, repeats: int
+) -> Runs:
     """Echo, recommend and score in turn, after everybody was asked for once."""
     random = np.random.default_rng(5)
     order = random.permutation(users).tolist()
@@ -53,7 +63,7 @@ def _measure(settings: Settings, ray: Any, users: int, seconds: float, repeats: 
     candidates = random.integers(1, ITEMS, CANDIDATES).tolist()
     score = [{"user_id": user, "items": candidates} for user in order]
     runs: Runs = {"echo": [], "recommend": [], "score": []}
-    with replicas(settings, ray) as url, echo(settings, ray, url):
+    with replicas(settings, stand.ray) as url, echo(settings, stand.ray, url):
         targets = {
             "echo": (url + ECHO, recommend),
             "recommend": (f"{url}/v1/recommend", recommend),
@@ -63,40 +73,58 @@ def _measure(settings: Settings, ray: Any, users: int, seconds: float, repeats: 
             load(address, bodies, CONNECTIONS, max(2.0, users / 150))
         for _ in range(repeats):
             for name, (address, bodies) in targets.items():
-                runs[name].append(load(address, bodies, CONNECTIONS, seconds))
+                before = stand.cpu_s()
+                one = load(address, bodies, CONNECTIONS, seconds)
+                cpu_ms = 1000 * (stand.cpu_s() - before) / max(1, one.requests)
+                runs[name].append(Run(one, cpu_ms))
     return runs
 
 
 def _ratios(runs: Runs, name: str) -> list[float]:
-    return [ours.per_s / empty.per_s for ours, empty in zip(runs[name], runs["echo"], strict=True)]
+    pairs = zip(runs[name], runs["echo"], strict=True)
+    return [ours.load.per_s / empty.load.per_s for ours, empty in pairs]
+
+
+def _cpu_ratios(runs: Runs, name: str) -> list[float]:
+    """What the ratio would be on a machine that does nothing else and is busy with this."""
+    pairs = zip(runs[name], runs["echo"], strict=True)
+    return [empty.cpu_ms / ours.cpu_ms for ours, empty in pairs]
 
 
 def _figures(runs: Runs, prefix: str) -> dict[str, float]:
-    ours = runs["recommend"]
-    return {
-        f"{prefix}requests_per_s": round(median(one.per_s for one in ours), 1),
-        f"{prefix}ratio_vs_echo": round(median(_ratios(runs, "recommend")), 3),
-        f"{prefix}p50_ms": round(median(one.p50_ms for one in ours), 2),
-        f"{prefix}p99_ms": round(median(one.p99_ms for one in ours), 2),
-        f"{prefix}score_per_s": round(median(one.per_s for one in runs["score"]), 1),
-        f"{prefix}score_ratio_vs_echo": round(median(_ratios(runs, "score")), 3),
-        f"{prefix}echo_per_s": round(median(one.per_s for one in runs["echo"]), 1),
-        f"{prefix}echo_p99_ms": round(median(one.p99_ms for one in runs["echo"]), 2),
-        f"{prefix}failed": sum(one.failed for each in runs.values() for one in each),
+    found: dict[str, float] = {}
+    for name, short in (("recommend", prefix), ("score", f"{prefix}score_")):
+        ours = runs[name]
+        found |= {
+            f"{short}requests_per_s": round(median(one.load.per_s for one in ours), 1),
+            f"{short}ratio_vs_echo": round(median(_ratios(runs, name)), 3),
+            f"{short}cpu_ratio_vs_echo": round(median(_cpu_ratios(runs, name)), 3),
+            f"{short}p50_ms": round(median(one.load.p50_ms for one in ours), 2),
+            f"{short}p99_ms": round(median(one.load.p99_ms for one in ours), 2),
+            f"{short}cpu_ms": round(median(one.cpu_ms for one in ours), 3),
+        }
+    empty = runs["echo"]
+    return found | {
+        f"{prefix}echo_per_s": round(median(one.load.per_s for one in empty), 1),
+        f"{prefix}echo_p99_ms": round(median(one.load.p99_ms for one in empty), 2),
+        f"{prefix}echo_cpu_ms": round(median(one.cpu_ms for one in empty), 3),
+        f"{prefix}failed": sum(one.load.failed for each in runs.values() for one in each),
     }
 
 
 def _show(measured: dict[str, Runs]) -> None:
-    columns = ("", "requests/s", "of echo", "p50 ms", "p99 ms", "failed")
+    columns = ("", "requests/s", "of echo", "by CPU", "CPU ms", "p50 ms", "p99 ms", "failed")
     for title, runs in measured.items():
         rows = [
             (
                 name,
-                median(one.per_s for one in each),
+                median(one.load.per_s for one in each),
                 median(_ratios(runs, name)),
-                median(one.p50_ms for one in each),
-                median(one.p99_ms for one in each),
-                sum(one.failed for one in each),
+                median(_cpu_ratios(runs, name)),
+                median(one.cpu_ms for one in each),
+                median(one.load.p50_ms for one in each),
+                median(one.load.p99_ms for one in each),
+                sum(one.load.failed for one in each),
             )
             for name, each in runs.items()
         ]

@@ -296,6 +296,7 @@ class ServingSettings(_Group):
         "127.0.0.1", description="Address the HTTP door binds; other than loopback is your choice."
     )
     port: int = Field(0, ge=0, le=65_535, description="HTTP port; 0 picks a free one.")
+    grpc_port: int = Field(0, ge=0, le=65_535, description="gRPC port; 0 picks a free one.")
     replicas: int = Field(2, ge=1, description="Number of replicas.")
     poll_ms: int = Field(100, ge=10, description="How often a replica looks for a new version.")
     push_ms: int = Field(

@@ -99,6 +99,8 @@ def _head_environment(scaler_port: int, dashboard_port: int) -> dict[str, str]:
         "PATH": os.pathsep.join([binaries, os.environ.get("PATH", os.defpath)]),
         # Serve's detached actors would otherwise hold a stop up for half a minute.
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
+        # Ray's workers run at 15 otherwise, and replicas would wait for whatever else is running.
+        "RAY_worker_niceness": "0",
         # Idle workers made ahead cost 70 MB each.
         "RAY_prestart_worker_first_driver": "0",
         # Fixed ports otherwise, which a second loop on the machine would want too.

@@ -55,15 +55,23 @@ def _serve(settings: Settings, environment: dict[str, str], interrupts: Interrup
     from serving import deployment  # noqa: PLC0415 - late, as said above
 
     host = settings.serving.host
-    port = settings.serving.port or ports.free_ports(1, host)[0]
+    port, grpc_port = (
+        wanted or free
+        for wanted, free in zip(
+            (settings.serving.port, settings.serving.grpc_port),
+            ports.free_ports(2, host),
+            strict=True,
+        )
+    )
     with deployment.cluster(settings.ray.address, environment):
         # Ray puts a handler of its own in their place while it connects.
         interrupts.install()
         try:
-            deployment.deploy(settings, port)
-            url = _url(host, port)
-            _record(settings.home, url)
-            sys.stdout.write(f"serving on {url}\n")
+            deployment.deploy(settings, port, grpc_port)
+            url = f"http://{_reached_by(host)}:{port}"
+            grpc_address = f"{_reached_by(host)}:{grpc_port}"
+            _record(settings.home, url, grpc_address)
+            sys.stdout.write(f"gRPC on {grpc_address}\nserving on {url}\n")
             sys.stdout.flush()
             with _pushing(settings, deployment.broadcast):
                 _wait_while_ray_is_there(settings.ray.address)
@@ -118,8 +126,9 @@ def _require_startable(settings: Settings) -> None:
         settings.kafka.bootstrap_servers.split(",")[0], "kafka.bootstrap_servers", "Kafka broker"
     )
     ports.require_reachable(settings.ray.address, "ray.address", "Ray cluster")
-    if settings.serving.port:
-        ports.require_free(settings.serving.host, settings.serving.port, "serving.port")
+    for name in ("port", "grpc_port"):
+        if port := getattr(settings.serving, name):
+            ports.require_free(settings.serving.host, port, f"serving.{name}")
 
 
 @contextlib.contextmanager
@@ -150,21 +159,22 @@ def _program() -> str:
         ) from None
 
 
-def _url(host: str, port: int) -> str:
-    """Where a client on this machine finds the door."""
+def _reached_by(host: str) -> str:
+    """How a client on this machine names the host that the doors bind."""
     if host in haproxy.ANYWHERE:
         host = "127.0.0.1"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"[{host}]" if ":" in host else host
 
 
 def _record_path(home: Path) -> Path:
     return home / "run" / "serving.json"
 
 
-def _record(home: Path, url: str) -> None:
+def _record(home: Path, url: str, grpc_address: str) -> None:
     path = _record_path(home)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.with_suffix(".new").write_bytes(msgspec.json.encode({"url": url, "pid": os.getpid()}))
+    record = {"url": url, "grpc": grpc_address, "pid": os.getpid()}
+    path.with_suffix(".new").write_bytes(msgspec.json.encode(record))
     path.with_suffix(".new").replace(path)
 
 

@@ -150,17 +150,28 @@ def check_similar(body: SimilarBody, limits: Limits) -> SimilarRequest:
     return SimilarRequest(body.item_id, body.k)
 
 
+def convert(content: dict[str, Any], kind: type[_Body]) -> _Body:
+    """A body from plain data, by the rules of its JSON."""
+    try:
+        return msgspec.convert(content, kind)
+    except msgspec.ValidationError as error:
+        raise _explained(error) from None
+
+
 def _decode(decoder: msgspec.json.Decoder[_Body], raw: bytes) -> _Body:
     try:
         return decoder.decode(raw)
     except msgspec.ValidationError as error:
-        said = str(error)
-        named = _MISSING.search(said)
-        place = _PLACE.search(said)
-        field = (place and place[1]) or (named and named[1]) or "body"
-        raise problems.bad_request(field, said) from None
+        raise _explained(error) from None
     except msgspec.DecodeError as error:
         raise problems.bad_request("body", str(error)) from None
+
+
+def _explained(error: msgspec.ValidationError) -> problems.Problem:
+    said = str(error)
+    named = _MISSING.search(said)
+    place = _PLACE.search(said)
+    return problems.bad_request((place and place[1]) or (named and named[1]) or "body", said)
 
 
 def _request_id(given: str | None) -> str:

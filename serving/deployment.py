@@ -17,7 +17,7 @@ import numpy as np
 import ray
 from ray import serve
 from ray.exceptions import RayError
-from ray.serve.config import HTTPOptions, ProxyLocation
+from ray.serve.config import HTTPOptions, ProxyLocation, gRPCOptions
 from ray.serve.schema import LoggingConfig
 
 from contracts.errors import Unreachable
@@ -27,6 +27,7 @@ APPLICATION = "everfresh"
 NAMESPACE = "everfresh"
 _LOOK_S = 0.05
 _NEVER_REACHED = 10_000
+_SERVICE = "serving.rpc.recommender_pb2_grpc.add_RecommenderServicer_to_server"
 _BROADCAST_S = 30.0
 
 
@@ -61,6 +62,24 @@ class ReplicaDeployment:
     async def offer(self, contents: Mapping[str, Any]) -> None:
         """Called on every replica by :func:`broadcast`, with buffers in the shared object store."""
         self._wired.replica.offer({sha256: data.tobytes() for sha256, data in contents.items()})
+
+    # Ray calls these by the names of the service's methods (``serving/rpc/recommender.proto``).
+
+    async def Recommend(self, request: Any, grpc_context: Any) -> Any:  # noqa: N802 - as above
+        """See the service."""
+        return await self._wired.rpc.recommend(request, grpc_context)
+
+    async def Score(self, request: Any, grpc_context: Any) -> Any:  # noqa: N802 - as above
+        """See the service."""
+        return await self._wired.rpc.score(request, grpc_context)
+
+    async def Similar(self, request: Any, grpc_context: Any) -> Any:  # noqa: N802 - as above
+        """See the service."""
+        return await self._wired.rpc.similar(request, grpc_context)
+
+    async def Version(self, request: Any, grpc_context: Any) -> Any:  # noqa: N802 - as above
+        """See the service."""
+        return await self._wired.rpc.version(request, grpc_context)
 
     async def check_health(self) -> None:
         """Called by Ray on the loop that answers requests; an error has the replica replaced."""
@@ -116,8 +135,8 @@ def cluster(address: str, environment: Mapping[str, str]) -> Iterator[None]:
         ray.shutdown()
 
 
-def deploy(settings: Settings, port: int) -> None:
-    """Open the door on ``port`` and return when every replica answers.
+def deploy(settings: Settings, port: int, grpc_port: int) -> None:
+    """Open the doors, HTTP and gRPC, and return when every replica answers.
 
     An everfresh that a killed driver left behind is removed first. ``Unreachable`` where other
     applications run on this Serve, or where the door or the replicas do not come up.
@@ -129,6 +148,11 @@ def deploy(settings: Settings, port: int) -> None:
     try:
         serve.start(
             http_options=HTTPOptions(host=settings.serving.host, port=port),
+            grpc_options=gRPCOptions(
+                port=grpc_port,
+                grpc_servicer_functions=[_SERVICE],
+                request_timeout_s=settings.serving.timeout_ms / 1000,
+            ),
             proxy_location=ProxyLocation.HeadOnly,
             logging_config=quiet,
         )

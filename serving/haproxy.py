@@ -15,11 +15,13 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from serving.loopback import HOOK
+
 ANYWHERE = ("0.0.0.0", "::")
 """Hosts that mean every interface; with these the operator has chosen to be seen."""
 
-EXTRA_PORTS = 3
-"""Ports that Serve needs beside the door: statistics, metrics, and its fallback proxy."""
+EXTRA_PORTS = 4
+"""Ports that Serve needs beside the doors: statistics, metrics, and two of its fallback proxy."""
 
 LONGEST_FOLDER = 25
 """Characters of a folder for sockets: the kernel allows a path 107, and Ray and HAProxy add 80."""
@@ -59,14 +61,21 @@ def environment(folder: Path, ports: Sequence[int], launcher: Path | None) -> di
     to others, because the admin socket is open to whoever reaches it. ``ports`` are
     :data:`EXTRA_PORTS` free ones. ``launcher`` is ``None`` where HAProxy may bind every interface.
     """
-    statistics, metrics, fallback = (str(port) for port in ports)
+    statistics, metrics, fallback, fallback_grpc = (str(port) for port in ports)
     chosen = {} if launcher is None else {"RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher)}
+    # Where HAProxy may be seen, the servers behind it still need not be.
     return {
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": HOOK,
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
+        # On a busy machine HAProxy takes longer to start than Ray's 5 s, and would be killed.
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "120",
+        # Answers are made on the loop that reads requests: two changes of thread less for each.
+        "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
         "RAY_SERVE_HAPROXY_STATS_PORT": statistics,
         "RAY_SERVE_HAPROXY_METRICS_PORT": metrics,
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": fallback,
+        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": fallback_grpc,
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
         # HAProxy asks another replica where one refuses, so a leaving one need not linger for 30 s.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",

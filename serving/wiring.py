@@ -7,7 +7,8 @@ import time
 
 from contracts.settings import Settings
 from contracts.topics import EVENTS, topic_name
-from infra.kafka.sinks import KafkaExposureSink, KafkaReportSink
+from infra.kafka.exposures import KafkaExposureSink
+from infra.kafka.sinks import KafkaReportSink
 from infra.metered import MeteredReports
 from infra.signing import Keys
 from infra.state_reader import RocksHistoryReader
@@ -16,6 +17,7 @@ from serving.gate import Gate
 from serving.http import Door
 from serving.past import PastReader
 from serving.replica import Doors, Replica
+from serving.rpc.door import RpcDoor
 
 
 def now_ms() -> int:
@@ -47,6 +49,7 @@ class WiredReplica:
             opening.callback(self.replica.stop)
             gate = Gate(serving.max_ongoing, serving.timeout_ms, now_ms)
             self.door = Door(self.replica, gate, now_ms, settings)
+            self.rpc = RpcDoor(self.replica, gate, now_ms, settings)
             self._open = opening.pop_all()
 
     def close(self) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 from contracts.settings import ModelSettings, RaySettings, Settings
 from infra.components import settings_environment
@@ -23,13 +25,32 @@ from infra.leash import LeashedProcess
 from infra.ports import answers, parse_address
 from infra.ray_cluster import Head, head, remove_temporary_folder
 
-_WAIT_S = 180.0
+_WAIT_S = 480.0
 ECHO = "/echo"
 
 
+class Stand:
+    """A broker and a Ray head that run, with settings that name both."""
+
+    def __init__(self, settings: Settings, ray: Head, pids: Sequence[int]) -> None:
+        self.settings = settings
+        self.ray = ray
+        self._tops = [psutil.Process(pid) for pid in pids]
+
+    def cpu_s(self) -> float:
+        """Processor seconds so far: broker, Ray and its children (HAProxy, replicas), and wrk."""
+        each = [one for top in self._tops for one in (top, *top.children(recursive=True))]
+        total = 0.0
+        for one in each:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                total += sum(one.cpu_times()[:2])
+        wrk = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return total + wrk.ru_utime + wrk.ru_stime
+
+
 @contextlib.contextmanager
-def cluster(model: ModelSettings, **serving: Any) -> Iterator[tuple[Settings, Head]]:
-    """A broker and a Ray head, with settings that name both; everything goes in the end."""
+def cluster(model: ModelSettings, **serving: Any) -> Iterator[Stand]:
+    """A stand; everything goes in the end."""
     run_id = uuid.uuid4().hex
     ray = head(run_id, RaySettings())
     with contextlib.ExitStack() as stack:
@@ -53,7 +74,7 @@ def cluster(model: ModelSettings, **serving: Any) -> Iterator[tuple[Settings, He
         )
         stack.callback(process.stop, 5.0)
         _until(lambda: answers(*parse_address(ray.address, "ray.address")), "Ray")
-        yield settings, ray
+        yield Stand(settings, ray, [broker.pid, process.pid])
 
 
 @contextlib.contextmanager

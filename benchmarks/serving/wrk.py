@@ -34,6 +34,7 @@ end
 class Load:
     """What one run measured; times in milliseconds. ``failed`` counts all but 2xx and 3xx."""
 
+    requests: int
     per_s: float
     p50_ms: float
     p99_ms: float
@@ -56,4 +57,4 @@ def load(url: str, bodies: Sequence[Any], connections: int, seconds: float) -> L
     found = re.search(r"^FIGURES (.*)$", said, re.MULTILINE)
     assert found, said
     requests, took, failed, p50, p99 = json.loads(found[1])
-    return Load(requests / took, p50, p99, failed)
+    return Load(requests, requests / took, p50, p99, failed)

@@ -1,4 +1,4 @@
-"""``ExposureSink`` and ``ReportSink`` on Kafka: queue and return, count what fails."""
+"""``ReportSink`` on Kafka: queue and return, count what fails."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError
 
 from contracts.errors import Unreachable
-from contracts.event import user_key
-from contracts.exposure import Exposure, encode_exposure
 from contracts.report import ComponentStatus, WindowReport, encode_report
-from contracts.topics import EXPOSURES, REPORTS, STATUS, topic_name
+from contracts.topics import REPORTS, STATUS, topic_name
 from infra.kafka.admin import require_listener
 
 MAX_PENDING = 20_000
@@ -101,30 +99,6 @@ class _Outlet:
             if not self._closed:
                 self._pending -= 1
                 self._failed += failed
-
-
-class KafkaExposureSink:
-    """Writes exposures, keyed by user, to the ``exposures`` topic. Thread-safe."""
-
-    def __init__(self, bootstrap_servers: str, topic_prefix: str) -> None:
-        self._topic = topic_name(topic_prefix, EXPOSURES)
-        self._outlet = _Outlet(bootstrap_servers, [self._topic], linger_ms=20)
-
-    def send(self, exposure: Exposure) -> None:
-        """Queue one exposure; it is on its way within some 20 ms."""
-        self._outlet.send(self._topic, user_key(exposure.user_id), encode_exposure(exposure))
-
-    def failed(self) -> int:
-        """How many exposures could not be delivered since the start."""
-        return self._outlet.failed()
-
-    def flush(self, timeout_s: float = 5.0) -> bool:
-        """Wait for what is queued; False where time ran out before."""
-        return self._outlet.flush(timeout_s)
-
-    def close(self, timeout_s: float = 5.0) -> None:
-        """Flush, then end the connection; what is still undelivered counts as failed."""
-        self._outlet.close(timeout_s)
 
 
 class KafkaReportSink:

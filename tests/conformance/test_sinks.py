@@ -11,7 +11,8 @@ from contracts.ports import ExposureSink, ReportSink
 from contracts.report import ComponentStatus, WindowReport
 from contracts.settings import Settings
 from contracts.topics import EXPOSURES, REPORTS, STATUS
-from infra.kafka.sinks import KafkaExposureSink, KafkaReportSink
+from infra.kafka.exposures import KafkaExposureSink
+from infra.kafka.sinks import KafkaReportSink
 from infra.kafka.tail import Record, read_topic
 from infra.kafka.topics import ensure_topics
 from infra.memory import MemoryExposureSink, MemoryReportSink

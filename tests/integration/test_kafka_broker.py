@@ -20,7 +20,7 @@ from contracts.exposure import Exposure
 from contracts.settings import Settings
 from contracts.topics import EXPOSURES
 from infra.kafka.broker import EmbeddedBroker
-from infra.kafka.sinks import KafkaExposureSink
+from infra.kafka.exposures import KafkaExposureSink
 from infra.kafka.tail import read_topic
 from infra.kafka.topics import ensure_topics
 from infra.ports import free_ports

@@ -15,7 +15,8 @@ from contracts.report import ComponentStatus
 from contracts.settings import Settings
 from contracts.topics import EXPOSURES, REPORTS, STATUS, WINDOWS, topic_name
 from infra.kafka.broker import EmbeddedBroker
-from infra.kafka.sinks import KafkaExposureSink, KafkaReportSink
+from infra.kafka.exposures import KafkaExposureSink
+from infra.kafka.sinks import KafkaReportSink
 from infra.kafka.tail import Record, RecordTail, read_topic
 from infra.kafka.topics import ensure_topics
 from infra.kafka.window_source import KafkaWindowSource

@@ -2,157 +2,54 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
-import time
-import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+import grpc
 import httpx
 import numpy as np
 import psutil
 import pytest
-from rocksdict import Options, Rdict
 
 from contracts.exposure import Exposure
 from contracts.report import ComponentStatus
 from contracts.sequence import Interaction
-from contracts.settings import RaySettings, Settings
-from contracts.topics import EVENTS, EXPOSURES, STATUS, topic_name
-from infra.components import settings_environment
+from contracts.topics import EXPOSURES, STATUS
 from infra.kafka.broker import EmbeddedBroker
 from infra.kafka.tail import RecordTail
-from infra.kafka.topics import ensure_topics
-from infra.leash import LeashedProcess
-from infra.ports import answers, free_ports, parse_address
-from infra.ray_cluster import Head, head, remove_temporary_folder
-from infra.weights import FsspecWeightStore
+from infra.ports import free_ports
 from model.recommender import Recommender
-from tests.serving.made import PARTITION, publish, state_pairs
+from serving.rpc import recommender_pb2 as pb
+from serving.rpc.recommender_pb2_grpc import RecommenderStub
+from tests.integration.serving_run import (
+    HISTORY,
+    OFFSET,
+    TOKEN,
+    USER,
+    Loop,
+    outside,
+    serving_loop,
+    wait_until,
+)
+from tests.serving.made import publish
 
 pytestmark = pytest.mark.integration
-
-USER, HISTORY, OFFSET = "known", [3, 5, 7], 41
-LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
-
-
-class Loop:
-    """A Ray of this module's own, a home with one known user, and the driver on them."""
-
-    def __init__(self, ray: Head, process: LeashedProcess, settings: Settings) -> None:
-        self.ray = ray
-        self.ray_pid = process.pid
-        self.settings = settings
-        self.store = FsspecWeightStore(settings.weights_url)
-        self.output = settings.home / "driver.out"
-
-    def start(self, **environment: str) -> LeashedProcess:
-        """``python -m serving``, as the supervisor starts it."""
-        env = {**os.environ, **self.ray.drivers, **settings_environment(self.settings)}
-        with self.output.open("wb") as file:
-            return LeashedProcess(
-                [sys.executable, "-m", "serving"],
-                stdout=file,
-                stderr=file,
-                env={**env, **environment},
-            )
-
-    def url(self) -> str:
-        """The door, once the driver has said where it is."""
-        line = "serving on "
-
-        def said() -> list[str]:
-            return [one for one in self.output.read_text().splitlines() if one.startswith(line)]
-
-        wait_until(lambda: bool(said()), "the door")
-        return said()[0].removeprefix(line)
-
-    def processes(self) -> list[psutil.Process]:
-        """Ray's processes, Serve's and HAProxy among them."""
-        top = psutil.Process(self.ray_pid)
-        return [top, *top.children(recursive=True)]
-
-    def settled(self) -> set[psutil.Process]:
-        """All of them, once two seconds have changed none: HAProxy is reloaded as replicas join."""
-        while True:
-            before = set(self.processes())
-            time.sleep(2.0)
-            if set(self.processes()) == before:
-                return before
-
-    def titled(self, text: str) -> list[psutil.Process]:
-        """Those with this text in their command line, which Ray's actors rewrite."""
-        found = []
-        for one in self.processes():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                if text in " ".join(one.cmdline()):
-                    found.append(one)
-        return found
-
-
-def wait_until(true: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
-    until = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < until, f"waited {seconds:.0f} s for {what}"
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
 def loop(kafka: EmbeddedBroker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
-    run_id = uuid.uuid4().hex
-    home = tmp_path_factory.mktemp("home")
-    ray = head(run_id, RaySettings())
-    settings = Settings(
-        home=home,
-        kafka={
-            "bootstrap_servers": kafka.bootstrap_servers,
-            "topic_prefix": f"t{run_id[:8]}.",
-            "partitions": 1,
-        },
-        ray={"address": ray.address},
-        serving={"replicas": 2, "poll_ms": 1000},
-    )
-    ensure_topics(kafka.bootstrap_servers, settings)
-    topic = topic_name(settings.kafka.topic_prefix, EVENTS)
-    settings.state_dir.mkdir()
-    state = Rdict(str(settings.state_dir / f"{topic}-{PARTITION}"), Options(raw_mode=True))
-    for key, value in state_pairs(USER, HISTORY, OFFSET).items():
-        state[key] = value
-    process = LeashedProcess(
-        ray.spec.argv,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, **ray.spec.env},
-    )
-    try:
-        wait_until(lambda: answers(*parse_address(ray.address, "ray.address")), "Ray's head")
-        yield Loop(ray, process, settings)
-    finally:
-        process.stop(5.0)
-        remove_temporary_folder(run_id)
-        state.close()
+    with serving_loop(kafka, tmp_path_factory.mktemp("home")) as made:
+        yield made
 
 
 def ask(client: httpx.Client, **body: Any) -> httpx.Response:
     return client.post("/v1/recommend", json={"user_id": USER, "k": 5, **body})
-
-
-def outside(processes: list[psutil.Process]) -> list[tuple[str, int, str]]:
-    """Listening sockets of these processes that others than this machine can reach."""
-    return [
-        (one.laddr.ip, one.laddr.port, process.name())
-        for process in processes
-        for one in process.net_connections("tcp")
-        if one.status == psutil.CONN_LISTEN and one.laddr.ip not in LOOPBACK
-    ]
 
 
 def recomputed(version: Recommender, user: object) -> tuple[list[Any], list[float]]:
@@ -290,6 +187,7 @@ def test_what_dies_is_replaced_at_the_current_version(loop: Loop) -> None:
         wait_until(lambda: bool(set(replica_statuses(loop)) - first), "another replica")
         with httpx.Client(base_url=url, timeout=20) as client:
             assert {ask(client).json()["version"] for _ in range(50)} == {newest}
+            assert_every_door_answers(client, loop.grpc_address(), newest)
         figures = [one.figures for one in replica_statuses(loop).values()]
         assert {one["version"] for one in figures} == {newest}, "none joined without it"
     finally:
@@ -302,6 +200,29 @@ def test_what_dies_is_replaced_at_the_current_version(loop: Loop) -> None:
             assert ask(client).json()["version"] == newest
     finally:
         assert driver.stop(10.0) == 0
+
+
+def assert_every_door_answers(client: httpx.Client, grpc_address: str, version: int) -> None:
+    """gRPC through HAProxy says what HTTP says; the token opens the administrators' address."""
+    items = [1, 2, 9]
+    scored = client.post("/v1/score", json={"user_id": USER, "items": items}).json()
+    near = client.post("/v1/similar", json={"item_id": 3, "k": 4}).json()
+    with grpc.insecure_channel(grpc_address) as channel:
+        stub = RecommenderStub(channel)
+        ids = [pb.Id(number=item) for item in items]
+        said = stub.Score(pb.ScoreRequest(user_id=pb.Id(text=USER), items=ids), timeout=20)
+        assert np.allclose([one.score for one in said.items], scored["scores"], atol=1e-4)
+        like = stub.Similar(pb.SimilarRequest(item_id=pb.Id(number=3), k=4), timeout=20)
+        assert [one.item_id.number for one in like.items if one.item_id.number] == [
+            item for item in near["items"] if isinstance(item, int)
+        ]
+        with pytest.raises(grpc.RpcError) as refused:
+            stub.Recommend(pb.RecommendRequest(), timeout=20)
+        assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert said.version == scored["version"] == near["version"] == version
+    assert client.get("/v1/admin/status").status_code == 401
+    token = {"authorization": f"Bearer {TOKEN}"}
+    assert client.get("/v1/admin/status", headers=token).json()["kind"] == "replica"
 
 
 def test_a_driver_that_is_stopped_while_it_starts_leaves_nothing(loop: Loop) -> None:

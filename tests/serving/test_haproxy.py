@@ -51,11 +51,12 @@ def test_the_launcher_is_its_owners_alone(tmp_path: Path) -> None:
 
 def test_every_port_and_socket_is_this_runs_own(tmp_path: Path) -> None:
     launcher = tmp_path / "haproxy"
-    made = haproxy.environment(tmp_path, [1001, 1002, 1003], launcher)
+    made = haproxy.environment(tmp_path, [1001, 1002, 1003, 1004], launcher)
     assert {value for name, value in made.items() if name.endswith("_PORT")} == {
         "1001",
         "1002",
         "1003",
+        "1004",
     }
     files = [value for value in made.values() if value.startswith(f"{tmp_path}/")]
     assert len(files) == len(set(files)) == 5
@@ -63,5 +64,5 @@ def test_every_port_and_socket_is_this_runs_own(tmp_path: Path) -> None:
 
 
 def test_without_a_launcher_rays_own_haproxy_is_used(tmp_path: Path) -> None:
-    made = haproxy.environment(tmp_path, [1, 2, 3], None)
+    made = haproxy.environment(tmp_path, [1, 2, 3, 4], None)
     assert "RAY_SERVE_HAPROXY_BINARY_PATH" not in made

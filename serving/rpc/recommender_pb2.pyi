@@ -1,0 +1,137 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Id(_message.Message):
+    __slots__ = ("number", "text")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    text: str
+    def __init__(self, number: _Optional[int] = ..., text: _Optional[str] = ...) -> None: ...
+
+class Ids(_message.Message):
+    __slots__ = ("ids",)
+    IDS_FIELD_NUMBER: _ClassVar[int]
+    ids: _containers.RepeatedCompositeFieldContainer[Id]
+    def __init__(self, ids: _Optional[_Iterable[_Union[Id, _Mapping]]] = ...) -> None: ...
+
+class Event(_message.Message):
+    __slots__ = ("item_id", "type", "time", "value")
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    item_id: Id
+    type: str
+    time: int
+    value: float
+    def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., type: _Optional[str] = ..., time: _Optional[int] = ..., value: _Optional[float] = ...) -> None: ...
+
+class RecommendRequest(_message.Message):
+    __slots__ = ("user_id", "k", "exclude_seen", "exclude", "allow", "events", "request_id")
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    K_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDE_SEEN_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDE_FIELD_NUMBER: _ClassVar[int]
+    ALLOW_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    user_id: Id
+    k: int
+    exclude_seen: bool
+    exclude: _containers.RepeatedCompositeFieldContainer[Id]
+    allow: Ids
+    events: _containers.RepeatedCompositeFieldContainer[Event]
+    request_id: str
+    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., k: _Optional[int] = ..., exclude_seen: _Optional[bool] = ..., exclude: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., allow: _Optional[_Union[Ids, _Mapping]] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class ScoreRequest(_message.Message):
+    __slots__ = ("user_id", "items", "events", "request_id")
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    user_id: Id
+    items: _containers.RepeatedCompositeFieldContainer[Id]
+    events: _containers.RepeatedCompositeFieldContainer[Event]
+    request_id: str
+    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class SimilarRequest(_message.Message):
+    __slots__ = ("item_id", "k")
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    K_FIELD_NUMBER: _ClassVar[int]
+    item_id: Id
+    k: int
+    def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., k: _Optional[int] = ...) -> None: ...
+
+class VersionRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Scored(_message.Message):
+    __slots__ = ("item_id", "score")
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    item_id: Id
+    score: float
+    def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., score: _Optional[float] = ...) -> None: ...
+
+class Answer(_message.Message):
+    __slots__ = ("request_id", "user_id", "items", "version", "epoch", "arm", "source", "note", "state_partition", "state_offset", "request_events", "past_version")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    ARM_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    STATE_PARTITION_FIELD_NUMBER: _ClassVar[int]
+    STATE_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_EVENTS_FIELD_NUMBER: _ClassVar[int]
+    PAST_VERSION_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    user_id: Id
+    items: _containers.RepeatedCompositeFieldContainer[Scored]
+    version: int
+    epoch: int
+    arm: str
+    source: str
+    note: str
+    state_partition: int
+    state_offset: int
+    request_events: int
+    past_version: int
+    def __init__(self, request_id: _Optional[str] = ..., user_id: _Optional[_Union[Id, _Mapping]] = ..., items: _Optional[_Iterable[_Union[Scored, _Mapping]]] = ..., version: _Optional[int] = ..., epoch: _Optional[int] = ..., arm: _Optional[str] = ..., source: _Optional[str] = ..., note: _Optional[str] = ..., state_partition: _Optional[int] = ..., state_offset: _Optional[int] = ..., request_events: _Optional[int] = ..., past_version: _Optional[int] = ...) -> None: ...
+
+class SimilarAnswer(_message.Message):
+    __slots__ = ("item_id", "items", "version", "epoch")
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    item_id: Id
+    items: _containers.RepeatedCompositeFieldContainer[Scored]
+    version: int
+    epoch: int
+    def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., items: _Optional[_Iterable[_Union[Scored, _Mapping]]] = ..., version: _Optional[int] = ..., epoch: _Optional[int] = ...) -> None: ...
+
+class VersionAnswer(_message.Message):
+    __slots__ = ("version", "epoch", "live_since_ms", "replica", "items")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    LIVE_SINCE_MS_FIELD_NUMBER: _ClassVar[int]
+    REPLICA_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    epoch: int
+    live_since_ms: int
+    replica: str
+    items: int
+    def __init__(self, version: _Optional[int] = ..., epoch: _Optional[int] = ..., live_since_ms: _Optional[int] = ..., replica: _Optional[str] = ..., items: _Optional[int] = ...) -> None: ...

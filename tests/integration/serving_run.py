@@ -1,0 +1,143 @@
+"""Serving on a real Ray with its HAProxy, a real broker and RocksDB: what its tests share."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+from rocksdict import Options, Rdict
+
+from contracts.settings import RaySettings, Settings
+from contracts.topics import EVENTS, topic_name
+from infra.components import settings_environment
+from infra.kafka.broker import EmbeddedBroker
+from infra.kafka.topics import ensure_topics
+from infra.leash import LeashedProcess
+from infra.ports import answers, parse_address
+from infra.ray_cluster import Head, head, remove_temporary_folder
+from infra.weights import FsspecWeightStore
+from tests.serving.made import PARTITION, state_pairs
+
+USER, HISTORY, OFFSET = "known", [3, 5, 7], 41
+LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
+TOKEN = "let-me-in"
+
+
+class Loop:
+    """A Ray of this module's own, a home with one known user, and the driver on them."""
+
+    def __init__(self, ray: Head, process: LeashedProcess, settings: Settings) -> None:
+        self.ray = ray
+        self.ray_pid = process.pid
+        self.settings = settings
+        self.store = FsspecWeightStore(settings.weights_url)
+        self.output = settings.home / "driver.out"
+
+    def start(self, **environment: str) -> LeashedProcess:
+        """``python -m serving``, as the supervisor starts it."""
+        env = {**os.environ, **self.ray.drivers, **settings_environment(self.settings)}
+        with self.output.open("wb") as file:
+            return LeashedProcess(
+                [sys.executable, "-m", "serving"],
+                stdout=file,
+                stderr=file,
+                env={**env, **environment},
+            )
+
+    def url(self) -> str:
+        """The door, once the driver has said where it is."""
+        line = "serving on "
+
+        def said() -> list[str]:
+            return [one for one in self.output.read_text().splitlines() if one.startswith(line)]
+
+        wait_until(lambda: bool(said()), "the door")
+        return said()[0].removeprefix(line)
+
+    def grpc_address(self) -> str:
+        """The gRPC door, which the driver names before the other."""
+        line = "gRPC on "
+        said = [one for one in self.output.read_text().splitlines() if one.startswith(line)]
+        return said[0].removeprefix(line)
+
+    def processes(self) -> list[psutil.Process]:
+        """Ray's processes, Serve's and HAProxy among them."""
+        top = psutil.Process(self.ray_pid)
+        return [top, *top.children(recursive=True)]
+
+    def settled(self) -> set[psutil.Process]:
+        """All of them, once two seconds have changed none: HAProxy is reloaded as replicas join."""
+        while True:
+            before = set(self.processes())
+            time.sleep(2.0)
+            if set(self.processes()) == before:
+                return before
+
+    def titled(self, text: str) -> list[psutil.Process]:
+        """Those with this text in their command line, which Ray's actors rewrite."""
+        found = []
+        for one in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if text in " ".join(one.cmdline()):
+                    found.append(one)
+        return found
+
+
+def wait_until(true: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
+    until = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < until, f"waited {seconds:.0f} s for {what}"
+        time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def serving_loop(kafka: EmbeddedBroker, home: Path) -> Iterator[Loop]:
+    """A Ray head, topics and state; serving itself is started by each test."""
+    run_id = uuid.uuid4().hex
+    ray = head(run_id, RaySettings())
+    settings = Settings(
+        home=home,
+        kafka={
+            "bootstrap_servers": kafka.bootstrap_servers,
+            "topic_prefix": f"t{run_id[:8]}.",
+            "partitions": 1,
+        },
+        ray={"address": ray.address},
+        serving={"replicas": 2, "poll_ms": 1000},
+    )
+    ensure_topics(kafka.bootstrap_servers, settings)
+    topic = topic_name(settings.kafka.topic_prefix, EVENTS)
+    settings.state_dir.mkdir()
+    state = Rdict(str(settings.state_dir / f"{topic}-{PARTITION}"), Options(raw_mode=True))
+    for key, value in state_pairs(USER, HISTORY, OFFSET).items():
+        state[key] = value
+    process = LeashedProcess(
+        ray.spec.argv,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **ray.spec.env},
+    )
+    try:
+        wait_until(lambda: answers(*parse_address(ray.address, "ray.address")), "Ray's head")
+        yield Loop(ray, process, settings)
+    finally:
+        process.stop(5.0)
+        remove_temporary_folder(run_id)
+        state.close()
+
+
+def outside(processes: list[psutil.Process]) -> list[tuple[str, int, str]]:
+    """Listening sockets of these processes that others than this machine can reach."""
+    return [
+        (one.laddr.ip, one.laddr.port, process.name())
+        for process in processes
+        for one in process.net_connections("tcp")
+        if one.status == psutil.CONN_LISTEN and one.laddr.ip not in LOOPBACK
+    ]
