@@ -53,9 +53,7 @@ class Run(NamedTuple):
 Runs = dict[str, list[Run]]
 
 
-def _measure(
-    stand: Stand, settings: Settings, users: int, seconds: float, repeats: int
-) -> Runs:
+def _measure(stand: Stand, settings: Settings, users: int, seconds: float, repeats: int) -> Runs:
     """Echo, recommend and score in turn, after everybody was asked for once."""
     random = np.random.default_rng(5)
     order = random.permutation(users).tolist()

@@ -13,7 +13,7 @@ from contracts.ports import Clock, ExposureSink, ReportSink, WeightStore
 from contracts.report import ComponentStatus
 from serving.follow import Follower, FollowerState, Load, load_version
 from serving.offers import Contents, OfferedStore
-from serving.past import PastFigures, PastReader
+from serving.past import PastReader
 from serving.recommend import (
     Answer,
     Request,
@@ -138,10 +138,6 @@ class Replica:
         """The version and an item's neighbours, ``None`` where it does not know the item."""
         return self._make(lambda served: (served, similar(served, request)))
 
-    def pasts(self) -> PastFigures:
-        """What the user cache has done so far."""
-        return self._doors.pasts.figures()
-
     def _make(self, make: Callable[[Served], _Made]) -> _Made | None:
         served = self._holder.current()
         if served is None:
@@ -158,6 +154,7 @@ class Replica:
         """This replica's word on itself, as of now."""
         served, follower = self._holder.current(), self._follower.state
         state = "waiting" if served is None else "serving"
+        pasts = msgspec.structs.asdict(self._doors.pasts.figures())
         figures = {
             "version": None if served is None else served.version,
             "epoch": None if served is None else served.epoch,
@@ -169,7 +166,7 @@ class Replica:
             "pushed_files": self._offered.used,
             "load_failures": follower.failures,
             "reason": follower.reason,
-            "cache": msgspec.structs.asdict(self._doors.pasts.figures()),
+            **{f"cache_{name}": value for name, value in pasts.items()},
         }
         said = "stopped" if self._stopping.is_set() else state
         return ComponentStatus(self.name, "replica", self._clock(), said, figures)

@@ -90,7 +90,7 @@ class Loop:
         return found
 
 
-def wait_until(true: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
+def wait_until(true: Callable[[], bool], what: str, seconds: float = 200.0) -> None:
     until = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < until, f"waited {seconds:.0f} s for {what}"
