@@ -47,7 +47,8 @@ def _leaves(prefix: str, tree: Mapping[str, Any], joint: str) -> Iterator[tuple[
         key = f"{prefix}{joint}{name.upper()}"
         if isinstance(value, dict):
             yield from _leaves(key, value, "__")
-        else:
+        elif value is not None:
+            # What is None by default has no other way to say so in the environment.
             yield key, value if isinstance(value, str) else json.dumps(value)
 
 
