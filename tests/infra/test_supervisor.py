@@ -173,6 +173,7 @@ def test_every_setting_reaches_a_child(monkeypatch: pytest.MonkeyPatch, tmp_path
         "trainer": {"exclude_seen": True},
         "events": {"actions": ["a", 'b"c']},
         "kafka": {"topic_prefix": "x."},
+        "serving": {"admin_token": "let-me-in"},
     }
     sent = load_settings(given_)
     (tmp_path / "everfresh.toml").write_text("[windows]\nseconds = 9\n")
