@@ -29,19 +29,24 @@ _SPARE = 200
 
 
 class History:
-    """One user's state: the events up to ``upto``, of which the last ``length`` are in use."""
+    """One user's state, which starts with ``length`` events."""
 
     def __init__(self, length: int) -> None:
         random = np.random.default_rng(2)
         self._length = length
         self._entries = [entries(random.integers(1, ITEMS, 1), at) for at in range(length + _SPARE)]
-        self.upto = length
+        self._upto = length
+        self.append(0)
+
+    def append(self, number: int = 1) -> None:
+        """Further events, as the stream worker adds them."""
+        self._upto += number
+        raw = b"".join(self._entries[: self._upto])
+        self._value = pack_sequence(self._upto, self._upto - 1, self._upto, raw)
 
     def stored(self, user: UserId) -> StoredSequence:
         """See the port."""
-        raw = b"".join(self._entries[: self.upto])
-        value = pack_sequence(self.upto, self.upto - 1, self.upto, raw)
-        return StoredSequence(user, 0, value, ["view"], self._length + _SPARE)
+        return StoredSequence(user, 0, self._value, ["view"], self._length + _SPARE)
 
     def read(self, user: UserId) -> UserState:
         """See the port."""
@@ -83,12 +88,8 @@ def _one_length(length: int, rounds: int) -> dict[str, float]:
     def extended() -> None:
         recommend(served, kept, request)
 
-    def another_event() -> None:
-        history.upto += 1
-        history.stored(1)  # what the state costs is not the cache's
-
     hit = _timed(extended, lambda: None, rounds)
-    extend = _timed(extended, another_event, min(rounds, _SPARE - 1))
+    extend = _timed(extended, history.append, min(rounds, _SPARE - 1))
     build = _timed(lambda: recommend(served, anew, request), lambda: None, max(3, rounds // 10))
     figures = kept.figures()
     assert figures.built == 1, "the window jumped"
