@@ -14,6 +14,7 @@
     │   ├── LogMismatch        state and log disagree (topic recreated, retention gap)
     │   ├── LogTruncated       no state, no snapshot, and the log's beginning is gone
     │   └── SnapshotError      a snapshot is damaged, foreign, or cannot be read or written
+    ├── WorkerLost             one of several training processes has gone
     ├── WindowGap              slices of one partition do not tile the log
     └── WeightsError           a version cannot be read or written
         ├── VersionNotFound
@@ -93,6 +94,10 @@ class SnapshotError(StateError):
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+
+
+class WorkerLost(EverfreshError):
+    """One of several training processes has gone; the window is trained again from its parent."""
 
 
 class WindowGap(EverfreshError):

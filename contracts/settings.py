@@ -264,11 +264,23 @@ class TrainerSettings(_Group):
     backlog_windows: int = Field(
         4, ge=1, description="Complete windows that may wait until they are merged or sampled."
     )
-    threads: int = Field(1, ge=1, description="CPU threads of the trainer.")
+    workers: int = Field(
+        1, ge=1, le=64, description="Processes that train a window together; see trainer/team.py."
+    )
+    threads: int = Field(1, ge=1, description="CPU threads of the trainer, and of each worker.")
     seed: int = Field(17, ge=0, description="Seed of every random choice.")
     exclude_seen: bool = Field(
         False, description="Rank only items new to the user when scoring; for all contenders alike."
     )
+
+    @model_validator(mode="after")
+    def _means_only(self) -> Self:
+        if self.workers > 1 and self.strategy == "distill":
+            raise ValueError(
+                "trainer.workers > 1 needs a loss that is a mean over targets, which that of "
+                "strategy distill is not: set workers to 1, or choose replay"
+            )
+        return self
 
 
 class WeightSettings(_Group):

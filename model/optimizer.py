@@ -39,9 +39,14 @@ def descend(recommender: Recommender, optimizer: torch.optim.Optimizer, loss: Te
     """One optimisation step down ``loss``, a scalar, gradients clipped to norm 1; returns it."""
     optimizer.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
+    apply_gradients(recommender, optimizer)
+    return float(loss.detach())
+
+
+def apply_gradients(recommender: Recommender, optimizer: torch.optim.Optimizer) -> None:
+    """One optimisation step with the gradients there are, clipped to norm 1."""
     torch.nn.utils.clip_grad_norm_(recommender.parameters(), _MAX_NORM)
     optimizer.step()
-    return float(loss.detach())
 
 
 def grow_optimizer(optimizer: torch.optim.Optimizer) -> None:

@@ -100,10 +100,11 @@ class Recommender:
         target has a row.
         """
         self._catalogue = None
+        # Drawn first: the same seed gives the same negatives, whatever the batch's size.
+        drawn, each = self._draw()
         at = torch.nonzero(batch.predicts & (batch.targets != UNKNOWN)).squeeze(1)
         users = self.network(batch, self.settings.dropout)[at]
         targets = batch.targets[at]
-        drawn, each = self._draw()
         # Over a large catalogue a step must not touch every item, only these.
         mine, sample = self._rows_table(targets), self._rows_table(drawn)
         own = (users * mine.vectors).sum(-1) + mine.bias

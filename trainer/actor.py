@@ -10,19 +10,27 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
 import ray
 import torch
 from ray.exceptions import RayActorError, RayError
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-from contracts.errors import EverfreshError, SettingsError, Unreachable
+from contracts.errors import EverfreshError, SettingsError, Unreachable, WorkerLost
 from contracts.settings import Settings
+from contracts.window import DecodedExample, TrainingWindow
 from infra.logs import configure_logging
 from infra.ports import require_reachable
+from trainer.crew import Job, describe_job, digest, do_job
+from trainer.learn import Network, Outcome, train_window
 from trainer.run import Condition, Ports, TrainerRun, wall_clock
+from trainer.strategies.base import Strategy
+from trainer.team import Member
 
 NAMESPACE = "everfresh"
 NAME = "trainer"
@@ -32,6 +40,9 @@ CPUS = 0.5
 
 STOP_S = 2.0
 """How long a stop may wait for a step boundary before the actor is killed, which is harmless."""
+
+_MEET_S = 60.0
+"""How long the workers wait for each other, when they meet and at every step."""
 
 _NAME_WAIT_S = 10.0
 _ANSWER_S = 0.5
@@ -44,7 +55,9 @@ class TrainerActor:
     def __init__(self, settings: Settings, open_ports: Callable[[Settings], Ports]) -> None:
         configure_logging("trainer-actor", settings.home)
         torch.set_num_threads(settings.trainer.threads)
-        self._run = TrainerRun(settings, open_ports, wall_clock)
+        several = settings.trainer.workers > 1
+        train = Crew(settings) if several else train_window
+        self._run = TrainerRun(settings, open_ports, wall_clock, train)
         self._run.start()
 
     def condition(self) -> Condition:
@@ -55,6 +68,98 @@ class TrainerActor:
         """End at the next step boundary, if that comes within ``timeout_s``."""
         self._run.stop(timeout_s)
         return self._run.condition()
+
+
+class TrainingWorker:
+    """One more process that trains; the first is the trainer's own. Lost, it is made anew."""
+
+    def __init__(self, settings: Settings) -> None:
+        configure_logging("trainer-worker", settings.home)
+        torch.set_num_threads(settings.trainer.threads)
+        self._settings = settings
+        self._member: Member | None = None
+
+    def join(self, host: str, port: int, rank: int) -> None:
+        """Meet the others; returns once all are there."""
+        _keep_to(host)
+        store = TCPStore(host, port, is_master=False, timeout=timedelta(seconds=_MEET_S))
+        self._member = Member(store, rank, self._settings.trainer.workers, _MEET_S)
+
+    def train(self, job: Job) -> str:
+        """Train one window in step with the others; see ``trainer.crew``."""
+        assert self._member is not None, "a worker joins before it trains"
+        return do_job(job, self._settings, self._member)
+
+
+class Crew:
+    """Trains windows with ``trainer.workers`` processes. Made and used in the trainer's process.
+
+    Workers are made with the first window and stay. Where one is lost all are let go, the window
+    is given up with ``WorkerLost``, and the next call makes new ones.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._workers: list[Any] = []
+        self._member: Member | None = None
+
+    def __call__(
+        self,
+        network: Network,
+        strategy: Strategy,
+        window: TrainingWindow,
+        settings: Settings,
+        number: int,
+        sighted: Sequence[DecodedExample] | None = None,
+    ) -> Outcome:
+        """See ``trainer.crew.Train``."""
+        try:
+            member = self._member or self._form()
+            job = ray.put(describe_job(network, strategy, window, number, sighted))
+            answers = [worker.train.remote(job) for worker in self._workers]
+            outcome = train_window(network, strategy, window, settings, number, sighted, member)
+            digests = {digest(network), *ray.get(answers, timeout=_MEET_S)}
+        except (RayError, WorkerLost) as error:
+            self._disband()
+            raise WorkerLost(f"a training worker was lost: {str(error).splitlines()[0]}") from None
+        if len(digests) > 1:
+            raise EverfreshError(
+                "the training workers ended with different weights; run them on machines of one "
+                "kind with one release, or set trainer.workers to 1"
+            )
+        return outcome
+
+    def _form(self) -> Member:
+        host = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+        _keep_to(host)
+        door = socket.create_server((host, 0))
+        port = door.getsockname()[1]
+        store = TCPStore(
+            host,
+            port,
+            is_master=True,
+            wait_for_workers=False,
+            timeout=timedelta(seconds=_MEET_S),
+            master_listen_fd=door.detach(),
+        )
+        worker = ray.remote(TrainingWorker).options(num_cpus=CPUS)
+        size = self._settings.trainer.workers
+        self._workers = [worker.remote(self._settings) for _ in range(size - 1)]
+        coming = [one.join.remote(host, port, at) for at, one in enumerate(self._workers, 1)]
+        self._member = Member(store, 0, size, _MEET_S)
+        ray.get(coming, timeout=_MEET_S)
+        return self._member
+
+    def _disband(self) -> None:
+        for worker in self._workers:
+            ray.kill(worker, no_restart=True)
+        self._workers, self._member = [], None
+
+
+def _keep_to(host: str) -> None:
+    """On one machine the workers talk over loopback alone."""
+    if host.startswith("127."):
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
 
 
 def connect(settings: Settings) -> None:

@@ -21,13 +21,15 @@ from contracts.settings import Settings
 from contracts.window import DecodedExample, TrainingWindow
 from model.baselines import LastItemMarkov, Popularity
 from model.batches import derive_seed
-from model.optimizer import build_optimizer, descend, forget_rows, grow_optimizer
+from model.optimizer import build_optimizer, forget_rows, grow_optimizer
 from model.recommender import Recommender
 from model.vocabulary import Vocabulary
 from trainer.gate import GateMemory
 from trainer.strategies import build_strategy
 from trainer.strategies.base import Strategy
+from trainer.team import ALONE, Team
 
+_STEP = 4
 LOWEST_RATE = 0.05
 """Where a falling learning rate ends, as a share of ``trainer.learning_rate``."""
 
@@ -82,6 +84,7 @@ def train_window(
     settings: Settings,
     number: int,
     sighted: Sequence[DecodedExample] | None = None,
+    team: Team = ALONE,
 ) -> Outcome:
     """Train ``network`` in place as the strategy has it; what the strategy remembers stays.
 
@@ -95,15 +98,14 @@ def train_window(
     strategy.begin(network, window, number)
     examples = window.examples if sighted is None else sighted
     renew_vocabulary(network, examples, window.label, settings)
-    torch.manual_seed(derive_seed(settings.trainer.seed, number))
     losses: list[float] = []
     tokens = 0
     for epoch in range(passes):
         lots = strategy.lots(network, window, number, epoch)
         for at, lot in enumerate(lots):
             _set_rate(network, settings, (epoch + at / len(lots)) / passes)
-            loss = strategy.loss(network, lot)
-            losses.append(descend(network.recommender, network.optimizer, loss))
+            torch.manual_seed(derive_seed(settings.trainer.seed, number, _STEP, epoch, at))
+            losses.append(team.descend(network, strategy, lot))
             tokens += lot.tokens
             if not math.isfinite(losses[-1]):
                 return Outcome(losses[-1], len(losses), tokens)

@@ -27,30 +27,28 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from contracts.errors import StalePublish
+from contracts.errors import StalePublish, WorkerLost
 from contracts.manifest import Rejected, WeightManifest
 from contracts.ports import Clock, ReportSink, TrainerStore, WindowSource
 from contracts.report import WindowReport
 from contracts.settings import Settings
 from contracts.window import DecodedExample, TrainingWindow
-from trainer.assemble import Assembler
-from trainer.backlog import Backlog, Taken, sampled
+from trainer.backlog import Taken, sampled
 from trainer.checkpoint import candidate_manifest, encode_files
+from trainer.crew import Train
 from trainer.gate import GateMemory, judge, measure
 from trainer.holdback import Lesson, prepare
 from trainer.learn import Outcome, broken, remember, train_window, update_baselines
 from trainer.line import Line
 from trainer.plausible import implausible
 from trainer.prequential import LIVE
+from trainer.reading import Reader
 from trainer.reporting import Figures, Timing, held_report, window_report
 from trainer.retrospect import going_on, hear, lost
 from trainer.scoring import Scored, score
 
 STEPS = ("read", "score", "train", "check", "write", "advance", "report", "tidy")
 HOLD, ROLL_BACK = "hold", "roll back"
-
-READ_AHEAD_EVENTS = 200_000
-"""Events of complete windows held while training; beyond them the topic keeps the rest."""
 
 Boundary = Callable[[str], None]
 """Called with a step's name right before it; what it raises stops the loop there, harmlessly."""
@@ -72,6 +70,7 @@ class TrainerLoop:
         reports: ReportSink,
         clock: Clock,
         boundary: Boundary = lambda step: None,
+        train: Train = train_window,
     ) -> None:
         self._settings = settings
         self._source = source
@@ -79,6 +78,7 @@ class TrainerLoop:
         self._reports = reports
         self._clock = clock
         self._boundary = boundary
+        self._train_window = train
         self.figures = Figures()
         self._resume()
 
@@ -101,43 +101,36 @@ class TrainerLoop:
         except StalePublish:
             # A rollback or another trainer: go on from what is live now.
             self._note(overtaken=self.figures.overtaken + 1)
-            self._resume()
-            return None
+        except WorkerLost as error:
+            _LOG.warning("%s; the window is trained again", error)
+            self._note(workers_lost=self.figures.workers_lost + 1)
+        self._resume()
+        return None
 
     def _resume(self) -> None:
         self._line = line = Line(self._store, self._settings)
         self.learner, self.progress = line.learner, line.progress
-        self._complete: dict[int, int] = {}
         self._held_in_a_row = 0
         if line.parent is not None and line.trained is not None:
             self._reports.window(window_report(line.parent, line.trained, None))
             self._note_version(line.parent)
-        self._assembler = Assembler(self._source.partitions(), self.progress)
-        self._backlog = Backlog(self._assembler, self._store, self._settings.trainer)
-        self._source.seek(self.progress.reads)
+        tuning = self._settings.trainer
+        self._reader = Reader(self._source, self._store, self.progress, tuning, self._clock)
 
     def _read(self, timeout_ms: int) -> Taken | None:
         self._enter("read")
-        waiting = self._assembler.backlog
-        if not waiting or self._assembler.held < READ_AHEAD_EVENTS:
-            for partition, offset, record in self._source.poll(0 if waiting else timeout_ms):
-                self._assembler.add(partition, offset, record)
-        now = self._clock()
-        for label in self._assembler.complete():
-            self._complete.setdefault(label, now)
-        taken = self._backlog.take(self._line.number, self.progress.label)
-        left = self._assembler.complete()
-        waited = (now - self._complete[left[0]]) / 1000 if left else 0.0
-        self._note(backlog=len(left), backlog_s=waited)
+        taken = self._reader.read(self._line.number, self.progress.label, timeout_ms)
+        windows, seconds = self._reader.behind()
+        self._note(backlog=windows, backlog_s=seconds)
         return taken
 
     def _pass_over(self, window: TrainingWindow) -> None:
-        self._complete = {at: ms for at, ms in self._complete.items() if at > window.label}
+        self._reader.pass_over(window)
         self.progress = self.progress.after(window)
         self._note(rejected=self.figures.rejected + window.rejected)
 
     def _consume(self, taken: Taken) -> WindowReport | None:
-        closed, started = self._complete[taken.labels[0]], self._clock()
+        closed, started = self._reader.complete_since(taken.window), self._clock()
         self._enter("score")
         scored = score(taken, self._line, self._settings.trainer.exclude_seen)
         if reason := self._doubt(scored):
@@ -218,7 +211,7 @@ class TrainerLoop:
         lesson = prepare(part, self.learner.gate.held, self._settings.gate, tuning.seed)
         trusted = self._line.parent and self.learner.gate != GateMemory()
         measured = measure(network.recommender, lesson) if trusted else None
-        outcome = train_window(
+        outcome = self._train_window(
             network,
             self.learner.strategy,
             lesson.window,
@@ -277,7 +270,7 @@ class TrainerLoop:
         )
         self._line.set_aside(rejected, files)
         update_baselines(self.learner, window)
-        closed = min(self._complete.values())
+        closed = self._reader.complete_since(window)
         self._pass_over(window)
         self._held_in_a_row += 1
         self._note(held=self.figures.held + 1, last_held=f"window {window.label}: {reason}")

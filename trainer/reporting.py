@@ -118,7 +118,7 @@ class Figures(msgspec.Struct, frozen=True):
 
     Alarms: ``held`` windows that the gate kept out (``last_held`` says which and why), ``let_pass``
     after too many of them, ``rolled_back`` times a parent won its trial, ``overtaken`` times
-    another moved the pointer, ``undeleted`` old versions.
+    another moved the pointer, ``workers_lost`` in mid-window, ``undeleted`` old versions.
     """
 
     windows: int = 0
@@ -136,6 +136,7 @@ class Figures(msgspec.Struct, frozen=True):
     let_pass: int = 0
     rolled_back: int = 0
     overtaken: int = 0
+    workers_lost: int = 0
     undeleted: int = 0
     last_held: str = ""
     stage: str = "starting"
@@ -143,7 +144,8 @@ class Figures(msgspec.Struct, frozen=True):
     @property
     def alarms(self) -> int:
         """All of them together."""
-        return self.held + self.let_pass + self.rolled_back + self.overtaken + self.undeleted
+        held, lost = self.held + self.let_pass, self.overtaken + self.workers_lost
+        return held + self.rolled_back + lost + self.undeleted
 
 
 def status(figures: Figures, state: str, now_ms: int) -> ComponentStatus:

@@ -17,6 +17,8 @@ import msgspec
 from contracts.errors import EverfreshError
 from contracts.ports import Clock, ReportSink, TrainerStore, WindowSource
 from contracts.settings import Settings
+from trainer.crew import Train
+from trainer.learn import train_window
 from trainer.loop import TrainerLoop
 from trainer.reporting import Figures, status
 
@@ -57,11 +59,16 @@ class TrainerRun:
     """One start of the trainer. ``open_ports`` is called in the thread: it may connect and wait."""
 
     def __init__(
-        self, settings: Settings, open_ports: Callable[[Settings], Ports], clock: Clock
+        self,
+        settings: Settings,
+        open_ports: Callable[[Settings], Ports],
+        clock: Clock,
+        train: Train = train_window,
     ) -> None:
         self._settings = settings
         self._open_ports = open_ports
         self._clock = clock
+        self._train_window = train
         self._asked = threading.Event()
         self._ended = threading.Event()
         self._loop: TrainerLoop | None = None
@@ -110,7 +117,13 @@ class TrainerRun:
 
     def _train(self, ports: Ports) -> None:
         loop = TrainerLoop(
-            self._settings, ports.source, ports.store, ports.reports, self._clock, self._boundary
+            self._settings,
+            ports.source,
+            ports.store,
+            ports.reports,
+            self._clock,
+            self._boundary,
+            self._train_window,
         )
         self._loop, self._state = loop, "running"
         _LOG.info("running from version %d", loop.figures.version)

@@ -27,6 +27,7 @@ from infra.ray_cluster import Head, head, remove_temporary_folder
 from infra.weights import FsspecWeightStore
 from tests.trainer.bench import SMALL, Bench, content
 from tests.trainer.logs import Log, make_log
+from trainer.checkpoint import load_recommender
 
 pytestmark = pytest.mark.integration
 
@@ -43,8 +44,15 @@ class Cluster:
 
     def trainers(self) -> list[psutil.Process]:
         """Live processes that hold a trainer actor."""
+        return self._holders("TrainerActor")
+
+    def workers(self) -> list[psutil.Process]:
+        """Live processes that train beside it."""
+        return self._holders("TrainingWorker")
+
+    def _holders(self, name: str) -> list[psutil.Process]:
         found = psutil.Process(self._process.pid).children(recursive=True)
-        return [one for one in found if "TrainerActor" in _title(one)]
+        return [one for one in found if name in _title(one)]
 
 
 def _title(process: psutil.Process) -> str:
@@ -110,7 +118,7 @@ def start_driver(
             driver.stop(5.0)
 
 
-def wait_until(holds: Callable[[], bool], what: str, seconds: float = 90.0) -> None:
+def wait_until(holds: Callable[[], bool], what: str, seconds: float = 240.0) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > deadline:
@@ -154,6 +162,43 @@ def test_kill_9_of_the_training_process_midway_changes_no_version(
     found = [content(store.manifest(version)) for version in store.versions()]
     assert found == expected.versions()
     assert [one.pid for one in cluster.trainers()] != [victims[0].pid]
+
+
+@pytest.fixture
+def two_workers(settings: Settings) -> Settings:
+    """Without dropout, whose masks are each worker's own."""
+    model = settings.model.model_copy(update={"dropout": 0.0})
+    tuning = settings.trainer.model_copy(update={"workers": 2})
+    return settings.model_copy(update={"model": model, "trainer": tuning})
+
+
+def test_two_workers_train_what_one_does_and_a_lost_one_is_replaced(
+    two_workers: Settings, cluster: Cluster, output: Path
+) -> None:
+    torch.set_num_threads(1)
+    log = make_log(2, LABELS)
+    expected = Bench(log, two_workers)
+    expected.run()
+    store = FsspecWeightStore(two_workers.weights_url)
+    write(two_workers, log, 0.0, 0.5)
+    environment = {**os.environ, **cluster.environment, **settings_environment(two_workers)}
+    with output.open("ab") as file:
+        driver = LeashedProcess([sys.executable, "-m", "trainer"], stdout=file, env=environment)
+    try:
+        wait_until(lambda: live(store) >= 3, "version 3")
+        (victim,) = cluster.workers()
+        victim.send_signal(signal.SIGKILL)
+        write(two_workers, log, 0.5, 1.0)
+        wait_until(lambda: live(store) == len(LABELS), "the last version")
+        assert [one.pid for one in cluster.workers()] not in ([], [victim.pid])
+    finally:
+        driver.stop(5.0)
+    assert store.pointer() == Pointer(1, len(LABELS))
+    for version in store.versions():
+        mine = load_recommender(store, store.manifest(version)).parameters()
+        theirs = load_recommender(expected.store, expected.store.manifest(version)).parameters()
+        for one, other in zip(mine, theirs, strict=True):
+            torch.testing.assert_close(one, other, rtol=2e-2, atol=2e-3)
 
 
 def test_sigterm_ends_the_driver_with_0_and_leaves_no_actor(

@@ -48,9 +48,9 @@ def test_every_trains_each_window_by_itself_and_says_how_far_it_is_behind(
     loop = bench.start()
     loop.step(0)
     assert loop.figures.backlog == len(LABELS) - 1
-    assert loop.figures.backlog_s == 0.0
+    first = loop.figures.backlog_s
     loop.step(0)
-    assert loop.figures.backlog_s > 0.0
+    assert loop.figures.backlog_s > first
     assert bench.store.planned() is None
 
 
