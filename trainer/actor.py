@@ -130,7 +130,7 @@ class Crew:
         return outcome
 
     def _form(self) -> Member:
-        host = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+        host = _own_address()
         _keep_to(host)
         door = socket.create_server((host, 0))
         port = door.getsockname()[1]
@@ -154,6 +154,12 @@ class Crew:
         for worker in self._workers:
             ray.kill(worker, no_restart=True)
         self._workers, self._member = [], None
+
+
+def _own_address() -> str:
+    """Where Ray reaches this node: loopback for a local cluster."""
+    here = ray.get_runtime_context().get_node_id()
+    return str(next(one["NodeManagerAddress"] for one in ray.nodes() if one["NodeID"] == here))  # type: ignore[no-untyped-call]
 
 
 def _keep_to(host: str) -> None:

@@ -11,6 +11,8 @@ from contracts.manifest import WeightManifest
 from contracts.settings import Settings
 from infra.memory import MemoryReportSink, MemoryWeightStore, MemoryWindowSource
 from tests.trainer.logs import Log
+from trainer.crew import Train
+from trainer.learn import train_window
 from trainer.loop import Boundary, TrainerLoop
 
 SMALL: dict[str, Any] = {
@@ -43,7 +45,9 @@ class Bench:
         self.reports = MemoryReportSink()
         self._ticks = itertools.count(1_000)
 
-    def start(self, boundary: Boundary = lambda step: None) -> TrainerLoop:
+    def start(
+        self, boundary: Boundary = lambda step: None, train: Train = train_window
+    ) -> TrainerLoop:
         """A new trainer, as after a restart: nothing but store and log is left of the last one."""
         return TrainerLoop(
             self.settings,
@@ -52,6 +56,7 @@ class Bench:
             self.reports,
             lambda: next(self._ticks),
             boundary,
+            train,
         )
 
     def run(self, boundary: Boundary = lambda step: None) -> TrainerLoop:

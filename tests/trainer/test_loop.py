@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 import torch
 
-from contracts.errors import WindowGap
+from contracts.errors import WindowGap, WorkerLost
 from contracts.manifest import Pointer
 from contracts.settings import Settings
 from tests.trainer.bench import Bench
 from tests.trainer.logs import example, make_log, run
+from trainer.learn import Network, Outcome, train_window
 from trainer.loop import STEPS, TrainerLoop
 
 LABELS = [3, 4, 6, 7, 9]
@@ -225,3 +228,21 @@ def test_backlog_counts_complete_windows_read_ahead(bench: Bench) -> None:
         loop.step(0)
         backlogs.append(loop.figures.backlog)
     assert backlogs == [4, 3, 2, 1, 0]
+
+
+def test_a_window_whose_worker_was_lost_is_trained_again(bench: Bench, undisturbed: Bench) -> None:
+    calls = 0
+
+    def train(network: Network, *rest: Any) -> Outcome:
+        nonlocal calls
+        calls += 1
+        if calls in (1, 4, 5):
+            train_window(network, *rest)
+            raise WorkerLost("a training worker was lost")
+        return train_window(network, *rest)
+
+    loop = bench.start(train=train)
+    for _ in range(2 * len(LABELS)):
+        loop.step(0)
+    assert (loop.figures.workers_lost, loop.figures.alarms) == (3, 3)
+    assert bench.versions() == undisturbed.versions()
