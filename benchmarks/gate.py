@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
 import torch
 
 from benchmarks._harness import finish, parse_options, show
@@ -156,6 +157,8 @@ class _Spoiler:
         self._done = False
 
     def __call__(self, loop: TrainerLoop, step: str) -> None:
+        if step == "score" and not self._done:
+            loop.learner.gate = msgspec.structs.replace(loop.learner.gate, held=[])
         if step != "check" or self._done:
             return
         self._done = True

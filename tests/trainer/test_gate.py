@@ -67,22 +67,22 @@ def test_a_held_window_moves_the_positions_and_leaves_no_trace_in_the_weights(
 
 
 def test_a_candidate_of_noise_is_held_as_worse_than_its_parent(small_settings: Settings) -> None:
-    settings = tuned(small_settings, share=0.5)
-    bench = Bench(make_log(2, LABELS, users=30), settings)
+    labels = list(range(3, 14))
+    bench = Bench(make_log(2, labels, users=40), tuned(small_settings, share=0.5))
     loop: TrainerLoop | None = None
 
     def hit(step: str) -> None:
-        if loop is not None and step == "check" and loop.progress.label == POISONED - 1:
+        if loop is not None and step == "check" and loop.progress.label == 12:
             spoil(loop)
 
     loop = bench.start(hit)
-    for _ in LABELS:
+    for _ in labels:
         loop.step(0)
     (rejected,) = bench.store.rejected()
-    assert rejected.label == POISONED
+    assert (rejected.label, rejected.parent) == (13, 10)
     assert "worse than its parent on" in rejected.reason
     assert {file.name for file in rejected.files} >= {"model.safetensors", "trainer.msgpack"}
-    assert bench.store.manifest(5).parent == 4
+    assert bench.store.pointer() == Pointer(1, 10)
 
 
 def test_a_candidate_whose_norm_has_jumped_is_held(small_settings: Settings) -> None:
