@@ -204,11 +204,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     lengths = {"Zipf": zipf_lengths(20_000)}
     if options.data:
         lengths = {"MovieLens 1M": ml_1m_lengths(options.data), **lengths}
-    found = {where: measure(each, number, repeats) for where, each in lengths.items()}
+    found: dict[str, dict[str, list[float]]] = {}
     figures: dict[str, float] = {}
-    for at, (where, speeds) in enumerate(found.items()):
+    for where, each in lengths.items():
+        speeds = measure(each, number, repeats)
         report(where, speeds)
-        prefix = "" if at == 0 else f"{where.lower()}_"
+        prefix = f"{where.lower()}_" if found else ""
+        found[where] = speeds
         figures[f"{prefix}tokens_per_s"] = round(median(speeds[OURS]), 1)
         figures[f"{prefix}ratio_vs_padded"] = round(ratio(speeds, PADDED), 3)
         figures[f"{prefix}ratio_vs_padded_to_max"] = round(ratio(speeds, PADDED_FULL), 3)
