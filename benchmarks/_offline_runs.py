@@ -169,11 +169,11 @@ def draw(folder: Path, path: Path) -> None:
             axis.axhline(level, color=plan.colour, linewidth=1, linestyle=":")
             axis.annotate(
                 f"{name}, published {level:.4f}",
-                (0.99, level),
+                (0.01, level),
                 xycoords=("axes fraction", "data"),
                 color=plan.colour,
                 fontsize=8,
-                ha="right",
+                ha="left",
                 va="bottom",
             )
         for run in _runs(folder):
