@@ -125,7 +125,7 @@ def _rollback(bench: Bench, usual: Bench, at: int) -> dict[str, Any]:
     bench.settings = bench.settings.model_copy(update={"gate": gate})
     bench.run(7, _Spoiler())
     epoch = _epoch(bench)
-    told = [one for one in bench.reports.windows if one.seconds]
+    told = [one for one in bench.reports.windows if one.seconds or one.held]
     undisturbed = {one.label: one for one in usual.reports.windows if one.seconds}
     rows = [
         (one.label, one.scored_version, _hit_rate(one), _hit_rate(undisturbed[one.label]))
@@ -141,7 +141,7 @@ def _rollback(bench: Bench, usual: Bench, at: int) -> dict[str, Any]:
         "rolled_back": epoch - 1,
         "windows_until_rollback": back.label - at if back else None,
         "hr10_before": rows[0][2],
-        "hr10_lowest": min(row[2] for row in rows[1:]),
+        "hr10_lowest": min((row[2] for row in rows[1:]), default=None),
         "hr10_after": _hit_rate(back) if back else None,
     }
 

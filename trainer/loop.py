@@ -10,10 +10,8 @@
     | 6 advance  | move the pointer to it: it is live           | the orphan is found and taken  |
     | 7 report   | report the window                            | reported at the next start     |
     | 8 tidy     | delete old versions                          | after the next window          |
-    | instead of 3, or of 5                                                                      |
-    | hold       | set the window aside, go on with the parent  | as 1: held again               |
-    | instead of 3                                                                               |
-    | roll back  | name the winner of a trial by a new epoch    | as 1: decided again            |
+    | hold       | for 3 or 5: set it aside, keep the parent    | as 1: held again               |
+    | roll back  | for 3: a parent that won its trial is live   | as 1: decided again            |
 
 A restart begins from the version that the pointer names and from nothing else (law 5); how the
 line of versions goes on is in ``trainer.line``. A window without events moves the positions that
@@ -40,6 +38,7 @@ from trainer.gate import GateMemory, judge, measure
 from trainer.holdback import Lesson, prepare
 from trainer.learn import Outcome, broken, remember, train_window, update_baselines
 from trainer.line import Line
+from trainer.paired import Paired
 from trainer.plausible import implausible
 from trainer.prequential import LIVE
 from trainer.reading import Reader
@@ -133,10 +132,14 @@ class TrainerLoop:
         closed, started = self._reader.complete_since(taken.window), self._clock()
         self._enter("score")
         scored = score(taken, self._line, self._settings.trainer.exclude_seen)
-        if reason := self._doubt(scored):
+        trusted = self._out_of_patience(taken.window)
+        if not trusted and (reason := self._doubt(scored, None)):
             return self._hold(scored, reason, {})
+        # A bad version makes good windows look bad: its trial comes before the blame.
         if self._roll_back_if_lost(scored):
             return None
+        if not trusted and (reason := self._doubt(scored, scored.behind)):
+            return self._hold(scored, reason, {})
         score_end = self._clock()
         self._enter("train")
         lesson, reason, outcome = self._train(scored, sampled(taken, self._settings.trainer.seed))
@@ -157,19 +160,18 @@ class TrainerLoop:
         self._note(undeleted=self.figures.undeleted + self._line.tidy())
         return report
 
-    def _doubt(self, scored: Scored) -> str | None:
-        """Why the window must not be trained; with patience at its end, nothing is doubted."""
-        gate = self._settings.gate
-        if gate.patience and self._held_in_a_row >= gate.patience:
-            _LOG.warning(
-                "%d windows in a row were held: the stream has changed, window %d is trained",
-                self._held_in_a_row,
-                scored.window.label,
-            )
-            self.learner.gate = GateMemory()
-            self._note(let_pass=self.figures.let_pass + 1)
-            return None
-        return implausible(scored.window, scored.behind, self.learner.gate.profile, gate)
+    def _out_of_patience(self, window: TrainingWindow) -> bool:
+        """Whether so many windows were held that this one must pass; then the gate begins anew."""
+        patience = self._settings.gate.patience
+        if not patience or self._held_in_a_row < patience:
+            return False
+        _LOG.warning("%d windows were held: window %d is trained", patience, window.label)
+        self.learner.gate = GateMemory()
+        self._note(let_pass=self.figures.let_pass + 1)
+        return True
+
+    def _doubt(self, scored: Scored, behind: Paired | None) -> str | None:
+        return implausible(scored.window, behind, self.learner.gate.profile, self._settings.gate)
 
     def _roll_back_if_lost(self, scored: Scored) -> bool:
         """Hear the trials on this window; go back where a parent has won its own."""
@@ -190,10 +192,9 @@ class TrainerLoop:
             return False
         self._enter(ROLL_BACK)
         _LOG.warning(
-            "rolled back from version %d to %d: over %d windows %.4f of gain was lost, of %.4f",
+            "rolled back from version %d to %d: %.4f of gain was lost, of %.4f",
             self._line.number,
             trial.parent,
-            trial.windows,
             trial.compared.loss,
             trial.compared.base / trial.compared.n,
         )
