@@ -16,7 +16,7 @@ from contracts.outcome import Outcome, decode_outcome
 from contracts.settings import Settings
 from contracts.topics import DEAD_LETTERS, EVENTS, EXPOSURES, OUTCOMES
 from infra.kafka.broker import EmbeddedBroker
-from infra.kafka.sinks import KafkaExposureSink
+from infra.kafka.exposures import KafkaExposureSink
 from tests.integration.stream_run import PARTITIONS, WAIT_SECONDS, Stream, stop
 from tests.streaming.joins import Entry, expected_outcomes
 
