@@ -18,6 +18,7 @@ from infra.components import settings_environment
 from infra.kafka.broker import EmbeddedBroker
 from infra.leash import LeashedProcess
 
+_STARTS = 3
 TRAINER = ("benchmarks.storm.training",)
 SLOTS = (("a", 0), ("a", 1), ("b", 0))
 """Workers by machine and number on it. A machine has one home, which its workers share."""
@@ -115,10 +116,14 @@ class Broker:
             raise self._failure[0]
 
     def _start(self) -> None:
-        try:
-            self._broker.start()
-        except BaseException as error:  # told to whoever joins
-            self._failure.append(error)
+        for left in reversed(range(_STARTS)):
+            try:
+                self._broker.start()
+                return
+            except BaseException as error:  # told to whoever joins
+                # A loaded machine may take longer than the broker's own limit.
+                if not left:
+                    self._failure.append(error)
 
 
 class Cluster:
