@@ -162,4 +162,8 @@ def _leave_known_out(
         cause = EventRejected("duplicate_id", "this user's event of that id was accepted before")
         rejects += [(record, cause) for record in records if record.offset in offsets]
         rejects.sort(key=lambda one: one[0].offset)
+        # What is left out leaves no trace: users stand in the order of their first accepted event.
+        ordered = sorted(groups.items(), key=lambda one: first_offset(one[1][0][1]))
+        groups.clear()
+        groups.update(ordered)
     return offsets
