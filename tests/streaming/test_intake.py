@@ -12,8 +12,10 @@ from contracts.errors import EventRejected
 from contracts.event import Event, user_key
 from contracts.segment import encode_row, split
 from contracts.sequence import decode_entries, encode_entry, encode_id
+from streaming.changes import Changes
 from streaming.decode import CE_VERSION, EventDecoder, event_headers
 from streaming.intake import Intake
+from streaming.recent import RecentIds
 from tests.streaming.log import ACTIONS, START_MS, LogRecord, accepted, rejected
 
 MAX_BYTES = 300
@@ -137,3 +139,19 @@ def test_an_event_of_long_ago_is_accepted_in_log_order() -> None:
         START_MS,
         5,
     ]
+
+
+def test_a_duplicate_that_is_left_out_does_not_keep_its_users_place() -> None:
+    """Or a slice's examples would stand in an order that depends on how the log was cut."""
+    kept: dict[bytes, bytes] = {}
+    recent = RecentIds(10, lambda keys: [kept.get(key) for key in keys])
+    intake = Intake(ACTIONS, 65_536, AHEAD_MS)
+    log = [accepted(offset, user, 1, START_MS) for offset, user in enumerate([8, 8, 1, 8])]
+    log[1].value = log[0].value  # sent again
+    changes = Changes()
+    recent.room(changes)
+    recent.keep(intake.take(log[:1], START_MS + 1, recent).ids, 0, changes)
+    kept.update(changes.puts)
+    taken = intake.take(log[1:], START_MS + 1, recent)
+    assert [cause.reason for _, cause in taken.rejects] == ["duplicate_id"]
+    assert list(taken.runs) == [encode_id(1), encode_id(8)]
