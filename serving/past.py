@@ -156,9 +156,11 @@ class PastReader:
         if kept.states is None or begin != kept.begin:
             self._figures.built += 1
             _build(kept, served.recommender, stored.length)
-        else:
+        elif fresh:
             self._figures.extended += 1
             kept.vector = kept.states.extend(codes)
+        else:  # the worker has dropped old events that the network did not see any more
+            self._figures.hits += 1
         return kept
 
     def _handed_over(self, served: Served, kept: _Kept, stored: StoredSequence) -> _Kept | None:
