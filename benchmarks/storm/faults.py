@@ -14,12 +14,17 @@ Heal = tuple[float, Callable[[], None]]
 
 
 class Faults:
-    """Chooses and strikes; all choices come from ``seed``. ``session_s`` is the workers'."""
+    """Chooses and strikes; choices come from ``choose``. ``session_s`` is the workers'.
+
+    The first three are a worker and the broker killed and a machine lost, so that even the
+    shortest storm has them; what can happen after that depends on who is up by then.
+    """
 
     def __init__(self, cluster: Cluster, choose: random.Random, session_s: float) -> None:
         self._cluster = cluster
         self._choose = choose
         self._session_s = session_s
+        self._sure = ["lose machine", "kill broker", "kill worker"]
 
     def strike(self) -> tuple[str, list[Heal]]:
         """One fault of those that can happen now: its name, and how it ends."""
@@ -29,6 +34,9 @@ class Faults:
         kinds: list[Callable[[], tuple[str, list[Heal]]]] = [self._kill_broker, self._lose]
         if up:
             victim = self._choose.choice(up)
+            if self._sure:
+                sure = {"kill broker": self._kill_broker, "lose machine": self._lose}
+                return sure.get(self._sure.pop(), lambda: self._kill(victim))()
             kinds += 2 * [lambda: self._kill(victim)]
             kinds += [lambda: self._freeze(victim)]
         if cluster.trainer:

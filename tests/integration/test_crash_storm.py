@@ -12,7 +12,7 @@ pytestmark = pytest.mark.integration
 
 
 def test_whatever_dies_state_windows_and_dead_letters_say_what_the_log_says(tmp_path: Path) -> None:
-    found = storm(rounds=2, seed=288, folder=tmp_path)
+    found = storm(rounds=3, seed=288, folder=tmp_path)
     assert found.clean, found.words
     assert found.events > 500
     assert found.rejected > 10
