@@ -19,9 +19,9 @@ pytestmark = pytest.mark.integration
 FAST = {"EVERFRESH_WINDOWS__SECONDS": "1"}
 
 
-def events(path: Path, number: int) -> Path:
+def events(path: Path, number: int, first: int = 0) -> Path:
     with path.open("w") as file:
-        for i in range(number):
+        for i in range(first, first + number):
             event = {"type": "view", "user_id": i % 50, "item_id": i * 7 % 40, "time": i}
             file.write(json.dumps(event) + "\n")
     return path
@@ -82,7 +82,8 @@ def test_a_loop_that_is_up(tmp_path: Path) -> None:
         up.wait_for("worker was ended by SIGKILL; it is started again")
         up.wait_for("worker was started again")
         version = version_of(recommend_with_version(tmp_path, 2))
-        code, said = run(tmp_path, "replay", str(file), "--format", "jsonl", "--speed", "2000")
+        more = events(tmp_path / "more.jsonl", 4000, first=4000)  # the same again are duplicates
+        code, said = run(tmp_path, "replay", str(more), "--format", "jsonl", "--speed", "2000")
         assert code == 0, said
         version = version_of(recommend_with_version(tmp_path, version + 1))
 
