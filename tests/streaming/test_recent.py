@@ -13,8 +13,10 @@ from streaming.partition import Partition
 from streaming.recent import RECENT_PREFIX
 from streaming.store import MemoryStore
 from tests.streaming.log import (
+    PERIOD_MS,
     START_MS,
     LogRecord,
+    accepted,
     delivered,
     expected_states,
     opened,
@@ -125,3 +127,22 @@ def test_with_a_limit_of_0_nothing_is_remembered() -> None:
     partition = opened(store, rules(remember_ids=0))
     assert not [key for key in store.pairs if key.startswith(RECENT_PREFIX)]
     assert partition.apply(log_of([(1, "a"), (1, "a")])).accepted == 1
+
+
+def test_a_duplicate_does_not_keep_its_users_place_among_the_examples() -> None:
+    """Where a fetch begins must not show in a slice's bytes, also where it begins with one."""
+    users = [9, 9, 8, 8, 1, 8]
+    log = [accepted(offset, user, 1, START_MS) for offset, user in enumerate(users)]
+    log[3].value = (log[3].value or b"").replace(b'"e3"', b'"e2"')
+    runs = []
+    for cut in range(len(log)):
+        partition = opened(MemoryStore(), rules(remember_ids=100, stretch_events=3))
+        partition.apply(log[:cut])
+        changes = partition.apply(log[cut:])
+        partition.close_until(START_MS // PERIOD_MS)
+        while partition.settling:
+            partition.settle()
+        runs.append([row.value for row in delivered(partition) if row.topic == "windows"])
+    assert changes.accepted
+    assert len(runs[0]) > 1
+    assert all(run == runs[0] for run in runs)
