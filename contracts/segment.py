@@ -31,7 +31,8 @@ SEGMENT_PREFIX = b"s"
 INT_ROW = struct.Struct("<qq" + INT_ENTRY.format.removeprefix("<"))
 """A row whose item is an integer, in one go: offset, append time, then as ``INT_ENTRY``."""
 
-_FAN = 8
+_FAN_BITS = 5
+_FAN = 1 << _FAN_BITS
 _NAME = struct.Struct(">QQ")
 _STAMPS = struct.Struct("<qq")
 _INT_REST = bytes([INT_ENTRY.size - 1])
@@ -125,10 +126,10 @@ def merged(segments: Sequence[Segment]) -> Segment:
 def surplus(sizes: Sequence[int]) -> int:
     """How many of the last segments, by their numbers of events, should become one; 0 for none.
 
-    Eight of about one size become one that is eight times as large. So an event is rewritten at
-    most ``log8`` of a stretch times, and a reader looks into at most seven segments per size.
+    32 of about one size become one that is 32 times as large. So an event is rewritten at most
+    ``log32`` of a stretch times, and a reader looks into at most 31 segments per size.
     """
-    tiers = [size.bit_length() // 3 for size in sizes]
+    tiers = [size.bit_length() // _FAN_BITS for size in sizes]
     for tier in sorted(set(tiers)):
         trailing = 0
         for found in reversed(tiers):

@@ -12,6 +12,7 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 from contracts.event import UserId
@@ -21,6 +22,7 @@ from infra.secondary import Secondary
 
 _LOG = logging.getLogger(__name__)
 _PREFIX = "everfresh-reader-"
+_REST_S = 0.005  # between two looks, however long one takes
 
 
 class RocksHistoryReader:
@@ -109,8 +111,9 @@ class RocksHistoryReader:
         }
 
     def _follow(self) -> None:
-        said = ""
-        while not self._closing.wait(self._pause_s):
+        said, took_s = "", 0.0
+        while not self._closing.wait(max(_REST_S, self._pause_s - took_s)):
+            began = time.monotonic()
             try:
                 self.catch_up()
             except Exception as error:
@@ -118,6 +121,7 @@ class RocksHistoryReader:
                 if str(error) != said:
                     said = str(error)
                     _LOG.warning("state in %s cannot be followed: %s", self._state_dir, said)
+            took_s = time.monotonic() - began
 
 
 def _private_folder() -> Path:

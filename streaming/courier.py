@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
@@ -37,6 +38,24 @@ class Outlet(Protocol):
         """Queue a row; the inner awaitable is done once all replicas have it."""
 
 
+class Pace:
+    """Lets the partitions of a worker make their closed slices one step at a time.
+
+    After each step the event loop is left to others for as long as the step took. So a fetch waits
+    for one step at most, however many partitions close, and closing takes half of a busy loop.
+    """
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Lock()
+
+    async def step(self, make: Callable[[], None]) -> None:
+        """Call ``make``, which takes milliseconds, in turn."""
+        async with self._turn:
+            began = time.perf_counter()
+            make()
+            await asyncio.sleep(time.perf_counter() - began)
+
+
 class Courier:
     """Runs beside one partition's owner, on the same event loop."""
 
@@ -44,11 +63,13 @@ class Courier:
         self,
         partition: Partition,
         outlet: Outlet,
+        pace: Pace,
         settled: Callable[[Changes], None] = lambda changes: None,
     ) -> None:
-        """``settled`` hears what each step of closing a slice has done."""
+        """``pace`` is the worker's; ``settled`` hears what each step of closing has done."""
         self._partition = partition
         self._outlet = outlet
+        self._pace = pace
         self._settled = settled
         self._work = asyncio.Event()
         self._empty = asyncio.Event()
@@ -73,12 +94,15 @@ class Courier:
             await self._work.wait()
             self._work.clear()
             while self._partition.settling:
-                self._settled(self._partition.settle())
-                await asyncio.sleep(0)  # a step takes milliseconds; fetches come between
+                await self._pace.step(self._settle)
             while parcel := self._partition.parcel():
                 await self._deliver(parcel)
             if not self._work.is_set():
                 self._empty.set()
+
+    def _settle(self) -> None:
+        if self._partition.settling:  # a seal that could not wait may have made the rest
+            self._settled(self._partition.settle())
 
     async def _deliver(self, parcel: Parcel) -> None:
         while True:

@@ -38,7 +38,7 @@ def faust_app(settings: Settings, name: str) -> faust.App:
         broker_heartbeat_interval=session_s * _HEARTBEAT_SHARE,
         broker_commit_interval=1.0,
         broker_max_poll_records=50_000,
-        stream_buffer_maxsize=4,
+        stream_buffer_maxsize=1,  # what waits is older than what would be fetched instead
         stream_wait_empty=False,
         stream_recovery_delay=0.0,
     )

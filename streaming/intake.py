@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from operator import itemgetter
 
 import msgspec
 
 from contracts.errors import EventRejected
 from contracts.event import Event, UserId, user_key
-from contracts.segment import INT_ROW, encode_row, first_offset
+from contracts.segment import INT_ROW, encode_row
 from contracts.sequence import INT_ENTRY, encode_entry, encode_id
 from streaming.decode import CE_VERSION, SPEC_VERSION, EventDecoder, PlainEvent
 from streaming.letters import Record
 from streaming.recent import Ids, RecentIds
 
-# The user's record key, then a row for every event; the events' ids.
-_Group = tuple[list[bytes], list[str]]
+# The user's record key, then a row for every event.
+_Group = list[bytes]
 _VERSION_FIRST = (CE_VERSION, SPEC_VERSION)
 # What msgspec and an unknown action raise; EventDecoder then tells whether it is a reject at all.
 _NOT_PLAIN = (msgspec.MsgspecError, ValueError, TypeError, KeyError, RecursionError, OverflowError)
@@ -33,8 +32,8 @@ _REST = INT_ENTRY.size - 1
 class Taken(msgspec.Struct, frozen=True):
     """What became of some records: ``count`` of them, ``events`` accepted, the others rejected.
 
-    ``named`` are the accepted events that name a request, with their offsets; ``ids`` the ids of
-    all accepted events.
+    ``named`` are the accepted events that name a request, with their offsets; ``ids`` tells all
+    accepted events.
     """
 
     count: int
@@ -65,7 +64,25 @@ class Intake:
 
         What ``recent`` knows already is rejected as ``duplicate_id``; it has room for all.
         """
+        taken = self._group(records, before_ms)
+        known = recent.add(taken.ids) if recent is not None else None
+        if not known:
+            return taken
+        # Seldom, so it may cost another pass: what is left out then leaves no trace in the order.
+        rejected = {record.offset for record, _ in taken.rejects}
+        met = [one for one in records[: taken.count] if one.offset not in rejected]
+        repeated = [record for at, record in enumerate(met) if at in known]
+        fresh = [record for at, record in enumerate(met) if at not in known]
+        cause = EventRejected("duplicate_id", "this user's event of that id was accepted before")
+        rejects = taken.rejects + [(record, cause) for record in repeated]
+        rejects.sort(key=lambda one: one[0].offset)
+        rest = self._group(fresh, before_ms)
+        return msgspec.structs.replace(rest, count=taken.count, rejects=rejects)
+
+    def _group(self, records: Sequence[Record], before_ms: int) -> Taken:
         groups: dict[UserId, _Group] = {}
+        users: list[UserId] = []
+        ids: list[str] = []
         rejects: list[tuple[Record, EventRejected]] = []
         named: list[tuple[int, Event]] = []
         decode, codes, max_bytes = self._plain, self._codes, self._max_bytes
@@ -79,10 +96,10 @@ class Intake:
             key, value, headers = record.key, record.value, record.headers
             try:
                 event = decode(value)  # type: ignore[arg-type]  # None is not plain
-                code = codes[event.type]
-                group = groups.get(event.user_id)
+                user, code = event.user_id, codes[event.type]
+                group = groups.get(user)
                 plain = (
-                    key == (user_key(event.user_id) if group is None else group[0][0])
+                    key == (user_key(user) if group is None else group[0])
                     and len(value) <= max_bytes  # type: ignore[arg-type]
                     and (not headers or headers[0] == _VERSION_FIRST)
                 )
@@ -94,28 +111,26 @@ class Intake:
                 except EventRejected as cause:
                     rejects.append((record, cause))
                     continue
-                code = codes[event.type]
-                group = groups.get(event.user_id)
-            if event.time > appended + ahead_ms:
-                rejects.append((record, in_the_future(event.time, appended)))
+                user, code = event.user_id, codes[event.type]
+                group = groups.get(user)
+            time = event.time
+            if time > appended + ahead_ms:
+                rejects.append((record, in_the_future(time, appended)))
                 continue
             if group is None:
-                group = groups[event.user_id] = ([key or b""], [])
+                group = groups[user] = [key or b""]
             item, number = event.item_id, event.value
             if item.__class__ is int:
                 size = _NAN if number is None else number
-                row = pack(record.offset, appended, _REST, code, event.time, size, b"i", item)
+                row = pack(record.offset, appended, _REST, code, time, size, b"i", item)
             else:
-                row = encode_row(
-                    record.offset, appended, encode_entry(item, code, event.time, number)
-                )
-            group[0].append(row)
-            group[1].append(event.id)
+                row = encode_row(record.offset, appended, encode_entry(item, code, time, number))
+            group.append(row)
+            users.append(user)
+            ids.append(event.id)
             if event.request_id is not None:
                 named.append((record.offset, event))
-        known = _leave_known_out(groups, rejects, records[:count], recent)
-        named = _without(named, known)
-        return Taken(count, count - len(rejects), _runs(groups), rejects, named, _ids(groups))
+        return Taken(count, len(ids), _runs(groups), rejects, named, (users, ids))
 
 
 def in_the_future(time: int, appended: int) -> EventRejected:
@@ -128,42 +143,7 @@ def in_the_future(time: int, appended: int) -> EventRejected:
 
 def _runs(groups: dict[UserId, _Group]) -> dict[bytes, bytes]:
     runs = {}
-    for user, (rows, _) in groups.items():
+    for user, rows in groups.items():
         rows[0] = b""
         runs[encode_id(user)] = b"".join(rows)
     return runs
-
-
-def _ids(groups: dict[UserId, _Group]) -> Ids:
-    return {user: names for user, (_, names) in groups.items()}
-
-
-def _without(named: list[tuple[int, Event]], offsets: set[int]) -> list[tuple[int, Event]]:
-    return [one for one in named if one[0] not in offsets] if offsets else named
-
-
-def _leave_known_out(
-    groups: dict[UserId, _Group],
-    rejects: list[tuple[Record, EventRejected]],
-    records: Sequence[Record],
-    recent: RecentIds | None,
-) -> set[int]:
-    """Move events that ``recent`` knows from the groups to the rejects; returns their offsets."""
-    offsets: set[int] = set()
-    if recent is None:
-        return offsets
-    known = recent.add(_ids(groups), len(records) - len(rejects))
-    for user, index in sorted(known, key=itemgetter(1), reverse=True):
-        rows = groups[user][0]
-        offsets.add(first_offset(rows.pop(1 + index)))
-        if len(rows) == 1:
-            del groups[user]
-    if offsets:
-        cause = EventRejected("duplicate_id", "this user's event of that id was accepted before")
-        rejects += [(record, cause) for record in records if record.offset in offsets]
-        rejects.sort(key=lambda one: one[0].offset)
-        # What is left out leaves no trace: users stand in the order of their first accepted event.
-        ordered = sorted(groups.items(), key=lambda one: first_offset(one[1][0][1]))
-        groups.clear()
-        groups.update(ordered)
-    return offsets

@@ -16,7 +16,7 @@ from contracts.sequence import META_KEY
 from contracts.settings import Settings
 from infra.snapshots import Origin, SnapshotStore
 from streaming.changes import Changes
-from streaming.courier import Courier, Outlet
+from streaming.courier import Courier, Outlet, Pace
 from streaming.exposures import ExposureReader
 from streaming.identity import LogIdentity, LogPlace
 from streaming.kafka_log import LogProbe
@@ -74,6 +74,7 @@ class Ownership:
         self._fail = fail
         self._cache = block_cache(settings.state.block_cache_mb)
         self._turn = asyncio.Lock()
+        self._pace = Pace()
         self._leaving = False
         self.owned: dict[int, Owned] = {}
         self.restores = RestoreFigures()
@@ -147,7 +148,7 @@ class Ownership:
             store.close()
             raise
         _log.info("partition %d: state reaches %d of %d", number, partition.applied, end)
-        courier = Courier(partition, self._outlet, self.settled)
+        courier = Courier(partition, self._outlet, self._pace, self.settled)
         delivery = asyncio.create_task(courier.run())
         delivery.add_done_callback(self._watch)
         return Owned(

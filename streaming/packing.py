@@ -33,6 +33,9 @@ Resume = Callable[[set[int]], Awaitable[Mapping[int, int]]]
 Release = Callable[[set[int]], Awaitable[None]]
 
 
+_AT_ONCE = {"timeout": 0.02}  # seconds: a broker that has records answers in a few milliseconds
+
+
 class FetchedRecord(Record, Protocol):
     """A record as the driver hands it over."""
 
@@ -94,7 +97,17 @@ class FetchThread(driver.AIOKafkaConsumerThread):
             fetcher._records = _BareResults(
                 cast(FetchTransport, self.transport).topic, fetcher._records
             )
-        return await super()._fetch_records(consumer, active_partitions, *args, **options)
+        # What was fetched ahead is as old as the last call, and nothing was fetched since: while it
+        # lay there, aiokafka asked for no more. So it is taken together with the answer to the
+        # request that taking it lets go.
+        ahead = bool(fetcher._records)
+        fetch = super()._fetch_records
+        found = await fetch(consumer, active_partitions, *args, **options)
+        if ahead and found:
+            more = await fetch(consumer, active_partitions, *args, **(options | _AT_ONCE))
+            for tp, records in more.items():
+                found.setdefault(tp, []).extend(records)
+        return found
 
 
 class FetchConsumer(driver.Consumer):

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
 
 import msgspec
 
@@ -24,8 +23,8 @@ from streaming.changes import Changes
 RECENT_PREFIX = b"D"
 """State keys of what is remembered: prefix, generation, first offset, the latter two big-endian."""
 
-Ids = dict[UserId, list[str]]
-"""Per user, the ids of some events in log order."""
+Ids = tuple[list[UserId], list[str]]
+"""Users and ids of some events, in log order."""
 
 _KEY = struct.Struct(">QQ")
 _encode = msgspec.msgpack.Encoder().encode
@@ -53,10 +52,10 @@ class RecentIds:
             if generation != self._generation:
                 self._turn()
                 self._generation = generation
-            ids = _decode.decode(raw)
+            _, names = _decode.decode(raw)
             self._young_keys.append(key)
-            self._young.update(map(hash, chain.from_iterable(ids.values())))
-            self._count += sum(map(len, ids.values()))
+            self._young.update(map(hash, names))
+            self._count += len(names)
 
     def room(self, changes: Changes) -> int:
         """How many events may be added before the next call; at least one."""
@@ -67,22 +66,22 @@ class RecentIds:
             self._generation += 1
         return self._limit - self._count
 
-    def add(self, ids: Ids, number: int) -> list[tuple[UserId, int]]:
-        """Remember these, ``number`` in all; user and index of those that are known already.
+    def add(self, ids: Ids) -> set[int]:
+        """Remember these; the positions of those that are known already.
 
-        The known ones are removed from ``ids``. What is left is to be written by :meth:`keep`.
+        All others are to be written by :meth:`keep`.
         """
-        repeated: list[tuple[UserId, int]] = []
-        hashes = list(map(hash, chain.from_iterable(ids.values())))
+        known: set[int] = set()
+        number, hashes = len(ids[1]), list(map(hash, ids[1]))
         grown = len(self._young) + number
         self._young.update(hashes)
         fresh = len(self._young) == grown and self._old.isdisjoint(hashes)
         if not fresh and self._exact is None:
             self._exact = set(self._pairs())
         if self._exact is not None:
-            repeated = _known(self._exact, ids)
-        self._count += number - len(repeated)
-        return repeated
+            known = _known(self._exact, ids)
+        self._count += number - len(known)
+        return known
 
     def keep(self, ids: Ids, first: int, changes: Changes) -> None:
         """Write down what was added; ``first`` is an offset that names it."""
@@ -97,21 +96,15 @@ class RecentIds:
 
     def _pairs(self) -> Iterator[tuple[UserId, str]]:
         for raw in self._read([*self._old_keys, *self._young_keys]):
-            for user, names in _decode.decode(raw or b"").items():
-                for name in names:
-                    yield user, name
+            yield from zip(*_decode.decode(raw or b""), strict=True)
 
 
-def _known(exact: set[tuple[UserId, str]], ids: Ids) -> list[tuple[UserId, int]]:
-    """Those of ``ids`` that are in ``exact``, and out of ``ids``; the others are put into it."""
-    found: list[tuple[UserId, int]] = []
-    for user, names in ids.items():
-        fresh = []
-        for index, name in enumerate(names):
-            if (user, name) in exact:
-                found.append((user, index))
-            else:
-                exact.add((user, name))
-                fresh.append(name)
-        names[:] = fresh
+def _known(exact: set[tuple[UserId, str]], ids: Ids) -> set[int]:
+    """The positions of those of ``ids`` that are in ``exact``; the others are put into it."""
+    found: set[int] = set()
+    for at, event in enumerate(zip(*ids, strict=True)):
+        if event in exact:
+            found.add(at)
+        else:
+            exact.add(event)
     return found

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from aiokafka.errors import KafkaTimeoutError, TopicAuthorizationFailedError
 
 from contracts.errors import Unreachable
 from streaming import courier as module
-from streaming.courier import Courier
+from streaming.courier import Courier, Pace
 from streaming.layout import OutboxRow
 from streaming.partition import Partition
 from streaming.store import MemoryStore
@@ -40,7 +41,7 @@ def waiting(store: MemoryStore) -> Partition:
 
 
 async def run(partition: Partition, broker: Broker) -> None:
-    courier = Courier(partition, broker)
+    courier = Courier(partition, broker, Pace())
     task = asyncio.create_task(courier.run())
     drained = asyncio.create_task(courier.drain(5.0))
     try:
@@ -79,7 +80,28 @@ def test_a_refusal_for_good_stops_the_worker_and_keeps_the_outbox() -> None:
 
 def test_draining_ends_in_time_when_nothing_can_be_delivered() -> None:
     async def stuck() -> bool:
-        courier = Courier(waiting(MemoryStore()), Broker())
+        courier = Courier(waiting(MemoryStore()), Broker(), Pace())
         return await courier.drain(0.01)  # nobody runs it
 
     assert asyncio.run(stuck()) is False
+
+
+def test_however_many_partitions_close_the_loop_is_left_free_after_each_step() -> None:
+    order: list[str] = []
+
+    async def partition(pace: Pace, name: str) -> None:
+        for _ in range(3):
+            await pace.step(lambda: order.append(name))
+
+    async def others() -> None:
+        while order.count("a") + order.count("b") < 6:
+            order.append("-")
+            await asyncio.sleep(0)
+
+    async def run() -> None:
+        pace = Pace()
+        await asyncio.gather(partition(pace, "a"), partition(pace, "b"), others())
+
+    asyncio.run(run())
+    assert not any("-" not in pair for pair in pairwise(order))
+    assert "".join(order).replace("-", "") == "ababab"

@@ -155,12 +155,12 @@ def test_a_reader_keeps_only_the_segments_that_the_state_still_names() -> None:
         return store.pairs.get(key)
 
     reader = UserReader(get, 0, HISTORY)
-    for offset in range(30):
+    for offset in range(300):
         partition.apply([accepted(offset, 1, offset, START_MS)])
         stored = reader.stored(1)
         assert stored is not None
         assert stored.decode().accepted == offset + 1
-    assert len(meta_of(store).segments) < 16
+    assert len(meta_of(store).segments) < 64
     again = len(reads)
     reader.stored(1)
     assert len(reads) - again == 2  # the description and the user's value
