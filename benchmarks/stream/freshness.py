@@ -9,7 +9,6 @@ them a probe counts as soon as the state was changed there, which is kind to the
 from __future__ import annotations
 
 import contextlib
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 
@@ -20,6 +19,7 @@ from benchmarks.stream.measure import wait_for
 from benchmarks.stream.processes import ROOT, peers_python
 from benchmarks.stream.systems import OURS, Place, ours, peer
 from contracts.sequence import unpack_header
+from infra.leash import LeashedProcess
 from infra.state_reader import RocksHistoryReader
 
 _SETTLE_S = 3.0
@@ -48,12 +48,11 @@ def half_load(name: str, place: Place, full: float, users: int, seconds: float) 
 def _producing(place: Place, load: float, users: int, seconds: float) -> Iterator[None]:
     events = round(load * (seconds + 2 * _SETTLE_S))
     command = [peers_python(), "-m", "benchmarks.peers.produce", place.bootstrap, place.topic]
-    process = subprocess.Popen([*command, str(events), str(users), str(load)], cwd=ROOT)
+    process = LeashedProcess([*command, str(events), str(users), str(load)], cwd=ROOT)
     try:
         yield
     finally:
-        process.terminate()
-        process.wait()
+        process.stop(_SETTLE_S)
 
 
 _Producing = Callable[[], contextlib.AbstractContextManager[None]]

@@ -1,11 +1,10 @@
-"""Processes under measurement: started in groups of their own, ended whole, watched as trees."""
+"""Processes under measurement: on a leash, ended in order, watched as trees."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -16,6 +15,8 @@ from typing import Any
 
 import msgspec
 import psutil
+
+from infra.leash import LeashedProcess
 
 ROOT = Path(__file__).resolve().parents[2]
 PEERS = ROOT / ".venv-peers"
@@ -34,42 +35,33 @@ def peers_python() -> str:
 
 
 @contextlib.contextmanager
-def child(command: list[str], env: dict[str, str], log: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process in a group of its own; the whole group is ended afterwards."""
+def child(command: list[str], env: dict[str, str], log: Path) -> Iterator[LeashedProcess]:
+    """A process that ends with the block, and with the benchmark where that is killed."""
     with log.open("ab") as errors:
-        process = subprocess.Popen(
+        process = LeashedProcess(
             command,
             cwd=ROOT,
             env={**os.environ, "OMP_NUM_THREADS": "1", **env},
             stdout=subprocess.PIPE,
             stderr=errors,
-            text=True,
-            start_new_session=True,
         )
     try:
         yield process
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(_GRACE_S)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        process.stop(_GRACE_S)
 
 
 class Told:
     """The newest object that a peer has printed; its ``events`` count, its probes' ages."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: LeashedProcess) -> None:
         self.events = 0
         self.ages_ms: list[float] = []
         self._process = process
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
+        for line in self._process.output():
             with contextlib.suppress(ValueError, KeyError, TypeError):
                 said: dict[str, Any] = json.loads(line)
                 self.events = said["events"]

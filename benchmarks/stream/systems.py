@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ import psutil
 
 from benchmarks.stream.measure import Run, measure, wait_for
 from benchmarks.stream.processes import Told, child, peers_python
+from infra.leash import LeashedProcess
 from infra.state_reader import RocksHistoryReader
 
 OURS = "everfresh"
@@ -91,7 +91,7 @@ def ours(place: Place) -> Iterator[tuple[RocksHistoryReader, Callable[[], bool]]
             reader.close()
 
 
-def _worker(place: Place, index: int) -> contextlib.AbstractContextManager[subprocess.Popen[str]]:
+def _worker(place: Place, index: int) -> contextlib.AbstractContextManager[LeashedProcess]:
     env = {
         "EVERFRESH_KAFKA__BOOTSTRAP_SERVERS": place.bootstrap,
         "EVERFRESH_KAFKA__TOPIC_PREFIX": place.prefix,
