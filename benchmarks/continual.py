@@ -49,16 +49,16 @@ MODEL = {
     "max_length": 20,
     "dropout": 0.3,
     "temperature": 0.07,
-    "negatives": 512,
+    "negatives": 2048,
 }
 TRAINER = {
     "learning_rate": 4e-3,
     "schedule": "decay",
     "first_epochs": 12,
-    "epochs": 3,
+    "epochs": 5,
     "batch_tokens": 1024,
-    "replay_examples": 10_000,
-    "replay_ratio": 0.3,
+    "replay_examples": 30_000,
+    "replay_ratio": 0.5,
     "expire_after_s": 0.0,
 }
 OWN: dict[str, dict[str, object]] = {
