@@ -11,7 +11,8 @@ count everything a strategy does between two periods, choosing exemplars include
 
 Retrain starts each period from nothing, with as many passes as the first period gets;
 ``--retrain-periods 3,7`` measures some of its periods and leaves the others. Cost and gain are
-compared on the periods that were measured. ``--work`` keeps what is finished for the next run.
+compared on the periods that were measured. ``--work`` keeps what is finished: a run that was killed
+goes on there after its last whole period, and ends with the figures it would have had.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import numpy as np
 import torch
 
 from benchmarks._continual_plot import draw
+from benchmarks._continual_work import Period, Work
 from benchmarks._harness import add_options, finish, show
 from contracts.event import UserId
 from contracts.sequence import Interaction
@@ -49,16 +51,16 @@ MODEL = {
     "max_length": 20,
     "dropout": 0.3,
     "temperature": 0.07,
-    "negatives": 512,
+    "negatives": 2048,
 }
 TRAINER = {
     "learning_rate": 4e-3,
     "schedule": "decay",
     "first_epochs": 12,
-    "epochs": 3,
+    "epochs": 5,
     "batch_tokens": 1024,
-    "replay_examples": 10_000,
-    "replay_ratio": 0.3,
+    "replay_examples": 30_000,
+    "replay_ratio": 0.5,
     "expire_after_s": 0.0,
 }
 OWN: dict[str, dict[str, object]] = {
@@ -71,19 +73,6 @@ COLUMNS = (
     *("recall20", "mrr20", "recall20_all", "mrr20_all", "train_s", "tokens"),
     *("cost_vs_retrain", "recall20_over_retrain"),
 )
-
-
-class Period(msgspec.Struct, frozen=True):
-    """One strategy after learning ``period``, tested on the next; recall and MRR in percent."""
-
-    strategy: str
-    period: int
-    recall20: float
-    mrr20: float
-    recall20_all: float
-    mrr20_all: float
-    train_s: float
-    tokens: int
 
 
 def read_windows(folder: Path) -> list[TrainingWindow]:
@@ -121,13 +110,23 @@ def settings_of(strategy: str) -> Settings:
 
 
 def run_strategy(
-    name: str, windows: list[TrainingWindow], settings: Settings, chosen: Sequence[int]
+    name: str,
+    windows: list[TrainingWindow],
+    settings: Settings,
+    chosen: Sequence[int],
+    learner: Learner | None = None,
+    begin: int = 0,
 ) -> Iterator[Period]:
-    """Learn and test; of a retrain only the ``chosen`` periods, its others are just remembered."""
-    learner = fresh_learner(settings)
+    """Learn and test; of a retrain only the ``chosen`` periods, its others are just remembered.
+
+    ``learner`` has learnt what comes before period ``begin``.
+    """
+    learner = learner or fresh_learner(settings)
     known: set[object] = set()
     for at, (window, following) in enumerate(itertools.pairwise(windows)):
         known.update(click.item for example in window.examples for click in example.targets)
+        if at < begin:
+            continue
         began, tokens = time.process_time(), 0
         if name == "retrain" and at not in chosen:
             learner.network.recommender.admit(window.examples, window.label)
@@ -164,39 +163,26 @@ def _window(sessions: list[DecodedExample]) -> TrainingWindow:
     return TrainingWindow(0, {}, whole, {})
 
 
-def kept(folder: Path | None, name: str) -> dict[int, Period]:
-    """The periods of one strategy that earlier runs have left in ``folder``."""
-    found: dict[int, Period] = {}
-    file = folder / f"{name}.jsonl" if folder else None
-    if file is not None and file.exists():
-        for line in file.read_bytes().splitlines():
-            period = msgspec.json.decode(line, type=Period)
-            found[period.period] = period
-    return found
-
-
 def measure(
     name: str, windows: list[TrainingWindow], options: argparse.Namespace
 ) -> dict[int, Period]:
     """All periods of one strategy, of this run or kept by an earlier one."""
+    work, settings = Work(options.work), settings_of(name)
+    done, alone = work.periods(name), name == "retrain"
     periods = list(range(len(windows) - 1))
-    done = kept(options.work, name)
-    if name == "retrain" and options.retrain_periods:
+    learner, begin = (None, 0) if alone else work.resume(name, settings)
+    if alone and options.retrain_periods:
         periods = [int(number) for number in options.retrain_periods.split(",")]
-    chosen = [at for at in periods if at not in done]
+    # A retrain's periods are independent; each of the others builds on the one before.
+    chosen = [at for at in periods if (at not in done if alone else at >= begin)]
     if not chosen:
         return done
-    if name != "retrain":
-        chosen = periods  # each period builds on the one before
-    settings = settings_of(name)
-    target = options.work / f"{name}.jsonl" if options.work else None
-    for period in run_strategy(name, windows, settings, chosen):
+    for period in run_strategy(name, windows, settings, chosen, learner, begin):
         done[period.period] = period
         print(msgspec.json.encode(period).decode(), file=sys.stderr, flush=True)
-        if target:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("ab") as file:
-                file.write(msgspec.json.encode(period) + b"\n")
+        work.add(period)
+        if learner is not None:
+            work.keep(name, learner, period.period + 1)
     return done
 
 

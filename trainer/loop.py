@@ -112,7 +112,7 @@ class TrainerLoop:
         self._held_in_a_row = 0
         if line.parent is not None and line.trained is not None:
             self._reports.window(window_report(line.parent, line.trained, None))
-            self._note_version(line.parent)
+            self.figures = self.figures.live(line.parent)
         tuning = self._settings.trainer
         self._reader = Reader(self._source, self._store, self.progress, tuning, self._clock)
 
@@ -152,7 +152,8 @@ class TrainerLoop:
         manifest = self._publish(scored)
         self._pass_over(scored.window)
         timing = Timing(closed, started, score_end, trained, self._clock())
-        self._note_trained(manifest, outcome, scored.window.events / max(timing.took_s, 0.001))
+        per_s = scored.window.events / max(timing.took_s, 0.001)
+        self.figures = self.figures.trained(manifest, outcome.loss, per_s)
         self._enter("report")
         report = window_report(manifest, scored.about, timing)
         self._reports.window(report)
@@ -282,20 +283,6 @@ class TrainerLoop:
     def _enter(self, step: str) -> None:
         self._boundary(step)
         self._note(stage=step)
-
-    def _note_trained(self, manifest: WeightManifest, outcome: Outcome, per_s: float) -> None:
-        figures = self.figures
-        self._note(
-            windows=figures.windows + 1,
-            loss=outcome.loss,
-            events_per_s=per_s,
-            merged=figures.merged + max(0, len(manifest.merged) - 1),
-            sampled=figures.sampled + (manifest.sampled < 1.0),
-        )
-        self._note_version(manifest)
-
-    def _note_version(self, manifest: WeightManifest) -> None:
-        self._note(version=manifest.version, events=manifest.events, scores=manifest.scores)
 
     def _note(self, **changes: object) -> None:
         self.figures = msgspec.structs.replace(self.figures, **changes)

@@ -147,6 +147,24 @@ class Figures(msgspec.Struct, frozen=True):
         held, lost = self.held + self.let_pass, self.overtaken + self.workers_lost
         return held + self.rolled_back + lost + self.undeleted
 
+    def live(self, manifest: WeightManifest) -> Figures:
+        """With this version live."""
+        return msgspec.structs.replace(
+            self, version=manifest.version, events=manifest.events, scores=manifest.scores
+        )
+
+    def trained(self, manifest: WeightManifest, loss: float, events_per_s: float) -> Figures:
+        """With one more window trained, whose version is live."""
+        counted = msgspec.structs.replace(
+            self,
+            windows=self.windows + 1,
+            loss=loss,
+            events_per_s=events_per_s,
+            merged=self.merged + max(0, len(manifest.merged) - 1),
+            sampled=self.sampled + (manifest.sampled < 1.0),
+        )
+        return counted.live(manifest)
+
 
 def status(figures: Figures, state: str, now_ms: int) -> ComponentStatus:
     """The component status of these figures; ``hr10`` and ``ndcg10`` are the last live scores."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import random
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from benchmarks import continual
+from benchmarks._continual_work import Period
 from contracts.settings import Settings, load_settings
 from model.metrics import scores
 from tests.trainer.bench import SMALL
@@ -93,3 +96,29 @@ def test_a_retrain_measured_in_parts_is_the_retrain_measured_at_once(
         whole[2].mrr20_all,
         whole[2].tokens,
     )
+
+
+@pytest.mark.parametrize("name", ["finetune", "replay"])
+def test_a_run_that_was_killed_goes_on_to_the_same_figures(
+    name: str,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    small_settings: Settings,
+) -> None:
+    monkeypatch.setattr(continual, "PERIODS", 3)
+    windows = continual.read_windows(folder)
+    settings = with_strategy(small_settings, name)
+    monkeypatch.setattr(continual, "settings_of", lambda name: settings)
+
+    def measured(work: Path | None, periods: int) -> list[Period]:
+        options = argparse.Namespace(work=work, retrain_periods="")
+        found = continual.measure(name, windows[: periods + 1], options)
+        return [msgspec.structs.replace(found[at], train_s=0.0) for at in sorted(found)]
+
+    whole = measured(None, 3)
+    assert measured(folder / "work", 1) == whole[:1]
+    assert measured(folder / "work", 3) == whole
+    learnt = []
+    monkeypatch.setattr(continual, "train_window", lambda *given: learnt.append(given))
+    assert measured(folder / "work", 3) == whole
+    assert not learnt, "nothing is learnt twice"
