@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     began = time.monotonic()
     users, seconds, repeats = (100, 2.0, 1) if options.quick else (USERS, 6.0, options.repeats)
     warm, cold = measure(users, seconds, repeats)
-    figures = {**_figures(warm, ""), **_figures(cold, "uncached_")}
+    figures = {**figures_of(warm, ""), **figures_of(cold, "uncached_")}
     measured = {"with the user cache": warm, "without (every past is read anew)": cold}
     _show(measured)
     if not options.quick:
@@ -128,7 +128,8 @@ def _cpu_ratios(runs: Runs, name: str) -> list[float]:
     return [empty.cpu_ms / ours.cpu_ms for ours, empty in pairs]
 
 
-def _figures(runs: Runs, prefix: str) -> dict[str, float]:
+def figures_of(runs: Runs, prefix: str) -> dict[str, float]:
+    """The figures by the names they have in the JSON object, each after ``prefix``."""
     found: dict[str, float] = {}
     for name, short in (("recommend", prefix), ("score", f"{prefix}score_")):
         ours = runs[name]
