@@ -7,9 +7,11 @@ take turns, so that a slow moment of the machine meets both; ratios of neighbour
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 from benchmarks._harness import finish, median, parse_options, show
@@ -19,28 +21,41 @@ from benchmarks.serving.wrk import Load, load
 from contracts.settings import ModelSettings, Settings
 
 CONNECTIONS, ITEMS, USERS, CANDIDATES = 16, 10_000, 1_000, 100
+PLOT = Path(__file__).parent.parent / "docs" / "serve_load.png"
+LABELS = {
+    "echo": "empty echo",
+    "recommend": "/v1/recommend",
+    "score": f"/v1/score, {CANDIDATES} candidates",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measure, print, write."""
+    """Measure, print, draw, write."""
     options = parse_options(__doc__ or "", argv)
     began = time.monotonic()
+    users, seconds, repeats = (100, 2.0, 1) if options.quick else (USERS, 6.0, options.repeats)
+    warm, cold = measure(users, seconds, repeats)
+    figures = {**figures_of(warm, ""), **figures_of(cold, "uncached_")}
+    measured = {"with the user cache": warm, "without (every past is read anew)": cold}
+    _show(measured)
+    if not options.quick:
+        draw(measured, PLOT)
+    settings_told = {"items": ITEMS, "users": users, "connections": CONNECTIONS}
+    finish({**figures, **settings_told}, began, options.json)
+
+
+def measure(users: int, seconds: float, repeats: int) -> tuple[Runs, Runs]:
+    """With the user cache and without, ``repeats`` times ``seconds`` for each kind of request."""
     model = ModelSettings()
-    seconds, repeats = (2.0, 1) if options.quick else (6.0, options.repeats)
     with cluster(model) as stand:
         settings = stand.settings
-        users = 100 if options.quick else USERS
         publish(settings, recommender(ITEMS, model))
         write_states(settings, users, model.max_length - 1, ITEMS)
         warm = _measure(stand, settings, users, seconds, repeats)
         cold_settings = settings.model_copy(
             update={"serving": settings.serving.model_copy(update={"cache_mb": 0})}
         )
-        cold = _measure(stand, cold_settings, users, seconds, repeats)
-    figures = {**_figures(warm, ""), **_figures(cold, "uncached_")}
-    _show({"with the user cache": warm, "without (every past is read anew)": cold})
-    settings_told = {"items": ITEMS, "users": users, "connections": CONNECTIONS}
-    finish({**figures, **settings_told}, began, options.json)
+        return warm, _measure(stand, cold_settings, users, seconds, repeats)
 
 
 class Run(NamedTuple):
@@ -78,6 +93,30 @@ def _measure(stand: Stand, settings: Settings, users: int, seconds: float, repea
     return runs
 
 
+def draw(measured: Mapping[str, Runs], target: Path) -> None:
+    """Requests per second, with the share of the echo and the p99 beside each bar."""
+    figure, axes = plt.subplots(figsize=(8, 3.6), layout="constrained")
+    places = np.arange(len(LABELS))
+    for at, (title, runs) in enumerate(measured.items()):
+        heights = [median(one.load.per_s for one in runs[name]) for name in LABELS]
+        bars = axes.barh(places + 0.2 - 0.4 * (1 - at), heights, 0.38, label=title)
+        said = [
+            f"{median(_ratios(runs, name)):.2f} of echo, p99 "
+            f"{median(one.load.p99_ms for one in runs[name]):.0f} ms"
+            for name in LABELS
+        ]
+        axes.bar_label(bars, said, padding=3, fontsize=8)
+    axes.set_yticks(places, list(LABELS.values()))
+    axes.invert_yaxis()
+    axes.margins(x=0.28)
+    axes.set_xlabel("requests per second")
+    axes.set_title(f"{CONNECTIONS} connections, {ITEMS:,} items, two replicas each, two cores")
+    axes.legend(frameon=False, loc="lower right")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(target, dpi=130)
+    plt.close(figure)
+
+
 def _ratios(runs: Runs, name: str) -> list[float]:
     pairs = zip(runs[name], runs["echo"], strict=True)
     return [ours.load.per_s / empty.load.per_s for ours, empty in pairs]
@@ -89,7 +128,8 @@ def _cpu_ratios(runs: Runs, name: str) -> list[float]:
     return [empty.cpu_ms / ours.cpu_ms for ours, empty in pairs]
 
 
-def _figures(runs: Runs, prefix: str) -> dict[str, float]:
+def figures_of(runs: Runs, prefix: str) -> dict[str, float]:
+    """The figures by the names they have in the JSON object, each after ``prefix``."""
     found: dict[str, float] = {}
     for name, short in (("recommend", prefix), ("score", f"{prefix}score_")):
         ours = runs[name]

@@ -324,7 +324,7 @@ class ServingSettings(_Group):
         2_000, ge=1, description="A request whose body or turn takes longer is refused."
     )
     cache_mb: int = Field(
-        64, ge=0, description="Memory of a replica for what it made of users' pasts; 0 for none."
+        256, ge=0, description="Memory of a replica for what it made of users' pasts; 0 for none."
     )
     cache_reuse_versions: int = Field(
         0,

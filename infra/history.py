@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
@@ -46,11 +47,17 @@ class UserReader:
     """Assembles users' states of one partition: sequence value, then the segments after it.
 
     Segments that were looked into are kept until the state no longer names them: a stretch of the
-    log at most. Thread-safe where ``get`` is.
+    log at most. ``moves``, where given, grows after each moment at which what ``get`` finds may
+    have changed; what the state says of itself is then looked up once in between. Thread-safe where
+    ``get`` is.
     """
 
-    def __init__(self, get: Get, partition: int, length: int) -> None:
+    def __init__(
+        self, get: Get, partition: int, length: int, moves: Callable[[], int] | None = None
+    ) -> None:
         self._get = get
+        self._moves = moves
+        self._named: tuple[int, PartitionMeta, list[_Runs]] | None = None
         self._partition = partition
         self._length = length
         self._log: tuple[str, str] | None = None
@@ -65,8 +72,7 @@ class UserReader:
         """
         encoded = encode_id(user)
         for _ in range(_ATTEMPTS):
-            meta = read_meta(self._get)
-            indexes = None if meta is None else self._segments(meta)
+            meta, indexes = self._meta_and_segments()
             if meta is not None and indexes is None:
                 continue
             value = self._get(USER_PREFIX + encoded)
@@ -86,6 +92,18 @@ class UserReader:
             f"the state of partition {self._partition} contradicts itself: it names segments that "
             "are not there, or holds users and no description; delete it to rebuild it"
         )
+
+    def _meta_and_segments(self) -> tuple[PartitionMeta | None, list[_Runs] | None]:
+        """What the state says of itself, and the segments it names, ``None`` where one is gone."""
+        moves, named = 0 if self._moves is None else self._moves(), self._named
+        if named is not None and named[0] == moves:
+            return named[1], named[2]
+        meta = read_meta(self._get)
+        indexes = None if meta is None else self._segments(meta)
+        if self._moves is not None and meta is not None and indexes is not None:
+            # Named by the count from before: what comes during these look-ups raises it.
+            self._named = (moves, meta, indexes)
+        return meta, indexes
 
     def _actions(self) -> list[str]:
         meta = read_meta(self._get)
@@ -124,5 +142,10 @@ def by_likelihood(user: UserId, partitions: Sequence[int]) -> list[int]:
     """
     if not partitions:
         return []
-    likely = (murmur2(user_key(user)) & 0x7FFFFFFF) % (max(partitions) + 1)
+    likely = _hash(user) % (max(partitions) + 1)
     return sorted(partitions, key=lambda partition: partition != likely)
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _hash(user: UserId) -> int:
+    return int(murmur2(user_key(user)) & 0x7FFFFFFF)

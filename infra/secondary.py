@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from rocksdict import AccessType, Options, Rdict
+
+from infra.watched import WatchedFolder
 
 _LOG = logging.getLogger(__name__)
 _RETRY_SECONDS = 1.0
@@ -16,7 +19,7 @@ _LOG_BYTES = 1_000_000
 _ROUNDS = 2
 
 # What tells that the writer wrote: its log files and manifests, with their sizes.
-_Signature = frozenset[tuple[str, int]]
+_Signature = Sequence[tuple[str, int]]
 # What tells one database from another. A state that came back from a snapshot names itself as the
 # lost one did, so the file that says so counts as well: it is written when a database is made.
 _Identity = tuple[bytes, int, int]
@@ -25,15 +28,21 @@ _Identity = tuple[bytes, int, int]
 class Secondary:
     """Follows one directory; opens it when it is complete, and anew when it was replaced.
 
-    :meth:`catch_up` is called by one thread, :meth:`get` by any.
+    :meth:`catch_up` is called by one thread, :meth:`get` by any. ``moves`` grows after each moment
+    at which what :meth:`get` finds may have changed.
     """
 
     def __init__(self, folder: Path, private: Path) -> None:
+        self.moves = 0
         self._folder = folder
+        self._watched = WatchedFolder(folder)
+        self._names: Sequence[str] = ()
+        self._followed: list[tuple[str, Path]] = []
+        self._found: _Identity | None = None
         self._private = private
         self._database: Rdict | None = None
         self._identity: _Identity | None = None
-        self._signature: _Signature = frozenset()
+        self._signature: _Signature = ()
         self._rounds = 0
         self._opened = 0
         self._retry_at = 0.0
@@ -62,6 +71,7 @@ class Secondary:
             self._rounds += 1
             try:
                 self._database.try_catch_up_with_primary()
+                self.moves += 1
             except Exception as error:  # rocksdict raises plain Exception for every cause
                 # The writer may have removed files that we had not opened yet.
                 _LOG.info("reopening %s: %s", self._folder, error)
@@ -70,19 +80,29 @@ class Secondary:
 
     def _look(self) -> tuple[_Identity | None, _Signature]:
         try:
-            if not (self._folder / "CURRENT").exists():
-                return None, frozenset()
-            said = self._folder / "IDENTITY"
-            about = said.stat()
-            identity = (said.read_bytes(), about.st_ino, about.st_mtime_ns)
-            return identity, frozenset(
-                (entry.name, entry.stat().st_size)
-                for entry in self._folder.iterdir()
-                if entry.suffix == ".log" or entry.name.startswith("MANIFEST")
-            )
+            names = self._watched.names()
+            if names is not self._names:
+                self._find(names)
+            sizes = [(name, path.stat().st_size) for name, path in self._followed]
         except OSError:
             # Being made, replaced or rotated at this moment; the next look tells.
-            return None, frozenset()
+            self._names = ()
+            return None, ()
+        return self._found, sizes
+
+    def _find(self, names: Sequence[str]) -> None:
+        """Who the database is, and what to follow; ``OSError`` where it is not complete."""
+        self._found, self._followed = None, []
+        if "CURRENT" in names:
+            said = self._folder / "IDENTITY"
+            about = said.stat()
+            self._followed = [
+                (name, self._folder / name)
+                for name in names
+                if name.endswith(".log") or name.startswith("MANIFEST")
+            ]
+            self._found = (said.read_bytes(), about.st_ino, about.st_mtime_ns)
+        self._names = names
 
     def _reopen(self, identity: _Identity) -> None:
         if time.monotonic() < self._retry_at:
@@ -104,3 +124,4 @@ class Secondary:
             _LOG.info("%s cannot be opened yet: %s", self._folder, error)
             return
         self._database, self._identity = opened, identity
+        self.moves += 1

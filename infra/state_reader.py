@@ -19,6 +19,7 @@ from contracts.event import UserId
 from contracts.sequence import PartitionMeta, StoredSequence, UserState
 from infra.history import UserReader, by_likelihood, read_meta
 from infra.secondary import Secondary
+from infra.watched import WatchedFolder
 
 _LOG = logging.getLogger(__name__)
 _PREFIX = "everfresh-reader-"
@@ -42,6 +43,7 @@ class RocksHistoryReader:
         self._pause_s = catch_up_ms / 1000
         # RocksDB wants a place of its own for what a reader says of itself.
         self._private = _private_folder()
+        self._watched = WatchedFolder(state_dir)
         self._open: dict[int, Secondary] = {}
         self._users: dict[int, UserReader] = {}
         self._closing = threading.Event()
@@ -89,25 +91,28 @@ class RocksHistoryReader:
                 secondary = Secondary(folder, self._private / str(partition))
             if secondary.catch_up():
                 found[partition] = secondary
+        if found.keys() == self._open.keys():
+            return
         users = {
-            partition: self._users.get(partition)
-            or UserReader(secondary.get, partition, self._length)
+            partition: self._users.get(partition) or self._reader(partition, secondary)
             for partition, secondary in found.items()
         }
         # Readers hold the old tables or the new ones, never one in the making.
         self._open, self._users = found, users
 
+    def _reader(self, partition: int, secondary: Secondary) -> UserReader:
+        return UserReader(secondary.get, partition, self._length, lambda: secondary.moves)
+
     def _folders(self) -> dict[int, Path]:
         prefix = f"{self._topic}-"
         try:
-            entries = list(self._state_dir.iterdir())
+            names = self._watched.names()
         except OSError:
             return {}
         return {
-            int(number): entry
-            for entry in entries
-            if entry.name.startswith(prefix)
-            and (number := entry.name.removeprefix(prefix)).isdecimal()
+            int(number): self._state_dir / name
+            for name in names
+            if name.startswith(prefix) and (number := name.removeprefix(prefix)).isdecimal()
         }
 
     def _follow(self) -> None:

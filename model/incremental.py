@@ -106,16 +106,22 @@ class PastStates:
         distance = torch.arange(begin, end)[:, None] - torch.arange(end)
         bucket = time_bucket(tokens[3][:, None] - self._times[:end])
         x = _embed(self._network, tokens, with_start=begin == 0)
+        last = len(self._network.blocks) - 1
         for number, block in enumerate(self._network.blocks):
             assert isinstance(block, Block)
-            x = self._block(number, block, x, (distance, bucket))
+            # Nobody looks at what the last block makes of any token but the last.
+            wanted = 1 if number == last else tokens.shape[1]
+            x = self._block(number, block, x, (distance[-wanted:], bucket[-wanted:]))
         self.length = end
         return x[-1]
 
     def _block(
         self, number: int, block: Block, x: Tensor, relative: tuple[Tensor, Tensor]
     ) -> Tensor:
-        """Equations 1 to 3 (see ``model.hstu``) for the new tokens ``(m, dim)`` alone."""
+        """Equations 1 to 3 (see ``model.hstu``) for the new tokens ``(m, dim)`` alone.
+
+        Keys and values are kept of all; the result is of the last ones, those in ``relative``.
+        """
         new, dim = x.shape
         begin, end = self.length, self.length + new
         projected = functional.silu(functional.layer_norm(x, (dim,)) @ block.w1)
@@ -125,12 +131,14 @@ class PastStates:
             kept[:, begin:end] = fresh.view(new, block.heads, -1).transpose(0, 1)
         keys, values = (kept[:, :end] for kept in heads)
         distance, bucket = relative
+        wanted = len(distance)
+        x, gate, q = x[-wanted:], gate[-wanted:], q[-wanted:]
         bias = block.position_bias[distance.clamp(min=0)] + block.time_bias[bucket]
-        queries = q.view(new, block.heads, -1).transpose(0, 1)
+        queries = q.reshape(wanted, block.heads, -1).transpose(0, 1)
         scores = functional.silu(queries @ keys.transpose(-1, -2) + bias)
-        if new > 1:
+        if wanted > 1:
             scores = scores * (distance >= 0)
-        attended = (scores @ values).transpose(0, 1).reshape(new, dim) / block.length
+        attended = (scores @ values).transpose(0, 1).reshape(wanted, dim) / block.length
         gated = functional.layer_norm(attended, (dim,)) * gate
         return torch.addmm(x + block.b2, gated, block.w2)
 

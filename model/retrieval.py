@@ -61,11 +61,13 @@ def first_places(scores: Scores, k: int) -> Rows:
     blocks = len(scores) // _BLOCK
     least = -np.inf
     if blocks > 4 * k:
-        tops = scores[: blocks * _BLOCK].reshape(blocks, _BLOCK).max(axis=1)
-        least = np.partition(tops, blocks - k)[blocks - k]
+        # A block is every so-manieth score, so that the maxima are taken of whole stretches.
+        tops = np.maximum.reduce(scores[: blocks * _BLOCK].reshape(_BLOCK, blocks), axis=0)
+        tops.partition(blocks - k)
+        least = tops[blocks - k]
     # Without such a threshold all that is not barred is sorted.
-    at = np.flatnonzero(scores >= least) if least > -np.inf else np.flatnonzero(scores > least)
-    return at[np.argsort(-scores[at], kind="stable")[:k]]
+    at = (scores >= least if least > -np.inf else scores > least).nonzero()[0]
+    return at[(-scores[at]).argsort(kind="stable")[:k]]
 
 
 def score_items(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import uuid
 from collections.abc import Sequence
 from typing import Annotated, Any, TypeVar
 
@@ -176,7 +176,7 @@ def _explained(error: msgspec.ValidationError) -> problems.Problem:
 
 def _request_id(given: str | None) -> str:
     if given is None:
-        return uuid.uuid4().hex
+        return os.urandom(16).hex()
     _ids(request_id=[given])
     return given
 

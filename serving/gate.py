@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from contracts.ports import Clock
 from serving import problems
@@ -25,27 +24,52 @@ class Gate:
         self._inside = 0
         self._lock = threading.Lock()
 
-    @contextlib.contextmanager
-    def visit(self) -> Iterator[Callable[[], None]]:
-        """One request's stay; ``Problem`` 503 where too many are inside.
+    def visit(self) -> Visit:
+        """One request's stay, to be used by ``with``; ``Problem`` 503 where too many are inside."""
+        return Visit(self)
 
-        What it yields is to be called when the request's turn has come: ``Problem`` 503 where that
-        took too long.
-        """
-        entered = self._clock()
+    def enter(self) -> int:
+        """Let one in, or ``Problem`` 503; the time now."""
         with self._lock:
             if self._inside >= self._limit:
                 self.refused += 1
                 raise problems.overloaded(self._limit)
             self._inside += 1
-        try:
-            yield lambda: self._turn(entered)
-        finally:
-            with self._lock:
-                self._inside -= 1
+        return self._clock()
 
-    def _turn(self, entered: int) -> None:
+    def leave(self) -> None:
+        """One that was let in is gone."""
+        with self._lock:
+            self._inside -= 1
+
+    def turn(self, entered: int) -> None:
+        """``Problem`` 503 where who came in at ``entered`` has waited too long."""
         if self._clock() - entered > self.timeout_ms:
             with self._lock:
                 self.refused += 1
             raise problems.too_late(self.timeout_ms)
+
+
+class Visit:
+    """A stay inside a gate; entering it gives what is to be called once the turn has come.
+
+    That raises ``Problem`` 503 where it took too long. A class, as every request pays for it.
+    """
+
+    __slots__ = ("_entered", "_gate")
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._entered = 0
+
+    def __enter__(self) -> Callable[[], None]:
+        """Come in; ``Problem`` 503 where too many are inside."""
+        self._entered = self._gate.enter()
+        return self._turn
+
+    def __exit__(self, *_: object) -> None:
+        """Go."""
+        self._gate.leave()
+
+    def _turn(self) -> None:
+        self._gate.turn(self._entered)

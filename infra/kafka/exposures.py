@@ -20,6 +20,9 @@ from infra.kafka.admin import require_listener
 MAX_PENDING = 20_000
 """More records than this waiting for a broker are dropped, and counted as failed."""
 
+LINGER_MS = 200
+"""How long a record waits for others; a replica that is killed loses those of so long."""
+
 _LOOK_S = 0.1
 
 
@@ -32,7 +35,6 @@ class KafkaExposureSink:
     def __init__(self, bootstrap_servers: str, topic_prefix: str) -> None:
         self._topic = topic_name(topic_prefix, EXPOSURES)
         self._lock = threading.Lock()
-        self._pending = 0
         self._failed = 0
         self._closed = False
         self._ended = threading.Event()
@@ -41,13 +43,12 @@ class KafkaExposureSink:
         self._thread.start()
 
     def send(self, exposure: Exposure) -> None:
-        """Queue one exposure; it is on its way within some 50 ms."""
+        """Queue one exposure; it is on its way within :data:`LINGER_MS`."""
         key, value = user_key(exposure.user_id), encode_exposure(exposure)
         with self._lock:
-            if self._closed or self._pending >= MAX_PENDING:
+            if self._closed or len(self._producer) >= MAX_PENDING:
                 self._failed += 1
                 return
-            self._pending += 1
         try:
             self._producer.produce(self._topic, value, key, on_delivery=self._told)
         except (BufferError, KafkaException) as error:
@@ -61,8 +62,7 @@ class KafkaExposureSink:
     def flush(self, timeout_s: float = 5.0) -> bool:
         """Wait for what is queued; False where time ran out before."""
         self._producer.flush(timeout_s)
-        with self._lock:
-            return self._pending == 0
+        return len(self._producer) == 0
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Flush, then end the connection; what is still undelivered counts as failed."""
@@ -70,22 +70,20 @@ class KafkaExposureSink:
         with self._lock:
             # What is told of these later is not counted a second time.
             self._closed = True
-            self._failed += self._pending
-            self._pending = 0
+            self._failed += len(self._producer)
         self._ended.set()
         self._thread.join()
         self._producer.purge()
         self._producer.flush(0)
 
     def _settle(self) -> None:
-        # librdkafka keeps deliveries for whoever asks.
+        # librdkafka keeps what failed for whoever asks.
         while not self._ended.wait(_LOOK_S):
             self._producer.poll(0)
 
     def _told(self, error: Any, _: Any) -> None:
         with self._lock:
             if not self._closed:
-                self._pending -= 1
                 self._failed += error is not None
 
 
@@ -97,7 +95,10 @@ def _connect(bootstrap_servers: str, topic: str) -> Producer:
             # The same partition as Kafka's own clients choose (law 1).
             "partitioner": "murmur2_random",
             "enable.idempotence": True,
-            "linger.ms": 50,
+            # A batch costs the broker as much as many records do.
+            "linger.ms": LINGER_MS,
+            # Deliveries need no word; only what failed is told.
+            "delivery.report.only.error": True,
             "message.timeout.ms": 30_000,
             "queue.buffering.max.messages": 2 * MAX_PENDING,
             "allow.auto.create.topics": False,

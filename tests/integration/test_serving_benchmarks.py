@@ -1,0 +1,48 @@
+"""Short forms of the serving benchmarks: from end to end, nothing fails, the figures are there."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from benchmarks import freshness, serve_load
+from contracts.settings import load_settings
+from infra.interrupts import Interrupts
+from infra.supervisor import Supervisor
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk makes the load; CI installs it")
+def test_serve_load_answers_every_request_with_the_cache_and_without(tmp_path: Path) -> None:
+    warm, cold = serve_load.measure(users=10, seconds=1.0, repeats=1)
+    figures = {**serve_load.figures_of(warm, ""), **serve_load.figures_of(cold, "uncached_")}
+    assert figures["failed"] == figures["uncached_failed"] == 0
+    for name in ("requests_per_s", "ratio_vs_echo", "cpu_ratio_vs_echo", "p99_ms", "cpu_ms"):
+        for prefix in ("", "score_", "uncached_", "uncached_score_"):
+            assert figures[prefix + name] > 0, prefix + name
+    serve_load.draw({"warm": warm, "cold": cold}, tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.timeout(300)
+def test_freshness_follows_events_through_every_stage(tmp_path: Path) -> None:
+    settings = load_settings({"home": tmp_path / "home", "windows": {"seconds": 1}})
+    with Supervisor(settings, Interrupts(), lambda _: None) as run:
+        run.start()
+        samples, figures = freshness.measure(run, 300.0, 3_600)
+    assert figures["failed"] == 0
+    assert figures["requests"] > 0
+    assert figures["probes"] > 0
+    assert figures["windows"] > 0
+    for stage in freshness.STAGES:
+        assert samples[stage], stage
+    # A window is closed after it was accepted, and live after it was trained: parts of one whole.
+    for share in (0.5, 0.99):
+        whole = freshness.quantile(samples["whole"], share)
+        assert whole >= max(freshness.quantile(samples[s], share) for s in ("closed", "trained"))
+    freshness.draw(samples, 300.0, tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
