@@ -43,6 +43,12 @@ class WeightStore(Protocol):
     def read(self, manifest: WeightManifest, name: str) -> bytes:
         """One file, verified: ``CorruptVersion`` where size or sha256 differ."""
 
+    def delta(self, manifest: WeightManifest, name: str) -> bytes | None:
+        """One file as its difference from that of ``manifest.delta_of``, verified as it lies there.
+
+        ``None`` where it is not kept so. Asked for by replicas that hold that version's contents.
+        """
+
     def versions(self) -> list[int]:
         """Numbers of the complete versions, ascending."""
 

@@ -18,12 +18,21 @@ from contracts.sequence import Interaction
 from contracts.settings import ModelSettings
 from contracts.window import DecodedExample
 from model.batches import Batch, derive_seed, encode_example, query
+from model.changes import Changes, RowChange, require_names
 from model.hstu import HSTU
 from model.losses import sampled_cross_entropy
 from model.metrics import Ranks
 from model.ranking import Catalogue, rank_examples
 from model.vocabulary import UNKNOWN, Vocabulary
-from model.weights import copy_into, decode_tensors, encode_tensors, fill_rows, grow_rows
+from model.weights import (
+    copy_into,
+    decode_tensors,
+    encode_tensors,
+    fill_rows,
+    grow_rows,
+    lengthen,
+    overwrite,
+)
 
 _SEED = "seed"
 
@@ -134,19 +143,20 @@ class Recommender:
         history gets the popular items; the weight and the item's own bias are learnt. A free row
         scores minus infinity: it is no answer and no negative.
         """
+        return Catalogue(self._directions(self.network.items), self._score_bias())
+
+    def _score_bias(self) -> Tensor:
         bias = self.network.item_bias + self.network.popularity * self._counted()[0]
-        free = torch.from_numpy(self.vocabulary.free_rows())
-        bias = bias.index_fill(0, free, -torch.inf)
-        vectors = functional.normalize(self.network.items, dim=-1, eps=1e-6)
-        return Catalogue(vectors / self.settings.temperature, bias)
+        return bias.index_fill(0, torch.from_numpy(self.vocabulary.free_rows()), -torch.inf)
+
+    def _directions(self, items: Tensor) -> Tensor:
+        return functional.normalize(items, dim=-1, eps=1e-6) / self.settings.temperature
 
     def _rows_table(self, rows: Tensor) -> Catalogue:
         """The same of these rows alone, which hold items."""
         own = functional.embedding(rows, self.network.item_bias[:, None]).squeeze(1)
         bias = own + self.network.popularity * self._counted()[0][rows]
-        vectors = functional.embedding(rows, self.network.items)
-        vectors = functional.normalize(vectors, dim=-1, eps=1e-6)
-        return Catalogue(vectors / self.settings.temperature, bias)
+        return Catalogue(self._directions(functional.embedding(rows, self.network.items)), bias)
 
     def _counted(self) -> tuple[Tensor, Tensor]:
         """Log share of each row in all sightings, and the rows of items; until these change."""
@@ -187,17 +197,48 @@ class Recommender:
             rows, scores = self.catalogue().best(user, k, barred)
         return [self.vocabulary.item(row) for row in rows], scores
 
+    def take(self, weights: Changes, vocabulary: Changes) -> None:
+        """Become the next version, at the cost of the rows that changed: bit-equal to loading it.
+
+        Nobody else may be using this one. ``CorruptVersion`` where the changes do not fit or are
+        not finite; then it is no longer of use.
+        """
+        parameters = dict(self.network.named_parameters())
+        require_names(weights, parameters.keys() | {_SEED}, WEIGHTS_FILE)
+        if int(weights[_SEED].data) != self.seed:
+            raise CorruptVersion(f"{WEIGHTS_FILE}: of another seed; take another version")
+        self.vocabulary.take(vocabulary)
+        for name, weight in parameters.items():
+            overwrite(weight, weights[name], name)
+        if any(table.shape[0] != self.vocabulary.rows for table in self.item_tables()):
+            raise CorruptVersion(f"{WEIGHTS_FILE}: not as many rows as {VOCABULARY_FILE}")
+        self._shares = None
+        self._follow_rows(weights["items"])
+
+    def _follow_rows(self, change: RowChange) -> None:
+        kept, self._catalogue = self._catalogue, None
+        if kept is None or change.rows is None:
+            return
+        rows = torch.from_numpy(change.rows)
+        with torch.inference_mode():
+            vectors = lengthen(kept.vectors, self.vocabulary.rows)
+            vectors.index_copy_(0, rows, self._directions(self.network.items[rows]))
+            self._catalogue = Catalogue(vectors, self._score_bias())
+
     def finite(self) -> bool:
         """Whether every weight is a finite number."""
         # The largest magnitude is not finite if any is not, and costs no table of booleans.
         norms = [torch.linalg.vector_norm(one.detach(), torch.inf) for one in self.parameters()]
         return bool(torch.isfinite(torch.stack(norms)).all())
 
+    def tensors(self) -> dict[str, Tensor]:
+        """What the file of weights holds; views."""
+        return {**self.network.state_dict(), _SEED: torch.tensor(self.seed)}
+
     def save(self) -> dict[str, bytes]:
         """The files named in ``MODEL_FILES``; equal recommenders give equal bytes."""
-        tensors = {**self.network.state_dict(), _SEED: torch.tensor(self.seed)}
         return {
-            WEIGHTS_FILE: encode_tensors(tensors),
+            WEIGHTS_FILE: encode_tensors(self.tensors()),
             VOCABULARY_FILE: self.vocabulary.encode(),
         }
 

@@ -6,6 +6,7 @@ its size, in one step or in many, its untrained rows are the same.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from contracts.errors import CorruptVersion
 from model.batches import derive_seed
+from model.changes import RowChange
 
 _SPREAD = 0.02
 
@@ -25,6 +27,44 @@ def grow_rows(weight: nn.Parameter, rows: int) -> None:
     if missing > 0:
         weight.grad = None
         weight.data = torch.cat([weight.data, weight.data.new_zeros(missing, *weight.shape[1:])])
+
+
+def lengthen(tensor: Tensor, rows: int) -> Tensor:
+    """The tensor with zeros up to ``rows``: in its own memory where that has room, else in more.
+
+    What is there beyond is written to, so nobody else may use that memory.
+    """
+    had, one = tensor.shape[0], math.prod(tensor.shape[1:])
+    if rows <= had:
+        return tensor
+    storage = tensor.untyped_storage()
+    if storage.nbytes() < rows * one * tensor.element_size():
+        wider = tensor.new_empty(rows + rows // 16 + 64, *tensor.shape[1:])
+        wider[:had] = tensor
+        storage = wider.untyped_storage()
+    longer = torch.empty(0, dtype=tensor.dtype)
+    longer.set_(storage, 0, (rows, *tensor.shape[1:]), tensor.stride())
+    longer[had:] = 0.0
+    return longer
+
+
+def overwrite(weight: nn.Parameter, change: RowChange, what: str) -> None:
+    """Rows of the next version in place; ``CorruptVersion`` where they are no such rows."""
+    data = torch.from_numpy(change.data)
+    alike = change.shape[1:] == weight.shape[1:] and data.dtype == weight.dtype
+    if not alike or (weight.dim() and change.shape[0] < weight.shape[0]):
+        raise CorruptVersion(
+            f"{what}: expected rows of {tuple(weight.shape)} {weight.dtype}, found some of "
+            f"{change.shape} {data.dtype}; take another version"
+        )
+    if not torch.isfinite(data).all():
+        raise CorruptVersion(f"{what}: weights that are not finite; publish another version")
+    if weight.dim():
+        weight.data = lengthen(weight.data, change.shape[0])
+    if change.rows is None:
+        weight.data.copy_(data)
+    else:
+        weight.data.index_copy_(0, torch.from_numpy(change.rows), data)
 
 
 def fill_rows(table: Tensor, rows: Iterable[int], seed: int) -> None:

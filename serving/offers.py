@@ -38,11 +38,20 @@ class OfferedStore:
     def read(self, manifest: WeightManifest, name: str) -> bytes:
         """See the port."""
         file = next((one for one in manifest.files if one.name == name), None)
-        offered = self._offered.get(file.sha256) if file is not None else None
-        if file is not None and offered is not None and _holds(file, offered):
-            self.used += 1
-            return offered
-        return self._store.read(manifest, name)
+        offered = self._taken(file)
+        return self._store.read(manifest, name) if offered is None else offered
+
+    def delta(self, manifest: WeightManifest, name: str) -> bytes | None:
+        """See the port."""
+        offered = self._taken(manifest.delta(name))
+        return self._store.delta(manifest, name) if offered is None else offered
+
+    def _taken(self, file: WeightFile | None) -> bytes | None:
+        offered = None if file is None else self._offered.get(file.sha256)
+        if file is None or offered is None or not _holds(file, offered):
+            return None
+        self.used += 1
+        return offered
 
     def write(self, manifest: WeightManifest, files: Mapping[str, bytes]) -> WeightManifest:
         """See the port."""

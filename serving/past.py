@@ -158,7 +158,7 @@ class PastReader:
             _build(kept, served.recommender, stored.length)
         elif fresh:
             self._figures.extended += 1
-            kept.vector = kept.states.extend(codes)
+            kept.vector = kept.states.extend(served.recommender.network, codes)
         else:  # the worker has dropped old events that the network did not see any more
             self._figures.hits += 1
         return kept
@@ -173,8 +173,8 @@ class PastReader:
             return None
         self._figures.extended += 1
         found.oldest, found.begin = kept.oldest, begin
-        found.states = kept.states.handed_to(recommender.network)
-        found.vector = found.states.extend(found.window(kept.number - 1))
+        found.states = kept.states.handed_over()
+        found.vector = found.states.extend(recommender.network, found.window(kept.number - 1))
         return found
 
     def _ahead(
@@ -186,7 +186,7 @@ class PastReader:
         number = kept.number + len(events)
         begin = window_begin(number, _capacity(recommender.settings, length))
         if kept.states is not None and max(begin, kept.begin) == kept.begin:
-            return whole[0], kept.states.peek(codes)
+            return whole[0], kept.states.peek(recommender.network, codes)
         if not whole[0].any():
             return whole[0], None
         return whole[0], _vector(recommender, whole, number - whole.shape[1], length)
@@ -213,16 +213,16 @@ def _build(kept: _Kept, recommender: Recommender, length: int) -> None:
     kept.begin = _begin(kept, length, recommender.settings)
     kept.states = kept.vector = None
     if (kept.codes[0] != UNKNOWN).any():
-        kept.states = PastStates(recommender.network, recommender.settings.max_length)
-        kept.vector = kept.states.extend(kept.window(kept.begin))
+        kept.states = PastStates(recommender.settings.max_length)
+        kept.vector = kept.states.extend(recommender.network, kept.window(kept.begin))
 
 
 def _vector(recommender: Recommender, codes: Codes, first: int, length: int) -> Tensor:
     """The vector of ``codes``, whose first event has number ``first``, without keeping anything."""
     number = first + codes.shape[1]
     begin = max(first, window_begin(number, _capacity(recommender.settings, length)))
-    states = PastStates(recommender.network, recommender.settings.max_length)
-    return states.extend(codes[:, begin - first :])
+    states = PastStates(recommender.settings.max_length)
+    return states.extend(recommender.network, codes[:, begin - first :])
 
 
 def _holds(stored: StoredSequence, event: Interaction) -> bool:

@@ -1,5 +1,6 @@
 """Push: one fetch of a new version for all replicas, handed to them through Ray's object store.
 
+Of a version that is kept as a delta the delta is handed on, for replicas hold what it is made from.
 Polling stays: a replica that no push reached, such as one that has just been replaced, finds the
 version itself. Whichever comes first, the pointer decides what goes live.
 """
@@ -63,8 +64,16 @@ class Pusher:
         if first:
             return False
         manifest = self._store.manifest(pointer.version)
-        wanted = [file for file in manifest.files if file.name in MODEL_FILES]
-        self._broadcast({file.sha256: self._store.read(manifest, file.name) for file in wanted})
+        contents: dict[str, bytes] = {}
+        for file in manifest.files:
+            if file.name in MODEL_FILES:
+                kept = manifest.delta(file.name)
+                delta = None if kept is None else self._store.delta(manifest, file.name)
+                if kept is not None and delta is not None:
+                    contents[kept.sha256] = delta
+                else:
+                    contents[file.sha256] = self._store.read(manifest, file.name)
+        self._broadcast(contents)
         return True
 
     def _watch(self) -> None:

@@ -11,7 +11,7 @@ import msgspec
 
 from contracts.ports import Clock, ExposureSink, ReportSink, WeightStore
 from contracts.report import ComponentStatus
-from serving.follow import Follower, FollowerState, Load, load_version
+from serving.follow import Follower, FollowerState, load_version
 from serving.offers import Contents, OfferedStore
 from serving.past import PastReader
 from serving.recommend import (
@@ -25,6 +25,7 @@ from serving.recommend import (
     score,
     similar,
 )
+from serving.takeover import Load
 from serving.versions import Served, VersionHolder
 
 _LOG = logging.getLogger(__name__)
@@ -163,6 +164,7 @@ class Replica:
             "failed": self._failed,
             "exposures_failed": self._doors.exposures.failed(),
             "swaps": follower.swaps,
+            "by_deltas": self._follower.by_deltas(),
             "pushed_files": self._offered.used,
             "load_failures": follower.failures,
             "reason": follower.reason,
@@ -182,8 +184,7 @@ class Replica:
             self._wake.clear()
             if not self._stopping.is_set() and self._follower.step():
                 self._offered.drop()
-                served = self._holder.current()
-                _LOG.info("version %s is live", served.version if served else None)
+                _LOG.info("another version is live: %s", self._follower.state.pointer)
                 self._news.set()
 
     def _tell(self) -> None:

@@ -12,6 +12,7 @@ from contracts.settings import Settings
 from contracts.topics import EVENTS, topic_name
 from infra.state_reader import RocksHistoryReader
 from infra.weights import FsspecWeightStore
+from model.incremental import window_begin
 from model.recommender import Recommender
 
 _TOLERANCE = 1e-3
@@ -27,7 +28,10 @@ def count_mixed(
     for user in {one.user for one in answers}:
         state = reader.read(user)
         assert state is not None, "the stage folded every user"
-        histories[user] = state.history
+        # What replicas read of it: the window begins where the number of events says.
+        kept = min(settings.model.max_length - 1, settings.state.history_length)
+        first = window_begin(state.accepted, kept)
+        histories[user] = state.history[first - state.accepted :]
     reader.close()
     by_version: dict[int, list[Asked]] = defaultdict(list)
     for one in answers:
