@@ -25,16 +25,17 @@ from model.metrics import Ranks
 from model.ranking import Catalogue, rank_examples
 from model.vocabulary import UNKNOWN, Vocabulary
 from model.weights import (
-    copy_into,
-    decode_tensors,
     encode_tensors,
     fill_rows,
     grow_rows,
     lengthen,
     overwrite,
+    require_alike,
+    view_tensors,
 )
 
 _SEED = "seed"
+_LEAST_NORM = 1e-6
 
 
 class Recommender:
@@ -51,6 +52,7 @@ class Recommender:
         self.seed = seed
         self.network = HSTU(settings)
         self.network.initialise(torch.Generator().manual_seed(derive_seed(seed)))
+        self._shared = False
         self._catalogue: Catalogue | None = None
         self._shares: tuple[Tensor, Tensor] | None = None
         self.grow()
@@ -137,26 +139,30 @@ class Recommender:
         return self._rows_table(rows).scores(users)
 
     def _score_table(self) -> Catalogue:
-        """Unit item vectors over the temperature; bias: learnt, plus weighted log share of counts.
+        """Item vectors scored by direction over the temperature; a bias: learnt, plus popularity.
 
         The counted share makes a new item score like its popularity at once, and a user without
         history gets the popular items; the weight and the item's own bias are learnt. A free row
         scores minus infinity: it is no answer and no negative.
         """
-        return Catalogue(self._directions(self.network.items), self._score_bias())
+        items = self.network.items.detach()
+        return Catalogue(items, self._score_bias(), self._factors(items))
+
+    def _factors(self, items: Tensor) -> Tensor:
+        norms: Tensor = torch.linalg.vector_norm(items, dim=-1).clamp_(min=_LEAST_NORM)
+        return norms.mul_(self.settings.temperature).reciprocal_()
 
     def _score_bias(self) -> Tensor:
         bias = self.network.item_bias + self.network.popularity * self._counted()[0]
         return bias.index_fill(0, torch.from_numpy(self.vocabulary.free_rows()), -torch.inf)
 
-    def _directions(self, items: Tensor) -> Tensor:
-        return functional.normalize(items, dim=-1, eps=1e-6) / self.settings.temperature
-
     def _rows_table(self, rows: Tensor) -> Catalogue:
         """The same of these rows alone, which hold items."""
         own = functional.embedding(rows, self.network.item_bias[:, None]).squeeze(1)
         bias = own + self.network.popularity * self._counted()[0][rows]
-        return Catalogue(self._directions(functional.embedding(rows, self.network.items)), bias)
+        vectors = functional.embedding(rows, self.network.items)
+        vectors = functional.normalize(vectors, dim=-1, eps=_LEAST_NORM)
+        return Catalogue(vectors / self.settings.temperature, bias)
 
     def _counted(self) -> tuple[Tensor, Tensor]:
         """Log share of each row in all sightings, and the rows of items; until these change."""
@@ -207,6 +213,7 @@ class Recommender:
         require_names(weights, parameters.keys() | {_SEED}, WEIGHTS_FILE)
         if int(weights[_SEED].data) != self.seed:
             raise CorruptVersion(f"{WEIGHTS_FILE}: of another seed; take another version")
+        self._own()
         self.vocabulary.take(vocabulary)
         for name, weight in parameters.items():
             overwrite(weight, weights[name], name)
@@ -217,19 +224,20 @@ class Recommender:
 
     def _follow_rows(self, change: RowChange) -> None:
         kept, self._catalogue = self._catalogue, None
-        if kept is None or change.rows is None:
+        if kept is None or kept.factors is None or change.rows is None:
             return
         rows = torch.from_numpy(change.rows)
         with torch.inference_mode():
-            vectors = lengthen(kept.vectors, self.vocabulary.rows)
-            vectors.index_copy_(0, rows, self._directions(self.network.items[rows]))
-            self._catalogue = Catalogue(vectors, self._score_bias())
+            items = self.network.items.detach()
+            factors = lengthen(kept.factors, self.vocabulary.rows)
+            factors.index_copy_(0, rows, self._factors(items[rows]))
+            self._catalogue = Catalogue(items, self._score_bias(), factors)
 
     def finite(self) -> bool:
         """Whether every weight is a finite number."""
-        # The largest magnitude is not finite if any is not, and costs no table of booleans.
-        norms = [torch.linalg.vector_norm(one.detach(), torch.inf) for one in self.parameters()]
-        return bool(torch.isfinite(torch.stack(norms)).all())
+        # The extremes are not finite if any number is not, and cost no table of booleans.
+        edges = [torch.stack(torch.aminmax(one.detach())) for one in self.parameters()]
+        return bool(torch.isfinite(torch.stack(edges)).all())
 
     def tensors(self) -> dict[str, Tensor]:
         """What the file of weights holds; views."""
@@ -243,8 +251,18 @@ class Recommender:
         }
 
     @classmethod
-    def load(cls, settings: Mapping[str, Any], files: Mapping[str, bytes]) -> Recommender:
-        """The inverse of :meth:`save`; ``CorruptVersion`` where the parts do not fit."""
+    def load(
+        cls,
+        settings: Mapping[str, Any],
+        files: Mapping[str, bytes | memoryview],
+        *,
+        share: bool = False,
+    ) -> Recommender:
+        """The inverse of :meth:`save`; ``CorruptVersion`` where the parts do not fit.
+
+        With ``share`` the weights stay where ``files`` are, which others may be using: nothing but
+        :meth:`take` may change them then, and that makes copies first.
+        """
         try:
             parsed = ModelSettings(**settings)
         except ValidationError as error:
@@ -252,11 +270,32 @@ class Recommender:
                 f"model settings of this release were expected, found others ({error}); "
                 "use the release that wrote the version"
             ) from None
-        tensors = decode_tensors(files[WEIGHTS_FILE], WEIGHTS_FILE)
+        tensors = view_tensors(files[WEIGHTS_FILE], WEIGHTS_FILE)
         if _SEED not in tensors:
             raise CorruptVersion(f"{WEIGHTS_FILE}: no seed in it; take another version")
         recommender = cls(parsed, Vocabulary(), int(tensors.pop(_SEED)))
-        recommender.vocabulary = Vocabulary.decode(files[VOCABULARY_FILE])
-        recommender._resize()
-        copy_into(recommender.network.state_dict(), tensors, WEIGHTS_FILE)
+        recommender.vocabulary = Vocabulary.decode(bytes(files[VOCABULARY_FILE]))
+        recommender._adopt(tensors)
+        if not share:
+            recommender._own()
         return recommender
+
+    def _adopt(self, tensors: Mapping[str, Tensor]) -> None:
+        """Use these as weights, where they are."""
+        expected: dict[str, Tensor] = self.network.state_dict()
+        for name in ("items", "item_bias"):
+            expected[name] = expected[name][:1].expand(
+                self.vocabulary.rows, *expected[name].shape[1:]
+            )
+        require_alike(expected, tensors, WEIGHTS_FILE)
+        for name, weight in self.network.named_parameters():
+            weight.data = tensors[name]
+        self._shared = True
+        self._catalogue = self._shares = None
+
+    def _own(self) -> None:
+        """Copy weights that others may be using."""
+        if self._shared:
+            for weight in self.parameters():
+                weight.data = weight.data.clone()
+            self._shared = False

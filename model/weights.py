@@ -7,8 +7,10 @@ its size, in one step or in many, its untrained rows are the same.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Mapping
 
+import msgspec
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -19,6 +21,7 @@ from model.batches import derive_seed
 from model.changes import RowChange
 
 _SPREAD = 0.02
+_KINDS = {"F32": torch.float32, "F64": torch.float64, "I64": torch.int64, "U8": torch.uint8}
 
 
 def grow_rows(weight: nn.Parameter, rows: int) -> None:
@@ -90,8 +93,49 @@ def decode_tensors(raw: bytes, what: str) -> dict[str, Tensor]:
         ) from None
 
 
+def view_tensors(raw: bytes | memoryview, what: str) -> dict[str, Tensor]:
+    """As :func:`decode_tensors`, but views of ``raw``, which others may share: never written to."""
+    try:
+        start = 8 + int.from_bytes(raw[:8], "little")
+        header = msgspec.json.decode(raw[8:start], type=dict[str, msgspec.Raw])
+        header.pop("__metadata__", None)
+        placed = {name: msgspec.json.decode(at, type=_Placed) for name, at in header.items()}
+        return {name: _viewed(raw, at, start) for name, at in placed.items()}
+    except (msgspec.MsgspecError, ValueError, KeyError, RuntimeError) as error:
+        raise CorruptVersion(
+            f"{what}: safetensors were expected, found other bytes ({error}); take another version"
+        ) from None
+
+
+class _Placed(msgspec.Struct):
+    dtype: str
+    shape: list[int]
+    data_offsets: tuple[int, int]
+
+
+def _viewed(raw: bytes | memoryview, at: _Placed, start: int) -> Tensor:
+    kind, (begin, end) = _KINDS[at.dtype], at.data_offsets
+    count = math.prod(at.shape)
+    if end - begin != count * kind.itemsize or not 0 <= begin <= end <= len(raw) - start:
+        raise ValueError(f"a tensor of {at.shape} does not lie at {begin} to {end}")
+    if not count:
+        return torch.empty(at.shape, dtype=kind)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that it must not be written to
+        flat = torch.frombuffer(raw, dtype=kind, count=count, offset=start + begin)
+    return flat.view(at.shape)
+
+
 def copy_into(target: Mapping[str, Tensor], source: Mapping[str, Tensor], what: str) -> None:
     """Overwrite ``target``; ``CorruptVersion`` unless names, shapes and types are the same."""
+    require_alike(target, source, what)
+    with torch.no_grad():
+        for name, tensor in source.items():
+            target[name].copy_(tensor)
+
+
+def require_alike(target: Mapping[str, Tensor], source: Mapping[str, Tensor], what: str) -> None:
+    """``CorruptVersion`` unless names, shapes and types are the same."""
     mine = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in target.items()}
     found = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in source.items()}
     if mine != found:
@@ -102,6 +146,3 @@ def copy_into(target: Mapping[str, Tensor], source: Mapping[str, Tensor], what: 
             f"{what}: tensors do not fit the settings and vocabulary beside them; first misfit "
             f"{odd[0]}: expected {mine.get(odd[0])}, found {found.get(odd[0])}"
         )
-    with torch.no_grad():
-        for name, tensor in source.items():
-            target[name].copy_(tensor)

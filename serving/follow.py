@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -19,6 +19,10 @@ _LOG = logging.getLogger(__name__)
 _FIRST_PAUSE_MS = 100
 _LONGEST_PAUSE_MS = 5_000
 _WARM_K = 10
+
+
+Prepare = Callable[[Served], None]
+"""Called with a version that is about to go live, for what else is to be ready by then."""
 
 
 class FollowerState(msgspec.Struct, frozen=True):
@@ -45,7 +49,15 @@ class Follower:
     A pointer that moves on is followed at once.
     """
 
-    def __init__(self, store: WeightStore, holder: VersionHolder, clock: Clock, load: Load) -> None:
+    def __init__(
+        self,
+        store: WeightStore,
+        holder: VersionHolder,
+        clock: Clock,
+        load: Load,
+        prepare: Prepare = lambda _: None,
+    ) -> None:
+        self._prepare_for = prepare
         self._store = store
         self._holder = holder
         self._clock = clock
@@ -115,7 +127,9 @@ class Follower:
         recommender = self._takeover(manifest, self._store)
         # What was made of an earlier version has answered before.
         warm(recommender, (-1,) if self._takeover.by_deltas > before else (0, 1, -1))
-        return Served(pointer.version, pointer.epoch, recommender, manifest, self._clock())
+        served = Served(pointer.version, pointer.epoch, recommender, manifest, self._clock())
+        self._prepare_for(served)
+        return msgspec.structs.replace(served, live_since_ms=self._clock())
 
     def _wait_longer(self, pointer: Pointer) -> None:
         again = pointer == self._failed
@@ -129,8 +143,8 @@ def load_version(manifest: WeightManifest, store: WeightStore) -> Recommender:
 
     ``CorruptVersion`` where a hash, a size or a format does not hold, or a weight is not finite.
     """
-    files = {name: store.read(manifest, name) for name in MODEL_FILES}
-    recommender = Recommender.load(manifest.model, files)
+    files = {name: store.view(manifest, name) for name in MODEL_FILES}
+    recommender = Recommender.load(manifest.model, files, share=True)
     if not recommender.finite():
         raise CorruptVersion(
             f"version {manifest.version} holds weights that are not finite numbers; "

@@ -7,6 +7,7 @@ an older version's may be extended by a newer one for so many versions; the answ
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 
 import msgspec
@@ -31,6 +32,8 @@ from model.vocabulary import UNKNOWN
 from serving.cache import UserCache
 from serving.versions import Served
 
+_REST_S = 0.003
+"""Between two pasts read ahead: requests, and whatever brings them, get the processor then."""
 _OVERHEAD = 1_000  # bytes of Python objects around an entry's tensors
 
 
@@ -52,9 +55,13 @@ class Past(msgspec.Struct, frozen=True):
 
 
 class PastFigures(msgspec.Struct):
-    """Counts since the start: pasts found as they were, extended, and read from their beginning."""
+    """Counts since the start: pasts found as they were, extended, and read from their beginning.
+
+    ``prepared`` are those that had been read before their version was live.
+    """
 
     hits: int = 0
+    prepared: int = 0
     extended: int = 0
     built: int = 0
     users: int = 0
@@ -89,9 +96,13 @@ class _Kept:
 class PastReader:
     """Reads pasts through the user cache. Thread-safe; one past at a time is worked on."""
 
-    def __init__(self, reader: HistoryReader, cache_bytes: int, reuse_versions: int = 0) -> None:
+    def __init__(
+        self, reader: HistoryReader, cache_bytes: int, reuse_versions: int = 0, ahead: int = 0
+    ) -> None:
         self._reader = reader
         self._reuse = reuse_versions
+        self._users_ahead = ahead
+        self._ready: dict[UserId, _Kept] = {}
         self._cache: UserCache[_Kept] = UserCache(cache_bytes)
         self._lock = threading.Lock()
         self._figures = PastFigures()
@@ -117,6 +128,24 @@ class PastReader:
                 rows, vector = self._ahead(recommender, kept, fresh, stored.length)
             return Past(kept.partition, kept.offset, len(fresh), rows, vector, kept.oldest)
 
+    def prepare(self, served: Served) -> None:
+        """Read as ``served`` does, before it is live, whom the last requests were for.
+
+        Else its first answers would all be slow at once. At most ``ahead`` users; called beside
+        requests, none of which waits for it. Raises what the reader raises: ``StateError``.
+        """
+        with self._lock:
+            users = self._cache.newest(self._users_ahead)
+        ready = {}
+        for user in users:
+            stored = self._reader.stored(user)
+            if stored is not None:
+                ready[user] = _Kept(stored, served.version, served.recommender)
+                _build(ready[user], served.recommender, stored.length)
+                time.sleep(_REST_S)
+        with self._lock:
+            self._ready = ready
+
     def figures(self) -> PastFigures:
         """What the cache has done so far, and holds."""
         with self._lock:
@@ -126,6 +155,11 @@ class PastReader:
 
     def _refreshed(self, served: Served, user: UserId, stored: StoredSequence) -> _Kept:
         kept = self._cache.get(user)
+        ready = self._ready.get(user)
+        if ready is not None and ready.version == served.version:
+            kept = self._ready.pop(user)
+            self._figures.prepared += 1
+            self._cache.put(user, kept)
         if kept is not None and kept.version == served.version and kept.raw == stored.raw:
             self._figures.hits += 1
             return kept

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable
 from typing import TypeVar
@@ -30,6 +31,8 @@ from serving.versions import Served, VersionHolder
 
 _LOG = logging.getLogger(__name__)
 _STATUS_S = 1.0
+_GIVES_WAY = 10
+"""Niceness of the thread that makes versions ready."""
 _Made = TypeVar("_Made")
 STALLED_MS = 60_000
 """A follower that has not ended a step for so long hangs; loading a version takes less."""
@@ -62,7 +65,7 @@ class Replica:
         self._poll_s = poll_ms / 1000
         self._holder = VersionHolder()
         self._offered = OfferedStore(doors.store)
-        self._follower = Follower(self._offered, self._holder, clock, load)
+        self._follower = Follower(self._offered, self._holder, clock, load, doors.pasts.prepare)
         self._counting = threading.Lock()
         self._requests = 0
         self._failed = 0
@@ -179,6 +182,8 @@ class Replica:
             self._failed += failed
 
     def _follow(self) -> None:
+        # What makes a version ready gives way to what answers. Linux has a priority per thread.
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _GIVES_WAY)
         while not self._stopping.is_set():
             self._wake.wait(self._poll_s)
             self._wake.clear()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 import weakref
 from collections.abc import Callable, Sequence
 
@@ -29,6 +30,8 @@ from serving.versions import Served
 _LOG = logging.getLogger(__name__)
 _LONGEST = 16
 """Versions that are gone through at most; beyond that a whole one costs less."""
+_REST_S = 0.003
+"""After each: requests, and whatever brings them, get the processor then."""
 _KINDS = {"F32": "<f4", "I64": "<i8", "U8": "u1"}
 
 Load = Callable[[WeightManifest, WeightStore], Recommender]
@@ -60,6 +63,7 @@ class Takeover:
         # Whatever comes of it, the spare is used up: half overwritten it is no version at all.
         spare, self._spare = self._spare, None
         made = None if spare is None else self._overwritten(spare, manifest, store)
+        del spare  # its memory, before another is loaded
         if made is None:
             made = self._load(manifest, store)
         else:
@@ -111,6 +115,7 @@ def _walk(spare: _Spare, path: Sequence[WeightManifest], store: WeightStore) -> 
         if applied is None:
             return False
         parent, header = child, applied
+        time.sleep(_REST_S)
     if any(one.depth == 0 for one in path):
         _require_equal(spare.recommender, parent, header)
     return True

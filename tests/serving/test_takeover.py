@@ -97,10 +97,16 @@ class Line:
         files = {name: fresh.read(manifest, name) for name in MODEL_FILES}
         whole = Recommender.load(manifest.model, files)
         assert live.save() == files
-        assert torch.equal(live.catalogue().vectors, whole.catalogue().vectors)
-        assert torch.equal(live.catalogue().bias, whole.catalogue().bias)
+        ours, theirs = live.catalogue(), whole.catalogue()
+        assert ours.factors is not None
+        assert theirs.factors is not None
+        assert torch.equal(ours.vectors, theirs.vectors)
+        assert torch.equal(ours.factors, theirs.factors)
+        assert torch.equal(ours.bias, theirs.bias)
         history = [Interaction(item, "view", 0) for item in (3, 5, 7)]
-        assert live.recommend(history, 20) == whole.recommend(history, 20)
+        scores = live.recommend(history, 20)[1]
+        # Where the table lies in memory decides the last bits of a product.
+        assert scores == pytest.approx(whole.recommend(history, 20)[1], abs=1e-4)
 
 
 @pytest.fixture
@@ -190,6 +196,25 @@ def test_what_a_request_still_answers_with_is_not_written_to(line: Line) -> None
     line.follower.step()
     assert line.follower.by_deltas() == 1
     line.require_as_written()
+
+
+def test_weights_that_others_share_are_never_written_to(line: Line) -> None:
+    chance = random.Random(8)
+    shared: list[tuple[memoryview, bytes]] = []
+    for _ in range(6):
+        manifest = line.store.manifest(line.version)
+        contents = {
+            file.sha256: memoryview(line.store.read(manifest, file.name)) for file in manifest.files
+        }
+        shared += [(one, bytes(one)) for one in contents.values()]
+        line.offered.offer(contents)
+        line.follower.step()
+        line.require_as_written()
+        line.train(chance)
+        line.write()
+    assert line.offered.used == 4, "the first two were taken as they were"
+    assert line.follower.by_deltas() == 4
+    assert all(one == before for one, before in shared)
 
 
 def test_a_rollback_and_what_is_published_after_it_are_as_written(line: Line) -> None:
