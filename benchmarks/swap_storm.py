@@ -1,7 +1,7 @@
 """Swaps under constant load: what fails, what mixes versions, and what they do to the latency.
 
 Real Kafka, stream worker, Ray, HAProxy and two replicas. A publisher process stands for the
-trainer and writes a version with one per cent of its rows touched ``PACE`` times a second; an
+trainer and writes a version with one per cent of its rows touched so many times a second; an
 asking process sends requests at a constant rate and keeps every answer. Segments alternate: in a
 busy one every version goes live, in a calm one the publisher writes as many where nobody looks.
 One replica and the publisher are killed -9 on the way. Afterwards every answer is checked from
@@ -37,15 +37,24 @@ _CALM = 1 / 5
 """How long a calm segment lasts, as a share of a busy one."""
 
 
+class Course(msgspec.Struct, frozen=True):
+    """How many versions go live in how many busy segments, how fast, of how many items."""
+
+    swaps: int
+    rounds: int
+    pace: float = PACE
+    items: int = ITEMS
+
+
 class Storm:
     """The two processes on a stage, and the segments so far."""
 
-    def __init__(self, on: Stage, folder: Path, store: FsspecWeightStore) -> None:
+    def __init__(self, on: Stage, folder: Path, store: FsspecWeightStore, pace: float) -> None:
         self.on = on
         self._folder = folder
         self._store = store
         self.segments: list[Segment] = []
-        self._order("pace", PACE)
+        self._order("pace", pace)
         self._order("until", 1)
         self._publisher = self._publish()
         aside = FsspecWeightStore(str(folder / "aside"))
@@ -117,31 +126,31 @@ class Storm:
 
 
 def storm(
-    on: Stage, folder: Path, store: FsspecWeightStore, swaps: int, rounds: int
+    on: Stage, folder: Path, store: FsspecWeightStore, course: Course
 ) -> tuple[list[Segment], list[Asked]]:
     """The whole course of events."""
-    course = Storm(on, folder, store)
-    each = max(2, swaps // rounds)
-    course.calm(3.0)
-    course.busy(2)
-    course.segments.clear()  # the first requests and swaps of all warm the replicas
-    faults = {rounds // 3: "replica", 2 * rounds // 3: "publisher"}
-    for number in range(rounds):
-        course.calm(max(2.0, _CALM * each / PACE))
-        course.busy(each, faults.get(number, ""))
-    return course.segments, course.stop()
+    made = Storm(on, folder, store, course.pace)
+    each = max(2, course.swaps // course.rounds)
+    made.calm(3.0)
+    made.busy(2)
+    made.segments.clear()  # the first requests and swaps of all warm the replicas
+    faults = {course.rounds // 3: "replica", 2 * course.rounds // 3: "publisher"}
+    for number in range(course.rounds):
+        made.calm(max(2.0, _CALM * each / course.pace))
+        made.busy(each, faults.get(number, ""))
+    return made.segments, made.stop()
 
 
-def run(home: Path, swaps: int, rounds: int, items: int = ITEMS) -> Outcome:
+def run(home: Path, course: Course) -> Outcome:
     """A stage with two replicas, the storm on it, and the check."""
     folder = home.parent / "storm"
     for made in (home, folder):
         made.mkdir()
-    users = made_histories(USERS, HISTORY, items)
+    users = made_histories(USERS, HISTORY, course.items)
     with stage(home, users, serving={"replicas": 2}, windows={"seconds": 60.0}) as on:
-        store = begin(on.settings.weights_url, on.settings, items)
-        begin(str(folder / "aside"), on.settings, items)
-        segments, answers = storm(on, folder, store, swaps, rounds)
+        store = begin(on.settings.weights_url, on.settings, course.items)
+        begin(str(folder / "aside"), on.settings, course.items)
+        segments, answers = storm(on, folder, store, course)
         print(f"checking {len(answers):,} answers")
         mixed, versions = count_mixed(answers, on.settings, store)
     return Outcome(segments, answers, mixed, versions)
@@ -151,19 +160,21 @@ def main() -> None:
     """Run, check, report."""
     parser = argparse.ArgumentParser(description=__doc__)
     add_options(parser)
+    parser.add_argument("--swaps", type=int, default=1_000, help="versions to go live")
+    parser.add_argument("--pace", type=float, default=PACE, help="versions per second")
     parser.add_argument("--plot", type=Path, help="draw the latencies into this file")
     options = parser.parse_args()
     began = time.monotonic()
-    swaps, rounds = (60, 4) if options.quick else (1_000, 10)
+    course = Course(*((60, 4) if options.quick else (options.swaps, 10)), pace=options.pace)
     with tempfile.TemporaryDirectory() as name:
-        found = run(Path(name) / "home", swaps, rounds)
-    figures = summarise(found, PACE)
+        found = run(Path(name) / "home", course)
+    figures = summarise(found, course.pace)
     show("Swaps under load", ("", "found"), [(key, str(one)) for key, one in figures.items()])
     for failure in [one.failure for one in found.answers if one.failure][:5]:
         print("failed:", failure)
+    finish(figures, began, options.json)
     if options.plot:
         draw(found, options.plot)
-    finish(figures, began, options.json)
 
 
 if __name__ == "__main__":
