@@ -1,8 +1,10 @@
 """What a version costs to keep, to send and to take over, by catalogue size and share touched.
 
 A version of ``ITEMS`` items in the default network is written to a real store, some rows are moved
-and sighted as a window does, and its child is written as a delta. A second store, which has read
-the parent as a replica has, then reads the child. Sizes are of files on disk; times are medians.
+and sighted as a window does, and its children are written as deltas. A follower, as a replica has
+one, takes each over: whole as it starts, by its changed rows from the third version on, and at
+last a full snapshot by its changed rows, which is hashed as a whole before it goes live. Sizes are
+of files on disk; times are medians, from the look at the pointer until the version is live.
 """
 
 from __future__ import annotations
@@ -10,17 +12,21 @@ from __future__ import annotations
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
 from benchmarks._harness import finish, median, parse_options, show
 from benchmarks.swap.publisher import first, manifest
-from contracts.manifest import MODEL_FILES, WeightManifest
+from contracts.manifest import MODEL_FILES, Pointer, WeightManifest
 from contracts.sequence import Interaction
 from contracts.settings import ModelSettings
 from contracts.window import DecodedExample
+from infra.memory import ManualClock
 from infra.weights import FsspecWeightStore
 from model.recommender import Recommender
+from serving.follow import Follower, load_version
+from serving.versions import VersionHolder
 
 
 def touch(made: Recommender, share: float, turn: int) -> None:
@@ -49,34 +55,70 @@ def kept_bytes(root: Path, written: WeightManifest) -> int:
     )
 
 
+class Following(NamedTuple):
+    """A follower, and what it makes live."""
+
+    follower: Follower
+    holder: VersionHolder
+
+
+def fresh(url: str) -> Following:
+    """As a replica that has just been started."""
+    holder = VersionHolder()
+    store = FsspecWeightStore(url)
+    return Following(Follower(store, holder, ManualClock(1), load_version), holder)
+
+
+def follow(following: Following) -> tuple[float, bool]:
+    """Seconds until the current version is live, and whether it was made of changed rows."""
+    before = following.follower.by_deltas()
+    began = time.perf_counter()
+    swapped = following.follower.step()
+    took = time.perf_counter() - began
+    assert swapped, following.follower.state.reason
+    return took, following.follower.by_deltas() > before
+
+
 def measure(items: int, share: float, turns: int) -> dict[str, float]:
     """Medians over ``turns`` versions."""
-    found: dict[str, list[float]] = {"delta_mb": [], "write_s": [], "read_s": [], "load_s": []}
+    found: dict[str, list[float]] = {name: [] for name in ("delta_mb", "write_s", "delta_s")}
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        writer = FsspecWeightStore(name, snapshot_every=100)
-        follower = FsspecWeightStore(name)
+        writer = FsspecWeightStore(name, snapshot_every=turns + 2)
         made = first(ModelSettings(), items)
         parent = writer.write(manifest(1, made), made.save())
-        whole = kept_bytes(root, parent) / 1e6
-        for file in MODEL_FILES:
-            follower.read(parent, file)
-        for turn in range(turns):
+        writer.advance(Pointer(1, 1))
+        whole_s = median(follow(fresh(name))[0] for _ in range(turns))
+        follower = fresh(name)
+        follow(follower)
+        for turn in range(turns + 2):
             touch(made, share, turn)
             saved = made.save()
             began = time.perf_counter()
             child = writer.write(manifest(turn + 2, made), saved)
-            found["write_s"].append(time.perf_counter() - began)
-            began = time.perf_counter()
-            files = {file: follower.read(child, file) for file in MODEL_FILES}
-            found["read_s"].append(time.perf_counter() - began)
-            began = time.perf_counter()
-            Recommender.load(child.model, files).catalogue()
-            found["load_s"].append(time.perf_counter() - began)
-            found["delta_mb"].append(kept_bytes(root, child) / 1e6)
-            assert files == saved, "a delta gives back the exact bytes"
+            took = time.perf_counter() - began
+            writer.advance(Pointer(1, child.version))
+            seconds, by_deltas = follow(follower)
+            if child.depth == 0:
+                assert by_deltas, "also a snapshot is taken over by its changed rows"
+                snapshot_s = seconds
+            elif by_deltas:
+                found["write_s"].append(took)
+                found["delta_s"].append(seconds)
+                found["delta_mb"].append(kept_bytes(root, child) / 1e6)
+        live = follower.holder.current()
+        assert live is not None
+        assert live.recommender.save() == saved, "deltas give the exact bytes"
     figures = {key: median(values) for key, values in found.items()}
-    return {"whole_mb": whole, **figures, "ratio": whole / figures["delta_mb"]}
+    whole = sum(file.bytes for file in parent.files) / 1e6
+    return {
+        "whole_mb": whole,
+        **figures,
+        "ratio": whole / figures["delta_mb"],
+        "whole_s": whole_s,
+        "snapshot_s": snapshot_s,
+        "faster": whole_s / figures["delta_s"],
+    }
 
 
 def main() -> None:
@@ -91,7 +133,7 @@ def main() -> None:
         found = measure(items, share, options.repeats)
         rows.append((f"{items:,} items, {share:.0%} touched", *found.values()))
         figures |= {f"{key}_{items}_{share:g}": round(value, 4) for key, value in found.items()}
-    columns = ("", "whole MB", "delta MB", "write s", "read s", "load s", "times smaller")
+    columns = ("", *found)
     show("Deltas: what replicas read", columns, rows)
     finish(figures, began, options.json)
 

@@ -8,9 +8,11 @@ import msgspec
 
 FORMAT = 1
 WEIGHTS_FILE = "model.safetensors"
-VOCABULARY_FILE = "vocabulary.msgpack"
+VOCABULARY_FILE = "vocabulary.safetensors"
 MODEL_FILES = (WEIGHTS_FILE, VOCABULARY_FILE)
 """The files of a version that replicas read; the others are the trainer's own."""
+DELTA = ".delta"
+"""Ends the name of a file that is kept as its difference from the parent's (law 6)."""
 
 
 class WeightFile(msgspec.Struct, frozen=True):
@@ -33,7 +35,8 @@ class WeightManifest(msgspec.Struct, frozen=True):
     ``files`` are the contents, whole. How they are kept is the store's choice: where ``delta_of``
     names a version, ``stored`` lists what the folder holds instead, ``NAME.delta`` for a file kept
     as its difference from that version's (law 6), and ``depth`` says how many deltas lie between
-    this version and a full snapshot, which has depth 0.
+    this version and a full snapshot. A snapshot has depth 0: all its files are there whole, and
+    beside them the deltas of ``MODEL_FILES``, for replicas that have its parent.
 
     ``left`` is not 0 in the first version after a rollback: those from ``parent`` to ``left`` were
     turned away from. ``merged`` are the labels of the windows it was trained on, where it was more
@@ -58,6 +61,10 @@ class WeightManifest(msgspec.Struct, frozen=True):
     left: int = 0
     merged: list[int] = []
     sampled: float = 1.0
+
+    def delta(self, name: str) -> WeightFile | None:
+        """The file that holds ``name`` as its difference from that of ``delta_of``, if any does."""
+        return next((file for file in self.stored if file.name == name + DELTA), None)
 
 
 class Pointer(msgspec.Struct, frozen=True, order=True):

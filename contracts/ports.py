@@ -43,6 +43,15 @@ class WeightStore(Protocol):
     def read(self, manifest: WeightManifest, name: str) -> bytes:
         """One file, verified: ``CorruptVersion`` where size or sha256 differ."""
 
+    def view(self, manifest: WeightManifest, name: str) -> bytes | memoryview:
+        """As ``read``, without a copy where others have it in memory: not to be written to."""
+
+    def delta(self, manifest: WeightManifest, name: str) -> bytes | None:
+        """One file as its difference from that of ``manifest.delta_of``, verified as it lies there.
+
+        ``None`` where it is not kept so. Asked for by replicas that hold that version's contents.
+        """
+
     def versions(self) -> list[int]:
         """Numbers of the complete versions, ascending."""
 

@@ -332,6 +332,11 @@ class ServingSettings(_Group):
         description="For how many versions what an older one made of a past is extended by newer "
         "ones; 0 has every version read every past itself.",
     )
+    cache_ahead: int = Field(
+        64,
+        ge=0,
+        description="Of so many users, asked for last, a version reads the past before it is live.",
+    )
     admin_token: SecretStr = Field(
         SecretStr(""), description="Opens /v1/admin; empty keeps it closed to everyone."
     )

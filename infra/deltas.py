@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from collections.abc import Mapping
 
 import msgspec
 import numpy as np
@@ -29,6 +29,7 @@ from backports import zstd
 from safetensors.numpy import save
 
 from contracts.errors import CorruptVersion, WrongParent
+from infra.layout import Bytes, Tensor, data_start, header_of, layout, placed, view
 
 FORMAT = "everfresh.delta/1"
 _METADATA = "everfresh"
@@ -36,10 +37,6 @@ _HEADER, _PATCH = "header", "patch"
 _ROWS, _DATA, _FULL = "rows/", "data/", "full/"
 _INDEX_BYTES = 4
 _PREFIX_MIN = 8  # zstd takes no shorter prefix
-_ITEM_BYTES = {"BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "I16": 2, "U16": 2}
-_ITEM_BYTES |= {"F16": 2, "BF16": 2, "I32": 4, "U32": 4, "F32": 4, "F64": 8, "I64": 8, "U64": 8}
-
-Bytes = npt.NDArray[np.uint8]
 
 
 class DeltaName(msgspec.Struct, frozen=True):
@@ -50,25 +47,6 @@ class DeltaName(msgspec.Struct, frozen=True):
     version: int
 
 
-class Tensor(msgspec.Struct, frozen=True):
-    """One tensor as a safetensors header places it; ``begin`` and ``end`` count file bytes."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    begin: int
-    end: int
-
-    @property
-    def rows(self) -> int:
-        """Length of the first dimension; 1 for a scalar."""
-        return self.shape[0] if self.shape else 1
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of one row, 0 where there are none."""
-        return (self.end - self.begin) // self.rows if self.rows else 0
-
-
 class Change(msgspec.Struct, frozen=True):
     """Rows ``rows`` of one tensor and their new bytes ``(len(rows), row bytes)``."""
 
@@ -76,13 +54,29 @@ class Change(msgspec.Struct, frozen=True):
     data: Bytes
 
 
+class TensorChange(msgspec.Struct, frozen=True):
+    """A tensor of the new file: ``data`` are the bytes of ``rows``, or of all where ``None``."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    rows: npt.NDArray[np.uint32] | None
+    data: Bytes
+
+
+class Overwrites(msgspec.Struct, frozen=True):
+    """The new file's header, and what became of each of its tensors."""
+
+    header: bytes
+    changes: dict[str, TensorChange]
+
+
 def encode_delta(name: DeltaName, parent: bytes, child: bytes) -> bytes:
     """The delta that makes ``child`` of ``parent``; equal input gives equal bytes."""
-    before, after = _layout(parent), _layout(child)
+    before, after = layout(parent), layout(child)
     if before is None or after is None:
         tensors = {_PATCH: _patch(parent, child)}
     else:
-        tensors = {_HEADER: _view(child, 0, _data_start(child))}
+        tensors = {_HEADER: view(child, 0, data_start(child))}
         for tensor, placed in after.items():
             tensors |= _encode_tensor(tensor, before.get(tensor), placed, parent, child)
     metadata = {
@@ -124,9 +118,9 @@ def apply_delta(
 
 def open_delta(name: DeltaName, delta: bytes) -> tuple[dict[str, str], dict[str, Bytes]]:
     """A delta's metadata and tensors as bytes, once both names hold; nothing is applied."""
-    placed = _layout(delta)
-    metadata = _metadata(delta) if placed is not None else {}
-    if placed is None or metadata.get("format") != FORMAT:
+    tables = layout(delta)
+    metadata = _metadata(delta) if tables is not None else {}
+    if tables is None or metadata.get("format") != FORMAT:
         raise _damaged(name, f"format {FORMAT} expected")
     said = (metadata.get("file"), metadata.get("parent"), metadata.get("version"))
     if said != (name.file, str(name.parent), str(name.version)):
@@ -136,7 +130,43 @@ def open_delta(name: DeltaName, delta: bytes) -> tuple[dict[str, str], dict[str,
         )
     if missing := {"parent_sha256", "sha256"} - metadata.keys():
         raise _damaged(name, f"{min(missing)} is not in it")
-    return metadata, {key: _view(delta, at.begin, at.end) for key, at in placed.items()}
+    return metadata, {key: view(delta, at.begin, at.end) for key, at in tables.items()}
+
+
+def read_changes(name: DeltaName, delta: bytes, hashes: tuple[str, str]) -> Overwrites:
+    """What the delta overwrites, for who holds the parent's tensors and wants the child's.
+
+    ``hashes`` are the sha256 of the parent's and the child's whole files, as their manifests say:
+    ``WrongParent`` where the delta is between others, ``CorruptVersion`` where it is no table's.
+    """
+    metadata, tensors = open_delta(name, delta)
+    if (metadata["parent_sha256"], metadata["sha256"]) != hashes:
+        raise WrongParent(
+            f"the delta of {name.file} leads from version {name.parent} to {name.version} between "
+            f"files with sha256 {metadata['parent_sha256']} and {metadata['sha256']}; those here "
+            f"have {hashes[0]} and {hashes[1]}; take the nearest full snapshot"
+        )
+    try:
+        header = tensors[_HEADER].tobytes()
+        changes = {tensor: _overwrite(tensors, tensor, at) for tensor, at in placed(header).items()}
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
+        raise _damaged(name, str(error)) from None
+    return Overwrites(header, changes)
+
+
+def content_sha256(header: bytes, tensors: Mapping[str, memoryview]) -> str:
+    """The sha256 of the safetensors file with this header and these contents, without making it."""
+    found = hashlib.sha256(header)
+    for name, _ in sorted(placed(header).items(), key=lambda one: (one[1].begin, one[1].end)):
+        found.update(tensors[name])
+    return found.hexdigest()
+
+
+def _overwrite(tensors: dict[str, Bytes], name: str, at: Tensor) -> TensorChange:
+    change = change_of(tensors, name, at.row_bytes)
+    if change is None:
+        return TensorChange(at.dtype, at.shape, None, tensors[_FULL + name])
+    return TensorChange(at.dtype, at.shape, change.rows, change.data)
 
 
 def change_of(tensors: dict[str, Bytes], tensor: str, row_bytes: int) -> Change | None:
@@ -150,15 +180,15 @@ def change_of(tensors: dict[str, Bytes], tensor: str, row_bytes: int) -> Change 
 def _encode_tensor(
     name: str, before: Tensor | None, after: Tensor, parent: bytes, child: bytes
 ) -> dict[str, Bytes]:
-    whole = {_FULL + name: _view(child, after.begin, after.end)}
+    whole = {_FULL + name: view(child, after.begin, after.end)}
     alike = before is not None and (before.dtype, before.shape[1:]) == (
         after.dtype,
         after.shape[1:],
     )
     if before is None or not alike or not after.shape or not after.row_bytes:
         return whole
-    new = _view(child, after.begin, after.end).reshape(after.rows, after.row_bytes)
-    old = _view(parent, before.begin, before.end).reshape(before.rows, after.row_bytes)
+    new = view(child, after.begin, after.end).reshape(after.rows, after.row_bytes)
+    old = view(parent, before.begin, before.end).reshape(before.rows, after.row_bytes)
     rows = _changed(old, new)
     if len(rows) * (after.row_bytes + _INDEX_BYTES) >= after.end - after.begin:
         return whole
@@ -178,7 +208,7 @@ def _changed(old: Bytes, new: Bytes) -> npt.NDArray[np.uint32]:
 
 def _built(parent: bytes, tensors: dict[str, Bytes]) -> bytes:
     header = tensors[_HEADER].tobytes()
-    before, after = _layout(parent) or {}, _placed(header)
+    before, after = layout(parent) or {}, placed(header)
     known = {_HEADER} | {kind + name for name in after for kind in (_ROWS, _DATA, _FULL)}
     if unknown := tensors.keys() - known:
         raise ValueError(f"no tensor of the file is called {min(unknown)!r}")
@@ -191,7 +221,7 @@ def _built(parent: bytes, tensors: dict[str, Bytes]) -> bytes:
             target[:] = tensors[_FULL + name]
             continue
         kept = min(at.end - at.begin, before[name].end - before[name].begin)
-        target[:kept] = _view(parent, before[name].begin, before[name].begin + kept)
+        target[:kept] = view(parent, before[name].begin, before[name].begin + kept)
         target.reshape(at.rows, at.row_bytes)[change.rows] = change.data
     return child.tobytes()
 
@@ -218,58 +248,12 @@ def _window_log(span: int) -> int:
     return min(31, max(10, span.bit_length()))
 
 
-def _layout(raw: bytes) -> dict[str, Tensor] | None:
-    """Where each tensor of a safetensors file lies; ``None`` where it is no such file."""
-    try:
-        placed = _placed(raw)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
-        return None
-    sound = all(0 < at.begin <= at.end <= len(raw) for at in placed.values())
-    sizes = all(
-        at.end - at.begin == int(np.prod(at.shape, dtype=np.int64)) * _ITEM_BYTES.get(at.dtype, -1)
-        for at in placed.values()
-    )
-    return placed if sound and sizes else None
-
-
-def _placed(raw: bytes) -> dict[str, Tensor]:
-    start = _data_start(raw)
-    return {
-        name: Tensor(
-            at["dtype"],
-            tuple(at["shape"]),
-            start + at["data_offsets"][0],
-            start + at["data_offsets"][1],
-        )
-        for name, at in _header(raw).items()
-        if name != "__metadata__"
-    }
-
-
 def _metadata(delta: bytes) -> dict[str, str]:
-    said = (_header(delta).get("__metadata__") or {}).get(_METADATA)
+    said = (header_of(delta).get("__metadata__") or {}).get(_METADATA)
     try:
         return msgspec.json.decode(said or "{}", type=dict[str, str])
     except msgspec.MsgspecError:
         return {}
-
-
-def _header(raw: bytes) -> dict[str, Any]:
-    found = json.loads(bytes(raw[8 : _data_start(raw)]))
-    if not isinstance(found, dict):
-        raise ValueError("a safetensors header is a JSON object")
-    return found
-
-
-def _data_start(raw: bytes) -> int:
-    length = int.from_bytes(raw[:8], "little")
-    if len(raw) < 8 or 8 + length > len(raw):
-        raise ValueError("shorter than its header says")
-    return 8 + length
-
-
-def _view(raw: bytes, begin: int, end: int) -> Bytes:
-    return np.frombuffer(raw, np.uint8, end - begin, begin)
 
 
 def _damaged(name: DeltaName, why: str) -> CorruptVersion:

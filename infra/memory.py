@@ -78,6 +78,14 @@ class MemoryWeightStore:
         self.manifest(manifest.version)
         return require_intact(manifest, file, self._files.get((manifest.version, name)))
 
+    def view(self, manifest: WeightManifest, name: str) -> bytes:
+        """See the port."""
+        return self.read(manifest, name)
+
+    def delta(self, manifest: WeightManifest, name: str) -> bytes | None:
+        """See the port: files are kept whole here."""
+        return None
+
     def versions(self) -> list[int]:
         """See the port."""
         return sorted(self._manifests)

@@ -17,12 +17,19 @@ from collections.abc import Mapping
 import msgspec
 
 from contracts.errors import CorruptVersion, StalePublish, WeightsError
-from contracts.manifest import FORMAT, Plan, Pointer, WeightFile, WeightManifest, decode_manifest
+from contracts.manifest import (
+    DELTA,
+    FORMAT,
+    Plan,
+    Pointer,
+    WeightFile,
+    WeightManifest,
+    decode_manifest,
+)
 
 MANIFEST = "manifest.json"
 POINTER = "pointer.json"
 PLAN = "plan.json"
-DELTA = ".delta"
 _FOLDER = re.compile(r"v(\d{10})")
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
 from contracts.errors import VersionNotFound, WeightsError
-from contracts.manifest import Plan, Pointer, Rejected, WeightFile, WeightManifest, encode_manifest
+from contracts.manifest import (
+    DELTA,
+    MODEL_FILES,
+    Plan,
+    Pointer,
+    Rejected,
+    WeightFile,
+    WeightManifest,
+    encode_manifest,
+)
 from infra.blobs import open_blobs
 from infra.deltas import DeltaName, apply_delta, encode_delta
 from infra.rejected import read_rejected, write_rejected
 from infra.signing import SIGNATURE, Keys
 from infra.version_folder import (
-    DELTA,
     MANIFEST,
     PLAN,
     POINTER,
@@ -40,10 +48,10 @@ class FsspecWeightStore:
     On a local folder every step is durable, and a second writer loses with ``StalePublish``; an
     object store has no lock, so there one writer is the operator's promise.
 
-    A version is kept as deltas of its parent (law 6) unless it is the ``snapshot_every``-th since
-    the last full one, or deltas would save little. Which of them follows from the two versions
-    alone, so a version written again is the same. Of each file the newest contents read or written
-    are held in memory: following the versions one by one fetches deltas only.
+    A version is kept as deltas of its parent (law 6), and every ``snapshot_every``-th whole as
+    well; a file that a delta would hardly shrink is whole. Which it is follows from the two
+    versions alone, so a version written again is the same. Of each file the newest contents read
+    or written are held in memory: following the versions one by one fetches deltas only.
     """
 
     def __init__(self, url: str, snapshot_every: int = 1, keys: Keys | None = None) -> None:
@@ -90,17 +98,31 @@ class FsspecWeightStore:
         """
         file = named_file(manifest, name)
         held = {one.name: one for one in manifest.stored or manifest.files}
-        if manifest.delta_of is None or name + DELTA not in held:
+        kept = manifest.delta(name)
+        if manifest.delta_of is None or kept is None or name in held:
             data = require_intact(manifest, file, self._fetch(manifest, held.get(name, file)))
         else:
             parent = self.manifest(manifest.delta_of)
-            delta = self._fetch(manifest, held[name + DELTA])
+            delta = self._fetch(manifest, kept)
             leads = DeltaName(name, parent.version, manifest.version)
             before = self._contents(parent, name)
             data = apply_delta(leads, before, delta, named_file(parent, name).sha256)
             require_intact(manifest, file, data)
         self._newest[name] = (file, data)
         return data
+
+    def view(self, manifest: WeightManifest, name: str) -> bytes:
+        """See the port."""
+        return self.read(manifest, name)
+
+    def delta(self, manifest: WeightManifest, name: str) -> bytes | None:
+        """See the port. Who follows by deltas holds the contents: they are let go here."""
+        kept = manifest.delta(name)
+        if kept is None:
+            return None
+        delta = self._fetch(manifest, kept)
+        self._newest.pop(name, None)
+        return delta
 
     def versions(self) -> list[int]:
         """See the port."""
@@ -165,31 +187,43 @@ class FsspecWeightStore:
         parent = self._parent(manifest)
         if parent is None:
             return manifest, files
-        stored: dict[str, bytes] = {}
-        for file in manifest.files:
-            stored[file.name] = files[file.name]
-            if any(file.name == old.name for old in parent.files):
-                leads = DeltaName(file.name, parent.version, manifest.version)
-                delta = encode_delta(leads, self._contents(parent, file.name), files[file.name])
-                if len(delta) < _WORTH * file.bytes:
-                    del stored[file.name]
-                    stored[file.name + DELTA] = delta
-        if not any(name.endswith(DELTA) for name in stored):
+        whole = parent.depth + 1 >= self._snapshot_every
+        deltas = self._deltas(manifest, files, parent, MODEL_FILES if whole else tuple(files))
+        if not deltas:
             return manifest, files
+        stored = dict(files) if whole else {n: files[n] for n in files if n + DELTA not in deltas}
+        stored |= deltas
         listed = [weight_file(name, stored[name]) for name in sorted(stored)]
+        depth = 0 if whole else parent.depth + 1
         return msgspec.structs.replace(
-            manifest, delta_of=parent.version, depth=parent.depth + 1, stored=listed
+            manifest, delta_of=parent.version, depth=depth, stored=listed
         ), stored
 
+    def _deltas(
+        self,
+        manifest: WeightManifest,
+        files: Mapping[str, bytes],
+        parent: WeightManifest,
+        wanted: Collection[str],
+    ) -> dict[str, bytes]:
+        """The wanted files as deltas, by the names these are kept under, where that saves much."""
+        there = {file.name for file in parent.files}
+        deltas: dict[str, bytes] = {}
+        for name in sorted(there & files.keys() & set(wanted)):
+            leads = DeltaName(name, parent.version, manifest.version)
+            delta = encode_delta(leads, self._contents(parent, name), files[name])
+            if len(delta) < _WORTH * len(files[name]):
+                deltas[name + DELTA] = delta
+        return deltas
+
     def _parent(self, manifest: WeightManifest) -> WeightManifest | None:
-        """The version to take the difference from; ``None`` where this is to be a snapshot."""
-        if manifest.parent is None:
+        """The version to take the difference from, if there is one."""
+        if manifest.parent is None or self._snapshot_every == 1:
             return None
         try:
-            parent = self.manifest(manifest.parent)
+            return self.manifest(manifest.parent)
         except VersionNotFound:
             return None
-        return parent if parent.depth + 1 < self._snapshot_every else None
 
     def _contents(self, manifest: WeightManifest, name: str) -> bytes:
         """A whole file to take a difference from: the one in memory, if it is that one."""
@@ -209,6 +243,7 @@ class FsspecWeightStore:
 
     def _is_delta_of(self, version: int, base: int) -> bool:
         try:
-            return self.manifest(version).delta_of == base
+            found = self.manifest(version)
         except VersionNotFound:
             return False
+        return found.depth > 0 and found.delta_of == base

@@ -44,12 +44,12 @@ def window_begin(number: int, capacity: int) -> int:
 class PastStates:
     """Keys and values of one user's tokens in every block, in order, START first.
 
-    Belongs to the weights that made it. Not thread-safe. ``length`` counts tokens; room grows by
+    Belongs to the weights that made it, which every call is given again: a past that is kept must
+    not keep a network from being let go. Not thread-safe. ``length`` counts tokens; room grows by
     doubling up to ``max_length``.
     """
 
-    def __init__(self, network: HSTU, max_length: int) -> None:
-        self._network = network
+    def __init__(self, max_length: int) -> None:
         self._max_length = max_length
         self._room = 0
         self._keys: list[Tensor] = []
@@ -63,7 +63,7 @@ class PastStates:
         tensors = [*self._keys, *self._values, self._times]
         return sum(one.numel() * one.element_size() for one in tensors)
 
-    def extend(self, events: Codes) -> Tensor:
+    def extend(self, network: HSTU, events: Codes) -> Tensor:
         """Read further events; return the unit-length user vector ``(dim,)`` after the last.
 
         At least one event; the first call puts START before it. ``max_length`` bounds the tokens.
@@ -74,40 +74,39 @@ class PastStates:
             start[3] = tokens[3, :1]
             tokens = torch.cat([start, tokens], dim=1)
         assert 0 < tokens.shape[1] <= self._max_length - self.length, "the window is full"
-        self._make_room(self.length + tokens.shape[1])
+        self._make_room(network, self.length + tokens.shape[1])
         with torch.inference_mode():
             for piece in torch.split(tokens, _PIECE, dim=1):
-                last = self._read(piece)
+                last = self._read(network, piece)
             return functional.normalize(last, dim=-1, eps=1e-6)
 
-    def peek(self, events: Codes) -> Tensor:
+    def peek(self, network: HSTU, events: Codes) -> Tensor:
         """The vector as :meth:`extend` gives it, and the events are forgotten again."""
         before = self.length
         try:
-            return self.extend(events)
+            return self.extend(network, events)
         finally:
             # What lies beyond the length is written over by the next call.
             self.length = before
 
-    def handed_to(self, network: HSTU) -> PastStates:
+    def handed_over(self) -> PastStates:
         """The same states, without the last token, to be extended by other weights.
 
         What these answer is then a mixture of both; only a setting allows it.
         """
         assert self.length > 1, "START and an event at least"
-        self._network = network
         self.length -= 1
         return self
 
-    def _read(self, tokens: Tensor) -> Tensor:
+    def _read(self, network: HSTU, tokens: Tensor) -> Tensor:
         """Tokens ``(4, m)`` through all blocks; the output ``(dim,)`` at the last."""
         begin, end = self.length, self.length + tokens.shape[1]
         self._times[begin:end] = tokens[3]
         distance = torch.arange(begin, end)[:, None] - torch.arange(end)
         bucket = time_bucket(tokens[3][:, None] - self._times[:end])
-        x = _embed(self._network, tokens, with_start=begin == 0)
-        last = len(self._network.blocks) - 1
-        for number, block in enumerate(self._network.blocks):
+        x = _embed(network, tokens, with_start=begin == 0)
+        last = len(network.blocks) - 1
+        for number, block in enumerate(network.blocks):
             assert isinstance(block, Block)
             # Nobody looks at what the last block makes of any token but the last.
             wanted = 1 if number == last else tokens.shape[1]
@@ -142,19 +141,19 @@ class PastStates:
         gated = functional.layer_norm(attended, (dim,)) * gate
         return torch.addmm(x + block.b2, gated, block.w2)
 
-    def _make_room(self, tokens: int) -> None:
+    def _make_room(self, network: HSTU, tokens: int) -> None:
         if tokens <= self._room:
             return
         room = min(self._max_length, max(_LEAST_ROOM, 2 * self._room, tokens))
-        grown = [self._grown(kept, room) for kept in (self._keys, self._values)]
+        grown = [self._grown(network, kept, room) for kept in (self._keys, self._values)]
         self._keys, self._values = grown
         self._times = functional.pad(self._times, (0, room - self._room))
         self._room = room
 
-    def _grown(self, kept: list[Tensor], room: int) -> list[Tensor]:
+    def _grown(self, network: HSTU, kept: list[Tensor], room: int) -> list[Tensor]:
         if not kept:
-            dim = self._network.items.shape[1]
-            blocks = [block for block in self._network.blocks if isinstance(block, Block)]
+            dim = network.items.shape[1]
+            blocks = [block for block in network.blocks if isinstance(block, Block)]
             return [torch.zeros(one.heads, room, dim // one.heads) for one in blocks]
         return [functional.pad(one, (0, 0, 0, room - self._room)) for one in kept]
 

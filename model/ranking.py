@@ -19,14 +19,26 @@ _BATCH_TOKENS = 8192
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Unit item vectors ``(rows, dim)`` over the temperature, and a bias per row ``(rows,)``."""
+    """Item vectors ``(rows, dim)`` and, per row, a bias and a factor of its scores ``(rows,)``.
+
+    Without factors the vectors are unit vectors over the temperature. With them they are the
+    weights themselves, so that a large table is neither copied nor written; not for gradients.
+    """
 
     vectors: Tensor
     bias: Tensor
+    factors: Tensor | None = None
 
     def scores(self, users: Tensor) -> Tensor:
         """Scores ``(n, rows)`` of user vectors ``(n, dim)``."""
-        return torch.addmm(self.bias, users, self.vectors.T)
+        if self.factors is None:
+            return torch.addmm(self.bias, users, self.vectors.T)
+        return (users @ self.vectors.T).mul_(self.factors).add_(self.bias)
+
+    def of(self, rows: Tensor) -> Catalogue:
+        """These rows alone."""
+        factors = None if self.factors is None else self.factors[rows]
+        return Catalogue(self.vectors[rows], self.bias[rows], factors)
 
     def item_scores(self, users: Tensor) -> Tensor:
         """The same with minus infinity for row 0, which is no item. Not for gradients."""
@@ -98,7 +110,7 @@ def _exclude(
         distinct, firsts = np.unique(rows, return_index=True)
         distinct, firsts = distinct[distinct != UNKNOWN], firsts[distinct != UNKNOWN]
         table = torch.from_numpy(distinct)
-        theirs = torch.addmm(catalogue.bias[table], users[part], catalogue.vectors[table].T)
+        theirs = catalogue.of(table).scores(users[part])
         position = np.arange(first, len(rows))
         earlier = firsts[None, :] < position[:, None]
         ahead = ~(theirs < own[part, None]).numpy() & earlier

@@ -18,14 +18,24 @@ from contracts.sequence import Interaction
 from contracts.settings import ModelSettings
 from contracts.window import DecodedExample
 from model.batches import Batch, derive_seed, encode_example, query
+from model.changes import Changes, RowChange, require_names
 from model.hstu import HSTU
 from model.losses import sampled_cross_entropy
 from model.metrics import Ranks
 from model.ranking import Catalogue, rank_examples
 from model.vocabulary import UNKNOWN, Vocabulary
-from model.weights import copy_into, decode_tensors, encode_tensors, fill_rows, grow_rows
+from model.weights import (
+    encode_tensors,
+    fill_rows,
+    grow_rows,
+    lengthen,
+    overwrite,
+    require_alike,
+    view_tensors,
+)
 
 _SEED = "seed"
+_LEAST_NORM = 1e-6
 
 
 class Recommender:
@@ -42,6 +52,7 @@ class Recommender:
         self.seed = seed
         self.network = HSTU(settings)
         self.network.initialise(torch.Generator().manual_seed(derive_seed(seed)))
+        self._shared = False
         self._catalogue: Catalogue | None = None
         self._shares: tuple[Tensor, Tensor] | None = None
         self.grow()
@@ -128,24 +139,29 @@ class Recommender:
         return self._rows_table(rows).scores(users)
 
     def _score_table(self) -> Catalogue:
-        """Unit item vectors over the temperature; bias: learnt, plus weighted log share of counts.
+        """Item vectors scored by direction over the temperature; a bias: learnt, plus popularity.
 
         The counted share makes a new item score like its popularity at once, and a user without
         history gets the popular items; the weight and the item's own bias are learnt. A free row
         scores minus infinity: it is no answer and no negative.
         """
+        items = self.network.items.detach()
+        return Catalogue(items, self._score_bias(), self._factors(items))
+
+    def _factors(self, items: Tensor) -> Tensor:
+        norms: Tensor = torch.linalg.vector_norm(items, dim=-1).clamp_(min=_LEAST_NORM)
+        return norms.mul_(self.settings.temperature).reciprocal_()
+
+    def _score_bias(self) -> Tensor:
         bias = self.network.item_bias + self.network.popularity * self._counted()[0]
-        free = torch.from_numpy(self.vocabulary.free_rows())
-        bias = bias.index_fill(0, free, -torch.inf)
-        vectors = functional.normalize(self.network.items, dim=-1, eps=1e-6)
-        return Catalogue(vectors / self.settings.temperature, bias)
+        return bias.index_fill(0, torch.from_numpy(self.vocabulary.free_rows()), -torch.inf)
 
     def _rows_table(self, rows: Tensor) -> Catalogue:
         """The same of these rows alone, which hold items."""
         own = functional.embedding(rows, self.network.item_bias[:, None]).squeeze(1)
         bias = own + self.network.popularity * self._counted()[0][rows]
         vectors = functional.embedding(rows, self.network.items)
-        vectors = functional.normalize(vectors, dim=-1, eps=1e-6)
+        vectors = functional.normalize(vectors, dim=-1, eps=_LEAST_NORM)
         return Catalogue(vectors / self.settings.temperature, bias)
 
     def _counted(self) -> tuple[Tensor, Tensor]:
@@ -187,23 +203,66 @@ class Recommender:
             rows, scores = self.catalogue().best(user, k, barred)
         return [self.vocabulary.item(row) for row in rows], scores
 
+    def take(self, weights: Changes, vocabulary: Changes) -> None:
+        """Become the next version, at the cost of the rows that changed: bit-equal to loading it.
+
+        Nobody else may be using this one. ``CorruptVersion`` where the changes do not fit or are
+        not finite; then it is no longer of use.
+        """
+        parameters = dict(self.network.named_parameters())
+        require_names(weights, parameters.keys() | {_SEED}, WEIGHTS_FILE)
+        if int(weights[_SEED].data) != self.seed:
+            raise CorruptVersion(f"{WEIGHTS_FILE}: of another seed; take another version")
+        self._own()
+        self.vocabulary.take(vocabulary)
+        for name, weight in parameters.items():
+            overwrite(weight, weights[name], name)
+        if any(table.shape[0] != self.vocabulary.rows for table in self.item_tables()):
+            raise CorruptVersion(f"{WEIGHTS_FILE}: not as many rows as {VOCABULARY_FILE}")
+        self._shares = None
+        self._follow_rows(weights["items"])
+
+    def _follow_rows(self, change: RowChange) -> None:
+        kept, self._catalogue = self._catalogue, None
+        if kept is None or kept.factors is None or change.rows is None:
+            return
+        rows = torch.from_numpy(change.rows)
+        with torch.inference_mode():
+            items = self.network.items.detach()
+            factors = lengthen(kept.factors, self.vocabulary.rows)
+            factors.index_copy_(0, rows, self._factors(items[rows]))
+            self._catalogue = Catalogue(items, self._score_bias(), factors)
+
     def finite(self) -> bool:
         """Whether every weight is a finite number."""
-        # The largest magnitude is not finite if any is not, and costs no table of booleans.
-        norms = [torch.linalg.vector_norm(one.detach(), torch.inf) for one in self.parameters()]
-        return bool(torch.isfinite(torch.stack(norms)).all())
+        # The extremes are not finite if any number is not, and cost no table of booleans.
+        edges = [torch.stack(torch.aminmax(one.detach())) for one in self.parameters()]
+        return bool(torch.isfinite(torch.stack(edges)).all())
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What the file of weights holds; views."""
+        return {**self.network.state_dict(), _SEED: torch.tensor(self.seed)}
 
     def save(self) -> dict[str, bytes]:
         """The files named in ``MODEL_FILES``; equal recommenders give equal bytes."""
-        tensors = {**self.network.state_dict(), _SEED: torch.tensor(self.seed)}
         return {
-            WEIGHTS_FILE: encode_tensors(tensors),
+            WEIGHTS_FILE: encode_tensors(self.tensors()),
             VOCABULARY_FILE: self.vocabulary.encode(),
         }
 
     @classmethod
-    def load(cls, settings: Mapping[str, Any], files: Mapping[str, bytes]) -> Recommender:
-        """The inverse of :meth:`save`; ``CorruptVersion`` where the parts do not fit."""
+    def load(
+        cls,
+        settings: Mapping[str, Any],
+        files: Mapping[str, bytes | memoryview],
+        *,
+        share: bool = False,
+    ) -> Recommender:
+        """The inverse of :meth:`save`; ``CorruptVersion`` where the parts do not fit.
+
+        With ``share`` the weights stay where ``files`` are, which others may be using: nothing but
+        :meth:`take` may change them then, and that makes copies first.
+        """
         try:
             parsed = ModelSettings(**settings)
         except ValidationError as error:
@@ -211,11 +270,32 @@ class Recommender:
                 f"model settings of this release were expected, found others ({error}); "
                 "use the release that wrote the version"
             ) from None
-        tensors = decode_tensors(files[WEIGHTS_FILE], WEIGHTS_FILE)
+        tensors = view_tensors(files[WEIGHTS_FILE], WEIGHTS_FILE)
         if _SEED not in tensors:
             raise CorruptVersion(f"{WEIGHTS_FILE}: no seed in it; take another version")
         recommender = cls(parsed, Vocabulary(), int(tensors.pop(_SEED)))
-        recommender.vocabulary = Vocabulary.decode(files[VOCABULARY_FILE])
-        recommender._resize()
-        copy_into(recommender.network.state_dict(), tensors, WEIGHTS_FILE)
+        recommender.vocabulary = Vocabulary.decode(bytes(files[VOCABULARY_FILE]))
+        recommender._adopt(tensors)
+        if not share:
+            recommender._own()
         return recommender
+
+    def _adopt(self, tensors: Mapping[str, Tensor]) -> None:
+        """Use these as weights, where they are."""
+        expected: dict[str, Tensor] = self.network.state_dict()
+        for name in ("items", "item_bias"):
+            expected[name] = expected[name][:1].expand(
+                self.vocabulary.rows, *expected[name].shape[1:]
+            )
+        require_alike(expected, tensors, WEIGHTS_FILE)
+        for name, weight in self.network.named_parameters():
+            weight.data = tensors[name]
+        self._shared = True
+        self._catalogue = self._shares = None
+
+    def _own(self) -> None:
+        """Copy weights that others may be using."""
+        if self._shared:
+            for weight in self.parameters():
+                weight.data = weight.data.clone()
+            self._shared = False

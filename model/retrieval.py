@@ -94,8 +94,11 @@ def similar_items(recommender: Recommender, item: ItemId, k: int) -> Ranked | No
         return None
     catalogue = recommender.catalogue()
     vectors, bias = catalogue.vectors.numpy(), catalogue.bias.numpy()
+    factors = _factors(catalogue)
     own = vectors[row]
-    cosines = vectors @ own / max(float(own @ own), 1e-12)
+    cosines = vectors @ own
+    cosines *= factors
+    cosines /= max(float(own @ own) * float(factors[row]), 1e-12)
     cosines[[UNKNOWN, row]] = -np.inf
     # Rows without an item are barred by their bias.
     cosines[bias == -np.inf] = -np.inf
@@ -125,11 +128,20 @@ def popularity(vocabulary: Vocabulary, items: Sequence[ItemId]) -> list[float | 
 def _all_scores(catalogue: Catalogue, user: Tensor) -> Scores:
     # numpy's product and selection cost half of torch's for one user.
     scores: Scores = catalogue.vectors.numpy() @ user.numpy()
+    scores *= _factors(catalogue)
     scores += catalogue.bias.numpy()
     return scores
 
 
 def _scores(catalogue: Catalogue, user: Tensor, rows: Rows) -> Scores:
     vectors, bias, one = catalogue.vectors.numpy(), catalogue.bias.numpy(), user.numpy()
+    factors = _factors(catalogue)
     parts = [rows[begin : begin + MICRO_BATCH] for begin in range(0, len(rows), MICRO_BATCH)]
-    return np.concatenate([bias[:0], *(vectors[part] @ one + bias[part] for part in parts)])
+    found = [(vectors[part] @ one) * factors[part] + bias[part] for part in parts]
+    return np.concatenate([bias[:0], *found])
+
+
+def _factors(catalogue: Catalogue) -> Scores:
+    assert catalogue.factors is not None, "a recommender's own catalogue has them"
+    factors: Scores = catalogue.factors.numpy()
+    return factors

@@ -6,6 +6,12 @@ travels together with the weights, so that trainer and replicas cannot disagree 
 
 Row 0 is no item: it stands for padding, and it is the cold row, which every item without a row
 shares as context. It is never ranked, recommended or a target.
+
+As bytes it is safetensors, so that few changed items are few changed rows:
+
+    kinds, ids  which item stands in each row from 1 on (``model.item_ids``)
+    sightings   I64 (rows, 3): how often, and in which windows first and last
+    rest        U8: msgpack of everything else
 """
 
 from __future__ import annotations
@@ -13,59 +19,46 @@ from __future__ import annotations
 import heapq
 from collections.abc import Collection, Iterable
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from contracts.errors import CorruptVersion
 from contracts.event import ItemId
+from model.changes import Changes, require_names
+from model.item_ids import FREE, ItemIds
+from model.sightings import Sightings, SightingTable
+from model.vocabulary_rest import FORMAT, Rest, encode_rest, read_rest
 
-FORMAT = 2
 UNKNOWN = 0
 """The row of padding and of items without a row; the code of actions without one."""
 MAX_ACTIONS = 255
 
 Rows = npt.NDArray[np.int64]
-
-
-class Sightings(msgspec.Struct, array_like=True):
-    """How often an item was sighted, and in which windows (labels) first and last."""
-
-    count: int
-    first: int
-    last: int
-
-
-class _Stored(msgspec.Struct, frozen=True, array_like=True):
-    format: int
-    admit_after: int
-    actions: list[str]
-    items: list[ItemId | None]
-    sightings: list[Sightings]
-    waiting: list[tuple[ItemId, Sightings]]
-
-
-_ENCODER = msgspec.msgpack.Encoder()
-_DECODER = msgspec.msgpack.Decoder(_Stored)
+_TENSORS = {"kinds", "ids", "sightings", "rest"}
+_POPULAR = 1_024
+"""So many of the most popular are kept in order, at least."""
 
 
 class Vocabulary:
     """Items with their rows and sightings, and action names with their codes.
 
-    Changes only through :meth:`admit`, :meth:`expire` and :meth:`admit_actions`; the same calls in
-    the same order give the same rows and the same bytes.
+    Changes only through :meth:`admit`, :meth:`expire`, :meth:`admit_actions` and :meth:`take`; the
+    same calls in the same order give the same rows and the same bytes.
     """
 
     def __init__(self, admit_after: int = 1) -> None:
         self.admit_after = admit_after
         # Slot n is row n + 1; a free row holds no item, and sightings of nothing.
-        self._items: list[ItemId | None] = []
-        self._seen: list[Sightings] = []
+        self._ids = ItemIds()
+        self._seen = SightingTable()
         self._rows: dict[ItemId, int] = {}
         self._free: list[int] = []
         self._waiting: dict[ItemId, Sightings] = {}
         self._actions: dict[str, int] = {}
-        self._popular: tuple[Rows, int] | None = None
+        self._popular: Rows | None = None
+        self._total: int | None = None
         self._oldest = 0  # nothing was last sighted before this window
 
     def __len__(self) -> int:
@@ -78,7 +71,7 @@ class Vocabulary:
     @property
     def rows(self) -> int:
         """Rows of the item table: row 0, those of items, and free ones."""
-        return len(self._items) + 1
+        return len(self._ids) + 1
 
     def admit(self, items: Iterable[ItemId], label: int = 0) -> int:
         """Count one sighting per item, in order, in window ``label``; return how many got a row.
@@ -87,27 +80,29 @@ class Vocabulary:
         lowest free row, or the next one where none is free.
         """
         before = len(self)
-        self._popular = None
+        self._forget_order()
         for item in items:
             row = self._rows.get(item)
-            seen = self._waiting.get(item) if row is None else self._seen[row - 1]
+            if row is not None:
+                self._seen.sight(row - 1, label)
+                continue
+            seen = self._waiting.get(item)
             if seen is None:
                 seen = self._waiting[item] = Sightings(0, label, label)
             seen.count += 1
             seen.last = label
-            if row is None and seen.count >= self.admit_after:
+            if seen.count >= self.admit_after:
                 self._give_row(item, self._waiting.pop(item))
         return len(self) - before
 
+    def _forget_order(self) -> None:
+        self._popular = self._total = None
+
     def _give_row(self, item: ItemId, seen: Sightings) -> None:
-        if self._free:
-            row = heapq.heappop(self._free)
-            self._items[row - 1], self._seen[row - 1] = item, seen
-        else:
-            self._items.append(item)
-            self._seen.append(seen)
-            row = len(self._items)
-        self._rows[item] = row
+        slot = heapq.heappop(self._free) - 1 if self._free else len(self._ids)
+        self._ids.put(slot, item)
+        self._seen.put(slot, seen)
+        self._rows[item] = slot + 1
 
     def expire(self, before: int) -> list[int]:
         """Forget what was last sighted before window ``before``; return the freed rows, ascending.
@@ -116,15 +111,15 @@ class Vocabulary:
         """
         if before <= self._oldest:
             return []
-        freed = sorted(row for row in self._rows.values() if self._seen[row - 1].last < before)
+        old = (self._seen.last() < before) & (self._ids.kinds != FREE)
+        freed: list[int] = (np.flatnonzero(old) + 1).tolist()
         for row in freed:
-            item = self._items[row - 1]
-            assert item is not None, "a row in use holds an item"
-            del self._rows[item]
-            self._items[row - 1], self._seen[row - 1] = None, Sightings(0, 0, 0)
+            del self._rows[self.item(row)]
+            self._ids.put(row - 1, None)
+            self._seen.put(row - 1, Sightings(0, 0, 0))
             heapq.heappush(self._free, row)
         self._waiting = {item: seen for item, seen in self._waiting.items() if seen.last >= before}
-        self._popular = None
+        self._forget_order()
         self._oldest = before
         return freed
 
@@ -140,7 +135,7 @@ class Vocabulary:
 
     def item(self, row: int) -> ItemId:
         """The item in ``row``; ``IndexError`` for row 0, a free row and one beyond the table."""
-        item = self._items[row - 1] if row >= 1 else None
+        item = self._ids.items[row - 1] if row >= 1 else None
         if item is None:
             raise IndexError(f"row {row} holds no item")
         return item
@@ -151,14 +146,11 @@ class Vocabulary:
 
     def item_rows(self) -> Rows:
         """Rows that hold an item, ascending."""
-        return np.asarray(
-            [row for row, item in enumerate(self._items, start=1) if item is not None],
-            dtype=np.int64,
-        )
+        return np.flatnonzero(self._ids.kinds != FREE) + 1
 
     def shared_rows(self, other: Vocabulary) -> npt.NDArray[np.int64]:
         """Rows that hold the same item in both, ascending."""
-        pairs = enumerate(zip(self._items, other._items, strict=False), start=1)
+        pairs = enumerate(zip(self._ids.items, other._ids.items, strict=False), start=1)
         rows = [row for row, (mine, theirs) in pairs if mine is not None and mine == theirs]
         return np.asarray(rows, dtype=np.int64)
 
@@ -179,72 +171,120 @@ class Vocabulary:
     @property
     def counts(self) -> Rows:
         """Sightings per row, shape ``(rows,)``; row 0 and free rows have none."""
-        return np.asarray([0, *(seen.count for seen in self._seen)], dtype=np.int64)
+        return np.concatenate([np.zeros(1, np.int64), self._seen.counts()])
 
     def by_popularity(self) -> Rows:
         """All rows of items, most sighted first; equal counts in order of rows.
 
         Kept until the next change, since replicas ask per request; not to be written to.
         """
-        return self._most_sighted()[0]
+        return self._most_sighted(len(self))
 
-    def _most_sighted(self) -> tuple[Rows, int]:
+    def _most_sighted(self, number: int) -> Rows:
+        """At least the first ``number`` of them, or all."""
         kept = self._popular
-        if kept is None:
-            rows, counts = self.item_rows(), self.counts
-            kept = rows[np.argsort(-counts[rows], kind="stable")], int(counts.sum())
-            self._popular = kept
+        if kept is None or len(kept) < min(number, len(self)):
+            rows = self.item_rows()
+            counts = self._seen.counts()[rows - 1]
+            number = max(number, _POPULAR)
+            if number < len(rows):
+                # Sorting a million at every version would cost more than taking it over.
+                at = np.flatnonzero(counts >= np.partition(counts, -number)[-number])
+                rows, counts = rows[at], counts[at]
+            kept = self._popular = rows[np.argsort(-counts, kind="stable")]
         return kept
+
+    def _all_sightings(self) -> int:
+        if self._total is None:
+            self._total = int(self._seen.counts().sum())
+        return self._total
 
     def popular(self, k: int, exclude: Collection[ItemId] = ()) -> tuple[list[ItemId], list[float]]:
         """The ``k`` most sighted items outside ``exclude`` and their shares of all sightings."""
         barred = {self.row(item) for item in exclude}
         # No more than this many of the first rows can be barred.
-        ordered, total = self._most_sighted()
-        first = ordered[: k + len(barred)].tolist()
+        first = self._most_sighted(k + len(barred))[: k + len(barred)].tolist()
         rows = [row for row in first if row not in barred][:k]
-        return [self.item(row) for row in rows], [self._seen[row - 1].count / total for row in rows]
+        total = self._all_sightings()
+        return [self.item(row) for row in rows], [self._seen.count(row - 1) / total for row in rows]
 
     def share(self, item: ItemId) -> float:
         """The item's share of all sightings of admitted items; 0 where it has no row."""
         row = self.row(item)
-        return 0.0 if row == UNKNOWN else self._seen[row - 1].count / self._most_sighted()[1]
+        return 0.0 if row == UNKNOWN else self._seen.count(row - 1) / self._all_sightings()
 
     def encode(self) -> bytes:
-        """msgpack; equal vocabularies give equal bytes."""
-        return _ENCODER.encode(
-            _Stored(
-                FORMAT,
-                self.admit_after,
-                list(self._actions),
-                self._items,
-                self._seen,
-                list(self._waiting.items()),
-            )
+        """Equal vocabularies that grew alike give equal bytes."""
+        return save(
+            {
+                "kinds": self._ids.kinds,
+                "ids": self._ids.ids,
+                "sightings": self._seen.table(),
+                "rest": np.frombuffer(self._encode_rest(), np.uint8),
+            }
         )
+
+    def _encode_rest(self) -> bytes:
+        long, waiting = sorted(self._ids.long.items()), list(self._waiting.items())
+        return encode_rest(Rest(FORMAT, self.admit_after, list(self._actions), long, waiting))
 
     @classmethod
     def decode(cls, raw: bytes) -> Vocabulary:
         """The inverse of :meth:`encode`; ``CorruptVersion`` on foreign bytes."""
         try:
-            stored = _DECODER.decode(raw)
-        except msgspec.MsgspecError as error:
+            tables = load(raw)
+            rest = read_rest(tables["rest"])
+            made = cls(rest.admit_after)
+            made._ids = ItemIds.of(tables["kinds"], tables["ids"], dict(rest.long))
+            made._seen = SightingTable.of(tables["sightings"])
+        except (SafetensorError, KeyError, ValueError, IndexError) as error:
             raise CorruptVersion(
                 f"a vocabulary was expected, found other bytes ({error}); take another version"
             ) from None
-        if stored.format != FORMAT or len(stored.items) != len(stored.sightings):
+        made._take_rest(rest)
+        items = made._ids.items
+        made._rows = {item: row for row, item in enumerate(items, start=1) if item is not None}
+        made._free = (np.flatnonzero(made._ids.kinds == FREE) + 1).tolist()  # ascending: a heap
+        made._require_whole()
+        return made
+
+    def take(self, changes: Changes) -> None:
+        """Become the vocabulary that these changes lead to, at the cost of what changed.
+
+        ``CorruptVersion`` where they do not fit; then this one is no longer of use.
+        """
+        require_names(changes, _TENSORS, "vocabulary")
+        try:
+            rest, long = changes["rest"], self._ids.long
+            if rest.rows is None or len(rest.rows):
+                found = read_rest(rest.of(np.frombuffer(self._encode_rest(), np.uint8)))
+                self._take_rest(found)
+                long = dict(found.long)
+            slots, old, new = self._ids.take(changes["kinds"], changes["ids"], long)
+            self._seen.take(changes["sightings"])
+        except (ValueError, IndexError) as error:
             raise CorruptVersion(
-                f"vocabulary format {FORMAT} with sightings for every row was expected, found "
-                f"format {stored.format}, {len(stored.items)} rows and {len(stored.sightings)} "
-                "sightings; take a version written by this release"
+                f"these changes are of another vocabulary ({error}); take another version"
+            ) from None
+        for item in old:
+            if item is not None:
+                self._rows.pop(item, None)
+        for slot, item in zip(slots, new, strict=True):
+            if item is not None:
+                self._rows[item] = slot + 1
+        self._free = (np.flatnonzero(self._ids.kinds == FREE) + 1).tolist()
+        self._forget_order()
+        self._require_whole()
+
+    def _take_rest(self, rest: Rest) -> None:
+        self.admit_after = rest.admit_after
+        self._waiting = dict(rest.waiting)
+        self._actions = {name: code for code, name in enumerate(rest.actions, start=1)}
+
+    def _require_whole(self) -> None:
+        slots = len(self._ids)
+        if len(self._rows) + len(self._free) != slots or len(self._seen) != slots:
+            raise CorruptVersion(
+                f"a vocabulary of {slots} rows with {len(self._rows)} items, {len(self._free)} "
+                f"free rows and {len(self._seen)} sightings was found; take another version"
             )
-        vocabulary = cls(stored.admit_after)
-        vocabulary._items, vocabulary._seen = stored.items, stored.sightings
-        for row, item in enumerate(stored.items, start=1):
-            if item is None:
-                vocabulary._free.append(row)  # ascending, which is a heap
-            else:
-                vocabulary._rows[item] = row
-        vocabulary._waiting = dict(stored.waiting)
-        vocabulary._actions = {name: code for code, name in enumerate(stored.actions, start=1)}
-        return vocabulary

@@ -6,8 +6,11 @@ its size, in one step or in many, its untrained rows are the same.
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Iterable, Mapping
 
+import msgspec
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -15,8 +18,10 @@ from torch import Tensor, nn
 
 from contracts.errors import CorruptVersion
 from model.batches import derive_seed
+from model.changes import RowChange
 
 _SPREAD = 0.02
+_KINDS = {"F32": torch.float32, "F64": torch.float64, "I64": torch.int64, "U8": torch.uint8}
 
 
 def grow_rows(weight: nn.Parameter, rows: int) -> None:
@@ -25,6 +30,44 @@ def grow_rows(weight: nn.Parameter, rows: int) -> None:
     if missing > 0:
         weight.grad = None
         weight.data = torch.cat([weight.data, weight.data.new_zeros(missing, *weight.shape[1:])])
+
+
+def lengthen(tensor: Tensor, rows: int) -> Tensor:
+    """The tensor with zeros up to ``rows``: in its own memory where that has room, else in more.
+
+    What is there beyond is written to, so nobody else may use that memory.
+    """
+    had, one = tensor.shape[0], math.prod(tensor.shape[1:])
+    if rows <= had:
+        return tensor
+    storage = tensor.untyped_storage()
+    if storage.nbytes() < rows * one * tensor.element_size():
+        wider = tensor.new_empty(rows + rows // 16 + 64, *tensor.shape[1:])
+        wider[:had] = tensor
+        storage = wider.untyped_storage()
+    longer = torch.empty(0, dtype=tensor.dtype)
+    longer.set_(storage, 0, (rows, *tensor.shape[1:]), tensor.stride())
+    longer[had:] = 0.0
+    return longer
+
+
+def overwrite(weight: nn.Parameter, change: RowChange, what: str) -> None:
+    """Rows of the next version in place; ``CorruptVersion`` where they are no such rows."""
+    data = torch.from_numpy(change.data)
+    alike = change.shape[1:] == weight.shape[1:] and data.dtype == weight.dtype
+    if not alike or (weight.dim() and change.shape[0] < weight.shape[0]):
+        raise CorruptVersion(
+            f"{what}: expected rows of {tuple(weight.shape)} {weight.dtype}, found some of "
+            f"{change.shape} {data.dtype}; take another version"
+        )
+    if not torch.isfinite(data).all():
+        raise CorruptVersion(f"{what}: weights that are not finite; publish another version")
+    if weight.dim():
+        weight.data = lengthen(weight.data, change.shape[0])
+    if change.rows is None:
+        weight.data.copy_(data)
+    else:
+        weight.data.index_copy_(0, torch.from_numpy(change.rows), data)
 
 
 def fill_rows(table: Tensor, rows: Iterable[int], seed: int) -> None:
@@ -50,8 +93,49 @@ def decode_tensors(raw: bytes, what: str) -> dict[str, Tensor]:
         ) from None
 
 
+def view_tensors(raw: bytes | memoryview, what: str) -> dict[str, Tensor]:
+    """As :func:`decode_tensors`, but views of ``raw``, which others may share: never written to."""
+    try:
+        start = 8 + int.from_bytes(raw[:8], "little")
+        header = msgspec.json.decode(raw[8:start], type=dict[str, msgspec.Raw])
+        header.pop("__metadata__", None)
+        placed = {name: msgspec.json.decode(at, type=_Placed) for name, at in header.items()}
+        return {name: _viewed(raw, at, start) for name, at in placed.items()}
+    except (msgspec.MsgspecError, ValueError, KeyError, RuntimeError) as error:
+        raise CorruptVersion(
+            f"{what}: safetensors were expected, found other bytes ({error}); take another version"
+        ) from None
+
+
+class _Placed(msgspec.Struct):
+    dtype: str
+    shape: list[int]
+    data_offsets: tuple[int, int]
+
+
+def _viewed(raw: bytes | memoryview, at: _Placed, start: int) -> Tensor:
+    kind, (begin, end) = _KINDS[at.dtype], at.data_offsets
+    count = math.prod(at.shape)
+    if end - begin != count * kind.itemsize or not 0 <= begin <= end <= len(raw) - start:
+        raise ValueError(f"a tensor of {at.shape} does not lie at {begin} to {end}")
+    if not count:
+        return torch.empty(at.shape, dtype=kind)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that it must not be written to
+        flat = torch.frombuffer(raw, dtype=kind, count=count, offset=start + begin)
+    return flat.view(at.shape)
+
+
 def copy_into(target: Mapping[str, Tensor], source: Mapping[str, Tensor], what: str) -> None:
     """Overwrite ``target``; ``CorruptVersion`` unless names, shapes and types are the same."""
+    require_alike(target, source, what)
+    with torch.no_grad():
+        for name, tensor in source.items():
+            target[name].copy_(tensor)
+
+
+def require_alike(target: Mapping[str, Tensor], source: Mapping[str, Tensor], what: str) -> None:
+    """``CorruptVersion`` unless names, shapes and types are the same."""
     mine = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in target.items()}
     found = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in source.items()}
     if mine != found:
@@ -62,6 +146,3 @@ def copy_into(target: Mapping[str, Tensor], source: Mapping[str, Tensor], what: 
             f"{what}: tensors do not fit the settings and vocabulary beside them; first misfit "
             f"{odd[0]}: expected {mine.get(odd[0])}, found {found.get(odd[0])}"
         )
-    with torch.no_grad():
-        for name, tensor in source.items():
-            target[name].copy_(tensor)

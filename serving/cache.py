@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
 from contracts.event import UserId
@@ -41,6 +42,10 @@ class UserCache(Generic[Kept]):
             return None
         self._entries.move_to_end(user)
         return found[0]
+
+    def newest(self, number: int) -> list[UserId]:
+        """Who was asked for last, at most so many; the last one first."""
+        return list(islice(reversed(self._entries), number))
 
     def put(self, user: UserId, kept: Kept) -> None:
         """Keep an entry in place of the user's former one; one beyond the limit is not kept."""

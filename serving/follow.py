@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -12,6 +12,7 @@ from contracts.manifest import MODEL_FILES, Pointer, WeightManifest
 from contracts.ports import Clock, WeightStore
 from contracts.sequence import Interaction
 from model.recommender import Recommender
+from serving.takeover import Load, Takeover
 from serving.versions import Served, VersionHolder
 
 _LOG = logging.getLogger(__name__)
@@ -20,8 +21,8 @@ _LONGEST_PAUSE_MS = 5_000
 _WARM_K = 10
 
 
-Load = Callable[[WeightManifest, WeightStore], Recommender]
-"""Builds what answers from a version; any error means that it cannot be served."""
+Prepare = Callable[[Served], None]
+"""Called with a version that is about to go live, for what else is to be ready by then."""
 
 
 class FollowerState(msgspec.Struct, frozen=True):
@@ -48,11 +49,19 @@ class Follower:
     A pointer that moves on is followed at once.
     """
 
-    def __init__(self, store: WeightStore, holder: VersionHolder, clock: Clock, load: Load) -> None:
+    def __init__(
+        self,
+        store: WeightStore,
+        holder: VersionHolder,
+        clock: Clock,
+        load: Load,
+        prepare: Prepare = lambda _: None,
+    ) -> None:
+        self._prepare_for = prepare
         self._store = store
         self._holder = holder
         self._clock = clock
-        self._load = load
+        self._takeover = Takeover(load)
         self._failed: Pointer | None = None
         self._pause_ms = _FIRST_PAUSE_MS
         self._not_before_ms = 0
@@ -87,6 +96,10 @@ class Follower:
             pointer is None or not self._holder.wants(pointer)
         )
 
+    def by_deltas(self) -> int:
+        """How many versions were made of an earlier one by their deltas."""
+        return self._takeover.by_deltas
+
     def _follow(self) -> bool:
         pointer = self._store.pointer()
         self.state = msgspec.structs.replace(self.state, pointer=pointer, read_ms=self._clock())
@@ -101,13 +114,22 @@ class Follower:
             self._wait_longer(pointer)
             raise
         self._failed = None
-        return self._holder.swap(served)
+        before = self._holder.current()
+        if not self._holder.swap(served):
+            return False
+        if before is not None:
+            self._takeover.retire(before)
+        return True
 
     def _prepare(self, pointer: Pointer) -> Served:
         manifest = self._store.manifest(pointer.version)
-        recommender = self._load(manifest, self._store)
-        warm(recommender)
-        return Served(pointer.version, pointer.epoch, recommender, manifest, self._clock())
+        before = self._takeover.by_deltas
+        recommender = self._takeover(manifest, self._store)
+        # What was made of an earlier version has answered before.
+        warm(recommender, (-1,) if self._takeover.by_deltas > before else (0, 1, -1))
+        served = Served(pointer.version, pointer.epoch, recommender, manifest, self._clock())
+        self._prepare_for(served)
+        return msgspec.structs.replace(served, live_since_ms=self._clock())
 
     def _wait_longer(self, pointer: Pointer) -> None:
         again = pointer == self._failed
@@ -121,8 +143,8 @@ def load_version(manifest: WeightManifest, store: WeightStore) -> Recommender:
 
     ``CorruptVersion`` where a hash, a size or a format does not hold, or a weight is not finite.
     """
-    files = {name: store.read(manifest, name) for name in MODEL_FILES}
-    recommender = Recommender.load(manifest.model, files)
+    files = {name: store.view(manifest, name) for name in MODEL_FILES}
+    recommender = Recommender.load(manifest.model, files, share=True)
     if not recommender.finite():
         raise CorruptVersion(
             f"version {manifest.version} holds weights that are not finite numbers; "
@@ -131,8 +153,9 @@ def load_version(manifest: WeightManifest, store: WeightStore) -> Recommender:
     return recommender
 
 
-def warm(recommender: Recommender) -> None:
-    """Answer once for no, a short and the longest history, so that no user pays for the first."""
+def warm(recommender: Recommender, lengths: Sequence[int] = (0, 1, -1)) -> None:
+    """Answer for no, a short and the longest history, so that no user pays for the first."""
     items, _ = recommender.vocabulary.popular(recommender.settings.max_length)
-    for history in (items[:0], items[:1], items):
-        recommender.recommend([Interaction(item, "", 0) for item in history], _WARM_K)
+    for length in lengths:
+        past = items if length < 0 else items[:length]
+        recommender.recommend([Interaction(item, "", 0) for item in past], _WARM_K)

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from contracts.manifest import Pointer, WeightFile, WeightManifest
 from contracts.ports import WeightStore
 
-Contents = Mapping[str, bytes]
-"""sha256 of a file to its bytes."""
+Contents = Mapping[str, bytes | memoryview]
+"""sha256 of a file to its bytes, which other processes may share: never written to."""
 
 
 class OfferedStore:
@@ -37,12 +37,25 @@ class OfferedStore:
 
     def read(self, manifest: WeightManifest, name: str) -> bytes:
         """See the port."""
+        return bytes(self.view(manifest, name))
+
+    def view(self, manifest: WeightManifest, name: str) -> bytes | memoryview:
+        """See the port."""
         file = next((one for one in manifest.files if one.name == name), None)
-        offered = self._offered.get(file.sha256) if file is not None else None
-        if file is not None and offered is not None and _holds(file, offered):
-            self.used += 1
-            return offered
-        return self._store.read(manifest, name)
+        offered = self._taken(file)
+        return self._store.view(manifest, name) if offered is None else offered
+
+    def delta(self, manifest: WeightManifest, name: str) -> bytes | None:
+        """See the port."""
+        offered = self._taken(manifest.delta(name))
+        return self._store.delta(manifest, name) if offered is None else bytes(offered)
+
+    def _taken(self, file: WeightFile | None) -> bytes | memoryview | None:
+        offered = None if file is None else self._offered.get(file.sha256)
+        if file is None or offered is None or not _holds(file, offered):
+            return None
+        self.used += 1
+        return offered
 
     def write(self, manifest: WeightManifest, files: Mapping[str, bytes]) -> WeightManifest:
         """See the port."""
@@ -69,5 +82,5 @@ class OfferedStore:
         self._store.delete(version)
 
 
-def _holds(file: WeightFile, data: bytes) -> bool:
+def _holds(file: WeightFile, data: bytes | memoryview) -> bool:
     return len(data) == file.bytes and hashlib.sha256(data).hexdigest() == file.sha256

@@ -7,6 +7,7 @@ an older version's may be extended by a newer one for so many versions; the answ
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 
 import msgspec
@@ -31,6 +32,8 @@ from model.vocabulary import UNKNOWN
 from serving.cache import UserCache
 from serving.versions import Served
 
+_REST_S = 0.003
+"""Between two pasts read ahead: requests, and whatever brings them, get the processor then."""
 _OVERHEAD = 1_000  # bytes of Python objects around an entry's tensors
 
 
@@ -52,9 +55,13 @@ class Past(msgspec.Struct, frozen=True):
 
 
 class PastFigures(msgspec.Struct):
-    """Counts since the start: pasts found as they were, extended, and read from their beginning."""
+    """Counts since the start: pasts found as they were, extended, and read from their beginning.
+
+    ``prepared`` are those that had been read before their version was live.
+    """
 
     hits: int = 0
+    prepared: int = 0
     extended: int = 0
     built: int = 0
     users: int = 0
@@ -89,9 +96,13 @@ class _Kept:
 class PastReader:
     """Reads pasts through the user cache. Thread-safe; one past at a time is worked on."""
 
-    def __init__(self, reader: HistoryReader, cache_bytes: int, reuse_versions: int = 0) -> None:
+    def __init__(
+        self, reader: HistoryReader, cache_bytes: int, reuse_versions: int = 0, ahead: int = 0
+    ) -> None:
         self._reader = reader
         self._reuse = reuse_versions
+        self._users_ahead = ahead
+        self._ready: dict[UserId, _Kept] = {}
         self._cache: UserCache[_Kept] = UserCache(cache_bytes)
         self._lock = threading.Lock()
         self._figures = PastFigures()
@@ -117,6 +128,24 @@ class PastReader:
                 rows, vector = self._ahead(recommender, kept, fresh, stored.length)
             return Past(kept.partition, kept.offset, len(fresh), rows, vector, kept.oldest)
 
+    def prepare(self, served: Served) -> None:
+        """Read as ``served`` does, before it is live, whom the last requests were for.
+
+        Else its first answers would all be slow at once. At most ``ahead`` users; called beside
+        requests, none of which waits for it. Raises what the reader raises: ``StateError``.
+        """
+        with self._lock:
+            users = self._cache.newest(self._users_ahead)
+        ready = {}
+        for user in users:
+            stored = self._reader.stored(user)
+            if stored is not None:
+                ready[user] = _Kept(stored, served.version, served.recommender)
+                _build(ready[user], served.recommender, stored.length)
+                time.sleep(_REST_S)
+        with self._lock:
+            self._ready = ready
+
     def figures(self) -> PastFigures:
         """What the cache has done so far, and holds."""
         with self._lock:
@@ -126,6 +155,11 @@ class PastReader:
 
     def _refreshed(self, served: Served, user: UserId, stored: StoredSequence) -> _Kept:
         kept = self._cache.get(user)
+        ready = self._ready.get(user)
+        if ready is not None and ready.version == served.version:
+            kept = self._ready.pop(user)
+            self._figures.prepared += 1
+            self._cache.put(user, kept)
         if kept is not None and kept.version == served.version and kept.raw == stored.raw:
             self._figures.hits += 1
             return kept
@@ -158,7 +192,7 @@ class PastReader:
             _build(kept, served.recommender, stored.length)
         elif fresh:
             self._figures.extended += 1
-            kept.vector = kept.states.extend(codes)
+            kept.vector = kept.states.extend(served.recommender.network, codes)
         else:  # the worker has dropped old events that the network did not see any more
             self._figures.hits += 1
         return kept
@@ -173,8 +207,8 @@ class PastReader:
             return None
         self._figures.extended += 1
         found.oldest, found.begin = kept.oldest, begin
-        found.states = kept.states.handed_to(recommender.network)
-        found.vector = found.states.extend(found.window(kept.number - 1))
+        found.states = kept.states.handed_over()
+        found.vector = found.states.extend(recommender.network, found.window(kept.number - 1))
         return found
 
     def _ahead(
@@ -186,7 +220,7 @@ class PastReader:
         number = kept.number + len(events)
         begin = window_begin(number, _capacity(recommender.settings, length))
         if kept.states is not None and max(begin, kept.begin) == kept.begin:
-            return whole[0], kept.states.peek(codes)
+            return whole[0], kept.states.peek(recommender.network, codes)
         if not whole[0].any():
             return whole[0], None
         return whole[0], _vector(recommender, whole, number - whole.shape[1], length)
@@ -213,16 +247,16 @@ def _build(kept: _Kept, recommender: Recommender, length: int) -> None:
     kept.begin = _begin(kept, length, recommender.settings)
     kept.states = kept.vector = None
     if (kept.codes[0] != UNKNOWN).any():
-        kept.states = PastStates(recommender.network, recommender.settings.max_length)
-        kept.vector = kept.states.extend(kept.window(kept.begin))
+        kept.states = PastStates(recommender.settings.max_length)
+        kept.vector = kept.states.extend(recommender.network, kept.window(kept.begin))
 
 
 def _vector(recommender: Recommender, codes: Codes, first: int, length: int) -> Tensor:
     """The vector of ``codes``, whose first event has number ``first``, without keeping anything."""
     number = first + codes.shape[1]
     begin = max(first, window_begin(number, _capacity(recommender.settings, length)))
-    states = PastStates(recommender.network, recommender.settings.max_length)
-    return states.extend(codes[:, begin - first :])
+    states = PastStates(recommender.settings.max_length)
+    return states.extend(recommender.network, codes[:, begin - first :])
 
 
 def _holds(stored: StoredSequence, event: Interaction) -> bool:

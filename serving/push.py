@@ -1,5 +1,7 @@
 """Push: one fetch of a new version for all replicas, handed to them through Ray's object store.
 
+Of a version that is kept as a delta the delta is handed on, for replicas hold what it is made from.
+One of few bytes is left to them: to fetch it costs each less than a call through Ray.
 Polling stays: a replica that no push reached, such as one that has just been replaced, finds the
 version itself. Whichever comes first, the pointer decides what goes live.
 """
@@ -10,7 +12,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from contracts.manifest import MODEL_FILES, Pointer
+from contracts.manifest import MODEL_FILES, Pointer, WeightManifest
 from contracts.ports import WeightStore
 from serving.offers import Contents
 
@@ -23,10 +25,13 @@ Broadcast = Callable[[Contents], None]
 class Pusher:
     """Watches the pointer beside the replicas, in a thread of the driver."""
 
-    def __init__(self, store: WeightStore, broadcast: Broadcast, look_ms: int) -> None:
+    def __init__(
+        self, store: WeightStore, broadcast: Broadcast, look_ms: int, least_bytes: int = 0
+    ) -> None:
         self._store = store
         self._broadcast = broadcast
         self._look_s = look_ms / 1000
+        self._least_bytes = least_bytes
         self._pushed: Pointer | None = None
         self._reason: str | None = None
         self._stopping = threading.Event()
@@ -64,8 +69,15 @@ class Pusher:
             return False
         manifest = self._store.manifest(pointer.version)
         wanted = [file for file in manifest.files if file.name in MODEL_FILES]
-        self._broadcast({file.sha256: self._store.read(manifest, file.name) for file in wanted})
+        kept = {file.name: manifest.delta(file.name) or file for file in wanted}
+        if sum(file.bytes for file in kept.values()) < self._least_bytes:
+            return False
+        self._broadcast({file.sha256: self._read(manifest, name) for name, file in kept.items()})
         return True
+
+    def _read(self, manifest: WeightManifest, name: str) -> bytes:
+        delta = self._store.delta(manifest, name)
+        return self._store.read(manifest, name) if delta is None else delta
 
     def _watch(self) -> None:
         while not self._stopping.wait(self._look_s):

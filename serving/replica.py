@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable
 from typing import TypeVar
@@ -11,7 +12,7 @@ import msgspec
 
 from contracts.ports import Clock, ExposureSink, ReportSink, WeightStore
 from contracts.report import ComponentStatus
-from serving.follow import Follower, FollowerState, Load, load_version
+from serving.follow import Follower, FollowerState, load_version
 from serving.offers import Contents, OfferedStore
 from serving.past import PastReader
 from serving.recommend import (
@@ -25,10 +26,13 @@ from serving.recommend import (
     score,
     similar,
 )
+from serving.takeover import Load
 from serving.versions import Served, VersionHolder
 
 _LOG = logging.getLogger(__name__)
 _STATUS_S = 1.0
+_GIVES_WAY = 10
+"""Niceness of the thread that makes versions ready."""
 _Made = TypeVar("_Made")
 STALLED_MS = 60_000
 """A follower that has not ended a step for so long hangs; loading a version takes less."""
@@ -61,7 +65,7 @@ class Replica:
         self._poll_s = poll_ms / 1000
         self._holder = VersionHolder()
         self._offered = OfferedStore(doors.store)
-        self._follower = Follower(self._offered, self._holder, clock, load)
+        self._follower = Follower(self._offered, self._holder, clock, load, doors.pasts.prepare)
         self._counting = threading.Lock()
         self._requests = 0
         self._failed = 0
@@ -163,6 +167,7 @@ class Replica:
             "failed": self._failed,
             "exposures_failed": self._doors.exposures.failed(),
             "swaps": follower.swaps,
+            "by_deltas": self._follower.by_deltas(),
             "pushed_files": self._offered.used,
             "load_failures": follower.failures,
             "reason": follower.reason,
@@ -177,13 +182,14 @@ class Replica:
             self._failed += failed
 
     def _follow(self) -> None:
+        # What makes a version ready gives way to what answers. Linux has a priority per thread.
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _GIVES_WAY)
         while not self._stopping.is_set():
             self._wake.wait(self._poll_s)
             self._wake.clear()
             if not self._stopping.is_set() and self._follower.step():
                 self._offered.drop()
-                served = self._holder.current()
-                _LOG.info("version %s is live", served.version if served else None)
+                _LOG.info("another version is live: %s", self._follower.state.pointer)
                 self._news.set()
 
     def _tell(self) -> None:

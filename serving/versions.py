@@ -10,11 +10,12 @@ from contracts.manifest import Pointer, WeightManifest
 from model.recommender import Recommender
 
 
-class Served(msgspec.Struct, frozen=True):
+class Served(msgspec.Struct, frozen=True, weakref=True):
     """Law 7, one answer, one version.
 
     Everything an answer takes from the weights is in one of these: the network with its
-    vocabulary, and the name they go by. A request captures it once and uses nothing else.
+    vocabulary, and the name they go by. A request captures it once, uses nothing else and keeps no
+    part of it: once nobody holds this, its tables may be overwritten (``serving.takeover``).
     ``live_since_ms`` is when this replica began to answer with it, in UTC ms.
     """
 

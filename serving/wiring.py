@@ -41,7 +41,12 @@ class WiredReplica:
             opening.callback(reader.close)
             store = FsspecWeightStore(settings.weights_url, keys=Keys.of(settings.weights))
             serving = settings.serving
-            pasts = PastReader(reader, serving.cache_mb << 20, serving.cache_reuse_versions)
+            pasts = PastReader(
+                reader,
+                serving.cache_mb << 20,
+                serving.cache_reuse_versions,
+                serving.cache_ahead,
+            )
             metered = MeteredReports(reports, "replica", settings)
             opening.callback(metered.close)
             doors = Doors(store, pasts, exposures, metered)

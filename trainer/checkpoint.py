@@ -1,7 +1,7 @@
 """The manifest is the trainer's checkpoint (law 5): what a version's files hold, and back.
 
     model.safetensors      weights                         } read by replicas too
-    vocabulary.msgpack     items, rows, counts             }
+    vocabulary.safetensors  items, rows, counts             }
     optimizer.safetensors  AdamW moments and step counts
     trainer.msgpack        memories of strategy and gate, baselines, the frozen version
 

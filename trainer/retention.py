@@ -22,5 +22,6 @@ def removable(
         at: int | None = version
         while at is not None and at not in kept:
             kept.add(at)
-            at = by_version[at].delta_of if at in by_version else None
+            found = by_version.get(at)
+            at = found.delta_of if found is not None and found.depth else None
     return sorted(by_version.keys() - kept, reverse=True)

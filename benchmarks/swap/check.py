@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from benchmarks.swap.asker import Asked
+from contracts.event import UserId
+from contracts.ports import WeightStore
+from contracts.sequence import Interaction
 from contracts.settings import Settings
 from contracts.topics import EVENTS, topic_name
 from infra.state_reader import RocksHistoryReader
 from infra.weights import FsspecWeightStore
+from model.incremental import window_begin
 from model.recommender import Recommender
 
 _TOLERANCE = 1e-3
@@ -20,15 +24,25 @@ _TOLERANCE = 1e-3
 def count_mixed(
     answers: Sequence[Asked], settings: Settings, store: FsspecWeightStore
 ) -> tuple[int, int]:
-    """``(answers that their version does not give, versions seen)``."""
+    """``(answers that their version does not give, versions seen)``, by the state on disk."""
     topic = topic_name(settings.kafka.topic_prefix, EVENTS)
     reader = RocksHistoryReader(settings.state_dir, topic, settings.state.history_length)
-    histories = {}
+    histories: dict[UserId, Sequence[Interaction]] = {}
     for user in {one.user for one in answers}:
         state = reader.read(user)
         assert state is not None, "the stage folded every user"
-        histories[user] = state.history
+        # What replicas read of it: the window begins where the number of events says.
+        kept = min(settings.model.max_length - 1, settings.state.history_length)
+        first = window_begin(state.accepted, kept)
+        histories[user] = state.history[first - state.accepted :]
     reader.close()
+    return compare(answers, histories, store)
+
+
+def compare(
+    answers: Sequence[Asked], histories: Mapping[UserId, Sequence[Interaction]], store: WeightStore
+) -> tuple[int, int]:
+    """The same for users whose histories, as replicas see them, are these."""
     by_version: dict[int, list[Asked]] = defaultdict(list)
     for one in answers:
         if not one.failure:

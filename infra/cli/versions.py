@@ -68,7 +68,7 @@ def describe_versions(
                 for name in _SCORES
             },
             "bytes": sum(file.bytes for file in one.stored or one.files),
-            "delta_of": one.delta_of,
+            "delta_of": one.delta_of if one.depth else None,
             "state": _state(one.version, pointer, known, left),
         }
         for one in manifests

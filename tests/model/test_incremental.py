@@ -48,9 +48,9 @@ def whole(made: Recommender, events: list[Interaction]) -> torch.Tensor:
 def test_extended_states_equal_the_full_forward(made: Recommender, cuts: set[int]) -> None:
     edges = [0, *sorted(cuts), LENGTH - 1]
     codes = encode_events(EVENTS, made.vocabulary)
-    states = PastStates(made.network, LENGTH)
+    states = PastStates(LENGTH)
     for begin, end in pairwise(edges):
-        vector = states.extend(codes[:, begin:end])
+        vector = states.extend(made.network, codes[:, begin:end])
         torch.testing.assert_close(vector, whole(made, EVENTS[:end]), atol=2e-5, rtol=1e-4)
 
 
@@ -59,46 +59,46 @@ def test_a_long_past_goes_through_in_pieces(
 ) -> None:
     monkeypatch.setattr(incremental, "_PIECE", 5)
     codes = encode_events(EVENTS, made.vocabulary)
-    vector = PastStates(made.network, LENGTH).extend(codes)
+    vector = PastStates(LENGTH).extend(made.network, codes)
     torch.testing.assert_close(vector, whole(made, EVENTS), atol=2e-5, rtol=1e-4)
 
 
 def test_what_was_peeked_at_is_forgotten(made: Recommender) -> None:
     codes = encode_events(EVENTS, made.vocabulary)
-    states = PastStates(made.network, LENGTH)
-    states.extend(codes[:, :6])
-    other = states.peek(codes[:, 12:15])
+    states = PastStates(LENGTH)
+    states.extend(made.network, codes[:, :6])
+    other = states.peek(made.network, codes[:, 12:15])
     wanted = whole(made, [*EVENTS[:6], *EVENTS[12:15]])
     torch.testing.assert_close(other, wanted, atol=2e-5, rtol=1e-4)
-    vector = states.extend(codes[:, 6:8])
+    vector = states.extend(made.network, codes[:, 6:8])
     torch.testing.assert_close(vector, whole(made, EVENTS[:8]), atol=2e-5, rtol=1e-4)
 
 
 def test_a_full_window_takes_no_more(made: Recommender) -> None:
     codes = encode_events(EVENTS, made.vocabulary)
-    states = PastStates(made.network, LENGTH)
-    states.extend(codes)
+    states = PastStates(LENGTH)
+    states.extend(made.network, codes)
     with pytest.raises(AssertionError, match="full"):
-        states.extend(codes[:, :1])
+        states.extend(made.network, codes[:, :1])
 
 
 def test_states_handed_to_other_weights_read_the_last_event_anew(made: Recommender) -> None:
     codes = encode_events(EVENTS, made.vocabulary)
-    states = PastStates(made.network, LENGTH)
-    vector = states.extend(codes[:, :9])
-    same = states.handed_to(made.network).extend(codes[:, 8:9])
+    states = PastStates(LENGTH)
+    vector = states.extend(made.network, codes[:, :9])
+    same = states.handed_over().extend(made.network, codes[:, 8:9])
     torch.testing.assert_close(same, vector, atol=2e-5, rtol=1e-4)
     other = Recommender(MODEL, made.vocabulary, 6)
-    mixed = states.handed_to(other.network).extend(codes[:, 8:9])
+    mixed = states.handed_over().extend(other.network, codes[:, 8:9])
     assert not torch.allclose(mixed, vector, atol=1e-2)
     assert states.length == 10
 
 
 def test_states_say_what_they_weigh(made: Recommender) -> None:
     codes = encode_events(EVENTS, made.vocabulary)
-    states = PastStates(made.network, LENGTH)
+    states = PastStates(LENGTH)
     assert states.bytes == 0
-    states.extend(codes[:, :3])
+    states.extend(made.network, codes[:, :3])
     blocks, kept, room = 3, 2, 16
     assert states.bytes == blocks * kept * room * MODEL.dim * 4 + room * 8
 

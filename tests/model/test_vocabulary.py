@@ -3,12 +3,16 @@ from __future__ import annotations
 from collections import Counter
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.numpy import load, save
 
 from contracts.errors import CorruptVersion
-from model.vocabulary import MAX_ACTIONS, UNKNOWN, Vocabulary
+from model.changes import RowChange
+from model.item_ids import LONG
+from model.vocabulary import FORMAT, MAX_ACTIONS, UNKNOWN, Vocabulary
 
 IDS = st.integers(-(2**63), 2**63 - 1) | st.text(min_size=1, max_size=5)
 SIGHTINGS = st.lists(st.sampled_from([1, 2, 3, "1", "2", "a", -7, 2**62]) | IDS, max_size=60)
@@ -169,14 +173,116 @@ def test_actions_beyond_the_table_stay_unknown() -> None:
     assert vocabulary.action(str(MAX_ACTIONS)) == UNKNOWN
 
 
+def changes(before: Vocabulary, after: Vocabulary) -> dict[str, RowChange]:
+    """What a store keeps of ``after``: rows that differ in any bit."""
+    old, new = load(before.encode()), load(after.encode())
+    out = {}
+    for name, table in new.items():
+        if old[name].shape[1:] != table.shape[1:]:
+            out[name] = RowChange(table.shape, None, table)
+            continue
+        common = min(len(old[name]), len(table))
+        differ = table[:common] != old[name][:common]
+        rows = np.unique(np.nonzero(differ)[0])
+        rows = np.concatenate([rows, np.arange(common, len(table))])
+        out[name] = RowChange(table.shape, rows, table[rows])
+    return out
+
+
+LONG_ID = "a name that is longer than a slot of the table may ever become"
+NAMES = st.sampled_from([1, 2, 3, 4, -7, "a", "bb", "a longer name", LONG_ID, LONG_ID + "!"])
+WINDOWS = st.lists(st.tuples(st.lists(NAMES, max_size=8), st.integers(0, 5)), max_size=12)
+
+
+@given(WINDOWS, WINDOWS, st.integers(1, 3))
+def test_changed_rows_make_one_version_the_next(
+    before: list[tuple[list[int | str], int]],
+    after: list[tuple[list[int | str], int]],
+    admit_after: int,
+) -> None:
+    vocabulary = Vocabulary(admit_after)
+
+    def live_on(windows: list[tuple[list[int | str], int]], label: int) -> None:
+        for items, patience in windows:
+            vocabulary.admit(items, label)
+            vocabulary.admit_actions(str(item) for item in items)
+            vocabulary.expire(label - patience)
+            label += 1
+
+    live_on(before, 1)
+    taken = Vocabulary.decode(vocabulary.encode())
+    taken.popular(3)
+    older = Vocabulary.decode(vocabulary.encode())
+    live_on(after, 50)
+    for _ in range(2):  # overwriting twice is harmless
+        taken.take(changes(older, vocabulary))
+        assert taken.encode() == vocabulary.encode()
+        assert live(taken) == live(vocabulary)
+        assert taken.popular(20) == vocabulary.popular(20)
+        assert taken.free_rows().tolist() == vocabulary.free_rows().tolist()
+        assert all(taken.row(item) == row for item, row in live(vocabulary).items())
+    assert len(taken) == len(vocabulary)
+    taken.admit([LONG_ID, 4, "new"], 99)
+    vocabulary.admit([LONG_ID, 4, "new"], 99)
+    assert taken.encode() == vocabulary.encode()
+
+
+def test_changes_of_another_vocabulary_are_refused() -> None:
+    small, large = Vocabulary(), Vocabulary()
+    small.admit([1, 2])
+    large.admit(["a", "b", "c"])
+    with pytest.raises(CorruptVersion, match="do not follow"):
+        large.take(changes(large, small))
+    fitting = changes(small, large)
+    small.take(fitting)
+    with pytest.raises(CorruptVersion, match="first misfit kinds"):
+        small.take({name: one for name, one in fitting.items() if name != "kinds"})
+    doubled = Vocabulary()
+    doubled.admit(["z", "a"])
+    with pytest.raises(CorruptVersion, match="a vocabulary of 3 rows with 2 items"):
+        large.take({**changes(large, large), **partly(changes(doubled, large), row=0, name="b")})
+
+
+def partly(whole: dict[str, RowChange], row: int, name: str) -> dict[str, RowChange]:
+    """Only the id of one row is overwritten, by one that stands elsewhere already."""
+    ids, kinds = whole["ids"], whole["kinds"]
+    slot = np.zeros((1, ids.shape[1]), np.uint8)
+    slot[0, : len(name)] = np.frombuffer(name.encode(), np.uint8)
+    at = np.array([row])
+    length = np.array([len(name)], np.uint8)
+    return {"ids": RowChange(ids.shape, at, slot), "kinds": RowChange(kinds.shape, at, length)}
+
+
+def tables(
+    kinds: bytes = b"", ids: bytes = b"", rest: bytes | None = None, sightings: int | None = None
+) -> bytes:
+    said = msgspec.msgpack.encode([FORMAT, 1, [], [], []]) if rest is None else rest
+    slots = len(kinds)
+    return save(
+        {
+            "kinds": np.frombuffer(kinds, np.uint8),
+            "ids": np.frombuffer(ids, np.uint8).reshape(slots, 8),
+            "sightings": np.zeros((slots if sightings is None else sightings, 3), np.int64),
+            "rest": np.frombuffer(said, np.uint8),
+        }
+    )
+
+
 @pytest.mark.parametrize(
     "raw",
     [
         b"",
         b"no msgpack",
-        msgspec.msgpack.encode([1, 1, [], [], [], []]),
-        msgspec.msgpack.encode([2, 1, [], ["a"], [], []]),
+        save({}),
+        tables(rest=msgspec.msgpack.encode([2, 1, [], [], []])),
+        tables(rest=b"no msgpack"),
+        tables(kinds=bytes([1, 1]), ids=b"a" + bytes(7) + b"a" + bytes(7)),
+        tables(kinds=bytes([LONG]), ids=bytes(8)),
+        tables(kinds=bytes([99]), ids=bytes(8)),
+        tables(kinds=bytes([1]), ids=b"\xff" + bytes(7)),
+        tables(kinds=bytes([1]), ids=b"a" + bytes(7), sightings=0),
     ],
+    ids=range(10),
 )
 def test_foreign_bytes_are_refused(raw: bytes) -> None:
     with pytest.raises(CorruptVersion):

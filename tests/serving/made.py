@@ -34,9 +34,10 @@ from infra.memory import (
 )
 from model.recommender import Recommender
 from model.vocabulary import Vocabulary
-from serving.follow import Load, load_version
+from serving.follow import load_version
 from serving.past import PastReader
 from serving.replica import Doors, Replica
+from serving.takeover import Load
 
 MODEL = ModelSettings(dim=8, blocks=1, heads=2, max_length=8, dropout=0.0)
 ACTIONS = ["view"]

@@ -235,3 +235,22 @@ def test_a_sequence_continues_another_only_byte_for_byte() -> None:
     assert continued_at(old, bytes(changed)) is None
     log.append([6, 7, 8, 9, 10, 11])
     assert continued_at(old, log.raw or b"") is None, "nothing of the old one is left"
+
+
+def test_whom_the_last_requests_were_for_is_read_before_a_version_is_live() -> None:
+    log = Log(20)
+    log.append([1, 2, 3])
+    pasts = PastReader(log, 1 << 20, ahead=2)
+    for user in (1, 2, 3):
+        pasts.read(V1, user)
+    pasts.prepare(V2)
+    same(pasts.read(V1, 3), PastReader(log, NOTHING).read(V1, 3))  # what is live goes on
+    log.append([4])
+    built = pasts.figures().built
+    for user, prepared in ((3, 1), (2, 2), (1, 2)):
+        same(pasts.read(V2, user), PastReader(log, NOTHING).read(V2, user))
+        assert pasts.figures().prepared == prepared
+    assert pasts.figures().built == built + 1
+    pasts.prepare(V3)
+    same(pasts.read(V2, 1), PastReader(log, NOTHING).read(V2, 1))
+    same(pasts.read(V3, 1), PastReader(log, NOTHING).read(V3, 1))

@@ -62,6 +62,18 @@ def test_a_push_that_fails_is_said_once_and_not_tried_again(
     assert bench.pusher.step()
 
 
+def test_a_version_of_few_bytes_is_left_to_the_replicas() -> None:
+    bench = Bench()
+    publish(bench.store, 1)
+    size = sum(file.bytes for file in bench.store.manifest(1).files)
+    for least, pushed in ((size, True), (size + 1, False)):
+        pusher = Pusher(bench.store, bench.broadcast, look_ms=10, least_bytes=least)
+        pusher.step()
+        publish(bench.store, bench.store.versions()[-1] + 1)
+        assert pusher.step() is pushed
+    assert len(bench.sent) == 1
+
+
 def test_what_was_pushed_is_not_fetched_and_nothing_goes_live_by_it_alone() -> None:
     store, offered = MemoryWeightStore(), MemoryWeightStore()
     publish(store, 1)

@@ -35,7 +35,7 @@ def test_a_restored_learner_encodes_to_the_same_bytes(
     again = encode_files(found.learner, found.frozen, found.window)
     assert set(again) == {
         "model.safetensors",
-        "vocabulary.msgpack",
+        "vocabulary.safetensors",
         OPTIMIZER_FILE,
         MEMORY_FILE,
     }

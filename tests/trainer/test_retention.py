@@ -9,8 +9,11 @@ from trainer.retention import removable
 
 def line(*snapshots: int, upto: int) -> list[WeightManifest]:
     return [
+        # Of a snapshot that has a parent there are deltas beside the whole files.
         msgspec.structs.replace(
-            manifest(version), delta_of=None if version in snapshots else version - 1
+            manifest(version),
+            delta_of=version - 1 or None,
+            depth=version - max(one for one in snapshots if one <= version),
         )
         for version in range(1, upto + 1)
     ]
