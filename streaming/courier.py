@@ -72,11 +72,12 @@ class Courier:
         self._pace = pace
         self._settled = settled
         self._work = asyncio.Event()
+        self._made = asyncio.Event()
         self._empty = asyncio.Event()
         self.wake()
 
     def wake(self) -> None:
-        """There may be new parcels."""
+        """There may be new parcels, or parts to make."""
         self._empty.clear()
         self._work.set()
 
@@ -89,15 +90,36 @@ class Courier:
         return True
 
     async def run(self) -> None:
-        """Deliver for ever. ``Unreachable`` where the broker refuses for good."""
+        """Make parts and deliver for ever, side by side: under load there is always one to make.
+
+        ``Unreachable`` where the broker refuses for good.
+        """
+        tasks = [asyncio.create_task(work) for work in (self._make(), self._bring())]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _make(self) -> None:
         while True:
             await self._work.wait()
             self._work.clear()
             while self._partition.settling:
                 await self._pace.step(self._settle)
+                self._made.set()
+            self._made.set()
+
+    async def _bring(self) -> None:
+        while True:
+            await self._made.wait()
+            self._made.clear()
             while parcel := self._partition.parcel():
                 await self._deliver(parcel)
-            if not self._work.is_set():
+            if not (self._work.is_set() or self._partition.settling):
                 self._empty.set()
 
     def _settle(self) -> None:

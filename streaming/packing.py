@@ -103,11 +103,24 @@ class FetchThread(driver.AIOKafkaConsumerThread):
         ahead = bool(fetcher._records)
         fetch = super()._fetch_records
         found = await fetch(consumer, active_partitions, *args, **options)
-        if ahead and found:
-            more = await fetch(consumer, active_partitions, *args, **(options | _AT_ONCE))
-            for tp, records in more.items():
-                found.setdefault(tp, []).extend(records)
-        return found
+        if not (ahead and found):
+            return found
+        return followed(
+            found, await fetch(consumer, active_partitions, *args, **(options | _AT_ONCE))
+        )
+
+
+def followed(found: Mapping[TP, list[Any]], more: Mapping[TP, list[Any]]) -> dict[TP, list[Any]]:
+    """Both as one, in log order.
+
+    Where reading was sent back between the two, what came before is read again, and left out here.
+    """
+    whole = dict(found)
+    for tp, records in more.items():
+        held = whole.get(tp, [])
+        back = held and records[0].offset <= held[-1].offset
+        whole[tp] = records if back else held + records
+    return whole
 
 
 class FetchConsumer(driver.Consumer):

@@ -3,13 +3,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiokafka.errors import KafkaTimeoutError, TopicAuthorizationFailedError
 
 from contracts.errors import Unreachable
 from streaming import courier as module
+from streaming.changes import Changes
 from streaming.courier import Courier, Pace
 from streaming.layout import OutboxRow
 from streaming.partition import Partition
@@ -105,3 +106,38 @@ def test_however_many_partitions_close_the_loop_is_left_free_after_each_step() -
     asyncio.run(run())
     assert not any("-" not in pair for pair in pairwise(order))
     assert "".join(order).replace("-", "") == "ababab"
+
+
+def test_what_is_made_is_delivered_also_while_more_is_being_made() -> None:
+    async def run() -> list[OutboxRow]:
+        broker = Broker()
+        partition = waiting(MemoryStore())
+        # As under load: whenever a stretch has been worked off, the next one is there.
+        busy = Busy(partition)
+        courier = Courier(cast(Partition, busy), broker, Pace())
+        task = asyncio.create_task(courier.run())
+        for _ in range(1000):
+            await asyncio.sleep(0)
+            if not partition.waiting:
+                break
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert busy.steps > 1
+        return broker.rows
+
+    assert asyncio.run(run())
+
+
+class Busy:
+    """A partition that never has all parts made."""
+
+    settling = True
+
+    def __init__(self, partition: Partition) -> None:
+        self.steps = 0
+        self.parcel = partition.parcel
+        self.delivered = partition.delivered
+
+    def settle(self) -> Changes:
+        self.steps += 1
+        return Changes()
