@@ -165,7 +165,8 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, help="draw the latencies into this file")
     options = parser.parse_args()
     began = time.monotonic()
-    course = Course(*((60, 4) if options.quick else (options.swaps, 10)), pace=options.pace)
+    swaps, rounds = (60, 4) if options.quick else (options.swaps, min(10, options.swaps // 8))
+    course = Course(swaps, rounds, options.pace)
     with tempfile.TemporaryDirectory() as name:
         found = run(Path(name) / "home", course)
     figures = summarise(found, course.pace)

@@ -314,6 +314,9 @@ class ServingSettings(_Group):
     push_ms: int = Field(
         20, ge=0, description="How often the driver looks, to push a version to all; 0: no push."
     )
+    push_bytes: int = Field(
+        4_194_304, ge=0, description="A version of fewer bytes is left to the replicas' own look."
+    )
     max_k: int = Field(200, ge=1, description="Largest k a request may ask for.")
     max_items: int = Field(
         10_000, ge=1, description="Most items a request may name to score, allow or exclude."

@@ -54,6 +54,7 @@ class Recommender:
         self.network.initialise(torch.Generator().manual_seed(derive_seed(seed)))
         self._shared = False
         self._catalogue: Catalogue | None = None
+        self._known: Tensor | None = None  # factors of the next catalogue
         self._shares: tuple[Tensor, Tensor] | None = None
         self.grow()
 
@@ -83,7 +84,7 @@ class Recommender:
         if freed:
             fill_rows(self.network.items.data, freed, self.seed)
             self.network.item_bias.data[freed] = 0.0
-            self._catalogue = self._shares = None
+            self._catalogue = self._known = self._shares = None
         return freed
 
     def item_tables(self) -> list[nn.Parameter]:
@@ -99,7 +100,7 @@ class Recommender:
     def _resize(self) -> None:
         for table in self.item_tables():
             grow_rows(table, self.vocabulary.rows)
-        self._catalogue = self._shares = None
+        self._catalogue = self._known = self._shares = None
 
     def loss(self, batch: Batch) -> Tensor:
         """Softmax cross-entropy, the mean over the batch's targets that have a row; a scalar.
@@ -110,7 +111,7 @@ class Recommender:
         that scores mean the same either way. Draws from torch's global generator. Zero where no
         target has a row.
         """
-        self._catalogue = None
+        self._catalogue = self._known = None
         # Drawn first: the same seed gives the same negatives, whatever the batch's size.
         drawn, each = self._draw()
         at = torch.nonzero(batch.predicts & (batch.targets != UNKNOWN)).squeeze(1)
@@ -145,8 +146,9 @@ class Recommender:
         history gets the popular items; the weight and the item's own bias are learnt. A free row
         scores minus infinity: it is no answer and no negative.
         """
-        items = self.network.items.detach()
-        return Catalogue(items, self._score_bias(), self._factors(items))
+        items, known = self.network.items.detach(), self._known
+        factors = self._factors(items) if known is None else known
+        return Catalogue(items, self._score_bias(), factors)
 
     def _factors(self, items: Tensor) -> Tensor:
         norms: Tensor = torch.linalg.vector_norm(items, dim=-1).clamp_(min=_LEAST_NORM)
@@ -223,19 +225,17 @@ class Recommender:
         self._follow_rows(weights["items"])
 
     def _follow_rows(self, change: RowChange) -> None:
-        kept, self._catalogue = self._catalogue, None
-        if kept is None or kept.factors is None or change.rows is None:
-            return
-        rows = torch.from_numpy(change.rows)
-        with torch.inference_mode():
-            items = self.network.items.detach()
-            factors = lengthen(kept.factors, self.vocabulary.rows)
-            factors.index_copy_(0, rows, self._factors(items[rows]))
-            self._catalogue = Catalogue(items, self._score_bias(), factors)
+        """Keep the factors of rows that stay as they are; biases change with every version."""
+        kept = self._known if self._catalogue is None else self._catalogue.factors
+        self._catalogue = self._known = None
+        if kept is not None and change.rows is not None:
+            rows = torch.from_numpy(change.rows)
+            with torch.inference_mode():
+                self._known = lengthen(kept, self.vocabulary.rows)
+                self._known.index_copy_(0, rows, self._factors(self.network.items[rows]))
 
     def finite(self) -> bool:
-        """Whether every weight is a finite number."""
-        # The extremes are not finite if any number is not, and cost no table of booleans.
+        """Whether every weight is a finite number: one of a tensor's extremes is not, if any is."""
         edges = [torch.stack(torch.aminmax(one.detach())) for one in self.parameters()]
         return bool(torch.isfinite(torch.stack(edges)).all())
 
@@ -284,14 +284,13 @@ class Recommender:
         """Use these as weights, where they are."""
         expected: dict[str, Tensor] = self.network.state_dict()
         for name in ("items", "item_bias"):
-            expected[name] = expected[name][:1].expand(
-                self.vocabulary.rows, *expected[name].shape[1:]
-            )
+            one = expected[name][:1]
+            expected[name] = one.expand(self.vocabulary.rows, *one.shape[1:])
         require_alike(expected, tensors, WEIGHTS_FILE)
         for name, weight in self.network.named_parameters():
             weight.data = tensors[name]
         self._shared = True
-        self._catalogue = self._shares = None
+        self._catalogue = self._known = self._shares = None
 
     def _own(self) -> None:
         """Copy weights that others may be using."""

@@ -27,8 +27,6 @@ from serving.push import Broadcast, Pusher
 _LOG = logging.getLogger(__name__)
 _LOOK_S = 1.0
 _MISSES = 3
-_PUSHED_FROM = 4 << 20
-"""Bytes of a version from which on it is pushed."""
 
 
 def main() -> None:
@@ -94,7 +92,7 @@ def _pushing(settings: Settings, broadcast: Broadcast) -> Iterator[None]:
         FsspecWeightStore(settings.weights_url, keys=Keys.of(settings.weights)),
         broadcast,
         settings.serving.push_ms,
-        _PUSHED_FROM,
+        settings.serving.push_bytes,
     )
     pusher.start()
     try:

@@ -110,7 +110,7 @@ def serving_loop(kafka: EmbeddedBroker, home: Path) -> Iterator[Loop]:
             "partitions": 1,
         },
         ray={"address": ray.address},
-        serving={"replicas": 2, "poll_ms": 1000, "admin_token": TOKEN},
+        serving={"replicas": 2, "poll_ms": 1000, "push_bytes": 0, "admin_token": TOKEN},
     )
     ensure_topics(kafka.bootstrap_servers, settings)
     topic = topic_name(settings.kafka.topic_prefix, EVENTS)
