@@ -140,7 +140,7 @@ class WindowSettings(_Group):
         "users; bounds the worker's memory.",
     )
     part_bytes: int = Field(
-        65_536, ge=1024, description="Examples of a window are sent in parts of about this size."
+        131_072, ge=1024, description="Examples of a window are sent in parts of about this size."
     )
 
 

@@ -8,7 +8,7 @@ from itertools import count
 from streaming.layout import OutboxRow, decode_row, parcel_key
 from streaming.store import PartitionStore
 
-_PAGE_ROWS = 8  # some megabytes, by windows.part_bytes
+_PAGE_ROWS = 32  # some megabytes, by windows.part_bytes
 
 
 class Parcel:
