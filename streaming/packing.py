@@ -103,11 +103,21 @@ class FetchThread(driver.AIOKafkaConsumerThread):
         ahead = bool(fetcher._records)
         fetch = super()._fetch_records
         found = await fetch(consumer, active_partitions, *args, **options)
+        self._note_taken(found)
         if not (ahead and found):
             return found
-        return followed(
-            found, await fetch(consumer, active_partitions, *args, **(options | _AT_ONCE))
-        )
+        more = await fetch(consumer, active_partitions, *args, **(options | _AT_ONCE))
+        self._note_taken(more)
+        return followed(found, more)
+
+    def _note_taken(self, found: Mapping[TP, list[Any]]) -> None:
+        # In one step with the consumer's position, which this thread alone moves and tells: whoever
+        # learns a position finds here at least what was taken up to it.
+        reader = cast(FetchConsumer, self.consumer)
+        topic = cast(FetchTransport, self.transport).topic
+        for tp, records in found.items():
+            if tp.topic == topic and records:
+                reader.taken_end[tp.partition] = records[-1].offset + 1
 
 
 def followed(found: Mapping[TP, list[Any]], more: Mapping[TP, list[Any]]) -> dict[TP, list[Any]]:
@@ -127,8 +137,8 @@ class FetchConsumer(driver.Consumer):
     """Faust's consumer, packing the hot topic and resuming where the state says."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.taken_end: dict[int, int] = {}  # the fetching thread writes it
         super().__init__(*args, **kwargs)
-        self.packed_end: dict[int, int] = {}
 
     def _new_consumer_thread(self) -> FetchThread:
         return FetchThread(self, loop=self.loop, beacon=self.beacon)
@@ -143,7 +153,6 @@ class FetchConsumer(driver.Consumer):
 
     def _pack(self, tp: TP, records: list[FetchedRecord]) -> ConsumerRecord[bytes, Fetch]:
         last = records[-1]
-        self.packed_end[tp.partition] = last.offset + 1
         fetch = Fetch(tp.partition, records)
         return ConsumerRecord(
             tp.topic,
@@ -166,7 +175,6 @@ class FetchConsumer(driver.Consumer):
         assigned = {tp.partition for tp in self.assignment() if tp.topic == hot.topic}
         resumed = await hot.resume(assigned)
         positions |= {TP(hot.topic, number): at for number, at in resumed.items()}
-        self.packed_end = dict(resumed)
         await self.seek_wait(positions)
         return positions
 

@@ -198,8 +198,9 @@ class StreamWorker:
         """Whether only transaction markers lie between the state and the end of the log."""
         consumer = self._consumer()
         position = await consumer.position(TP(self._identity.topic, number))
-        packed = consumer.packed_end.get(number, 0)
-        return position is not None and position >= end and applied >= packed
+        # Asked for after the position: what was taken up to it may still be on its way to the fold.
+        taken = consumer.taken_end.get(number, 0)
+        return position is not None and position >= end and applied >= taken
 
     async def _report(self) -> None:
         while True:
