@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import shutil
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,10 +33,9 @@ def test_serve_load_answers_every_request_with_the_cache_and_without(tmp_path: P
 
 @pytest.mark.timeout(300)
 def test_freshness_follows_events_through_every_stage(tmp_path: Path) -> None:
-    settings = load_settings({"home": tmp_path / "home", "windows": {"seconds": 1}})
-    with Supervisor(settings, Interrupts(), lambda _: None) as run:
-        run.start()
-        samples, figures = freshness.measure(run, 300.0, 3_600)
+    # In a process of its own: a supervisor ends all that is below it, the other tests' broker too.
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as apart:
+        samples, figures = apart.submit(_loop, tmp_path / "home").result()
     assert figures["failed"] == 0
     assert figures["requests"] > 0
     assert figures["probes"] > 0
@@ -46,3 +48,10 @@ def test_freshness_follows_events_through_every_stage(tmp_path: Path) -> None:
         assert whole >= max(freshness.quantile(samples[s], share) for s in ("closed", "trained"))
     freshness.draw(samples, 300.0, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+def _loop(home: Path) -> tuple[Any, Any]:
+    settings = load_settings({"home": home, "windows": {"seconds": 1}})
+    with Supervisor(settings, Interrupts(), lambda _: None) as run:
+        run.start()
+        return freshness.measure(run, 300.0, 3_600)
