@@ -16,11 +16,7 @@ def test_swaps_under_load_and_kills_lose_no_request_and_mix_no_versions(tmp_path
     course = Course(swaps=24, rounds=3, items=500)
     found = run(tmp_path / "home", course)
     failures = [one.failure for one in found.answers if one.failure]
-    # An answer whose head had gone out when its replica was killed is torn: nobody can ask again
-    # for it. It is seldom (docs/guarantees.md), and one kill can tear few.
-    torn = [one for one in failures if "Not enough data to satisfy content length" in one]
-    assert failures == torn, failures[:5]
-    assert len(torn) <= 1
+    assert not failures, failures[:5]
     assert found.mixed == 0
     assert summarise(found, course.pace)["swaps"] >= 24
     assert found.versions > 8
