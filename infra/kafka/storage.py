@@ -104,9 +104,10 @@ class BrokerFolder:
         if self._formatted.exists():
             return
         shutil.rmtree(self.root / "data", ignore_errors=True)
-        command = [*java, "kafka.tools.StorageTool", "format", "--cluster-id", self._cluster()]
+        command = [*java, "kafka.tools.StorageTool", "format", "--config", str(self.properties)]
         done = subprocess.run(
-            [*command, "--config", str(self.properties)],
+            # In one word: an id may begin with a dash, and would be read as an option.
+            [*command, f"--cluster-id={self._cluster()}"],
             cwd=self.root,
             stdin=subprocess.DEVNULL,
             capture_output=True,

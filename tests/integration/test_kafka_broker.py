@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -21,6 +22,7 @@ from contracts.settings import Settings
 from contracts.topics import EXPOSURES
 from infra.kafka.broker import EmbeddedBroker
 from infra.kafka.exposures import KafkaExposureSink
+from infra.kafka.storage import MARKER
 from infra.kafka.tail import read_topic
 from infra.kafka.topics import ensure_topics
 from infra.ports import free_ports
@@ -82,6 +84,14 @@ def test_data_and_topics_outlive_a_stop_and_a_change_of_port(
     assert ensure_topics(broker.bootstrap_servers, settings) == made
     assert read_topic(broker.bootstrap_servers, prefix, EXPOSURES) == [EXPOSURE]
     assert said[-1] == f"Apache Kafka answers on {broker.bootstrap_servers}"
+
+
+def test_a_cluster_id_that_begins_with_a_dash_is_no_option(broker: EmbeddedBroker) -> None:
+    broker.data_dir.mkdir(parents=True)
+    marker = {"format": 1, "cluster_id": "-QRSTUVWXYZabcdefghijw"}
+    (broker.data_dir / MARKER).write_text(json.dumps(marker))
+    broker.start()
+    assert broker.running
 
 
 def test_it_listens_on_the_loopback_alone(kafka: EmbeddedBroker) -> None:
