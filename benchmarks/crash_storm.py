@@ -66,6 +66,7 @@ def storm_settings(servers: str, prefix: str, home: Path) -> Settings:
                 "history_length": 12,
                 "block_cache_mb": 8,
                 "write_buffer_mb": 4,
+                "outbox_mb": 1,
                 "snapshot_url": str(home / "snapshots"),
                 "snapshot_every_s": 8.0,
             },

@@ -105,6 +105,12 @@ class StateSettings(_Group):
         64, ge=1, description="RocksDB block cache, shared by all partitions."
     )
     write_buffer_mb: int = Field(16, ge=1, description="RocksDB write buffer per partition.")
+    outbox_mb: int = Field(
+        64,
+        ge=1,
+        description="Where more than this waits in a partition's outbox for Kafka, the worker "
+        "reads no further until it is delivered.",
+    )
     snapshot_url: str = Field(
         "",
         description="fsspec URL or folder of state snapshots; empty means <home>/snapshots. Name a "

@@ -64,22 +64,39 @@ class Courier:
         partition: Partition,
         outlet: Outlet,
         pace: Pace,
+        limit: int,
         settled: Callable[[Changes], None] = lambda changes: None,
     ) -> None:
-        """``pace`` is the worker's; ``settled`` hears what each step of closing has done."""
+        """``pace`` is the worker's; ``settled`` hears what each step of closing has done.
+
+        More than ``limit`` bytes of parcels that wait for delivery are too many: see :meth:`room`.
+        """
         self._partition = partition
         self._outlet = outlet
         self._pace = pace
+        self._limit = limit
         self._settled = settled
         self._work = asyncio.Event()
         self._made = asyncio.Event()
         self._empty = asyncio.Event()
+        self._moved = asyncio.Event()
+        self._ended = False
         self.wake()
 
     def wake(self) -> None:
         """There may be new parcels, or parts to make."""
         self._empty.clear()
         self._work.set()
+
+    async def room(self) -> None:
+        """Wait until no more waits for delivery than may, or until nothing is delivered any more.
+
+        Whoever reads a log waits here first: one that is read faster than its windows are written
+        would fill the disk.
+        """
+        while not self._ended and self._partition.waiting_bytes > self._limit:
+            self._moved.clear()
+            await self._moved.wait()
 
     async def drain(self, timeout_s: float) -> bool:
         """Wait until the outbox is empty; False where time ran out, and the rest waits in it."""
@@ -103,6 +120,8 @@ class Courier:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self._ended = True
+            self._moved.set()
 
     async def _make(self) -> None:
         while True:
@@ -145,4 +164,5 @@ class Courier:
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
             self._partition.delivered()
+            self._moved.set()
             return

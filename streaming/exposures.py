@@ -75,6 +75,8 @@ class ExposureReader:
             self._follow(owned)
             more = False
             if self._reading:
+                for one in self._reading.values():
+                    await one.courier.room()
                 with contextlib.suppress(KafkaError):
                     more = await self._read(owned) == _AT_ONCE
                     await self._advance(owned)

@@ -66,6 +66,7 @@ class WorkerMetrics:
         read = self.door.reading
         read("partitions", "Partitions owned.", lambda: len(owned))
         read("outbox_parcels", "Parcels waiting for delivery.", lambda: _waiting(owned))
+        read("outbox_bytes", "What those take.", lambda: _waiting_bytes(owned))
         read("restore_left_records", restore_left.__doc__ or "", lambda: restore_left(owned))
         read("restore_left_bytes", "Still to read of a snapshot.", lambda: restores.bytes_left)
         read("snapshot_age_seconds", _age_s.__doc__ or "", lambda: _age_s(snapshots, clock()))
@@ -91,6 +92,10 @@ def restore_left(owned: Mapping[int, Owned]) -> int:
 
 def _waiting(owned: Mapping[int, Owned]) -> int:
     return sum(one.partition.waiting for one in list(owned.values()))
+
+
+def _waiting_bytes(owned: Mapping[int, Owned]) -> int:
+    return sum(one.partition.waiting_bytes for one in list(owned.values()))
 
 
 def _bytes(snapshots: SnapshotFigures) -> int:

@@ -148,7 +148,8 @@ class Ownership:
             store.close()
             raise
         _log.info("partition %d: state reaches %d of %d", number, partition.applied, end)
-        courier = Courier(partition, self._outlet, self._pace, self.settled)
+        limit = self._settings.state.outbox_mb * 1024 * 1024
+        courier = Courier(partition, self._outlet, self._pace, limit, self.settled)
         delivery = asyncio.create_task(courier.run())
         delivery.add_done_callback(self._watch)
         return Owned(

@@ -5,8 +5,8 @@ Opening compares the state with the log and refuses to guess: see :func:`open_pa
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -43,13 +43,23 @@ class Partition:
     """The only writer of a partition's state. Build it with :func:`open_partition`."""
 
     def __init__(
-        self, store: PartitionStore, fold: Fold, join: Join | None, parcels: Iterable[int]
+        self,
+        store: PartitionStore,
+        fold: Fold,
+        join: Join | None,
+        parcels: Iterable[int],
+        held: Mapping[int, int],
     ) -> None:
-        """``join`` is ``None`` where exposures are not joined with feedback."""
+        """``join`` is ``None`` where exposures are not joined with feedback.
+
+        ``held`` says how many bytes the outbox holds of each parcel, also of one in the making;
+        ``parcels`` are those to be delivered.
+        """
         self._join = join
         self._store = store
         self._fold = fold
         self._parcels = deque(parcels)
+        self._held = Counter(held)
 
     @property
     def applied(self) -> int:
@@ -60,6 +70,11 @@ class Partition:
     def waiting(self) -> int:
         """How many parcels are still to be delivered."""
         return len(self._parcels)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How much those take. A slice in the making is none of them."""
+        return sum(self._held[number] for number in self._parcels)
 
     def apply(self, records: Iterable[Record]) -> Changes:
         """Fold records in log order and make state, offset and outbox durable as one (law 2)."""
@@ -127,6 +142,7 @@ class Partition:
         # Not synced: should this be lost in a crash, the parcel is delivered once more.
         self._store.write({}, [key for key, _ in self._store.scan(prefix)], sync=False)
         self._parcels.popleft()
+        del self._held[number]
 
     def close(self) -> None:
         """Release the store. Undelivered parcels stay in it for the next owner."""
@@ -140,6 +156,7 @@ class Partition:
         if changes:
             self._store.write(changes.puts, changes.deletes, sync=sync)
             self._parcels.extend(changes.parcels)
+            self._held.update(_outbox_bytes(changes.puts.items()))
         return changes
 
 
@@ -175,7 +192,8 @@ def open_partition(
         )
     raw_closing = store.get(CLOSING_KEY)
     closing = None if raw_closing is None else decode_closing(raw_closing)
-    parcels = sorted({parcel_of(key) for key, _ in store.scan(OUTBOX_PREFIX)})
+    held = _outbox_bytes(store.scan(OUTBOX_PREFIX))
+    parcels = sorted(held)
     number = parcels[-1] + 1 if parcels else 0
     if closing is not None:
         number = max(number, closing.parcel + 1)
@@ -192,7 +210,16 @@ def open_partition(
         drop_join(store)
     elif exposures is not None:
         join = open_join(store, meta.applied, raw is None, exposures, rules.horizon_ms)
-    return Partition(store, fold, join, parcels)
+    return Partition(store, fold, join, parcels, held)
+
+
+def _outbox_bytes(pairs: Iterable[tuple[bytes, bytes]]) -> Counter[int]:
+    """The bytes of each parcel that has rows among ``pairs``."""
+    held: Counter[int] = Counter()
+    for key, row in pairs:
+        if key.startswith(OUTBOX_PREFIX):
+            held[parcel_of(key)] += len(row)
+    return held
 
 
 def _forget(store: PartitionStore) -> None:

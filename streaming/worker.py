@@ -123,6 +123,9 @@ class StreamWorker:
         owned = self._owned.get(fetch.partition)
         if owned is None or await self._skips(owned, fetch):
             return
+        await owned.courier.room()
+        if self._owned.get(fetch.partition) is not owned:
+            return  # given back meanwhile; its next owner reads on where the state ends
         if fetch.records[0].timestamp_type != _APPEND_TIME:
             raise SettingsError(
                 f"records of {self._identity.topic} carry the producer's time; windows need the "

@@ -88,6 +88,21 @@ def test_killed_in_mid_stream_nothing_is_lost_or_applied_twice(stream: Stream) -
     stream.check(runs)
 
 
+def test_a_worker_that_waits_for_its_outbox_goes_on_and_leaves_nothing_out(stream: Stream) -> None:
+    state = stream.settings.state.model_copy(update={"outbox_mb": 1})
+    stream.settings = stream.settings.model_copy(update={"state": state})
+    bad: list[tuple[bytes | None, bytes]] = [(b"7", b"%d" % n + b"?" * 60_000) for n in range(150)]
+    send_raw(stream, bad)  # several fetches, each of more than may wait
+    with stream.producer() as producer:
+        send(producer, 200, seed=6)
+    with stream.worker() as worker:
+        stream.wait(applied=200)
+        runs = stream.wait_tiled()
+        stop(worker)
+    stream.check(runs, tuple(value for _, value in bad))
+    assert sorted(r.value for r in stream.read(DEAD_LETTERS)) == sorted(value for _, value in bad)
+
+
 def test_a_lost_state_directory_is_rebuilt_from_the_log(stream: Stream) -> None:
     with stream.producer() as producer, stream.worker() as worker:
         send(producer, 600, seed=4)

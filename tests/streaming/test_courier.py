@@ -17,6 +17,8 @@ from streaming.partition import Partition
 from streaming.store import MemoryStore
 from tests.streaming.log import START_MS, accepted, opened, rejected
 
+PLENTY = 1 << 30
+
 
 class Broker:
     """An outlet that records order, and fails as often as it is told."""
@@ -42,7 +44,7 @@ def waiting(store: MemoryStore) -> Partition:
 
 
 async def run(partition: Partition, broker: Broker) -> None:
-    courier = Courier(partition, broker, Pace())
+    courier = Courier(partition, broker, Pace(), PLENTY)
     task = asyncio.create_task(courier.run())
     drained = asyncio.create_task(courier.drain(5.0))
     try:
@@ -81,7 +83,7 @@ def test_a_refusal_for_good_stops_the_worker_and_keeps_the_outbox() -> None:
 
 def test_draining_ends_in_time_when_nothing_can_be_delivered() -> None:
     async def stuck() -> bool:
-        courier = Courier(waiting(MemoryStore()), Broker(), Pace())
+        courier = Courier(waiting(MemoryStore()), Broker(), Pace(), PLENTY)
         return await courier.drain(0.01)  # nobody runs it
 
     assert asyncio.run(stuck()) is False
@@ -108,13 +110,65 @@ def test_however_many_partitions_close_the_loop_is_left_free_after_each_step() -
     assert "".join(order).replace("-", "") == "ababab"
 
 
+@pytest.mark.parametrize("limit", [0, PLENTY])
+def test_with_more_than_may_wait_nothing_is_read_until_it_is_delivered(limit: int) -> None:
+    async def run() -> list[bool]:
+        partition, gates = waiting(MemoryStore()), Gate()
+        while partition.settling:
+            partition.settle()
+        courier = Courier(partition, gates, Pace(), limit)
+        task = asyncio.create_task(courier.run())
+        room = asyncio.create_task(courier.room())
+        seen = []
+        for _ in range(partition.waiting):
+            await asyncio.wait([room], timeout=0.01)
+            seen.append(room.done())
+            gates.open()
+        await room
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return seen
+
+    assert asyncio.run(run()) == [limit == PLENTY] * 2
+
+
+def test_who_waits_for_room_is_let_go_when_the_partition_is_given_back() -> None:
+    async def run() -> None:
+        courier = Courier(waiting(MemoryStore()), Gate(), Pace(), 0)
+        task = asyncio.create_task(courier.run())
+        room = asyncio.create_task(courier.room())
+        await asyncio.wait([room], timeout=0.01)
+        assert not room.done()
+        task.cancel()
+        await asyncio.wait_for(room, 5.0)
+
+    asyncio.run(run())
+
+
+class Gate(Broker):
+    """An outlet whose acknowledgements come when it is told, one parcel at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unsaid: list[asyncio.Future[None]] = []
+
+    async def send(self, row: OutboxRow) -> Awaitable[Any]:
+        self.unsaid.append(asyncio.get_running_loop().create_future())
+        return self.unsaid[-1]
+
+    def open(self) -> None:
+        for sent in self.unsaid:
+            sent.set_result(None)
+        self.unsaid = []
+
+
 def test_what_is_made_is_delivered_also_while_more_is_being_made() -> None:
     async def run() -> list[OutboxRow]:
         broker = Broker()
         partition = waiting(MemoryStore())
         # As under load: whenever a stretch has been worked off, the next one is there.
         busy = Busy(partition)
-        courier = Courier(cast(Partition, busy), broker, Pace())
+        courier = Courier(cast(Partition, busy), broker, Pace(), PLENTY)
         task = asyncio.create_task(courier.run())
         for _ in range(1000):
             await asyncio.sleep(0)

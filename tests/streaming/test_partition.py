@@ -9,10 +9,11 @@ from contracts.errors import LogMismatch, StateFormatError
 from contracts.sequence import META_KEY, PartitionMeta
 from streaming.identity import LogPlace
 from streaming.join_rows import JOIN_KEY, JOIN_PREFIX
-from streaming.layout import HEAD_KEY
+from streaming.layout import HEAD_KEY, OUTBOX_PREFIX
 from streaming.partition import Partition, open_partition
 from streaming.store import MemoryStore
 from tests.streaming.log import (
+    PERIOD_MS,
     START_MS,
     accepted,
     delivered,
@@ -97,6 +98,27 @@ def test_what_was_not_delivered_is_still_there_after_a_restart() -> None:
     assert [row.topic for row in rows] == ["windows", "dead-letters"]
     assert again.waiting == 0
     assert list(delivered(opened(store))) == []
+
+
+def test_what_waits_is_counted_in_bytes_without_a_slice_in_the_making() -> None:
+    store = MemoryStore()
+    partition = opened(store)
+    partition.apply([rejected(0, START_MS)])
+    letter = outbox_bytes(store)
+    assert partition.waiting_bytes == letter > 0
+    partition.apply([accepted(1, 1, 1, START_MS), accepted(2, 1, 1, START_MS + PERIOD_MS)])
+    assert partition.settling
+    assert opened(store).waiting_bytes == partition.waiting_bytes == letter
+    while partition.settling:
+        partition.settle()
+    assert partition.waiting_bytes == opened(store).waiting_bytes == outbox_bytes(store) > letter
+    while partition.waiting:
+        partition.delivered()
+    assert partition.waiting_bytes == opened(store).waiting_bytes == 0
+
+
+def outbox_bytes(store: MemoryStore) -> int:
+    return sum(len(row) for _, row in store.scan(OUTBOX_PREFIX))
 
 
 def test_a_parcel_is_removed_as_a_whole_and_none_reuses_its_number_meanwhile() -> None:
