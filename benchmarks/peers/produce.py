@@ -32,7 +32,7 @@ def main(bootstrap: str, topic: str, events: int, users: int, rate: float, secon
     producer = Producer(
         {
             "bootstrap.servers": bootstrap,
-            "linger.ms": 5 if rate else 20,
+            "linger.ms": 20,
             "partitioner": "murmur2_random",
             "queue.buffering.max.messages": 1_000_000,
             "enable.idempotence": True,
