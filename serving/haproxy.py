@@ -15,7 +15,8 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from serving.loopback import HOOK
+HOOK = "serving.opening:prepare"
+"""Called in each of Serve's processes before its doors open."""
 
 ANYWHERE = ("0.0.0.0", "::")
 """Hosts that mean every interface; with these the operator has chosen to be seen."""
