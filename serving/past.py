@@ -28,12 +28,15 @@ from contracts.settings import ModelSettings
 from model.batches import encode_events
 from model.incremental import Codes, PastStates, window_begin
 from model.recommender import Recommender
+from model.together import AT_ONCE, LONGEST, read_together
 from model.vocabulary import UNKNOWN
 from serving.cache import UserCache
 from serving.versions import Served
 
 _REST_S = 0.003
-"""Between two pasts read ahead: requests, and whatever brings them, get the processor then."""
+"""Between pasts read ahead: requests, and whatever brings them, get the processor then."""
+_TOGETHER_BYTES = AT_ONCE << 20
+"""Of a cache that what is read together surely fits into."""
 _OVERHEAD = 1_000  # bytes of Python objects around an entry's tensors
 
 
@@ -57,13 +60,15 @@ class Past(msgspec.Struct, frozen=True):
 class PastFigures(msgspec.Struct):
     """Counts since the start: pasts found as they were, extended, and read from their beginning.
 
-    ``prepared`` are those that had been read before their version was live.
+    ``prepared`` are those that had been read before their version was live, ``together`` those
+    that were built in one run with others.
     """
 
     hits: int = 0
     prepared: int = 0
     extended: int = 0
     built: int = 0
+    together: int = 0
     users: int = 0
     bytes: int = 0
 
@@ -102,6 +107,7 @@ class PastReader:
         self._reader = reader
         self._reuse = reuse_versions
         self._users_ahead = ahead
+        self._cache_bytes = cache_bytes
         self._ready: dict[UserId, _Kept] = {}
         self._cache: UserCache[_Kept] = UserCache(cache_bytes)
         self._lock = threading.Lock()
@@ -137,14 +143,39 @@ class PastReader:
         with self._lock:
             users = self._cache.newest(self._users_ahead)
         ready = {}
-        for user in users:
-            stored = self._reader.stored(user)
-            if stored is not None:
-                ready[user] = _Kept(stored, served.version, served.recommender)
-                _build(ready[user], served.recommender, stored.length)
-                time.sleep(_REST_S)
+        for begin in range(0, len(users), AT_ONCE):
+            ready |= self._built(served, users[begin : begin + AT_ONCE])
+            time.sleep(_REST_S)
         with self._lock:
             self._ready = ready
+
+    def is_new(self, served: Served, user: UserId) -> bool:
+        """Whether the user's past would be read from its beginning, and could be kept till then."""
+        if self._cache_bytes < _TOGETHER_BYTES:
+            return False
+        kept = self._ready.get(user) or self._cache.look(user)
+        return kept is None or kept.version != served.version
+
+    def read_together(self, served: Served, users: Sequence[UserId]) -> None:
+        """Read the pasts of users who are about to ask in one run, and keep them until they do."""
+        built = self._built(served, users)
+        with self._lock:
+            self._figures.built += len(built)
+            self._figures.together += len(built)
+            for user, kept in built.items():
+                self._cache.put(user, kept)
+
+    def _built(self, served: Served, users: Sequence[UserId]) -> dict[UserId, _Kept]:
+        """The pasts of those of them who have a state, from their beginning; nothing is kept."""
+        found = {user: self._reader.stored(user) for user in users}
+        built = {
+            user: _Kept(stored, served.version, served.recommender)
+            for user, stored in found.items()
+            if stored is not None
+        }
+        lengths = [stored.length for stored in found.values() if stored is not None]
+        _build_together(list(built.values()), served.recommender, lengths)
+        return built
 
     def figures(self) -> PastFigures:
         """What the cache has done so far, and holds."""
@@ -249,6 +280,23 @@ def _build(kept: _Kept, recommender: Recommender, length: int) -> None:
     if (kept.codes[0] != UNKNOWN).any():
         kept.states = PastStates(recommender.settings.max_length)
         kept.vector = kept.states.extend(recommender.network, kept.window(kept.begin))
+
+
+def _build_together(pasts: list[_Kept], recommender: Recommender, lengths: list[int]) -> None:
+    """As :func:`_build` of each, in one run of the network where they are short."""
+    joined = []
+    for kept, length in zip(pasts, lengths, strict=True):
+        kept.begin = _begin(kept, length, recommender.settings)
+        known = (kept.codes[0] != UNKNOWN).any()
+        if known and kept.window(kept.begin).shape[1] <= LONGEST:
+            joined.append(kept)
+        else:
+            _build(kept, recommender, length)
+    if joined:
+        windows = [kept.window(kept.begin) for kept in joined]
+        made = read_together(recommender.network, windows, recommender.settings.max_length)
+        for kept, (states, vector) in zip(joined, made, strict=True):
+            kept.states, kept.vector = states, vector
 
 
 def _vector(recommender: Recommender, codes: Codes, first: int, length: int) -> Tensor:

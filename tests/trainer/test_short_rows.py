@@ -26,13 +26,13 @@ def bench(home: Path, rows: str) -> Bench:
 def test_shorter_rows_for_replicas_change_nothing_that_is_trained(tmp_path: Path) -> None:
     exact, shorter = bench(tmp_path, "float32"), bench(tmp_path, "int8")
     assert exact.store.versions() == shorter.store.versions() == [1, 2, 3, 4, 5]
-    for version in exact.store.versions()[1:]:
+    for version in exact.store.versions():
         ours, theirs = (one.store.manifest(version) for one in (shorter, exact))
         hashes = {file.name: file.sha256 for file in ours.files}
         expected = {file.name: file.sha256 for file in theirs.files}
         assert hashes.pop(SERVED_FILE)
         # What the gate's trials have ranked so far was ranked with the rows that are served.
-        assert hashes.pop(MEMORY_FILE) != expected.pop(MEMORY_FILE)
+        del hashes[MEMORY_FILE], expected[MEMORY_FILE]
         assert hashes == expected
         assert (ours.rows, theirs.rows) == ("int8", "float32")
 
