@@ -14,6 +14,7 @@ Everything goes to Ray in environment variables, which Serve's processes read wh
 from __future__ import annotations
 
 import math
+import re
 import shlex
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -74,8 +75,8 @@ def write_launcher(path: Path, host: str, program: str, timeout_ms: int) -> Path
     defaults, frontend = (path.with_suffix(f".{name}") for name in ("defaults", "frontend"))
     kinds = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
     errors = [problems.no_replica(status) for status in kinds]
-    errors += [problems.body_too_slow(timeout_ms), problems.no_http()]
-    defaults.write_text("".join(f"    {_http_error(one)}\n" for one in errors))
+    errors.append(problems.body_too_slow(timeout_ms))
+    defaults.write_text("".join(f"    {_errorfile(one, path)}\n" for one in errors))
     frontend.write_text(f"    http-request wait-for-body time {timeout_ms}ms if METH_POST\n")
     ours = _ONCE.replace("{defaults}", shlex.quote(str(defaults)))
     ours = ours.replace("{frontend}", shlex.quote(str(frontend)))
@@ -87,13 +88,16 @@ def write_launcher(path: Path, host: str, program: str, timeout_ms: int) -> Path
     return path
 
 
-def _http_error(problem: Problem) -> str:
-    document = problem.document().decode()
-    assert "'" not in document, "HAProxy would take it for the document's end"
-    headers = {name: value for name, value in problem.headers.items() if name != "Connection"}
-    kind = headers.pop("Content-Type")
-    extra = "".join(f" hdr {name} {value}" for name, value in headers.items())
-    return f"http-error status {problem.status} content-type {kind} string '{document}'{extra}"
+def _errorfile(problem: Problem, launcher: Path) -> str:
+    """The line that has HAProxy answer with this problem, whose answer is written to a file."""
+    body = problem.document()
+    headers = {**problem.headers, "Content-Length": len(body), "Connection": "close"}
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    file = launcher.with_suffix(f".{problem.status}")
+    first = f"HTTP/1.1 {problem.status} {problem.status.phrase}\r\n"
+    file.write_bytes(f"{first}{head}\r\n".encode() + body)
+    name = re.sub(r"([\\ '\"#])", r"\\\1", str(file))
+    return f"errorfile {problem.status} {name}"
 
 
 def environment(

