@@ -28,6 +28,7 @@ from pydantic_settings import (
 )
 
 from contracts.errors import SettingsError
+from contracts.manifest import Rows
 
 DEFAULT_FILE = "everfresh.toml"
 FILE_VARIABLE = "EVERFRESH_CONFIG"
@@ -298,6 +299,11 @@ class WeightSettings(_Group):
     keep: int = Field(20, ge=2, description="Newest versions kept; older ones are deleted.")
     snapshot_every: int = Field(
         16, ge=1, description="Every how many versions one is kept whole, not as a delta; 1: all."
+    )
+    rows: Rows = Field(
+        "float32",
+        description="What replicas read item rows as; shorter ones cost them accuracy, and the "
+        "trainer another file.",
     )
     signing_key: Path | None = Field(
         None, description="Ed25519 private key, PEM: the trainer signs each manifest with it."

@@ -22,6 +22,7 @@ from serving.bodies import Limits
 from serving.gate import Gate
 from serving.openapi import build_docs
 from serving.replica import Replica
+from serving.together import Together
 from serving.versions import Served
 
 Scope = MutableMapping[str, Any]
@@ -45,7 +46,8 @@ class Door:
         self._token = settings.serving.admin_token.get_secret_value().encode()
         self._docs = build_docs(self._limits)
         self._name = (b"x-everfresh-replica", replica.name.encode())
-        self._posts: dict[str, Callable[[bytes], Reply]] = {
+        self._together = Together(replica)
+        self._posts: dict[str, Callable[[bytes], Awaitable[Reply]]] = {
             "/v1/recommend": self._recommend,
             "/v1/score": self._score,
             "/v1/similar": self._similar,
@@ -79,12 +81,13 @@ class Door:
             with self._gate.visit() as turn:
                 raw = await self._read(receive)
                 turn()
-                return post(raw)
+                return await post(raw)
         get = self._gets.get(path)
         if get is None:
             raise problems.not_found(path)
-        if method != "GET":
-            raise problems.method_not_allowed(method, ["GET"])
+        # uvicorn sends no body in answer to HEAD.
+        if method not in ("GET", "HEAD"):
+            raise problems.method_not_allowed(method, ["GET", "HEAD"])
         return get(scope)
 
     async def _read(self, receive: Receive) -> bytes:
@@ -104,20 +107,23 @@ class Door:
         except TimeoutError:
             raise problems.body_too_slow(self._gate.timeout_ms) from None
 
-    def _recommend(self, raw: bytes) -> Reply:
+    async def _recommend(self, raw: bytes) -> Reply:
         request = bodies.parse_recommend(raw, self._limits, self._clock())
+        await self._together.past_of(request.user_id)
         answer = self._replica.answer(request)
         if answer is None:
             raise problems.no_version_yet()
         return self._versioned(answer, answer.version)
 
-    def _score(self, raw: bytes) -> Reply:
-        answer = self._replica.score(bodies.parse_score(raw, self._limits, self._clock()))
+    async def _score(self, raw: bytes) -> Reply:
+        request = bodies.parse_score(raw, self._limits, self._clock())
+        await self._together.past_of(request.user_id)
+        answer = self._replica.score(request)
         if answer is None:
             raise problems.no_version_yet()
         return self._versioned(answer, answer.version)
 
-    def _similar(self, raw: bytes) -> Reply:
+    async def _similar(self, raw: bytes) -> Reply:
         request = bodies.parse_similar(raw, self._limits)
         found = self._replica.similar(request)
         if found is None:

@@ -14,6 +14,7 @@ from model.metrics import MISS
 from model.optimizer import build_optimizer, grow_optimizer, step
 from model.recommender import Recommender
 from model.vocabulary import Vocabulary
+from model.weights import all_finite
 from tests.model.streams import (
     SMALL,
     example,
@@ -72,10 +73,10 @@ def test_a_model_that_tells_nothing_apart_ranks_every_target_last() -> None:
 def test_a_model_with_broken_weights_is_not_finite_and_ranks_nothing_well() -> None:
     examples = stream(5)
     model = recommender(examples)
-    assert model.finite()
+    assert all_finite(model.parameters())
     with torch.no_grad():
         model.network.start.fill_(torch.nan)
-    assert not model.finite()
+    assert not all_finite(model.parameters())
     assert set(model.ranks(examples, False).tolist()) == {len(model.vocabulary)}
 
 

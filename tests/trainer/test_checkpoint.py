@@ -32,7 +32,7 @@ def test_a_restored_learner_encodes_to_the_same_bytes(
 ) -> None:
     manifest = store.manifest(3)
     found = restore(store, manifest, small_settings)
-    again = encode_files(found.learner, found.frozen, found.window)
+    again = encode_files(found.learner, found.frozen, found.window, "float32")
     assert set(again) == {
         "model.safetensors",
         "vocabulary.safetensors",
