@@ -67,7 +67,7 @@ class WeightManifest(msgspec.Struct, frozen=True):
         return next((file for file in self.stored if file.name == name + DELTA), None)
 
 
-class Pointer(msgspec.Struct, frozen=True, order=True):
+class Pointer(msgspec.Struct, frozen=True):
     """Which version is current. Ordered by ``(epoch, version)``: the greater one wins (law 8).
 
     A publish keeps the epoch; a rollback raises it, so a racing publish of an older epoch loses.
@@ -78,6 +78,10 @@ class Pointer(msgspec.Struct, frozen=True, order=True):
     epoch: int
     version: int
     left: int = 0
+
+    def after(self, other: Pointer) -> bool:
+        """Whether this one wins over ``other``; equal ones do not, whatever they have left."""
+        return (self.epoch, self.version) > (other.epoch, other.version)
 
 
 def rolled_back(current: Pointer, version: int) -> Pointer:

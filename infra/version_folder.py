@@ -155,7 +155,7 @@ def parse_plan(raw: bytes | None) -> Plan | None:
 
 def require_greater(current: Pointer | None, wanted: Pointer) -> None:
     """``StalePublish`` unless the pointer moves forward (law 8)."""
-    if current is not None and wanted <= current:
+    if current is not None and not wanted.after(current):
         raise StalePublish(
             f"the pointer is at version {current.version}, epoch {current.epoch}, and version "
             f"{wanted.version}, epoch {wanted.epoch}, is not after it; read the pointer again"
