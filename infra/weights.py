@@ -139,8 +139,8 @@ class FsspecWeightStore:
 
     def advance(self, pointer: Pointer) -> None:
         """See the port; ``VersionNotFound`` for a version that is not complete."""
-        self.manifest(pointer.version)
         with self._blobs.exclusive():
+            self.manifest(pointer.version)
             require_greater(self.pointer(), pointer)
             self._blobs.put(POINTER, msgspec.json.encode(pointer))
 
