@@ -25,6 +25,7 @@ from contracts.manifest import (
     WeightFile,
     WeightManifest,
     decode_manifest,
+    rolled_back,
 )
 
 MANIFEST = "manifest.json"
@@ -154,8 +155,15 @@ def parse_plan(raw: bytes | None) -> Plan | None:
 
 
 def require_greater(current: Pointer | None, wanted: Pointer) -> None:
-    """``StalePublish`` unless the pointer moves forward (law 8)."""
-    if current is not None and not wanted.after(current):
+    """``StalePublish`` unless the pointer moves forward (law 8).
+
+    A rollback (it has left something) counts only over the pointer that it was made from: it would
+    undo another one, or leave out of ``left`` what was published meanwhile.
+    """
+    if current is None:
+        return
+    late = wanted.left and wanted != rolled_back(current, wanted.version)
+    if late or not wanted.after(current):
         raise StalePublish(
             f"the pointer is at version {current.version}, epoch {current.epoch}, and version "
             f"{wanted.version}, epoch {wanted.epoch}, is not after it; read the pointer again"

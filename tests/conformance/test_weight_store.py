@@ -176,6 +176,19 @@ def test_a_rollback_of_a_later_epoch_beats_a_racing_publish(store: TrainerStore)
     assert store.pointer() == Pointer(1, 1)
 
 
+def test_of_two_rollbacks_made_from_one_pointer_the_first_one_counts(store: TrainerStore) -> None:
+    for version in (1, 2, 3):
+        store.write(manifest(version), FILES)
+    store.advance(Pointer(1, 3))
+    store.advance(Pointer(2, 1, 3))
+    with pytest.raises(StalePublish):
+        store.advance(Pointer(2, 2, 3))
+    assert store.pointer() == Pointer(2, 1, 3)
+    store.advance(Pointer(2, 2))  # a publish of the same epoch
+    with pytest.raises(StalePublish):
+        store.advance(Pointer(3, 1, 1))  # made before it
+
+
 def test_the_pointer_never_names_a_version_that_is_not_there(store: TrainerStore) -> None:
     with pytest.raises(VersionNotFound):
         store.advance(Pointer(0, 1))
