@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -111,13 +112,20 @@ class Plan(msgspec.Struct, frozen=True):
     """What a trainer that is behind trains next, written before it does (``trainer.backlog``).
 
     Holds for a trainer that stands at ``version`` with all windows up to ``after`` consumed: it
-    takes those up to ``last`` as one, and trains the ``share`` of their examples.
+    takes those up to ``last`` as one, and trains the ``share`` of their examples. A version has
+    several where windows were held: a trainer that restarts from it takes and holds them again.
     """
 
     version: int
     after: int | None
     last: int
     share: float
+
+
+def with_plan(kept: Iterable[Plan], plan: Plan) -> list[Plan]:
+    """The plans of its version, ``plan`` as the last one."""
+    others = [one for one in kept if one.version == plan.version and one.after != plan.after]
+    return [*others, plan]
 
 
 def encode_manifest(manifest: WeightManifest) -> bytes:

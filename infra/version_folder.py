@@ -142,12 +142,12 @@ def parse_pointer(raw: bytes | None) -> Pointer | None:
         ) from None
 
 
-def parse_plan(raw: bytes | None) -> Plan | None:
-    """``None`` for no bytes, ``CorruptVersion`` for bytes that are no plan."""
+def parse_plans(raw: bytes | None) -> list[Plan]:
+    """None for no bytes, ``CorruptVersion`` for bytes that are no plans."""
     if raw is None:
-        return None
+        return []
     try:
-        return msgspec.json.decode(raw, type=Plan)
+        return msgspec.json.decode(raw, type=list[Plan])
     except msgspec.MsgspecError as error:
         raise CorruptVersion(
             f"{PLAN} cannot be read: {error}; remove it, the trainer then decides anew"
