@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import msgspec
@@ -82,7 +83,7 @@ def weights_file(rows: Rows) -> str:
     return WEIGHTS_FILE if rows == "float32" else SERVED_FILE
 
 
-class Pointer(msgspec.Struct, frozen=True, order=True):
+class Pointer(msgspec.Struct, frozen=True):
     """Which version is current. Ordered by ``(epoch, version)``: the greater one wins (law 8).
 
     A publish keeps the epoch; a rollback raises it, so a racing publish of an older epoch loses.
@@ -93,6 +94,10 @@ class Pointer(msgspec.Struct, frozen=True, order=True):
     epoch: int
     version: int
     left: int = 0
+
+    def after(self, other: Pointer) -> bool:
+        """Whether this one wins over ``other``; equal ones do not, whatever they have left."""
+        return (self.epoch, self.version) > (other.epoch, other.version)
 
 
 def rolled_back(current: Pointer, version: int) -> Pointer:
@@ -122,13 +127,20 @@ class Plan(msgspec.Struct, frozen=True):
     """What a trainer that is behind trains next, written before it does (``trainer.backlog``).
 
     Holds for a trainer that stands at ``version`` with all windows up to ``after`` consumed: it
-    takes those up to ``last`` as one, and trains the ``share`` of their examples.
+    takes those up to ``last`` as one, and trains the ``share`` of their examples. A version has
+    several where windows were held: a trainer that restarts from it takes and holds them again.
     """
 
     version: int
     after: int | None
     last: int
     share: float
+
+
+def with_plan(kept: Iterable[Plan], plan: Plan) -> list[Plan]:
+    """The plans of its version, ``plan`` as the last one."""
+    others = [one for one in kept if one.version == plan.version and one.after != plan.after]
+    return [*others, plan]
 
 
 def encode_manifest(manifest: WeightManifest) -> bytes:

@@ -78,10 +78,13 @@ class TrainerStore(WeightStore, Protocol):
         """What was set aside and is still kept, oldest first."""
 
     def plan(self, plan: Plan) -> None:
-        """Write down what is trained next, in place of the last plan; durable on return."""
+        """Write down what is trained next; durable on return.
 
-    def planned(self) -> Plan | None:
-        """The last plan, ``None`` where there was none yet."""
+        Earlier plans of the same version stay, but for one of the same windows; others go.
+        """
+
+    def planned(self) -> list[Plan]:
+        """All plans of the version that was planned for last, oldest first."""
 
 
 class WindowSource(Protocol):

@@ -10,7 +10,14 @@ from collections.abc import Mapping
 from contracts.errors import LogMismatch, VersionNotFound, WeightsError
 from contracts.event import UserId
 from contracts.exposure import Exposure
-from contracts.manifest import Plan, Pointer, Rejected, WeightManifest, encode_manifest
+from contracts.manifest import (
+    Plan,
+    Pointer,
+    Rejected,
+    WeightManifest,
+    encode_manifest,
+    with_plan,
+)
 from contracts.report import ComponentStatus, WindowReport
 from contracts.sequence import PartitionMeta, StoredSequence, UserState
 from contracts.window import SliceRecord
@@ -52,7 +59,7 @@ class MemoryWeightStore:
         self._files: dict[tuple[int, str], bytes] = {}
         self._pointer: Pointer | None = None
         self._rejected: list[Rejected] = []
-        self._plan: Plan | None = None
+        self._plans: list[Plan] = []
 
     def write(self, manifest: WeightManifest, files: Mapping[str, bytes]) -> WeightManifest:
         """See the port."""
@@ -119,11 +126,11 @@ class MemoryWeightStore:
 
     def plan(self, plan: Plan) -> None:
         """See the port."""
-        self._plan = plan
+        self._plans = with_plan(self._plans, plan)
 
-    def planned(self) -> Plan | None:
+    def planned(self) -> list[Plan]:
         """See the port."""
-        return self._plan
+        return list(self._plans)
 
     def damage(self, version: int, name: str, data: bytes) -> None:
         """Replace a stored file behind the manifest's back, as a bad disk would."""

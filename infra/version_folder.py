@@ -25,6 +25,7 @@ from contracts.manifest import (
     WeightFile,
     WeightManifest,
     decode_manifest,
+    rolled_back,
 )
 
 MANIFEST = "manifest.json"
@@ -141,12 +142,12 @@ def parse_pointer(raw: bytes | None) -> Pointer | None:
         ) from None
 
 
-def parse_plan(raw: bytes | None) -> Plan | None:
-    """``None`` for no bytes, ``CorruptVersion`` for bytes that are no plan."""
+def parse_plans(raw: bytes | None) -> list[Plan]:
+    """None for no bytes, ``CorruptVersion`` for bytes that are no plans."""
     if raw is None:
-        return None
+        return []
     try:
-        return msgspec.json.decode(raw, type=Plan)
+        return msgspec.json.decode(raw, type=list[Plan])
     except msgspec.MsgspecError as error:
         raise CorruptVersion(
             f"{PLAN} cannot be read: {error}; remove it, the trainer then decides anew"
@@ -154,8 +155,15 @@ def parse_plan(raw: bytes | None) -> Plan | None:
 
 
 def require_greater(current: Pointer | None, wanted: Pointer) -> None:
-    """``StalePublish`` unless the pointer moves forward (law 8)."""
-    if current is not None and wanted <= current:
+    """``StalePublish`` unless the pointer moves forward (law 8).
+
+    A rollback (it has left something) counts only over the pointer that it was made from: it would
+    undo another one, or leave out of ``left`` what was published meanwhile.
+    """
+    if current is None:
+        return
+    late = wanted.left and wanted != rolled_back(current, wanted.version)
+    if late or not wanted.after(current):
         raise StalePublish(
             f"the pointer is at version {current.version}, epoch {current.epoch}, and version "
             f"{wanted.version}, epoch {wanted.epoch}, is not after it; read the pointer again"

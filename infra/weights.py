@@ -15,6 +15,7 @@ from contracts.manifest import (
     WeightFile,
     WeightManifest,
     encode_manifest,
+    with_plan,
 )
 from infra.blobs import open_blobs
 from infra.deltas import DeltaName, apply_delta, encode_delta
@@ -28,7 +29,7 @@ from infra.version_folder import (
     folder_version,
     named_file,
     parse_manifest,
-    parse_plan,
+    parse_plans,
     parse_pointer,
     require_greater,
     require_intact,
@@ -138,8 +139,8 @@ class FsspecWeightStore:
 
     def advance(self, pointer: Pointer) -> None:
         """See the port; ``VersionNotFound`` for a version that is not complete."""
-        self.manifest(pointer.version)
         with self._blobs.exclusive():
+            self.manifest(pointer.version)
             require_greater(self.pointer(), pointer)
             self._blobs.put(POINTER, msgspec.json.encode(pointer))
 
@@ -173,11 +174,11 @@ class FsspecWeightStore:
     def plan(self, plan: Plan) -> None:
         """See the port."""
         with self._blobs.exclusive():
-            self._blobs.put(PLAN, msgspec.json.encode(plan))
+            self._blobs.put(PLAN, msgspec.json.encode(with_plan(self.planned(), plan)))
 
-    def planned(self) -> Plan | None:
+    def planned(self) -> list[Plan]:
         """See the port; ``CorruptVersion`` where the file is damaged."""
-        return parse_plan(self._blobs.get(PLAN))
+        return parse_plans(self._blobs.get(PLAN))
 
     def _encode(
         self, manifest: WeightManifest, files: Mapping[str, bytes]

@@ -49,7 +49,7 @@ class VersionHolder:
     def wants(self, pointer: Pointer) -> bool:
         """Whether ``pointer`` beats what is live: a greater version, or any of a greater epoch."""
         current = self._current
-        return current is None or pointer > current.pointer
+        return current is None or pointer.after(current.pointer)
 
     def swap(self, served: Served) -> bool:
         """Make ``served`` the live version; False, and nothing changes, where it would go back.

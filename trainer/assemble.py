@@ -156,6 +156,11 @@ class Assembler:
             return []
         return sorted(label for label in self._labels if label <= watermark)
 
+    def events(self, label: int) -> int:
+        """Events of a window that waits."""
+        slices = [state.closed.get(label) for state in self._partitions.values()]
+        return sum(one.closed.events for one in slices if one is not None)
+
     def add(self, partition: int, offset: int, record: SliceRecord) -> None:
         """One record of the topic. ``WindowGap`` where slices do not tile the log."""
         if record.partition != partition:

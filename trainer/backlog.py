@@ -6,8 +6,9 @@ silently: every window is scored and counted, and manifest and report name what 
 sampled.
 
 How many wait depends on how fast this trainer is, which no log tells. So every decision is written
-down before it is followed, and a restart follows it again (law 5): killed anywhere, the trainer
-reaches the same version from the windows it had taken.
+down before it is followed, and a restart follows all since its manifest again (law 5): killed
+anywhere, the trainer reaches the same version from the windows it had taken. Leading windows
+without events are taken one by one; no plan speaks of them.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Backlog:
         self._assembler = assembler
         self._store = store
         self._settings = settings
-        self._plan = store.planned()
+        self._plans = {(plan.version, plan.after): plan for plan in store.planned()}
 
     def take(self, version: int, label: int | None) -> Taken | None:
         """The next windows of a trainer that stands at ``version`` with ``label`` consumed.
@@ -55,11 +56,10 @@ class Backlog:
         waiting = self._assembler.complete()
         if not waiting:
             return None
-        if self._settings.backlog == "every":
+        # What has no events is not trained: it needs no plan, however long the stream is idle.
+        if self._settings.backlog == "every" or not self._assembler.events(waiting[0]):
             return self._take(1, 1.0)
-        plan = self._plan
-        if plan is None or (plan.version, plan.after) != (version, label):
-            plan = self._decide(version, label, waiting)
+        plan = self._plans.get((version, label)) or self._decide(version, label, waiting)
         if plan.last not in waiting:
             return None
         return self._take(waiting.index(plan.last) + 1, plan.share)
@@ -72,9 +72,9 @@ class Backlog:
             last = waiting[-1]
         elif len(waiting) > limit:
             share = max(_LEAST_SHARE, limit / len(waiting))
-        self._plan = Plan(version, label, last, share)
-        self._store.plan(self._plan)
-        return self._plan
+        plan = Plan(version, label, last, share)
+        self._store.plan(plan)
+        return plan
 
     def _take(self, number: int, share: float) -> Taken:
         taken = [window for _ in range(number) if (window := self._assembler.take())]

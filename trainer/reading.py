@@ -28,22 +28,25 @@ class Reader:
         self._assembler = Assembler(source.partitions(), progress)
         self._backlog = Backlog(self._assembler, store, settings)
         self._complete: dict[int, int] = {}
+        self._short = False  # of windows that are planned for: only the topic has them
         source.seek(progress.reads)
 
     def read(self, version: int, label: int | None, timeout_ms: int) -> Taken | None:
         """What is trained next from ``version`` on, with ``label`` consumed.
 
-        Waits up to ``timeout_ms`` for records where nothing is complete. ``WindowGap`` where slices
-        do not tile the log.
+        Waits up to ``timeout_ms`` for records where nothing is complete, or less than is planned.
+        ``WindowGap`` where slices do not tile the log.
         """
-        waiting = self._assembler.backlog
-        if not waiting or self._assembler.held < READ_AHEAD_EVENTS:
-            for partition, offset, record in self._source.poll(0 if waiting else timeout_ms):
+        idle = self._short or not self._assembler.backlog
+        if idle or self._assembler.held < READ_AHEAD_EVENTS:
+            for partition, offset, record in self._source.poll(timeout_ms if idle else 0):
                 self._assembler.add(partition, offset, record)
         now = self._clock()
         for complete in self._assembler.complete():
             self._complete.setdefault(complete, now)
-        return self._backlog.take(version, label)
+        taken = self._backlog.take(version, label)
+        self._short = taken is None
+        return taken
 
     def complete_since(self, window: TrainingWindow) -> int:
         """UTC ms at which this reader knew the window, or the first of those in it, complete."""

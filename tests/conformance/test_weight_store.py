@@ -176,6 +176,19 @@ def test_a_rollback_of_a_later_epoch_beats_a_racing_publish(store: TrainerStore)
     assert store.pointer() == Pointer(1, 1)
 
 
+def test_of_two_rollbacks_made_from_one_pointer_the_first_one_counts(store: TrainerStore) -> None:
+    for version in (1, 2, 3):
+        store.write(manifest(version), FILES)
+    store.advance(Pointer(1, 3))
+    store.advance(Pointer(2, 1, 3))
+    with pytest.raises(StalePublish):
+        store.advance(Pointer(2, 2, 3))
+    assert store.pointer() == Pointer(2, 1, 3)
+    store.advance(Pointer(2, 2))  # a publish of the same epoch
+    with pytest.raises(StalePublish):
+        store.advance(Pointer(3, 1, 1))  # made before it
+
+
 def test_the_pointer_never_names_a_version_that_is_not_there(store: TrainerStore) -> None:
     with pytest.raises(VersionNotFound):
         store.advance(Pointer(0, 1))
@@ -267,9 +280,13 @@ def test_what_is_held_again_is_kept_once_and_the_oldest_goes(store: TrainerStore
     assert store.rejected()[-1].reason == "again"
 
 
-def test_the_last_plan_is_the_one_there_is(store: TrainerStore) -> None:
-    assert store.planned() is None
-    for plan in (Plan(0, None, 5, 1.0), Plan(3, 7, 9, 0.25)):
+def test_plans_of_the_last_version_that_was_planned_for_are_kept(store: TrainerStore) -> None:
+    assert store.planned() == []
+    store.plan(Plan(0, None, 5, 1.0))
+    of_one = [Plan(3, 7, 9, 0.25), Plan(3, 9, 11, 1.0)]
+    for plan in of_one:
         store.plan(plan)
-        assert store.planned() == plan
+    assert store.planned() == of_one
+    store.plan(Plan(3, 7, 8, 1.0))
+    assert store.planned() == [of_one[1], Plan(3, 7, 8, 1.0)]
     assert store.versions() == []

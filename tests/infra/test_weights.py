@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -148,6 +149,25 @@ def test_of_racing_publishers_of_one_pointer_one_wins(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert sorted(outcomes) == ["lost"] * 7 + ["won"]
+
+
+def test_the_pointer_never_names_a_version_that_is_deleted_meanwhile(
+    store: FsspecWeightStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for version in (1, 2):
+        store.write(manifest(version), FILES)
+    store.advance(Pointer(1, 2))
+    operator = FsspecWeightStore(str(tmp_path))
+    exclusive = operator._blobs.exclusive
+
+    def late() -> AbstractContextManager[None]:
+        store.delete(1)
+        return exclusive()
+
+    monkeypatch.setattr(operator._blobs, "exclusive", late)
+    with pytest.raises(VersionNotFound):
+        operator.advance(Pointer(2, 1, 2))
+    assert store.pointer() == Pointer(1, 2)
 
 
 def test_a_place_that_cannot_be_written_is_said_in_a_line(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from contracts.errors import CorruptVersion
 from contracts.manifest import Pointer, WeightManifest
 from contracts.ports import WeightStore
 from infra.memory import ManualClock, MemoryWeightStore
+from infra.rollback import roll_back
 from model.recommender import Recommender
 from serving.follow import Follower, load_version
 from serving.versions import VersionHolder
@@ -96,6 +97,17 @@ def test_a_rollback_by_a_greater_epoch_is_taken(bench: Bench) -> None:
     publish(bench.store, 1, epoch=1)
     assert bench.follower.step()
     assert bench.live() == Pointer(1, 1)
+
+
+def test_after_a_rollback_its_version_is_live_once_and_for_all(bench: Bench) -> None:
+    for version in (1, 2, 3):
+        publish(bench.store, version, epoch=1)
+    bench.follower.step()
+    assert roll_back(bench.store, 2) == Pointer(2, 2, 3)
+    assert bench.follower.step()
+    assert bench.follower.caught_up()
+    assert not bench.follower.step()
+    assert (bench.live(), bench.loads) == (Pointer(2, 2), 2)
 
 
 def test_a_pointer_that_went_backwards_is_refused(bench: Bench) -> None:

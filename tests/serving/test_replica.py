@@ -13,6 +13,7 @@ from contracts.errors import StateFormatError
 from contracts.manifest import WeightManifest
 from contracts.ports import WeightStore
 from contracts.sequence import Interaction
+from infra.rollback import roll_back
 from model.recommender import Recommender
 from serving.follow import load_version
 from serving.recommend import Answer, Request
@@ -174,6 +175,17 @@ def test_law_8_a_new_replica_stays_out_until_the_current_version_is_live() -> No
     bench.clock.advance(10_000)
     wait_until(bench.replica.may_join)
     assert bench.live() == 1
+    bench.replica.stop()
+
+
+def test_a_new_replica_joins_after_a_rollback() -> None:
+    bench = Bench()
+    for version in (1, 2, 3):
+        publish(bench.store, version, epoch=1)
+    roll_back(bench.store, 2)
+    bench.replica.start()
+    wait_until(bench.replica.may_join)
+    assert bench.live() == 2
     bench.replica.stop()
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import Any
 
 import pytest
@@ -9,8 +10,10 @@ from contracts.settings import Settings, load_settings
 from contracts.window import SliceClosed, TrainingWindow
 from tests.trainer.bench import SMALL, Bench
 from tests.trainer.logs import Log, make_log
+from trainer import reading
 from trainer.assemble import Assembler, Progress
 from trainer.backlog import Taken, joined, sampled
+from trainer.loop import TrainerLoop
 
 LABELS = list(range(3, 10))
 
@@ -51,7 +54,7 @@ def test_every_trains_each_window_by_itself_and_says_how_far_it_is_behind(
     first = loop.figures.backlog_s
     loop.step(0)
     assert loop.figures.backlog_s > first
-    assert bench.store.planned() is None
+    assert bench.store.planned() == []
 
 
 def test_merge_trains_all_that_wait_as_one_window_and_names_them(small_settings: Settings) -> None:
@@ -125,6 +128,78 @@ def test_what_was_taken_before_a_kill_is_taken_again_after_it(
     )
 
 
+def after_one_window(whole: Log, settings: Settings) -> tuple[Bench, TrainerLoop, list[str]]:
+    """A trainer that stands at version 1 with three more windows waiting; it dies at steps."""
+    bench, deadly = Bench(upto(whole, 3), settings), list[str]()
+
+    def boundary(step: str) -> None:
+        if step in deadly:
+            raise Killed(step)
+
+    loop = bench.start(boundary)
+    assert loop.step(0) is not None
+    return bench, loop, deadly
+
+
+@pytest.mark.parametrize("backlog", ["merge", "sample"])
+def test_what_was_taken_after_a_window_without_events_is_taken_again(
+    small_settings: Settings, backlog: str
+) -> None:
+    whole, settings = make_log(1, LABELS), tuned(small_settings, backlog=backlog)
+    made = []
+    for kill in (False, True):
+        bench, loop, deadly = after_one_window(whole, settings)
+        bench.log.update(upto(whole, 4))
+        assert loop.step(0) is None  # window 4 has no events
+        bench.log.update(upto(whole, 8))
+        if kill:
+            deadly.append("advance")
+            with pytest.raises(Killed):
+                loop.step(0)
+            bench.log.update(whole)
+            loop = bench.start()
+            assert loop.step(0) is None
+        assert loop.step(0) is not None
+        made.append((bench.versions(), bench.store.manifest(2).merged))
+    assert made[0] == made[1]
+
+
+@pytest.mark.parametrize("backlog", ["merge", "sample"])
+def test_what_was_taken_after_a_window_that_was_held_is_taken_again(
+    small_settings: Settings, backlog: str
+) -> None:
+    def distort(label: int, items: list[int]) -> list[int]:
+        return [5] * len(items) if label == 4 else items
+
+    whole = make_log(2, LABELS, users=20, distort=distort)
+    settings = tuned(small_settings, backlog=backlog)
+    # Four windows in one move a young network further than the gate lets one.
+    lenient = settings.gate.model_copy(update={"norm_jump": 100.0})
+    settings = settings.model_copy(update={"gate": lenient})
+    made = []
+    for kill in (False, True):
+        bench, loop, deadly = after_one_window(whole, settings)
+        bench.log.update(upto(whole, 4))
+        held = loop.step(0)
+        assert held is not None
+        assert held.held
+        bench.log.update(upto(whole, 8))
+        if kill:
+            deadly.append("advance")
+            with pytest.raises(Killed):
+                loop.step(0)
+            bench.log.update(whole)
+            loop = bench.start()
+            again = loop.step(0)
+            assert again is not None
+            assert (again.label, again.held) == (4, held.held)
+        report = loop.step(0)
+        assert report is not None
+        assert not report.held
+        made.append((bench.versions(), bench.store.manifest(2).merged))
+    assert made[0] == made[1]
+
+
 def test_a_plan_waits_for_all_its_windows(small_settings: Settings) -> None:
     whole = make_log(2, LABELS)
     bench = Bench(upto(whole, 4), tuned(small_settings, backlog="merge"))
@@ -134,6 +209,23 @@ def test_a_plan_waits_for_all_its_windows(small_settings: Settings) -> None:
     bench.log.update(whole)
     assert loop.step(0) is not None
     assert bench.store.manifest(1).merged == [3, 4, 5]
+
+
+def test_a_plan_that_reaches_beyond_what_is_read_ahead_is_followed(
+    small_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "READ_AHEAD_EVENTS", 1)
+    log = make_log(2, LABELS)
+    bench = Bench(log, tuned(small_settings, backlog="merge"))
+    bench.store.plan(Plan(0, None, LABELS[-1], 1.0))
+    bench.log = {partition: [] for partition in log}
+    loop = bench.start()
+    for records in zip_longest(*log.values()):
+        assert bench.store.versions() == []
+        for partition, record in enumerate(records):
+            bench.log[partition].extend([record] if record else [])
+        loop.step(0)
+    assert bench.store.manifest(1).merged == LABELS
 
 
 def test_joined_windows_meet_exactly(small_settings: Settings) -> None:

@@ -15,7 +15,7 @@ from tests.trainer.bench import SMALL, Bench, spoil
 from tests.trainer.logs import make_log
 from trainer.gate import judge, measure
 from trainer.holdback import prepare
-from trainer.loop import TrainerLoop
+from trainer.loop import ROLL_BACK, TrainerLoop
 
 LABELS = list(range(3, 11))
 POISONED = 7
@@ -171,6 +171,27 @@ def test_an_operators_rollback_is_gone_on_from_and_never_undone(small_settings: 
     assert (report.scored_version, report.version, report.label, report.left) == (2, 5, 7, 4)
     assert bench.store.pointer() == Pointer(2, 5)
     assert bench.start().progress.label == 7
+
+
+def test_an_operators_rollback_is_not_undone_by_that_of_a_trial(small_settings: Settings) -> None:
+    settings = tuned(small_settings, trial_windows=1, confidence=2.0)
+    bench = Bench(make_log(2, LABELS, users=30), settings)
+    loop: TrainerLoop | None = None
+
+    def hit(step: str) -> None:
+        if loop is not None and step == "check" and loop.progress.label == 7:
+            spoil(loop)
+        if step == ROLL_BACK:  # the trial has decided for 5; the operator is faster
+            roll_back(bench.store, 3)
+
+    loop = bench.start(hit)
+    while loop.figures.overtaken == 0:
+        loop.step(0)
+    assert bench.store.pointer() == Pointer(2, 3, 6)
+    assert (loop.figures.rolled_back, loop.progress.label) == (0, 8)
+    report = loop.step(0)
+    assert report is not None
+    assert (report.scored_version, report.version, report.label, report.left) == (3, 7, 9, 6)
 
 
 def test_a_rollback_right_after_another_still_passes_over_all_that_was_left(
