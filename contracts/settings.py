@@ -178,6 +178,11 @@ class ModelSettings(_Group):
         4096, ge=1, description="Sampled negatives per batch; all items where there are fewer."
     )
     admit_after: int = Field(1, ge=1, description="Sightings before an item gets a row.")
+    epsilon: float = Field(
+        1e-5,
+        gt=0.0,
+        description="Added to variances that blocks norm by; the larger, the less few events say.",
+    )
 
     @model_validator(mode="after")
     def _divisible(self) -> Self:

@@ -21,7 +21,7 @@ import msgspec
 from contracts.errors import CorruptVersion, SettingsError
 from contracts.manifest import FORMAT, MODEL_FILES, Rows, WeightManifest
 from contracts.ports import WeightStore
-from contracts.settings import Settings
+from contracts.settings import ModelSettings, Settings
 from model.baselines import LastItemMarkov, Popularity
 from model.optimizer import build_optimizer, encode_optimizer, restore_optimizer
 from model.recommender import Recommender
@@ -235,9 +235,11 @@ def candidate_manifest(
 
 def _refuse_other_model(manifest: WeightManifest, settings: Settings) -> None:
     wanted = settings.model.model_dump(mode="json")
-    differing = [name for name in wanted if manifest.model.get(name) != wanted[name]]
+    # What a version of an older build does not name had its default's value.
+    had = ModelSettings().model_dump(mode="json") | manifest.model
+    differing = [name for name in wanted if had[name] != wanted[name]]
     if differing:
-        found = ", ".join(f"model.{name}={manifest.model.get(name)}" for name in differing)
+        found = ", ".join(f"model.{name}={had[name]}" for name in differing)
         asked = ", ".join(f"{name}={wanted[name]}" for name in differing)
         raise SettingsError(
             f"version {manifest.version} was built with {found}, the settings say {asked}; "
