@@ -57,19 +57,6 @@ class PastStates:
         self._times = torch.zeros(0, dtype=torch.long)
         self.length = 0
 
-    @classmethod
-    def of(
-        cls, max_length: int, blocks: list[tuple[Tensor, Tensor]], times: Tensor, length: int
-    ) -> PastStates:
-        """Of ``length`` tokens, from keys and values ``(heads, more, width)`` of each block."""
-        made = cls(max_length)
-        # Copies: what is kept of one user must not keep others' memory.
-        made._keys = [keys[:, :length].clone() for keys, _ in blocks]
-        made._values = [values[:, :length].clone() for _, values in blocks]
-        made._times = times[:length].clone()
-        made.length = made._room = length
-        return made
-
     @property
     def bytes(self) -> int:
         """Memory that the states take."""

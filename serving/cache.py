@@ -43,11 +43,6 @@ class UserCache(Generic[Kept]):
         self._entries.move_to_end(user)
         return found[0]
 
-    def look(self, user: UserId) -> Kept | None:
-        """The user's entry, which stays where it is in line."""
-        found = self._entries.get(user)
-        return None if found is None else found[0]
-
     def newest(self, number: int) -> list[UserId]:
         """Who was asked for last, at most so many; the last one first."""
         return list(islice(reversed(self._entries), number))

@@ -22,7 +22,6 @@ from serving.bodies import Limits
 from serving.gate import Gate
 from serving.openapi import build_docs
 from serving.replica import Replica
-from serving.together import Together
 from serving.versions import Served
 
 Scope = MutableMapping[str, Any]
@@ -46,8 +45,7 @@ class Door:
         self._token = settings.serving.admin_token.get_secret_value().encode()
         self._docs = build_docs(self._limits)
         self._name = (b"x-everfresh-replica", replica.name.encode())
-        self._together = Together(replica)
-        self._posts: dict[str, Callable[[bytes], Awaitable[Reply]]] = {
+        self._posts: dict[str, Callable[[bytes], Reply]] = {
             "/v1/recommend": self._recommend,
             "/v1/score": self._score,
             "/v1/similar": self._similar,
@@ -81,7 +79,7 @@ class Door:
             with self._gate.visit() as turn:
                 raw = await self._read(receive)
                 turn()
-                return await post(raw)
+                return post(raw)
         get = self._gets.get(path)
         if get is None:
             raise problems.not_found(path)
@@ -107,23 +105,20 @@ class Door:
         except TimeoutError:
             raise problems.body_too_slow(self._gate.timeout_ms) from None
 
-    async def _recommend(self, raw: bytes) -> Reply:
+    def _recommend(self, raw: bytes) -> Reply:
         request = bodies.parse_recommend(raw, self._limits, self._clock())
-        await self._together.past_of(request.user_id)
         answer = self._replica.answer(request)
         if answer is None:
             raise problems.no_version_yet()
         return self._versioned(answer, answer.version)
 
-    async def _score(self, raw: bytes) -> Reply:
-        request = bodies.parse_score(raw, self._limits, self._clock())
-        await self._together.past_of(request.user_id)
-        answer = self._replica.score(request)
+    def _score(self, raw: bytes) -> Reply:
+        answer = self._replica.score(bodies.parse_score(raw, self._limits, self._clock()))
         if answer is None:
             raise problems.no_version_yet()
         return self._versioned(answer, answer.version)
 
-    async def _similar(self, raw: bytes) -> Reply:
+    def _similar(self, raw: bytes) -> Reply:
         request = bodies.parse_similar(raw, self._limits)
         found = self._replica.similar(request)
         if found is None:

@@ -22,19 +22,19 @@ from contracts.sequence import (
     continued_at,
     decode_entries,
     encode_entry,
+    unpack_header,
 )
+from contracts.settings import ModelSettings
 from model.batches import encode_events
-from model.incremental import Codes, window_begin
+from model.incremental import Codes, PastStates, window_begin
 from model.recommender import Recommender
-from model.together import AT_ONCE
+from model.vocabulary import UNKNOWN
 from serving.cache import UserCache
-from serving.kept import Kept, build, build_together, capacity, first_seen, move_on, vector_of
 from serving.versions import Served
 
 _REST_S = 0.003
-"""Between pasts read ahead: requests, and whatever brings them, get the processor then."""
-_TOGETHER_BYTES = AT_ONCE << 20
-"""Of a cache that what is read together surely fits into."""
+"""Between two pasts read ahead: requests, and whatever brings them, get the processor then."""
+_OVERHEAD = 1_000  # bytes of Python objects around an entry's tensors
 
 
 class Past(msgspec.Struct, frozen=True):
@@ -57,17 +57,40 @@ class Past(msgspec.Struct, frozen=True):
 class PastFigures(msgspec.Struct):
     """Counts since the start: pasts found as they were, extended, and read from their beginning.
 
-    ``prepared`` are those that had been read before their version was live, ``together`` those
-    that were built in one run with others.
+    ``prepared`` are those that had been read before their version was live.
     """
 
     hits: int = 0
     prepared: int = 0
     extended: int = 0
     built: int = 0
-    together: int = 0
     users: int = 0
     bytes: int = 0
+
+
+class _Kept:
+    """A user's sequence value, its codes ``(4, n)``, and what a version made of its window."""
+
+    def __init__(self, stored: StoredSequence, version: int, recommender: Recommender) -> None:
+        self.raw = stored.raw
+        self.partition = stored.partition
+        self.version = self.oldest = version
+        self.settings = recommender.settings
+        self.codes = encode_events(stored.decode().history, recommender.vocabulary)
+        self.number, self.offset, _ = unpack_header(stored.raw)
+        self.begin = 0
+        self.states: PastStates | None = None
+        self.vector: Tensor | None = None
+
+    @property
+    def bytes(self) -> int:
+        """Memory that it holds."""
+        states = 0 if self.states is None else self.states.bytes
+        return states + self.codes.nbytes + len(self.raw) + _OVERHEAD
+
+    def window(self, begin: int) -> Codes:
+        """Codes of the events from the one with number ``begin`` on."""
+        return self.codes[:, begin - self.number + self.codes.shape[1] :]
 
 
 class PastReader:
@@ -79,9 +102,8 @@ class PastReader:
         self._reader = reader
         self._reuse = reuse_versions
         self._users_ahead = ahead
-        self._cache_bytes = cache_bytes
-        self._ready: dict[UserId, Kept] = {}
-        self._cache: UserCache[Kept] = UserCache(cache_bytes)
+        self._ready: dict[UserId, _Kept] = {}
+        self._cache: UserCache[_Kept] = UserCache(cache_bytes)
         self._lock = threading.Lock()
         self._figures = PastFigures()
 
@@ -95,7 +117,7 @@ class PastReader:
         recommender = served.recommender
         if stored is None:
             codes = encode_events(events, recommender.vocabulary)
-            vector = vector_of(recommender, codes, 0, len(events)) if codes[0].any() else None
+            vector = _vector(recommender, codes, 0, len(events)) if codes[0].any() else None
             return Past(None, None, len(events), codes[0], vector, served.version)
         fresh = [event for event in events if not _holds(stored, event)]
         with self._lock:
@@ -114,40 +136,15 @@ class PastReader:
         """
         with self._lock:
             users = self._cache.newest(self._users_ahead)
-        ready: dict[UserId, Kept] = {}
-        for begin in range(0, len(users), AT_ONCE):
-            ready |= self._built(served, users[begin : begin + AT_ONCE])
-            time.sleep(_REST_S)
+        ready = {}
+        for user in users:
+            stored = self._reader.stored(user)
+            if stored is not None:
+                ready[user] = _Kept(stored, served.version, served.recommender)
+                _build(ready[user], served.recommender, stored.length)
+                time.sleep(_REST_S)
         with self._lock:
             self._ready = ready
-
-    def is_new(self, served: Served, user: UserId) -> bool:
-        """Whether the user's past would be read from its beginning, and could be kept till then."""
-        if self._cache_bytes < _TOGETHER_BYTES:
-            return False
-        kept = self._ready.get(user) or self._cache.look(user)
-        return kept is None or kept.version != served.version
-
-    def read_together(self, served: Served, users: Sequence[UserId]) -> None:
-        """Read the pasts of users who are about to ask in one run, and keep them until they do."""
-        built = self._built(served, users)
-        with self._lock:
-            self._figures.built += len(built)
-            self._figures.together += len(built)
-            for user, kept in built.items():
-                self._cache.put(user, kept)
-
-    def _built(self, served: Served, users: Sequence[UserId]) -> dict[UserId, Kept]:
-        """The pasts of those of them who have a state, from their beginning; nothing is kept."""
-        found = {user: self._reader.stored(user) for user in users}
-        built = {
-            user: Kept(stored, served.version, served.recommender)
-            for user, stored in found.items()
-            if stored is not None
-        }
-        lengths = [stored.length for stored in found.values() if stored is not None]
-        build_together(list(built.values()), served.recommender, lengths)
-        return built
 
     def figures(self) -> PastFigures:
         """What the cache has done so far, and holds."""
@@ -156,7 +153,7 @@ class PastReader:
                 self._figures, users=len(self._cache), bytes=self._cache.bytes
             )
 
-    def _refreshed(self, served: Served, user: UserId, stored: StoredSequence) -> Kept:
+    def _refreshed(self, served: Served, user: UserId, stored: StoredSequence) -> _Kept:
         kept = self._cache.get(user)
         ready = self._ready.get(user)
         if ready is not None and ready.version == served.version:
@@ -169,12 +166,12 @@ class PastReader:
         found = None if kept is None else self._continued(served, kept, stored)
         if found is None:
             self._figures.built += 1
-            found = Kept(stored, served.version, served.recommender)
-            build(found, served.recommender, stored.length)
+            found = _Kept(stored, served.version, served.recommender)
+            _build(found, served.recommender, stored.length)
         self._cache.put(user, found)
         return found
 
-    def _continued(self, served: Served, kept: Kept, stored: StoredSequence) -> Kept | None:
+    def _continued(self, served: Served, kept: _Kept, stored: StoredSequence) -> _Kept | None:
         """``kept`` brought up to ``stored``; ``None`` where it must be read from the beginning."""
         at = None if kept.partition != stored.partition else continued_at(kept.raw, stored.raw)
         if at is None:
@@ -185,14 +182,14 @@ class PastReader:
             return self._handed_over(served, kept, stored)
         return None
 
-    def _extended(self, served: Served, kept: Kept, stored: StoredSequence, at: int) -> Kept:
+    def _extended(self, served: Served, kept: _Kept, stored: StoredSequence, at: int) -> _Kept:
         fresh = decode_entries(stored.raw[at:], stored.actions)
         codes = encode_events(fresh, served.recommender.vocabulary)
-        move_on(kept, stored, np.concatenate([kept.codes, codes], axis=1))
-        begin = first_seen(kept, stored.length, served.recommender.settings)
+        _move(kept, stored, np.concatenate([kept.codes, codes], axis=1))
+        begin = _begin(kept, stored.length, served.recommender.settings)
         if kept.states is None or begin != kept.begin:
             self._figures.built += 1
-            build(kept, served.recommender, stored.length)
+            _build(kept, served.recommender, stored.length)
         elif fresh:
             self._figures.extended += 1
             kept.vector = kept.states.extend(served.recommender.network, codes)
@@ -200,12 +197,12 @@ class PastReader:
             self._figures.hits += 1
         return kept
 
-    def _handed_over(self, served: Served, kept: Kept, stored: StoredSequence) -> Kept | None:
+    def _handed_over(self, served: Served, kept: _Kept, stored: StoredSequence) -> _Kept | None:
         """An older version's states under the live one, which reads the last old event anew."""
         recommender = served.recommender
         fits = kept.states is not None and kept.settings == recommender.settings
-        found = Kept(stored, served.version, recommender)
-        begin = first_seen(found, stored.length, recommender.settings)
+        found = _Kept(stored, served.version, recommender)
+        begin = _begin(found, stored.length, recommender.settings)
         if not fits or begin != kept.begin or kept.states is None:
             return None
         self._figures.extended += 1
@@ -215,18 +212,51 @@ class PastReader:
         return found
 
     def _ahead(
-        self, recommender: Recommender, kept: Kept, events: Sequence[Interaction], length: int
+        self, recommender: Recommender, kept: _Kept, events: Sequence[Interaction], length: int
     ) -> tuple[Codes, Tensor | None]:
         """Rows and vector with ``events`` after the past, which itself stays as it is."""
         codes = encode_events(events, recommender.vocabulary)
         whole = np.concatenate([kept.codes, codes], axis=1)
         number = kept.number + len(events)
-        begin = window_begin(number, capacity(recommender.settings, length))
+        begin = window_begin(number, _capacity(recommender.settings, length))
         if kept.states is not None and max(begin, kept.begin) == kept.begin:
             return whole[0], kept.states.peek(recommender.network, codes)
         if not whole[0].any():
             return whole[0], None
-        return whole[0], vector_of(recommender, whole, number - whole.shape[1], length)
+        return whole[0], _vector(recommender, whole, number - whole.shape[1], length)
+
+
+def _capacity(settings: ModelSettings, length: int) -> int:
+    """Events that the network sees at most: one token is START, and ``length`` are known."""
+    return min(settings.max_length - 1, length)
+
+
+def _begin(kept: _Kept, length: int, settings: ModelSettings) -> int:
+    first: int = kept.number - kept.codes.shape[1]
+    return max(first, window_begin(kept.number, _capacity(settings, length)))
+
+
+def _move(kept: _Kept, stored: StoredSequence, codes: Codes) -> None:
+    kept.raw = stored.raw
+    kept.number, kept.offset, count = unpack_header(stored.raw)
+    kept.codes = codes[:, -min(count, stored.length) :]
+
+
+def _build(kept: _Kept, recommender: Recommender, length: int) -> None:
+    """Read the window from its beginning; nothing where the version knows none of the items."""
+    kept.begin = _begin(kept, length, recommender.settings)
+    kept.states = kept.vector = None
+    if (kept.codes[0] != UNKNOWN).any():
+        kept.states = PastStates(recommender.settings.max_length)
+        kept.vector = kept.states.extend(recommender.network, kept.window(kept.begin))
+
+
+def _vector(recommender: Recommender, codes: Codes, first: int, length: int) -> Tensor:
+    """The vector of ``codes``, whose first event has number ``first``, without keeping anything."""
+    number = first + codes.shape[1]
+    begin = max(first, window_begin(number, _capacity(recommender.settings, length)))
+    states = PastStates(recommender.settings.max_length)
+    return states.extend(recommender.network, codes[:, begin - first :])
 
 
 def _holds(stored: StoredSequence, event: Interaction) -> bool:

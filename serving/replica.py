@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
 
-from contracts.event import UserId
 from contracts.ports import Clock, ExposureSink, ReportSink, WeightStore
 from contracts.report import ComponentStatus
 from serving.follow import Follower, FollowerState, load_version
@@ -134,17 +133,6 @@ class Replica:
         if answer is not None:
             self._doors.exposures.send(exposure(answer, self._clock()))
         return answer
-
-    def is_new(self, user: UserId) -> bool:
-        """Whether the live version has not read this user's past yet, as far as is known."""
-        served = self._holder.current()
-        return served is not None and self._doors.pasts.is_new(served, user)
-
-    def read_together(self, users: Sequence[UserId]) -> None:
-        """Read these users' pasts at once, before each of them is answered."""
-        served = self._holder.current()
-        if served is not None:
-            self._doors.pasts.read_together(served, users)
 
     def score(self, request: ScoreRequest) -> Answer | None:
         """Score given items, as :meth:`answer`; no exposure: the caller decides what to show."""

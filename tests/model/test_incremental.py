@@ -16,7 +16,6 @@ from model import incremental
 from model.batches import encode_events, query
 from model.incremental import PastStates, window_begin
 from model.recommender import Recommender
-from model.together import read_together
 from model.vocabulary import Vocabulary
 
 LENGTH = 24
@@ -111,17 +110,3 @@ def test_the_window_is_never_too_long_and_moves_in_jumps(number: int, capacity: 
     assert number - begin <= capacity
     assert number - begin > capacity - max(1, capacity // 4) or begin == 0
     assert after in (begin, begin + max(1, capacity // 4))
-
-
-def test_pasts_read_together_are_as_if_each_had_been_read_alone(made: Recommender) -> None:
-    codes = encode_events(EVENTS, made.vocabulary)
-    pasts = [codes[:, begin:end] for begin, end in ((0, 20), (3, 4), (5, 12), (0, LENGTH - 5))]
-    together = read_together(made.network, pasts, LENGTH)
-    for past, (states, vector) in zip(pasts, together, strict=True):
-        alone = PastStates(LENGTH)
-        torch.testing.assert_close(vector, alone.extend(made.network, past), atol=2e-5, rtol=1e-4)
-        assert states.length == alone.length
-        # Also what comes after it.
-        more = codes[:, -3:]
-        further = states.extend(made.network, more)
-        torch.testing.assert_close(further, alone.extend(made.network, more), atol=2e-5, rtol=1e-4)
