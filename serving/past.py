@@ -71,12 +71,13 @@ class PastFigures(msgspec.Struct):
 class _Kept:
     """A user's sequence value, its codes ``(4, n)``, and what a version made of its window."""
 
-    def __init__(self, stored: StoredSequence, version: int, recommender: Recommender) -> None:
+    def __init__(self, stored: StoredSequence, served: Served) -> None:
         self.raw = stored.raw
         self.partition = stored.partition
-        self.version = self.oldest = version
-        self.settings = recommender.settings
-        self.codes = encode_events(stored.decode().history, recommender.vocabulary)
+        self.version = self.oldest = served.version
+        self.epoch = served.epoch
+        self.settings = served.recommender.settings
+        self.codes = encode_events(stored.decode().history, served.recommender.vocabulary)
         self.number, self.offset, _ = unpack_header(stored.raw)
         self.begin = 0
         self.states: PastStates | None = None
@@ -140,7 +141,7 @@ class PastReader:
         for user in users:
             stored = self._reader.stored(user)
             if stored is not None:
-                ready[user] = _Kept(stored, served.version, served.recommender)
+                ready[user] = _Kept(stored, served)
                 _build(ready[user], served.recommender, stored.length)
                 time.sleep(_REST_S)
         with self._lock:
@@ -166,7 +167,7 @@ class PastReader:
         found = None if kept is None else self._continued(served, kept, stored)
         if found is None:
             self._figures.built += 1
-            found = _Kept(stored, served.version, served.recommender)
+            found = _Kept(stored, served)
             _build(found, served.recommender, stored.length)
         self._cache.put(user, found)
         return found
@@ -178,7 +179,8 @@ class PastReader:
             return None
         if kept.version == served.version:
             return self._extended(served, kept, stored, at)
-        if 0 < served.version - kept.oldest <= self._reuse:
+        # Of another epoch it may be of a version that was rolled back, no ancestor of the live one.
+        if kept.epoch == served.epoch and 0 < served.version - kept.oldest <= self._reuse:
             return self._handed_over(served, kept, stored)
         return None
 
@@ -201,7 +203,7 @@ class PastReader:
         """An older version's states under the live one, which reads the last old event anew."""
         recommender = served.recommender
         fits = kept.states is not None and kept.settings == recommender.settings
-        found = _Kept(stored, served.version, recommender)
+        found = _Kept(stored, served)
         begin = _begin(found, stored.length, recommender.settings)
         if not fits or begin != kept.begin or kept.states is None:
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -179,6 +180,16 @@ def test_by_setting_an_older_versions_past_is_extended_for_so_many_versions() ->
     third = pasts.read(V3, 1)
     assert third.version == 3, "two versions are too many"
     same(third, PastReader(log, NOTHING).read(V3, 1))
+
+
+def test_what_a_version_made_that_was_rolled_back_is_read_anew() -> None:
+    log = Log(20)
+    log.append([1, 2, 3])
+    pasts = PastReader(log, 1 << 20, reuse_versions=2)
+    pasts.read(V1, 1)
+    after = msgspec.structs.replace(V2, epoch=V1.epoch + 1)
+    assert pasts.read(after, 1).version == 2
+    assert pasts.read(msgspec.structs.replace(V3, epoch=after.epoch), 1).version == 2
 
 
 def test_a_state_that_was_made_anew_is_read_anew() -> None:
