@@ -6,6 +6,7 @@ an older version's may be extended by a newer one for so many versions; the answ
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ import msgspec
 import numpy as np
 from torch import Tensor
 
+from contracts.errors import StateError
 from contracts.event import UserId
 from contracts.ports import HistoryReader
 from contracts.sequence import (
@@ -32,6 +34,7 @@ from model.vocabulary import UNKNOWN
 from serving.cache import UserCache
 from serving.versions import Served
 
+_LOG = logging.getLogger(__name__)
 _REST_S = 0.003
 """Between two pasts read ahead: requests, and whatever brings them, get the processor then."""
 _OVERHEAD = 1_000  # bytes of Python objects around an entry's tensors
@@ -133,17 +136,21 @@ class PastReader:
         """Read as ``served`` does, before it is live, whom the last requests were for.
 
         Else its first answers would all be slow at once. At most ``ahead`` users; called beside
-        requests, none of which waits for it. Raises what the reader raises: ``StateError``.
+        requests, none of which waits for it. Where the state cannot be read the version goes live
+        all the same, and each past is read by its first request.
         """
         with self._lock:
             users = self._cache.newest(self._users_ahead)
-        ready = {}
-        for user in users:
-            stored = self._reader.stored(user)
-            if stored is not None:
-                ready[user] = _Kept(stored, served)
-                _build(ready[user], served.recommender, stored.length)
-                time.sleep(_REST_S)
+        ready: dict[UserId, _Kept] = {}
+        try:
+            for user in users:
+                stored = self._reader.stored(user)
+                if stored is not None:
+                    ready[user] = _Kept(stored, served)
+                    _build(ready[user], served.recommender, stored.length)
+                    time.sleep(_REST_S)
+        except StateError as error:
+            _LOG.warning("%d pasts of %d were read ahead: %s", len(ready), len(users), error)
         with self._lock:
             self._ready = ready
 
