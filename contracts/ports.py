@@ -77,6 +77,12 @@ class TrainerStore(WeightStore, Protocol):
     def rejected(self) -> list[Rejected]:
         """What was set aside and is still kept, oldest first."""
 
+    def sweep(self) -> None:
+        """Remove what a deletion that was cut short left below the pointer's version.
+
+        There nothing is being written; called by the trainer, between its writes.
+        """
+
     def plan(self, plan: Plan) -> None:
         """Write down what is trained next; durable on return.
 

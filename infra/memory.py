@@ -124,6 +124,9 @@ class MemoryWeightStore:
         """See the port."""
         return list(self._rejected)
 
+    def sweep(self) -> None:
+        """See the port: nothing is ever left here."""
+
     def plan(self, plan: Plan) -> None:
         """See the port."""
         self._plans = with_plan(self._plans, plan)

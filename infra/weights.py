@@ -154,7 +154,8 @@ class FsspecWeightStore:
                     f"version {version} is the current one and cannot be deleted; publish or roll "
                     "back to another first"
                 )
-            if needed := [one for one in self.versions() if self._is_delta_of(one, version)]:
+            later = [one for one in self.versions() if one > version]
+            if needed := [one for one in later if self._is_delta_of(one, version)]:
                 raise WeightsError(
                     f"version {needed[0]} is kept as a delta of version {version}, which cannot "
                     f"be deleted before it"
@@ -170,6 +171,17 @@ class FsspecWeightStore:
     def rejected(self) -> list[Rejected]:
         """See the port; ``CorruptVersion`` where the list is damaged."""
         return read_rejected(self._blobs)
+
+    def sweep(self) -> None:
+        """See the port."""
+        with self._blobs.exclusive():
+            current, complete = self.pointer(), set(self.versions())
+            for name in self._blobs.folders():
+                version = folder_version(name)
+                if version is None or version in complete or current is None:
+                    continue
+                if version < current.version:
+                    self._blobs.remove_folder(name)
 
     def plan(self, plan: Plan) -> None:
         """See the port."""

@@ -163,7 +163,7 @@ def _decode(decoder: msgspec.json.Decoder[_Body], raw: bytes) -> _Body:
         return decoder.decode(raw)
     except msgspec.ValidationError as error:
         raise _explained(error) from None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise problems.bad_request("body", str(error)) from None
 
 

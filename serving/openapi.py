@@ -7,6 +7,9 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 
 from serving import problems
 from serving.bodies import Limits, RecommendBody, ScoreBody, SimilarBody
@@ -86,7 +89,19 @@ def build_docs(limits: Limits) -> FastAPI:
     app = FastAPIOffline(title="everfresh", redoc_url=None, static_url="/docs/static")
     made = document(limits)
     app.openapi = lambda: made  # type: ignore[method-assign]  # FastAPI's own way to give another
+    app.add_exception_handler(HTTPException, _refuse)
     return app
+
+
+def _refuse(request: Request, error: Exception) -> Response:
+    """The problem document in place of the framework's own; what is here is only read."""
+    method_is_wrong = isinstance(error, HTTPException) and error.status_code == 405
+    problem = (
+        problems.method_not_allowed(request.method, ["GET"])
+        if method_is_wrong
+        else problems.not_found(request.url.path)
+    )
+    return Response(problem.document(), int(problem.status), problem.headers)
 
 
 def document(limits: Limits) -> dict[str, Any]:

@@ -6,6 +6,7 @@ an older version's may be extended by a newer one for so many versions; the answ
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ import msgspec
 import numpy as np
 from torch import Tensor
 
+from contracts.errors import StateError
 from contracts.event import UserId
 from contracts.ports import HistoryReader
 from contracts.sequence import (
@@ -32,6 +34,7 @@ from model.vocabulary import UNKNOWN
 from serving.cache import UserCache
 from serving.versions import Served
 
+_LOG = logging.getLogger(__name__)
 _REST_S = 0.003
 """Between two pasts read ahead: requests, and whatever brings them, get the processor then."""
 _OVERHEAD = 1_000  # bytes of Python objects around an entry's tensors
@@ -71,12 +74,13 @@ class PastFigures(msgspec.Struct):
 class _Kept:
     """A user's sequence value, its codes ``(4, n)``, and what a version made of its window."""
 
-    def __init__(self, stored: StoredSequence, version: int, recommender: Recommender) -> None:
+    def __init__(self, stored: StoredSequence, served: Served) -> None:
         self.raw = stored.raw
         self.partition = stored.partition
-        self.version = self.oldest = version
-        self.settings = recommender.settings
-        self.codes = encode_events(stored.decode().history, recommender.vocabulary)
+        self.version = self.oldest = served.version
+        self.epoch = served.epoch
+        self.settings = served.recommender.settings
+        self.codes = encode_events(stored.decode().history, served.recommender.vocabulary)
         self.number, self.offset, _ = unpack_header(stored.raw)
         self.begin = 0
         self.states: PastStates | None = None
@@ -132,17 +136,21 @@ class PastReader:
         """Read as ``served`` does, before it is live, whom the last requests were for.
 
         Else its first answers would all be slow at once. At most ``ahead`` users; called beside
-        requests, none of which waits for it. Raises what the reader raises: ``StateError``.
+        requests, none of which waits for it. Where the state cannot be read the version goes live
+        all the same, and each past is read by its first request.
         """
         with self._lock:
             users = self._cache.newest(self._users_ahead)
-        ready = {}
-        for user in users:
-            stored = self._reader.stored(user)
-            if stored is not None:
-                ready[user] = _Kept(stored, served.version, served.recommender)
-                _build(ready[user], served.recommender, stored.length)
-                time.sleep(_REST_S)
+        ready: dict[UserId, _Kept] = {}
+        try:
+            for user in users:
+                stored = self._reader.stored(user)
+                if stored is not None:
+                    ready[user] = _Kept(stored, served)
+                    _build(ready[user], served.recommender, stored.length)
+                    time.sleep(_REST_S)
+        except StateError as error:
+            _LOG.warning("%d pasts of %d were read ahead: %s", len(ready), len(users), error)
         with self._lock:
             self._ready = ready
 
@@ -166,7 +174,7 @@ class PastReader:
         found = None if kept is None else self._continued(served, kept, stored)
         if found is None:
             self._figures.built += 1
-            found = _Kept(stored, served.version, served.recommender)
+            found = _Kept(stored, served)
             _build(found, served.recommender, stored.length)
         self._cache.put(user, found)
         return found
@@ -178,7 +186,8 @@ class PastReader:
             return None
         if kept.version == served.version:
             return self._extended(served, kept, stored, at)
-        if 0 < served.version - kept.oldest <= self._reuse:
+        # Of another epoch it may be of a version that was rolled back, no ancestor of the live one.
+        if kept.epoch == served.epoch and 0 < served.version - kept.oldest <= self._reuse:
             return self._handed_over(served, kept, stored)
         return None
 
@@ -201,7 +210,7 @@ class PastReader:
         """An older version's states under the live one, which reads the last old event anew."""
         recommender = served.recommender
         fits = kept.states is not None and kept.settings == recommender.settings
-        found = _Kept(stored, served.version, recommender)
+        found = _Kept(stored, served)
         begin = _begin(found, stored.length, recommender.settings)
         if not fits or begin != kept.begin or kept.states is None:
             return None

@@ -9,7 +9,8 @@ goes on from the version it names and passes over the windows that were trained 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import msgspec
 
@@ -131,13 +132,23 @@ class Line:
         self._store.set_aside(rejected, files)
 
     def tidy(self) -> int:
-        """Delete what is neither among the newest nor needed; how many could not be deleted."""
+        """Delete what is neither among the newest nor needed; how many could not be deleted.
+
+        What an unreadable version was made from is unknown: all below it stay.
+        """
         pinned = {self.frozen, self.pointer.version if self.pointer else None, *self.parents}
-        manifests = map(self._store.manifest, self._store.versions())
+        manifests: list[WeightManifest] = []
         failed = 0
-        for version in removable(manifests, self._settings.weights.keep, pinned):
+        for version in self._store.versions():
             try:
-                self._store.delete(version)
+                manifests.append(self._store.manifest(version))
+            except WeightsError:
+                manifests, failed = [], failed + 1
+        surplus = removable(manifests, self._settings.weights.keep, pinned)
+        todo: list[Callable[[], None]] = [partial(self._store.delete, one) for one in surplus]
+        for clear in [*todo, self._store.sweep]:
+            try:
+                clear()
             except WeightsError:
                 failed += 1
         return failed

@@ -170,6 +170,27 @@ def test_the_pointer_never_names_a_version_that_is_deleted_meanwhile(
     assert store.pointer() == Pointer(1, 2)
 
 
+def test_what_a_cut_deletion_left_is_removed_below_the_pointer_alone(
+    store: FsspecWeightStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut(blobs: LocalBlobs, name: str) -> None:
+        raise Killed
+
+    for version in (1, 2, 3):
+        store.write(manifest(version), FILES)
+    store.advance(Pointer(1, 3))
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalBlobs, "remove_folder", cut)
+        with pytest.raises(Killed):
+            store.delete(1)
+    for name in ("v0000000004", "rejected"):  # being written by another
+        (tmp_path / name).mkdir()
+    store.sweep()
+    left = sorted(entry.name for entry in tmp_path.iterdir() if entry.is_dir())
+    assert left == ["rejected", "v0000000002", "v0000000003", "v0000000004"]
+    assert store.versions() == [2, 3]
+
+
 def test_a_place_that_cannot_be_written_is_said_in_a_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     store = FsspecWeightStore(str(tmp_path / "file" / "weights"))

@@ -91,6 +91,12 @@ def test_a_bad_request_is_refused_with_the_field_named(
     assert bench.exposures.exposures == []
 
 
+@pytest.mark.parametrize("path", ["/v1/recommend", "/v1/score", "/v1/similar"])
+@pytest.mark.parametrize("raw", [b'{"user_id":"\xed\xa0\x80"}', b'{"item_id":"\xff"}', b"\xff\xfe"])
+def test_bytes_that_are_no_text_are_a_bad_request(client: Client, path: str, raw: bytes) -> None:
+    assert_problem(client.post(path, content=raw), 422, "bad-request")
+
+
 @pytest.mark.parametrize("user", [-(2**63), 2**63 - 1, "é" * 100, '"quoted"'])
 def test_every_id_that_the_log_can_hold_is_taken(client: Client, user: int | str) -> None:
     response = client.post("/v1/recommend", json={"user_id": user})

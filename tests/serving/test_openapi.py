@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.serving.client import TOKEN, Client
+from tests.serving.client import TOKEN, Client, assert_problem
 
 
 class _Links(HTMLParser):
@@ -29,6 +29,20 @@ def test_the_documentation_page_needs_no_other_server(client: Client) -> None:
     assert any(link.endswith(".js") for link in links.found)
     for link in links.found:
         assert client.get(link).status_code == 200, link
+
+
+@pytest.mark.parametrize(
+    "path", ["/docsx", "/openapi.jsonx", "/docs/static/nope", "/docs/static/%2e%2e/%2e%2e/x"]
+)
+def test_beside_the_documentation_there_is_a_problem_document(client: Client, path: str) -> None:
+    assert_problem(client.get(path), 404, "not-found")
+
+
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/docs/static/swagger-ui.css"])
+def test_the_documentation_is_only_read(client: Client, path: str) -> None:
+    refused = client.post(path)
+    assert_problem(refused, 405, "method-not-allowed")
+    assert refused.headers["allow"] == "GET"
 
 
 PATHS = [

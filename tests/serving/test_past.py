@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import settings as rules
 from hypothesis import strategies as st
 
+from contracts.errors import StateError
 from contracts.manifest import Pointer
 from contracts.sequence import (
     HEADER_BYTES,
@@ -21,9 +23,11 @@ from contracts.sequence import (
     skip_entries,
     unpack_header,
 )
-from infra.memory import MemoryWeightStore
+from infra.memory import ManualClock, MemoryWeightStore
+from infra.rollback import roll_back
+from serving.follow import Follower, load_version
 from serving.past import Past, PastReader
-from serving.versions import Served
+from serving.versions import Served, VersionHolder
 from tests.serving.made import ACTIONS, ITEMS, MODEL, PARTITION, publish, recommender
 
 STORE = MemoryWeightStore()
@@ -48,6 +52,7 @@ class Log:
     def __init__(self, length: int) -> None:
         self.length = length
         self.raw: bytes | None = None
+        self.broken = False
         self._next = 0
 
     def append(self, items: list[int], spare: int = 0) -> None:
@@ -65,6 +70,8 @@ class Log:
         self.raw = pack_sequence(accepted + len(items), self._next - 1, number, body)
 
     def stored(self, user: int | str) -> StoredSequence | None:
+        if self.broken:
+            raise StateError("the state directory cannot be read")
         if self.raw is None:
             return None
         return StoredSequence(user, PARTITION, self.raw, ACTIONS, self.length)
@@ -181,6 +188,16 @@ def test_by_setting_an_older_versions_past_is_extended_for_so_many_versions() ->
     same(third, PastReader(log, NOTHING).read(V3, 1))
 
 
+def test_what_a_version_made_that_was_rolled_back_is_read_anew() -> None:
+    log = Log(20)
+    log.append([1, 2, 3])
+    pasts = PastReader(log, 1 << 20, reuse_versions=2)
+    pasts.read(V1, 1)
+    after = msgspec.structs.replace(V2, epoch=V1.epoch + 1)
+    assert pasts.read(after, 1).version == 2
+    assert pasts.read(msgspec.structs.replace(V3, epoch=after.epoch), 1).version == 2
+
+
 def test_a_state_that_was_made_anew_is_read_anew() -> None:
     log = Log(20)
     log.append([1, 2, 3, 4])
@@ -254,3 +271,23 @@ def test_whom_the_last_requests_were_for_is_read_before_a_version_is_live() -> N
     pasts.prepare(V3)
     same(pasts.read(V2, 1), PastReader(log, NOTHING).read(V2, 1))
     same(pasts.read(V3, 1), PastReader(log, NOTHING).read(V3, 1))
+
+
+def test_a_state_that_cannot_be_read_holds_no_version_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    log, store, holder = Log(20), MemoryWeightStore(), VersionHolder()
+    log.append([1, 2, 3])
+    for version in (1, 2, 3):
+        publish(store, version, epoch=1)
+    pasts = PastReader(log, 1 << 20, ahead=64)
+    follower = Follower(store, holder, ManualClock(1), load_version, pasts.prepare)
+    assert follower.step()
+    for user in (1, 2, 3):
+        pasts.read(served(3), user)
+    log.broken = True
+    roll_back(store, 2)
+    assert follower.step()
+    assert (follower.state.failures, follower.state.reason) == (0, None)
+    (said,) = caplog.messages
+    assert said.startswith("0 pasts of 3 were read ahead: the state directory")

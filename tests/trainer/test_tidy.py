@@ -1,0 +1,55 @@
+"""What the trainer deletes after a window, in a real folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contracts.settings import Settings, load_settings
+from infra.weights import FsspecWeightStore
+from tests.trainer.bench import SMALL, Bench
+from tests.trainer.logs import make_log
+from trainer.loop import TrainerLoop
+
+
+@pytest.fixture
+def trainer(small_settings: Settings, tmp_path: Path) -> TrainerLoop:
+    """One that keeps three versions and has published four."""
+    own: dict[str, Any] = {"weights": {"keep": 3}, "gate": {"trial_windows": 0}}
+    settings = load_settings({"home": str(small_settings.home), **SMALL, **own})
+    bench = Bench(make_log(2, list(range(3, 12))), settings)
+    bench.store = FsspecWeightStore(str(tmp_path / "w"))  # type: ignore[assignment]
+    loop = bench.start()
+    for _ in range(4):
+        assert loop.step(0) is not None
+    return loop
+
+
+def folder(tmp_path: Path, version: int) -> Path:
+    return tmp_path / "w" / f"v{version:010d}"
+
+
+def there(tmp_path: Path) -> list[int]:
+    return sorted(int(entry.name[1:]) for entry in (tmp_path / "w").glob("v*"))
+
+
+def test_a_damaged_manifest_of_an_old_version_is_counted_and_kept_with_all_below_it(
+    trainer: TrainerLoop, tmp_path: Path
+) -> None:
+    assert there(tmp_path) == [1, 2, 3, 4]
+    (folder(tmp_path, 3) / "manifest.json").write_bytes(b"{}")
+    for undeleted in (1, 2, 3):
+        assert trainer.step(0) is not None
+        assert trainer.figures.undeleted == undeleted
+    # Version 2 would have gone; of those above the damaged one, 4 has.
+    assert there(tmp_path) == [1, 2, 3, 5, 6, 7]
+
+
+def test_what_a_cut_deletion_left_goes_with_the_next_window(
+    trainer: TrainerLoop, tmp_path: Path
+) -> None:
+    (folder(tmp_path, 2) / "manifest.json").unlink()
+    assert trainer.step(0) is not None
+    assert there(tmp_path) == [1, 3, 4, 5]
