@@ -35,6 +35,8 @@ from serving.cache import UserCache
 from serving.versions import Served
 
 _LOG = logging.getLogger(__name__)
+_AHEAD_S = 0.3
+"""How long a version waits to go live for pasts to be read."""
 _REST_S = 0.003
 """Between two pasts read ahead: requests, and whatever brings them, get the processor then."""
 _OVERHEAD = 1_000  # bytes of Python objects around an entry's tensors
@@ -135,15 +137,19 @@ class PastReader:
     def prepare(self, served: Served) -> None:
         """Read as ``served`` does, before it is live, whom the last requests were for.
 
-        Else its first answers would all be slow at once. At most ``ahead`` users; called beside
-        requests, none of which waits for it. Where the state cannot be read the version goes live
-        all the same, and each past is read by its first request.
+        Else its first answers would all be slow at once. At most ``ahead`` users, the newest first,
+        for as long as a version may wait; called beside requests, none of which waits for it. Where
+        the state cannot be read the version goes live all the same, and each past is read by its
+        first request.
         """
+        until = time.monotonic() + _AHEAD_S
         with self._lock:
             users = self._cache.newest(self._users_ahead)
         ready: dict[UserId, _Kept] = {}
         try:
             for user in users:
+                if time.monotonic() > until:
+                    break
                 stored = self._reader.stored(user)
                 if stored is not None:
                     ready[user] = _Kept(stored, served)

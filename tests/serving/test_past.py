@@ -254,7 +254,10 @@ def test_a_sequence_continues_another_only_byte_for_byte() -> None:
     assert continued_at(old, log.raw or b"") is None, "nothing of the old one is left"
 
 
-def test_whom_the_last_requests_were_for_is_read_before_a_version_is_live() -> None:
+def test_whom_the_last_requests_were_for_is_read_before_a_version_is_live(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("serving.past._AHEAD_S", 60.0)
     log = Log(20)
     log.append([1, 2, 3])
     pasts = PastReader(log, 1 << 20, ahead=2)
@@ -271,6 +274,17 @@ def test_whom_the_last_requests_were_for_is_read_before_a_version_is_live() -> N
     pasts.prepare(V3)
     same(pasts.read(V2, 1), PastReader(log, NOTHING).read(V2, 1))
     same(pasts.read(V3, 1), PastReader(log, NOTHING).read(V3, 1))
+
+
+def test_a_version_waits_for_pasts_to_be_read_only_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.past._AHEAD_S", -1.0)
+    log = Log(20)
+    log.append([1, 2, 3])
+    pasts = PastReader(log, 1 << 20, ahead=2)
+    pasts.read(V1, 1)
+    pasts.prepare(V2)
+    same(pasts.read(V2, 1), PastReader(log, NOTHING).read(V2, 1))
+    assert pasts.figures().prepared == 0
 
 
 def test_a_state_that_cannot_be_read_holds_no_version_back(
