@@ -37,6 +37,8 @@ from serving.versions import Served
 _LOG = logging.getLogger(__name__)
 _REST_S = 0.003
 """Between two pasts read ahead: requests, and whatever brings them, get the processor then."""
+_AHEAD_S = 20.0
+"""Pasts are read ahead for no longer: a follower that stands still for a minute is replaced."""
 _OVERHEAD = 1_000  # bytes of Python objects around an entry's tensors
 
 
@@ -136,14 +138,17 @@ class PastReader:
         """Read as ``served`` does, before it is live, whom the last requests were for.
 
         Else its first answers would all be slow at once. At most ``ahead`` users; called beside
-        requests, none of which waits for it. Where the state cannot be read the version goes live
-        all the same, and each past is read by its first request.
+        requests, none of which waits for it. Where that takes long or the state cannot be read the
+        version goes live all the same, and what is left is read by its first request.
         """
         with self._lock:
             users = self._cache.newest(self._users_ahead)
         ready: dict[UserId, _Kept] = {}
+        until = time.monotonic() + _AHEAD_S
         try:
             for user in users:
+                if time.monotonic() >= until:
+                    break
                 stored = self._reader.stored(user)
                 if stored is not None:
                     ready[user] = _Kept(stored, served)

@@ -25,6 +25,7 @@ from contracts.sequence import (
 )
 from infra.memory import ManualClock, MemoryWeightStore
 from infra.rollback import roll_back
+from serving import past
 from serving.follow import Follower, load_version
 from serving.past import Past, PastReader
 from serving.versions import Served, VersionHolder
@@ -271,6 +272,21 @@ def test_whom_the_last_requests_were_for_is_read_before_a_version_is_live() -> N
     pasts.prepare(V3)
     same(pasts.read(V2, 1), PastReader(log, NOTHING).read(V2, 1))
     same(pasts.read(V3, 1), PastReader(log, NOTHING).read(V3, 1))
+
+
+def test_pasts_that_take_long_hold_no_version_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Log(20)
+    log.append([1, 2, 3])
+    pasts = PastReader(log, 1 << 20, ahead=2)
+    for user in (1, 2):
+        pasts.read(V1, user)
+    now = iter([0.0, 0.0, past._AHEAD_S])
+    monkeypatch.setattr("serving.past.time.monotonic", lambda: next(now))
+    pasts.prepare(V2)
+    monkeypatch.undo()
+    for user in (2, 1):
+        same(pasts.read(V2, user), PastReader(log, NOTHING).read(V2, user))
+    assert pasts.figures().prepared == 1
 
 
 def test_a_state_that_cannot_be_read_holds_no_version_back(
