@@ -31,7 +31,14 @@ class Plan:
 
 
 _SIZES = ModelSettings(
-    dim=50, blocks=2, heads=1, max_length=200, dropout=0.2, temperature=0.05, negatives=512
+    dim=50,
+    blocks=2,
+    heads=1,
+    max_length=200,
+    dropout=0.2,
+    temperature=0.05,
+    negatives=512,
+    epsilon=1e-6,
 )
 MODELS = {
     "hstu": Plan(HSTU, _SIZES, (0.3097, 0.1720), "#0b7a4b"),

@@ -99,8 +99,8 @@ class PaddedHSTU(HSTU):
     def block(self, block: Block, x: Tensor, bucket: Tensor, share: float) -> Tensor:
         """One block as in ``model.hstu``."""
         dim = x.shape[-1]
-        projected = functional.silu(functional.layer_norm(x, (dim,)) @ block.w1)
+        projected = functional.silu(block.norm(x) @ block.w1)
         gate, vqk = torch.split(projected, [dim, 3 * dim], dim=-1)
         attended = dense(vqk, bucket, block.position_bias, block.time_bias, block.heads)
-        gated = functional.layer_norm(attended, (dim,)) * gate
+        gated = block.norm(attended) * gate
         return x + dropout(gated, share) @ block.w2 + block.b2

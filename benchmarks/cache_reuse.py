@@ -10,19 +10,23 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 
 from benchmarks._harness import finish, parse_options, show
 from benchmarks._poison import slices
 from contracts.event import Event, UserId
+from contracts.manifest import Rows
 from contracts.sequence import StoredSequence, UserState, encode_entry, pack_sequence
 from contracts.settings import load_settings
 from infra.datasets import DATASETS, fetch_ml100k
 from infra.memory import MemoryReportSink, MemoryWeightStore, MemoryWindowSource
 from model.metrics import MISS, scores
+from model.served import served
 from model.vocabulary import UNKNOWN
 from serving.follow import load_version
 from serving.past import PastReader
@@ -65,26 +69,37 @@ class States:
 
 
 class Contender:
-    """One setting: its cache, the ranks of what came, and the processor time of reading pasts."""
+    """One setting: its cache, the ranks of what came, and the processor time of reading pasts.
 
-    def __init__(self, states: States, reuse: int) -> None:
+    ``rows`` is what its replica reads item rows as.
+    """
+
+    def __init__(self, states: States, reuse: int = 0, rows: Rows = "float32") -> None:
+        self._rows = rows
+        self._live: Served | None = None
         self.pasts = PastReader(states, 1 << 30, reuse)
         self.ranks: list[int] = []
         self.cpu_s = 0.0
         self.mixed = 0
 
-    def ask(self, served: Served, event: Event) -> None:
+    def meet(self, version: Served) -> None:
+        """Answer with it from now on."""
+        recommender = served(version.recommender, self._rows)
+        self._live = msgspec.structs.replace(version, recommender=recommender)
+
+    def ask(self, event: Event) -> None:
         """Rank the event's film among all that its user has not seen."""
+        live = self._live
+        assert live is not None, "a version is met first"
         began = time.thread_time()
-        past = self.pasts.read(served, event.user_id)
+        past = self.pasts.read(live, event.user_id)
         self.cpu_s += time.thread_time() - began
-        self.mixed += past.version != served.version
-        row = served.recommender.vocabulary.row(event.item_id)
+        self.mixed += past.version != live.version
+        row = live.recommender.vocabulary.row(event.item_id)
         if past.vector is None or row == UNKNOWN:
             self.ranks.append(MISS)
             return
-        catalogue = served.recommender.catalogue()
-        found = catalogue.vectors.numpy() @ past.vector.numpy() + catalogue.bias.numpy()
+        found = live.recommender.catalogue().scores(past.vector[None])[0].numpy()
         own = found[row]
         found[[UNKNOWN, row]] = found[past.rows] = -np.inf
         self.ranks.append(1 + int((found >= own).sum()))
@@ -95,12 +110,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parse_options(__doc__ or "", argv)
     began = time.monotonic()
     torch.set_num_threads(1)
-    file = DATASETS["ml-100k"](options.data or fetch_ml100k())
-    events = list(file)
-    head = round(len(events) * FIRST)
-    versions = 3 if options.quick else 40
-    events = events[: head + versions * EVENTS]
-    contenders = run(events, head, versions)
+    versions, states = (3 if options.quick else 40), States()
+    events, head = read(options.data, versions)
+    contenders = {reuse: Contender(states, reuse) for reuse in REUSE}
+    run(events, head, versions, states, contenders.values())
     rows, figures = [], {}
     for reuse, one in contenders.items():
         measured = scores(np.asarray(one.ranks))
@@ -118,8 +131,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     finish({"events": versions * EVENTS, **figures}, began, options.json)
 
 
-def run(events: Sequence[Event], head: int, versions: int) -> dict[int, Contender]:
-    """Every event after the first ``head`` is asked for by each setting."""
+def read(data: Path | None, versions: int) -> tuple[list[Event], int]:
+    """The events that are used, and how many of them are the first window."""
+    events = list(DATASETS["ml-100k"](data or fetch_ml100k()))
+    head = round(len(events) * FIRST)
+    return events[: head + versions * EVENTS], head
+
+
+def run(
+    events: Sequence[Event],
+    head: int,
+    versions: int,
+    states: States,
+    contenders: Collection[Contender],
+) -> None:
+    """Every event after the first ``head`` is asked for by each, then joins ``states``."""
     settings = load_settings({"home": ".", "trainer": {"first_epochs": 6}})
     share = head / len(events)
     windows = list(cut_windows(events, by_count(len(events), versions + 1, share), _LENGTH))
@@ -128,21 +154,20 @@ def run(events: Sequence[Event], head: int, versions: int) -> dict[int, Contende
     loop = TrainerLoop(
         settings, source, store, MemoryReportSink(), lambda: next(ticks), lambda _: None
     )
-    states = States()
-    contenders = {reuse: Contender(states, reuse) for reuse in REUSE}
     for at, event in enumerate(events):
         if at >= head and (at - head) % EVENTS == 0:
             loop.step(0)
-            served = _served(store)
-            print(f"version {served.version} at event {at:,}", flush=True)
+            version = _newest(store)
+            print(f"version {version.version} at event {at:,}", flush=True)
+            for one in contenders:
+                one.meet(version)
         if at >= head:
-            for one in contenders.values():
-                one.ask(served, event)
+            for one in contenders:
+                one.ask(event)
         states.append(event)
-    return contenders
 
 
-def _served(store: MemoryWeightStore) -> Served:
+def _newest(store: MemoryWeightStore) -> Served:
     pointer = store.pointer()
     assert pointer is not None, "the first window is trained"
     manifest = store.manifest(pointer.version)

@@ -27,7 +27,8 @@ from contracts.errors import EventRejected
 from contracts.event import Event
 from streaming.decode import MAX_TIME_MS, EventDecoder
 from streaming.identity import LogPlace
-from streaming.partition import Partition, open_partition
+from streaming.opening import open_partition
+from streaming.partition import Partition
 from streaming.rules import FoldRules
 from streaming.store import MemoryStore
 

@@ -1,6 +1,6 @@
 """Training speed: tokens per second of one core, beside the same network in plain padded PyTorch.
 
-    python -m benchmarks.train_speed [--data ratings.dat]
+    python -m benchmarks.train_speed [--data ratings.dat] [--compile]
 
 All contenders take the same whole steps (forward, loss, backward, clipping, AdamW) on the same
 batches, from the same weights, in turns on one thread. Only real tokens count. Speed is taken from
@@ -8,6 +8,10 @@ the process' own processor time, which other programs on the machine disturb les
 The ratio is the median over the repeats, each a comparison of neighbours in time.
 
 Lengths: those of MovieLens 1M where ``--data`` names it, and Zipf (exponent 1.2, up to 200).
+``--compile`` adds the plain network through ``torch.compile``, which needs a C++ compiler; what it
+costs to be compiled is in its first pass, which is printed and counts in none of the figures. Ours
+is no contender there: the graph breaks where tiles are cut by the lengths at hand, and a first pass
+over three batches had not come to an end after two minutes.
 """
 
 from __future__ import annotations
@@ -57,10 +61,14 @@ class Contender:
     padded: int | None = None
     swaps: tuple[tuple[str, object], ...] = ()
     negatives: int = SETTINGS.negatives
+    compiled: bool = False
 
     def network(self, settings: ModelSettings) -> HSTU:
         """Padded, or the product's own."""
-        return HSTU(settings) if self.padded is None else plain.PaddedHSTU(settings, self.padded)
+        made = HSTU(settings) if self.padded is None else plain.PaddedHSTU(settings, self.padded)
+        if self.compiled:
+            made.compile(dynamic=True)
+        return made
 
     @contextlib.contextmanager
     def parts(self) -> Iterator[None]:
@@ -83,6 +91,7 @@ CONTENDERS = (
     Contender("everfresh", None),
     Contender("everfresh, softmax over all items", None, (), ITEMS),
 )
+COMPILED = Contender("plain, padded to 200, compiled", SETTINGS.max_length, (_LOSS,), compiled=True)
 OURS, PADDED, PADDED_FULL = "everfresh", "plain, padded to the longest", "plain, padded to 200"
 
 
@@ -142,13 +151,17 @@ def trained(contender: Contender, batches: Sequence[Batch]) -> Callable[[], floa
     return run
 
 
-def measure(lengths: Sequence[int], number: int, repeats: int) -> dict[str, list[float]]:
+def measure(
+    lengths: Sequence[int], number: int, repeats: int, contenders: Sequence[Contender]
+) -> dict[str, list[float]]:
     """Tokens per second of every contender, one figure per repeat, in turns."""
     batches = make_batches(lengths, number)
-    runs = {contender.name: trained(contender, batches) for contender in CONTENDERS}
+    runs = {contender.name: trained(contender, batches) for contender in contenders}
     found: dict[str, list[float]] = {name: [] for name in runs}
-    for run in runs.values():
+    for name, run in runs.items():
+        began = time.process_time()
         run()
+        print(f"{name}: first pass {time.process_time() - began:.1f} s", file=sys.stderr)
     for repeat in range(repeats):
         for name, run in runs.items():
             found[name].append(run())
@@ -195,19 +208,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, help="ratings.dat of MovieLens 1M, for its lengths")
     parser.add_argument("--quick", action="store_true", help="few batches, two repeats")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--compile", action="store_true", help="with torch.compile as well")
     parser.add_argument("--plot", type=Path, help="draw the bars there")
     parser.add_argument("--json", type=Path, help="write the flat JSON object there")
     options = parser.parse_args(argv)
     began = time.monotonic()
     torch.set_num_threads(1)
     number, repeats = (3, 2) if options.quick else (6, options.repeats)
+    contenders = (*CONTENDERS, COMPILED) if options.compile else CONTENDERS
     lengths = {"Zipf": zipf_lengths(20_000)}
     if options.data:
         lengths = {"MovieLens 1M": ml_1m_lengths(options.data), **lengths}
     found: dict[str, dict[str, list[float]]] = {}
     figures: dict[str, float] = {}
     for where, each in lengths.items():
-        speeds = measure(each, number, repeats)
+        speeds = measure(each, number, repeats, contenders)
         report(where, speeds)
         prefix = f"{where.lower()}_" if found else ""
         found[where] = speeds

@@ -33,8 +33,8 @@ class DeadLetter(msgspec.Struct, frozen=True):
     """One dead letter. ``place`` is its own partition and offset in the dead-letter topic.
 
     ``topic``, ``partition``, ``offset`` and ``timestamp`` (broker append time, UTC ms) are those of
-    the record that was not accepted; ``headers`` are its own alone. ``cut_from`` is the length of a
-    value that was too long to keep whole, else ``None``.
+    the record that was not accepted; ``headers`` are its own alone. ``cut_from`` is the length in
+    bytes, key and headers included, of a record that was too long to keep whole, else ``None``.
     """
 
     place: tuple[int, int]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -11,7 +11,11 @@ FORMAT = 1
 WEIGHTS_FILE = "model.safetensors"
 VOCABULARY_FILE = "vocabulary.safetensors"
 MODEL_FILES = (WEIGHTS_FILE, VOCABULARY_FILE)
-"""The files of a version that replicas read; the others are the trainer's own."""
+"""The exact model, which the trainer goes on from."""
+SERVED_FILE = "served.safetensors"
+"""The weights with shorter item rows, for replicas: follows from the exact ones."""
+Rows = Literal["float32", "bf16", "int8"]
+"""What replicas read item rows as."""
 DELTA = ".delta"
 """Ends the name of a file that is kept as its difference from the parent's (law 6)."""
 
@@ -37,7 +41,7 @@ class WeightManifest(msgspec.Struct, frozen=True):
     names a version, ``stored`` lists what the folder holds instead, ``NAME.delta`` for a file kept
     as its difference from that version's (law 6), and ``depth`` says how many deltas lie between
     this version and a full snapshot. A snapshot has depth 0: all its files are there whole, and
-    beside them the deltas of ``MODEL_FILES``, for replicas that have its parent.
+    beside them the deltas of what replicas read, for those that have its parent.
 
     ``left`` is not 0 in the first version after a rollback: those from ``parent`` to ``left`` were
     turned away from. ``merged`` are the labels of the windows it was trained on, where it was more
@@ -62,10 +66,21 @@ class WeightManifest(msgspec.Struct, frozen=True):
     left: int = 0
     merged: list[int] = []
     sampled: float = 1.0
+    rows: Rows = "float32"
+
+    @property
+    def replica_files(self) -> tuple[str, str]:
+        """Names of the weights and the vocabulary that replicas read."""
+        return weights_file(self.rows), VOCABULARY_FILE
 
     def delta(self, name: str) -> WeightFile | None:
         """The file that holds ``name`` as its difference from that of ``delta_of``, if any does."""
         return next((file for file in self.stored if file.name == name + DELTA), None)
+
+
+def weights_file(rows: Rows) -> str:
+    """The file that holds weights with such item rows."""
+    return WEIGHTS_FILE if rows == "float32" else SERVED_FILE
 
 
 class Pointer(msgspec.Struct, frozen=True):

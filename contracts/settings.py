@@ -28,6 +28,7 @@ from pydantic_settings import (
 )
 
 from contracts.errors import SettingsError
+from contracts.manifest import Rows
 
 DEFAULT_FILE = "everfresh.toml"
 FILE_VARIABLE = "EVERFRESH_CONFIG"
@@ -177,6 +178,11 @@ class ModelSettings(_Group):
         4096, ge=1, description="Sampled negatives per batch; all items where there are fewer."
     )
     admit_after: int = Field(1, ge=1, description="Sightings before an item gets a row.")
+    epsilon: float = Field(
+        1e-5,
+        gt=0.0,
+        description="Added to variances that blocks norm by; the larger, the less few events say.",
+    )
 
     @model_validator(mode="after")
     def _divisible(self) -> Self:
@@ -298,6 +304,11 @@ class WeightSettings(_Group):
     keep: int = Field(20, ge=2, description="Newest versions kept; older ones are deleted.")
     snapshot_every: int = Field(
         16, ge=1, description="Every how many versions one is kept whole, not as a delta; 1: all."
+    )
+    rows: Rows = Field(
+        "float32",
+        description="What replicas read item rows as; shorter ones cost them accuracy, and the "
+        "trainer another file.",
     )
     signing_key: Path | None = Field(
         None, description="Ed25519 private key, PEM: the trainer signs each manifest with it."

@@ -183,7 +183,8 @@ class SnapshotStore:
                     found.append(manifest)
             except SnapshotError:
                 readable = False  # what it needs cannot be told
-        found.sort(key=lambda manifest: manifest.created_ms, reverse=True)
+        # By what they reach: the clocks of two machines that owned the partition may disagree.
+        found.sort(key=lambda manifest: (manifest.applied, manifest.created_ms), reverse=True)
         for old in [manifest for manifest in found if manifest.origin == origin][keep:]:
             self._blobs.remove(f"{old.name}/{_MANIFEST}")
             self._blobs.remove_folder(old.name)

@@ -9,7 +9,6 @@ import msgspec
 from contracts.errors import VersionNotFound, WeightsError
 from contracts.manifest import (
     DELTA,
-    MODEL_FILES,
     Plan,
     Pointer,
     Rejected,
@@ -201,7 +200,9 @@ class FsspecWeightStore:
         if parent is None:
             return manifest, files
         whole = parent.depth + 1 >= self._snapshot_every
-        deltas = self._deltas(manifest, files, parent, MODEL_FILES if whole else tuple(files))
+        deltas = self._deltas(
+            manifest, files, parent, manifest.replica_files if whole else tuple(files)
+        )
         if not deltas:
             return manifest, files
         stored = dict(files) if whole else {n: files[n] for n in files if n + DELTA not in deltas}

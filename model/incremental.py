@@ -123,7 +123,7 @@ class PastStates:
         """
         new, dim = x.shape
         begin, end = self.length, self.length + new
-        projected = functional.silu(functional.layer_norm(x, (dim,)) @ block.w1)
+        projected = functional.silu(block.norm(x) @ block.w1)
         gate, v, q, k = projected.view(new, 4, dim).unbind(1)
         heads = self._keys[number], self._values[number]
         for kept, fresh in zip(heads, (k, v), strict=True):
@@ -138,7 +138,7 @@ class PastStates:
         if wanted > 1:
             scores = scores * (distance >= 0)
         attended = (scores @ values).transpose(0, 1).reshape(wanted, dim) / block.length
-        gated = functional.layer_norm(attended, (dim,)) * gate
+        gated = block.norm(attended) * gate
         return torch.addmm(x + block.b2, gated, block.w2)
 
     def _make_room(self, network: HSTU, tokens: int) -> None:

@@ -7,13 +7,12 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
 
 from contracts.errors import CorruptVersion
 from contracts.event import ItemId
-from contracts.manifest import VOCABULARY_FILE, WEIGHTS_FILE
+from contracts.manifest import VOCABULARY_FILE, Rows, weights_file
 from contracts.sequence import Interaction
 from contracts.settings import ModelSettings
 from contracts.window import DecodedExample
@@ -23,6 +22,7 @@ from model.hstu import HSTU
 from model.losses import sampled_cross_entropy
 from model.metrics import Ranks
 from model.ranking import Catalogue, rank_examples
+from model.short_rows import decode_change, decode_rows, encode_rows
 from model.vocabulary import UNKNOWN, Vocabulary
 from model.weights import (
     encode_tensors,
@@ -30,6 +30,7 @@ from model.weights import (
     grow_rows,
     lengthen,
     overwrite,
+    parse_settings,
     require_alike,
     view_tensors,
 )
@@ -44,7 +45,11 @@ class Recommender:
     ``recommend`` and ``ranks`` change nothing and may run in many threads at once, as long as
     nobody trains the same object. Results are a function of weights, vocabulary and input;
     bit-equal for the same number of threads.
+
+    ``rows`` says what files keep item rows as; here they are float32, and keeping loses nothing.
     """
+
+    rows: Rows = "float32"
 
     def __init__(self, settings: ModelSettings, vocabulary: Vocabulary, seed: int) -> None:
         self.settings = settings
@@ -211,18 +216,19 @@ class Recommender:
         Nobody else may be using this one. ``CorruptVersion`` where the changes do not fit or are
         not finite; then it is no longer of use.
         """
-        parameters = dict(self.network.named_parameters())
-        require_names(weights, parameters.keys() | {_SEED}, WEIGHTS_FILE)
+        parameters, file = dict(self.network.named_parameters()), weights_file(self.rows)
+        require_names(weights, parameters.keys() | {_SEED}, file)
         if int(weights[_SEED].data) != self.seed:
-            raise CorruptVersion(f"{WEIGHTS_FILE}: of another seed; take another version")
+            raise CorruptVersion(f"{file}: of another seed; take another version")
+        items = decode_change(weights["items"], self.rows, file)
         self._own()
         self.vocabulary.take(vocabulary)
         for name, weight in parameters.items():
-            overwrite(weight, weights[name], name)
+            overwrite(weight, items if name == "items" else weights[name], name)
         if any(table.shape[0] != self.vocabulary.rows for table in self.item_tables()):
-            raise CorruptVersion(f"{WEIGHTS_FILE}: not as many rows as {VOCABULARY_FILE}")
+            raise CorruptVersion(f"{file}: not as many rows as {VOCABULARY_FILE}")
         self._shares = None
-        self._follow_rows(weights["items"])
+        self._follow_rows(items)
 
     def _follow_rows(self, change: RowChange) -> None:
         """Keep the factors of rows that stay as they are; biases change with every version."""
@@ -234,19 +240,15 @@ class Recommender:
                 self._known = lengthen(kept, self.vocabulary.rows)
                 self._known.index_copy_(0, rows, self._factors(self.network.items[rows]))
 
-    def finite(self) -> bool:
-        """Whether every weight is a finite number: one of a tensor's extremes is not, if any is."""
-        edges = [torch.stack(torch.aminmax(one.detach())) for one in self.parameters()]
-        return bool(torch.isfinite(torch.stack(edges)).all())
-
     def tensors(self) -> dict[str, Tensor]:
-        """What the file of weights holds; views."""
-        return {**self.network.state_dict(), _SEED: torch.tensor(self.seed)}
+        """What the file of weights holds; views, but for shorter rows."""
+        items = encode_rows(self.network.items.detach(), self.rows)
+        return {**self.network.state_dict(), "items": items, _SEED: torch.tensor(self.seed)}
 
     def save(self) -> dict[str, bytes]:
-        """The files named in ``MODEL_FILES``; equal recommenders give equal bytes."""
+        """The file of weights and the vocabulary; equal recommenders give equal bytes."""
         return {
-            WEIGHTS_FILE: encode_tensors(self.tensors()),
+            weights_file(self.rows): encode_tensors(self.tensors()),
             VOCABULARY_FILE: self.vocabulary.encode(),
         }
 
@@ -257,23 +259,20 @@ class Recommender:
         files: Mapping[str, bytes | memoryview],
         *,
         share: bool = False,
+        rows: Rows = "float32",
     ) -> Recommender:
         """The inverse of :meth:`save`; ``CorruptVersion`` where the parts do not fit.
 
         With ``share`` the weights stay where ``files`` are, which others may be using: nothing but
         :meth:`take` may change them then, and that makes copies first.
         """
-        try:
-            parsed = ModelSettings(**settings)
-        except ValidationError as error:
-            raise CorruptVersion(
-                f"model settings of this release were expected, found others ({error}); "
-                "use the release that wrote the version"
-            ) from None
-        tensors = view_tensors(files[WEIGHTS_FILE], WEIGHTS_FILE)
-        if _SEED not in tensors:
-            raise CorruptVersion(f"{WEIGHTS_FILE}: no seed in it; take another version")
-        recommender = cls(parsed, Vocabulary(), int(tensors.pop(_SEED)))
+        file = weights_file(rows)
+        tensors = view_tensors(files[file], file)
+        if not {_SEED, "items"} <= tensors.keys():
+            raise CorruptVersion(f"{file}: no seed or no items in it; take another version")
+        tensors["items"] = decode_rows(tensors["items"], rows, file)
+        recommender = cls(parse_settings(settings), Vocabulary(), int(tensors.pop(_SEED)))
+        recommender.rows = rows
         recommender.vocabulary = Vocabulary.decode(bytes(files[VOCABULARY_FILE]))
         recommender._adopt(tensors)
         if not share:
@@ -286,7 +285,7 @@ class Recommender:
         for name in ("items", "item_bias"):
             one = expected[name][:1]
             expected[name] = one.expand(self.vocabulary.rows, *one.shape[1:])
-        require_alike(expected, tensors, WEIGHTS_FILE)
+        require_alike(expected, tensors, weights_file(self.rows))
         for name, weight in self.network.named_parameters():
             weight.data = tensors[name]
         self._shared = True

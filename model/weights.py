@@ -9,19 +9,34 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import msgspec
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from contracts.errors import CorruptVersion
+from contracts.settings import ModelSettings
 from model.batches import derive_seed
 from model.changes import RowChange
 
 _SPREAD = 0.02
 _KINDS = {"F32": torch.float32, "F64": torch.float64, "I64": torch.int64, "U8": torch.uint8}
+_KINDS |= {"BF16": torch.bfloat16}
+
+
+def parse_settings(settings: Mapping[str, Any]) -> ModelSettings:
+    """Those of a version; ``CorruptVersion`` where they are of another release."""
+    try:
+        return ModelSettings(**settings)
+    except ValidationError as error:
+        raise CorruptVersion(
+            f"model settings of this release were expected, found others ({error}); "
+            "use the release that wrote the version"
+        ) from None
 
 
 def grow_rows(weight: nn.Parameter, rows: int) -> None:
@@ -68,6 +83,12 @@ def overwrite(weight: nn.Parameter, change: RowChange, what: str) -> None:
         weight.data.copy_(data)
     else:
         weight.data.index_copy_(0, torch.from_numpy(change.rows), data)
+
+
+def all_finite(weights: Iterable[Tensor]) -> bool:
+    """Whether all numbers are finite: one of a tensor's extremes is not, if any is."""
+    edges = [torch.stack(torch.aminmax(one.detach())) for one in weights]
+    return bool(torch.isfinite(torch.stack(edges)).all())
 
 
 def fill_rows(table: Tensor, rows: Iterable[int], seed: int) -> None:

@@ -135,10 +135,10 @@ def _require_startable(settings: Settings) -> None:
 @contextlib.contextmanager
 def _haproxy_environment(settings: Settings) -> Iterator[dict[str, str]]:
     """The variables of :mod:`serving.haproxy`, and the folder they speak of while it is needed."""
-    host = settings.serving.host
-    launcher = None
-    if host not in haproxy.ANYWHERE:
-        launcher = haproxy.write_launcher(settings.home / "run" / "haproxy", host, _program())
+    door = settings.serving
+    launcher = haproxy.write_launcher(
+        settings.home / "run" / "haproxy", door.host, _program(), door.timeout_ms
+    )
     # Not in the home, which may lie deep: the kernel limits the length of a socket's path.
     with tempfile.TemporaryDirectory(prefix="everfresh-") as folder:
         if len(folder) > haproxy.LONGEST_FOLDER:
@@ -147,7 +147,9 @@ def _haproxy_environment(settings: Settings) -> Iterator[dict[str, str]]:
                 "HAProxy's sockets; set TMPDIR to a short one, such as /tmp"
             )
         free = ports.free_ports(haproxy.EXTRA_PORTS)
-        yield haproxy.environment(Path(folder), free, launcher)
+        yield haproxy.environment(
+            Path(folder), free, launcher, door.max_body_bytes, door.timeout_ms
+        )
 
 
 def _program() -> str:

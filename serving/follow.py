@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from contracts.errors import CorruptVersion
-from contracts.manifest import MODEL_FILES, Pointer, WeightManifest
+from contracts.manifest import Pointer, WeightManifest
 from contracts.ports import Clock, WeightStore
 from contracts.sequence import Interaction
 from model.recommender import Recommender
+from model.weights import all_finite
 from serving.takeover import Load, Takeover
 from serving.versions import Served, VersionHolder
 
@@ -143,9 +144,9 @@ def load_version(manifest: WeightManifest, store: WeightStore) -> Recommender:
 
     ``CorruptVersion`` where a hash, a size or a format does not hold, or a weight is not finite.
     """
-    files = {name: store.view(manifest, name) for name in MODEL_FILES}
-    recommender = Recommender.load(manifest.model, files, share=True)
-    if not recommender.finite():
+    files = {name: store.view(manifest, name) for name in manifest.replica_files}
+    recommender = Recommender.load(manifest.model, files, share=True, rows=manifest.rows)
+    if not all_finite(recommender.parameters()):
         raise CorruptVersion(
             f"version {manifest.version} holds weights that are not finite numbers; "
             "publish another version or roll back"

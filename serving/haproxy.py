@@ -1,21 +1,30 @@
-"""How Ray Serve's HAProxy is held to the address that was asked for. Names no framework.
+"""What Ray Serve's HAProxy is told beyond Ray's settings for it. Names no framework.
 
 Ray Serve 2.60 binds the front door to its HTTP host, but HAProxy's metrics and statistics ports to
-every interface, at fixed numbers, and there is no setting for their address. What Ray does let one
-set is the HAProxy program it runs. So it is given a launcher of a few lines that writes the
-address into those two sections of the configuration, which Ray has just written, and then becomes
-HAProxy: the same process id, the same arguments, Ray's own reloads and all.
+every interface, at fixed numbers, and there is no setting for their address. Nor is there one for
+HAProxy to wait for the whole body of a request, without which it cannot ask another replica again
+where the first one dies: it keeps what it has sent only if that was all. What Ray does let one set
+is the HAProxy program it runs. So it is given a launcher of a few lines that writes all this into
+the configuration, which Ray has just written, and then becomes HAProxy: the same process id, the
+same arguments, Ray's own reloads and all.
 
 Everything goes to Ray in environment variables, which Serve's processes read when they start.
 """
 
 from __future__ import annotations
 
+import math
+import re
 import shlex
 from collections.abc import Sequence
+from http import HTTPStatus
 from pathlib import Path
 
-from serving.loopback import HOOK
+from serving import problems
+from serving.problems import Problem
+
+HOOK = "serving.opening:prepare"
+"""Called in each of Serve's processes before its doors open."""
 
 ANYWHERE = ("0.0.0.0", "::")
 """Hosts that mean every interface; with these the operator has chosen to be seen."""
@@ -33,38 +42,81 @@ _SOCKET_FILES = {
     "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": "server-state",
 }
 
+BESIDE_BODY = 16_384
+"""Bytes of HAProxy's buffers beyond the longest body: a request's head, or a small answer."""
+
 _LAUNCHER = r"""#!/bin/sh
 # Written by everfresh; see serving/haproxy.py for why.
 for word in "$@"; do
     [ "$previous" = "-f" ] && config="$word"
     previous="$word"
 done
-sed -i -E '/^(frontend prometheus|listen stats)/,/^ *bind /s/^( *bind )\*?:/\1{host}:/' "$config"
-exec {program} "$@"
+{ours}exec {program} "$@"
+"""
+
+_ONCE = r"""grep -q wait-for-body "$config" || sed -i -E \
+    -e '/^ *errorfile 50[234] /d' \
+    -e '/^defaults/r '{defaults} \
+    -e '/^frontend http_frontend/,/^ *bind /{/^ *bind /r '{frontend} -e '}' "$config"
+"""
+
+_ADDRESS = r"""sed -i -E \
+    '/^(frontend prometheus|listen stats)/,/^ *bind /s/^( *bind )\*?:/\1{host}:/' "$config"
 """
 
 
-def write_launcher(path: Path, host: str, program: str) -> Path:
-    """Write the launcher that holds ``program``, the true HAProxy, to ``host``; return its path."""
-    bracketed = f"[{host}]" if ":" in host else host
+def write_launcher(path: Path, host: str, program: str, timeout_ms: int) -> Path:
+    """Write the launcher of ``program``, the true HAProxy; return its path.
+
+    It holds it to ``host``, which may be one of :data:`ANYWHERE`, has it wait ``timeout_ms`` for a
+    request's body, and makes its own errors problem documents.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = _LAUNCHER.replace("{host}", bracketed).replace("{program}", shlex.quote(program))
+    defaults, frontend = (path.with_suffix(f".{name}") for name in ("defaults", "frontend"))
+    kinds = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
+    errors = [problems.no_replica(status) for status in kinds]
+    errors.append(problems.body_too_slow(timeout_ms))
+    defaults.write_text("".join(f"    {_errorfile(one, path)}\n" for one in errors))
+    frontend.write_text(f"    http-request wait-for-body time {timeout_ms}ms if METH_POST\n")
+    ours = _ONCE.replace("{defaults}", shlex.quote(str(defaults)))
+    ours = ours.replace("{frontend}", shlex.quote(str(frontend)))
+    if host not in ANYWHERE:
+        ours += _ADDRESS.replace("{host}", f"[{host}]" if ":" in host else host)
+    text = _LAUNCHER.replace("{ours}", ours).replace("{program}", shlex.quote(program))
     path.write_text(text)
     path.chmod(0o700)
     return path
 
 
-def environment(folder: Path, ports: Sequence[int], launcher: Path | None) -> dict[str, str]:
+def _errorfile(problem: Problem, launcher: Path) -> str:
+    """The line that has HAProxy answer with this problem, whose answer is written to a file."""
+    body = problem.document()
+    headers = {**problem.headers, "Content-Length": len(body), "Connection": "close"}
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    file = launcher.with_suffix(f".{problem.status}")
+    first = f"HTTP/1.1 {problem.status} {problem.status.phrase}\r\n"
+    file.write_bytes(f"{first}{head}\r\n".encode() + body)
+    name = re.sub(r"([\\ '\"#])", r"\\\1", str(file))
+    return f"errorfile {problem.status} {name}"
+
+
+def environment(
+    folder: Path, ports: Sequence[int], launcher: Path, body_bytes: int, timeout_ms: int
+) -> dict[str, str]:
     """Variables for the driver and, through Ray, for Serve's controller, proxies and replicas.
 
     ``folder`` takes HAProxy's sockets: at most :data:`LONGEST_FOLDER` characters long, and closed
     to others, because the admin socket is open to whoever reaches it. ``ports`` are
-    :data:`EXTRA_PORTS` free ones. ``launcher`` is ``None`` where HAProxy may bind every interface.
+    :data:`EXTRA_PORTS` free ones. HAProxy's buffers take bodies of ``body_bytes`` whole, and it
+    gives up on an answer after twice ``timeout_ms``, in which a replica has answered or refused.
     """
     statistics, metrics, fallback, fallback_grpc = (str(port) for port in ports)
-    chosen = {} if launcher is None else {"RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher)}
-    # Where HAProxy may be seen, the servers behind it still need not be.
     return {
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher),
+        "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(body_bytes + BESIDE_BODY),
+        # Else requests wait without end while no replica is there: Serve's own proxy takes them.
+        "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(math.ceil(2 * timeout_ms / 1000)),
+        # Where HAProxy may be seen, the servers behind it still need not be.
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": HOOK,
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
@@ -82,5 +134,4 @@ def environment(folder: Path, ports: Sequence[int], launcher: Path | None) -> di
         # A request whose replica was killed is asked again of another: answers change nothing.
         "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
         **{name: str(folder / file) for name, file in _SOCKET_FILES.items()},
-        **chosen,
     }

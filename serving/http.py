@@ -83,8 +83,9 @@ class Door:
         get = self._gets.get(path)
         if get is None:
             raise problems.not_found(path)
-        if method != "GET":
-            raise problems.method_not_allowed(method, ["GET"])
+        # uvicorn sends no body in answer to HEAD.
+        if method not in ("GET", "HEAD"):
+            raise problems.method_not_allowed(method, ["GET", "HEAD"])
         return get(scope)
 
     async def _read(self, receive: Receive) -> bytes:

@@ -1,8 +1,7 @@
 """Holds Ray Serve's gRPC servers to the node's own address.
 
 Ray 2.60 opens the gRPC server of each replica and of its fallback proxy on every interface,
-whatever the HTTP host, and offers no setting. What it does offer is a function of ours to be called
-in each of these processes before its doors open; this is it.
+whatever the HTTP host, and offers no setting.
 """
 
 from __future__ import annotations
@@ -10,12 +9,9 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-HOOK = "serving.loopback:keep_to_the_node"
-"""For ``RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH``."""
 
-
-def keep_to_the_node() -> list[Any]:
-    """Called by Ray, perhaps twice in a process; returns the HTTP middlewares to add, none.
+def keep_to_the_node() -> None:
+    """For a process whose doors are not open yet.
 
     HAProxy reaches these servers at the address that Ray says the node has.
     """
@@ -28,4 +24,3 @@ def keep_to_the_node() -> list[Any]:
         server.add_insecure_port(wanted.replace("[::]", host))
 
     chosen.add_grpc_address = add_here
-    return []

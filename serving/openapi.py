@@ -86,7 +86,7 @@ _STATUS = {
 
 def build_docs(limits: Limits) -> FastAPI:
     """The page at ``/docs``, which needs no other server, and ``/openapi.json``."""
-    app = FastAPIOffline(redoc_url=None, static_url="/docs/static")
+    app = FastAPIOffline(title="everfresh", redoc_url=None, static_url="/docs/static")
     made = document(limits)
     app.openapi = lambda: made  # type: ignore[method-assign]  # FastAPI's own way to give another
     app.add_exception_handler(HTTPException, _refuse)

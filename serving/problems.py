@@ -112,6 +112,16 @@ def body_too_slow(timeout_ms: int) -> Problem:
     )
 
 
+def no_replica(status: HTTPStatus) -> Problem:
+    """502, 503 or 504, by HAProxy: nobody behind it answered."""
+    return Problem(
+        status,
+        "no-replica",
+        "No replica answered",
+        "Replicas that have died are started again; try again in a few seconds.",
+    )
+
+
 def bad_request(field: str, detail: str) -> Problem:
     """422: the body is no request of ours."""
     return Problem(

@@ -12,7 +12,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from contracts.manifest import MODEL_FILES, Pointer, WeightManifest
+from contracts.manifest import Pointer, WeightManifest
 from contracts.ports import WeightStore
 from serving.offers import Contents
 
@@ -68,7 +68,7 @@ class Pusher:
         if first:
             return False
         manifest = self._store.manifest(pointer.version)
-        wanted = [file for file in manifest.files if file.name in MODEL_FILES]
+        wanted = [file for file in manifest.files if file.name in manifest.replica_files]
         kept = {file.name: manifest.delta(file.name) or file for file in wanted}
         if sum(file.bytes for file in kept.values()) < self._least_bytes:
             return False

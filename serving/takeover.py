@@ -17,9 +17,10 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 import numpy as np
+import torch
 
 from contracts.errors import CorruptVersion, WeightsError
-from contracts.manifest import MODEL_FILES, VOCABULARY_FILE, WEIGHTS_FILE, WeightManifest
+from contracts.manifest import VOCABULARY_FILE, WeightManifest
 from contracts.ports import WeightStore
 from infra.deltas import DeltaName, Overwrites, TensorChange, content_sha256, read_changes
 from infra.version_folder import named_file
@@ -32,7 +33,7 @@ _LONGEST = 16
 """Versions that are gone through at most; beyond that a whole one costs less."""
 _REST_S = 0.003
 """After each: requests, and whatever brings them, get the processor then."""
-_KINDS = {"F32": "<f4", "I64": "<i8", "U8": "u1"}
+_KINDS = {"F32": "<f4", "I64": "<i8", "U8": "u1", "BF16": "<u2"}
 
 Load = Callable[[WeightManifest, WeightStore], Recommender]
 """Builds what answers from a version, whole; any error means that it cannot be served."""
@@ -94,7 +95,7 @@ class Takeover:
         """The versions after ``base`` up to ``goal``, if each is kept as a delta of the last."""
         at, path = goal, list[WeightManifest]()
         while at.version > base.version:
-            if at.delta_of is None or at.model != base.model or len(path) == _LONGEST:
+            if at.delta_of is None or _differ(at, base) or len(path) == _LONGEST:
                 return None
             path.append(at)
             at = self._manifest(at.delta_of, base, store)
@@ -125,16 +126,20 @@ def _apply(
     recommender: Recommender, parent: WeightManifest, child: WeightManifest, store: WeightStore
 ) -> bytes | None:
     """One version on; the header of its weights. ``None`` where a delta is missing."""
-    deltas = {name: store.delta(child, name) for name in MODEL_FILES}
+    deltas = {name: store.delta(child, name) for name in child.replica_files}
     found: dict[str, Overwrites] = {}
     for name, delta in deltas.items():
         if delta is None:
             return None
         hashes = named_file(parent, name).sha256, named_file(child, name).sha256
         found[name] = read_changes(DeltaName(name, parent.version, child.version), delta, hashes)
-    weights, vocabulary = (_rows(found[name]) for name in (WEIGHTS_FILE, VOCABULARY_FILE))
-    recommender.take(weights, vocabulary)
-    return found[WEIGHTS_FILE].header
+    weights, vocabulary = (found[name] for name in child.replica_files)
+    recommender.take(_rows(weights), _rows(vocabulary))
+    return weights.header
+
+
+def _differ(one: WeightManifest, other: WeightManifest) -> bool:
+    return (one.model, one.rows) != (other.model, other.rows)
 
 
 def _rows(found: Overwrites) -> Changes:
@@ -155,11 +160,11 @@ def _typed(change: TensorChange) -> RowChange:
 def _require_equal(recommender: Recommender, manifest: WeightManifest, header: bytes) -> None:
     """``CorruptVersion`` unless the whole contents are those that the manifest names."""
     tensors = {
-        name: memoryview(tensor.numpy().reshape(-1).view(np.uint8).data)
+        name: memoryview(tensor.reshape(-1).view(torch.uint8).numpy().data)
         for name, tensor in recommender.tensors().items()
     }
     hashes = {
-        WEIGHTS_FILE: content_sha256(header, tensors),
+        manifest.replica_files[0]: content_sha256(header, tensors),
         VOCABULARY_FILE: hashlib.sha256(recommender.vocabulary.encode()).hexdigest(),
     }
     for name, sha256 in hashes.items():

@@ -8,6 +8,7 @@ from yarl import URL
 from contracts.settings import Settings
 
 _HEARTBEAT_SHARE = 0.3  # of the session: three beats before a worker is given up
+_NO_LIMIT_S = 7 * 86_400.0
 
 
 def group_id(topic_prefix: str) -> str:
@@ -37,6 +38,10 @@ def faust_app(settings: Settings, name: str) -> faust.App:
         broker_session_timeout=session_s,
         broker_heartbeat_interval=session_s * _HEARTBEAT_SHARE,
         broker_commit_interval=1.0,
+        # Faust ends its work without a word where partitions take longer to open (a restore), and
+        # its consumer leaves the group where nothing is polled for longer (a full outbox).
+        broker_request_timeout=_NO_LIMIT_S,
+        broker_max_poll_interval=_NO_LIMIT_S,
         broker_max_poll_records=50_000,
         stream_buffer_maxsize=1,  # what waits is older than what would be fetched instead
         stream_wait_empty=False,

@@ -37,7 +37,8 @@ def log_identity(bootstrap_servers: str, topic: str, timeout_ms: int = 10_000) -
 
 class LogProbe:
     """Asks the brokers about one topic: is it still the same, where do its partitions begin and
-    end. No group, no subscription. An end is that of the last completed transaction."""
+    end. No group. What an open transaction has written counts: its records have their append time,
+    whenever they become readable."""
 
     def __init__(self, bootstrap_servers: str, identity: LogIdentity) -> None:
         """``identity`` is the topic as it was when the worker started."""
@@ -48,9 +49,10 @@ class LogProbe:
             bootstrap_servers=bootstrap_servers,
             client_id="everfresh-probe",
             group_id=None,
-            isolation_level="read_committed",
+            isolation_level="read_uncommitted",
             request_timeout_ms=_ASK_MS,
         )
+        self._reader: AIOKafkaConsumer | None = None  # made when it is first needed
 
     async def verify(self) -> None:
         """``LogMismatch`` where the topic was recreated or given more partitions since the start;
@@ -65,9 +67,11 @@ class LogProbe:
     async def stop(self) -> None:
         """Disconnect."""
         await self._consumer.stop()
+        if self._reader is not None:
+            await self._reader.stop()
 
     async def ends(self, partitions: Iterable[int]) -> dict[int, int]:
-        """The last stable offset of each partition, now."""
+        """The offset after the last record of each partition, now."""
         found = await self._consumer.end_offsets(self._of(partitions))
         return {place.partition: offset for place, offset in found.items()}
 
@@ -75,6 +79,25 @@ class LogProbe:
         """The first offset that each partition still holds."""
         found = await self._consumer.beginning_offsets(self._of(partitions))
         return {place.partition: offset for place, offset in found.items()}
+
+    async def following(self, partition: int, offset: int) -> int | None:
+        """The offset of the first record from ``offset`` on that readers get to see; ``None`` where
+        none came in time. For one caller at a time."""
+        if self._reader is None:
+            self._reader = AIOKafkaConsumer(
+                bootstrap_servers=self._servers,
+                client_id="everfresh-looking",
+                group_id=None,
+                isolation_level="read_committed",
+                max_partition_fetch_bytes=1,  # brokers send one whole batch at least
+            )
+            await connect(self._reader, self._servers)
+        (place,) = self._of([partition])
+        self._reader.assign([place])
+        self._reader.seek(place, offset)
+        found = await self._reader.getmany(place, timeout_ms=_ASK_MS, max_records=1)
+        self._reader.unsubscribe()
+        return next((record.offset for record in found.get(place, [])), None)
 
     async def places(self, partitions: Iterable[int]) -> dict[int, LogPlace]:
         """Where the partitions begin and end; errors as of :meth:`verify`."""

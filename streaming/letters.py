@@ -18,11 +18,13 @@ from contracts.topics import DEAD_LETTERS
 from streaming.decode import Headers
 from streaming.layout import OutboxRow
 
-MAX_VALUE_BYTES = 7 * 1024 * 1024
-"""Longer values are cut to this, with the full length in ``dead_cut_from``; the dead-letter topic
-takes records of 8 MiB. Only a compressed batch can bring in a value this long."""
+MAX_ORIGINAL_BYTES = 7 * 1024 * 1024
+"""Of longer records, key, headers and value together are cut to this, with their full length in
+``dead_cut_from``; the dead-letter topic takes records of 8 MiB. Only a compressed batch can bring
+in a record this long."""
 
 _DETAIL_CHARACTERS = 500
+_HEADER_FRAME_BYTES = 10  # the lengths beside a header's name and value, at most
 
 
 class Record(Protocol):
@@ -56,7 +58,6 @@ def dead_letter(record: PlacedRecord, cause: EventRejected) -> OutboxRow:
 
 def letter_from(topic: str, partition: int, record: Record, cause: EventRejected) -> OutboxRow:
     """The same for a record of that partition which does not say so itself."""
-    value = record.value
     added = {
         DEAD_TOPIC: topic,
         DEAD_PARTITION: str(partition),
@@ -65,10 +66,32 @@ def letter_from(topic: str, partition: int, record: Record, cause: EventRejected
         DEAD_REASON: cause.reason,
         DEAD_DETAIL: cause.detail[:_DETAIL_CHARACTERS],
     }
-    if value is not None and len(value) > MAX_VALUE_BYTES:
-        added[DEAD_CUT_FROM] = str(len(value))
-        value = value[:MAX_VALUE_BYTES]
     # A header may have no value at all; b"" is the nearest thing that every client can read.
     kept = [(name, content or b"") for name, content in record.headers]
+    key, value = record.key, record.value
+    length = len(key or b"") + len(value or b"") + sum(map(_header_bytes, kept))
+    if length > MAX_ORIGINAL_BYTES:
+        added[DEAD_CUT_FROM] = str(length)
+        key, kept, value = _cut(key, kept, value)
     headers = kept + [(name, text.encode(errors="replace")) for name, text in added.items()]
-    return OutboxRow(DEAD_LETTERS.name, None, record.key, value, headers)
+    return OutboxRow(DEAD_LETTERS.name, None, key, value, headers)
+
+
+def _cut(
+    key: bytes | None, headers: list[tuple[str, bytes]], value: bytes | None
+) -> tuple[bytes | None, list[tuple[str, bytes]], bytes | None]:
+    """The beginning of each, key before headers before value, as far as there is room."""
+    room = MAX_ORIGINAL_BYTES
+    key = key and key[:room]
+    room -= len(key or b"")
+    kept: list[tuple[str, bytes]] = []
+    for header in headers:
+        room -= _header_bytes(header)
+        if room < 0:
+            return key, kept, value and b""
+        kept.append(header)
+    return key, kept, value and value[:room]
+
+
+def _header_bytes(header: tuple[str, bytes]) -> int:
+    return len(header[0].encode(errors="replace")) + len(header[1]) + _HEADER_FRAME_BYTES

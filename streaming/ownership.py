@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from aiokafka.errors import KafkaError
@@ -20,7 +20,8 @@ from streaming.courier import Courier, Outlet, Pace
 from streaming.exposures import ExposureReader
 from streaming.identity import LogIdentity, LogPlace
 from streaming.kafka_log import LogProbe
-from streaming.partition import Partition, open_partition
+from streaming.opening import open_partition
+from streaming.partition import Partition
 from streaming.restore import RestoreFigures, begin_anew, origin_of, restore
 from streaming.rules import fold_rules
 from streaming.store import RocksStore, block_cache
@@ -35,8 +36,7 @@ class Owned(msgspec.Struct):
     """A partition that this worker owns, and the task that delivers its outbox.
 
     ``origin`` names the state in snapshots. ``target`` is the end of the log when a state that had
-    been lost was opened: until it is reached, the partition is being restored. ``gap`` is
-    ``(applied, first offset)`` of the last fetch that began behind the state's end.
+    been lost was opened: until it is reached, the partition is being restored.
     """
 
     partition: Partition
@@ -45,7 +45,6 @@ class Owned(msgspec.Struct):
     courier: Courier
     delivery: asyncio.Task[None]
     target: int = 0
-    gap: tuple[int, int] | None = None
 
 
 class Ownership:
@@ -84,6 +83,8 @@ class Ownership:
     async def resume(self, partitions: set[int]) -> Mapping[int, int]:
         """Own exactly these; the offsets that their states have reached say where to read on."""
         async with self._turn:
+            if self._leaving:
+                return {}
             try:
                 await self._close(set(self.owned) - partitions)
                 await self._open_all(sorted(partitions - set(self.owned)))
@@ -109,8 +110,8 @@ class Ownership:
         for owned in leaving:
             owned.delivery.remove_done_callback(self._watch)
             owned.delivery.cancel()
-            with contextlib.suppress(asyncio.CancelledError, EverfreshError):
-                await owned.delivery
+            # What ended it early has been told already; the other partitions are closed as well.
+            await asyncio.gather(owned.delivery, return_exceptions=True)
             owned.partition.close()
 
     async def _open_all(self, numbers: list[int]) -> None:
@@ -140,7 +141,7 @@ class Ownership:
         lost = store.get(META_KEY) is None
         if lost:
             store.close()
-            await asyncio.to_thread(self._restore, place, exposures)
+            await _to_the_end(asyncio.to_thread(self._restore, place, exposures))
             store = await self._store(number)
         try:
             partition = open_partition(store, place, self._rules, exposures)
@@ -197,3 +198,16 @@ class Ownership:
     def _watch(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._fail(error)
+
+
+async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
+    """Await it; when cancelled, which no thread notices, only after it is done.
+
+    A rebalance cancels what opens partitions, and the next one would restore the same beside it.
+    """
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.gather(task, return_exceptions=True)
+        raise

@@ -33,6 +33,7 @@ Resume = Callable[[set[int]], Awaitable[Mapping[int, int]]]
 Release = Callable[[set[int]], Awaitable[None]]
 
 
+_REQUEST_MS = 90_000
 _AT_ONCE = {"timeout": 0.02}  # seconds: a broker that has records answers in a few milliseconds
 
 
@@ -87,6 +88,8 @@ class FetchThread(driver.AIOKafkaConsumerThread):
         # Faust has no setting for it: what an aborted transaction wrote is no event.
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"
+        # Faust's setting is also how long partitions may take to open, which has no limit here.
+        consumer._request_timeout_ms = consumer._client._request_timeout_ms = _REQUEST_MS
         return consumer
 
     async def _fetch_records(
@@ -138,6 +141,10 @@ class FetchConsumer(driver.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.taken_end: dict[int, int] = {}  # the fetching thread writes it
+        self.sought: set[int] = set()
+        """Partitions that are read from where their states end; others stand where the group has
+        committed, or nowhere."""
+        self._between = False  # revoked, and not assigned anew
         super().__init__(*args, **kwargs)
 
     def _new_consumer_thread(self) -> FetchThread:
@@ -170,16 +177,29 @@ class FetchConsumer(driver.Consumer):
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Seek to the state's offsets, whatever the group has committed."""
+        self.sought.clear()
         positions: dict[TP, int] = dict(await super().seek_to_committed())
+        if self._between:
+            # Faust's fetching loop seeks back when a poll comes home late. The group still names
+            # what has just been given back, and nobody would give it back a second time.
+            return {}
         hot = self._hot()
         assigned = {tp.partition for tp in self.assignment() if tp.topic == hot.topic}
         resumed = await hot.resume(assigned)
         positions |= {TP(hot.topic, number): at for number, at in resumed.items()}
         await self.seek_wait(positions)
+        self.sought |= resumed.keys()
         return positions
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """From here on, seeking opens what is assigned."""
+        self._between = False
+        await super().on_partitions_assigned(assigned, generation_id)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Give partitions back once nothing works on them any more."""
+        self._between = True
+        self.sought.clear()
         await super().on_partitions_revoked(revoked)
         hot = self._hot()
         await hot.release({tp.partition for tp in revoked if tp.topic == hot.topic})

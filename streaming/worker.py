@@ -21,7 +21,7 @@ import faust
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
-from contracts.errors import LogMismatch, SettingsError, Unreachable
+from contracts.errors import EverfreshError, LogMismatch, SettingsError, Unreachable
 from contracts.ports import Clock, ReportSink
 from contracts.settings import Settings
 from contracts.topics import EVENTS, topic_name
@@ -141,28 +141,30 @@ class StreamWorker:
     async def _skips(self, owned: Owned, fetch: Fetch) -> bool:
         """Whether the fetch begins later than the state ends, although records lie between.
 
-        Reading went ahead of the state (a poll dropped in a rebalance), or the log has a hole:
-        seek back once; what then begins at the same offset again is a hole. A hole that retention
+        Reading went ahead of the state (a poll dropped in a rebalance), or the log has a hole, and
+        only the log can tell. Where there are records, reading is sent back. A hole that retention
         made is an error, one of transaction markers or compaction is none.
         """
-        applied, first = owned.partition.applied, fetch.records[0].offset
+        number, applied, first = fetch.partition, owned.partition.applied, fetch.records[0].offset
+        if first < applied:
+            await self._verify()  # reading went back: perhaps in another log
         if first <= applied:
-            owned.gap = None
-            if first < applied:
-                await self._verify()  # reading went back: perhaps in another log
             return False
-        if owned.gap != (applied, first):
-            owned.gap = (applied, first)
-            await self._consumer().seek_wait({TP(self._identity.topic, fetch.partition): applied})
-            return True
-        start = (await self._probe.starts([fetch.partition]))[fetch.partition]
+        try:
+            start = (await self._probe.starts([number]))[number]
+            following = await self._probe.following(number, applied)
+        except (KafkaError, Unreachable):
+            start, following = applied, None  # asked again when the fetch comes again
         if start > applied:
             raise LogMismatch(
-                f"partition {fetch.partition} of {self._identity.topic} now begins at {start}, "
+                f"partition {number} of {self._identity.topic} now begins at {start}, "
                 f"the state reaches {applied}: retention removed records that were never applied; "
                 "keep the log longer, then delete the state directory to rebuild it"
             )
-        return False
+        if following is not None and following >= first:
+            return False
+        await self._consumer().seek_wait({TP(self._identity.topic, number): applied})
+        return True
 
     async def _verify(self) -> None:
         with contextlib.suppress(Unreachable):
@@ -171,6 +173,8 @@ class StreamWorker:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(_TICK_SECONDS)
+            if self._app.crashed:
+                raise _crash(self._app.crash_reason)
             now_ms, grace = self._watch.broker_ms(), self._settings.windows.grace_ms
             if now_ms is None:
                 continue
@@ -203,7 +207,8 @@ class StreamWorker:
         position = await consumer.position(TP(self._identity.topic, number))
         # Asked for after the position: what was taken up to it may still be on its way to the fold.
         taken = consumer.taken_end.get(number, 0)
-        return position is not None and position >= end and applied >= taken
+        sought = number in consumer.sought
+        return sought and position is not None and position >= end and applied >= taken
 
     async def _report(self) -> None:
         while True:
@@ -273,6 +278,13 @@ class StreamWorker:
     def _note_end(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._fail(error)
+
+
+def _crash(reason: BaseException | None) -> BaseException:
+    """What to fail with where Faust gave up; it goes on sleeping otherwise."""
+    if isinstance(reason, (EverfreshError, KafkaError)):
+        return reason
+    return EverfreshError(f"reading the log failed ({reason!r}); start the worker again")
 
 
 def events_topic(settings: Settings) -> str:

@@ -2,6 +2,7 @@
 
     model.safetensors      weights                         } read by replicas too
     vocabulary.safetensors  items, rows, counts             }
+    served.safetensors     the weights with shorter rows, for replicas alone (``weights.rows``)
     optimizer.safetensors  AdamW moments and step counts
     trainer.msgpack        memories of strategy and gate, baselines, the frozen version
 
@@ -18,12 +19,13 @@ from typing import Any
 import msgspec
 
 from contracts.errors import CorruptVersion, SettingsError
-from contracts.manifest import FORMAT, MODEL_FILES, WeightManifest
+from contracts.manifest import FORMAT, MODEL_FILES, Rows, WeightManifest
 from contracts.ports import WeightStore
-from contracts.settings import Settings
+from contracts.settings import ModelSettings, Settings
 from model.baselines import LastItemMarkov, Popularity
 from model.optimizer import build_optimizer, encode_optimizer, restore_optimizer
 from model.recommender import Recommender
+from model.served import served
 from trainer.assemble import Progress
 from trainer.gate import GateMemory
 from trainer.learn import Learner, Network
@@ -85,8 +87,10 @@ def progress_of(manifest: WeightManifest) -> Progress:
     return Progress(manifest.label, manifest.trained_through, manifest.windows_read)
 
 
-def encode_files(learner: Learner, frozen: int | None, window: TrainedWindow) -> dict[str, bytes]:
-    """The files of a version."""
+def encode_files(
+    learner: Learner, frozen: int | None, window: TrainedWindow, rows: Rows
+) -> dict[str, bytes]:
+    """The files of a version. What is gone on from is exact, whatever ``rows`` replicas read."""
     memory = TrainerMemory(
         MEMORY_FORMAT,
         frozen,
@@ -99,6 +103,7 @@ def encode_files(learner: Learner, frozen: int | None, window: TrainedWindow) ->
     )
     network = learner.network
     return {
+        **served(network.recommender, rows).save(),
         **network.recommender.save(),
         OPTIMIZER_FILE: encode_optimizer(network.optimizer, network.recommender),
         MEMORY_FILE: msgspec.msgpack.encode(memory),
@@ -173,6 +178,12 @@ def load_recommender(store: WeightStore, manifest: WeightManifest) -> Recommende
     return Recommender.load(manifest.model, files)
 
 
+def load_served(store: WeightStore, manifest: WeightManifest) -> Recommender:
+    """The same as replicas hold it, who may read shorter rows: what is scored is what serves."""
+    files = {name: store.read(manifest, name) for name in manifest.replica_files}
+    return Recommender.load(manifest.model, files, rows=manifest.rows)
+
+
 def same_training(
     found: WeightManifest, wanted: WeightManifest, files: Mapping[str, bytes]
 ) -> bool:
@@ -195,6 +206,7 @@ def candidate_manifest(
     window: TrainedWindow,
     scores: Mapping[str, float],
     left: int,
+    rows: Rows,
 ) -> WeightManifest:
     """The manifest of a candidate; its number, time and files are filled in as it is written.
 
@@ -217,14 +229,17 @@ def candidate_manifest(
         left=left,
         merged=window.merged,
         sampled=window.sampled,
+        rows=rows,
     )
 
 
 def _refuse_other_model(manifest: WeightManifest, settings: Settings) -> None:
     wanted = settings.model.model_dump(mode="json")
-    differing = [name for name in wanted if manifest.model.get(name) != wanted[name]]
+    # What a version of an older build does not name had its default's value.
+    had = ModelSettings().model_dump(mode="json") | manifest.model
+    differing = [name for name in wanted if had[name] != wanted[name]]
     if differing:
-        found = ", ".join(f"model.{name}={manifest.model.get(name)}" for name in differing)
+        found = ", ".join(f"model.{name}={had[name]}" for name in differing)
         asked = ", ".join(f"{name}={wanted[name]}" for name in differing)
         raise SettingsError(
             f"version {manifest.version} was built with {found}, the settings say {asked}; "

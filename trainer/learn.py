@@ -24,6 +24,7 @@ from model.batches import derive_seed
 from model.optimizer import build_optimizer, forget_rows, grow_optimizer
 from model.recommender import Recommender
 from model.vocabulary import Vocabulary
+from model.weights import all_finite
 from trainer.gate import GateMemory
 from trainer.strategies import build_strategy
 from trainer.strategies.base import Strategy
@@ -140,7 +141,7 @@ def broken(network: Network, outcome: Outcome) -> str | None:
     """Why this candidate must not be published, or ``None`` where nothing speaks against it."""
     if not math.isfinite(outcome.loss):
         return f"loss is {outcome.loss} after {outcome.steps} steps"
-    if not network.recommender.finite():
+    if not all_finite(network.recommender.parameters()):
         return f"weights are not finite after {outcome.steps} steps"
     return None
 

@@ -22,7 +22,7 @@ from model.recommender import Recommender
 from trainer.assemble import Progress
 from trainer.checkpoint import (
     TrainedWindow,
-    load_recommender,
+    load_served,
     progress_of,
     restore,
     restore_baselines,
@@ -37,7 +37,8 @@ class Line:
     """Built anew after any failure and any rollback; the constructor reads the pointer's version.
 
     ``frozen`` is the line's first version; ``parents`` holds the models of versions on trial, and
-    that of the current one, which will be. All ``None`` or empty before the first publish.
+    that of the current one, which will be, as replicas hold them. All ``None`` or empty before the
+    first publish.
     """
 
     def __init__(self, store: TrainerStore, settings: Settings) -> None:
@@ -74,7 +75,7 @@ class Line:
         return self._store.manifest(above[-1]) if above else None
 
     def _load(self, version: int) -> Recommender:
-        return load_recommender(self._store, self._store.manifest(version))
+        return load_served(self._store, self._store.manifest(version))
 
     @property
     def number(self) -> int:
@@ -114,7 +115,7 @@ class Line:
         pointer = Pointer(self.pointer.epoch if self.pointer else 1, manifest.version)
         self._store.advance(pointer)
         self.pointer, self.parent = pointer, manifest
-        live = Recommender.load(manifest.model, files)
+        live = Recommender.load(manifest.model, files, rows=manifest.rows)
         if self.frozen is None:
             self.frozen, self.frozen_model = manifest.version, live
         self.parents[manifest.version] = live

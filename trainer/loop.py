@@ -72,6 +72,7 @@ class TrainerLoop:
         train: Train = train_window,
     ) -> None:
         self._settings = settings
+        self._rows = settings.weights.rows
         self._source = source
         self._store = store
         self._reports = reports
@@ -145,7 +146,7 @@ class TrainerLoop:
         lesson, reason, outcome = self._train(scored, sampled(taken, self._settings.trainer.seed))
         trained = self._clock()
         if reason:
-            files = encode_files(self.learner, self._line.frozen, scored.about)
+            files = encode_files(self.learner, self._line.frozen, scored.about, self._rows)
             self.learner.network = self._line.parent_network()
             return self._hold(scored, reason, files)
         self._learn(scored, lesson)
@@ -240,7 +241,7 @@ class TrainerLoop:
 
     def _publish(self, scored: Scored) -> WeightManifest:
         line = self._line
-        files = encode_files(self.learner, line.frozen, scored.about)
+        files = encode_files(self.learner, line.frozen, scored.about, self._rows)
         candidate = candidate_manifest(
             line.parent,
             self.progress.after(scored.window),
@@ -248,6 +249,7 @@ class TrainerLoop:
             scored.about,
             scored.scores,
             line.pointer.left if line.pointer else 0,
+            self._rows,
         )
         self._enter("write")
         manifest = line.write(candidate, files, self._clock())

@@ -59,4 +59,4 @@ def _contenders(line: Line) -> dict[str, Contender]:
     }
     if line.frozen_model is None:  # no version serves yet
         return baselines
-    return {LIVE: line.learner.network.recommender, FROZEN: line.frozen_model, **baselines}
+    return {LIVE: line.parents[line.number], FROZEN: line.frozen_model, **baselines}

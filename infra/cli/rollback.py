@@ -27,7 +27,7 @@ def run_rollback(settings: Settings, version: int) -> None:
     console = Console(highlight=False)
     store = FsspecWeightStore(settings.weights_url, keys=Keys.of(settings.weights))
     manifest = store.manifest(version)
-    for name in MODEL_FILES:
+    for name in {*MODEL_FILES, *manifest.replica_files}:
         store.read(manifest, name)
     before = store.pointer()
     now = roll_back(store, version)

@@ -107,6 +107,8 @@ def freshness_line(seen: Observed) -> str:
     newest = seen.windows[-1:]
     moment = seen.live.everywhere_since(newest[0].version) if newest else None
     if moment is None or seen.version_everywhere() != newest[0].version:
+        if not seen.version():
+            return "freshness: known once the first version is trained and live everywhere"
         return (
             f"freshness: known once version {seen.version()}, which is trained, is live "
             f"everywhere; now that is {seen.version_everywhere()}"

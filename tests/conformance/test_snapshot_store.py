@@ -28,7 +28,8 @@ class Place:
         self.root = f"{root}/t.events-3"
 
     def save(self, state: Path, applied: int, keep: int = 2, **more: Any) -> int:
-        about = SnapshotManifest(FORMAT, more.pop("origin", ORIGIN), applied, 1000 + applied, [])
+        at = more.pop("at", 1000 + applied)
+        about = SnapshotManifest(FORMAT, more.pop("origin", ORIGIN), applied, at, [])
         return self.store.save(about, state, keep, more.pop("proceed", lambda: None))[1]
 
     def kept(self) -> list[int]:
@@ -100,6 +101,15 @@ def test_older_snapshots_go_with_the_files_that_no_other_needs(
     assert len(place.contents()) == 4  # two files of all, and one of each that is kept
     for name in place.store.names():
         restored(place, name, tmp_path / "back")
+
+
+def test_the_snapshot_that_reaches_furthest_stays_whatever_two_machines_clocks_say(
+    place: Place, tmp_path: Path
+) -> None:
+    state = folder(tmp_path / "state", STATE)
+    for applied, at in ((10, 7_200_000), (20, 7_300_000), (30, 3_700_000)):
+        place.save(state, applied, at=at)
+    assert place.kept() == [30, 20]
 
 
 def test_snapshots_of_another_log_are_left_alone(place: Place, tmp_path: Path) -> None:

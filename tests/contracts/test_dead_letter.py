@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from contracts.dead_letter import DEAD_TOPIC, REDRIVEN_FROM, decode_dead_letter
 from contracts.errors import EventRejected
 from streaming.layout import OutboxRow
-from streaming.letters import MAX_VALUE_BYTES, dead_letter
+from streaming.letters import MAX_ORIGINAL_BYTES, dead_letter
+from streaming.rules import MAX_RECORD_BYTES
 from tests.streaming.log import LogRecord
 
 CAUSE = EventRejected("not_json", "JSON is malformed")
@@ -38,11 +43,24 @@ def test_a_letter_refused_again_names_its_newest_place() -> None:
     assert letter.headers == [("ce_id", b"e1"), ("empty", b"")]
 
 
-def test_a_value_that_was_cut_says_so() -> None:
-    written = row(value=b"x" * (MAX_VALUE_BYTES + 5))
-    letter = decode_dead_letter((0, 1), None, written.value, written.headers)
+@pytest.mark.parametrize(
+    "long",
+    [
+        {"value": b"x" * (9 << 20)},
+        {"key": b"k" * (9 << 20)},
+        {"headers": [("h", b"x" * (9 << 20)), ("n", b"")]},
+        {"key": b"k" * (2 << 20), "headers": [("h", b"x" * (3 << 20))], "value": b"v" * (4 << 20)},
+        {"headers": [("h", b"")] * (1 << 20)},
+    ],
+)
+def test_a_record_too_long_to_keep_is_cut_says_so_and_fits(long: dict[str, Any]) -> None:
+    written = row(**long)
+    letter = decode_dead_letter((0, 1), written.key, written.value, written.headers)
     assert letter is not None
-    assert letter.cut_from == MAX_VALUE_BYTES + 5
+    assert letter.cut_from is not None
+    assert letter.cut_from > MAX_ORIGINAL_BYTES
+    headers = sum(len(name) + len(content) + 10 for name, content in written.headers)
+    assert len(written.key or b"") + len(written.value or b"") + headers < MAX_RECORD_BYTES
 
 
 def test_a_record_that_is_no_dead_letter_is_none() -> None:

@@ -17,6 +17,7 @@ from infra.cli.freshness import LiveVersions, weighted_quantile, window_freshnes
 from infra.cli.observed import Observed
 from infra.cli.plot import draw
 from infra.cli.report import Counts, build_report, report_table, write_report
+from infra.cli.status import freshness_line
 from infra.cli.view import Snapshot, plain_line, render, sparkline
 from infra.cli.watch import Rate
 
@@ -121,6 +122,12 @@ def test_freshness_of_a_run_is_over_events_not_windows() -> None:
     seen.status(replica("a", 9000, 2, 8000))
     assert not seen.freshness_pending()
     assert seen.freshness(0.5, 0.98, 0.999) == [1.0, 1.0, 8.0]
+
+
+def test_before_the_first_version_freshness_names_no_version() -> None:
+    assert freshness_line(Observed(1)) == (
+        "freshness: known once the first version is trained and live everywhere"
+    )
 
 
 def test_scores_are_means_over_events_of_the_windows_that_all_were_measured_on() -> None:

@@ -21,6 +21,7 @@ from contracts.report import ComponentStatus, decode_status
 from contracts.sequence import UserState
 from contracts.settings import Settings
 from contracts.topics import EVENTS, STATUS, WINDOWS, TopicSpec, topic_name
+from contracts.window import SliceClosed, decode_slice_record
 from infra.components import settings_environment
 from infra.kafka.topics import ensure_topics
 from streaming.layout import OutboxRow
@@ -126,6 +127,17 @@ class Stream:
         for closed, parts in slices(rows):
             kept.setdefault(closed.label, (closed, parts))
         return list(kept.values())
+
+    def runs_again(self) -> dict[int, list[SliceClosed]]:
+        """What each partition closed after it had begun anew with the first label."""
+        found: dict[int, list[SliceClosed]] = {number: [] for number in range(PARTITIONS)}
+        for record in self.read(WINDOWS):
+            closed = decode_slice_record(record.value)
+            if isinstance(closed, SliceClosed):
+                if closed.start == 0 and closed.events:
+                    found[record.partition].clear()
+                found[record.partition].append(closed)
+        return found
 
     def states(self) -> dict[UserId, UserState]:
         found: dict[UserId, UserState] = {}

@@ -146,7 +146,7 @@ def test_the_original_bytes_come_as_they_are(
 def test_each_letter_goes_back_once_with_its_bytes_to_where_it_came_from(
     letters: Letters, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streaming.letters.MAX_VALUE_BYTES", 1000)
+    monkeypatch.setattr("streaming.letters.MAX_ORIGINAL_BYTES", 1000)
     letters.write(*THREE, (0, 11, "oversize", b"9", b"x" * 1001))
     letters.redrive(act=False)
     said = capsys.readouterr().out

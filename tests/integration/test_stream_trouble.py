@@ -108,6 +108,29 @@ def test_what_an_aborted_transaction_wrote_is_no_event(stream: Stream) -> None:
     assert stream.read(DEAD_LETTERS) == []
 
 
+def test_an_open_transaction_keeps_the_window_of_its_records_open(stream: Stream) -> None:
+    topic = stream.topic(EVENTS)
+    with (
+        stream.worker() as worker,
+        KafkaProducer(bootstrap_servers=stream.servers, transactional_id=topic) as producer,
+    ):
+        producer.init_transactions()
+        for number in range(2):
+            producer.begin_transaction()
+            for user in range(6):
+                event = Event(f"{number}-{user}", "view", 1_700_000_000_000, user, number)
+                producer.send(topic, key=user_key(user), value=msgspec.json.encode(event))
+            producer.flush()
+            time.sleep(2.0 * number)  # several windows and their grace
+            producer.commit_transaction()
+        runs = stream.wait_tiled()
+        stop(worker)
+    stream.check(runs)
+    last = stream.last_status()
+    assert last is not None
+    assert (last.figures["applied"], last.figures["late"]) == (12, 0)
+
+
 def test_a_full_disk_stops_the_worker_with_nothing_half_applied(stream: Stream) -> None:
     cramped = (
         "import resource, runpy; resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000));"

@@ -123,6 +123,44 @@ def test_a_lost_state_directory_is_rebuilt_from_the_log(stream: Stream) -> None:
     ]
 
 
+SLOW = """
+import asyncio, runpy
+from streaming.ownership import Ownership
+opened = Ownership._open
+async def slow(self, place, exposures):
+    await asyncio.sleep(2.0 * place.partition)
+    return await opened(self, place, exposures)
+Ownership._open = slow
+runpy.run_module("streaming", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_while_others_are_still_restored_a_silent_partition_closes_nothing_unread(
+    stream: Stream,
+) -> None:
+    with stream.producer() as producer, stream.worker() as worker:
+        for seed in range(3):
+            send(producer, 150, seed=seed)
+            producer.flush()
+            time.sleep(0.6)
+        stream.wait(applied=450)
+        before = stream.wait_tiled()
+        time.sleep(1.2)  # the group has committed that it is done
+        stop(worker)
+    shutil.rmtree(stream.settings.state_dir)
+    worker = stream.start(program=("-c", SLOW))
+    try:
+        assert stream.wait(applied=450).figures["late"] == 0
+        stop(worker)
+    finally:
+        worker.kill()
+        worker.communicate()
+    again = stream.runs_again()
+    for number, runs in before.items():
+        closed = [one for one, _ in runs if one.events]
+        assert [one for one in again[number] if one.events] == closed
+
+
 def test_what_makes_work_impossible_is_one_line(
     stream: Stream, make_settings: Callable[..., Settings], tmp_path: Path
 ) -> None:

@@ -16,11 +16,13 @@ def silu(x: Array) -> Array:
     return x / (1.0 + np.exp(-x))
 
 
-def norm(x: Array) -> Array:
-    return np.asarray((x - x.mean()) / math.sqrt(x.var() + 1e-5))
+def norm(x: Array, epsilon: float) -> Array:
+    return np.asarray((x - x.mean()) / math.sqrt(x.var() + epsilon))
 
 
-def outputs(network: HSTU, tokens: list[tuple[int, int, int, int]], heads: int) -> Array:
+def outputs(
+    network: HSTU, tokens: list[tuple[int, int, int, int]], heads: int, epsilon: float
+) -> Array:
     """User vectors ``(n, dim)`` for tokens ``(row, action, value, seconds)``, START first."""
     weights = {name: w.detach().double().numpy() for name, w in network.named_parameters()}
     dim = weights["items"].shape[1]
@@ -36,14 +38,16 @@ def outputs(network: HSTU, tokens: list[tuple[int, int, int, int]], heads: int) 
             for name, weight in weights.items()
             if name.startswith(f"blocks.{number}.")
         }
-        x = one_block(block, x, times, heads)
+        x = one_block(block, x, times, heads, epsilon)
     return np.stack([vector / np.linalg.norm(vector) for vector in x])
 
 
-def one_block(block: dict[str, Array], x: list[Array], times: list[int], heads: int) -> list[Array]:
+def one_block(
+    block: dict[str, Array], x: list[Array], times: list[int], heads: int, epsilon: float
+) -> list[Array]:
     dim = len(x[0])
     width = dim // heads
-    projected = [silu(norm(vector) @ block["w1"]) for vector in x]
+    projected = [silu(norm(vector, epsilon) @ block["w1"]) for vector in x]
     u, v, q, k = ([p[part * dim : (part + 1) * dim] for p in projected] for part in range(4))
     out = []
     for i in range(len(x)):
@@ -56,7 +60,7 @@ def one_block(block: dict[str, Array], x: list[Array], times: list[int], heads: 
                 )
                 score = silu(np.asarray(q[i][part] @ k[j][part] + bias))
                 attended[part] += score * v[j][part] / len(block["position_bias"])
-        out.append(norm(attended) * u[i] @ block["w2"] + block["b2"] + x[i])
+        out.append(norm(attended, epsilon) * u[i] @ block["w2"] + block["b2"] + x[i])
     return out
 
 

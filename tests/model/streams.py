@@ -5,10 +5,16 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
+import torch
+
 from contracts.event import ItemId
 from contracts.sequence import Interaction
 from contracts.settings import ModelSettings
 from contracts.window import DecodedExample
+from model.batches import make_batches
+from model.optimizer import build_optimizer, step
 from model.recommender import Recommender
 from model.vocabulary import Vocabulary
 
@@ -57,3 +63,24 @@ def recommender(
     made = Recommender(settings, Vocabulary(settings.admit_after), seed)
     made.admit(examples)
     return made
+
+
+def trained(
+    examples: Sequence[DecodedExample], settings: ModelSettings = SMALL, steps: int = 3
+) -> Recommender:
+    """A recommender after a few passes over these examples."""
+    model = recommender(examples, settings)
+    optimizer = build_optimizer(model, 1e-2)
+    torch.manual_seed(1)
+    for number in range(steps):
+        for batch in make_batches(examples, model.vocabulary, settings, 60, number):
+            step(model, optimizer, batch)
+    return model
+
+
+def scores_of(model: Recommender, history: list[Interaction]) -> npt.NDArray[np.float64]:
+    """The score of every row after this history; minus infinity for row 0, which is no item."""
+    items, scores = model.recommend(history, len(model.vocabulary))
+    out = np.full(len(model.vocabulary) + 1, -np.inf)
+    out[[model.vocabulary.row(item) for item in items]] = scores
+    return out

@@ -55,13 +55,16 @@ def run_alone(network: HSTU, batch: Batch, sequence: int) -> Tensor:
     return out
 
 
-def test_the_network_equals_its_equations_written_out_in_loops() -> None:
-    network = spread_out(recommender(stream(1)).network)
+@pytest.mark.parametrize("epsilon", [1e-5, 0.3])
+def test_the_network_equals_its_equations_written_out_in_loops(epsilon: float) -> None:
+    settings = SMALL.model_copy(update={"epsilon": epsilon})
+    network = spread_out(recommender(stream(1), settings).network)
     batch = random_batch([1, 3, 12, 7, 12, 2], 20, 4)
     with torch.no_grad():
         found = network.double()(batch).numpy()
     expected = [
-        outputs(network, tokens_of(batch, b), SMALL.heads) for b in range(len(batch.offsets) - 1)
+        outputs(network, tokens_of(batch, b), SMALL.heads, epsilon)
+        for b in range(len(batch.offsets) - 1)
     ]
     np.testing.assert_allclose(found, np.concatenate(expected), rtol=1e-9, atol=1e-9)
 

@@ -19,7 +19,7 @@ from model.recommender import Recommender
 from model.vocabulary import Vocabulary
 
 LENGTH = 24
-MODEL = ModelSettings(dim=8, blocks=3, heads=2, max_length=LENGTH, dropout=0.0)
+MODEL = ModelSettings(dim=8, blocks=3, heads=2, max_length=LENGTH, dropout=0.0, epsilon=0.1)
 EVENTS = [
     Interaction(1 + 7 * at % 11, ("view", "like")[at % 2], at * at * 37_000, float(at % 3))
     for at in range(LENGTH - 1)

@@ -9,33 +9,21 @@ import torch
 
 from contracts.errors import CorruptVersion
 from contracts.manifest import MODEL_FILES
-from contracts.settings import ModelSettings
-from contracts.window import DecodedExample
 from model.batches import derive_seed, make_batches
 from model.metrics import MISS
-from model.optimizer import build_optimizer, forget_rows, grow_optimizer, step
+from model.optimizer import build_optimizer, grow_optimizer, step
 from model.recommender import Recommender
 from model.vocabulary import Vocabulary
-from tests.model.streams import SMALL, example, interactions, recommender, stream
-
-
-def trained(
-    examples: list[DecodedExample], settings: ModelSettings = SMALL, steps: int = 3
-) -> Recommender:
-    model = recommender(examples, settings)
-    optimizer = build_optimizer(model, 1e-2)
-    torch.manual_seed(1)
-    for number in range(steps):
-        for batch in make_batches(examples, model.vocabulary, settings, 60, number):
-            step(model, optimizer, batch)
-    return model
-
-
-def scores_of(model: Recommender, history: list[Any]) -> np.ndarray[Any, Any]:
-    items, scores = model.recommend(history, len(model.vocabulary))
-    out = np.full(len(model.vocabulary) + 1, -np.inf)
-    out[[model.vocabulary.row(item) for item in items]] = scores
-    return out
+from model.weights import all_finite
+from tests.model.streams import (
+    SMALL,
+    example,
+    interactions,
+    recommender,
+    scores_of,
+    stream,
+    trained,
+)
 
 
 @pytest.mark.parametrize("exclude_seen", [False, True])
@@ -85,10 +73,10 @@ def test_a_model_that_tells_nothing_apart_ranks_every_target_last() -> None:
 def test_a_model_with_broken_weights_is_not_finite_and_ranks_nothing_well() -> None:
     examples = stream(5)
     model = recommender(examples)
-    assert model.finite()
+    assert all_finite(model.parameters())
     with torch.no_grad():
         model.network.start.fill_(torch.nan)
-    assert not model.finite()
+    assert not all_finite(model.parameters())
     assert set(model.ranks(examples, False).tolist()) == {len(model.vocabulary)}
 
 
@@ -132,91 +120,6 @@ def test_only_the_last_max_length_events_matter() -> None:
 
 def test_an_empty_vocabulary_recommends_nothing() -> None:
     assert Recommender(SMALL, Vocabulary(), 3).recommend([], 5) == ([], [])
-
-
-def test_an_expired_item_is_never_served_and_its_row_begins_anew() -> None:
-    model = recommender([example(1, [], ["old", "kept"])])
-    optimizer = build_optimizer(model, 1e-2)
-    fresh = model.network.items.detach().clone()
-    for batch in make_batches([example(1, [], ["old", "kept"] * 5)], model.vocabulary, SMALL, 9, 1):
-        step(model, optimizer, batch)
-    trained_row = model.network.items[1].detach().clone()
-    model.admit([example(1, [], ["kept"])], 7)
-    assert model.expire(7) == [1]
-    forget_rows(optimizer, model, [1])
-    found, scores = model.recommend(interactions(["old", "kept"]), 10)
-    assert (found, len(scores)) == (["kept"], 1)
-    assert model.ranks([example(1, ["kept"], ["old", "kept"])], False).tolist() == [MISS, 1]
-    assert not torch.equal(trained_row, fresh[1])
-    assert torch.equal(model.network.items[1], fresh[1])
-    assert float(model.network.item_bias[1].detach()) == 0.0
-    for table in model.item_tables():
-        assert not optimizer.state[table]["exp_avg"][1].any()
-        assert not optimizer.state[table]["exp_avg_sq"][1].any()
-        assert optimizer.state[table]["exp_avg"][2].any()
-    assert model.admit([example(1, [], ["new"])], 8) == 1
-    assert model.vocabulary.row("new") == 1
-    assert set(model.recommend([], 10)[0]) == {"kept", "new"}
-
-
-@pytest.mark.parametrize("negatives", [2, 1000])
-def test_free_rows_are_no_negatives_and_are_not_trained(negatives: int) -> None:
-    settings = SMALL.model_copy(update={"negatives": negatives})
-    model = recommender([example(1, [], list(range(1, 9)))], settings)
-    model.admit([example(1, [], [2, 4, 6, 8])], 5)
-    freed = model.expire(5)
-    before = model.network.items.detach().clone()
-    optimizer = build_optimizer(model, 1e-2)
-    for number in range(3):
-        for batch in make_batches(stream(4, items=8), model.vocabulary, settings, 60, number):
-            assert np.isfinite(step(model, optimizer, batch))
-    assert len(freed) == 4
-    assert torch.equal(model.network.items[freed], before[freed])
-    kept = model.vocabulary.item_rows()
-    assert not torch.equal(model.network.items[kept], before[kept])
-
-
-def test_items_without_a_row_share_the_cold_row_as_context() -> None:
-    model = trained(stream(5), steps=1)
-    with torch.no_grad():
-        model.network.items[0].normal_()  # as training on contexts with such items leaves it
-    known, nothing = interactions([3, 1]), interactions([3])
-    cold = [known[0], interactions([0, "never seen"])[1]]
-    other = [known[0], interactions([0, "nor this"])[1]]
-    answers = [scores_of(model, history) for history in (known, nothing, cold, other)]
-    assert np.array_equal(answers[2], answers[3])
-    assert not np.allclose(answers[2][1:], answers[0][1:])
-    assert not np.allclose(answers[2][1:], answers[1][1:])
-
-
-def test_the_cold_row_learns_from_contexts_and_not_from_the_start_of_sequences() -> None:
-    settings = SMALL.model_copy(update={"admit_after": 3})
-    model = recommender([example(1, [], [1, 2, 3] * 3)], settings)
-    optimizer = build_optimizer(model, 1e-2)
-    for history, moved in (([1], False), (["rare"], True)):
-        before = model.network.items[0].detach().clone()
-        batches = make_batches([example(1, history, [2, 3])], model.vocabulary, settings, 99, 1)
-        step(model, optimizer, batches[0])
-        assert torch.equal(before, model.network.items[0].detach()) is not moved
-
-
-def test_growth_keeps_old_rows_bit_equal() -> None:
-    model = trained(stream(5, items=20))
-    items, bias = model.network.items.detach().clone(), model.network.item_bias.detach().clone()
-    assert model.admit([example(1, [], ["new", "newer"])]) == 2
-    assert model.network.items.shape[0] == len(items) + 2
-    assert torch.equal(model.network.items[: len(items)], items)
-    assert torch.equal(model.network.item_bias[: len(items)], bias)
-
-
-def test_new_rows_depend_on_seed_and_row_but_not_on_the_steps_of_growth() -> None:
-    at_once = recommender([example(1, [], [1, 2, 3, 4])])
-    in_steps = recommender([example(1, [], [1])])
-    in_steps.admit([example(1, [], [2, 3])])
-    in_steps.admit([example(1, [], [4])])
-    assert torch.equal(at_once.network.items, in_steps.network.items)
-    other = recommender([example(1, [], [1, 2, 3, 4])], seed=4)
-    assert not torch.equal(at_once.network.items[1:], other.network.items[1:])
 
 
 def test_a_loaded_model_answers_and_grows_like_the_saved_one() -> None:
@@ -294,15 +197,6 @@ def test_the_sampled_softmax_sum_is_right_on_average() -> None:
         expected = float(torch.exp(full.loss(batch)))
     assert float(torch.stack(draws).mean()) == pytest.approx(expected, rel=0.05)
     assert len(set(map(float, draws))) > 100
-
-
-def test_targets_without_a_row_teach_nothing() -> None:
-    settings = SMALL.model_copy(update={"admit_after": 2})
-    model = recommender([example(1, [], [1, 1, 2, 2, 3])], settings)
-    assert len(model.vocabulary) == 2
-    (only_unknown,) = make_batches([example(1, [1], [3])], model.vocabulary, settings, 99, 1)
-    assert float(model.loss(only_unknown).detach()) == 0.0
-    assert model.ranks([example(1, [1], [3])], False).tolist() == [MISS]
 
 
 def test_many_threads_get_the_answers_that_one_gets() -> None:

@@ -29,6 +29,9 @@ class Client:
     def get(self, path: str, **content: Any) -> httpx.Response:
         return self._ask("GET", path, **content)
 
+    def head(self, path: str) -> httpx.Response:
+        return self._ask("HEAD", path)
+
     def post(self, path: str, **content: Any) -> httpx.Response:
         return self._ask("POST", path, **content)
 

@@ -140,6 +140,18 @@ def test_what_is_not_there_is_a_problem_document_too(client: Client) -> None:
     wrong = client.get("/v1/recommend")
     assert_problem(wrong, 405, "method-not-allowed")
     assert wrong.headers["allow"] == "POST"
+    wrong = client.post("/healthz")
+    assert_problem(wrong, 405, "method-not-allowed")
+    assert wrong.headers["allow"] == "GET, HEAD"
+
+
+def test_what_can_be_got_can_be_asked_for_by_head(client: Client) -> None:
+    for path in ("/healthz", "/readyz", "/v1/version"):
+        assert client.head(path).status_code == 200
+        assert (
+            client.head(path).headers["content-length"]
+            == client.get(path).headers["content-length"]
+        )
 
 
 def test_an_error_of_ours_shows_no_inside(bench: Bench, client: Client) -> None:

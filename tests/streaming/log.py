@@ -28,7 +28,8 @@ from contracts.window import (
 from infra.history import UserReader
 from streaming.identity import LogPlace
 from streaming.layout import OutboxRow
-from streaming.partition import Partition, open_partition
+from streaming.opening import open_partition
+from streaming.partition import Partition
 from streaming.rules import FoldRules
 from streaming.store import MemoryStore
 

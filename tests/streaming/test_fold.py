@@ -202,7 +202,7 @@ def test_a_monstrous_value_is_cut_and_says_so() -> None:
     (row,) = delivered(partition)
     assert row.value is not None
     assert len(row.value) < 8 * 1024 * 1024
-    assert dict(row.headers)["dead_cut_from"] == str(8 * 1024 * 1024).encode()
+    assert dict(row.headers)["dead_cut_from"] == str(8 * 1024 * 1024 + 1).encode()
 
 
 def test_integer_and_text_ids_are_two_users() -> None:

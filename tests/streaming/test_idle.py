@@ -16,6 +16,7 @@ class Consumer:
 
     def __init__(self, position: int | None, taken: int) -> None:
         self.taken_end = {0: taken}
+        self.sought = {0}
         self._position = position
 
     async def position(self, tp: object) -> int | None:

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 import pytest
 
-from contracts.errors import LogMismatch, StateFormatError
+from contracts.errors import LogMismatch, StateError, StateFormatError
 from contracts.sequence import META_KEY, PartitionMeta
 from streaming.identity import LogPlace
 from streaming.join_rows import JOIN_KEY, JOIN_PREFIX
 from streaming.layout import HEAD_KEY, OUTBOX_PREFIX
-from streaming.partition import Partition, open_partition
+from streaming.opening import open_partition
+from streaming.partition import Partition
 from streaming.store import MemoryStore
 from tests.streaming.log import (
     PERIOD_MS,
@@ -194,3 +196,31 @@ def test_a_join_of_another_format_is_refused() -> None:
     store.pairs[JOIN_KEY] = b"\xc1nonsense"
     with pytest.raises(StateFormatError, match=r"joins\.horizon_s=0"):
         joined(store, exposed_to())
+
+
+class Cramped(MemoryStore):
+    """A disk that has no room for a while."""
+
+    full = False
+
+    def write(
+        self, puts: Mapping[bytes, bytes], deletes: Iterable[bytes] = (), *, sync: bool = True
+    ) -> None:
+        if self.full:
+            raise StateError("no room")
+        super().write(puts, deletes, sync=sync)
+
+
+def test_after_a_write_that_failed_nothing_more_is_written() -> None:
+    store = Cramped()
+    partition = opened(store)
+    partition.apply([accepted(0, 1, 1, START_MS), accepted(1, 1, 1, START_MS + PERIOD_MS)])
+    assert partition.settling
+    store.full = True
+    with pytest.raises(StateError):
+        partition.apply([accepted(2, 1, 1, START_MS + PERIOD_MS)])
+    store.full = False
+    for again in (partition.settle, lambda: partition.close_until(10**9)):
+        with pytest.raises(StateError):
+            again()
+    assert opened(MemoryStore(store.pairs)).applied == 2

@@ -17,8 +17,9 @@ from contracts.settings import StateSettings
 from infra.memory import ManualClock
 from infra.snapshots import FORMAT, SnapshotManifest, SnapshotStore
 from streaming.layout import HEAD_KEY, OutboxRow
+from streaming.opening import open_partition
 from streaming.ownership import Owned
-from streaming.partition import Partition, open_partition
+from streaming.partition import Partition
 from streaming.restore import RestoreFigures, begin_anew, origin_of, restore
 from streaming.rules import FoldRules
 from streaming.snapshots import SnapshotTaker

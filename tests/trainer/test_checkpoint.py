@@ -32,7 +32,7 @@ def test_a_restored_learner_encodes_to_the_same_bytes(
 ) -> None:
     manifest = store.manifest(3)
     found = restore(store, manifest, small_settings)
-    again = encode_files(found.learner, found.frozen, found.window)
+    again = encode_files(found.learner, found.frozen, found.window, "float32")
     assert set(again) == {
         "model.safetensors",
         "vocabulary.safetensors",
@@ -75,6 +75,19 @@ def test_another_network_in_the_settings_is_refused_and_both_are_named(
     other = small_settings.model_copy(update={"model": model})
     with pytest.raises(SettingsError, match=r"model\.dim=8, the settings say dim=16"):
         restore(store, store.manifest(2), other)
+
+
+def test_a_version_that_lacks_a_newer_setting_has_its_default(
+    store: MemoryWeightStore, small_settings: Settings
+) -> None:
+    manifest = store.manifest(2)
+    model = {name: value for name, value in manifest.model.items() if name != "epsilon"}
+    older = msgspec.structs.replace(manifest, model=model)
+    assert restore(store, older, small_settings).progress == progress_of(manifest)
+    changed = small_settings.model.model_copy(update={"epsilon": 1e-6})
+    other = small_settings.model_copy(update={"model": changed})
+    with pytest.raises(SettingsError, match=r"epsilon=1e-05, the settings say epsilon=1e-06"):
+        restore(store, older, other)
 
 
 def test_a_memory_of_another_kind_is_refused_and_both_are_named(

@@ -125,10 +125,17 @@ def gated(home: Path) -> Bench:
     return Bench(make_log(2, GATED, users=30, distort=distort), settings)
 
 
+def short(home: Path) -> Bench:
+    """Replicas read other rows than training goes on from."""
+    settings = load_settings({"home": str(home), **SMALL, "weights": {"rows": "int8"}})
+    return Bench(make_log(2, LABELS), settings)
+
+
 CASES: dict[str, tuple[Callable[[Path], Bench], Blow]] = {
     "plain": (plain, nothing),
     "forgetful": (forgetful, nothing),
     "gated": (gated, spoil_one),
+    "short": (short, nothing),
 }
 
 

@@ -9,6 +9,7 @@ import torch
 from contracts.errors import WindowGap, WorkerLost
 from contracts.manifest import Pointer
 from contracts.settings import Settings
+from model.weights import all_finite
 from tests.trainer.bench import Bench
 from tests.trainer.logs import example, make_log, run
 from trainer.learn import Network, Outcome, train_window
@@ -142,7 +143,7 @@ def test_a_candidate_that_is_not_finite_is_not_published(bench: Bench, undisturb
     assert [bench.store.manifest(n).label for n in bench.store.versions()] == [3, 4, 7, 9]
     assert bench.store.manifest(3).parent == 2
     assert bench.versions()[:2] == undisturbed.versions()[:2]
-    assert loop.learner.network.recommender.finite()
+    assert all_finite(loop.learner.network.recommender.parameters())
 
 
 def test_a_broken_first_candidate_leaves_no_version_and_the_next_is_the_first(

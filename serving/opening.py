@@ -1,0 +1,14 @@
+"""What is done in each of Serve's processes before its doors open (``serving.haproxy.HOOK``)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from serving import loopback, whole
+
+
+def prepare() -> list[Any]:
+    """Called by Ray, perhaps twice in a process; returns the HTTP middlewares to add, none."""
+    loopback.keep_to_the_node()
+    whole.install()
+    return []

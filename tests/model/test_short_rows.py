@@ -1,0 +1,95 @@
+"""Item rows kept in fewer bytes: what that costs, and what it must not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from contracts.errors import CorruptVersion
+from contracts.manifest import SERVED_FILE, VOCABULARY_FILE, WEIGHTS_FILE, Rows
+from contracts.sequence import Interaction
+from contracts.settings import ModelSettings
+from contracts.window import DecodedExample
+from model.changes import RowChange
+from model.recommender import Recommender
+from model.served import served
+from model.short_rows import decode_change, decode_rows, encode_rows
+from model.vocabulary import Vocabulary
+
+SHORT: list[Rows] = ["bf16", "int8"]
+MODEL = ModelSettings(dim=16, blocks=1, heads=2, max_length=8, dropout=0.0)
+
+
+def table() -> torch.Tensor:
+    """Rows of every size, zeros and numbers too small for a scale among them."""
+    draw = torch.Generator().manual_seed(1)
+    sizes = torch.exp(10 * torch.randn(5_000, 1, generator=draw))
+    made = torch.randn(5_000, 16, generator=draw) * sizes
+    made[0] = 0.0
+    made[1] = 1e-40
+    made[2] = 3e38
+    return made
+
+
+def made(items: int = 300) -> Recommender:
+    recommender = Recommender(MODEL, Vocabulary(), seed=1)
+    events = [Interaction(item, "view", 0) for item in range(items)]
+    places = list(range(items))
+    recommender.admit([DecodedExample(0, [], events, places, places)])
+    return recommender
+
+
+@pytest.mark.parametrize("rows", SHORT)
+def test_keeping_what_was_read_back_loses_nothing_more(rows: Rows) -> None:
+    kept = encode_rows(table(), rows)
+    assert torch.equal(encode_rows(decode_rows(kept, rows, "file"), rows), kept)
+
+
+@pytest.mark.parametrize(("rows", "share"), [("bf16", 2**-8), ("int8", 1.01 / 254)])
+def test_no_number_moves_by_more_than_its_row_allows(rows: Rows, share: float) -> None:
+    before = table()[3:]
+    after = decode_rows(encode_rows(before, rows), rows, "file")
+    assert bool(((after - before).abs() <= share * before.abs().amax(1, keepdim=True)).all())
+
+
+def test_rows_of_one_item_are_kept_without_regard_to_others() -> None:
+    before = table()
+    for rows in SHORT:
+        alone = encode_rows(before[7:9], rows)
+        assert torch.equal(encode_rows(before, rows)[7:9], alone)
+
+
+@pytest.mark.parametrize("rows", ["float32", *SHORT])
+def test_rows_kept_otherwise_than_the_manifest_says_are_refused_by_name(rows: Rows) -> None:
+    others: list[Rows] = ["float32", *SHORT]
+    others.remove(rows)
+    for other in others:
+        kept = encode_rows(table(), other)
+        with pytest.raises(CorruptVersion, match=f"kept as {rows} were expected.*{kept.dtype}"):
+            decode_rows(kept, rows, "served.safetensors")
+    change = RowChange((4, 16), np.array([1]), np.zeros((1, 16), np.int64))
+    if rows != "float32":
+        with pytest.raises(CorruptVersion, match=f"kept as {rows} were expected"):
+            decode_change(change, rows, "served.safetensors")
+
+
+@pytest.mark.parametrize("rows", SHORT)
+def test_what_a_replica_reads_is_a_file_of_its_own_and_shorter(rows: Rows) -> None:
+    exact = made()
+    before = exact.save()
+    files = served(exact, rows).save()
+    assert exact.save() == before, "what training goes on from is as it was"
+    assert set(files) == {SERVED_FILE, VOCABULARY_FILE}
+    assert files[VOCABULARY_FILE] == before[VOCABULARY_FILE]
+    saved = len(before[WEIGHTS_FILE]) - len(files[SERVED_FILE])
+    assert saved == exact.network.items.numel() * 4 - encode_rows(table()[:301], rows).nbytes
+    again = Recommender.load(MODEL.model_dump(), files, share=True, rows=rows)
+    assert again.save() == files
+    assert served(again, rows) is again
+
+
+def test_exact_rows_are_served_as_they_are() -> None:
+    exact = made()
+    assert served(exact, "float32") is exact
+    assert set(exact.save()) == {WEIGHTS_FILE, VOCABULARY_FILE}

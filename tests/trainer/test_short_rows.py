@@ -1,0 +1,54 @@
+"""``weights.rows``: replicas read shorter item rows, training goes on from the exact ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from contracts.manifest import SERVED_FILE
+from contracts.settings import load_settings
+from infra.memory import MemoryWeightStore
+from serving.follow import load_version
+from tests.trainer.bench import SMALL, Bench
+from tests.trainer.logs import make_log, windows_of
+from trainer.checkpoint import MEMORY_FILE, load_recommender
+from trainer.prequential import score_window
+
+LABELS = [3, 4, 6, 7, 9]
+
+
+def bench(home: Path, rows: str) -> Bench:
+    settings = load_settings({"home": str(home), **SMALL, "weights": {"rows": rows}})
+    made = Bench(make_log(2, LABELS), settings)
+    made.run()
+    return made
+
+
+def test_shorter_rows_for_replicas_change_nothing_that_is_trained(tmp_path: Path) -> None:
+    exact, shorter = bench(tmp_path, "float32"), bench(tmp_path, "int8")
+    assert exact.store.versions() == shorter.store.versions() == [1, 2, 3, 4, 5]
+    for version in exact.store.versions():
+        ours, theirs = (one.store.manifest(version) for one in (shorter, exact))
+        hashes = {file.name: file.sha256 for file in ours.files}
+        expected = {file.name: file.sha256 for file in theirs.files}
+        assert hashes.pop(SERVED_FILE)
+        # What the gate's trials have ranked so far was ranked with the rows that are served.
+        del hashes[MEMORY_FILE], expected[MEMORY_FILE]
+        assert hashes == expected
+        assert (ours.rows, theirs.rows) == ("int8", "float32")
+
+
+def test_law_4_a_window_is_scored_with_the_rows_that_are_served(tmp_path: Path) -> None:
+    made = bench(tmp_path, "int8")
+    store: MemoryWeightStore = made.store
+    scored, by_served, by_exact = [], [], []
+    for version, window in zip(store.versions()[:-1], windows_of(made.log)[1:], strict=True):
+        manifest = store.manifest(version)
+        models = {
+            "served": load_version(manifest, store),
+            "exact": load_recommender(store, manifest),
+        }
+        found = score_window(window, models, made.settings.trainer.exclude_seen)
+        scored.append(store.manifest(version + 1).scores["ndcg10_live"])
+        by_served.append(found["served"]["ndcg10"])
+        by_exact.append(found["exact"]["ndcg10"])
+    assert scored == by_served != by_exact
