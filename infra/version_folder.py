@@ -5,7 +5,7 @@ v0000000012/          one folder per version
     items.safetensors.delta   as their difference from the parent's (law 6)
     manifest.json         written last: with it the version exists
 pointer.json          which version is current
-plan.json             what a trainer that is behind trains next
+plan.json             what a trainer that is behind trains next, decided since its version
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def parse_pointer(raw: bytes | None) -> Pointer | None:
 
 
 def parse_plans(raw: bytes | None) -> list[Plan]:
-    """None for no bytes, ``CorruptVersion`` for bytes that are no plans."""
+    """Empty for no bytes, ``CorruptVersion`` for bytes that are no plans."""
     if raw is None:
         return []
     try:
