@@ -11,7 +11,6 @@ import contextlib
 import logging
 import os
 import socket
-import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -48,9 +47,6 @@ _MEET_S = 60.0
 _NAME_WAIT_S = 10.0
 _ANSWER_S = 0.5
 
-_GIVES_WAY = 5
-"""Niceness of what trains: on a shared machine, events and requests come first."""
-
 _LOG = logging.getLogger("everfresh.trainer")
 
 
@@ -59,7 +55,6 @@ class TrainerActor:
 
     def __init__(self, settings: Settings, open_ports: Callable[[Settings], Ports]) -> None:
         configure_logging("trainer-actor", settings.home)
-        _give_way()
         torch.set_num_threads(settings.trainer.threads)
         several = settings.trainer.workers > 1
         train = Crew(settings) if several else train_window
@@ -81,7 +76,6 @@ class TrainingWorker:
 
     def __init__(self, settings: Settings) -> None:
         configure_logging("trainer-worker", settings.home)
-        _give_way()
         torch.set_num_threads(settings.trainer.threads)
         self._settings = settings
         self._member: Member | None = None
@@ -161,11 +155,6 @@ class Crew:
         for worker in self._workers:
             ray.kill(worker, no_restart=True)
         self._workers, self._member = [], None
-
-
-def _give_way() -> None:
-    """On Linux for this thread and those it starts; Ray's own go on as they are."""
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _GIVES_WAY)
 
 
 def _own_address() -> str:

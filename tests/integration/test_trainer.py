@@ -165,20 +165,6 @@ def test_kill_9_of_the_training_process_midway_changes_no_version(
     assert [one.pid for one in cluster.trainers()] != [victims[0].pid]
 
 
-def test_training_gives_way_to_what_answers_and_ray_does_not(
-    settings: Settings, cluster: Cluster, start_driver: Callable[[], LeashedProcess]
-) -> None:
-    start_driver()
-    wait_until(lambda: 5 in niceness(cluster), "a training thread that gives way")
-    assert 0 in niceness(cluster)
-
-
-def niceness(cluster: Cluster) -> set[int]:
-    """Of all threads of the trainer's process."""
-    tasks = [task for one in cluster.trainers() for task in Path(f"/proc/{one.pid}/task").iterdir()]
-    return {os.getpriority(os.PRIO_PROCESS, int(task.name)) for task in tasks}
-
-
 @pytest.fixture
 def two_workers(settings: Settings) -> Settings:
     """Without dropout, whose masks are each worker's own."""
