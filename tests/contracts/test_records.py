@@ -28,8 +28,9 @@ def test_manifest_round_trips() -> None:
 
 
 def test_a_greater_epoch_beats_a_greater_version() -> None:
-    assert Pointer(epoch=1, version=3) > Pointer(epoch=0, version=9)
-    assert Pointer(epoch=1, version=4) > Pointer(epoch=1, version=3)
+    assert Pointer(epoch=1, version=3).after(Pointer(epoch=0, version=9))
+    assert Pointer(epoch=1, version=4).after(Pointer(epoch=1, version=3))
+    assert not Pointer(epoch=1, version=3, left=4).after(Pointer(epoch=1, version=3))
 
 
 def test_exposure_and_status_round_trip() -> None:
