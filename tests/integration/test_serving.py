@@ -104,7 +104,8 @@ def test_a_swap_restarts_nothing_drops_nothing_and_mixes_nothing(loop: Loop) -> 
             assert client.get("/healthz").status_code == 200
             versions = {1: publish(loop.store, 1)}
             wait_until(lambda: both_have(loop, 1), "version 1 on both replicas")
-            before = loop.settled()
+            before, replicas = loop.settled(), set(loop.titled("ServeReplica"))
+            assert len(replicas) == 2
 
             clients = [Client(url, user) for user in (USER, "stranger", USER)]
             for one in clients:
@@ -123,7 +124,9 @@ def test_a_swap_restarts_nothing_drops_nothing_and_mixes_nothing(loop: Loop) -> 
         assert [one for client in clients for one in client.failures] == []
         assert set(Counter(answer["version"] for answer in given)) == set(versions)
         assert len({answer["replica"] for answer in given}) == 2
-        assert set(loop.processes()) == before
+        # Nothing was started; what may end is a Ray worker without work, or a former HAProxy.
+        assert set(loop.processes()) <= before
+        assert set(loop.titled("ServeReplica")) == replicas
         # Replicas look once a second here, so most versions came by push.
         assert all(one.figures["pushed_files"] >= 4 for one in replica_statuses(loop).values())
         for answer in given:
