@@ -59,7 +59,7 @@ def up(
 def demo(
     events: Annotated[
         int, typer.Option(min=2000, help="Replay only the first N events of MovieLens 100K.")
-    ] = 100_000,
+    ] = 40_000,
     speed: Annotated[
         float, typer.Option(min=0.0, help="Events per second; 0 finds one from the time budget.")
     ] = 0.0,

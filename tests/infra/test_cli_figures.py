@@ -233,5 +233,5 @@ def test_a_rate_is_over_the_last_seconds_and_begins_anew_after_a_restart() -> No
 def test_the_demos_speed_fits_its_budget_and_is_never_slow() -> None:
     assert _speed(100_000, 30.0) == pytest.approx(1_000, rel=0.2)
     assert _speed(100_000, 80.0) > _speed(100_000, 30.0)
-    assert _speed(6_000, 30.0) == 1_000.0
+    assert _speed(40_000, 30.0) == _speed(6_000, 30.0) == 400.0
     assert _speed(100_000, 1e6) == 10_000.0
