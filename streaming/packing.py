@@ -8,8 +8,8 @@ at the offset that the *state* has reached (law 2), which the worker names throu
 Records of the hot topic stay as aiokafka parses them: its ``ConsumerRecord`` adds nothing the fold
 needs, and to make one costs as much as to parse it.
 
-Memory is bounded: at most ``broker_max_poll_records`` records in a poll, and at most
-``stream_buffer_maxsize`` fetches wait for the agent.
+Memory is bounded: at most twice ``broker_max_poll_records`` records in a poll, which takes two
+answers, and at most ``stream_buffer_maxsize`` fetches wait for the agent.
 """
 
 from __future__ import annotations

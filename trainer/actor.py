@@ -46,7 +46,6 @@ _MEET_S = 60.0
 
 _NAME_WAIT_S = 10.0
 _ANSWER_S = 0.5
-
 _LOG = logging.getLogger("everfresh.trainer")
 
 
