@@ -27,7 +27,7 @@ from contracts.window import DecodedExample
 from infra.memory import ManualClock
 from infra.weights import FsspecWeightStore
 from model.recommender import Recommender
-from model.served import served
+from model.served import saved
 from serving.follow import Follower, load_version
 from serving.versions import VersionHolder
 
@@ -82,11 +82,6 @@ def follow(following: Following) -> tuple[float, bool]:
     return took, following.follower.by_deltas() > before
 
 
-def contents(made: Recommender, rows: Rows) -> dict[str, bytes]:
-    """The model's files, as the trainer encodes them."""
-    return {**served(made, rows).save(), **made.save()}
-
-
 def declared(version: int, made: Recommender, rows: Rows) -> WeightManifest:
     """A manifest that says what replicas read."""
     return msgspec.structs.replace(manifest(version, made), rows=rows)
@@ -99,16 +94,16 @@ def measure(items: int, share: float, turns: int, rows: Rows) -> dict[str, float
         root = Path(name)
         writer = FsspecWeightStore(name, snapshot_every=turns + 4)
         made = first(ModelSettings(), items)
-        parent = writer.write(declared(1, made, rows), contents(made, rows))
+        parent = writer.write(declared(1, made, rows), saved(made, rows))
         writer.advance(Pointer(1, 1))
         whole_s = median(follow(fresh(name))[0] for _ in range(turns))
         follower = fresh(name)
         follow(follower)
         for turn in range(turns + 4):
             touch(made, share, turn)
-            saved = contents(made, rows)
+            files = saved(made, rows)
             began = time.perf_counter()
-            child = writer.write(declared(turn + 2, made, rows), saved)
+            child = writer.write(declared(turn + 2, made, rows), files)
             took = time.perf_counter() - began
             writer.advance(Pointer(1, child.version))
             seconds, by_deltas = follow(follower)
@@ -122,7 +117,7 @@ def measure(items: int, share: float, turns: int, rows: Rows) -> dict[str, float
                 found["delta_mb"].append(kept_bytes(root, child) / 1e6)
         live = follower.holder.current()
         assert live is not None
-        assert live.recommender.save().items() <= saved.items(), "deltas give the exact bytes"
+        assert live.recommender.save().items() <= files.items(), "deltas give the exact bytes"
     figures = {key: median(values) for key, values in found.items()}
     read = [file for file in parent.files if file.name in parent.replica_files]
     whole = sum(file.bytes for file in read) / 1e6

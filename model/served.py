@@ -19,3 +19,9 @@ def served(exact: Recommender, rows: Rows) -> Recommender:
     made.network.items.data = decode_rows(short, rows, "items")
     made.rows = rows
     return made
+
+
+def saved(exact: Recommender, rows: Rows) -> dict[str, bytes]:
+    """The files of ``exact``, and beside them the weights that replicas read where others."""
+    files = exact.save()
+    return files if rows == exact.rows else {**served(exact, rows).save(), **files}

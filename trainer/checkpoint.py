@@ -25,7 +25,7 @@ from contracts.settings import ModelSettings, Settings
 from model.baselines import LastItemMarkov, Popularity
 from model.optimizer import build_optimizer, encode_optimizer, restore_optimizer
 from model.recommender import Recommender
-from model.served import served
+from model.served import saved
 from trainer.assemble import Progress
 from trainer.gate import GateMemory
 from trainer.learn import Learner, Network
@@ -103,8 +103,7 @@ def encode_files(
     )
     network = learner.network
     return {
-        **served(network.recommender, rows).save(),
-        **network.recommender.save(),
+        **saved(network.recommender, rows),
         OPTIMIZER_FILE: encode_optimizer(network.optimizer, network.recommender),
         MEMORY_FILE: msgspec.msgpack.encode(memory),
     }

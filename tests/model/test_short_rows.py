@@ -13,7 +13,7 @@ from contracts.settings import ModelSettings
 from contracts.window import DecodedExample
 from model.changes import RowChange
 from model.recommender import Recommender
-from model.served import served
+from model.served import saved, served
 from model.short_rows import decode_change, decode_rows, encode_rows
 from model.vocabulary import Vocabulary
 
@@ -93,3 +93,23 @@ def test_exact_rows_are_served_as_they_are() -> None:
     exact = made()
     assert served(exact, "float32") is exact
     assert set(exact.save()) == {WEIGHTS_FILE, VOCABULARY_FILE}
+
+
+@pytest.mark.parametrize("rows", ["float32", *SHORT])
+def test_the_exact_files_are_kept_whatever_replicas_read_and_made_once_where_they_read_them(
+    rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact = made()
+    before, encoded = exact.save(), list[Recommender]()
+    save = Recommender.save
+
+    def counted(one: Recommender) -> dict[str, bytes]:
+        encoded.append(one)
+        return save(one)
+
+    monkeypatch.setattr(Recommender, "save", counted)
+    files = saved(exact, rows)
+    assert before.items() <= files.items()
+    assert (SERVED_FILE in files) == (rows != "float32")
+    if rows == "float32":
+        assert encoded == [exact]
