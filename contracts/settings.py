@@ -377,6 +377,11 @@ class RaySettings(_Group):
 
     address: str = Field("", description="host:port to join; empty starts a local one with `up`.")
     object_store_mb: int = Field(256, ge=80, description="Object store of a local cluster.")
+    metrics: bool = Field(
+        False,
+        description="Let Ray keep metrics of its own, of every request too; they cost as much as "
+        "a sixth of an answer. Everfresh's do not need them.",
+    )
 
 
 class MetricsSettings(_Group):

@@ -60,6 +60,8 @@ def head(run_id: str, settings: RaySettings) -> Head:
     words = [f"{name}={value}" for name, value in options.items()]
     drivers = _driver_environment(token)
     env = {**drivers, **_head_environment(scaler, dashboard), "TMPDIR": str(_scratch(folder))}
+    # Its agent goes through every observation one by one, in Python.
+    env["RAY_enable_metrics_collection"] = "1" if settings.metrics else "0"
     argv = [*command, "--no-monitor", "--disable-usage-stats", *words]
     return Head(ChildSpec(RAY, argv, env, grace_s=4.0), f"{HOST}:{gcs}", drivers)
 

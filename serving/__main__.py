@@ -137,7 +137,11 @@ def _haproxy_environment(settings: Settings) -> Iterator[dict[str, str]]:
     """The variables of :mod:`serving.haproxy`, and the folder they speak of while it is needed."""
     door = settings.serving
     launcher = haproxy.write_launcher(
-        settings.home / "run" / "haproxy", door.host, _program(), door.timeout_ms
+        settings.home / "run" / "haproxy",
+        door.host,
+        _program(),
+        door.timeout_ms,
+        metrics=settings.ray.metrics,
     )
     # Not in the home, which may lie deep: the kernel limits the length of a socket's path.
     with tempfile.TemporaryDirectory(prefix="everfresh-") as folder:
@@ -148,7 +152,12 @@ def _haproxy_environment(settings: Settings) -> Iterator[dict[str, str]]:
             )
         free = ports.free_ports(haproxy.EXTRA_PORTS)
         yield haproxy.environment(
-            Path(folder), free, launcher, door.max_body_bytes, door.timeout_ms
+            Path(folder),
+            free,
+            launcher,
+            door.max_body_bytes,
+            door.timeout_ms,
+            metrics=settings.ray.metrics,
         )
 
 

@@ -60,24 +60,36 @@ _ONCE = r"""grep -q wait-for-body "$config" || sed -i -E \
     -e '/^frontend http_frontend/,/^ *bind /{/^ *bind /r '{frontend} -e '}' "$config"
 """
 
+_FRONTEND = """\
+    http-request wait-for-body time {timeout_ms}ms if METH_POST
+    http-request set-header x-request-disconnect-disabled ?1 if {{ path_beg /v1/ }}
+"""
+"""The second line has Ray not watch for the client's leaving: an answer is made in one go, and
+cannot be broken off. It saves two tasks of the event loop for each request."""
+
 _ADDRESS = r"""sed -i -E \
     '/^(frontend prometheus|listen stats)/,/^ *bind /s/^( *bind )\*?:/\1{host}:/' "$config"
 """
 
 
-def write_launcher(path: Path, host: str, program: str, timeout_ms: int) -> Path:
+def write_launcher(
+    path: Path, host: str, program: str, timeout_ms: int, *, metrics: bool = False
+) -> Path:
     """Write the launcher of ``program``, the true HAProxy; return its path.
 
     It holds it to ``host``, which may be one of :data:`ANYWHERE`, has it wait ``timeout_ms`` for a
-    request's body, and makes its own errors problem documents.
+    request's body, and makes its own errors problem documents. Without ``metrics``, Ray's own, it
+    writes no line for a request that went well.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     defaults, frontend = (path.with_suffix(f".{name}") for name in ("defaults", "frontend"))
     kinds = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
     errors = [problems.no_replica(status) for status in kinds]
     errors.append(problems.body_too_slow(timeout_ms))
-    defaults.write_text("".join(f"    {_errorfile(one, path)}\n" for one in errors))
-    frontend.write_text(f"    http-request wait-for-body time {timeout_ms}ms if METH_POST\n")
+    quiet = [] if metrics else ["option dontlog-normal"]
+    lines = [*quiet, *(_errorfile(one, path) for one in errors)]
+    defaults.write_text("".join(f"    {line}\n" for line in lines))
+    frontend.write_text(_FRONTEND.format(timeout_ms=timeout_ms))
     ours = _ONCE.replace("{defaults}", shlex.quote(str(defaults)))
     ours = ours.replace("{frontend}", shlex.quote(str(frontend)))
     if host not in ANYWHERE:
@@ -101,7 +113,13 @@ def _errorfile(problem: Problem, launcher: Path) -> str:
 
 
 def environment(
-    folder: Path, ports: Sequence[int], launcher: Path, body_bytes: int, timeout_ms: int
+    folder: Path,
+    ports: Sequence[int],
+    launcher: Path,
+    body_bytes: int,
+    timeout_ms: int,
+    *,
+    metrics: bool = False,
 ) -> dict[str, str]:
     """Variables for the driver and, through Ray, for Serve's controller, proxies and replicas.
 
@@ -109,8 +127,9 @@ def environment(
     to others, because the admin socket is open to whoever reaches it. ``ports`` are
     :data:`EXTRA_PORTS` free ones. HAProxy's buffers take bodies of ``body_bytes`` whole, and it
     gives up on an answer after twice ``timeout_ms``, in which a replica has answered or refused.
+    ``metrics`` are Serve's own of each request, which one of its processes reads from a log.
     """
-    statistics, metrics, fallback, fallback_grpc = (str(port) for port in ports)
+    statistics, figures, fallback, fallback_grpc = (str(port) for port in ports)
     return {
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher),
         "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(body_bytes + BESIDE_BODY),
@@ -120,12 +139,13 @@ def environment(
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": HOOK,
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
+        "RAY_SERVE_HAPROXY_METRICS_ENABLED": "1" if metrics else "0",
         # On a busy machine HAProxy takes longer to start than Ray's 5 s, and would be killed.
         "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "120",
         # Answers are made on the loop that reads requests: two changes of thread less for each.
         "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
         "RAY_SERVE_HAPROXY_STATS_PORT": statistics,
-        "RAY_SERVE_HAPROXY_METRICS_PORT": metrics,
+        "RAY_SERVE_HAPROXY_METRICS_PORT": figures,
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": fallback,
         "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": fallback_grpc,
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),

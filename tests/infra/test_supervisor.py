@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.errors import RunError, SettingsError, Unreachable
-from contracts.settings import Settings, load_settings
+from contracts.settings import RaySettings, Settings, load_settings
 from infra import components, ray_cluster
 from infra.children import Children, Note
 from infra.ports import free_ports, parse_address, require_free, require_reachable
@@ -221,6 +221,16 @@ def test_an_address_where_nobody_answers_is_unreachable() -> None:
 def test_a_wrong_address_names_the_setting(text: str) -> None:
     with pytest.raises(SettingsError, match=r"ray\.address must be host:port"):
         parse_address(text, "ray.address")
+
+
+@pytest.mark.parametrize("metrics", [True, False])
+def test_ray_keeps_metrics_of_its_own_only_where_told(metrics: bool) -> None:
+    run_id = uuid.uuid4().hex
+    try:
+        head = ray_cluster.head(run_id, RaySettings(metrics=metrics))
+        assert head.spec.env["RAY_enable_metrics_collection"] == str(int(metrics))
+    finally:
+        ray_cluster.remove_temporary_folder(run_id)
 
 
 def test_rays_token_is_its_owners_alone() -> None:

@@ -75,6 +75,7 @@ class Backends:
 
     def __init__(self) -> None:
         self.taken: list[tuple[str, int]] = []
+        self.heads: list[list[bytes]] = []
         self.dying, self.answering = (self._open(name) for name in ("dying", "answering"))
 
     def _open(self, name: str) -> socket.socket:
@@ -91,6 +92,7 @@ class Backends:
             with connection, connection.makefile("rb") as stream:
                 head = list(iter(stream.readline, b"\r\n"))
                 length = next(int(h[15:]) for h in head if h.lower().startswith(b"content-length"))
+                self.heads.append([line.strip().lower() for line in head])
                 self.taken.append((name, len(stream.read(length))))
                 if name == "answering":
                     connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
@@ -170,6 +172,18 @@ def test_a_request_that_its_replica_died_of_is_asked_again_of_another(
     assert backends.taken == [("dying", length), ("answering", length)]
 
 
+def test_ray_is_told_not_to_watch_for_the_leaving_of_who_asked(
+    backends: Backends, door: int
+) -> None:
+    told = b"x-request-disconnect-disabled"
+    with send(door, head(2), b"{}") as connection:
+        assert connection.recv(100).startswith(b"HTTP/1.1 200")
+    assert [line for line in backends.heads[-1] if line.startswith(told)] == [told + b": ?1"]
+    with send(door, head(2).replace(b"/v1/score", b"/elsewhere"), b"{}") as connection:
+        assert connection.recv(100).startswith(b"HTTP/1.1 200")
+    assert not [line for line in backends.heads[-1] if line.startswith(told)]
+
+
 def test_haproxys_own_errors_are_problem_documents(backends: Backends, door: int) -> None:
     with send(door, head(20)) as connection:
         slow = connection.makefile("rb").read()
@@ -213,3 +227,15 @@ def test_every_port_and_socket_is_this_runs_own(tmp_path: Path) -> None:
 def test_no_request_waits_without_end(tmp_path: Path) -> None:
     made = haproxy.environment(tmp_path, [1, 2, 3, 4], tmp_path / "haproxy", 1024, 2_500)
     assert made["RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S"] == "5"
+
+
+@pytest.mark.parametrize("metrics", [True, False])
+def test_requests_that_went_well_leave_a_line_only_for_rays_metrics(
+    tmp_path: Path, metrics: bool
+) -> None:
+    launcher = tmp_path / "haproxy"
+    haproxy.write_launcher(launcher, "127.0.0.1", "/bin/true", TIMEOUT_MS, metrics=metrics)
+    made = haproxy.environment(tmp_path, [1, 2, 3, 4], launcher, 1024, 2_500, metrics=metrics)
+    assert made["RAY_SERVE_HAPROXY_METRICS_ENABLED"] == str(int(metrics))
+    silent = "dontlog-normal" in launcher.with_suffix(".defaults").read_text()
+    assert silent is not metrics
