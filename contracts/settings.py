@@ -301,7 +301,12 @@ class WeightSettings(_Group):
     url: str = Field(
         "", description="fsspec URL or folder of the weight store; empty means <home>/weights."
     )
-    keep: int = Field(20, ge=2, description="Newest versions kept; older ones are deleted.")
+    keep: int = Field(
+        20,
+        ge=2,
+        description="Versions kept of the live line, and at most as many of those that a rollback "
+        "turned away from, until the line has grown by so many; others are deleted.",
+    )
     snapshot_every: int = Field(
         16, ge=1, description="Every how many versions one is kept whole, not as a delta; 1: all."
     )

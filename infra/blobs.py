@@ -20,6 +20,9 @@ import fsspec
 
 from contracts.errors import MissingDependency, SettingsError, WeightsError
 
+_DRAFT = ".draft"
+"""Ends the names of files that are being written; they begin with a dot, as no stored one does."""
+
 
 class Blobs(Protocol):
     """Called by the stores of :mod:`infra.weights` and :mod:`infra.snapshots` alone."""
@@ -28,7 +31,7 @@ class Blobs(Protocol):
         """The bytes, ``None`` where there is no such file."""
 
     def put(self, name: str, data: bytes) -> None:
-        """Create or replace a file as a whole."""
+        """Create or replace a file as a whole; to be called within ``exclusive``."""
 
     def remove(self, name: str) -> None:
         """Remove a file; harmless where there is none."""
@@ -36,8 +39,8 @@ class Blobs(Protocol):
     def remove_folder(self, name: str) -> None:
         """Remove a folder with all in it; harmless where there is none."""
 
-    def folders(self) -> list[str]:
-        """Names of the folders at the top."""
+    def folders(self, under: str = "") -> list[str]:
+        """Names of the folders at the top, or in a folder there; none where there is no such."""
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Bytes of each file in a folder, by name; empty where there is no such folder."""
@@ -76,6 +79,7 @@ class LocalBlobs:
     def __init__(self, root: Path, setting: str = "weights.url") -> None:
         self._root = root
         self._setting = setting
+        self._swept = False
 
     def get(self, name: str) -> bytes | None:
         """See :class:`Blobs`."""
@@ -91,7 +95,7 @@ class LocalBlobs:
         path = self._root / name
         try:
             _make_durable_folder(path.parent)
-            handle, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+            handle, draft = tempfile.mkstemp(_DRAFT, f".{path.name}.", path.parent)
             try:
                 with os.fdopen(handle, "wb") as file:
                     file.write(data)
@@ -124,10 +128,10 @@ class LocalBlobs:
         except OSError as error:
             raise self._unusable(error) from None
 
-    def folders(self) -> list[str]:
+    def folders(self, under: str = "") -> list[str]:
         """See :class:`Blobs`."""
         try:
-            return [entry.name for entry in self._root.iterdir() if entry.is_dir()]
+            return [entry.name for entry in (self._root / under).iterdir() if entry.is_dir()]
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -145,7 +149,11 @@ class LocalBlobs:
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
-        """See :class:`Blobs`: a lock that the system releases when its holder dies."""
+        """See :class:`Blobs`: a lock that the system releases when its holder dies.
+
+        The first time it sweeps: drafts are made under the lock alone, so that those there now are
+        of writers that were killed.
+        """
         try:
             _make_durable_folder(self._root)
             lock = (self._root / ".lock").open("w")
@@ -153,7 +161,19 @@ class LocalBlobs:
             raise self._unusable(error) from None
         with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            if not self._swept:
+                self._sweep()
+                self._swept = True
             yield
+
+    def _sweep(self) -> None:
+        try:
+            for folder, _, names in os.walk(self._root):
+                for name in names:
+                    if name.startswith(".") and name.endswith(_DRAFT):
+                        Path(folder, name).unlink(missing_ok=True)
+        except OSError as error:
+            raise self._unusable(error) from None
 
     def _unusable(self, error: OSError) -> WeightsError:
         return _unusable(self._root, self._setting, error)
@@ -198,9 +218,9 @@ class RemoteBlobs:
         with contextlib.suppress(FileNotFoundError):
             self._filesystem.rm(self._path(name), recursive=True)
 
-    def folders(self) -> list[str]:
+    def folders(self, under: str = "") -> list[str]:
         """See :class:`Blobs`; asks the store anew, never a cached listing."""
-        found = self._listed(self._root)
+        found = self._listed(self._path(under) if under else self._root)
         return [_last_name(entry) for entry in found if entry["type"] == "directory"]
 
     def sizes(self, folder: str) -> dict[str, int]:

@@ -118,7 +118,7 @@ class MemoryWeightStore:
 
     def set_aside(self, rejected: Rejected, files: Mapping[str, bytes]) -> None:
         """See the port."""
-        self._rejected, _ = with_rejected(self._rejected, rejected, files)
+        self._rejected = with_rejected(self._rejected, rejected, files)
 
     def rejected(self) -> list[Rejected]:
         """See the port."""

@@ -22,13 +22,12 @@ _FOLDER = "rejected"
 
 def with_rejected(
     kept: Sequence[Rejected], new: Rejected, files: Mapping[str, bytes]
-) -> tuple[list[Rejected], list[Rejected]]:
-    """What is kept once ``new`` is, and what is not any more."""
+) -> list[Rejected]:
+    """What is kept once ``new`` is."""
     listed = [weight_file(name, files[name]) for name in sorted(files)]
     filled = msgspec.structs.replace(new, files=listed)
     others = [one for one in kept if (one.label, one.parent) != (new.label, new.parent)]
-    everything = [*others, filled]
-    return everything[-REJECTED_KEPT:], everything[:-REJECTED_KEPT]
+    return [*others, filled][-REJECTED_KEPT:]
 
 
 def read_rejected(blobs: Blobs) -> list[Rejected]:
@@ -43,14 +42,15 @@ def read_rejected(blobs: Blobs) -> list[Rejected]:
 
 
 def write_rejected(blobs: Blobs, new: Rejected, files: Mapping[str, bytes]) -> None:
-    """The files first, the list last; then what is not kept any more goes."""
-    kept, gone = with_rejected(read_rejected(blobs), new, files)
+    """The files first, the list last; then what it does not name goes: also what a writer left
+    that was killed in between."""
+    kept = with_rejected(read_rejected(blobs), new, files)
     for name, data in files.items():
-        blobs.put(f"{_folder(new)}/{name}", data)
+        blobs.put(f"{_FOLDER}/{_name(new)}/{name}", data)
     blobs.put(INDEX, msgspec.json.format(msgspec.json.encode(kept), indent=2))
-    for one in gone:
-        blobs.remove_folder(_folder(one))
+    for name in set(blobs.folders(_FOLDER)) - {_name(one) for one in kept}:
+        blobs.remove_folder(f"{_FOLDER}/{name}")
 
 
-def _folder(one: Rejected) -> str:
-    return f"{_FOLDER}/l{one.label:010d}-p{one.parent or 0}"
+def _name(one: Rejected) -> str:
+    return f"l{one.label:010d}-p{one.parent or 0}"

@@ -179,10 +179,14 @@ class SnapshotStore:
         found, readable = [], True
         for name in self.names():
             try:
-                if manifest := self.manifest(name):
-                    found.append(manifest)
+                manifest = self.manifest(name)
             except SnapshotError:
                 readable = False  # what it needs cannot be told
+                continue
+            if manifest is None:  # cut short at its manifest, or at its deletion
+                self._blobs.remove_folder(name)
+            else:
+                found.append(manifest)
         # By what they reach: the clocks of two machines that owned the partition may disagree.
         found.sort(key=lambda manifest: (manifest.applied, manifest.created_ms), reverse=True)
         for old in [manifest for manifest in found if manifest.origin == origin][keep:]:

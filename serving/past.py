@@ -24,6 +24,7 @@ from contracts.sequence import (
     continued_at,
     decode_entries,
     encode_entry,
+    held_entries,
     unpack_header,
 )
 from contracts.settings import ModelSettings
@@ -125,7 +126,7 @@ class PastReader:
             codes = encode_events(events, recommender.vocabulary)
             vector = _vector(recommender, codes, 0, len(events)) if codes[0].any() else None
             return Past(None, None, len(events), codes[0], vector, served.version)
-        fresh = [event for event in events if not _holds(stored, event)]
+        fresh = _fresh(stored, events)
         with self._lock:
             kept = self._refreshed(served, user, stored)
             if not fresh:
@@ -274,8 +275,16 @@ def _vector(recommender: Recommender, codes: Codes, first: int, length: int) -> 
     return states.extend(recommender.network, codes[:, begin - first :])
 
 
-def _holds(stored: StoredSequence, event: Interaction) -> bool:
-    if event.action not in stored.actions:
-        return False
-    code = stored.actions.index(event.action)
-    return encode_entry(event.item, code, event.time, event.value) in stored.raw
+def _fresh(stored: StoredSequence, events: Sequence[Interaction]) -> list[Interaction]:
+    """Those of a request's events that the state does not hold."""
+    if not events:
+        return []
+    codes = {action: code for code, action in enumerate(stored.actions)}
+    entries = [
+        encode_entry(event.item, codes[event.action], event.time, event.value)
+        if event.action in codes
+        else None
+        for event in events
+    ]
+    held = held_entries(stored.raw, filter(None, entries))
+    return [event for event, entry in zip(events, entries, strict=True) if entry not in held]

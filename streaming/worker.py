@@ -195,45 +195,50 @@ class StreamWorker:
             if owned is None:
                 continue
             applied = owned.partition.applied
-            if applied < ends[number] and not await self._read_to(number, applied, ends[number]):
+            if applied < ends[number] and await self._reached(number, applied) < ends[number]:
                 continue
             if self._owned.get(number) is owned:
                 self._note(owned.partition.close_until(label))
                 owned.courier.wake()
 
-    async def _read_to(self, number: int, applied: int, end: int) -> bool:
-        """Whether only transaction markers lie between the state and the end of the log."""
+    async def _reached(self, number: int, applied: int) -> int:
+        """The offset up to which nothing is left to apply: behind the state may lie markers."""
         consumer = self._consumer()
+        if number not in consumer.sought:
+            return applied
         position = await consumer.position(TP(self._identity.topic, number))
         # Asked for after the position: what was taken up to it may still be on its way to the fold.
         taken = consumer.taken_end.get(number, 0)
-        sought = number in consumer.sought
-        return sought and position is not None and position >= end and applied >= taken
+        if number not in consumer.sought or position is None or applied < taken:
+            return applied
+        return max(applied, position)
 
     async def _report(self) -> None:
         while True:
             lag: int | str = "unknown"
             with contextlib.suppress(KafkaError):
-                # Read before asking for the ends: meanwhile the state may rightly pass them.
-                applied = {number: one.partition.applied for number, one in self._owned.items()}
-                ends = await self._probe.ends(list(applied))
-                lag = sum(
-                    self._lag(number, reached, ends[number])
-                    for number, reached in applied.items()
-                    if number in ends
-                )
+                lag = await self._lag()
             self._metrics.lag = float("nan") if lag == "unknown" else float(lag)
             self._say(RUNNING, lag=lag)
             await asyncio.sleep(_STATUS_SECONDS)
 
-    def _lag(self, number: int, reached: int, end: int) -> int:
-        if end < reached:
-            raise LogMismatch(
-                f"partition {number} of {self._identity.topic} ends at {end}, the state reaches "
-                f"{reached}: the topic was recreated or cut; use another home, or delete the state "
-                "directory to rebuild it from the log"
-            )
-        return end - reached
+    async def _lag(self) -> int:
+        """Records of all partitions that are not applied yet; ``LogMismatch`` where a log ends
+        before its state."""
+        # Read before asking for the ends: meanwhile the state may rightly pass them.
+        applied = {number: one.partition.applied for number, one in self._owned.items()}
+        ends = await self._probe.ends(list(applied))
+        lag = 0
+        for number, end in ends.items():
+            if end < applied[number]:
+                raise LogMismatch(
+                    f"partition {number} of {self._identity.topic} ends at {end}, the state "
+                    f"reaches {applied[number]}: the topic was recreated or cut; use another home, "
+                    "or delete the state directory to rebuild it from the log"
+                )
+            if applied[number] < end:
+                lag += max(0, end - await self._reached(number, applied[number]))
+        return lag
 
     def _say(self, state: str, **more: Any) -> None:
         self._sink.status(

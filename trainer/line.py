@@ -132,11 +132,11 @@ class Line:
         self._store.set_aside(rejected, files)
 
     def tidy(self) -> int:
-        """Delete what is neither among the newest nor needed; how many could not be deleted.
+        """Delete what ``trainer.retention`` calls surplus; how many could not be deleted.
 
         What an unreadable version was made from is unknown: all below it stay.
         """
-        pinned = {self.frozen, self.pointer.version if self.pointer else None, *self.parents}
+        current = self.parent.version if self.parent else 0
         manifests: list[WeightManifest] = []
         failed = 0
         for version in self._store.versions():
@@ -144,7 +144,8 @@ class Line:
                 manifests.append(self._store.manifest(version))
             except WeightsError:
                 manifests, failed = [], failed + 1
-        surplus = removable(manifests, self._settings.weights.keep, pinned)
+        pinned = {self.frozen, *self.parents}
+        surplus = removable(manifests, current, self._settings.weights.keep, pinned)
         todo: list[Callable[[], None]] = [partial(self._store.delete, one) for one in surplus]
         for clear in [*todo, self._store.sweep]:
             try:

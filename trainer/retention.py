@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from contracts.manifest import WeightManifest
 
 
 def removable(
-    manifests: Iterable[WeightManifest], keep: int, pinned: Collection[int | None]
+    manifests: Iterable[WeightManifest], current: int, keep: int, pinned: Collection[int | None]
 ) -> list[int]:
-    """Versions beyond the newest ``keep``, in an order in which they can be deleted.
+    """What is surplus of a store with ``current`` live, in an order in which it can be deleted.
 
-    ``pinned`` versions stay, such as the pointer's; so does every version down to the full
-    snapshot that a kept one is a delta of. A delta comes before the version it is made from.
+    Of the live line, which is ``current`` and its ancestors, the last ``keep`` stay. Versions off
+    the line, from which a rollback turned away or which never were live, stay for a while, should
+    an operator want one back: until the line has grown by ``keep`` versions, the newest ``keep``
+    of them. ``pinned`` versions stay, and so does every version down to the full snapshot that a
+    kept one is a delta of. A delta comes before the version it is made from.
     """
     by_version = {manifest.version: manifest for manifest in manifests}
-    newest = sorted(by_version)[-keep:]
+    line = _line(by_version, current, keep)
+    if not line:  # it cannot be told what the line needs
+        return []
+    aside = sorted(one for one in by_version.keys() - set(line) if one > line[-1])[-keep:]
     kept: set[int] = set()
-    for version in {*newest, *pinned} & by_version.keys():
+    for version in {*line, *aside, *pinned} & by_version.keys():
         at: int | None = version
         while at is not None and at not in kept:
             kept.add(at)
             found = by_version.get(at)
             at = found.delta_of if found is not None and found.depth else None
     return sorted(by_version.keys() - kept, reverse=True)
+
+
+def _line(by_version: Mapping[int, WeightManifest], current: int, keep: int) -> list[int]:
+    """``current`` and its ancestors, newest first, ``keep`` at most, as far as they are there."""
+    line: list[int] = []
+    found = by_version.get(current)
+    while found is not None and len(line) < keep:
+        line.append(found.version)
+        found = None if found.parent is None else by_version.get(found.parent)
+    return line

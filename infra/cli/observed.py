@@ -65,6 +65,11 @@ class Observed:
         versions = [_whole(one.figures.get("version")) or 0 for one in replicas]
         return min(versions, default=0)
 
+    def replicas_with(self, version: int) -> int:
+        """How many replicas were last heard to answer with ``version``."""
+        found = [one.figures.get("version") for one in self.components("replica")]
+        return sum(_whole(one) == version for one in found)
+
     def freshness_pending(self) -> bool:
         """Whether the newest version is not yet live everywhere, so freshness is incomplete."""
         return self.live.everywhere_since(self.version()) is None

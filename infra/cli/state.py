@@ -35,7 +35,8 @@ class Known(msgspec.Struct, frozen=True):
 
     @property
     def lag(self) -> int | None:
-        """Records of the partition that the state does not contain yet."""
+        """Records of the partition that the state does not contain yet, at most: what ends a
+        transaction counts, which is no record."""
         return None if self.end is None else max(0, self.end - self.applied)
 
 
@@ -112,8 +113,8 @@ def _lines(known: Known, shown: int) -> list[str]:
         )
     elif known.lag:
         lines.append(
-            f"the state of {place} reaches {known.applied} of {known.end}: {known.lag:,} records "
-            "are still to come, which may be this user's"
+            f"the state of {place} reaches {known.applied} of {known.end}: at most {known.lag:,} "
+            "records are still to come, which may be this user's"
         )
     else:
         lines.append(f"the state of {place} reaches the log's end, {known.end}: nothing is newer")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from contracts.errors import EverfreshError
+from contracts.manifest import Pointer
 from contracts.report import ComponentStatus, WindowReport
 from contracts.settings import Settings
 from contracts.topics import DEAD_LETTERS, EVENTS, topic_name
@@ -19,6 +22,8 @@ from infra.door import door_url
 from infra.kafka.tail import RecordTail
 from infra.kafka.topics import log_positions
 from infra.run_record import is_held, read_record
+from infra.signing import Keys
+from infra.weights import FsspecWeightStore
 
 _LAST = 8
 _FIGURES = {
@@ -43,7 +48,15 @@ def run_status(settings: Settings) -> None:
         console.print(f"{spec.name}: {sum(ends):,} records in {len(ends)} partitions")
     console.print(f"lag: {seen.total('worker', 'lag'):,} events not applied to the state yet\n")
     console.print(_windows(seen.windows[-_LAST:]))
-    console.print(freshness_line(seen))
+    console.print(freshness_line(seen, _pointer(settings)))
+
+
+def _pointer(settings: Settings) -> Pointer | None:
+    """``None`` also where the weight store cannot be read from here: the rest is said all the
+    same."""
+    with contextlib.suppress(EverfreshError):
+        return FsspecWeightStore(settings.weights_url, keys=Keys.of(settings.weights)).pointer()
+    return None
 
 
 def _observe(settings: Settings) -> Observed:
@@ -99,21 +112,30 @@ def _windows(windows: list[WindowReport]) -> Table:
     return table
 
 
-def freshness_line(seen: Observed) -> str:
+def freshness_line(seen: Observed, pointer: Pointer | None) -> str:
     """How old the events of the newest window were when its version was live everywhere.
 
-    Of earlier versions the status topic, which keeps last words, does not tell any more.
+    Of earlier versions the status topic, which keeps last words, does not tell any more. After a
+    rollback there is no such figure until a version has come of it: it says what is live instead.
     """
-    newest = seen.windows[-1:]
-    moment = seen.live.everywhere_since(newest[0].version) if newest else None
-    if moment is None or seen.version_everywhere() != newest[0].version:
-        if not seen.version():
-            return "freshness: known once the first version is trained and live everywhere"
+    if pointer is not None and pointer.left:
+        live, replicas = seen.replicas_with(pointer.version), len(seen.components("replica"))
         return (
-            f"freshness: known once version {seen.version()}, which is trained, is live "
+            f"freshness: version {pointer.version} is the current one by a rollback from "
+            f"{pointer.left}, live on {live} of {replicas} replicas; known again once the next "
+            "version is trained and live everywhere"
+        )
+    trained = [window for window in seen.windows if not window.held]
+    if not trained:
+        return "freshness: known once the first version is trained and live everywhere"
+    newest = trained[-1]
+    moment = seen.live.everywhere_since(newest.version)
+    if moment is None or seen.version_everywhere() != newest.version:
+        return (
+            f"freshness: known once version {newest.version}, which is trained, is live "
             f"everywhere; now that is {seen.version_everywhere()}"
         )
-    ages = [(moment - at) / 1000 for at in newest[0].appended]
+    ages = [(moment - at) / 1000 for at in newest.appended]
     return (
         f"freshness of the newest window: p50 {seconds(ages[len(ages) // 2])}, "
         f"p99 {seconds(ages[min(1, len(ages) - 1)])} from append to live on every replica"

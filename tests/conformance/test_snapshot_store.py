@@ -146,6 +146,17 @@ def test_killed_during_upload_the_snapshot_does_not_exist_and_the_next_one_clear
     assert len(place.contents()) == len(STATE)
 
 
+def test_a_snapshot_that_was_cut_short_at_its_manifest_or_its_deletion_leaves_nothing(
+    tmp_path: Path,
+) -> None:
+    place = Place(str(tmp_path / "snapshots"))
+    (tmp_path / "snapshots" / "t.events-3" / "s00000000000000000001-0000000001001").mkdir(
+        parents=True
+    )
+    place.save(folder(tmp_path / "state", STATE), 3)
+    assert len(place.store.names()) == 1
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [

@@ -54,7 +54,10 @@ def test_as_json_it_is_one_object_with_the_newest_events(
 
 @pytest.mark.parametrize(
     ("end", "words"),
-    [(40, "reaches the log's end, 40: nothing is newer"), (45, "reaches 40 of 45: 5 records")],
+    [
+        (40, "reaches the log's end, 40: nothing is newer"),
+        (45, "reaches 40 of 45: at most 5 records are still to come"),
+    ],
 )
 def test_beside_a_broker_it_says_whether_anything_is_newer(
     left: Settings,

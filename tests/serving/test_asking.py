@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from contracts.sequence import Interaction
+from contracts.sequence import Interaction, encode_entry
 from tests.serving.client import Client, assert_problem
 from tests.serving.made import ITEMS, Bench, recommender
 
@@ -58,6 +58,15 @@ def test_an_event_that_has_reached_the_state_counts_once(client: Client) -> None
     answer = client.post("/v1/recommend", json=body).json()
     assert answer["request_events"] == 0
     assert answer["scores"] == client.post("/v1/recommend", json={"user_id": 1}).json()["scores"]
+
+
+def test_an_event_whose_bytes_are_in_the_state_by_chance_counts(
+    client: Client, bench: Bench
+) -> None:
+    chance = encode_entry("b", 0, 77, 2.0)
+    bench.remember(1, [1, f"a{chance.decode()}c", 2])
+    body = {"user_id": 1, "events": [{"item_id": "b", "type": "view", "time": 77, "value": 2.0}]}
+    assert client.post("/v1/recommend", json=body).json()["request_events"] == 1
 
 
 def test_a_stranger_with_events_of_their_own_gets_the_models_items(client: Client) -> None:

@@ -99,7 +99,7 @@ def test_a_partition_is_not_idle_before_reading_was_sent_to_where_its_state_ends
             _probe=SimpleNamespace(ends=ends),
             _note=lambda changes: None,
         )
-        worker._read_to = lambda *place: StreamWorker._read_to(worker, *place)
+        worker._reached = lambda *place: StreamWorker._reached(worker, *place)
         await FetchConsumer.seek_to_committed(consumer)
         partition.apply(LOG)
         cast(Any, consumer)._thread.at[TP("t", 0)] = len(LOG)

@@ -1,8 +1,11 @@
+"""How far a partition has been read where the log's last entries are no records."""
+
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from types import SimpleNamespace
-from typing import cast
+from typing import Any
 
 import pytest
 
@@ -23,23 +26,47 @@ class Consumer:
         return self._position
 
 
-def has_read_to_the_end(applied: int, position: int | None, taken: int) -> bool:
-    worker = SimpleNamespace(
-        _identity=SimpleNamespace(topic="t"), _consumer=lambda: Consumer(position, taken)
-    )
-    return asyncio.run(StreamWorker._read_to(cast(StreamWorker, worker), 0, applied, END))
+class Said(Exception):
+    """Ends a report with what it said."""
+
+
+def worker(applied: int, position: int | None, taken: int) -> Any:
+    async def ends(numbers: Iterable[int]) -> dict[int, int]:
+        return dict.fromkeys(numbers, END)
+
+    def say(state: str, lag: int | str) -> None:
+        raise Said(lag)
+
+    made: Any = StreamWorker.__new__(StreamWorker)
+    made._identity, made._metrics = SimpleNamespace(topic="t"), SimpleNamespace(lag=0.0)
+    made._consumer = lambda: Consumer(position, taken)
+    made._owned = {0: SimpleNamespace(partition=SimpleNamespace(applied=applied))}
+    made._probe, made._say = SimpleNamespace(ends=ends), say
+    return made
 
 
 @pytest.mark.parametrize(
-    ("applied", "position", "taken", "idle"),
+    ("applied", "position", "taken", "reached"),
     [
-        (8, END, 8, True),  # markers alone lie behind the last record
-        (8, END, 9, False),  # a record is on its way from the fetching thread
-        (8, 9, 8, False),  # not all has been read
-        (8, None, 8, False),
+        (8, END, 8, END),  # markers alone lie behind the last record
+        (8, END, 9, 8),  # a record is on its way from the fetching thread
+        (8, 9, 8, 9),  # not all has been read
+        (8, None, 8, 8),
     ],
 )
 def test_a_partition_is_idle_once_all_that_was_taken_has_been_applied(
-    applied: int, position: int | None, taken: int, idle: bool
+    applied: int, position: int | None, taken: int, reached: int
 ) -> None:
-    assert has_read_to_the_end(applied, position, taken) == idle
+    assert asyncio.run(worker(applied, position, taken)._reached(0, applied)) == reached
+
+
+@pytest.mark.parametrize(
+    ("position", "taken", "lag"),
+    [(END, 8, 0), (END, 9, 2), (9, 8, 1), (None, 8, 2)],
+)
+def test_markers_behind_the_last_record_are_no_lag(
+    position: int | None, taken: int, lag: int
+) -> None:
+    with pytest.raises(Said) as said:
+        asyncio.run(worker(8, position, taken)._report())
+    assert said.value.args == (lag,)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from contracts.settings import Settings, load_settings
+from infra.rollback import roll_back
 from infra.weights import FsspecWeightStore
 from tests.trainer.bench import SMALL, Bench
 from tests.trainer.logs import make_log
@@ -53,3 +54,16 @@ def test_what_a_cut_deletion_left_goes_with_the_next_window(
     (folder(tmp_path, 2) / "manifest.json").unlink()
     assert trainer.step(0) is not None
     assert there(tmp_path) == [1, 3, 4, 5]
+
+
+def test_what_was_rolled_back_to_outlives_what_was_turned_away_from(
+    trainer: TrainerLoop, tmp_path: Path
+) -> None:
+    roll_back(FsspecWeightStore(str(tmp_path / "w")), 2)
+    assert trainer.step(0) is None, "the rollback is noticed"
+    left = []
+    for _ in range(3):
+        assert trainer.step(0) is not None
+        left.append(there(tmp_path))
+    # 1 is the frozen one; 3 and 4, which were turned away from, stay until the line is 5, 6, 7.
+    assert left == [[1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 6], [1, 5, 6, 7]]

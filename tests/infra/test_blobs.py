@@ -1,0 +1,79 @@
+"""What a write that was killed leaves on a disk, and who clears it up."""
+
+from __future__ import annotations
+
+import fcntl
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from contracts.manifest import Pointer, Rejected
+from infra.blobs import LocalBlobs
+from infra.weights import FsspecWeightStore
+from tests.conformance.test_weight_store import FILES, manifest
+
+_KILLED = """
+import os, sys
+from pathlib import Path
+from infra.blobs import LocalBlobs
+os.fsync = lambda handle: os._exit(9)
+LocalBlobs(Path(sys.argv[1])).put(sys.argv[2], b"half")
+"""
+
+
+def kill_in_a_write(root: Path, name: str) -> None:
+    """A process that ends between a draft and its rename."""
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-c", _KILLED, str(root), name]
+    assert subprocess.run(command, check=False).returncode == 9
+
+
+def drafts(root: Path) -> list[str]:
+    return sorted(str(one.relative_to(root).parent) for one in root.rglob(".*.draft"))
+
+
+def test_what_a_killed_write_left_goes_when_the_next_writer_has_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".operators.settings").touch()
+    kill_in_a_write(tmp_path, "pointer.json")
+    kill_in_a_write(tmp_path, "rejected/l1-p1/model")
+    blobs, flock, before = LocalBlobs(tmp_path), fcntl.flock, list[list[str]]()
+
+    def taken(lock: int, how: int) -> None:
+        # Until then a draft may be that of a writer that is at work.
+        before.append(drafts(tmp_path))
+        flock(lock, how)
+
+    monkeypatch.setattr(fcntl, "flock", taken)
+    assert blobs.get("pointer.json") is None
+    with blobs.exclusive():
+        assert drafts(tmp_path) == []
+    assert before == [[".", "rejected/l1-p1"]]
+    assert (tmp_path / ".operators.settings").exists()
+
+
+def test_a_store_whose_pointer_was_being_written_is_clean_after_the_next_write(
+    tmp_path: Path,
+) -> None:
+    FsspecWeightStore(str(tmp_path)).write(manifest(1), FILES)
+    kill_in_a_write(tmp_path, "pointer.json")
+    store = FsspecWeightStore(str(tmp_path))
+    assert store.pointer() is None
+    store.advance(Pointer(1, 1))
+    assert sorted(one.name for one in tmp_path.iterdir()) == [
+        ".lock",
+        "pointer.json",
+        "v0000000001",
+    ]
+
+
+def test_what_was_set_aside_and_not_listed_goes_with_the_next_one(tmp_path: Path) -> None:
+    kill_in_a_write(tmp_path, "rejected/l0000000007-p3/model")
+    (tmp_path / "rejected" / "l0000000007-p3" / "whole").write_bytes(b"before its list")
+    store = FsspecWeightStore(str(tmp_path))
+    # An operator has rolled back meanwhile: the window is held again, with another parent.
+    store.set_aside(Rejected(7, 2, "clock garbage", 1, 9, {}, {}), {"model": b"x"})
+    assert [one.name for one in (tmp_path / "rejected").iterdir()] == ["l0000000007-p2"]
