@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from contracts.errors import EverfreshError
 from contracts.manifest import Pointer
@@ -31,7 +32,15 @@ _FIGURES = {
     "trainer": ("version", "windows", "backlog"),
     "replica": ("version", "requests", "failed"),
 }
-_IF_ANY = ("restoring", "from_snapshot", "from_log", "truncated", "snapshots_refused", "metrics")
+_IF_ANY = {
+    "worker": ("restoring", "from_snapshot", "from_log", "truncated", "snapshots_refused"),
+    "trainer": (
+        *("backlog_s", "merged", "sampled", "events_per_s", "loss", "held", "let_pass"),
+        *("rolled_back", "overtaken", "workers_lost", "undeleted", "last_held"),
+    ),
+    "replica": ("epoch", "load_failures", "reason"),
+}
+"""Figures that are shown where they are there and not zero; texts, which are long, come last."""
 
 
 def run_status(settings: Settings) -> None:
@@ -89,27 +98,49 @@ def _components(seen: Observed, now_ms: int) -> Table:
         table.add_column(name)
     for kind, names in _FIGURES.items():
         for one in seen.components(kind, now_ms):
-            words = "  ".join(f"{name} {one.figures.get(name, '-')}" for name in names)
-            words += "".join(
-                f"  {name} {one.figures[name]}" for name in _IF_ANY if one.figures.get(name)
-            )
+            words = [f"{name} {one.figures.get(name, '-')}" for name in names]
+            words += [
+                f"{name} {_short(one.figures[name])}"
+                for name in (*_IF_ANY[kind], "metrics")
+                if one.figures.get(name)
+            ]
             heard = f"{max(0, now_ms - one.time) / 1000:.1f} s ago"
-            table.add_row(one.component, one.state, heard, words)
+            table.add_row(one.component, one.state, heard, Text("  ".join(words)))
     if not table.row_count:
         table.add_row("none has been heard of lately", "", "", "")
     return table
+
+
+def _short(value: object) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _windows(windows: list[WindowReport]) -> Table:
     table = Table(title="last windows; HR@10 before training on them", title_justify="left")
     for name in ("version", "events", *CONTENDERS, "append to published"):
         table.add_column(name, justify="right")
+    table.add_column("how")
     for one in windows:
         scores = [figure(one.scores.get(name, {}).get("hr10")) for name in CONTENDERS]
         middle = one.appended[len(one.appended) // 2] if one.appended else one.published_ms
-        took = seconds((one.published_ms - middle) / 1000)
-        table.add_row(str(one.version), f"{one.events:,}", *scores, took)
+        took = None if one.held else (one.published_ms - middle) / 1000
+        how = Text(_how(one))
+        table.add_row(str(one.version), f"{one.events:,}", *scores, seconds(took), how)
     return table
+
+
+def _how(one: WindowReport) -> str:
+    """What the gate, a rollback or a backlog did with a window."""
+    words = [f"held: {one.held}"] if one.held else []
+    if one.left:
+        words.append(f"version {one.left} left out by a rollback")
+    if one.merged:
+        words.append(f"{len(one.merged)} windows merged")
+    if one.sampled < 1.0:
+        words.append(f"{one.sampled:.0%} sampled")
+    return ", ".join(words) or "usual"
 
 
 def freshness_line(seen: Observed, pointer: Pointer | None) -> str:
