@@ -97,12 +97,11 @@ def _embed(network: HSTU, tokens: Tensor) -> Tensor:
     return x.mul_(math.sqrt(x.shape[-1]))
 
 
-def _projected(block: Block, x: Tensor) -> tuple[Tensor, Heads]:
-    """Equation 1: gates, values, queries and keys ``(B, n, 4, dim)``, and what of them is kept."""
-    number, length, dim = x.shape
-    all_four = functional.silu(block.norm(x) @ block.w1).view(number, length, 4, dim)
-    values, keys = (_by_head(block, all_four[:, :, at]).contiguous() for at in (1, 3))
-    return all_four, (keys, values)
+def _projected(block: Block, normed: Tensor, parts: slice = slice(None)) -> tuple[Tensor, ...]:
+    """Equation 1, or parts of it: of gates, values, queries and keys, each ``(..., dim)``."""
+    dim = normed.shape[-1]
+    weights = block.w1.view(dim, 4, dim)[:, parts].reshape(dim, -1)
+    return functional.silu(normed @ weights).view(*normed.shape[:-1], -1, dim).unbind(-2)
 
 
 def _by_head(block: Block, x: Tensor) -> Tensor:
@@ -116,27 +115,27 @@ def _position(block: Block, apart: Tensor) -> Tensor:
 
 def _all(block: Block, x: Tensor, padded: _Padded) -> tuple[Tensor, Heads]:
     """One block for all tokens, ``(B, n, dim)`` to the same."""
-    projected, (keys, values) = _projected(block, x)
+    gate, values, queries, keys = _projected(block, block.norm(x))
+    kept = _by_head(block, keys).contiguous(), _by_head(block, values).contiguous()
     number, length, dim = x.shape
     bias = block.time_bias.index_select(0, padded.bucket).view(number, 1, length, length)
     bias += _position(block, padded.apart)
-    scores = _by_head(block, projected[:, :, 2]) @ keys.mT
-    scores = functional.silu(scores.add_(bias), inplace=True)
-    attended = (scores @ values).transpose(1, 2).reshape(-1, dim) / block.length
-    out = _closed(block, x.view(-1, dim), projected[:, :, 0].reshape(-1, dim), attended)
-    return out.view(number, length, dim), (keys, values)
+    scores = (_by_head(block, queries) @ kept[0].mT).add_(bias)
+    attended = functional.silu(scores, inplace=True) @ kept[1]
+    attended = attended.transpose(1, 2).reshape(-1, dim) / block.length
+    return _closed(block, x.view(-1, dim), gate.reshape(-1, dim), attended).view_as(x), kept
 
 
 def _last(block: Block, x: Tensor, padded: _Padded) -> tuple[Tensor, Heads]:
     """The same for the last token of each alone, ``(B, dim)``: nobody looks at the others."""
-    projected, (keys, values) = _projected(block, x)
-    each = torch.arange(len(x))
-    last = projected[each, padded.ends]
+    normed, at = block.norm(x), (torch.arange(len(x)), padded.ends)
+    values, keys = _projected(block, normed, slice(1, None, 2))
+    gate, queries = _projected(block, normed[at], slice(0, None, 2))
+    kept = _by_head(block, keys).contiguous(), _by_head(block, values).contiguous()
     bias = _position(block, padded.last_apart) + block.time_bias[padded.last_bucket]
-    queries = _by_head(block, last[:, None, 2])
-    scores = functional.silu(queries @ keys.mT + bias[:, None, None])
-    attended = (scores @ values).flatten(1) / block.length
-    return _closed(block, x[each, padded.ends], last[:, 0], attended), (keys, values)
+    scores = _by_head(block, queries[:, None]) @ kept[0].mT + bias[:, None, None]
+    attended = (functional.silu(scores) @ kept[1]).flatten(1) / block.length
+    return _closed(block, x[at], gate, attended), kept
 
 
 def _closed(block: Block, x: Tensor, gate: Tensor, attended: Tensor) -> Tensor:
