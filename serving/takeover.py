@@ -3,8 +3,9 @@
 A replica holds two: the live one, and the one that was live before it, which nobody answers with
 any more. Deltas lead from that one over the live one to the next (law 6), and are written over its
 rows, so that what a version costs to take over follows from what changed in it. Each delta is
-verified by its own sha256 in the manifest and names the sha256 of both whole files. At every full
-snapshot on the way the result is hashed as a whole and compared with the manifest.
+verified by its own sha256 in the manifest and names the sha256 of both whole files; it is read once
+and kept until it has been written over both. At every full snapshot on the way the result is hashed
+as a whole and compared with the manifest.
 """
 
 from __future__ import annotations
