@@ -22,11 +22,8 @@ from contracts.settings import ModelSettings, Settings
 
 CONNECTIONS, ITEMS, USERS, CANDIDATES = 16, 10_000, 1_000, 100
 PLOT = Path(__file__).parent.parent / "docs" / "serve_load.png"
-UNWATCHED = "x-request-disconnect-disabled: ?1"
-"""Ray's header by which it does not watch for the client's leaving; our HAProxy sets it for us."""
 LABELS = {
     "echo": "empty echo",
-    "unwatched": "empty echo, not watched",
     "recommend": "/v1/recommend",
     "score": f"/v1/score, {CANDIDATES} candidates",
 }
@@ -72,7 +69,7 @@ Runs = dict[str, list[Run]]
 
 
 def _measure(stand: Stand, settings: Settings, users: int, seconds: float, repeats: int) -> Runs:
-    """Both echoes, recommend and score in turn, after everybody was asked for once."""
+    """Echo, recommend and score in turn, after everybody was asked for once."""
     random = np.random.default_rng(5)
     order = random.permutation(users).tolist()
     recommend = [{"user_id": user, "k": 10} for user in order]
@@ -81,17 +78,16 @@ def _measure(stand: Stand, settings: Settings, users: int, seconds: float, repea
     runs: Runs = {name: [] for name in LABELS}
     with replicas(settings, stand.ray) as url, echo(settings, stand.ray, url):
         targets = {
-            "echo": (url + ECHO, recommend, ""),
-            "unwatched": (url + ECHO, recommend, UNWATCHED),
-            "recommend": (f"{url}/v1/recommend", recommend, ""),
-            "score": (f"{url}/v1/score", score, ""),
+            "echo": (url + ECHO, recommend),
+            "recommend": (f"{url}/v1/recommend", recommend),
+            "score": (f"{url}/v1/score", score),
         }
-        for address, bodies, _ in targets.values():
+        for address, bodies in targets.values():
             load(address, bodies, CONNECTIONS, max(2.0, users / 150))
         for _ in range(repeats):
-            for name, (address, bodies, header) in targets.items():
+            for name, (address, bodies) in targets.items():
                 before = stand.cpu_s()
-                one = load(address, bodies, CONNECTIONS, seconds, header)
+                one = load(address, bodies, CONNECTIONS, seconds)
                 cpu_ms = 1000 * (stand.cpu_s() - before) / max(1, one.requests)
                 runs[name].append(Run(one, cpu_ms))
     return runs
@@ -150,7 +146,6 @@ def figures_of(runs: Runs, prefix: str) -> dict[str, float]:
         f"{prefix}echo_per_s": round(median(one.load.per_s for one in empty), 1),
         f"{prefix}echo_p99_ms": round(median(one.load.p99_ms for one in empty), 2),
         f"{prefix}echo_cpu_ms": round(median(one.cpu_ms for one in empty), 3),
-        f"{prefix}unwatched_per_s": round(median(one.load.per_s for one in runs["unwatched"]), 1),
         f"{prefix}failed": sum(one.load.failed for each in runs.values() for one in each),
     }
 

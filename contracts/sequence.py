@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -92,6 +92,10 @@ class StoredSequence(msgspec.Struct, frozen=True):
         """The user's state; ``StateFormatError`` where it is of another format."""
         return decode_sequence(self.user, self.partition, self.raw, self.actions, self.length)
 
+    def entries(self) -> bytes:
+        """Those in use, without the header; ``StateFormatError`` as above."""
+        return _in_use(self.raw, unpack_header(self.raw)[2], self.length)
+
 
 def encode_id(value: int | str) -> bytes:
     """Type-tagged bytes of an id; integers must fit 64 bits signed (``struct.error`` otherwise)."""
@@ -129,6 +133,31 @@ def decode_entries(raw: bytes, actions: list[str]) -> list[Interaction]:
         item = decode_id(raw[at + _ENTRY.size : at + 1 + length])
         out.append(Interaction(item, actions[code], time, None if math.isnan(value) else value))
     return out
+
+
+class EntryColumns(msgspec.Struct, frozen=True):
+    """Entries by what they hold, oldest first; ``values`` are NaN where there is none."""
+
+    codes: tuple[int, ...]
+    times: tuple[int, ...]
+    values: tuple[float, ...]
+    items: Sequence[ItemId]
+
+
+def even_entries(raw: bytes) -> EntryColumns | None:
+    """Entries without a header at a sixth of what decoding them costs.
+
+    ``None`` unless there are some, all equally long, with items of one type.
+    """
+    size, tag = 1 + raw[0] if raw else 0, raw[_ENTRY.size : _ENTRY.size + 1]
+    if size <= _ENTRY.size or len(raw) % size or (tag == b"i" and size != INT_ENTRY.size):
+        return None
+    form = INT_ENTRY.format if tag == b"i" else f"{_ENTRY.format}c{size - _ENTRY.size - 1}s"
+    lengths, codes, times, values, tags, items = zip(*struct.iter_unpack(form, raw), strict=True)
+    if set(lengths) != {size - 1} or set(tags) != {tag}:
+        return None
+    names = items if tag == b"i" else [item.decode() for item in items]
+    return EntryColumns(codes, times, values, names)
 
 
 def entry_starts(raw: bytes, begin: int) -> Iterator[int]:
@@ -219,5 +248,9 @@ def decode_sequence(
 ) -> UserState:
     """The last ``length`` interactions of a sequence value."""
     accepted, offset, count = unpack_header(raw)
-    begin = skip_entries(raw, HEADER_BYTES, max(0, count - length))
-    return UserState(user, partition, offset, accepted, decode_entries(raw[begin:], actions))
+    history = decode_entries(_in_use(raw, count, length), actions)
+    return UserState(user, partition, offset, accepted, history)
+
+
+def _in_use(raw: bytes, count: int, length: int) -> bytes:
+    return raw[skip_entries(raw, HEADER_BYTES, max(0, count - length)) :]

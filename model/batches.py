@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from contracts.sequence import Interaction
+from contracts.sequence import Interaction, decode_entries, even_entries
 from contracts.settings import ModelSettings
 from contracts.window import DecodedExample
 from model.vocabulary import Vocabulary
@@ -111,6 +111,21 @@ def encode_events(events: Sequence[Interaction], vocabulary: Vocabulary) -> _Int
     row, action = vocabulary.row, vocabulary.action
     codes = [(row(e.item), action(e.action), value_bucket(e.value), e.time // 1000) for e in events]
     return np.asarray(codes, dtype=np.int64).reshape(-1, 4).T
+
+
+def encode_entries(raw: bytes, actions: list[str], vocabulary: Vocabulary) -> _Ints:
+    """What :func:`encode_events` makes of stored entries, mostly without an object for each."""
+    even = even_entries(raw)
+    if even is None or max(even.codes) >= len(actions):
+        return encode_events(decode_entries(raw, actions), vocabulary)
+    codes = [vocabulary.action(name) for name in actions]
+    columns = (
+        list(map(vocabulary.row, even.items)),
+        [codes[code] for code in even.codes],
+        [0 if math.isnan(value) else value_bucket(value) for value in even.values],
+        [time // 1000 for time in even.times],
+    )
+    return np.array(columns, dtype=np.int64)
 
 
 def encode_example(example: DecodedExample, vocabulary: Vocabulary) -> Encoded:

@@ -57,6 +57,16 @@ class PastStates:
         self._times = torch.zeros(0, dtype=torch.long)
         self.length = 0
 
+    @classmethod
+    def of(
+        cls, max_length: int, keys: list[Tensor], values: list[Tensor], times: Tensor
+    ) -> PastStates:
+        """States that were made elsewhere: ``(heads, length, dim / heads)`` for each block."""
+        made = cls(max_length)
+        made._keys, made._values, made._times = keys, values, times
+        made.length = made._room = len(times)
+        return made
+
     @property
     def bytes(self) -> int:
         """Memory that the states take."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 
@@ -14,6 +15,7 @@ from contracts.sequence import Interaction
 from model.recommender import Recommender
 from model.weights import all_finite
 from serving.takeover import Load, Takeover
+from serving.turns import Turn
 from serving.versions import Served, VersionHolder
 
 _LOG = logging.getLogger(__name__)
@@ -57,7 +59,9 @@ class Follower:
         clock: Clock,
         load: Load,
         prepare: Prepare = lambda _: None,
+        turn: Turn = contextlib.nullcontext,
     ) -> None:
+        self._turn = turn
         self._prepare_for = prepare
         self._store = store
         self._holder = holder
@@ -110,7 +114,8 @@ class Follower:
         if pointer == self._failed and self._clock() < self._not_before_ms:
             return False
         try:
-            served = self._prepare(pointer)
+            with self._turn():
+                served = self._prepare(pointer)
         except Exception:
             self._wait_longer(pointer)
             raise
@@ -127,7 +132,7 @@ class Follower:
         before = self._takeover.by_deltas
         recommender = self._takeover(manifest, self._store)
         # What was made of an earlier version has answered before.
-        warm(recommender, (-1,) if self._takeover.by_deltas > before else (0, 1, -1))
+        warm(recommender, (1,) if self._takeover.by_deltas > before else (0, 1, -1))
         served = Served(pointer.version, pointer.epoch, recommender, manifest, self._clock())
         self._prepare_for(served)
         return msgspec.structs.replace(served, live_since_ms=self._clock())

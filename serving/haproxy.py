@@ -60,13 +60,6 @@ _ONCE = r"""grep -q wait-for-body "$config" || sed -i -E \
     -e '/^frontend http_frontend/,/^ *bind /{/^ *bind /r '{frontend} -e '}' "$config"
 """
 
-_FRONTEND = """\
-    http-request wait-for-body time {timeout_ms}ms if METH_POST
-    http-request set-header x-request-disconnect-disabled ?1 if {{ path_beg /v1/ }}
-"""
-"""The second line has Ray not watch for the client's leaving: an answer is made in one go, and
-cannot be broken off. It saves two tasks of the event loop for each request."""
-
 _ADDRESS = r"""sed -i -E \
     '/^(frontend prometheus|listen stats)/,/^ *bind /s/^( *bind )\*?:/\1{host}:/' "$config"
 """
@@ -89,7 +82,7 @@ def write_launcher(
     quiet = [] if metrics else ["option dontlog-normal"]
     lines = [*quiet, *(_errorfile(one, path) for one in errors)]
     defaults.write_text("".join(f"    {line}\n" for line in lines))
-    frontend.write_text(_FRONTEND.format(timeout_ms=timeout_ms))
+    frontend.write_text(f"    http-request wait-for-body time {timeout_ms}ms if METH_POST\n")
     ours = _ONCE.replace("{defaults}", shlex.quote(str(defaults)))
     ours = ours.replace("{frontend}", shlex.quote(str(frontend)))
     if host not in ANYWHERE:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 import numpy as np
@@ -22,25 +22,23 @@ from contracts.sequence import (
     Interaction,
     StoredSequence,
     continued_at,
-    decode_entries,
     encode_entry,
     held_entries,
-    unpack_header,
 )
-from contracts.settings import ModelSettings
-from model.batches import encode_events
+from model.batches import encode_entries, encode_events
 from model.incremental import Codes, PastStates, window_begin
 from model.recommender import Recommender
-from model.vocabulary import UNKNOWN
 from serving.cache import UserCache
+from serving.kept import KeptPast, begin_of, build, build_together, capacity
 from serving.versions import Served
 
 _LOG = logging.getLogger(__name__)
 _AHEAD_S = 0.3
 """How long a version waits to go live for pasts to be read."""
+_TOKENS = 800
+"""Tokens that are read ahead at once, padding included: larger runs cost as much for each."""
 _REST_S = 0.003
-"""Between two pasts read ahead: requests, and whatever brings them, get the processor then."""
-_OVERHEAD = 1_000  # bytes of Python objects around an entry's tensors
+"""Between two such runs: requests, and whatever brings them, get the processor then."""
 
 
 class Past(msgspec.Struct, frozen=True):
@@ -74,32 +72,6 @@ class PastFigures(msgspec.Struct):
     bytes: int = 0
 
 
-class _Kept:
-    """A user's sequence value, its codes ``(4, n)``, and what a version made of its window."""
-
-    def __init__(self, stored: StoredSequence, served: Served) -> None:
-        self.raw = stored.raw
-        self.partition = stored.partition
-        self.version = self.oldest = served.version
-        self.epoch = served.epoch
-        self.settings = served.recommender.settings
-        self.codes = encode_events(stored.decode().history, served.recommender.vocabulary)
-        self.number, self.offset, _ = unpack_header(stored.raw)
-        self.begin = 0
-        self.states: PastStates | None = None
-        self.vector: Tensor | None = None
-
-    @property
-    def bytes(self) -> int:
-        """Memory that it holds."""
-        states = 0 if self.states is None else self.states.bytes
-        return states + self.codes.nbytes + len(self.raw) + _OVERHEAD
-
-    def window(self, begin: int) -> Codes:
-        """Codes of the events from the one with number ``begin`` on."""
-        return self.codes[:, begin - self.number + self.codes.shape[1] :]
-
-
 class PastReader:
     """Reads pasts through the user cache. Thread-safe; one past at a time is worked on."""
 
@@ -109,8 +81,8 @@ class PastReader:
         self._reader = reader
         self._reuse = reuse_versions
         self._users_ahead = ahead
-        self._ready: dict[UserId, _Kept] = {}
-        self._cache: UserCache[_Kept] = UserCache(cache_bytes)
+        self._ready: dict[UserId, KeptPast] = {}
+        self._cache: UserCache[KeptPast] = UserCache(cache_bytes)
         self._lock = threading.Lock()
         self._figures = PastFigures()
 
@@ -143,23 +115,37 @@ class PastReader:
         the state cannot be read the version goes live all the same, and each past is read by its
         first request.
         """
-        until = time.monotonic() + _AHEAD_S
         with self._lock:
             users = self._cache.newest(self._users_ahead)
-        ready: dict[UserId, _Kept] = {}
+        ready: dict[UserId, KeptPast] = {}
         try:
-            for user in users:
-                if time.monotonic() > until:
-                    break
-                stored = self._reader.stored(user)
-                if stored is not None:
-                    ready[user] = _Kept(stored, served)
-                    _build(ready[user], served.recommender, stored.length)
-                    time.sleep(_REST_S)
+            for group in self._groups(served, users):
+                build_together(list(group.values()), served.recommender)
+                ready |= group
         except StateError as error:
             _LOG.warning("%d pasts of %d were read ahead: %s", len(ready), len(users), error)
         with self._lock:
             self._ready = ready
+
+    def _groups(self, served: Served, users: Sequence[UserId]) -> Iterator[dict[UserId, KeptPast]]:
+        """Pasts to read at once, for as long as a version may wait, with a rest after each."""
+        until = time.monotonic() + _AHEAD_S
+        group: dict[UserId, KeptPast] = {}
+        for user in users:
+            if time.monotonic() > until:
+                break
+            stored = self._reader.stored(user)
+            if stored is None:
+                continue
+            kept = KeptPast(stored, served)
+            longest = max(one.tokens for one in (kept, *group.values()))
+            if group and (len(group) + 1) * longest > _TOKENS:
+                yield group
+                time.sleep(_REST_S)
+                group = {}
+            group[user] = kept
+        if group:
+            yield group
 
     def figures(self) -> PastFigures:
         """What the cache has done so far, and holds."""
@@ -168,7 +154,7 @@ class PastReader:
                 self._figures, users=len(self._cache), bytes=self._cache.bytes
             )
 
-    def _refreshed(self, served: Served, user: UserId, stored: StoredSequence) -> _Kept:
+    def _refreshed(self, served: Served, user: UserId, stored: StoredSequence) -> KeptPast:
         kept = self._cache.get(user)
         ready = self._ready.get(user)
         if ready is not None and ready.version == served.version:
@@ -181,12 +167,12 @@ class PastReader:
         found = None if kept is None else self._continued(served, kept, stored)
         if found is None:
             self._figures.built += 1
-            found = _Kept(stored, served)
-            _build(found, served.recommender, stored.length)
+            found = KeptPast(stored, served)
+            build(found, served.recommender, stored.length)
         self._cache.put(user, found)
         return found
 
-    def _continued(self, served: Served, kept: _Kept, stored: StoredSequence) -> _Kept | None:
+    def _continued(self, served: Served, kept: KeptPast, stored: StoredSequence) -> KeptPast | None:
         """``kept`` brought up to ``stored``; ``None`` where it must be read from the beginning."""
         at = None if kept.partition != stored.partition else continued_at(kept.raw, stored.raw)
         if at is None:
@@ -198,14 +184,16 @@ class PastReader:
             return self._handed_over(served, kept, stored)
         return None
 
-    def _extended(self, served: Served, kept: _Kept, stored: StoredSequence, at: int) -> _Kept:
-        fresh = decode_entries(stored.raw[at:], stored.actions)
-        codes = encode_events(fresh, served.recommender.vocabulary)
-        _move(kept, stored, np.concatenate([kept.codes, codes], axis=1))
-        begin = _begin(kept, stored.length, served.recommender.settings)
+    def _extended(
+        self, served: Served, kept: KeptPast, stored: StoredSequence, at: int
+    ) -> KeptPast:
+        fresh = stored.raw[at:]
+        codes = encode_entries(fresh, stored.actions, served.recommender.vocabulary)
+        kept.move(stored, np.concatenate([kept.codes, codes], axis=1))
+        begin = begin_of(kept, stored.length, served.recommender.settings)
         if kept.states is None or begin != kept.begin:
             self._figures.built += 1
-            _build(kept, served.recommender, stored.length)
+            build(kept, served.recommender, stored.length)
         elif fresh:
             self._figures.extended += 1
             kept.vector = kept.states.extend(served.recommender.network, codes)
@@ -213,12 +201,14 @@ class PastReader:
             self._figures.hits += 1
         return kept
 
-    def _handed_over(self, served: Served, kept: _Kept, stored: StoredSequence) -> _Kept | None:
+    def _handed_over(
+        self, served: Served, kept: KeptPast, stored: StoredSequence
+    ) -> KeptPast | None:
         """An older version's states under the live one, which reads the last old event anew."""
         recommender = served.recommender
         fits = kept.states is not None and kept.settings == recommender.settings
-        found = _Kept(stored, served)
-        begin = _begin(found, stored.length, recommender.settings)
+        found = KeptPast(stored, served)
+        begin = begin_of(found, stored.length, recommender.settings)
         if not fits or begin != kept.begin or kept.states is None:
             return None
         self._figures.extended += 1
@@ -228,13 +218,13 @@ class PastReader:
         return found
 
     def _ahead(
-        self, recommender: Recommender, kept: _Kept, events: Sequence[Interaction], length: int
+        self, recommender: Recommender, kept: KeptPast, events: Sequence[Interaction], length: int
     ) -> tuple[Codes, Tensor | None]:
         """Rows and vector with ``events`` after the past, which itself stays as it is."""
         codes = encode_events(events, recommender.vocabulary)
         whole = np.concatenate([kept.codes, codes], axis=1)
         number = kept.number + len(events)
-        begin = window_begin(number, _capacity(recommender.settings, length))
+        begin = window_begin(number, capacity(recommender.settings, length))
         if kept.states is not None and max(begin, kept.begin) == kept.begin:
             return whole[0], kept.states.peek(recommender.network, codes)
         if not whole[0].any():
@@ -242,35 +232,10 @@ class PastReader:
         return whole[0], _vector(recommender, whole, number - whole.shape[1], length)
 
 
-def _capacity(settings: ModelSettings, length: int) -> int:
-    """Events that the network sees at most: one token is START, and ``length`` are known."""
-    return min(settings.max_length - 1, length)
-
-
-def _begin(kept: _Kept, length: int, settings: ModelSettings) -> int:
-    first: int = kept.number - kept.codes.shape[1]
-    return max(first, window_begin(kept.number, _capacity(settings, length)))
-
-
-def _move(kept: _Kept, stored: StoredSequence, codes: Codes) -> None:
-    kept.raw = stored.raw
-    kept.number, kept.offset, count = unpack_header(stored.raw)
-    kept.codes = codes[:, -min(count, stored.length) :]
-
-
-def _build(kept: _Kept, recommender: Recommender, length: int) -> None:
-    """Read the window from its beginning; nothing where the version knows none of the items."""
-    kept.begin = _begin(kept, length, recommender.settings)
-    kept.states = kept.vector = None
-    if (kept.codes[0] != UNKNOWN).any():
-        kept.states = PastStates(recommender.settings.max_length)
-        kept.vector = kept.states.extend(recommender.network, kept.window(kept.begin))
-
-
 def _vector(recommender: Recommender, codes: Codes, first: int, length: int) -> Tensor:
     """The vector of ``codes``, whose first event has number ``first``, without keeping anything."""
     number = first + codes.shape[1]
-    begin = max(first, window_begin(number, _capacity(recommender.settings, length)))
+    begin = max(first, window_begin(number, capacity(recommender.settings, length)))
     states = PastStates(recommender.settings.max_length)
     return states.extend(recommender.network, codes[:, begin - first :])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -27,6 +28,7 @@ from serving.recommend import (
     similar,
 )
 from serving.takeover import Load
+from serving.turns import Turn
 from serving.versions import Served, VersionHolder
 
 _LOG = logging.getLogger(__name__)
@@ -45,6 +47,7 @@ class Doors(msgspec.Struct, frozen=True):
     pasts: PastReader
     exposures: ExposureSink
     reports: ReportSink
+    turn: Turn = contextlib.nullcontext
 
 
 class Replica:
@@ -65,7 +68,9 @@ class Replica:
         self._poll_s = poll_ms / 1000
         self._holder = VersionHolder()
         self._offered = OfferedStore(doors.store)
-        self._follower = Follower(self._offered, self._holder, clock, load, doors.pasts.prepare)
+        self._follower = Follower(
+            self._offered, self._holder, clock, load, doors.pasts.prepare, doors.turn
+        )
         self._counting = threading.Lock()
         self._requests = 0
         self._failed = 0
@@ -182,8 +187,11 @@ class Replica:
             self._failed += failed
 
     def _follow(self) -> None:
-        # What makes a version ready gives way to what answers. Linux has a priority per thread.
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _GIVES_WAY)
+        # What makes a version ready gives way to what answers. Linux has these per thread: a
+        # niceness, and a policy by which nothing that runs is interrupted when a rest is over.
+        thread = threading.get_native_id()
+        os.sched_setscheduler(thread, os.SCHED_BATCH, os.sched_param(0))
+        os.setpriority(os.PRIO_PROCESS, thread, _GIVES_WAY)
         while not self._stopping.is_set():
             self._wake.wait(self._poll_s)
             self._wake.clear()

@@ -3,8 +3,9 @@
 A replica holds two: the live one, and the one that was live before it, which nobody answers with
 any more. Deltas lead from that one over the live one to the next (law 6), and are written over its
 rows, so that what a version costs to take over follows from what changed in it. Each delta is
-verified by its own sha256 in the manifest and names the sha256 of both whole files. At every full
-snapshot on the way the result is hashed as a whole and compared with the manifest.
+verified by its own sha256 in the manifest and names the sha256 of both whole files; it is read once
+and kept until it has been written over both. At every full snapshot on the way the result is hashed
+as a whole and compared with the manifest.
 """
 
 from __future__ import annotations
@@ -35,6 +36,17 @@ _REST_S = 0.003
 """After each: requests, and whatever brings them, get the processor then."""
 _KINDS = {"F32": "<f4", "I64": "<i8", "U8": "u1", "BF16": "<u2"}
 
+
+class _Step(msgspec.Struct, frozen=True):
+    """What makes ``child`` of ``parent``, read and verified; ``header`` is that of its weights."""
+
+    parent: WeightManifest
+    child: WeightManifest
+    header: bytes
+    weights: Changes
+    vocabulary: Changes
+
+
 Load = Callable[[WeightManifest, WeightStore], Recommender]
 """Builds what answers from a version, whole; any error means that it cannot be served."""
 
@@ -57,6 +69,7 @@ class Takeover:
         self._load = load
         self._spare: _Spare | None = None
         self._newest: WeightManifest | None = None
+        self._last: _Step | None = None  # each delta is written over both, one version apart
         self.by_deltas = 0
 
     def __call__(self, manifest: WeightManifest, store: WeightStore) -> Recommender:
@@ -84,10 +97,28 @@ class Takeover:
             return None
         try:
             path = self._path(spare.manifest, manifest, store)
-            return spare.recommender if path and _walk(spare, path, store) else None
+            return spare.recommender if path and self._walk(spare, path, store) else None
         except WeightsError as error:
             _LOG.warning("version %s is loaded whole: %s", manifest.version, error)
             return None
+
+    def _walk(self, spare: _Spare, path: Sequence[WeightManifest], store: WeightStore) -> bool:
+        """Make the last version of ``path`` of the spare; False where a delta is missing."""
+        parent, header = spare.manifest, b""
+        for child in path:
+            step = self._last
+            if step is None or (step.parent, step.child) != (parent, child):
+                step = _read(parent, child, store)
+                time.sleep(_REST_S)
+            if step is None:
+                return False
+            self._last = step
+            spare.recommender.take(step.weights, step.vocabulary)
+            parent, header = child, step.header
+            time.sleep(_REST_S)
+        if any(one.depth == 0 for one in path):
+            _require_equal(spare.recommender, parent, header)
+        return True
 
     def _path(
         self, base: WeightManifest, goal: WeightManifest, store: WeightStore
@@ -108,34 +139,17 @@ class Takeover:
         return store.manifest(version)
 
 
-def _walk(spare: _Spare, path: Sequence[WeightManifest], store: WeightStore) -> bool:
-    """Make the last version of ``path`` of the spare; False where a delta is missing."""
-    parent, header = spare.manifest, b""
-    for child in path:
-        applied = _apply(spare.recommender, parent, child, store)
-        if applied is None:
-            return False
-        parent, header = child, applied
-        time.sleep(_REST_S)
-    if any(one.depth == 0 for one in path):
-        _require_equal(spare.recommender, parent, header)
-    return True
-
-
-def _apply(
-    recommender: Recommender, parent: WeightManifest, child: WeightManifest, store: WeightStore
-) -> bytes | None:
-    """One version on; the header of its weights. ``None`` where a delta is missing."""
-    deltas = {name: store.delta(child, name) for name in child.replica_files}
-    found: dict[str, Overwrites] = {}
-    for name, delta in deltas.items():
+def _read(parent: WeightManifest, child: WeightManifest, store: WeightStore) -> _Step | None:
+    """``None`` where a delta is missing."""
+    found: list[Overwrites] = []
+    for name in child.replica_files:
+        delta = store.delta(child, name)
         if delta is None:
             return None
         hashes = named_file(parent, name).sha256, named_file(child, name).sha256
-        found[name] = read_changes(DeltaName(name, parent.version, child.version), delta, hashes)
-    weights, vocabulary = (found[name] for name in child.replica_files)
-    recommender.take(_rows(weights), _rows(vocabulary))
-    return weights.header
+        found.append(read_changes(DeltaName(name, parent.version, child.version), delta, hashes))
+    weights, vocabulary = found
+    return _Step(parent, child, weights.header, _rows(weights), _rows(vocabulary))
 
 
 def _differ(one: WeightManifest, other: WeightManifest) -> bool:

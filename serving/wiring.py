@@ -18,6 +18,7 @@ from serving.http import Door
 from serving.past import PastReader
 from serving.replica import Doors, Replica
 from serving.rpc.door import RpcDoor
+from serving.turns import Turns
 
 
 def now_ms() -> int:
@@ -49,7 +50,8 @@ class WiredReplica:
             )
             metered = MeteredReports(reports, "replica", settings)
             opening.callback(metered.close)
-            doors = Doors(store, pasts, exposures, metered)
+            turns = Turns(settings.home.resolve() / ".turn")
+            doors = Doors(store, pasts, exposures, metered, turns)
             self.replica = Replica(name, doors, now_ms, settings.serving.poll_ms)
             opening.callback(self.replica.stop)
             gate = Gate(serving.max_ongoing, serving.timeout_ms, now_ms)

@@ -14,11 +14,10 @@ from typing import Any
 
 _SCRIPT = """
 local at, bodies = 0, {}
-wrk.headers["content-type"] = "application/json"
 for line in io.lines("%s") do bodies[#bodies + 1] = line end
 request = function()
   at = at %% #bodies + 1
-  return wrk.format("POST", nil, nil, bodies[at])
+  return wrk.format("POST", nil, {["content-type"] = "application/json"}, bodies[at])
 end
 done = function(summary, latency, requests)
   local errors = summary.errors
@@ -42,9 +41,7 @@ class Load:
     failed: int
 
 
-def load(
-    url: str, bodies: Sequence[Any], connections: int, seconds: float, header: str = ""
-) -> Load:
+def load(url: str, bodies: Sequence[Any], connections: int, seconds: float) -> Load:
     """POST ``bodies`` in turn as fast as ``connections`` connections take them."""
     program = shutil.which("wrk")
     if program is None:
@@ -55,7 +52,6 @@ def load(
         script = Path(folder, "post.lua")
         script.write_text(_SCRIPT % lines)
         words = ["-t1", f"-c{connections}", f"-d{seconds:.0f}s", "--timeout", "10s"]
-        words += ["-H", header] if header else []
         command = [program, *words, "-s", str(script), url]
         said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     found = re.search(r"^FIGURES (.*)$", said, re.MULTILINE)

@@ -1,5 +1,7 @@
+import math
 import struct
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,6 +52,33 @@ def test_readers_take_the_last_entries_only(events: list[Interaction], length: i
     state = sequence.decode_sequence("u", 3, raw, ACTIONS, length)
     assert state.history == events[max(0, len(events) - length) :]
     assert (state.accepted, state.offset, state.partition) == (99, 1234, 3)
+
+
+alike = st.one_of(
+    st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=9),
+    st.lists(st.text("aé", min_size=3, max_size=3), min_size=1, max_size=9),
+)
+
+
+@given(alike, st.data())
+def test_columns_hold_what_the_entries_do(items: list[int | str], data: st.DataObject) -> None:
+    events = [msgspec.structs.replace(data.draw(interactions), item=item) for item in items]
+    lengths = {len(sequence.encode_id(item)) for item in items}
+    found = sequence.even_entries(_entries(events))
+    assert (found is None) == (len(lengths) > 1)
+    if found is not None:
+        assert list(found.items) == items
+        assert [ACTIONS[code] for code in found.codes] == [e.action for e in events]
+        assert list(found.times) == [e.time for e in events]
+        values = [None if math.isnan(value) else value for value in found.values]
+        assert values == [e.value for e in events]
+
+
+def test_entries_that_are_not_alike_have_no_columns() -> None:
+    numbers, texts = (sequence.encode_entry(item, 0, 0, None) for item in (7, "12345678"))
+    assert len(numbers) == len(texts)
+    for raw in (b"", numbers + texts, texts + numbers, numbers + numbers[:-1], b"\x05" + numbers):
+        assert sequence.even_entries(raw) is None
 
 
 def test_another_format_is_refused_and_named() -> None:

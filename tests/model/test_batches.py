@@ -3,16 +3,21 @@ from __future__ import annotations
 import math
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.errors import StateFormatError
+from contracts.sequence import decode_entries, encode_entry
 from model.batches import (
     VALUE_BUCKETS,
     Batch,
     cut,
     derive_seed,
+    encode_entries,
+    encode_events,
     encode_example,
     make_batches,
     query,
@@ -106,6 +111,28 @@ def test_the_seed_alone_decides_order_and_grouping() -> None:
 
     assert rows(1) == rows(1)
     assert rows(1) != rows(2)
+
+
+@pytest.mark.parametrize(
+    "items", [[3, 9, 40, 3], ["a1", "b2", "zz"], ["a", "long one"], [3, "a"], []]
+)
+def test_codes_of_stored_entries_are_those_of_the_events(items: list[int | str]) -> None:
+    vocabulary = Vocabulary()
+    vocabulary.admit([*range(1, 31), "a", "b2", "a1"])
+    vocabulary.admit_actions(["like"])
+    raw = b"".join(
+        encode_entry(item, at % 2, 1_000 * at, (None, 2.5, -1.0)[at % 3])
+        for at, item in enumerate(items)
+    )
+    found = encode_entries(raw, ["view", "like"], vocabulary)
+    assert found.dtype == np.int64
+    wanted = encode_events(decode_entries(raw, ["view", "like"]), vocabulary)
+    assert np.array_equal(found, wanted)
+
+
+def test_a_stored_entry_with_an_action_beyond_the_table_is_refused() -> None:
+    with pytest.raises(StateFormatError, match="code 1"):
+        encode_entries(encode_entry(1, 1, 0, None), ["view"], Vocabulary())
 
 
 def test_a_query_holds_the_last_events_that_fit_behind_the_start_token() -> None:

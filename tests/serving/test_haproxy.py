@@ -75,7 +75,6 @@ class Backends:
 
     def __init__(self) -> None:
         self.taken: list[tuple[str, int]] = []
-        self.heads: list[list[bytes]] = []
         self.dying, self.answering = (self._open(name) for name in ("dying", "answering"))
 
     def _open(self, name: str) -> socket.socket:
@@ -92,7 +91,6 @@ class Backends:
             with connection, connection.makefile("rb") as stream:
                 head = list(iter(stream.readline, b"\r\n"))
                 length = next(int(h[15:]) for h in head if h.lower().startswith(b"content-length"))
-                self.heads.append([line.strip().lower() for line in head])
                 self.taken.append((name, len(stream.read(length))))
                 if name == "answering":
                     connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
@@ -170,18 +168,6 @@ def test_a_request_that_its_replica_died_of_is_asked_again_of_another(
     with send(door, head(length), bytes(length)) as connection:
         assert connection.recv(100).startswith(b"HTTP/1.1 200")
     assert backends.taken == [("dying", length), ("answering", length)]
-
-
-def test_ray_is_told_not_to_watch_for_the_leaving_of_who_asked(
-    backends: Backends, door: int
-) -> None:
-    told = b"x-request-disconnect-disabled"
-    with send(door, head(2), b"{}") as connection:
-        assert connection.recv(100).startswith(b"HTTP/1.1 200")
-    assert [line for line in backends.heads[-1] if line.startswith(told)] == [told + b": ?1"]
-    with send(door, head(2).replace(b"/v1/score", b"/elsewhere"), b"{}") as connection:
-        assert connection.recv(100).startswith(b"HTTP/1.1 200")
-    assert not [line for line in backends.heads[-1] if line.startswith(told)]
 
 
 def test_haproxys_own_errors_are_problem_documents(backends: Backends, door: int) -> None:

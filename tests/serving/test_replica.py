@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -204,6 +205,24 @@ def test_a_version_that_cannot_be_loaded_is_no_complaint() -> None:
     assert bench.replica.complaint() is None
     assert bench.replica.status().figures["load_failures"] >= 1
     bench.replica.stop()
+
+
+def test_what_makes_a_version_ready_gives_way_to_what_answers() -> None:
+    found: list[tuple[int, int]] = []
+
+    def load(manifest: WeightManifest, store: WeightStore) -> Recommender:
+        thread = threading.get_native_id()
+        found.append((os.sched_getscheduler(thread), os.getpriority(os.PRIO_PROCESS, thread)))
+        return load_version(manifest, store)
+
+    bench = Bench(load)
+    bench.replica.start()
+    publish(bench.store, 1)
+    wait_until(lambda: bench.live() == 1)
+    bench.replica.stop()
+    assert found[0][0] == os.SCHED_BATCH
+    assert found[0][1] > os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    assert os.sched_getscheduler(threading.get_native_id()) == os.SCHED_OTHER
 
 
 def test_a_look_at_the_store_that_never_ends_is_a_complaint() -> None:

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 import torch
 
-from contracts.manifest import MODEL_FILES, Rows
+from contracts.manifest import MODEL_FILES, Rows, WeightManifest
 from serving.push import Pusher
 from tests.serving.lines import EVERY, ITEMS, Line
 
@@ -139,6 +139,27 @@ def test_a_rollback_and_what_is_published_after_it_are_as_written(line: Line) ->
     line.write()
     assert line.follower.step()
     line.require_as_written()
+
+
+def test_each_delta_is_read_once_though_two_versions_take_it(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(9)
+    read: list[tuple[int, str]] = []
+    fetch = line.offered.delta
+
+    def noted(manifest: WeightManifest, name: str) -> bytes | None:
+        read.append((manifest.version, name))
+        return fetch(manifest, name)
+
+    monkeypatch.setattr(line.offered, "delta", noted)
+    for _ in range(8):
+        line.follower.step()
+        line.require_as_written()
+        line.train(chance)
+        line.write()
+    assert line.follower.by_deltas() == 6
+    assert sorted(read) == [(n, name) for n in range(2, 9) for name in sorted(MODEL_FILES)]
 
 
 def _flip(path: Path) -> None:
