@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -188,26 +188,6 @@ def skip_entries(raw: bytes, begin: int, number: int) -> int:
     for _ in range(number):
         at += 1 + raw[at]
     return at
-
-
-def held_entries(raw: bytes, wanted: Iterable[bytes]) -> set[bytes]:
-    """Those of ``wanted`` that are entries of a sequence value.
-
-    Bytes that are not there are no entry, which is all there is to find of most; where they are,
-    it counts whether an entry begins there.
-    """
-    places = {entry: raw.find(entry, HEADER_BYTES) for entry in wanted}
-    if all(at < 0 for at in places.values()):
-        return set()
-    starts = set(entry_starts(raw, HEADER_BYTES))
-    held: set[bytes] = set()
-    for entry, place in places.items():
-        at = place
-        while at >= 0 and at not in starts:
-            at = raw.find(entry, at + 1)
-        if at >= 0:
-            held.add(entry)
-    return held
 
 
 def continued_at(old: bytes, new: bytes) -> int | None:

@@ -182,7 +182,8 @@ class LocalBlobs:
 class RemoteBlobs:
     """Any fsspec file system whose writes replace an object as a whole (object stores, memory).
 
-    There is no lock: one writer at a time is the operator's promise.
+    There is no lock: one writer at a time is the operator's promise. What fails there fails in the
+    ways of the library behind the URL, not all of which are ``OSError``: every one is told as ours.
     """
 
     def __init__(self, filesystem: Any, root: str, setting: str = "weights.url") -> None:
@@ -193,29 +194,29 @@ class RemoteBlobs:
     def get(self, name: str) -> bytes | None:
         """See :class:`Blobs`."""
         try:
-            return bytes(self._filesystem.cat_file(self._path(name)))
+            with self._told():
+                return bytes(self._filesystem.cat_file(self._path(name)))
         except FileNotFoundError:
             return None
-        except OSError as error:
-            raise self._unusable(error) from None
 
     def put(self, name: str, data: bytes) -> None:
         """See :class:`Blobs`: one request that stores the whole object."""
+        path = self._path(name)
         try:
-            path = self._path(name)
-            self._filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
-            self._filesystem.pipe_file(path, data)
-        except OSError as error:
-            raise self._unusable(error) from None
+            with self._told():
+                self._filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
+                self._filesystem.pipe_file(path, data)
+        except FileNotFoundError as error:  # there is no such bucket
+            raise _unusable(self._root, self._setting, error) from None
 
     def remove(self, name: str) -> None:
         """See :class:`Blobs`."""
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError), self._told():
             self._filesystem.rm_file(self._path(name))
 
     def remove_folder(self, name: str) -> None:
         """See :class:`Blobs`."""
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError), self._told():
             self._filesystem.rm(self._path(name), recursive=True)
 
     def folders(self, under: str = "") -> list[str]:
@@ -233,19 +234,25 @@ class RemoteBlobs:
         return contextlib.nullcontext()
 
     def _listed(self, path: str) -> list[dict[str, Any]]:
-        self._filesystem.invalidate_cache(path)
         try:
-            return list(self._filesystem.ls(path, detail=True))
+            with self._told():
+                self._filesystem.invalidate_cache(path)
+                return list(self._filesystem.ls(path, detail=True))
         except FileNotFoundError:
             return []
-        except OSError as error:
-            raise self._unusable(error) from None
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"
 
-    def _unusable(self, error: OSError) -> WeightsError:
-        return _unusable(self._root, self._setting, error)
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Every error as ours, but ``FileNotFoundError``, which may be an answer."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            raise _unusable(self._root, self._setting, error) from None
 
 
 def _last_name(entry: dict[str, Any]) -> str:
@@ -267,8 +274,10 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _unusable(root: object, setting: str, error: OSError) -> WeightsError:
+def _unusable(root: object, setting: str, error: Exception) -> WeightsError:
+    # Of an error that is none of the system's, the kind says more than the words.
+    said = error if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
     return WeightsError(
-        f"the store {root} cannot be used: {error}; free space, correct its permissions or set "
-        f"{setting} to another place"
+        f"the store {root} cannot be used: {said}; see to its space, its permissions and the "
+        f"way there, or set {setting} to another place"
     )

@@ -4,7 +4,8 @@ v0000000012/          one folder per version
     dense.safetensors     its files, under the names the trainer chose, whole or
     items.safetensors.delta   as their difference from the parent's (law 6)
     manifest.json         written last: with it the version exists
-pointer.json          which version is current
+pointer.json          which version was published last
+rollback.json         which one was rolled back to last; the greater of the two is current (law 8)
 plan.json             what a trainer that is behind trains next, decided since its version
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -30,6 +31,7 @@ from contracts.manifest import (
 
 MANIFEST = "manifest.json"
 POINTER = "pointer.json"
+ROLLBACK = "rollback.json"
 PLAN = "plan.json"
 _FOLDER = re.compile(r"v(\d{10})")
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
@@ -129,7 +131,7 @@ def require_intact(manifest: WeightManifest, file: WeightFile, data: bytes | Non
     return data
 
 
-def parse_pointer(raw: bytes | None) -> Pointer | None:
+def parse_pointer(name: str, raw: bytes | None) -> Pointer | None:
     """``None`` for no bytes, ``CorruptVersion`` for bytes that are no pointer."""
     if raw is None:
         return None
@@ -137,9 +139,15 @@ def parse_pointer(raw: bytes | None) -> Pointer | None:
         return msgspec.json.decode(raw, type=Pointer)
     except msgspec.MsgspecError as error:
         raise CorruptVersion(
-            f"{POINTER} cannot be read: {error}; replace it by "
+            f"{name} cannot be read: {error}; replace it by "
             '{"epoch": E, "version": V} with a version that is complete'
         ) from None
+
+
+def greatest(pointers: Iterable[Pointer | None]) -> Pointer | None:
+    """The one that wins (law 8); ``None`` where there is none."""
+    found = [pointer for pointer in pointers if pointer is not None]
+    return max(found, key=lambda pointer: (pointer.epoch, pointer.version), default=None)
 
 
 def parse_plans(raw: bytes | None) -> list[Plan]:

@@ -25,8 +25,10 @@ from infra.version_folder import (
     MANIFEST,
     PLAN,
     POINTER,
+    ROLLBACK,
     folder_name,
     folder_version,
+    greatest,
     named_file,
     parse_manifest,
     parse_plans,
@@ -46,7 +48,8 @@ class FsspecWeightStore:
     """The layout is in :mod:`infra.version_folder`. Safe for many readers beside one writer.
 
     On a local folder every step is durable, and a second writer loses with ``StalePublish``; an
-    object store has no lock, so there one writer is the operator's promise.
+    object store has no lock, so there one trainer is the operator's promise. A rollback is safe
+    beside it: it has a file of its own, which a publish that is under way does not overwrite.
 
     A version is kept as deltas of its parent (law 6), and every ``snapshot_every``-th whole as
     well; a file that a delta would hardly shrink is whole. Which it is follows from the two
@@ -135,14 +138,16 @@ class FsspecWeightStore:
 
     def pointer(self) -> Pointer | None:
         """See the port; ``CorruptVersion`` where the file is damaged."""
-        return parse_pointer(self._blobs.get(POINTER))
+        names = (POINTER, ROLLBACK)
+        return greatest(parse_pointer(name, self._blobs.get(name)) for name in names)
 
     def advance(self, pointer: Pointer) -> None:
         """See the port; ``VersionNotFound`` for a version that is not complete."""
         with self._blobs.exclusive():
             self.manifest(pointer.version)
             require_greater(self.pointer(), pointer)
-            self._blobs.put(POINTER, msgspec.json.encode(pointer))
+            name = ROLLBACK if pointer.left else POINTER
+            self._blobs.put(name, msgspec.json.encode(pointer))
 
     def delete(self, version: int) -> None:
         """See the port. The manifest goes first, so a half-deleted version does not exist."""

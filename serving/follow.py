@@ -121,7 +121,7 @@ class Follower:
             raise
         self._failed = None
         before = self._holder.current()
-        if not self._holder.swap(served):
+        if self._turned_away(pointer) or not self._holder.swap(served):
             return False
         if before is not None:
             self._takeover.retire(before)
@@ -136,6 +136,11 @@ class Follower:
         served = Served(pointer.version, pointer.epoch, recommender, manifest, self._clock())
         self._prepare_for(served)
         return msgspec.structs.replace(served, live_since_ms=self._clock())
+
+    def _turned_away(self, pointer: Pointer) -> bool:
+        """Whether a rollback came while its version was loaded, which then must not go live."""
+        newest = self._store.pointer()
+        return newest is not None and newest.epoch > pointer.epoch
 
     def _wait_longer(self, pointer: Pointer) -> None:
         again = pointer == self._failed

@@ -22,12 +22,11 @@ from contracts.sequence import (
     Interaction,
     StoredSequence,
     continued_at,
-    encode_entry,
-    held_entries,
 )
 from model.batches import encode_entries, encode_events
 from model.incremental import Codes, PastStates, window_begin
 from model.recommender import Recommender
+from serving.brought import fresh_events
 from serving.cache import UserCache
 from serving.kept import KeptPast, begin_of, build, build_together, capacity
 from serving.versions import Served
@@ -98,7 +97,7 @@ class PastReader:
             codes = encode_events(events, recommender.vocabulary)
             vector = _vector(recommender, codes, 0, len(events)) if codes[0].any() else None
             return Past(None, None, len(events), codes[0], vector, served.version)
-        fresh = _fresh(stored, events)
+        fresh = fresh_events(stored, events)
         with self._lock:
             kept = self._refreshed(served, user, stored)
             if not fresh:
@@ -238,18 +237,3 @@ def _vector(recommender: Recommender, codes: Codes, first: int, length: int) -> 
     begin = max(first, window_begin(number, capacity(recommender.settings, length)))
     states = PastStates(recommender.settings.max_length)
     return states.extend(recommender.network, codes[:, begin - first :])
-
-
-def _fresh(stored: StoredSequence, events: Sequence[Interaction]) -> list[Interaction]:
-    """Those of a request's events that the state does not hold."""
-    if not events:
-        return []
-    codes = {action: code for code, action in enumerate(stored.actions)}
-    entries = [
-        encode_entry(event.item, codes[event.action], event.time, event.value)
-        if event.action in codes
-        else None
-        for event in events
-    ]
-    held = held_entries(stored.raw, filter(None, entries))
-    return [event for event, entry in zip(events, entries, strict=True) if entry not in held]

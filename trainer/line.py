@@ -9,12 +9,13 @@ goes on from the version it names and passes over the windows that were trained 
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 
 import msgspec
 
-from contracts.errors import VersionNotFound, WeightsError
+from contracts.errors import CorruptVersion, VersionNotFound, WeightsError, WrongParent
 from contracts.manifest import Pointer, Rejected, WeightManifest, rolled_back
 from contracts.ports import TrainerStore
 from contracts.settings import Settings
@@ -31,6 +32,8 @@ from trainer.checkpoint import (
 )
 from trainer.learn import Learner, Network, fresh_learner, fresh_network
 from trainer.retention import removable
+
+_LOG = logging.getLogger("everfresh.trainer")
 
 
 class Line:
@@ -62,17 +65,26 @@ class Line:
         self.frozen_model = self._load(found.frozen)
         self.parents[pointer.version] = self._load(pointer.version)
         for trial in self.learner.gate.trials:
-            with contextlib.suppress(VersionNotFound):
+            try:
                 self.parents[trial.parent] = self._load(trial.parent)
-        if left := self._left(pointer):
+            except (VersionNotFound, CorruptVersion, WrongParent) as error:
+                _LOG.warning("a trial ends without its parent: %s", error)
+        self._pass_over(pointer)
+
+    def _pass_over(self, pointer: Pointer) -> None:
+        """Go on behind the newest version that can be read of those a rollback turned away from."""
+        above = [one for one in self._store.versions() if pointer.version < one <= pointer.left]
+        for version in reversed(above):
+            try:
+                left = self._store.manifest(version)
+                baselines = restore_baselines(self._store, left)
+            except (CorruptVersion, WrongParent) as error:
+                _LOG.warning("turned away from, and how far it came is not known: %s", error)
+                continue
             self.progress = progress_of(left)
             # They learn from every window, also from those that are passed over.
-            self.learner.popularity, self.learner.markov = restore_baselines(self._store, left)
-
-    def _left(self, pointer: Pointer) -> WeightManifest | None:
-        """The newest version there is of those that a rollback has turned away from."""
-        above = [one for one in self._store.versions() if pointer.version < one <= pointer.left]
-        return self._store.manifest(above[-1]) if above else None
+            self.learner.popularity, self.learner.markov = baselines
+            return
 
     def _load(self, version: int) -> Recommender:
         return load_served(self._store, self._store.manifest(version))
@@ -99,9 +111,10 @@ class Line:
         below = candidate.parent or 0
         above = [version for version in self._store.versions() if version > below]
         for version in above:
-            found = self._store.manifest(version)
-            if same_training(found, candidate, files):
-                return found
+            with contextlib.suppress(CorruptVersion):  # none of ours: its number is left alone
+                found = self._store.manifest(version)
+                if same_training(found, candidate, files):
+                    return found
         numbered = msgspec.structs.replace(
             candidate, version=max([below, *above]) + 1, created_ms=now_ms
         )

@@ -47,9 +47,10 @@ class Observed:
             key=lambda one: one.component,
         )
 
-    def total(self, kind: str, figure: str) -> int:
+    def total(self, kind: str, figure: str, now_ms: int | None = None) -> int:
         """A figure summed over the components of a kind."""
-        return sum(_whole(one.figures.get(figure)) or 0 for one in self.components(kind))
+        found = self.components(kind, now_ms)
+        return sum(_whole(one.figures.get(figure)) or 0 for one in found)
 
     def trained_events(self) -> int:
         """Events of all trained windows."""
@@ -59,16 +60,14 @@ class Observed:
         """The newest version that was trained; 0 before the first."""
         return max((report.version for report in self.windows), default=0)
 
-    def version_everywhere(self) -> int:
-        """The newest version that every replica has been seen with; 0 before the first."""
-        replicas = self.components("replica")
+    def version_everywhere(self, now_ms: int | None = None) -> int:
+        """The newest version that every replica has been seen with; 0 before the first.
+
+        With ``now_ms``, of those heard of lately: one that was killed had no last word.
+        """
+        replicas = self.components("replica", now_ms)
         versions = [_whole(one.figures.get("version")) or 0 for one in replicas]
         return min(versions, default=0)
-
-    def replicas_with(self, version: int) -> int:
-        """How many replicas were last heard to answer with ``version``."""
-        found = [one.figures.get("version") for one in self.components("replica")]
-        return sum(_whole(one) == version for one in found)
 
     def freshness_pending(self) -> bool:
         """Whether the newest version is not yet live everywhere, so freshness is incomplete."""

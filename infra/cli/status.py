@@ -55,9 +55,10 @@ def run_status(settings: Settings) -> None:
     for spec in (EVENTS, DEAD_LETTERS):
         ends = [one.end for one in log_positions(servers, topic_name(prefix, spec), "everfresh")]
         console.print(f"{spec.name}: {sum(ends):,} records in {len(ends)} partitions")
-    console.print(f"lag: {seen.total('worker', 'lag'):,} events not applied to the state yet\n")
+    lag = seen.total("worker", "lag", now_ms)
+    console.print(f"lag: {lag:,} events not applied to the state yet\n")
     console.print(_windows(seen.windows[-_LAST:]))
-    console.print(freshness_line(seen, _pointer(settings)))
+    console.print(freshness_line(seen, _pointer(settings), now_ms))
 
 
 def _pointer(settings: Settings) -> Pointer | None:
@@ -143,28 +144,29 @@ def _how(one: WindowReport) -> str:
     return ", ".join(words) or "usual"
 
 
-def freshness_line(seen: Observed, pointer: Pointer | None) -> str:
+def freshness_line(seen: Observed, pointer: Pointer | None, now_ms: int) -> str:
     """How old the events of the newest window were when its version was live everywhere.
 
     Of earlier versions the status topic, which keeps last words, does not tell any more. After a
     rollback there is no such figure until a version has come of it: it says what is live instead.
     """
     if pointer is not None and pointer.left:
-        live, replicas = seen.replicas_with(pointer.version), len(seen.components("replica"))
+        replicas = seen.components("replica", now_ms)
+        live = sum(one.figures.get("version") == pointer.version for one in replicas)
         return (
             f"freshness: version {pointer.version} is the current one by a rollback from "
-            f"{pointer.left}, live on {live} of {replicas} replicas; known again once the next "
-            "version is trained and live everywhere"
+            f"{pointer.left}, live on {live} of {len(replicas)} replicas; known again once the "
+            "next version is trained and live everywhere"
         )
     trained = [window for window in seen.windows if not window.held]
     if not trained:
         return "freshness: known once the first version is trained and live everywhere"
     newest = trained[-1]
-    moment = seen.live.everywhere_since(newest.version)
-    if moment is None or seen.version_everywhere() != newest.version:
+    moment, everywhere = seen.live.everywhere_since(newest.version), seen.version_everywhere(now_ms)
+    if moment is None or everywhere != newest.version:
         return (
             f"freshness: known once version {newest.version}, which is trained, is live "
-            f"everywhere; now that is {seen.version_everywhere()}"
+            f"everywhere; now that is {everywhere}"
         )
     ages = [(moment - at) / 1000 for at in newest.appended]
     return (

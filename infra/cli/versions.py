@@ -12,6 +12,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from contracts.errors import CorruptVersion, VersionNotFound
 from contracts.manifest import Pointer, Rejected, WeightManifest
 from contracts.settings import Settings
 from infra.cli.view import figure
@@ -25,10 +26,10 @@ _SCORES = ("live", "frozen", "popularity", "markov")
 def run_versions(settings: Settings, *, as_json: bool) -> None:
     """Print what the weight store holds; works while a run is up and after it."""
     store = FsspecWeightStore(settings.weights_url, keys=Keys.of(settings.weights))
-    manifests = [store.manifest(version) for version in store.versions()]
+    manifests, damaged = _read(store)
     rows, rejected = describe_versions(manifests, store.pointer()), store.rejected()
     if as_json:
-        found = {"versions": rows, "rejected": msgspec.to_builtins(rejected)}
+        found = {"versions": rows, "damaged": damaged, "rejected": msgspec.to_builtins(rejected)}
         sys.stdout.write(json.dumps(found, indent=2) + "\n")
         return
     console = Console(highlight=False)
@@ -36,8 +37,24 @@ def run_versions(settings: Settings, *, as_json: bool) -> None:
         console.print(f"no version in {settings.weights_url} yet")
     else:
         console.print(_table(rows))
+    for line in damaged:
+        console.print(line, markup=False)
     if rejected:
         console.print(_rejected(rejected))
+
+
+def _read(store: FsspecWeightStore) -> tuple[list[WeightManifest], list[str]]:
+    """The manifests that can be read, and what is wrong with the others."""
+    manifests: list[WeightManifest] = []
+    damaged: list[str] = []
+    for version in store.versions():
+        try:
+            manifests.append(store.manifest(version))
+        except VersionNotFound:  # deleted meanwhile
+            continue
+        except CorruptVersion as error:
+            damaged.append(str(error))
+    return manifests, damaged
 
 
 def describe_versions(

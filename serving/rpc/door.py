@@ -30,6 +30,7 @@ _Said = TypeVar("_Said", bound=Message)
 _CODES = {
     HTTPStatus.UNPROCESSABLE_ENTITY: grpc.StatusCode.INVALID_ARGUMENT,
     HTTPStatus.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: grpc.StatusCode.RESOURCE_EXHAUSTED,
     HTTPStatus.SERVICE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
 }
 
@@ -64,7 +65,7 @@ class RpcDoor:
             request = bodies.check_recommend(body, self._limits, self._clock())
             return _answer(self._replica.answer(request))
 
-        return await self._call(answer, pb.Answer, context)
+        return await self._call(said, answer, pb.Answer, context)
 
     async def score(self, said: pb.ScoreRequest, context: Context) -> pb.Answer:
         """``Score``."""
@@ -74,7 +75,7 @@ class RpcDoor:
             request = bodies.check_score(body, self._limits, self._clock())
             return _answer(self._replica.score(request))
 
-        return await self._call(answer, pb.Answer, context)
+        return await self._call(said, answer, pb.Answer, context)
 
     async def similar(self, said: pb.SimilarRequest, context: Context) -> pb.SimilarAnswer:
         """``Similar``."""
@@ -95,9 +96,9 @@ class RpcDoor:
                 epoch=near.epoch,
             )
 
-        return await self._call(answer, pb.SimilarAnswer, context)
+        return await self._call(said, answer, pb.SimilarAnswer, context)
 
-    async def version(self, _: pb.VersionRequest, context: Context) -> pb.VersionAnswer:
+    async def version(self, said: pb.VersionRequest, context: Context) -> pb.VersionAnswer:
         """``Version``."""
 
         def answer() -> pb.VersionAnswer:
@@ -112,16 +113,22 @@ class RpcDoor:
                 items=served.manifest.items,
             )
 
-        return await self._call(answer, pb.VersionAnswer, context)
+        return await self._call(said, answer, pb.VersionAnswer, context)
 
     async def _call(
-        self, answer: Callable[[], _Said], nothing: Callable[[], _Said], context: Context
+        self,
+        said: Message,
+        answer: Callable[[], _Said],
+        nothing: Callable[[], _Said],
+        context: Context,
     ) -> _Said:
         try:
             with self._gate.visit() as turn:
                 # So that those that came together are counted before the first is worked on.
                 await asyncio.sleep(0)
                 turn()
+                if said.ByteSize() > self._limits.body_bytes:
+                    raise problems.too_large(self._limits.body_bytes)
                 return answer()
         except Exception as error:
             code, details = _status(error)

@@ -1,16 +1,19 @@
-"""What a write that was killed leaves on a disk, and who clears it up."""
+"""What a killed write leaves on a disk and who clears it up; what a store that fails raises."""
 
 from __future__ import annotations
 
 import fcntl
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from contracts.errors import SnapshotError, WeightsError
 from contracts.manifest import Pointer, Rejected
-from infra.blobs import LocalBlobs
+from infra.blobs import Blobs, LocalBlobs, RemoteBlobs
+from infra.snapshots import SnapshotStore
 from infra.weights import FsspecWeightStore
 from tests.conformance.test_weight_store import FILES, manifest
 
@@ -77,3 +80,43 @@ def test_what_was_set_aside_and_not_listed_goes_with_the_next_one(tmp_path: Path
     # An operator has rolled back meanwhile: the window is held again, with another parent.
     store.set_aside(Rejected(7, 2, "clock garbage", 1, 9, {}, {}), {"model": b"x"})
     assert [one.name for one in (tmp_path / "rejected").iterdir()] == ["l0000000007-p2"]
+
+
+class NoConnection(Exception):
+    """What a library says of its network: nothing that ours could know by name."""
+
+
+class Unreachable:
+    """A file system of which every call fails."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        def fail(*place: str, **how: object) -> None:
+            raise NoConnection("no route to it")
+
+        return fail
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda blobs: blobs.get("a"),
+        lambda blobs: blobs.put("a/b", b""),
+        lambda blobs: blobs.remove("a"),
+        lambda blobs: blobs.remove_folder("a"),
+        lambda blobs: blobs.folders(),
+        lambda blobs: blobs.sizes("a"),
+    ],
+)
+def test_whatever_the_library_of_a_store_raises_is_said_in_a_line(
+    use: Callable[[Blobs], object],
+) -> None:
+    with pytest.raises(WeightsError, match="cannot be used: NoConnection: no route to it"):
+        use(RemoteBlobs(Unreachable(), "bucket/weights"))
+
+
+def test_a_snapshot_store_that_its_library_cannot_reach_is_unreachable() -> None:
+    store = SnapshotStore("memory://nowhere", "t.events", 3)
+    store._blobs = RemoteBlobs(Unreachable(), "bucket/snapshots")
+    with pytest.raises(SnapshotError) as raised:
+        store.names()
+    assert raised.value.reason == "unreachable"

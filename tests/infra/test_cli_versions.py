@@ -80,6 +80,21 @@ def test_versions_are_listed_as_a_table_and_as_json(
     assert found["versions"][0]["bytes"] == 2_000_000
 
 
+def test_a_damaged_version_is_named_beside_the_others(
+    settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (Path(settings.weights_url) / "v0000000002" / "manifest.json").write_bytes(b"{")
+    monkeypatch.setenv("COLUMNS", "160")
+    run_versions(settings, as_json=False)
+    table = capsys.readouterr().out
+    assert "2.0 MB" in table
+    assert "the manifest of version 2 cannot be read" in table
+    run_versions(settings, as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert states(found["versions"]) == {1: "", 3: "current"}
+    assert found["damaged"][0].startswith("the manifest of version 2 cannot be read")
+
+
 def test_an_empty_store_is_said_to_be_empty(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

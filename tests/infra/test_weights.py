@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-)
 
 from contracts.errors import (
     CorruptVersion,
@@ -24,7 +18,7 @@ from contracts.errors import (
 )
 from contracts.manifest import Pointer
 from infra.blobs import LocalBlobs
-from infra.signing import Keys
+from infra.rollback import roll_back
 from infra.weights import FsspecWeightStore
 from tests.conformance.test_weight_store import FILES, line, manifest, table
 
@@ -151,6 +145,32 @@ def test_of_racing_publishers_of_one_pointer_one_wins(tmp_path: Path) -> None:
     assert sorted(outcomes) == ["lost"] * 7 + ["won"]
 
 
+def test_law_8_a_publish_under_way_undoes_no_rollback_where_there_is_no_lock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url = f"memory://{uuid.uuid4().hex}"
+    trainer, operator = FsspecWeightStore(url), FsspecWeightStore(url)
+    for version in (1, 2, 3):
+        trainer.write(manifest(version), FILES)
+    trainer.advance(Pointer(1, 2))
+    put = trainer._blobs.put
+
+    def late(name: str, data: bytes) -> None:
+        # The trainer has seen that its pointer is the greater one, and is about to write it.
+        roll_back(operator, 1)
+        put(name, data)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(trainer._blobs, "put", late)
+        trainer.advance(Pointer(1, 3))
+    assert trainer.pointer() == operator.pointer() == Pointer(2, 1, left=2)
+    trainer.write(manifest(4), FILES)
+    with pytest.raises(StalePublish):
+        trainer.advance(Pointer(1, 4))
+    trainer.advance(Pointer(2, 4))
+    assert operator.pointer() == Pointer(2, 4)
+
+
 def test_the_pointer_never_names_a_version_that_is_deleted_meanwhile(
     store: FsspecWeightStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,39 +285,3 @@ def test_a_damaged_delta_is_refused_and_whole_versions_stay_readable(
             store.read(written[version - 1], "items.safetensors")
     for version in (1, 2, 5):
         assert store.read(written[version - 1], "items.safetensors") == table(*range(version - 1))
-
-
-def key_pair(folder: Path, name: str) -> tuple[Path, Path]:
-    private = Ed25519PrivateKey.generate()
-    secret, public = folder / f"{name}.pem", folder / f"{name}.pub.pem"
-    secret.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    public.write_bytes(
-        private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    )
-    return secret, public
-
-
-def test_a_version_is_read_only_if_the_trusted_key_signed_it(tmp_path: Path) -> None:
-    secret, public = key_pair(tmp_path, "ours")
-    _, other = key_pair(tmp_path, "theirs")
-    url = str(tmp_path / "weights")
-    line(FsspecWeightStore(url, snapshot_every=4, keys=Keys(secret)), 2)
-    FsspecWeightStore(url).write(manifest(3), FILES)
-    trusting = FsspecWeightStore(url, keys=Keys(trusted=public))
-    assert trusting.read(trusting.manifest(2), "items.safetensors") == table(0)
-    with pytest.raises(CorruptVersion, match="version 3 is not signed"):
-        trusting.manifest(3)
-    with pytest.raises(CorruptVersion, match="version 2 was not signed by the key"):
-        FsspecWeightStore(url, keys=Keys(trusted=other)).manifest(2)
-    path = tmp_path / "weights" / "v0000000002" / "manifest.json"
-    path.write_bytes(path.read_bytes().replace(b'"items": 4', b'"items": 5'))
-    with pytest.raises(CorruptVersion, match="was changed since"):
-        trusting.manifest(2)
-    assert FsspecWeightStore(url).manifest(2).items == 5, "who names no key asks for none"
-
-
-def test_a_file_that_is_no_key_is_a_wrong_setting(tmp_path: Path) -> None:
-    secret, public = key_pair(tmp_path, "ours")
-    for keys in ((tmp_path / "none", None), (public, None), (None, secret)):
-        with pytest.raises(SettingsError, match="an Ed25519 key as PEM is expected"):
-            Keys(*keys)

@@ -110,6 +110,39 @@ def test_after_a_rollback_its_version_is_live_once_and_for_all(bench: Bench) -> 
     assert (bench.live(), bench.loads) == (Pointer(2, 2), 2)
 
 
+def test_law_8_what_was_rolled_back_while_it_was_loaded_does_not_go_live(bench: Bench) -> None:
+    publish(bench.store, 1)
+    publish(bench.store, 2)
+
+    def load(manifest: WeightManifest, store: WeightStore) -> Recommender:
+        if manifest.version == 2:
+            roll_back(bench.store, 1)
+        return load_version(manifest, store)
+
+    bench.follower = Follower(bench.store, bench.holder, bench.clock, load)
+    assert not bench.follower.step()
+    assert bench.live() is None
+    assert not bench.follower.caught_up(), "it stays out of rotation"
+    assert bench.follower.step()
+    assert bench.live() == Pointer(1, 1)
+    assert bench.follower.caught_up()
+
+
+def test_a_version_goes_live_though_another_was_published_while_it_was_loaded(
+    bench: Bench,
+) -> None:
+    publish(bench.store, 1)
+
+    def load(manifest: WeightManifest, store: WeightStore) -> Recommender:
+        publish(bench.store, manifest.version + 1)
+        return load_version(manifest, store)
+
+    bench.follower = Follower(bench.store, bench.holder, bench.clock, load)
+    for version in (1, 2, 3):
+        assert bench.follower.step()
+        assert bench.live() == Pointer(0, version)
+
+
 def test_a_pointer_that_went_backwards_is_refused(bench: Bench) -> None:
     publish(bench.store, 1)
     publish(bench.store, 2)

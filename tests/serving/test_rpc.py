@@ -180,6 +180,17 @@ def test_problems_have_statuses_of_their_own(bench: Bench) -> None:
     assert "secret" not in details
 
 
+def test_a_call_is_as_long_as_a_request_over_http_may_be(bench: Bench) -> None:
+    serving = SERVING.model_copy(update={"max_body_bytes": 2_000})
+    long = pb.RecommendRequest(user_id=ONE, exclude=[pb.Id(text="x" * 100)] * 20)
+    assert long.ByteSize() > 2_000
+    assert refused(bench, lambda stub: stub.Recommend(long), serving) == (
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "A request has at most 2000 bytes (serving.max_body_bytes).",
+    )
+    assert call(bench, lambda stub: stub.Recommend(pb.RecommendRequest(user_id=ONE)), serving)
+
+
 def test_before_the_first_version_calls_are_told_to_come_again() -> None:
     code, details = refused(Bench(), lambda stub: stub.Version(pb.VersionRequest()))
     assert code == grpc.StatusCode.UNAVAILABLE

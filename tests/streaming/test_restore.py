@@ -2,105 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from contracts.errors import LogTruncated, SnapshotError, StateError
+from contracts.errors import LogTruncated, StateError
 from contracts.sequence import USER_PREFIX
-from contracts.settings import StateSettings
-from infra.memory import ManualClock
 from infra.snapshots import FORMAT, SnapshotManifest, SnapshotStore
 from streaming.layout import HEAD_KEY, OutboxRow
-from streaming.opening import open_partition
-from streaming.ownership import Owned
-from streaming.partition import Partition
 from streaming.restore import RestoreFigures, begin_anew, origin_of, restore
-from streaming.rules import FoldRules
-from streaming.snapshots import SnapshotTaker
-from streaming.store import RocksStore, block_cache
-from tests.streaming.log import (
-    START_MS,
-    LogRecord,
-    accepted,
-    delivered,
-    place,
-    rejected,
-    rules,
-    states,
-)
-
-CACHE = block_cache(1)
-HERE = place(end=2000)
-HISTORY = rules().history_length
-
-
-def log(number: int) -> list[LogRecord]:
-    """Events of few users over several windows, some of them not acceptable."""
-    choose = random.Random(5)
-    return [
-        rejected(offset, START_MS + 9 * offset)
-        if choose.random() < 0.05
-        else accepted(offset, choose.randrange(9), choose.randrange(50), START_MS + 9 * offset)
-        for offset in range(number)
-    ]
-
-
-LOG = log(2000)
-
-
-class Machine:
-    """A worker's disk, and the snapshots elsewhere."""
-
-    def __init__(self, root: Path) -> None:
-        self.path = root / "state" / "t.events-0"
-        self.snapshots = SnapshotStore(str(root / "snapshots"), HERE.topic, HERE.partition)
-        self.figures = RestoreFigures()
-        self.store: RocksStore
-        self.partition: Partition
-
-    def start(self, with_rules: FoldRules | None = None) -> None:
-        self.store = RocksStore(self.path, CACHE, 1)
-        self.partition = open_partition(self.store, HERE, with_rules or rules())
-
-    def apply(self, records: Iterable[LogRecord]) -> None:
-        self.partition.apply(records)
-
-    def pairs(self) -> dict[bytes, bytes]:
-        return dict(self.store.scan(b""))
-
-    def snapshot(self, **more: Any) -> str:
-        folder = self.path.with_name("checkpoint")
-        self.store.checkpoint(folder)
-        about = SnapshotManifest(FORMAT, origin_of(HERE), self.partition.applied, 1, [])
-        saved, _ = self.snapshots.save(about, folder, 9, lambda: None)
-        shutil.rmtree(folder)
-        return saved.name
-
-    def manifest(self, name: str) -> SnapshotManifest:
-        found = self.snapshots.manifest(name)
-        assert found is not None
-        return found
-
-    def lose(self) -> None:
-        self.store.close()
-        shutil.rmtree(self.path)
-
-    def check(self, draft: Path, with_rules: FoldRules | None = None) -> None:
-        opened = RocksStore(draft, CACHE, 1)
-        try:
-            open_partition(opened, HERE, with_rules or rules())
-        finally:
-            opened.close()
-
-    def restore(self, **where: Any) -> SnapshotManifest | None:
-        there = place(**{"end": HERE.end, **where})
-        return restore(self.path, there, self.snapshots, self.check, self.figures)
+from tests.streaming.log import delivered, place, rules, states
+from tests.streaming.machine import HERE, HISTORY, LOG, Machine
 
 
 @pytest.fixture
@@ -309,105 +223,3 @@ def test_where_the_logs_beginning_is_gone_it_does_not_begin_in_silence(
     assert "the state begins at offset 40" in caplog.text
     begin_anew(place(start=0), accept_truncated=False, figures=figures)
     assert (figures.from_log, figures.truncated) == (2, 40)
-
-
-def owned(machine: Machine) -> Owned:
-    unused = cast(Any, None)
-    return Owned(machine.partition, machine.store, origin_of(HERE), unused, unused)
-
-
-async def taken(taker: SnapshotTaker, owned: dict[int, Owned], count: int) -> None:
-    task = asyncio.create_task(taker.run(owned))
-    try:
-        while taker.figures.taken + taker.figures.failed < count:
-            await asyncio.sleep(0.01)
-    finally:
-        task.cancel()
-
-
-def test_snapshots_are_taken_when_due_and_only_of_what_has_changed(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("streaming.snapshots._LOOK_SECONDS", 0.001)
-    clock, settings = ManualClock(1000), StateSettings(snapshot_every_s=10.0)
-    taker = SnapshotTaker(settings, lambda number: machine.snapshots, clock)
-    machine.start()
-    machine.apply(LOG[:700])
-
-    async def run() -> None:
-        mine = {0: owned(machine)}
-        task = asyncio.create_task(taker.run(mine))
-        await asyncio.sleep(0.05)
-        assert taker.figures.taken == 0
-        clock.advance(10_000)
-        await taken(taker, mine, 1)
-        for _ in range(3):
-            clock.advance(10_000)
-            await asyncio.sleep(0.05)
-        machine.apply(LOG[700:800])
-        while taker.figures.taken < 2:
-            await asyncio.sleep(0.01)
-        task.cancel()
-
-    asyncio.run(run())
-    found = [machine.manifest(name).applied for name in machine.snapshots.names()]
-    assert found == [800, 700]
-    assert taker.figures.bytes[0] > 0
-    assert not machine.path.with_name(f"{machine.path.name}.checkpoint").exists()
-
-
-def test_a_snapshot_that_fails_is_counted_and_the_worker_goes_on(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("streaming.snapshots._LOOK_SECONDS", 0.001)
-
-    def refuses(number: int) -> SnapshotStore:
-        raise SnapshotError("unreachable", "no network")
-
-    clock = ManualClock(1000)
-    taker = SnapshotTaker(StateSettings(snapshot_every_s=0.001), refuses, clock)
-    machine.start()
-    machine.apply(LOG[:10])
-
-    async def run() -> None:
-        mine = {0: owned(machine)}
-        task = asyncio.create_task(taken(taker, mine, 1))
-        while not task.done():
-            clock.advance(1000)
-            await asyncio.sleep(0.01)
-        await task
-
-    asyncio.run(run())
-    assert taker.figures.failed >= 1
-    machine.apply(LOG[10:20])
-    assert machine.partition.applied == 20
-
-
-def test_a_partition_that_was_given_away_is_not_snapshot_any_more(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("streaming.snapshots._LOOK_SECONDS", 0.001)
-    clock = ManualClock(1000)
-    machine.start()
-    machine.apply(LOG[:10])
-    mine = {0: owned(machine)}
-    opened: list[int] = []
-
-    def given_away(number: int) -> SnapshotStore:
-        opened.append(number)
-        mine.clear()
-        return machine.snapshots
-
-    taker = SnapshotTaker(StateSettings(snapshot_every_s=0.001), given_away, clock)
-
-    async def run() -> None:
-        task = asyncio.create_task(taker.run(mine))
-        while not opened:
-            clock.advance(1000)
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.1)
-        task.cancel()
-
-    asyncio.run(run())
-    assert machine.snapshots.names() == []
-    assert (taker.figures.taken, taker.figures.failed) == (0, 0)

@@ -222,6 +222,17 @@ def test_old_versions_are_deleted_but_never_the_frozen_or_the_current_one(
     bench.run()  # a restart finds the frozen one
 
 
+def test_a_damaged_parent_on_trial_ends_its_trial_and_no_trainer(bench: Bench) -> None:
+    loop = bench.start()
+    for _ in range(3):
+        loop.step(0)
+    assert [trial.parent for trial in loop.learner.gate.trials] == [1, 2]
+    bench.store.damage(2, "model.safetensors", b"not what the manifest says")
+    loop = bench.start()
+    assert loop.step(0) is not None
+    assert 2 not in [trial.parent for trial in loop.learner.gate.trials]
+
+
 def test_backlog_counts_complete_windows_read_ahead(bench: Bench) -> None:
     loop = bench.start()
     backlogs = []

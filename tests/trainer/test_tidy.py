@@ -67,3 +67,16 @@ def test_what_was_rolled_back_to_outlives_what_was_turned_away_from(
         left.append(there(tmp_path))
     # 1 is the frozen one; 3 and 4, which were turned away from, stay until the line is 5, 6, 7.
     assert left == [[1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 6], [1, 5, 6, 7]]
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "trainer.msgpack"])
+def test_a_damaged_version_that_was_turned_away_from_stops_nothing(
+    trainer: TrainerLoop, tmp_path: Path, name: str
+) -> None:
+    roll_back(FsspecWeightStore(str(tmp_path / "w")), 2)
+    (folder(tmp_path, 4) / name).write_bytes(b"{}")
+    assert trainer.step(0) is None, "the rollback is noticed"
+    report = trainer.step(0)
+    assert report is not None
+    # The window of 4 alone is trained again: how far 4 had come is not known any more.
+    assert (report.version, report.label) == (5, 6)

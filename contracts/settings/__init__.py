@@ -1,0 +1,40 @@
+"""The one settings tree: defaults, then a TOML file, then ``EVERFRESH_…`` environment variables.
+
+``EVERFRESH_WINDOWS__SECONDS=5`` sets ``windows.seconds``. Unknown names and impossible
+combinations are refused at load, before anything heavy is imported.
+"""
+
+from contracts.settings.learning import (
+    GateSettings,
+    ModelSettings,
+    TrainerSettings,
+    WeightSettings,
+)
+from contracts.settings.serving import MetricsSettings, RaySettings, ServingSettings
+from contracts.settings.stream import (
+    EventSettings,
+    JoinSettings,
+    KafkaSettings,
+    StateSettings,
+    WindowSettings,
+)
+from contracts.settings.tree import DEFAULT_FILE, FILE_VARIABLE, Settings, load_settings
+
+__all__ = [
+    "DEFAULT_FILE",
+    "FILE_VARIABLE",
+    "EventSettings",
+    "GateSettings",
+    "JoinSettings",
+    "KafkaSettings",
+    "MetricsSettings",
+    "ModelSettings",
+    "RaySettings",
+    "ServingSettings",
+    "Settings",
+    "StateSettings",
+    "TrainerSettings",
+    "WeightSettings",
+    "WindowSettings",
+    "load_settings",
+]

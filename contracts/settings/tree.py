@@ -1,0 +1,112 @@
+"""The tree of all groups, and how it is filled: file, environment, command line."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from contracts.errors import SettingsError
+from contracts.settings.learning import (
+    GateSettings,
+    ModelSettings,
+    TrainerSettings,
+    WeightSettings,
+)
+from contracts.settings.serving import MetricsSettings, RaySettings, ServingSettings
+from contracts.settings.stream import (
+    EventSettings,
+    JoinSettings,
+    KafkaSettings,
+    StateSettings,
+    WindowSettings,
+)
+
+DEFAULT_FILE = "everfresh.toml"
+FILE_VARIABLE = "EVERFRESH_CONFIG"
+
+
+class Settings(BaseSettings):
+    """The whole tree. Build it with :func:`load_settings`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="EVERFRESH_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    home: Path = Field(
+        Path(".everfresh"), description="Folder of everything a run keeps on this machine."
+    )
+    kafka: KafkaSettings = Field(default_factory=KafkaSettings)
+    events: EventSettings = Field(default_factory=EventSettings)
+    state: StateSettings = Field(default_factory=StateSettings)
+    windows: WindowSettings = Field(default_factory=WindowSettings)
+    joins: JoinSettings = Field(default_factory=JoinSettings)
+    model: ModelSettings = Field(default_factory=ModelSettings)
+    trainer: TrainerSettings = Field(default_factory=TrainerSettings)
+    gate: GateSettings = Field(default_factory=GateSettings)
+    weights: WeightSettings = Field(default_factory=WeightSettings)
+    serving: ServingSettings = Field(default_factory=ServingSettings)
+    ray: RaySettings = Field(default_factory=RaySettings)
+    metrics: MetricsSettings = Field(default_factory=MetricsSettings)
+
+    @property
+    def weights_url(self) -> str:
+        """The weight store's place, with the default filled in."""
+        return self.weights.url or str(self.home.resolve() / "weights")
+
+    @property
+    def snapshots_url(self) -> str:
+        """The place of state snapshots, with the default filled in."""
+        return self.state.snapshot_url or str(self.home.resolve() / "snapshots")
+
+    @property
+    def state_dir(self) -> Path:
+        """The folder that holds one RocksDB directory per partition."""
+        return self.home.resolve() / "state"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Command line, then environment, then the TOML file, then defaults."""
+        file = os.environ.get(FILE_VARIABLE, DEFAULT_FILE)
+        return (
+            init_settings,
+            env_settings,
+            TomlConfigSettingsSource(settings_cls, toml_file=file),
+        )
+
+
+def load_settings(overrides: dict[str, Any] | None = None) -> Settings:
+    """The settings of this process; ``overrides`` is a nested dict that beats everything else.
+
+    The TOML file is ``everfresh.toml`` in the working directory, or the one that
+    ``EVERFRESH_CONFIG`` names; a file that was named must exist. Raises ``SettingsError`` with one
+    line per mistake.
+    """
+    named = os.environ.get(FILE_VARIABLE)
+    if named and not Path(named).is_file():
+        raise SettingsError(f"{FILE_VARIABLE} names {named}, which is not a file")
+    try:
+        return Settings(**(overrides or {}))
+    except ValidationError as error:
+        lines = [
+            f"{'.'.join(str(part) for part in item['loc']) or 'settings'}: {item['msg']}"
+            for item in error.errors()
+        ]
+        raise SettingsError("wrong setting: " + "; ".join(lines)) from None
+    except ValueError as error:
+        raise SettingsError(f"settings cannot be read: {error}") from None
