@@ -121,6 +121,8 @@ def named_file(manifest: WeightManifest, name: str) -> WeightFile:
 def require_intact(manifest: WeightManifest, file: WeightFile, data: bytes | None) -> bytes:
     """The bytes, if they are those the manifest names."""
     where = f"file {file.name} of version {manifest.version}"
+    if file.name.endswith(DELTA):
+        where += f", which leads from version {manifest.delta_of},"
     if data is None:
         raise CorruptVersion(f"{where} is missing; {file.bytes} bytes were expected")
     if len(data) != file.bytes:

@@ -280,8 +280,9 @@ def test_a_damaged_delta_is_refused_and_whole_versions_stay_readable(
     else:
         path.write_bytes(raw[:-1] if harm == "truncated" else raw[:-1] + bytes([raw[-1] ^ 1]))
     store = FsspecWeightStore(str(tmp_path))
+    named = r"items\.safetensors\.delta of version 3, which leads from version 2,"
     for version in (3, 4):
-        with pytest.raises(CorruptVersion, match=r"items\.safetensors\.delta of version 3"):
+        with pytest.raises(CorruptVersion, match=named):
             store.read(written[version - 1], "items.safetensors")
     for version in (1, 2, 5):
         assert store.read(written[version - 1], "items.safetensors") == table(*range(version - 1))

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,7 +12,15 @@ from torch.autograd import gradcheck
 from torch.nn import functional
 
 from model import losses
+from model.batches import Batch, make_batches
 from model.losses import sampled_cross_entropy
+from model.recommender import Recommender
+from model.vocabulary import UNKNOWN
+from tests.model.plain_hstu import outputs
+from tests.model.streams import SMALL, example, recommender, stream
+from tests.model.test_hstu import spread_out, tokens_of
+
+ITEMS = 20
 
 
 def inputs(tokens: int, drawn: int, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -65,3 +76,70 @@ def test_logits_of_any_size_stay_finite() -> None:
     for shift in (-1e6, 1e6):
         value = sampled_cross_entropy(users, own + shift, negatives, bias, clashes)
         assert torch.isfinite(value)
+
+
+def grown(negatives: int) -> tuple[Recommender, Batch]:
+    """A network in 64-bit numbers with two free rows, and a batch with targets that have no row."""
+    model = recommender([example(9, [], ["old", "older"])], SMALL.model_copy())
+    model.settings = SMALL.model_copy(update={"negatives": negatives, "temperature": 0.2})
+    model.admit([*stream(2, items=ITEMS), example(8, [], list(range(1, ITEMS + 1)))], label=5)
+    assert len(model.expire(3)) == 2
+    spread_out(model.network).double()
+    with torch.no_grad():
+        model.network.popularity.fill_(0.7)
+    (batch,) = make_batches(stream(7, items=ITEMS + 5), model.vocabulary, SMALL, 1000, 1)
+    assert bool((batch.predicts & (batch.targets == UNKNOWN)).any())
+    return model, batch
+
+
+def plain_loss(model: Recommender, batch: Batch, drawn: list[int]) -> float:
+    """The mean over targets with a row, each against the drawn rows that it is not itself."""
+    weights = {name: w.detach().numpy() for name, w in model.network.named_parameters()}
+    counted = {model.vocabulary.row(item): model.vocabulary.count(item) for item in range(99)}
+    counts = [counted.get(row, 0) if row else 0 for row in range(model.vocabulary.rows)]
+    stands_for = ITEMS / len(drawn)
+
+    def score(user: np.ndarray, row: int) -> float:
+        direction = weights["items"][row] / np.linalg.norm(weights["items"][row])
+        share = (counts[row] + 1) / (sum(counts) + len(counts))
+        bias = weights["item_bias"][row] + 0.7 * math.log(share)
+        return float(user @ direction / model.settings.temperature + bias)
+
+    losses = []
+    for sequence in range(len(batch.offsets) - 1):
+        begin = int(batch.offsets[sequence])
+        tokens = tokens_of(batch, sequence)
+        for place, user in enumerate(outputs(model.network, tokens, SMALL.heads, SMALL.epsilon)):
+            target = int(batch.targets[begin + place])
+            if not batch.predicts[begin + place] or target == UNKNOWN:
+                continue
+            own = math.exp(score(user, target))
+            others = sum(math.exp(score(user, row)) for row in drawn if row != target)
+            losses.append(math.log((own + stands_for * others) / own))
+    return sum(losses) / len(losses)
+
+
+@pytest.mark.parametrize("negatives", [7, 1000])
+def test_a_batchs_loss_equals_a_loop_over_its_targets_and_the_negatives_they_are_not(
+    negatives: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, batch = grown(negatives)
+    draw, draws = model._draw, list[list[int]]()
+
+    def seen() -> tuple[Tensor, float]:
+        rows, each = draw()
+        draws.append(rows.tolist())
+        return rows, each
+
+    monkeypatch.setattr(model, "_draw", seen)
+    items = set(model.vocabulary.item_rows().tolist())
+    assert len(items) == ITEMS
+    for seed in range(4):
+        torch.manual_seed(seed)
+        found = float(model.loss(batch).detach())
+        drawn = draws[-1]
+        assert len(set(drawn)) == len(drawn) == min(negatives, ITEMS), "none is drawn twice"
+        assert set(drawn) <= items
+        assert set(drawn) & set(batch.targets[batch.predicts].tolist()), "some are targets"
+        assert found == pytest.approx(plain_loss(model, batch, drawn), rel=1e-9)
+    assert len(set(map(tuple, draws))) == (4 if negatives < ITEMS else 1)

@@ -9,6 +9,7 @@ import torch
 from contracts.sequence import Interaction
 from contracts.settings import ModelSettings
 from contracts.window import DecodedExample
+from model import retrieval
 from model.recommender import Recommender
 from model.retrieval import (
     best_items,
@@ -53,8 +54,13 @@ def test_the_best_items_are_those_of_the_whole_catalogue(made: Recommender) -> N
     assert sorted(map(int, everything)) == [1, 2, 3, 5, 6, 7, 8, 10, 11, 12]
 
 
-def test_given_items_score_as_in_the_whole_catalogue(made: Recommender) -> None:
+@pytest.mark.parametrize("at_once", [1, 3, 12, retrieval.MICRO_BATCH])
+def test_given_items_score_as_in_the_whole_catalogue_however_many_at_once(
+    made: Recommender, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(retrieval, "MICRO_BATCH", at_once)
     items, scores = best_items(made, user(made), 100, NONE)
+    assert len(set(scores)) == len(items) == 10
     found = score_items(made, user(made), [*items, 4, "?"])
     assert found[:-2] == pytest.approx(scores, abs=1e-5)
     assert found[-2:] == [None, None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,12 +13,13 @@ import torch
 from contracts.errors import CorruptVersion
 from contracts.manifest import Pointer, WeightManifest
 from contracts.ports import WeightStore
+from contracts.sequence import Interaction
 from infra.memory import ManualClock, MemoryWeightStore
 from infra.rollback import roll_back
 from model.recommender import Recommender
 from serving.follow import Follower, load_version
 from serving.versions import VersionHolder
-from tests.serving.made import publish, recommender
+from tests.serving.made import MODEL, publish, recommender
 
 
 class BrokenStore(MemoryWeightStore):
@@ -73,6 +75,26 @@ def test_a_new_version_goes_live_with_its_time(bench: Bench) -> None:
     assert (current.version, current.epoch, current.live_since_ms) == (1, 0, 1_050)
     assert current.manifest.label == 101
     assert bench.follower.state.swaps == 1
+
+
+def test_a_version_has_answered_before_it_goes_live(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recommend, answered = Recommender.recommend, list[tuple[Recommender, int, Pointer | None]]()
+
+    def seen(made: Recommender, history: list[Interaction], *rest: Any) -> Any:
+        answered.append((made, len(history), bench.live()))
+        return recommend(made, history, *rest)
+
+    monkeypatch.setattr(Recommender, "recommend", seen)
+    for version, before in ((1, None), (2, Pointer(0, 1))):
+        publish(bench.store, version)
+        answered.clear()
+        assert bench.follower.step()
+        current = bench.holder.current()
+        assert current is not None
+        assert [made for made, *_ in answered] == [current.recommender] * 3
+        assert [rest for _, *rest in answered] == [[n, before] for n in (0, 1, MODEL.max_length)]
 
 
 def test_a_version_that_is_live_is_not_loaded_again(bench: Bench) -> None:

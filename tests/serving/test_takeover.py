@@ -192,7 +192,8 @@ def test_a_damaged_delta_leaves_the_old_version_live_and_whole(
     line.require_as_written()
     reason = line.follower.state.reason
     assert reason is not None
-    assert f"{name}.delta of version {line.version}" in reason
+    parent = line.version - 1
+    assert f"{name}.delta of version {line.version}, which leads from version {parent}," in reason
     while line.version % EVERY != 1:  # up to the next full snapshot
         line.train(chance)
         line.write()

@@ -3,25 +3,29 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch.distributed import HashStore
 
-from contracts.errors import SettingsError, WorkerLost
+from contracts.errors import EverfreshError, SettingsError, WorkerLost
 from contracts.settings import Settings, load_settings
 from contracts.window import TrainingWindow
 from tests.trainer.bench import SMALL
 from tests.trainer.logs import make_log
+from trainer import actor
 from trainer.assemble import Assembler, Progress
+from trainer.crew import Job, do_job
 from trainer.learn import Network, Outcome, fresh_learner, train_window
 from trainer.team import ALONE, Member, Team
 
 
-def tuned(settings: Settings, **model: Any) -> Settings:
+def tuned(settings: Settings, strategy: str = "replay", **model: Any) -> Settings:
     changed = {**SMALL["model"], "dropout": 0.0, "negatives": 1000, **model}
-    return load_settings({"home": str(settings.home), **SMALL, "model": changed})
+    trainer = {**SMALL["trainer"], "strategy": strategy, "workers": 2, "ewc_weight": 30.0}
+    return load_settings({"home": str(settings.home), "model": changed, "trainer": trainer})
 
 
 def windows(number: int) -> list[TrainingWindow]:
@@ -60,11 +64,13 @@ def together(size: int, work: Callable[[Team], Any], timeout_s: float = 30.0) ->
     return found
 
 
-@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize(
+    ("size", "strategy"), [(2, "replay"), (3, "replay"), (2, "ewc"), (2, "retrain")]
+)
 def test_several_train_what_one_trains_within_the_order_of_additions(
-    small_settings: Settings, size: int
+    small_settings: Settings, size: int, strategy: str
 ) -> None:
-    settings = tuned(small_settings)
+    settings = tuned(small_settings, strategy)
     alone, expected = train(settings, ALONE)
     for network, outcomes in together(size, lambda team: train(settings, team)):
         for mine, theirs in zip(
@@ -75,8 +81,9 @@ def test_several_train_what_one_trains_within_the_order_of_additions(
         assert [one.loss for one in outcomes] == pytest.approx([o.loss for o in expected], rel=1e-3)
 
 
-def test_all_members_end_with_equal_bytes(small_settings: Settings) -> None:
-    settings = tuned(small_settings)
+@pytest.mark.parametrize("strategy", ["replay", "ewc", "retrain"])
+def test_all_members_end_with_equal_bytes(small_settings: Settings, strategy: str) -> None:
+    settings = tuned(small_settings, strategy)
     first, second = together(2, lambda team: train(settings, team))
     assert first[0].recommender.save() == second[0].recommender.save()
 
@@ -111,6 +118,40 @@ def test_a_member_that_never_comes_is_noticed() -> None:
     store.set_timeout(timedelta(seconds=1))
     with pytest.raises(WorkerLost):
         Member(store, 0, 2, 1.0)
+
+
+class NoRay:
+    """Calls and answers at once, in this process."""
+
+    put = staticmethod(lambda value: value)
+    get = staticmethod(lambda answers, timeout: answers)
+
+
+class Other:
+    """A worker that trains beside the trainer's own process, or answers another digest."""
+
+    def __init__(self, settings: Settings, digest: str | None) -> None:
+        self._settings, self._digest = settings, digest
+        self.train = SimpleNamespace(remote=self._train)
+
+    def _train(self, job: Job) -> str:
+        return self._digest or do_job(job, self._settings, Member(HashStore(), 0, 1, 5.0))
+
+
+@pytest.mark.parametrize("wrong", [None, 64 * "0"])
+def test_workers_that_end_with_different_weights_stop_the_trainer(
+    small_settings: Settings, monkeypatch: pytest.MonkeyPatch, wrong: str | None
+) -> None:
+    monkeypatch.setattr(actor, "ray", NoRay)
+    settings = tuned(small_settings)
+    learner, crew = fresh_learner(settings), actor.Crew(settings)
+    crew._member, crew._workers = Member(HashStore(), 0, 1, 5.0), [Other(settings, wrong)]
+    work = (learner.network, learner.strategy, windows(1)[0], settings, 0)
+    if wrong is None:
+        assert crew(*work).steps > 0
+    else:
+        with pytest.raises(EverfreshError, match="ended with different weights"):
+            crew(*work)
 
 
 def test_a_loss_that_is_no_mean_over_targets_is_refused_for_several(
