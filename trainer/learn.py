@@ -6,13 +6,14 @@ bit, on one machine with one thread count (law 5). How a window is learnt is ``t
 
 The learning rate suits a model that never ends: Adam's moments are carried from window to window,
 and the rate is either constant or, by ``trainer.schedule``, falls along a line within each window
-and starts anew with the next (warm restarts: Loshchilov and Hutter 2017).
+and starts anew with the next (warm restarts: Loshchilov and Hutter 2017). By
+``trainer.parent_share`` a window leaves a mean of the weights before and after it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -25,9 +26,10 @@ from model.optimizer import build_optimizer, forget_rows, grow_optimizer
 from model.recommender import Recommender
 from model.vocabulary import Vocabulary
 from model.weights import all_finite
+from trainer.average import Before
 from trainer.gate import GateMemory
 from trainer.strategies import build_strategy
-from trainer.strategies.base import Strategy
+from trainer.strategies.base import Lot, Strategy
 from trainer.team import ALONE, Team
 
 _STEP = 4
@@ -97,20 +99,32 @@ def train_window(
     if not passes:
         return Outcome(0.0, 0)
     strategy.begin(network, window, number)
+    share = settings.trainer.parent_share if number and strategy.continues else 0.0
+    before = Before.of(network.recommender) if share else None
     examples = window.examples if sighted is None else sighted
     renew_vocabulary(network, examples, window.label, settings)
     losses: list[float] = []
     tokens = 0
+    for lot, draw, done in _steps(network, strategy, window, number, passes):
+        _set_rate(network, settings, done)
+        torch.manual_seed(derive_seed(settings.trainer.seed, number, _STEP, *draw))
+        losses.append(team.descend(network, strategy, lot))
+        tokens += lot.tokens
+        if not math.isfinite(losses[-1]):
+            return Outcome(losses[-1], len(losses), tokens)
+    if before is not None:
+        before.blend(network.recommender, share)
+    return Outcome(sum(losses) / len(losses) if losses else 0.0, len(losses), tokens)
+
+
+def _steps(
+    network: Network, strategy: Strategy, window: TrainingWindow, number: int, passes: int
+) -> Iterator[tuple[Lot, tuple[int, int], float]]:
+    """Every lot of every pass: the lot, its pass and place, the share of the window before it."""
     for epoch in range(passes):
         lots = strategy.lots(network, window, number, epoch)
         for at, lot in enumerate(lots):
-            _set_rate(network, settings, (epoch + at / len(lots)) / passes)
-            torch.manual_seed(derive_seed(settings.trainer.seed, number, _STEP, epoch, at))
-            losses.append(team.descend(network, strategy, lot))
-            tokens += lot.tokens
-            if not math.isfinite(losses[-1]):
-                return Outcome(losses[-1], len(losses), tokens)
-    return Outcome(sum(losses) / len(losses) if losses else 0.0, len(losses), tokens)
+            yield lot, (epoch, at), (epoch + at / len(lots)) / passes
 
 
 def _set_rate(network: Network, settings: Settings, done: float) -> None:

@@ -96,6 +96,13 @@ class TrainerSettings(Group):
     replay_ratio: float = Field(
         1.0, ge=0.0, description="Replayed events per new event in each pass."
     )
+    parent_share: float = Field(
+        0.0,
+        ge=0.0,
+        lt=1.0,
+        description="Share of the weights before a window in those it leaves: suits long windows "
+        "of many passes; 0 leaves what was trained.",
+    )
     expire_after_s: float = Field(
         2_592_000.0,
         ge=0.0,

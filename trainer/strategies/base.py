@@ -47,6 +47,8 @@ class Strategy:
     """
 
     memory_kind = "nothing"
+    continues = True
+    """Whether weights are learnt on from the parent's, so that a mean with them makes sense."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

@@ -27,6 +27,7 @@ class Retrain(Strategy):
     """``trainer.first_epochs`` passes over all events so far, from fresh weights."""
 
     memory_kind = "all events"
+    continues = False
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
