@@ -248,6 +248,7 @@ def test_transaction_markers_are_holes_that_stop_nothing(stream: Stream) -> None
                 producer.send(topic, key=user_key(user), value=msgspec.json.encode(event))
             producer.commit_transaction()
             time.sleep(0.1)
+        stream.wait(48)  # until the lag is 0: what lies behind the last record is none
         runs = stream.wait_tiled()
         stop(worker)
     log = stream.log()
