@@ -53,7 +53,9 @@ class ComponentStatus(msgspec.Struct, frozen=True):
     ``kind`` is ``worker``, ``trainer`` or ``replica``. A ``state`` of ``stopped`` is the last word.
     ``figures`` are numbers or short texts: a worker's ``applied``, ``rejected``, ``duplicates``,
     ``lag``; a replica's ``version``, ``epoch``, ``live_since_ms``, ``requests``, ``failed``; a
-    trainer's ``windows``, ``version``, ``backlog``.
+    trainer's ``windows``, ``version``, ``backlog``. A replica's ``lived`` are its last swaps,
+    ``[version, epoch, live_since_ms]``, oldest first, and ``joined_ms`` is when it began: its last
+    word, which the topic keeps, says since when it had each of its last versions.
     """
 
     component: str

@@ -133,11 +133,24 @@ class Door:
         return 200, [_JSON, _NO_STORE, named, self._name], _ENCODER.encode(answer)
 
     def _healthz(self, _: Scope) -> Reply:
-        return _json({"status": "ok", "replica": self._replica.name})
+        return self._health("ok", self._replica.current())
 
     def _readyz(self, _: Scope) -> Reply:
-        served = self._live()
-        return _json({"status": "ready", "replica": self._replica.name, "version": served.version})
+        return self._health("ready", self._live())
+
+    def _health(self, status: str, served: Served | None) -> Reply:
+        """What is live and how stale it is; nulls before the first version, or the first look."""
+        now, read_ms = self._clock(), self._replica.follower().read_ms
+        return _json(
+            {
+                "status": status,
+                "replica": self._replica.name,
+                "version": served.version if served else None,
+                "epoch": served.epoch if served else None,
+                "version_age_ms": now - served.manifest.created_ms if served else None,
+                "pointer_age_ms": None if read_ms is None else now - read_ms,
+            }
+        )
 
     def _version(self, _: Scope) -> Reply:
         served, follower = self._live(), self._replica.follower()

@@ -75,6 +75,18 @@ _VERSION = {
     "pointer_age_ms": 40,
     "reason": None,
 }
+_HEALTH = {
+    "status": "ok",
+    "replica": "replica-x1y2z3",
+    "version": 12,
+    "epoch": 0,
+    "version_age_ms": 1_650,
+    "pointer_age_ms": 40,
+}
+_HEALTH_ABOUT = (
+    "`version_age_ms` is the time since the live version was made, `pointer_age_ms` since this "
+    "replica last read which version is to be live."
+)
 _STATUS = {
     "component": "replica-x1y2z3",
     "kind": "replica",
@@ -148,12 +160,14 @@ def _paths() -> dict[str, Any]:
             (404, *posts),
         ),
         "/v1/version": _get("The live version of the replica that answers", _VERSION, 503),
-        "/healthz": _get("Whether the replica runs", {"status": "ok", "replica": "replica-x1y2z3"}),
+        "/healthz": _get("Whether the replica runs, with what, and how old that is", _HEALTH)
+        | {"description": f"{_HEALTH_ABOUT} Nulls before the first version."},
         "/readyz": _get(
             "Whether the replica answers: 503 until a version is live",
-            {"status": "ready", "replica": "replica-x1y2z3", "version": 12},
+            {**_HEALTH, "status": "ready"},
             503,
-        ),
+        )
+        | {"description": _HEALTH_ABOUT},
         "/v1/admin/status": admin,
     }
 

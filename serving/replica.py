@@ -36,6 +36,8 @@ _STATUS_S = 1.0
 _GIVES_WAY = 10
 """Niceness of the thread that makes versions ready."""
 _Made = TypeVar("_Made")
+LIVED = 64
+"""Of so many versions a replica goes on saying since when it had them."""
 STALLED_MS = 60_000
 """A follower that has not ended a step for so long hangs; loading a version takes less."""
 
@@ -74,6 +76,8 @@ class Replica:
         self._counting = threading.Lock()
         self._requests = 0
         self._failed = 0
+        self._joined_ms = clock()
+        self._lived: tuple[tuple[int, int, int], ...] = ()
         self._stopping = threading.Event()
         self._news = threading.Event()
         self._wake = threading.Event()
@@ -81,7 +85,7 @@ class Replica:
 
     def start(self) -> None:
         """Look for a version once, here, then go on in the background. Raises nothing."""
-        self._follower.step()
+        self._step()
         for work in (self._follow, self._tell):
             thread = threading.Thread(target=work, name=f"{self.name} {work.__name__}", daemon=True)
             thread.start()
@@ -168,6 +172,8 @@ class Replica:
             "version": None if served is None else served.version,
             "epoch": None if served is None else served.epoch,
             "live_since_ms": None if served is None else served.live_since_ms,
+            "joined_ms": self._joined_ms,
+            "lived": list(self._lived),
             "requests": self._requests,
             "failed": self._failed,
             "exposures_failed": self._doors.exposures.failed(),
@@ -195,10 +201,18 @@ class Replica:
         while not self._stopping.is_set():
             self._wake.wait(self._poll_s)
             self._wake.clear()
-            if not self._stopping.is_set() and self._follower.step():
+            if not self._stopping.is_set() and self._step():
                 self._offered.drop()
                 _LOG.info("another version is live: %s", self._follower.state.pointer)
                 self._news.set()
+
+    def _step(self) -> bool:
+        swapped, served = self._follower.step(), self._holder.current()
+        if swapped and served is not None:
+            # Replaced as a whole: the thread that tells of it reads it meanwhile.
+            newest = (served.version, served.epoch, served.live_since_ms)
+            self._lived = (*self._lived, newest)[-LIVED:]
+        return swapped
 
     def _tell(self) -> None:
         while not self._stopping.is_set():

@@ -105,12 +105,15 @@ class RpcDoor:
             served = self._replica.current()
             if served is None:
                 raise problems.no_version_yet()
+            now, read_ms = self._clock(), self._replica.follower().read_ms
             return pb.VersionAnswer(
                 version=served.version,
                 epoch=served.epoch,
                 live_since_ms=served.live_since_ms,
                 replica=self._replica.name,
                 items=served.manifest.items,
+                version_age_ms=now - served.manifest.created_ms,
+                pointer_age_ms=None if read_ms is None else now - read_ms,
             )
 
         return await self._call(said, answer, pb.VersionAnswer, context)

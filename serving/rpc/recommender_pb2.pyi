@@ -123,15 +123,19 @@ class SimilarAnswer(_message.Message):
     def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., items: _Optional[_Iterable[_Union[Scored, _Mapping]]] = ..., version: _Optional[int] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class VersionAnswer(_message.Message):
-    __slots__ = ("version", "epoch", "live_since_ms", "replica", "items")
+    __slots__ = ("version", "epoch", "live_since_ms", "replica", "items", "version_age_ms", "pointer_age_ms")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     LIVE_SINCE_MS_FIELD_NUMBER: _ClassVar[int]
     REPLICA_FIELD_NUMBER: _ClassVar[int]
     ITEMS_FIELD_NUMBER: _ClassVar[int]
+    VERSION_AGE_MS_FIELD_NUMBER: _ClassVar[int]
+    POINTER_AGE_MS_FIELD_NUMBER: _ClassVar[int]
     version: int
     epoch: int
     live_since_ms: int
     replica: str
     items: int
-    def __init__(self, version: _Optional[int] = ..., epoch: _Optional[int] = ..., live_since_ms: _Optional[int] = ..., replica: _Optional[str] = ..., items: _Optional[int] = ...) -> None: ...
+    version_age_ms: int
+    pointer_age_ms: int
+    def __init__(self, version: _Optional[int] = ..., epoch: _Optional[int] = ..., live_since_ms: _Optional[int] = ..., replica: _Optional[str] = ..., items: _Optional[int] = ..., version_age_ms: _Optional[int] = ..., pointer_age_ms: _Optional[int] = ...) -> None: ...

@@ -8,6 +8,8 @@ import pytest
 from contracts.errors import VersionNotFound, WeightsError
 from contracts.manifest import FORMAT, Pointer, Rejected, WeightManifest
 from contracts.settings import Settings, load_settings
+from infra.cli import versions
+from infra.cli.life import UNKNOWN
 from infra.cli.versions import describe_versions, run_versions
 from infra.rollback import roll_back
 from infra.weights import FsspecWeightStore
@@ -78,6 +80,22 @@ def test_versions_are_listed_as_a_table_and_as_json(
     assert states(found["versions"]) == {1: "", 2: "current", 3: "rolled back"}
     assert found["rejected"][0]["reason"] == rejected.reason
     assert found["versions"][0]["bytes"] == 2_000_000
+    assert found["versions"][0]["live_after_s"] is None, "no log is up to say"
+
+
+def test_a_versions_life_stands_beside_it_where_the_log_knows_it(
+    settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life = {**UNKNOWN, "age_published_s": 1.25, "live_after_s": 0.5}
+    monkeypatch.setattr(versions, "_lives", lambda _: {2: life})
+    monkeypatch.setenv("COLUMNS", "200")
+    run_versions(settings, as_json=False)
+    (line,) = [one for one in capsys.readouterr().out.splitlines() if one.startswith("│       2 ")]
+    assert "1.25 s │" in line
+    assert "+0.50 s │" in line
+    run_versions(settings, as_json=True)
+    rows = json.loads(capsys.readouterr().out)["versions"]
+    assert [row["live_after_s"] for row in rows] == [None, 0.5, None]
 
 
 def test_a_damaged_version_is_named_beside_the_others(

@@ -9,7 +9,7 @@ import pytest
 
 from contracts.errors import StateFormatError
 from tests.serving.client import SERVING, Client, assert_problem
-from tests.serving.made import ITEMS, Bench
+from tests.serving.made import ITEMS, Bench, publish
 
 EVENTS_TOO_MANY = json.dumps([{"item_id": 1, "type": "view"}] * 4)
 
@@ -121,7 +121,29 @@ def test_before_the_first_version_the_door_says_come_again() -> None:
     ):
         assert_problem(response, 503, "no-version-yet")
         assert int(response.headers["retry-after"]) >= 1
-    assert client.get("/healthz").status_code == 200
+    told = client.get("/healthz")
+    assert told.status_code == 200
+    nothing = dict.fromkeys(("version", "epoch", "version_age_ms", "pointer_age_ms"))
+    assert told.json() == {"status": "ok", "replica": "replica-a", **nothing}
+
+
+def test_health_says_which_version_is_live_and_how_stale_it_and_the_look_for_another_are() -> None:
+    bench = Bench()
+    bench.clock.advance(499)
+    publish(bench.store, 3, epoch=2)
+    bench.replica.start()
+    bench.replica.stop()
+    bench.clock.advance(70)
+    client = Client(bench)
+    known = {
+        "replica": "replica-a",
+        "version": 3,
+        "epoch": 2,
+        "version_age_ms": 1_000 + 499 + 70 - 1,
+        "pointer_age_ms": 70,
+    }
+    assert client.get("/healthz").json() == {"status": "ok", **known}
+    assert client.get("/readyz").json() == {"status": "ready", **known}
 
 
 def test_ready_and_version_name_what_is_live(bench: Bench, client: Client) -> None:

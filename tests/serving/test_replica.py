@@ -244,3 +244,16 @@ def test_a_look_at_the_store_that_never_ends_is_a_complaint() -> None:
     wait_until(lambda: bench.live() == 1)
     wait_until(lambda: bench.replica.complaint() is None)
     bench.replica.stop()
+
+
+def test_a_replicas_word_says_since_when_it_had_each_of_its_last_versions() -> None:
+    bench = Bench()
+    bench.replica.start()
+    for version, epoch in ((1, 0), (2, 0), (1, 1)):
+        bench.clock.advance(100)
+        publish(bench.store, version, epoch)
+        wait_until(lambda wanted=version: bench.live() == wanted)
+    bench.replica.stop()
+    said = bench.reports.statuses[-1]
+    assert said.figures["joined_ms"] == 1_000
+    assert said.figures["lived"] == [(1, 0, 1_100), (2, 0, 1_200), (1, 1, 1_300)]

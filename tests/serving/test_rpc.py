@@ -133,7 +133,12 @@ def test_neighbours_and_the_version_are_told(bench: Bench) -> None:
     near = call(bench, lambda stub: stub.Similar(asked))
     assert len(near.items) == 4
     assert near.version == 1
+    bench.replica.stop()
+    read_ms = bench.replica.follower().read_ms
+    bench.clock.advance(40)
     live = call(bench, lambda stub: stub.Version(pb.VersionRequest()))
+    assert live.version_age_ms == bench.clock() - 1
+    assert live.pointer_age_ms == bench.clock() - (read_ms or 0)
     assert (live.version, live.epoch, live.replica, live.items) == (1, 0, "replica-a", 31)
 
 

@@ -1,0 +1,88 @@
+"""The alert rules name metrics that the components really offer."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contracts.report import ComponentStatus
+from contracts.settings import Settings
+from infra.memory import ManualClock, MemoryReportSink
+from infra.metered import MeteredReports
+from streaming.metrics import WorkerMetrics
+from streaming.restore import RestoreFigures
+from streaming.snapshots import SnapshotFigures
+from tests.serving.made import Bench, publish
+from trainer import reporting
+
+RULES = Path(__file__).parents[2] / "examples" / "alerts.yml"
+# Ray needs it, and leaves it without types.
+yaml: Any = importlib.import_module("yaml")
+
+
+def rules() -> list[dict[str, Any]]:
+    return [
+        rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]
+    ]
+
+
+def offered(url: str) -> set[str]:
+    """Names of the samples at an address, and of counters that have none yet."""
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return set(re.findall(r"^(?:# TYPE )?(\w+)[{ ]", answer.read().decode(), re.MULTILINE))
+
+
+def said(status: ComponentStatus, settings: Settings) -> set[str]:
+    """What a component offers with this status."""
+    sink = MemoryReportSink()
+    reports = MeteredReports(sink, status.kind, settings)
+    try:
+        reports.status(status)
+        (told,) = sink.statuses
+        return offered(told.figures["metrics"])
+    finally:
+        reports.close()
+
+
+@pytest.fixture
+def metrics(make_settings: Callable[..., Settings], tmp_path: Path) -> set[str]:
+    settings = make_settings()
+    worker = WorkerMetrics()
+    worker.watch({}, RestoreFigures(), SnapshotFigures(), ManualClock())
+    try:
+        found = offered(worker.door.open(settings.metrics, "worker-0", tmp_path))
+    finally:
+        worker.door.close()
+    found |= said(reporting.status(reporting.Figures(), "running", 0), settings)
+    bench = Bench()
+    publish(bench.store, 1)
+    bench.replica.start()
+    bench.replica.stop()
+    return found | said(bench.replica.status(), settings)
+
+
+def test_every_metric_that_a_rule_names_is_offered(metrics: set[str]) -> None:
+    named = {name for rule in rules() for name in re.findall(r"everfresh_\w+", rule["expr"])}
+    assert len(named) > 10
+    assert named <= metrics
+
+
+def test_every_alarm_of_the_trainer_has_a_rule() -> None:
+    expressions = " ".join(rule["expr"] for rule in rules())
+    figures = reporting.Figures()
+    for name in figures.__struct_fields__:
+        one = {name: 1} if isinstance(getattr(figures, name), int) else {}
+        if reporting.Figures(**one).alarms:
+            assert f"everfresh_trainer_{name}[" in expressions
+
+
+def test_a_rule_has_a_name_of_its_own_and_says_what_happened() -> None:
+    found = rules()
+    assert len({rule["alert"] for rule in found}) == len(found)
+    assert all(rule["annotations"]["summary"].endswith(".") for rule in found)
