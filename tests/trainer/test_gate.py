@@ -11,6 +11,7 @@ from contracts.manifest import Pointer
 from contracts.settings import Settings, load_settings
 from contracts.window import TrainingWindow
 from infra.rollback import roll_back
+from model.optimizer import encode_optimizer
 from tests.trainer.bench import SMALL, Bench, spoil
 from tests.trainer.logs import make_log
 from trainer.gate import judge, measure
@@ -54,14 +55,28 @@ def test_a_poisoned_window_is_held_counted_set_aside_and_alarmed(
     assert report.events == rejected.events > 0
 
 
+def bytes_of(loop: TrainerLoop) -> tuple[dict[str, bytes], bytes, bytes]:
+    """All that a window may leave its trace in: weights, vocabulary, memory, the optimizer."""
+    network = loop.learner.network
+    optimizer = encode_optimizer(network.optimizer, network.recommender)
+    return network.recommender.save(), loop.learner.strategy.encode(), optimizer
+
+
 def test_a_held_window_moves_the_positions_and_leaves_no_trace_in_the_weights(
-    poisoned: Bench, small_settings: Settings
+    poisoned: Bench,
 ) -> None:
-    poisoned.run()
+    loop = poisoned.start()
+    while loop.progress.label != POISONED - 1:
+        loop.step(0)
+    before = bytes_of(loop)
+    report = loop.step(0)
+    assert report is not None
+    assert "item 5 has 100%" in report.held
+    assert bytes_of(loop) == before
+    loop.step(0)
     store = poisoned.store
     after = store.manifest(store.versions()[4])
-    assert after.label == POISONED + 1
-    assert (after.parent, after.events) == (4, after.events)
+    assert (after.label, after.parent) == (POISONED + 1, 4)
     ends = {partition: offsets[1] for partition, offsets in store.rejected()[0].ranges.items()}
     assert all(after.trained_through[partition] > end for partition, end in ends.items())
 
@@ -85,7 +100,9 @@ def test_a_candidate_of_noise_is_held_as_worse_than_its_parent(small_settings: S
     assert bench.store.pointer() == Pointer(1, 10)
 
 
-def test_a_candidate_whose_norm_has_jumped_is_held(small_settings: Settings) -> None:
+def test_a_candidate_whose_norm_has_jumped_is_held_and_leaves_no_trace(
+    small_settings: Settings,
+) -> None:
     bench = Bench(make_log(2, LABELS), small_settings)
     loop: TrainerLoop | None = None
 
@@ -95,7 +112,12 @@ def test_a_candidate_whose_norm_has_jumped_is_held(small_settings: Settings) -> 
                 loop.learner.network.recommender.network.items.mul_(5.0)
 
     loop = bench.start(hit)
-    for _ in LABELS:
+    while loop.progress.label != POISONED - 1:
+        loop.step(0)
+    before = bytes_of(loop)
+    loop.step(0)
+    assert bytes_of(loop) == before
+    while loop.progress.label != LABELS[-1]:
         loop.step(0)
     assert [one.label for one in bench.store.rejected()] == [POISONED]
     assert "the norm of items has grown" in bench.store.rejected()[0].reason

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -7,7 +8,9 @@ from contracts.settings import Settings
 from contracts.window import TrainingWindow
 from tests.trainer.logs import make_log, windows_of
 from trainer.learn import (
+    LOWEST_RATE,
     Learner,
+    Network,
     Outcome,
     broken,
     fresh_learner,
@@ -15,7 +18,9 @@ from trainer.learn import (
     train_window,
     update_baselines,
 )
+from trainer.strategies.base import Lot, Strategy
 from trainer.strategies.replay import Replay
+from trainer.team import Alone
 
 
 def windows(settings: Settings, number: int) -> list[TrainingWindow]:
@@ -88,6 +93,36 @@ def test_replay_adds_steps_in_proportion_to_its_ratio(small_settings: Settings) 
         steps[ratio] = [outcome.steps for outcome in outcomes]
     assert steps[0.0][0] == steps[4.0][0]
     assert steps[4.0][-1] > steps[0.0][-1]
+
+
+class Watch(Alone):
+    """Trains alone, and notes the rate of every step."""
+
+    def __init__(self) -> None:
+        self.rates: list[float] = []
+
+    def descend(self, network: Network, strategy: Strategy, lot: Lot) -> float:
+        (rate,) = {group["lr"] for group in network.optimizer.param_groups}
+        self.rates.append(rate)
+        return super().descend(network, strategy, lot)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "decay"])
+def test_the_learning_rate_is_constant_or_falls_along_a_line_and_starts_anew_with_each_window(
+    small_settings: Settings, schedule: str
+) -> None:
+    changed = {"schedule": schedule, "strategy": "finetune", "batch_tokens": 1, "epochs": 3}
+    tuning = small_settings.trainer.model_copy(update=changed)
+    settings = small_settings.model_copy(update={"trainer": tuning})
+    learner, rate = fresh_learner(settings), tuning.learning_rate
+    for number, window in enumerate(windows(settings, 3)):
+        watch = Watch()
+        train_window(learner.network, learner.strategy, window, settings, number, None, watch)
+        assert len(watch.rates) % 3 == 0, "as many steps in each pass"
+        ends = LOWEST_RATE * rate if schedule == "decay" else rate
+        line = np.linspace(rate, ends, len(watch.rates), endpoint=False)
+        assert len(line) > 3
+        assert watch.rates == pytest.approx(line.tolist(), rel=1e-9)
 
 
 @pytest.mark.parametrize("spoiled", [float("nan"), float("inf")])
