@@ -70,9 +70,9 @@ class Bench:
         return loop
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Run all three parts, print tables and the flat JSON."""
-    options = parse_options(__doc__ or "")
+    options = parse_options(__doc__ or "", argv)
     began = time.monotonic()
     torch.set_num_threads(1)
     settings = load_settings({"home": ".", "weights": {"keep": 1000}})

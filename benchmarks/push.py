@@ -98,11 +98,11 @@ def measure(url: str, items: int, repeats: int) -> tuple[int, list[Times]]:
     return sum(file.bytes for file in written.files), found[1:]
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """The table."""
     parser = argparse.ArgumentParser(description=__doc__)
     add_options(parser)
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     began = time.monotonic()
     items = ITEMS // 10 if options.quick else ITEMS
     room = 3 * (items * (DIM * 4 + 64)) + (300 << 20)
