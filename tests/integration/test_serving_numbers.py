@@ -1,4 +1,4 @@
-"""A door that closes while clients go on asking."""
+"""A door that closes while clients go on asking, and one that opens with more replicas."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
 from infra.kafka.broker import EmbeddedBroker
@@ -104,3 +105,25 @@ def test_a_door_that_closes_under_load_tears_no_answer(loop: Loop) -> None:
     for one in askers:
         answered = [word not in NOTHING for word in one.seen]
         assert answered == sorted(answered, reverse=True), "once closed it stays closed"
+
+
+def test_after_a_restart_with_one_replica_more_all_answer_with_the_current_version(
+    loop: Loop,
+) -> None:
+    newest = max(loop.store.versions(), default=0) + 1
+    publish(loop.store, newest)
+    driver = loop.start(EVERFRESH_SERVING__REPLICAS="3")
+    try:
+        answered: dict[str, int] = {}
+        with httpx.Client(base_url=loop.url(), timeout=60) as client:
+
+            def all_answer() -> bool:
+                said = client.post("/v1/recommend", content=BODY)
+                assert said.status_code == 200, said.text
+                answered[said.headers["x-everfresh-replica"]] = said.json()["version"]
+                return len(answered) == 3
+
+            wait_until(all_answer, "an answer of each")
+        assert set(answered.values()) == {newest}
+    finally:
+        assert driver.stop(60.0) == 0, loop.output.read_text()
