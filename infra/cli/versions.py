@@ -134,14 +134,14 @@ def _score(child: WeightManifest | None, metric: str, contender: str) -> float |
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    title = (
-        "versions; HR@10 on the window after each, before training on it; age of its window's "
-        "median event when it was published, and how much later it was live on every replica"
-    )
+    known = any(row["age_published_s"] is not None for row in rows)
+    title = "versions; HR@10 on the window after each, before training on it"
+    if known:
+        title += "\nage: of its window's median event when published + until live on every replica"
     table = Table(title=title, title_justify="left")
     for name in ("version", "parent", "window", "made", "events", "items"):
         table.add_column(name, justify="right")
-    for name in ("live", "frozen", "size", "events' age", "everywhere"):
+    for name in ("live", "frozen", "size", *(("age",) if known else ())):
         table.add_column(name, justify="right")
     table.add_column("state")
     for row in rows:
@@ -156,8 +156,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
             figure(row["hr10_live"]),
             figure(row["hr10_frozen"]),
             f"delta, {kept}" if row["delta_of"] else kept,
-            seconds(row["age_published_s"]),
-            _after(row["live_after_s"]),
+            *((_age(row),) if known else ()),
             row["state"],
             style="dim" if row["state"] in (ROLLED_BACK, NOT_LIVE) else None,
         )
@@ -178,8 +177,9 @@ def _or_dash(value: object) -> str:
     return "-" if value is None else str(value)
 
 
-def _after(value: float | None) -> str:
-    return "-" if value is None else f"+{seconds(value)}"
+def _age(row: Mapping[str, Any]) -> str:
+    published, after = row["age_published_s"], row["live_after_s"]
+    return seconds(published) if after is None else f"{published:.2f} + {after:.2f} s"
 
 
 def _moment(ms: int) -> str:
