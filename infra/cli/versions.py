@@ -31,12 +31,9 @@ def run_versions(settings: Settings, *, as_json: bool) -> None:
     """Print what the weight store holds; works while a run is up and after it."""
     store = FsspecWeightStore(settings.weights_url, keys=Keys.of(settings.weights))
     manifests = [store.manifest(version) for version in store.versions()]
+    rows, rejected = describe_versions(manifests, store.pointer()), store.rejected()
     known = _lives(settings)
-    rows = [
-        {**row, **known.get(row["version"], UNKNOWN)}
-        for row in describe_versions(manifests, store.pointer())
-    ]
-    rejected = store.rejected()
+    rows = [{**row, **known.get(row["version"], UNKNOWN)} for row in rows]
     if as_json:
         found = {"versions": rows, "rejected": msgspec.to_builtins(rejected)}
         sys.stdout.write(json.dumps(found, indent=2) + "\n")
@@ -48,19 +45,6 @@ def run_versions(settings: Settings, *, as_json: bool) -> None:
         console.print(_table(rows))
     if rejected:
         console.print(_rejected(rejected))
-
-
-def _lives(settings: Settings) -> dict[int, dict[str, Any]]:
-    """What the run's log knows; nothing where it is not up, as the weight store is enough."""
-    try:
-        settings = joined(settings)
-        with RecordTail(settings.kafka.bootstrap_servers, settings.kafka.topic_prefix) as tail:
-            records = tail.read_to_end()
-    except (RunError, Unreachable):
-        return {}
-    words = [one for one in records if isinstance(one, ComponentStatus) and one.kind == "replica"]
-    newest = {one.component: one for one in words}
-    return lives([one for one in records if isinstance(one, WindowReport)], list(newest.values()))
 
 
 def describe_versions(
@@ -184,3 +168,16 @@ def _age(row: Mapping[str, Any]) -> str:
 
 def _moment(ms: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(ms / 1000))
+
+
+def _lives(settings: Settings) -> dict[int, dict[str, Any]]:
+    """What the run's log knows; nothing where it is not up, as the weight store is enough."""
+    try:
+        settings = joined(settings)
+        with RecordTail(settings.kafka.bootstrap_servers, settings.kafka.topic_prefix) as tail:
+            records = tail.read_to_end()
+    except (RunError, Unreachable):
+        return {}
+    words = [one for one in records if isinstance(one, ComponentStatus) and one.kind == "replica"]
+    newest = {one.component: one for one in words}
+    return lives([one for one in records if isinstance(one, WindowReport)], list(newest.values()))
