@@ -26,7 +26,7 @@ class WindowScore(msgspec.Struct, frozen=True, tag="window"):
 
 
 class Margin(msgspec.Struct, frozen=True, tag="margin"):
-    """A strategy's mean over all scored events less frozen's, with its 95 % interval.
+    """A contender's mean over all scored events less that of ``over``, with its 95 % interval.
 
     The interval is a paired bootstrap over users: users are drawn, each with all of their events.
     """
@@ -37,6 +37,7 @@ class Margin(msgspec.Struct, frozen=True, tag="margin"):
     low: float
     high: float
     users: int
+    over: str
 
 
 Line = WindowScore | Margin

@@ -20,7 +20,7 @@ from infra.datasets import DATASETS
 from infra.evaluation import Line, encode_line
 from infra.logs import run_main
 from trainer.offline import by_count, by_time, cut_windows
-from trainer.trial import Trial, evaluate
+from trainer.trial import FROZEN, Trial, evaluate
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
     torch.set_num_threads(tuning.threads)
     windows = read_windows(options, settings)
     trial = Trial.of(windows, exclude_seen=options.exclude_seen)
-    evaluate(trial, options.strategies.split(","), settings, _say)
+    evaluate(trial, options.strategies.split(","), settings, _say, options.against)
 
 
 def read_windows(options: argparse.Namespace, settings: Settings) -> list[TrainingWindow]:
@@ -64,6 +64,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("file", type=Path)
     parser.add_argument("--format", dest="form", choices=sorted(DATASETS), required=True)
     parser.add_argument("--strategies", required=True, help="with commas between")
+    parser.add_argument("--against", default=FROZEN, help="the contender that margins are over")
     parser.add_argument("--windows", type=int, default=50, help="windows of as many events each")
     parser.add_argument("--window-s", type=float, default=0.0, help="or windows of event time")
     parser.add_argument("--first", type=float, default=0.0, help="share of the first window")

@@ -1,8 +1,8 @@
 """Test, then train (law 4) over windows at hand: several strategies, the same code as live.
 
 Every contender goes through all windows on its own: it ranks a window's targets, then learns them
-as the trainer does (``trainer.learn``). What it comes to is told window by window, and at its end
-its margin over frozen, where that has run before.
+as the trainer does (``trainer.learn``). What it comes to is told window by window, and at the end
+the margins of all over one of them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,11 @@ from trainer.strategies import STRATEGIES
 KS = (10, 20)
 """Lengths of the lists that are measured; with one true item, recall at k is the hit rate at k."""
 
-_FROZEN = "frozen"
+FROZEN = "frozen"
+_BASELINES: dict[str, type[Popularity] | type[LastItemMarkov]] = {
+    POPULARITY: Popularity,
+    MARKOV: LastItemMarkov,
+}
 
 Tell = Callable[[Line], None]
 
@@ -60,28 +64,37 @@ class Trial:
         return cls(windows, fresh, np.array(users, dtype=np.int64), exclude_seen)
 
 
-def evaluate(trial: Trial, names: Sequence[str], settings: Settings, tell: Tell) -> None:
-    """Run every named strategy and both baselines; ``SettingsError`` for an unknown name."""
-    chosen = {name: strategy_settings(settings, name) for name in names}
-    ranks: dict[str, Ranks] = {}
-    for name, own in chosen.items():
-        ranks[name] = _run_strategy(trial, name, own, tell)
-        _tell_margin(trial, name, ranks, settings.trainer.seed, tell)
-    for name, baseline in ((POPULARITY, Popularity()), (MARKOV, LastItemMarkov())):
-        ranks[name] = _run_baseline(trial, name, baseline, tell)
-        _tell_margin(trial, name, ranks, settings.trainer.seed, tell)
-
-
-def _tell_margin(
-    trial: Trial, name: str, ranks: Mapping[str, Ranks], seed: int, tell: Tell
+def evaluate(
+    trial: Trial, names: Sequence[str], settings: Settings, tell: Tell, against: str = FROZEN
 ) -> None:
-    """What ``name`` gains over frozen, where that has run before it."""
-    if name == _FROZEN or _FROZEN not in ranks:
-        return
-    for metric in MARGINS:
-        gained = gains(ranks[name], metric) - gains(ranks[_FROZEN], metric)
-        interval = margin(gained, trial.users, seed)
-        tell(Margin(name, metric, *interval, len(np.unique(trial.users))))
+    """Run every named strategy and both baselines, then tell margins over ``against``.
+
+    ``SettingsError`` for an unknown name, or where ``against`` is none of those that run; where
+    frozen does not run, and no other was asked for, no margins are told.
+    """
+    chosen = {name: strategy_settings(settings, name) for name in names}
+    if against not in (*chosen, *_BASELINES, FROZEN):
+        raise SettingsError(
+            f"no contender {against!r} to hold others against; there run "
+            f"{', '.join((*chosen, *_BASELINES))}: choose one of them or add it to the strategies"
+        )
+    ranks = {name: _run_strategy(trial, name, own, tell) for name, own in chosen.items()}
+    for name, baseline in _BASELINES.items():
+        ranks[name] = _run_baseline(trial, name, baseline(), tell)
+    if against in ranks:
+        _tell_margins(trial, ranks, against, settings.trainer.seed, tell)
+
+
+def _tell_margins(
+    trial: Trial, ranks: Mapping[str, Ranks], against: str, seed: int, tell: Tell
+) -> None:
+    """What each gains over ``against``, target by target."""
+    users = len(np.unique(trial.users))
+    for name in [one for one in ranks if one != against]:
+        for metric in MARGINS:
+            gained = gains(ranks[name], metric) - gains(ranks[against], metric)
+            interval = margin(gained, trial.users, seed)
+            tell(Margin(name, metric, *interval, users, against))
 
 
 def strategy_settings(settings: Settings, name: str) -> Settings:

@@ -106,6 +106,9 @@ def evaluate(  # noqa: PLR0913, PLR0917  (every option is one word of the comman
     strategies: Annotated[
         str, typer.Option(help="Which, with commas; replay:herding chooses the exemplars.")
     ] = "frozen,finetune,replay",
+    against: Annotated[
+        str, typer.Option(help="The contender that the others' margins are over.")
+    ] = "frozen",
     windows: Annotated[int, typer.Option(min=2, help="Windows of as many events each.")] = 50,
     window_s: Annotated[
         float, typer.Option("--window-s", min=0.0, help="Windows of this many seconds instead.")
@@ -132,7 +135,7 @@ def evaluate(  # noqa: PLR0913, PLR0917  (every option is one word of the comman
     from infra.cli.evaluate import Request, run_evaluate
 
     request = Request(
-        file, form.value, strategies, windows, window_s, first, limit, seed, exclude_seen
+        file, form.value, strategies, against, windows, window_s, first, limit, seed, exclude_seen
     )
     run_evaluate(settings, request, json, plot)
 

@@ -37,6 +37,7 @@ class Request(msgspec.Struct, frozen=True):
     file: Path
     form: str
     strategies: str
+    against: str
     windows: int
     window_s: float
     first: float
@@ -49,6 +50,7 @@ class Request(msgspec.Struct, frozen=True):
         options = {
             "--format": self.form,
             "--strategies": self.strategies,
+            "--against": self.against,
             "--windows": self.windows,
             "--window-s": self.window_s,
             "--first": self.first,
@@ -135,8 +137,11 @@ def _shown(console: Console, names: Sequence[str], lines: Iterator[Line]) -> Ite
 
 
 def _table(found: Evaluation, request: Request) -> Table:
-    tested = f"{found.events:,} events tested in {found.windows - 1} windows"
-    table = Table(title=f"{request.file.name}: {tested}", box=SIMPLE, pad_edge=False)
+    title = f"{request.file.name}: {found.events:,} events tested in {found.windows - 1} windows"
+    gaps = [gap for line in found.contenders.values() for gap in line.margins.values()]
+    if gaps:
+        title += f"\nmargins below are over {gaps[0].over}"
+    table = Table(title=title, box=SIMPLE, pad_edge=False)
     for column in ("contender", "HR@10", "NDCG@10", "MRR@10", "R@20", "fresh", "train s", "tokens"):
         table.add_column(column, justify="left" if column == "contender" else "right")
     for name, line in found.contenders.items():
@@ -152,8 +157,10 @@ def _table(found: Evaluation, request: Request) -> Table:
 
 
 def _margins(found: Evaluation) -> Iterator[str]:
-    """What each gains over frozen, with its interval; nothing where frozen did not run."""
+    """What each gains over the contender that was chosen, with its interval, in both metrics."""
     for name, line in found.contenders.items():
-        if (gap := line.margins.get("hr10")) is not None:
-            interval = f"[{gap.low:+.4f}, {gap.high:+.4f}]"
-            yield f"{name} over frozen, HR@10: {gap.mean:+.4f}, 95 % {interval}, {gap.users} users"
+        for metric, title in (("hr10", "HR@10"), ("ndcg10", "NDCG@10")):
+            if (gap := line.margins.get(metric)) is not None:
+                interval = f"[{gap.low:+.4f}, {gap.high:+.4f}]"
+                said = f"{gap.mean:+.4f}, 95 % {interval}, {gap.users} users"
+                yield f"{name} over {gap.over}, {title}: {said}"

@@ -118,6 +118,18 @@ def _short(value: object) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
+def _how(one: WindowReport) -> str:
+    """What the gate, a rollback or a backlog did with a window."""
+    words = [f"held: {one.held}"] if one.held else []
+    if one.left:
+        words.append(f"version {one.left} left out by a rollback")
+    if one.merged:
+        words.append(f"{len(one.merged)} windows merged")
+    if one.sampled < 1.0:
+        words.append(f"{one.sampled:.0%} sampled")
+    return ", ".join(words) or "usual"
+
+
 def _windows(windows: list[WindowReport]) -> Table:
     table = Table(title="last windows; HR@10 before training on them", title_justify="left")
     for name in ("version", "events", *CONTENDERS, "append to published"):
@@ -130,18 +142,6 @@ def _windows(windows: list[WindowReport]) -> Table:
         how = Text(_how(one))
         table.add_row(str(one.version), f"{one.events:,}", *scores, seconds(took), how)
     return table
-
-
-def _how(one: WindowReport) -> str:
-    """What the gate, a rollback or a backlog did with a window."""
-    words = [f"held: {one.held}"] if one.held else []
-    if one.left:
-        words.append(f"version {one.left} left out by a rollback")
-    if one.merged:
-        words.append(f"{len(one.merged)} windows merged")
-    if one.sampled < 1.0:
-        words.append(f"{one.sampled:.0%} sampled")
-    return ", ".join(words) or "usual"
 
 
 def freshness_line(seen: Observed, pointer: Pointer | None, now_ms: int) -> str:

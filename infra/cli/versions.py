@@ -31,12 +31,9 @@ def run_versions(settings: Settings, *, as_json: bool) -> None:
     """Print what the weight store holds; works while a run is up and after it."""
     store = FsspecWeightStore(settings.weights_url, keys=Keys.of(settings.weights))
     manifests, damaged = _read(store)
+    rows, rejected = describe_versions(manifests, store.pointer()), store.rejected()
     known = _lives(settings)
-    rows = [
-        {**row, **known.get(row["version"], UNKNOWN)}
-        for row in describe_versions(manifests, store.pointer())
-    ]
-    rejected = store.rejected()
+    rows = [{**row, **known.get(row["version"], UNKNOWN)} for row in rows]
     if as_json:
         found = {"versions": rows, "damaged": damaged, "rejected": msgspec.to_builtins(rejected)}
         sys.stdout.write(json.dumps(found, indent=2) + "\n")
@@ -64,19 +61,6 @@ def _read(store: FsspecWeightStore) -> tuple[list[WeightManifest], list[str]]:
         except CorruptVersion as error:
             damaged.append(str(error))
     return manifests, damaged
-
-
-def _lives(settings: Settings) -> dict[int, dict[str, Any]]:
-    """What the run's log knows; nothing where it is not up, as the weight store is enough."""
-    try:
-        settings = joined(settings)
-        with RecordTail(settings.kafka.bootstrap_servers, settings.kafka.topic_prefix) as tail:
-            records = tail.read_to_end()
-    except (RunError, Unreachable):
-        return {}
-    words = [one for one in records if isinstance(one, ComponentStatus) and one.kind == "replica"]
-    newest = {one.component: one for one in words}
-    return lives([one for one in records if isinstance(one, WindowReport)], list(newest.values()))
 
 
 def describe_versions(
@@ -150,14 +134,14 @@ def _score(child: WeightManifest | None, metric: str, contender: str) -> float |
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    title = (
-        "versions; HR@10 on the window after each, before training on it; age of its window's "
-        "median event when it was published, and how much later it was live on every replica"
-    )
+    known = any(row["age_published_s"] is not None for row in rows)
+    title = "versions; HR@10 on the window after each, before training on it"
+    if known:
+        title += "\nage: of its window's median event when published + until live on every replica"
     table = Table(title=title, title_justify="left")
     for name in ("version", "parent", "window", "made", "events", "items"):
         table.add_column(name, justify="right")
-    for name in ("live", "frozen", "size", "events' age", "everywhere"):
+    for name in ("live", "frozen", "size", *(("age",) if known else ())):
         table.add_column(name, justify="right")
     table.add_column("state")
     for row in rows:
@@ -172,8 +156,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
             figure(row["hr10_live"]),
             figure(row["hr10_frozen"]),
             f"delta, {kept}" if row["delta_of"] else kept,
-            seconds(row["age_published_s"]),
-            _after(row["live_after_s"]),
+            *((_age(row),) if known else ()),
             row["state"],
             style="dim" if row["state"] in (ROLLED_BACK, NOT_LIVE) else None,
         )
@@ -194,9 +177,23 @@ def _or_dash(value: object) -> str:
     return "-" if value is None else str(value)
 
 
-def _after(value: float | None) -> str:
-    return "-" if value is None else f"+{seconds(value)}"
+def _age(row: Mapping[str, Any]) -> str:
+    published, after = row["age_published_s"], row["live_after_s"]
+    return seconds(published) if after is None else f"{published:.2f} + {after:.2f} s"
 
 
 def _moment(ms: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(ms / 1000))
+
+
+def _lives(settings: Settings) -> dict[int, dict[str, Any]]:
+    """What the run's log knows; nothing where it is not up, as the weight store is enough."""
+    try:
+        settings = joined(settings)
+        with RecordTail(settings.kafka.bootstrap_servers, settings.kafka.topic_prefix) as tail:
+            records = tail.read_to_end()
+    except (RunError, Unreachable):
+        return {}
+    words = [one for one in records if isinstance(one, ComponentStatus) and one.kind == "replica"]
+    newest = {one.component: one for one in words}
+    return lives([one for one in records if isinstance(one, WindowReport)], list(newest.values()))

@@ -18,7 +18,7 @@ def line(name: str, window: int, events: int, hr10: float | None, fresh: int = 0
 
 
 def test_means_are_over_events_and_the_first_window_counts_for_cost_alone() -> None:
-    gap = Margin("replay", "hr10", 0.2, 0.1, 0.3, 7)
+    gap = Margin("replay", "hr10", 0.2, 0.1, 0.3, 7, "frozen")
     found = collect(
         [
             line("frozen", 0, 50, None),
@@ -49,21 +49,31 @@ def test_a_run_prints_its_table_and_writes_figures_and_plot(tmp_path: Path) -> N
         for n in range(150)
     ]
     (tmp_path / "small.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    options = "--strategies frozen,finetune --windows 4 --json out.json --plot out.png"
+    options = (
+        "--strategies frozen,finetune --against finetune --windows 4 --json out.json --plot out.png"
+    )
     settings = {"EVERFRESH_MODEL__DIM": "8", "EVERFRESH_MODEL__BLOCKS": "1"}
     words = ["evaluate", "small.jsonl", "--format", "jsonl", *options.split()]
     code, said, errors = everfresh(*words, cwd=tmp_path, **settings)
     assert (code, errors) == (0, "")
-    assert "finetune over frozen, HR@10:" in said
+    assert said.index("margins below are over finetune") < said.index("contender")
+    for name in ("frozen", "popularity", "markov"):
+        assert f"{name} over finetune, HR@10:" in said
+        assert f"{name} over finetune, NDCG@10:" in said
+    assert "over frozen" not in said
     written = json.loads((tmp_path / "out.json").read_text())
     assert list(written["contenders"]) == ["frozen", "finetune", "popularity", "markov"]
     assert written["events"] == 150 - 38
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_an_unknown_strategy_is_one_line(tmp_path: Path) -> None:
+def test_a_strategy_that_is_unknown_or_does_not_run_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "small.jsonl").write_text('{"type": "view", "user_id": 1, "item_id": 2}\n' * 9)
     words = ["evaluate", "small.jsonl", "--format", "jsonl", "--windows", "2"]
     code, _, errors = everfresh(*words, "--strategies", "frozen,luck", cwd=tmp_path)
     assert code == 1
     assert errors.startswith("error: no strategy 'luck'; there are frozen, finetune")
+    words += ["--strategies", "finetune", "--against", "retrain"]
+    code, _, errors = everfresh(*words, cwd=tmp_path)
+    assert code == 1
+    assert errors.startswith("error: no contender 'retrain' to hold others against; there run fine")

@@ -86,13 +86,16 @@ def test_versions_are_listed_as_a_table_and_as_json(
 def test_a_versions_life_stands_beside_it_where_the_log_knows_it(
     settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    life = {**UNKNOWN, "age_published_s": 1.25, "live_after_s": 0.5}
-    monkeypatch.setattr(versions, "_lives", lambda _: {2: life})
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "160")
     run_versions(settings, as_json=False)
-    (line,) = [one for one in capsys.readouterr().out.splitlines() if one.startswith("│       2 ")]
-    assert "1.25 s │" in line
-    assert "+0.50 s │" in line
+    assert " age " not in capsys.readouterr().out
+    life = {**UNKNOWN, "age_published_s": 1.25, "live_after_s": 0.5}
+    fresh = {**UNKNOWN, "age_published_s": 2.25}
+    monkeypatch.setattr(versions, "_lives", lambda _: {2: life, 3: fresh})
+    run_versions(settings, as_json=False)
+    said = capsys.readouterr().out
+    assert " 1.25 + 0.50 s │" in said
+    assert " 2.25 s │" in said, "not live everywhere yet"
     run_versions(settings, as_json=True)
     rows = json.loads(capsys.readouterr().out)["versions"]
     assert [row["live_after_s"] for row in rows] == [None, 0.5, None]

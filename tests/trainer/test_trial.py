@@ -79,10 +79,10 @@ def test_fresh_targets_are_those_the_window_before_brought() -> None:
     ]
 
 
-def run(settings: Settings, names: list[str]) -> list[Line]:
+def run(settings: Settings, names: list[str], against: str = "frozen") -> list[Line]:
     made = list(cut_windows(stream(120), by_count(120, 4, 0.0), history_length=10))
     told: list[Line] = []
-    evaluate(Trial.of(made, exclude_seen=False), names, settings, told.append)
+    evaluate(Trial.of(made, exclude_seen=False), names, settings, told.append, against)
     return [decode_line(encode_line(line)) for line in told]  # type: ignore[misc]
 
 
@@ -110,6 +110,23 @@ def test_every_contender_is_tested_before_it_learns_and_then_told_apart_from_fro
             for name in (margin_line.contender, "frozen")
         ]
         assert math.isclose(margin_line.mean, means[0] - means[1], abs_tol=1e-12)
+
+
+def test_margins_are_over_any_contender_wherever_it_stands(small_settings: Settings) -> None:
+    def margins(told: list[Line]) -> dict[tuple[str, str], Margin]:
+        return {(one.contender, one.metric): one for one in told if isinstance(one, Margin)}
+
+    names = ["frozen", "finetune"]
+    plain, turned = margins(run(small_settings, names)), run(small_settings, names, "finetune")
+    mirrored = margins(turned)
+    assert {one.over for one in mirrored.values()} == {"finetune"}
+    assert {name for name, _ in mirrored} == {"frozen", "popularity", "markov"}
+    for metric in ("hr10", "ndcg10"):
+        ours, theirs = mirrored["frozen", metric], plain["finetune", metric]
+        assert (ours.mean, ours.low, ours.high) == pytest.approx(
+            (-theirs.mean, -theirs.high, -theirs.low)
+        )
+    assert margins(run(small_settings, ["finetune"])) == {}, "frozen did not run"
 
 
 def test_the_same_seed_tells_the_same(small_settings: Settings) -> None:
