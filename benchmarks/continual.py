@@ -57,13 +57,15 @@ TRAINER = {
     "learning_rate": 4e-3,
     "schedule": "decay",
     "first_epochs": 12,
-    "epochs": 5,
+    "epochs": 6,
     "batch_tokens": 1024,
     "replay_examples": 30_000,
-    "replay_ratio": 0.5,
+    "replay_ratio": 0.6,
     "expire_after_s": 0.0,
 }
 OWN: dict[str, dict[str, object]] = {
+    # Every session is kept: some 190,000 at the end.
+    "replay": {"replay_examples": 1_000_000, "parent_share": 0.4},
     "herding": {"strategy": "replay", "replay_choice": "herding"},
     "distill": {"replay_choice": "herding"},
 }
