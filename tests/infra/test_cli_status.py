@@ -1,4 +1,4 @@
-"""What ``everfresh status`` says of components, windows, freshness and lag."""
+"""What ``everfresh status`` says of freshness and lag."""
 
 from __future__ import annotations
 
