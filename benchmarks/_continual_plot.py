@@ -20,7 +20,7 @@ def draw(recall: Curves, mrr: Curves, ader: tuple[float, float], path: Path) -> 
     """Write a PNG; ``ader`` are its published means of recall and MRR."""
     figure = new_figure(12, 4.6)
     left, right = figure.subplots(1, 2)
-    _panel(left, recall, ader[0], "Recall@20 in %, items of training alone (figures: mean)")
+    _panel(left, recall, ader[0], "Recall@20 in % (figures: means)")
     _panel(right, mrr, ader[1], "MRR@20 in %")
     figure.suptitle(
         "DIGINETICA: learn a period, test on the next\n", x=0.01, ha="left", fontweight="bold"
