@@ -114,7 +114,7 @@ class PastStates:
         self._times[begin:end] = tokens[3]
         distance = torch.arange(begin, end)[:, None] - torch.arange(end)
         bucket = time_bucket(tokens[3][:, None] - self._times[:end])
-        x = _embed(network, tokens, with_start=begin == 0)
+        x = embed_tokens(network, tokens, with_start=begin == 0)
         last = len(network.blocks) - 1
         for number, block in enumerate(network.blocks):
             assert isinstance(block, Block)
@@ -168,12 +168,12 @@ class PastStates:
         return [functional.pad(one, (0, 0, 0, room - self._room)) for one in kept]
 
 
-def _embed(network: HSTU, tokens: Tensor, *, with_start: bool) -> Tensor:
-    """The network's input ``(m, dim)`` for tokens ``(4, m)``; START is the first where there."""
+def embed_tokens(network: HSTU, tokens: Tensor, *, with_start: bool) -> Tensor:
+    """The network's input ``(..., m, dim)`` for tokens ``(4, ..., m)``; START first where there."""
     rows, actions, values, _ = tokens
     items = network.items[rows]
     if with_start:
         # START carries row 0, which belongs to items without a row (see ``model.hstu``).
-        items[0] = network.start
+        items[..., 0, :] = network.start
     x = items + network.actions[actions] + network.values[values]
     return x * math.sqrt(network.items.shape[1])

@@ -6,7 +6,6 @@ costs each a third of what it costs alone: fewer, larger products.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from model.hstu import HSTU, Block, time_bucket
-from model.incremental import Codes, PastStates
+from model.incremental import Codes, PastStates, embed_tokens
 
 _UNSEEN = -1e4
 """A bias that no score outweighs: silu of the sum is exactly zero."""
@@ -52,7 +51,7 @@ def read_together(
     """
     with torch.inference_mode():
         padded = _padded(windows)
-        x = _embed(network, padded.tokens)
+        x = embed_tokens(network, padded.tokens, with_start=True)
         states: list[Heads] = []
         for block in network.blocks:
             assert isinstance(block, Block)
@@ -84,17 +83,6 @@ def _padded(windows: Sequence[Codes]) -> _Padded:
         ends[:, None] - steps,
         time_bucket(last - times),
     )
-
-
-def _embed(network: HSTU, tokens: Tensor) -> Tensor:
-    """The network's input ``(B, n, dim)``."""
-    rows, actions, values, _ = tokens
-    x = functional.embedding(rows, network.items)
-    # START carries row 0, which belongs to items without a row (see ``model.hstu``).
-    x[:, 0] = network.start
-    x += functional.embedding(actions, network.actions)
-    x += functional.embedding(values, network.values)
-    return x.mul_(math.sqrt(x.shape[-1]))
 
 
 def _projected(block: Block, normed: Tensor, parts: slice = slice(None)) -> tuple[Tensor, ...]:
