@@ -9,7 +9,7 @@ has rated; a ratings file does not name them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +27,23 @@ from model.recommender import Recommender
 KS = (10, 50, 200)
 
 
-def read_users(path: Path, limit: int | None) -> list[list[Interaction]]:
-    """Each user's events in order of time; of the first ``limit`` users in the file's order."""
+Order = Callable[[Sequence[int]], Sequence[int]]
+"""Places of seconds in order of time."""
+
+
+def read_users(
+    path: Path, limit: int | None, order: Order | None = None
+) -> list[list[Interaction]]:
+    """Each user's events in order of time; of the first ``limit`` users in the file's order.
+
+    Ties are in the file's order, or in that of ``order``.
+    """
+    events = list(read_ml_1m(path))
+    if order:
+        events.sort(key=lambda event: int(event.id.partition(":")[2]))
+        events = [events[at] for at in order([event.time // 1000 for event in events])]
     users: dict[UserId, list[Interaction]] = {}
-    for event in read_ml_1m(path):
+    for event in events:
         seen = Interaction(event.item_id, event.type, event.time, event.value)
         users.setdefault(event.user_id, []).append(seen)
     return [users[user] for user in sorted(users, key=str)[:limit]]

@@ -190,7 +190,8 @@ def draw(folder: Path, path: Path) -> None:
                 [epoch.scores[metric] for epoch in tested],
                 color=MODELS[run.model].colour,
                 marker=".",
-                label=run.model,
+                linestyle="-" if "-published" in run.name else "--",
+                label=run.name,
             )
         axis.set_title(title)
         axis.set_xlabel("epoch")

@@ -4,9 +4,9 @@
 
 The network, its loss, its optimizer and its ranking are the product's own; the protocol is that of
 ``benchmarks/_leave_one_out.py``. Sizes, temperature, dropout and length are the published ones. Not
-as published: ratings are inputs, 512 negatives drawn for a batch instead of 128 for each token,
-batches of 4,096 tokens instead of 128 users, and a learning rate that falls along a cosine, which
-needs fewer epochs.
+as published: ratings are inputs, batches of 4,096 tokens instead of 128 users, a learning rate that
+falls along a cosine, which needs fewer epochs, and what ``--published`` puts in its place: order of
+ties, score and loss (``benchmarks/_published.py``).
 
 Each epoch is written to ``--resume-dir`` before the next begins. A run that was killed goes on
 there and ends with the weights it would have had (same machine, same number of threads).
@@ -26,6 +26,7 @@ import torch
 from benchmarks._harness import finish
 from benchmarks._leave_one_out import LeaveOneOut, read_users
 from benchmarks._offline_runs import MODELS, Epoch, Run, draw, show_runs
+from benchmarks._published import NEGATIVES, PublishedRecommender, quicksorted
 from model.batches import derive_seed
 from model.optimizer import build_optimizer, encode_optimizer, restore_optimizer, step
 from model.recommender import Recommender
@@ -47,14 +48,19 @@ def learning_rate(done: float) -> float:
 class Training:
     """A recommender, its optimizer and the protocol's data."""
 
-    def __init__(self, model: str, seed: int, data: Path, limit: int | None) -> None:
+    def __init__(
+        self, model: str, seed: int, data: Path, limit: int | None, published: bool = False
+    ) -> None:
         torch.manual_seed(seed)
         plan = MODELS[model]
+        made = PublishedRecommender if published else Recommender
+        order = quicksorted if published else None
+        settings = plan.settings.model_copy(update={"negatives": NEGATIVES} if published else {})
         self.seed = seed
-        self.recommender = Recommender(plan.settings, Vocabulary(), seed)
-        self.recommender.network = plan.network(plan.settings)
+        self.recommender = made(settings, Vocabulary(), seed)
+        self.recommender.network = plan.network(settings)
         self.recommender.network.initialise(torch.Generator().manual_seed(derive_seed(seed)))
-        self.data = LeaveOneOut(read_users(data, limit), plan.settings)
+        self.data = LeaveOneOut(read_users(data, limit, order), settings)
         self.data.encode(self.recommender)
         self.optimizer = build_optimizer(self.recommender, LEARNING_RATE)
 
@@ -116,6 +122,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--model", choices=list(MODELS), default="hstu")
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--published",
+        action="store_true",
+        help="order of ties, score and loss as the published code has them",
+    )
     parser.add_argument("--test-every", type=int, default=2, help="epochs between tests")
     parser.add_argument("--resume-dir", type=Path, default=Path(".offline"))
     parser.add_argument("--quick", action="store_true", help="300 users and two epochs")
@@ -129,10 +140,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     options, began = parse(argv), time.monotonic()
     epochs = 2 if options.quick else options.epochs
     limit = 300 if options.quick else None
-    name = f"{options.model}-seed{options.seed}-epochs{epochs}" + ("-quick" if limit else "")
+    name = f"{options.model}-seed{options.seed}-epochs{epochs}"
+    name += ("-published" if options.published else "") + ("-quick" if limit else "")
     run = Run.open(options.resume_dir / name, options.model)
     if len(run.epochs) < epochs:
-        training = Training(options.model, options.seed, options.data, limit)
+        training = Training(options.model, options.seed, options.data, limit, options.published)
         train(training, run, epochs, options.test_every)
     show_runs(options.resume_dir)
     if options.plot:

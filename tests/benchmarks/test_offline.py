@@ -9,6 +9,7 @@ import torch
 from benchmarks import offline
 from benchmarks._leave_one_out import LeaveOneOut, read_users
 from benchmarks._offline_runs import MODELS, Run
+from benchmarks._published import GROUP, PublishedRecommender, quicksorted
 from contracts.settings import ModelSettings
 from model.recommender import Recommender
 from model.vocabulary import Vocabulary
@@ -66,6 +67,51 @@ def test_the_last_event_of_a_user_is_tested_and_never_trained(ratings: Path) -> 
     assert sorted(trained) == sorted(expected)
     scores = data.test(recommender)
     assert 0.0 <= scores["ndcg10"] <= scores["hr10"] <= scores["hr50"] <= 1.0
+
+
+def test_ties_are_in_the_order_that_the_published_sort_leaves(tmp_path: Path) -> None:
+    rng, path = random.Random(4), tmp_path / "ratings.dat"
+    rows = [(rng.randint(1, 3), item, 1000 + rng.randint(0, 20)) for item in range(400)]
+    path.write_text("".join(f"{user}::{item}::3::{second}\n" for user, item, second in rows))
+    seconds = [second for _, _, second in rows]
+    order = quicksorted(seconds)
+    assert sorted(order) == list(range(400))
+    assert [seconds[at] for at in order] == sorted(seconds)
+    assert order != sorted(range(400), key=seconds.__getitem__)
+    asked = [[rows[at][1] for at in order if rows[at][0] == user] for user in (1, 2, 3)]
+    users = read_users(path, None, quicksorted)
+    assert [[event.item for event in events] for events in users] == asked
+    assert users != read_users(path, None)
+
+
+def test_the_published_loss_is_that_of_each_target_against_what_was_drawn(ratings: Path) -> None:
+    settings = ModelSettings(dim=8, heads=1, max_length=16, dropout=0.0, negatives=5)
+    recommender = PublishedRecommender(settings, Vocabulary(), 1)
+    data = LeaveOneOut(read_users(ratings, None), settings)
+    data.encode(recommender)
+    (batch,) = data.batches(10_000, 3)
+    torch.manual_seed(2)
+    found = recommender.loss(batch)
+    torch.manual_seed(2)
+    at = [place for place, counts in enumerate(batch.predicts.tolist()) if counts]
+    users = recommender.network(batch)[at]
+    rows = recommender.vocabulary.item_rows().tolist()
+    drawn = torch.randint(len(rows), (-(-len(at) // GROUP), 5)).tolist()
+    losses, clashes = [], 0
+    for number, place in enumerate(at):
+        target = int(batch.targets[place])
+        others = [rows[one] for one in drawn[number // GROUP]]
+        clashes += target in others
+        choice = [target, *(row for row in others if row != target)]
+        items = recommender.network.items[choice]
+        cosines = torch.cosine_similarity(users[number], items)
+        losses.append(torch.nn.functional.cross_entropy(cosines / 0.07, torch.tensor(0)))
+    assert clashes
+    assert torch.allclose(found, torch.stack(losses).mean(), rtol=1e-4)
+    users = users.detach()
+    scores = recommender.catalogue().scores(users[:1])[0, rows]
+    expected = torch.cosine_similarity(users[:1], recommender.network.items[rows]) / 0.07
+    assert torch.allclose(scores, expected, atol=1e-4)
 
 
 def test_the_control_differs_from_the_model_by_blocks_and_positions_alone() -> None:
