@@ -14,6 +14,7 @@ from infra.cli.figures import smoothed
 _COLOURS = ("#2b6cb0", "#0b7a4b", "#c53030", "#6b46c1", "#00808a", "#b83280", "#4a5568")
 _BASELINES = {"popularity": "#b7791f", "markov": "#8d6e63"}
 _SPAN = 5
+"""Windows that a point is the mean of, where there are at least twice as many."""
 _WIDE = 20
 
 
@@ -22,14 +23,16 @@ def draw(found: Evaluation, title: str, path: Path) -> None:
     figure = new_figure(12, 7.6)
     grid = figure.add_gridspec(2, 2)
     colours = _colours(found)
+    span = _SPAN if found.windows > 2 * _SPAN else 1
+    around = f", mean of the {span} around it" if span > 1 else ""
     panels = [
-        ("HR@10 per window, before learning it (figures: mean)", False, "hr10"),
+        (f"HR@10 per window, before learning it{around} (figures: mean)", False, "hr10"),
         ("NDCG@10", False, "ndcg10"),
         ("HR@10 on fresh items, younger than one window", True, "hr10"),
     ]
     for at, (words, fresh, metric) in enumerate(panels):
         axes = figure.add_subplot(grid[at // 2, at % 2])
-        _curves(axes, found, colours, metric, fresh=fresh)
+        _curves(axes, found, colours, metric, span, fresh=fresh)
         axes.set_title(words, loc="left", fontsize=10.5)
         axes.set_xlabel("window")
         tidy(axes)
@@ -45,7 +48,13 @@ def _colours(found: Evaluation) -> dict[str, str]:
 
 
 def _curves(
-    axes: Axes, found: Evaluation, colours: dict[str, str], metric: str, *, fresh: bool
+    axes: Axes,
+    found: Evaluation,
+    colours: dict[str, str],
+    metric: str,
+    span: int,
+    *,
+    fresh: bool,
 ) -> None:
     ends = []
     for name, line in found.contenders.items():
@@ -54,7 +63,7 @@ def _curves(
             continue
         values = [(one.fresh if fresh else one.scores)[metric] for one in kept]
         weights = [float(one.fresh_events if fresh else one.events) for one in kept]
-        curve = smoothed(values, weights, _SPAN)
+        curve = smoothed(values, weights, span)
         baseline = name in _BASELINES
         numbers = [one.window for one in kept]
         axes.plot(numbers, curve, color=colours[name], linewidth=1.3 if baseline else 1.9)
