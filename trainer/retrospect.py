@@ -3,7 +3,8 @@
 Every version opens a trial of its parent. On each of the next ``trial_windows`` windows, before it
 is trained on, the parent ranks the targets that the live model ranks (test, then train: law 4), on
 a sample of whole examples. If in all what was live lost more than ``tolerance`` of the parent's
-gain, by ``confidence`` standard errors, the trainer rolls back to the parent (law 8).
+gain, by ``confidence`` standard errors, the trainer rolls back (law 8): to the newest parent that
+wins its trial so far.
 """
 
 from __future__ import annotations
@@ -62,12 +63,14 @@ def hear(
 
 
 def lost(trials: Sequence[Trial], settings: GateSettings) -> Trial | None:
-    """The first trial that its parent has won; the trainer should go back to that."""
-    for trial in trials:
-        over = trial.windows >= settings.trial_windows
-        if over and trial.compared.worse(settings.tolerance, settings.confidence):
-            return trial
-    return None
+    """The trial to whose parent the trainer should go back, once one that is over was lost.
+
+    That is the newest that its parent has won so far: while a bad version serves, parents older
+    than its own win as well, and know less.
+    """
+    won = [one for one in trials if one.compared.worse(settings.tolerance, settings.confidence)]
+    over = any(one.windows >= settings.trial_windows for one in won)
+    return won[-1] if over else None
 
 
 def going_on(trials: Sequence[Trial], parent: int | None, settings: GateSettings) -> list[Trial]:
