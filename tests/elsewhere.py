@@ -2,7 +2,7 @@
 
 A tensor on it says that it is on ``meta``, so that nothing reads its memory by mistake, and holds
 an ordinary tensor that every operation is really done with. An operation that mixes the two is
-refused, as CUDA refuses it: but for copies, scalars, and indices that torch itself moves. So is a
+refused, but for copies and scalars, as CUDA refuses it (it lets an index of the CPU pass). So is a
 generator of the CPU. Since the arithmetic is the CPU's, results are equal to the bit.
 
 What it does not show: kernels, their rounding and order of additions, memory, streams, speed.
