@@ -56,13 +56,14 @@ class PublishedRecommender(Recommender):
         repeats for each ``GROUP`` tokens; one that is a token's target counts as none of them.
         """
         self._catalogue = self._known = None
+        batch = batch.to(self.network.device)
         at = torch.nonzero(batch.predicts & (batch.targets != UNKNOWN)).squeeze(1)
         users = self.network(batch, self.settings.dropout)[at]
         rows = self._counted()[1]
         items = functional.normalize(self.network.items[rows], dim=-1, eps=1e-6)
         items = items / self.settings.temperature
-        places = torch.full((self.vocabulary.rows,), -1)
-        places[rows] = torch.arange(len(rows))
+        places = torch.full((self.vocabulary.rows,), -1, device=rows.device)
+        places[rows] = torch.arange(len(rows), device=rows.device)
         targets = places[batch.targets[at]]
         own = (users * items[targets]).sum(-1)
         return (torch.logaddexp(self._others(users, items, targets), own) - own).mean()
@@ -72,7 +73,7 @@ class PublishedRecommender(Recommender):
         number = len(targets)
         groups = -(-number // GROUP)
         lacking = groups * GROUP - number
-        drawn = torch.randint(len(items), (groups, self.settings.negatives))
+        drawn = torch.randint(len(items), (groups, self.settings.negatives), device=items.device)
         padded = functional.pad(users, (0, 0, 0, lacking)).view(groups, GROUP, -1)
         scores = torch.bmm(padded, functional.embedding(drawn, items).transpose(1, 2))
         wanted = functional.pad(targets, (0, lacking), value=-1).view(groups, GROUP)
@@ -80,5 +81,5 @@ class PublishedRecommender(Recommender):
         return scores.view(groups * GROUP, -1)[:number].logsumexp(1)
 
     def _score_bias(self) -> Tensor:
-        free = torch.from_numpy(self.vocabulary.free_rows())
-        return torch.zeros(self.vocabulary.rows).index_fill(0, free, -torch.inf)
+        free = torch.from_numpy(self.vocabulary.free_rows()).to(self.network.device)
+        return torch.zeros_like(self.network.item_bias.detach()).index_fill(0, free, -torch.inf)

@@ -68,7 +68,7 @@ class SASRec(HSTU):
     def forward(self, batch: Batch, dropout: float = 0.0) -> Tensor:
         """Unit-length user vectors, ``(T, dim)``."""
         lengths = batch.offsets.diff()
-        steps = torch.arange(int(lengths.max()))
+        steps = torch.arange(int(lengths.max()), device=lengths.device)
         real = steps < lengths[:, None]
         places = torch.where(real, batch.offsets[:-1, None] + steps, 0)
         x = self.embed(batch)[places] + self.positions[: len(steps)]

@@ -32,6 +32,7 @@ from model.optimizer import build_optimizer, encode_optimizer, restore_optimizer
 from model.recommender import Recommender
 from model.vocabulary import Vocabulary
 from model.weights import copy_into, decode_tensors, encode_tensors
+from trainer.device import prepare
 
 WEIGHTS, OPTIMIZER = "model.safetensors", "optimizer.safetensors"
 BATCH_TOKENS = 4096
@@ -49,8 +50,16 @@ class Training:
     """A recommender, its optimizer and the protocol's data."""
 
     def __init__(
-        self, model: str, seed: int, data: Path, limit: int | None, published: bool = False
+        self,
+        model: str,
+        seed: int,
+        data: Path,
+        limit: int | None,
+        *,
+        published: bool = False,
+        device: str = "cpu",
     ) -> None:
+        prepare(device)
         torch.manual_seed(seed)
         plan = MODELS[model]
         made = PublishedRecommender if published else Recommender
@@ -62,6 +71,7 @@ class Training:
         self.recommender.network.initialise(torch.Generator().manual_seed(derive_seed(seed)))
         self.data = LeaveOneOut(read_users(data, limit, order), settings)
         self.data.encode(self.recommender)
+        self.recommender.to(device)
         self.optimizer = build_optimizer(self.recommender, LEARNING_RATE)
 
     def restore(self, files: dict[str, bytes]) -> None:
@@ -129,6 +139,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--test-every", type=int, default=2, help="epochs between tests")
     parser.add_argument("--resume-dir", type=Path, default=Path(".offline"))
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--quick", action="store_true", help="300 users and two epochs")
     parser.add_argument("--plot", type=Path, help="draw all runs of the folder there")
     parser.add_argument("--json", type=Path, help="write the flat JSON object there")
@@ -142,9 +153,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     limit = 300 if options.quick else None
     name = f"{options.model}-seed{options.seed}-epochs{epochs}"
     name += ("-published" if options.published else "") + ("-quick" if limit else "")
+    name += "" if options.device == "cpu" else f"-{options.device}"
     run = Run.open(options.resume_dir / name, options.model)
     if len(run.epochs) < epochs:
-        training = Training(options.model, options.seed, options.data, limit, options.published)
+        training = Training(
+            options.model,
+            options.seed,
+            options.data,
+            limit,
+            published=options.published,
+            device=options.device,
+        )
         train(training, run, epochs, options.test_every)
     show_runs(options.resume_dir)
     if options.plot:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +46,13 @@ class Batch:
     offsets: Tensor
     targets: Tensor
     predicts: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on that device; itself where it is there. Batches are made on the CPU."""
+        if self.rows.device == device:
+            return self
+        moved = (getattr(self, field.name).to(device) for field in fields(self))
+        return Batch(*moved)
 
     @property
     def tokens(self) -> int:

@@ -116,6 +116,11 @@ class HSTU(nn.Module):
         self.values = nn.Parameter(torch.empty(VALUE_BUCKETS, dim))
         self.blocks = nn.ModuleList(Block(settings) for _ in range(settings.blocks))
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are, and batches must be."""
+        return self.items.device
+
     def initialise(self, generator: torch.Generator) -> None:
         """Fill all weights but the item table; normal of 0.02, ``W2`` Xavier-uniform."""
         with torch.no_grad():

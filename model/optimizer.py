@@ -96,6 +96,6 @@ def restore_optimizer(
                 f"{_WHAT}: {key} has shape {tuple(value.shape)}, expected {expected}; "
                 "take another version"
             )
-        states.setdefault(name, {})[field] = value
+        states.setdefault(name, {})[field] = value.to(weights[name].device)
     for name, state in states.items():
         optimizer.state[weights[name]] = state

@@ -81,6 +81,8 @@ class Layout:
     @classmethod
     def of(cls, offsets: Tensor, times: Tensor, bucket: Callable[[Tensor], Tensor]) -> Layout:
         """The layout for ``offsets`` ``(B + 1,)`` and ``times`` ``(T,)`` in seconds."""
+        # Tiles are cut on the CPU, whatever device the tokens are on: one copy rather than many.
+        offsets = offsets.cpu()
         starts, lengths = offsets[:-1], offsets.diff()
         tiles = [
             _tile(starts[members], lengths[members], times, bucket) for members in _similar(lengths)
@@ -107,16 +109,16 @@ def _tile(
     starts: Tensor, lengths: Tensor, times: Tensor, bucket: Callable[[Tensor], Tensor]
 ) -> Tile:
     number, length = len(starts), int(lengths[-1])
-    steps = torch.arange(length, device=starts.device)
+    steps = torch.arange(length)
     tokens = starts[:, None] + steps
     real = steps < lengths[:, None]
     begin = int(starts[0])
     whole = bool(real.all()) and bool((starts.diff() == length).all())
     take = put = mask = None
     if not whole:
-        take = torch.where(real, tokens, starts[:, None]).view(-1)
-        put = torch.where(real, tokens, len(times)).view(-1)
-        mask = real.view(-1, 1).to(torch.float32)
+        take = torch.where(real, tokens, starts[:, None]).view(-1).to(times.device)
+        put = torch.where(real, tokens, len(times)).view(-1).to(times.device)
+        mask = real.view(-1, 1).to(times.device, torch.float32)
     stamps = times[begin : begin + number * length] if take is None else times[take]
     stamps = stamps.view(number, length)
     step = -(-length // -(-length // _ROWS))

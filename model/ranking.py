@@ -15,6 +15,8 @@ from model.vocabulary import UNKNOWN
 
 _BLOCK_SCORES = 8_000_000
 _BATCH_TOKENS = 8192
+LEAST_NORM = 1e-6
+"""Norms of item vectors below this count as this."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Catalogue:
 
     def ranks(self, users: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Ranks ``(n,)`` of ``rows`` among all, ties and not-a-numbers against them; and scores."""
-        ranks, own = torch.empty_like(rows), torch.empty(len(rows))
+        ranks, own = torch.empty_like(rows), users.new_empty(len(rows))
         step = max(1, _BLOCK_SCORES // len(self.bias))
         for begin in range(0, len(rows), step):
             part = slice(begin, begin + step)
@@ -66,6 +68,12 @@ class Catalogue:
             behind = (scores < own[part, None]).sum(1)
             ranks[part] = (scores.shape[1] - behind).clamp(max=scores.shape[1] - 1)
         return ranks, own
+
+
+def factors_of(items: Tensor, temperature: float) -> Tensor:
+    """What makes scores by direction over the temperature of products with these weights."""
+    norms: Tensor = torch.linalg.vector_norm(items, dim=-1).clamp_(min=LEAST_NORM)
+    return norms.mul_(temperature).reciprocal_()
 
 
 def rank_examples(
@@ -85,14 +93,14 @@ def rank_examples(
     users = []
     with torch.inference_mode():
         for group in group_by_tokens(chunks, _BATCH_TOKENS):
-            batch = pack(group)
+            batch = pack(group).to(catalogue.vectors.device)
             users.append(network(batch)[batch.predicts])
         if not users:
             return np.zeros(0, dtype=np.int64)
         vectors = torch.cat(users)
         rows = np.concatenate([example.codes[0, example.first_target :] for example in examples])
-        ranks, own = catalogue.ranks(vectors, torch.from_numpy(rows))
-        out = np.where(rows == UNKNOWN, MISS, ranks.numpy())
+        ranks, own = catalogue.ranks(vectors, torch.from_numpy(rows).to(vectors.device))
+        out = np.where(rows == UNKNOWN, MISS, ranks.cpu().numpy())
         if exclude_seen:
             _exclude(out, examples, catalogue, vectors, own)
     return out
@@ -109,11 +117,11 @@ def _exclude(
         part = slice(at, at + number)
         distinct, firsts = np.unique(rows, return_index=True)
         distinct, firsts = distinct[distinct != UNKNOWN], firsts[distinct != UNKNOWN]
-        table = torch.from_numpy(distinct)
+        table = torch.from_numpy(distinct).to(users.device)
         theirs = catalogue.of(table).scores(users[part])
         position = np.arange(first, len(rows))
         earlier = firsts[None, :] < position[:, None]
-        ahead = ~(theirs < own[part, None]).numpy() & earlier
+        ahead = ~(theirs < own[part, None]).cpu().numpy() & earlier
         repeated = (earlier & (distinct == rows[first:, None])).any(axis=1)
         known = ranks[part] != MISS
         ranks[part] = np.where(repeated, MISS, ranks[part] - ahead.sum(axis=1) * known)

@@ -21,8 +21,8 @@ from model.changes import Changes, RowChange, require_names
 from model.hstu import HSTU
 from model.losses import sampled_cross_entropy
 from model.metrics import Ranks
-from model.ranking import Catalogue, rank_examples
-from model.short_rows import decode_change, decode_rows, encode_rows
+from model.ranking import LEAST_NORM, Catalogue, factors_of, rank_examples
+from model.short_rows import decode_change, encode_rows, view_rows
 from model.vocabulary import UNKNOWN, Vocabulary
 from model.weights import (
     encode_tensors,
@@ -32,11 +32,9 @@ from model.weights import (
     overwrite,
     parse_settings,
     require_alike,
-    view_tensors,
 )
 
 _SEED = "seed"
-_LEAST_NORM = 1e-6
 
 
 class Recommender:
@@ -66,6 +64,12 @@ class Recommender:
     def parameters(self) -> list[nn.Parameter]:
         """All trained weights, in a fixed order."""
         return list(self.network.parameters())
+
+    def to(self, device: str) -> Recommender:
+        """Move all weights; before an optimizer is built over them. Returns itself."""
+        self.network.to(device)
+        self._resize()
+        return self
 
     def admit(self, examples: Sequence[DecodedExample], label: int = 0) -> int:
         """Count the targets' items and actions, grow the tables; return how many items got a row.
@@ -117,6 +121,7 @@ class Recommender:
         target has a row.
         """
         self._catalogue = self._known = None
+        batch = batch.to(self.network.device)
         # Drawn first: the same seed gives the same negatives, whatever the batch's size.
         drawn, each = self._draw()
         at = torch.nonzero(batch.predicts & (batch.targets != UNKNOWN)).squeeze(1)
@@ -125,8 +130,8 @@ class Recommender:
         # Over a large catalogue a step must not touch every item, only these.
         mine, sample = self._rows_table(targets), self._rows_table(drawn)
         own = (users * mine.vectors).sum(-1) + mine.bias
-        places = torch.full((self.vocabulary.rows,), -1)
-        places[drawn] = torch.arange(len(drawn))
+        places = torch.full((self.vocabulary.rows,), -1, device=drawn.device)
+        places[drawn] = torch.arange(len(drawn), device=drawn.device)
         losses = sampled_cross_entropy(
             users, own, sample.vectors, sample.bias + math.log(each), places[targets]
         )
@@ -138,7 +143,7 @@ class Recommender:
         number = self.settings.negatives
         if len(rows) <= number:
             return rows, 1.0
-        return rows[torch.randperm(len(rows))[:number]], len(rows) / number
+        return rows[torch.randperm(len(rows), device=rows.device)[:number]], len(rows) / number
 
     def logits(self, users: Tensor, rows: Tensor) -> Tensor:
         """Scores ``(n, len(rows))`` of these rows for user vectors ``(n, dim)``; with gradients."""
@@ -152,23 +157,20 @@ class Recommender:
         scores minus infinity: it is no answer and no negative.
         """
         items, known = self.network.items.detach(), self._known
-        factors = self._factors(items) if known is None else known
+        factors = factors_of(items, self.settings.temperature) if known is None else known
         return Catalogue(items, self._score_bias(), factors)
-
-    def _factors(self, items: Tensor) -> Tensor:
-        norms: Tensor = torch.linalg.vector_norm(items, dim=-1).clamp_(min=_LEAST_NORM)
-        return norms.mul_(self.settings.temperature).reciprocal_()
 
     def _score_bias(self) -> Tensor:
         bias = self.network.item_bias + self.network.popularity * self._counted()[0]
-        return bias.index_fill(0, torch.from_numpy(self.vocabulary.free_rows()), -torch.inf)
+        free = torch.from_numpy(self.vocabulary.free_rows()).to(bias.device)
+        return bias.index_fill(0, free, -torch.inf)
 
     def _rows_table(self, rows: Tensor) -> Catalogue:
         """The same of these rows alone, which hold items."""
         own = functional.embedding(rows, self.network.item_bias[:, None]).squeeze(1)
         bias = own + self.network.popularity * self._counted()[0][rows]
         vectors = functional.embedding(rows, self.network.items)
-        vectors = functional.normalize(vectors, dim=-1, eps=_LEAST_NORM)
+        vectors = functional.normalize(vectors, dim=-1, eps=LEAST_NORM)
         return Catalogue(vectors / self.settings.temperature, bias)
 
     def _counted(self) -> tuple[Tensor, Tensor]:
@@ -176,7 +178,7 @@ class Recommender:
         kept = self._shares
         if kept is None:
             counts = torch.from_numpy(self.vocabulary.counts).to(self.network.items) + 1.0
-            rows = torch.from_numpy(self.vocabulary.item_rows())
+            rows = torch.from_numpy(self.vocabulary.item_rows()).to(counts.device)
             kept = self._shares = torch.log(counts / counts.sum()), rows
         return kept
 
@@ -238,7 +240,8 @@ class Recommender:
             rows = torch.from_numpy(change.rows)
             with torch.inference_mode():
                 self._known = lengthen(kept, self.vocabulary.rows)
-                self._known.index_copy_(0, rows, self._factors(self.network.items[rows]))
+                renewed = factors_of(self.network.items[rows], self.settings.temperature)
+                self._known.index_copy_(0, rows, renewed)
 
     def tensors(self) -> dict[str, Tensor]:
         """What the file of weights holds; views, but for shorter rows."""
@@ -266,11 +269,7 @@ class Recommender:
         With ``share`` the weights stay where ``files`` are, which others may be using: nothing but
         :meth:`take` may change them then, and that makes copies first.
         """
-        file = weights_file(rows)
-        tensors = view_tensors(files[file], file)
-        if not {_SEED, "items"} <= tensors.keys():
-            raise CorruptVersion(f"{file}: no seed or no items in it; take another version")
-        tensors["items"] = decode_rows(tensors["items"], rows, file)
+        tensors = view_rows(files[weights_file(rows)], rows, _SEED)
         recommender = cls(parse_settings(settings), Vocabulary(), int(tensors.pop(_SEED)))
         recommender.rows = rows
         recommender.vocabulary = Vocabulary.decode(bytes(files[VOCABULARY_FILE]))

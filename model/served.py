@@ -15,7 +15,7 @@ def served(exact: Recommender, rows: Rows) -> Recommender:
     if rows == exact.rows:
         return exact
     made = Recommender.load(exact.settings.model_dump(), exact.save())
-    short = encode_rows(exact.network.items.detach(), rows)
+    short = encode_rows(made.network.items.detach(), rows)
     made.network.items.data = decode_rows(short, rows, "items")
     made.rows = rows
     return made

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from contracts.errors import CorruptVersion
-from contracts.manifest import Rows
+from contracts.manifest import Rows, weights_file
 from model.changes import RowChange
+from model.weights import view_tensors
 
 _DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16, "int8": torch.uint8}
 _MOST = 127
@@ -23,6 +24,18 @@ _UNUSED_BITS = 0xFF
 """Low bits of a scale that are zero: 24 significant bits less the 8 of a number."""
 _LEAST = 1e-30
 """Rows whose largest number is below count as zero; scales would lose bits down there."""
+
+
+def view_rows(raw: bytes | memoryview, rows: Rows, needed: str) -> dict[str, Tensor]:
+    """The file of weights with such rows, as ``view_tensors`` has it, but its items decoded.
+
+    ``CorruptVersion`` where they are missing, or the tensor that is ``needed`` beside them.
+    """
+    file = weights_file(rows)
+    tensors = view_tensors(raw, file)
+    if not {needed, "items"} <= tensors.keys():
+        raise CorruptVersion(f"{file}: no {needed} or no items in it; take another version")
+    return {**tensors, "items": decode_rows(tensors["items"], rows, file)}
 
 
 def encode_rows(table: Tensor, rows: Rows) -> Tensor:

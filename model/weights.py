@@ -6,6 +6,7 @@ its size, in one step or in many, its untrained rows are the same.
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 from collections.abc import Iterable, Mapping
@@ -95,15 +96,19 @@ def all_finite(weights: Iterable[Tensor]) -> bool:
 
 def fill_rows(table: Tensor, rows: Iterable[int], seed: int) -> None:
     """Normal rows of deviation 0.02 in these rows, each from ``seed`` and its number."""
-    generator = torch.Generator()
-    for row in rows:
+    generator, wanted = torch.Generator(), list(rows)
+    # Drawn on the CPU, so that they are the same on every device.
+    drawn = table if table.is_cpu else torch.empty(len(wanted), *table.shape[1:])
+    for place, row in zip(wanted if table.is_cpu else itertools.count(), wanted, strict=False):
         generator.manual_seed(derive_seed(seed, row))
-        table[row].normal_(0.0, _SPREAD, generator=generator)
+        drawn[place].normal_(0.0, _SPREAD, generator=generator)
+    if drawn is not table:
+        table[wanted] = drawn.to(table.device)
 
 
 def encode_tensors(tensors: Mapping[str, Tensor]) -> bytes:
-    """safetensors; equal tensors give equal bytes."""
-    return save({name: tensor.detach().contiguous() for name, tensor in tensors.items()})
+    """safetensors; equal tensors give equal bytes, whatever device they are on."""
+    return save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
 
 
 def decode_tensors(raw: bytes, what: str) -> dict[str, Tensor]:

@@ -27,6 +27,7 @@ from contracts.window import DecodedExample, TrainingWindow
 from infra.logs import configure_logging
 from infra.ports import require_reachable
 from trainer.crew import Job, describe_job, digest, do_job
+from trainer.device import prepare
 from trainer.learn import Network, Outcome, train_window
 from trainer.run import Condition, Ports, TrainerRun, wall_clock
 from trainer.strategies.base import Strategy
@@ -36,7 +37,8 @@ NAMESPACE = "everfresh"
 NAME = "trainer"
 
 CPUS = 0.5
-"""What the scheduler sets aside; how many threads train is ``trainer.threads`` alone."""
+"""What the scheduler sets aside; how many threads train is ``trainer.threads`` alone. A process
+that trains on a GPU is given a whole one beside it."""
 
 STOP_S = 2.0
 """How long a stop may wait for a step boundary before the actor is killed, which is harmless."""
@@ -81,9 +83,11 @@ class TrainingWorker:
 
     def join(self, host: str, port: int, rank: int) -> None:
         """Meet the others; returns once all are there."""
+        tuning = self._settings.trainer
+        prepare(tuning.device)
         _keep_to(host)
         store = TCPStore(host, port, is_master=False, timeout=timedelta(seconds=_MEET_S))
-        self._member = Member(store, rank, self._settings.trainer.workers, _MEET_S)
+        self._member = Member(store, rank, tuning.workers, _MEET_S, tuning.device)
 
     def train(self, job: Job) -> str:
         """Train one window in step with the others; see ``trainer.crew``."""
@@ -142,11 +146,11 @@ class Crew:
             timeout=timedelta(seconds=_MEET_S),
             master_listen_fd=door.detach(),
         )
-        worker = ray.remote(TrainingWorker).options(num_cpus=CPUS)
-        size = self._settings.trainer.workers
+        worker = ray.remote(TrainingWorker).options(**_resources(self._settings))
+        size, device = self._settings.trainer.workers, self._settings.trainer.device
         self._workers = [worker.remote(self._settings) for _ in range(size - 1)]
         coming = [one.join.remote(host, port, at) for at, one in enumerate(self._workers, 1)]
-        self._member = Member(store, 0, size, _MEET_S)
+        self._member = Member(store, 0, size, _MEET_S, device)
         ray.get(coming, timeout=_MEET_S)
         return self._member
 
@@ -166,6 +170,7 @@ def _keep_to(host: str) -> None:
     """On one machine the workers talk over loopback alone."""
     if host.startswith("127."):
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+        os.environ.setdefault("NCCL_SOCKET_IFNAME", "lo")
 
 
 def connect(settings: Settings) -> None:
@@ -203,6 +208,7 @@ class Trainer:
         self.restarts = 0
         self._lost = False
         self._question: Any = None
+        _require_gpus(settings)
         self._actor = _create(settings, open_ports)
 
     def check(self) -> Condition | None:
@@ -247,11 +253,28 @@ def disconnect() -> None:
     ray.shutdown()
 
 
+def _resources(settings: Settings) -> dict[str, float]:
+    """What each process that trains asks of the scheduler."""
+    return {"num_cpus": CPUS, "num_gpus": float(settings.trainer.device == "cuda")}
+
+
+def _require_gpus(settings: Settings) -> None:
+    """``SettingsError`` where the cluster has too few: Ray would wait for them without a word."""
+    tuning = settings.trainer
+    found = int(ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
+    if tuning.device == "cuda" and found < tuning.workers:
+        raise SettingsError(
+            f"trainer.device is cuda with trainer.workers={tuning.workers}, and this Ray cluster "
+            f"has {found} GPUs: one is needed for each; add nodes with GPUs, lower "
+            "trainer.workers, or set trainer.device to cpu"
+        )
+
+
 def _create(settings: Settings, open_ports: Callable[[Settings], Ports]) -> Any:
     """The named actor; waits a while for the name where an earlier driver has only just gone."""
     here = settings.model_copy(update={"home": settings.home.resolve()})
     actor = ray.remote(TrainerActor).options(
-        name=NAME, num_cpus=CPUS, max_restarts=-1, max_task_retries=0
+        name=NAME, max_restarts=-1, max_task_retries=0, **_resources(settings)
     )
     deadline = time.monotonic() + _NAME_WAIT_S
     while True:

@@ -38,7 +38,8 @@ class Before:
         Rows of items that came or went since stay as they are.
         """
         still = np.append(UNKNOWN, recommender.vocabulary.item_rows())
-        rows = torch.from_numpy(np.intersect1d(self.rows, still))
+        both = torch.from_numpy(np.intersect1d(self.rows, still))
+        rows = both.to(recommender.network.device)
         tables = {id(table) for table in recommender.item_tables()}
         for weight, old in zip(recommender.parameters(), self.weights, strict=True):
             if id(weight) in tables:

@@ -151,7 +151,7 @@ def _read_memory(store: WeightStore, manifest: WeightManifest) -> TrainerMemory:
 def restore_network(store: WeightStore, manifest: WeightManifest, settings: Settings) -> Network:
     """Weights and optimizer state of a version, to train on."""
     _refuse_other_model(manifest, settings)
-    recommender = load_recommender(store, manifest)
+    recommender = load_recommender(store, manifest).to(settings.trainer.device)
     optimizer = build_optimizer(recommender, settings.trainer.learning_rate)
     restore_optimizer(optimizer, recommender, store.read(manifest, OPTIMIZER_FILE))
     return Network(recommender, optimizer)

@@ -70,6 +70,7 @@ def describe_job(
 def do_job(job: Job, settings: Settings, team: Team) -> str:
     """Train as the others do; the digest of the weights reached."""
     recommender = Recommender.load(settings.model.model_dump(mode="json"), job.model)
+    recommender.to(settings.trainer.device)
     optimizer = build_optimizer(recommender, settings.trainer.learning_rate)
     restore_optimizer(optimizer, recommender, job.optimizer)
     network, strategy = Network(recommender, optimizer), build_strategy(settings)

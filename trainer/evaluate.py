@@ -19,6 +19,7 @@ from contracts.window import TrainingWindow
 from infra.datasets import DATASETS
 from infra.evaluation import Line, encode_line
 from infra.logs import run_main
+from trainer.device import prepare
 from trainer.offline import by_count, by_time, cut_windows
 from trainer.trial import FROZEN, Trial, evaluate
 
@@ -30,6 +31,7 @@ def main() -> None:
     tuning = settings.trainer.model_copy(update={"seed": options.seed, "expire_after_s": 0.0})
     settings = settings.model_copy(update={"trainer": tuning})
     torch.set_num_threads(tuning.threads)
+    prepare(tuning.device)
     windows = read_windows(options, settings)
     trial = Trial.of(windows, exclude_seen=options.exclude_seen)
     evaluate(trial, options.strategies.split(","), settings, _say, options.against)

@@ -97,7 +97,7 @@ def look(
     catalogue = recommender.catalogue()
     with torch.inference_mode():
         for group in group_by_tokens(chunks, _BATCH_TOKENS):
-            batch = pack(group)
+            batch = pack(group).to(recommender.network.device)
             users = recommender.network(batch)[batch.predicts]
             vectors.append(users)
             if losses:
@@ -106,4 +106,4 @@ def look(
                 costs.append(torch.logsumexp(scores, dim=1) - own)
     labels = np.array([chunk.example.codes[0, -1] for chunk in chunks], dtype=np.int64)
     costs_or_zeros = torch.cat(costs) if costs else torch.zeros(len(chunks))
-    return torch.cat(vectors), costs_or_zeros, labels
+    return torch.cat(vectors).cpu(), costs_or_zeros.cpu(), labels

@@ -67,10 +67,9 @@ class Outcome:
 
 def fresh_network(settings: Settings) -> Network:
     """Untrained, with an empty vocabulary."""
-    recommender = Recommender(
-        settings.model, Vocabulary(settings.model.admit_after), settings.trainer.seed
-    )
-    return Network(recommender, build_optimizer(recommender, settings.trainer.learning_rate))
+    tuning, vocabulary = settings.trainer, Vocabulary(settings.model.admit_after)
+    recommender = Recommender(settings.model, vocabulary, tuning.seed).to(tuning.device)
+    return Network(recommender, build_optimizer(recommender, tuning.learning_rate))
 
 
 def fresh_learner(settings: Settings) -> Learner:

@@ -87,7 +87,8 @@ class Line:
             return
 
     def _load(self, version: int) -> Recommender:
-        return load_served(self._store, self._store.manifest(version))
+        served = load_served(self._store, self._store.manifest(version))
+        return served.to(self._settings.trainer.device)
 
     @property
     def number(self) -> int:
@@ -129,6 +130,7 @@ class Line:
         self._store.advance(pointer)
         self.pointer, self.parent = pointer, manifest
         live = Recommender.load(manifest.model, files, rows=manifest.rows)
+        live.to(self._settings.trainer.device)
         if self.frozen is None:
             self.frozen, self.frozen_model = manifest.version, live
         self.parents[manifest.version] = live

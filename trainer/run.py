@@ -18,6 +18,7 @@ from contracts.errors import EverfreshError
 from contracts.ports import Clock, ReportSink, TrainerStore, WindowSource
 from contracts.settings import Settings
 from trainer.crew import Train
+from trainer.device import prepare
 from trainer.learn import train_window
 from trainer.loop import TrainerLoop
 from trainer.reporting import Figures, status
@@ -96,6 +97,7 @@ class TrainerRun:
 
     def _run(self) -> None:
         try:
+            prepare(self._settings.trainer.device)
             ports = self._open_ports(self._settings)
             try:
                 self._train(ports)

@@ -134,6 +134,9 @@ class TrainerSettings(Group):
     workers: int = Field(
         1, ge=1, le=64, description="Processes that train a window together; see trainer/team.py."
     )
+    device: Literal["cpu", "cuda"] = Field(
+        "cpu", description="What trains and ranks: the CPU, or one GPU for each training process."
+    )
     threads: int = Field(1, ge=1, description="CPU threads of the trainer, and of each worker.")
     seed: int = Field(17, ge=0, description="Seed of every random choice.")
     exclude_seen: bool = Field(

@@ -55,7 +55,7 @@ class Distill(Replay):
         """The window's batches, each with an even part of the replayed examples apart."""
         assert self._parent is not None, "a window begins before its first pass"
         known = self._parent.vocabulary.shared_rows(network.recommender.vocabulary)
-        self._shared = torch.from_numpy(known)
+        self._shared = torch.from_numpy(known).to(network.recommender.network.device)
         batches = self.batches(network, window.examples, number, epoch)
         past = self.draw(window, number, epoch)
         parts = [past[at :: len(batches)] for at in range(len(batches))]
@@ -79,9 +79,10 @@ def distillation(student: Recommender, parent: Recommender, batch: Batch, shared
     ``- sum_i p_parent(i) log p_student(i)`` per token that predicts a shared row (ADER, section
     3.2). Draws from torch's global generator where there are more rows than ``model.negatives``.
     """
+    batch = batch.to(student.network.device)
     at = torch.nonzero(batch.predicts & torch.isin(batch.targets, shared)).squeeze(1)
     if not len(at):
-        return torch.zeros(())
+        return torch.zeros((), device=batch.rows.device)
     rows, correction = _candidates(torch.unique(batch.targets[at]), shared, student)
     with torch.no_grad():
         theirs = parent.logits(parent.network(batch)[at], rows) + correction
@@ -95,9 +96,10 @@ def _candidates(own: Tensor, shared: Tensor, student: Recommender) -> tuple[Tens
     """Rows to compare on, all or the batch's ``own`` and a sample; what to add to their scores."""
     number = student.settings.negatives
     if len(shared) <= number:
-        return shared, torch.zeros(len(shared))
-    drawn = shared[torch.randperm(len(shared))[:number]]
+        return shared, torch.zeros(len(shared), device=shared.device)
+    drawn = shared[torch.randperm(len(shared), device=shared.device)[:number]]
     drawn = drawn[~torch.isin(drawn, own)]
     scale = math.log((len(shared) - len(own)) / max(1, len(drawn)))
-    correction = torch.cat([torch.zeros(len(own)), torch.full((len(drawn),), scale)])
+    correction = torch.zeros(len(own) + len(drawn), device=shared.device)
+    correction[len(own) :] = scale
     return torch.cat([own, drawn]), correction

@@ -41,6 +41,8 @@ class Ewc(Strategy):
         """The parent's weights are the anchor."""
         named = network.recommender.network.named_parameters()
         self._anchor = {name: weight.detach().clone() for name, weight in named}
+        device = network.recommender.network.device  # what was restored is on the CPU
+        self._fisher = {name: value.to(device) for name, value in self._fisher.items()}
 
     def loss(self, network: Network, lot: Lot) -> Tensor:
         """The window's loss and the pull towards the anchor."""

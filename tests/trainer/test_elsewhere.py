@@ -1,0 +1,137 @@
+"""Training on a device that is not the CPU: with a pretended one, see ``tests.elsewhere``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.distributed import HashStore
+
+from contracts.settings import Settings
+from tests.elsewhere import NAME, Mixed, elsewhere
+from tests.trainer.bench import Bench
+from tests.trainer.logs import make_log, windows_of
+from tests.trainer.strategies.test_every_strategy import with_strategy
+from trainer import team
+from trainer.crew import describe_job, digest, do_job
+from trainer.learn import fresh_learner, train_window
+from trainer.team import Member
+
+LABELS = [3, 4, 6, 7]
+WAYS = {
+    "finetune": {"parent_share": 0.25},
+    "frozen": {},
+    "replay": {"exclude_seen": True},
+    "herding": {"strategy": "replay", "replay_choice": "herding"},
+    "loss": {"strategy": "replay", "replay_choice": "loss"},
+    "distill": {},
+    "ewc": {"ewc_examples": 4},
+    "retrain": {},
+}
+
+
+@pytest.fixture
+def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    with elsewhere(monkeypatch) as name:
+        yield name
+
+
+def way(settings: Settings, name: str, device: str) -> Settings:
+    """Items expire after a window without them, so that rows are freed and given anew."""
+    changes: dict[str, Any] = {"strategy": name, "expire_after_s": settings.windows.seconds}
+    changes |= {"device": device, **WAYS[name]}
+    return with_strategy(settings, changes.pop("strategy"), **changes)
+
+
+def test_what_was_left_on_the_cpu_is_refused(device: str) -> None:
+    there, here = torch.ones(3, device=device), torch.ones(3)
+    assert (there * 2 + torch.tensor(1.0)).tolist() == [3.0, 3.0, 3.0]
+    for mixed in (
+        lambda: there + here,
+        lambda: there.index_select(0, torch.tensor([1])),
+        lambda: torch.where(here > 0, there, 0.0),
+        lambda: torch.cat([there, here]),
+        lambda: there.normal_(generator=torch.Generator()),
+    ):
+        with pytest.raises(Mixed):
+            mixed()
+    with pytest.raises(RuntimeError, match="numpy"):
+        there.numpy()
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_versions_trained_elsewhere_equal_those_of_the_cpu(
+    small_settings: Settings, device: str, name: str
+) -> None:
+    found = []
+    for place in ("cpu", device):
+        bench = Bench(make_log(2, LABELS, items=30), way(small_settings, name, place))
+        loop = bench.run()
+        assert loop.learner.network.recommender.network.device.type == place
+        assert all(one.network.device.type == place for one in loop._line.parents.values())
+        found.append(bench.versions())
+    assert len(found[0]) == len(LABELS)
+    assert found[0] == found[1]
+    freed = loop.learner.network.recommender.vocabulary.free_rows()
+    assert len(freed) or name == "frozen"
+
+
+@pytest.mark.parametrize("first", ["cpu", NAME])
+def test_a_version_goes_on_on_the_other_device(
+    small_settings: Settings, device: str, first: str
+) -> None:
+    log = make_log(2, LABELS, items=30)
+    whole = Bench(log, way(small_settings, "ewc", "cpu"))
+    whole.run()
+    parts = Bench(log, way(small_settings, "ewc", first))
+    loop = parts.start()
+    for _ in range(2):
+        assert loop.step(0)
+    parts.settings = way(small_settings, "ewc", device if first == "cpu" else "cpu")
+    parts.run()
+    assert parts.versions() == whole.versions()
+
+
+def test_shorter_rows_for_replicas_are_the_same_from_both(
+    small_settings: Settings, device: str
+) -> None:
+    weights = small_settings.weights.model_copy(update={"rows": "int8"})
+    found = []
+    for place in ("cpu", device):
+        settings = way(small_settings, "replay", place).model_copy(update={"weights": weights})
+        bench = Bench(make_log(2, LABELS), settings)
+        bench.run()
+        found.append(bench.versions())
+    assert found[0] == found[1]
+
+
+class OneOfOne:
+    """A group with one member, whose sum is its own part; it must be on the device."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def allreduce(self, parts: list[Tensor]) -> OneOfOne:
+        assert {part.device.type for part in parts} == {NAME}
+        return self
+
+    def wait(self) -> None:
+        pass
+
+
+def test_a_worker_trains_its_job_on_its_device(
+    small_settings: Settings, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(team, "ProcessGroupGloo", OneOfOne)
+    settings = way(small_settings, "ewc", device)
+    learner, windows = fresh_learner(settings), windows_of(make_log(2, LABELS))
+    train_window(learner.network, learner.strategy, windows[0], settings, 0)
+    learner.strategy.remember(learner.network, windows[0], 0)
+    work = (learner.network, learner.strategy, windows[1])
+    job = describe_job(*work, 1, None)
+    member = Member(HashStore(), 0, 1, 5.0)
+    train_window(*work, settings, 1, None, member)
+    assert do_job(job, settings, member) == digest(learner.network)
