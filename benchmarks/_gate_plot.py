@@ -58,9 +58,9 @@ def _curves(axes: Axes, usual: Mapping[int, float], noise: Sequence[Noise]) -> N
             )
     axes.set_title("HR@10 per window, before learning it", loc="left", fontsize=10.5)
     axes.set_xlabel("window")
-    axes.set_ylim(0, 1.25 * max(usual.values()))
+    axes.set_ylim(0, 1.3 * max(usual.values()))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(frameon=False, fontsize=9, loc="upper left", ncols=4)
+    axes.legend(frameon=False, fontsize=9, loc="upper left", ncols=2)
     tidy(axes)
 
 
@@ -78,7 +78,7 @@ def _kinds(axes: Axes, poison: Sequence[Poisoned]) -> None:
         )
     axes.set_yticks(range(len(kinds)), kinds)
     axes.set_ylim(len(kinds) - 0.4, -1.0)
-    axes.set_title("A poisoned window in place of a usual one", loc="left", fontsize=10.5)
+    axes.set_title("Poison in place of one window", loc="left", fontsize=10.5)
     axes.set_xlabel("window")
     axes.xaxis.set_major_locator(MultipleLocator(8))
     axes.legend(frameon=False, fontsize=9, loc="upper left", ncols=2)
