@@ -131,6 +131,17 @@ def run_noise(bench: Bench, at: int, steps: int) -> Noise:
     return Noise(at, hit_rates(told[:left]), hit_rates(told[left:]), spoiler.decided)
 
 
+def spoil(loop: TrainerLoop) -> None:
+    """Give the loop's candidate weights of noise, each of the norm it had."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for weight in loop.learner.network.recommender.parameters():
+            if weight.dim() > 1:
+                norm = weight.norm()
+                weight.normal_(generator=generator)
+                weight.mul_(norm / weight.norm())
+
+
 class _Spoiler:
     """Replaces the first candidate's weights by noise of the same norm, before it is checked."""
 
@@ -146,10 +157,4 @@ class _Spoiler:
         if step != "check" or self._done:
             return
         self._done = True
-        generator = torch.Generator().manual_seed(1)
-        with torch.no_grad():
-            for weight in loop.learner.network.recommender.parameters():
-                if weight.dim() > 1:
-                    norm = weight.norm()
-                    weight.normal_(generator=generator)
-                    weight.mul_(norm / weight.norm())
+        spoil(loop)

@@ -1,6 +1,6 @@
 """Where meta-recsys/generative-recommenders differs from the product: order of ties, score, loss.
 
-Ties. 43 % of MovieLens 1M's ratings share their user and second with the one before, and for 56 %
+Ties. 43 % of MovieLens 1M's ratings share their user and second with one before them, and for 56 %
 of the users the last second has several. The published preprocessing sorts by seconds alone, by
 pandas and so by numpy's quicksort, which is not stable: what it leaves decides which of them is the
 test. Processors with wide vectors sort in another order since numpy 1.25; this is the older one.
@@ -27,7 +27,7 @@ from model.vocabulary import UNKNOWN
 
 NEGATIVES = 128
 GROUP = 32
-"""Tokens that share a draw. The published code draws for each token, at 30 times the memory."""
+"""Tokens that share a draw. The published code draws for each token by itself."""
 
 _SORT = "import sys, numpy as n; s = n.frombuffer(sys.stdin.buffer.read(), n.int64)\n"
 _SORT += "sys.stdout.buffer.write(n.argsort(s, kind='quicksort').astype(n.int64).tobytes())"

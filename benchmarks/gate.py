@@ -136,11 +136,7 @@ def _poison_figures(found: Sequence[Poisoned]) -> dict[str, Any]:
 
 
 def _noise(before: dict[int, Bench], places: Sequence[int]) -> list[Noise]:
-    return [
-        run_noise(before[at].copy(before[at].windows), at, NOISE_STEPS)
-        for at in places
-        if at in before
-    ]
+    return [run_noise(before[at].copy(before[at].windows), at, NOISE_STEPS) for at in places]
 
 
 def _noise_figures(found: Sequence[Noise], usual: dict[int, float]) -> dict[str, Any]:

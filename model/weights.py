@@ -6,7 +6,6 @@ its size, in one step or in many, its untrained rows are the same.
 
 from __future__ import annotations
 
-import itertools
 import math
 import warnings
 from collections.abc import Iterable, Mapping
@@ -98,11 +97,11 @@ def fill_rows(table: Tensor, rows: Iterable[int], seed: int) -> None:
     """Normal rows of deviation 0.02 in these rows, each from ``seed`` and its number."""
     generator, wanted = torch.Generator(), list(rows)
     # Drawn on the CPU, so that they are the same on every device.
-    drawn = table if table.is_cpu else torch.empty(len(wanted), *table.shape[1:])
-    for place, row in zip(wanted if table.is_cpu else itertools.count(), wanted, strict=False):
+    drawn = torch.empty(len(wanted), *table.shape[1:])
+    for place, row in enumerate(wanted):
         generator.manual_seed(derive_seed(seed, row))
         drawn[place].normal_(0.0, _SPREAD, generator=generator)
-    if drawn is not table:
+    if wanted:
         table[wanted] = drawn.to(table.device)
 
 

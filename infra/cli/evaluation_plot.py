@@ -14,7 +14,7 @@ from infra.cli.figures import smoothed
 _COLOURS = ("#2b6cb0", "#0b7a4b", "#c53030", "#6b46c1", "#00808a", "#b83280", "#4a5568")
 _BASELINES = {"popularity": "#b7791f", "markov": "#8d6e63"}
 _SPAN = 5
-"""Windows that a point is the mean of, where there are at least twice as many."""
+"""Windows that a point is the mean of, where there are more than twice as many."""
 _WIDE = 20
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-import torch
-
 from contracts.manifest import WeightManifest
 from contracts.settings import Settings
 from infra.memory import MemoryReportSink, MemoryWeightStore, MemoryWindowSource
@@ -69,17 +67,6 @@ class Bench:
     def versions(self) -> list[tuple[Any, ...]]:
         """Everything of all versions but the time of their making."""
         return [content(self.store.manifest(version)) for version in self.store.versions()]
-
-
-def spoil(loop: TrainerLoop) -> None:
-    """Give the loop's candidate weights of noise, each of the norm it had."""
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for weight in loop.learner.network.recommender.parameters():
-            if weight.dim() > 1:
-                norm = weight.norm()
-                weight.normal_(generator=generator)
-                weight.mul_(norm / weight.norm())
 
 
 def content(manifest: WeightManifest) -> tuple[Any, ...]:

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from benchmarks._gate_runs import spoil
 from contracts.manifest import Pointer
 from contracts.settings import load_settings
 from model.recommender import VOCABULARY_FILE
 from model.vocabulary import Vocabulary
-from tests.trainer.bench import SMALL, Bench, spoil
+from tests.trainer.bench import SMALL, Bench
 from tests.trainer.logs import make_log
 from trainer.loop import HOLD, ROLL_BACK, STEPS, TrainerLoop
 
