@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 import torch
 
+from benchmarks._gate_runs import spoil
 from contracts.errors import VersionNotFound, WeightsError
 from contracts.manifest import Pointer
 from contracts.settings import Settings, load_settings
 from contracts.window import TrainingWindow
 from infra.rollback import roll_back
 from model.optimizer import encode_optimizer
-from tests.trainer.bench import SMALL, Bench, spoil
+from tests.trainer.bench import SMALL, Bench
 from tests.trainer.logs import make_log
 from trainer.gate import judge, measure
 from trainer.holdback import prepare
