@@ -7,11 +7,11 @@ from pathlib import Path
 
 import msgspec
 
-from contracts.manifest import MODEL_FILES
-from contracts.settings import Settings
-from model.optimizer import encode_optimizer, restore_optimizer
-from model.recommender import Recommender
-from trainer.learn import Learner, fresh_learner
+from everfresh.contracts.manifest import MODEL_FILES
+from everfresh.contracts.settings import Settings
+from everfresh.model.network.optimizer import encode_optimizer, restore_optimizer
+from everfresh.model.recommender import Recommender
+from everfresh.trainer.learning.training import Learner, fresh_learner
 
 _OPTIMIZER, _MEMORY = "optimizer.safetensors", "memory.msgpack"
 

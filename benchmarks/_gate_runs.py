@@ -11,11 +11,11 @@ import msgspec
 import torch
 
 from benchmarks._poison import slices
-from contracts.report import WindowReport
-from contracts.settings import Settings
-from contracts.window import TrainingWindow
-from infra.memory import MemoryReportSink, MemoryWeightStore, MemoryWindowSource
-from trainer.loop import ROLL_BACK, TrainerLoop
+from everfresh.adapters.memory import MemoryReportSink, MemoryWeightStore, MemoryWindowSource
+from everfresh.contracts.report import WindowReport
+from everfresh.contracts.settings import Settings
+from everfresh.contracts.window import TrainingWindow
+from everfresh.trainer.loop import ROLL_BACK, TrainerLoop
 
 Harm = Callable[[TrainerLoop, str], None]
 

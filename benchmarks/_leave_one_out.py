@@ -14,15 +14,22 @@ from pathlib import Path
 
 import numpy as np
 
-from contracts.event import UserId
-from contracts.sequence import Interaction
-from contracts.settings import ModelSettings
-from contracts.window import DecodedExample
-from infra.datasets import read_ml_1m
-from model.batches import Batch, Encoded, cut, encode_example, group_by_tokens, pack
-from model.metrics import scores
-from model.ranking import rank_examples
-from model.recommender import Recommender
+from everfresh.adapters.files.datasets import read_ml_1m
+from everfresh.contracts.event import UserId
+from everfresh.contracts.sequence import Interaction
+from everfresh.contracts.settings import ModelSettings
+from everfresh.contracts.window import DecodedExample
+from everfresh.model.inference.ranking import rank_examples
+from everfresh.model.metrics import scores
+from everfresh.model.network.batches import (
+    Batch,
+    Encoded,
+    cut,
+    encode_example,
+    group_by_tokens,
+    pack,
+)
+from everfresh.model.recommender import Recommender
 
 KS = (10, 50, 200)
 

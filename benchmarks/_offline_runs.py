@@ -12,8 +12,8 @@ import msgspec
 
 from benchmarks._harness import show
 from benchmarks._sasrec import SASRec
-from contracts.settings import ModelSettings
-from model.hstu import HSTU
+from everfresh.contracts.settings import ModelSettings
+from everfresh.model.network.hstu import HSTU
 
 mpl.use("Agg")  # no display is needed, and none is opened
 

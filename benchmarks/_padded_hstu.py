@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from contracts.settings import ModelSettings
-from model.batches import Batch
-from model.hstu import HSTU, Block, time_bucket
-from model.packing import Layout
+from everfresh.contracts.settings import ModelSettings
+from everfresh.model.network.attention_tiles import Layout
+from everfresh.model.network.batches import Batch
+from everfresh.model.network.hstu import HSTU, Block, time_bucket
 
 
 def dropout(x: Tensor, share: float) -> Tensor:
@@ -24,7 +24,7 @@ def dropout(x: Tensor, share: float) -> Tensor:
 def cross_entropy(
     users: Tensor, own: Tensor, negatives: Tensor, bias: Tensor, clashes: Tensor
 ) -> Tensor:
-    """The loss of ``model.losses`` with all logits at once."""
+    """The loss of ``model.network.losses`` with all logits at once."""
     others = torch.addmm(bias, users, negatives.T)
     drawn = torch.arange(len(bias))
     others = others.masked_fill(drawn == clashes[:, None], -torch.inf)
@@ -48,7 +48,7 @@ def dense(
 def tile_by_tile(
     vqk: Tensor, position_bias: Tensor, time_bias: Tensor, layout: Layout, heads: int
 ) -> Tensor:
-    """``model.attention.attend`` on the same tiles, with autograd's gradients."""
+    """``model.network.attention.attend`` on the same tiles, with autograd's gradients."""
     parts, places = [], []
     for tile in layout.tiles:
         number, length = tile.shape
@@ -97,7 +97,7 @@ class PaddedHSTU(HSTU):
         return (x + first[:, None] * self.start) * x.shape[-1] ** 0.5
 
     def block(self, block: Block, x: Tensor, bucket: Tensor, share: float) -> Tensor:
-        """One block as in ``model.hstu``."""
+        """One block as in ``model.network.hstu``."""
         dim = x.shape[-1]
         projected = functional.silu(block.norm(x) @ block.w1)
         gate, vqk = torch.split(projected, [dim, 3 * dim], dim=-1)

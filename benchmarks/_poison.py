@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable
 
-from contracts.sequence import Interaction, encode_entry
-from contracts.window import (
+from everfresh.contracts.sequence import Interaction, encode_entry
+from everfresh.contracts.window import (
     FORMAT,
     DecodedExample,
     Example,
@@ -15,7 +15,7 @@ from contracts.window import (
     SliceRecord,
     TrainingWindow,
 )
-from trainer.assemble import slice_digest
+from everfresh.trainer.windows.assemble import slice_digest
 
 _ACTIONS = ["rating"]
 _YEAR_9999_MS = 253_402_300_799_000

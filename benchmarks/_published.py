@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from model.batches import Batch
-from model.recommender import Recommender
-from model.vocabulary import UNKNOWN
+from everfresh.model.network.batches import Batch
+from everfresh.model.recommender import Recommender
+from everfresh.model.vocabulary.vocabulary import UNKNOWN
 
 NEGATIVES = 128
 GROUP = 32

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from contracts.settings import ModelSettings
-from model.batches import Batch
-from model.hstu import HSTU, thin
+from everfresh.contracts.settings import ModelSettings
+from everfresh.model.network.batches import Batch
+from everfresh.model.network.hstu import HSTU, thin
 
 
 class Transformer(nn.Module):

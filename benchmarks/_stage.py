@@ -19,18 +19,18 @@ from typing import Any
 
 import psutil
 
-from contracts.event import UserId
-from contracts.settings import RaySettings, Settings
-from contracts.topics import EVENTS, topic_name
-from infra.components import settings_environment
-from infra.door import door_url, is_open
-from infra.kafka.broker import EmbeddedBroker
-from infra.kafka.topics import ensure_topics
-from infra.leash import LeashedProcess
-from infra.ports import answers, parse_address
-from infra.ray_cluster import Head, head, remove_temporary_folder
-from infra.state_reader import RocksHistoryReader
-from streaming.producer import EventProducer
+from everfresh.adapters.kafka.topics import ensure_topics
+from everfresh.adapters.machine.child_process import LeashedProcess
+from everfresh.adapters.machine.endpoint_record import door_url, is_open
+from everfresh.adapters.machine.tcp_ports import answers, parse_address
+from everfresh.adapters.state.reader import RocksHistoryReader
+from everfresh.contracts.event import UserId
+from everfresh.contracts.settings import RaySettings, Settings
+from everfresh.contracts.topics import EVENTS, topic_name
+from everfresh.infra.broker.broker import EmbeddedBroker
+from everfresh.infra.components import settings_environment
+from everfresh.infra.ray_head import Head, head, remove_temporary_folder
+from everfresh.streaming.producer import EventProducer
 
 
 class Stage:
@@ -83,7 +83,7 @@ def stage(home: Path, users: Mapping[UserId, Sequence[int]], **groups: Any) -> I
         made = up.enter_context(_running(ray.spec.argv, {**os.environ, **ray.spec.env}, home))
         until(lambda: answers(*parse_address(ray.address, "ray.address")), "Ray's head")
         found = Stage(settings, ray, made.pid)
-        for module in ("streaming", "serving"):
+        for module in ("everfresh.streaming", "everfresh.serving"):
             argv = [sys.executable, "-m", module]
             up.enter_context(_running(argv, found.environment(), home))
         _fold(settings, users)

@@ -19,20 +19,20 @@ import torch
 
 from benchmarks._harness import finish, parse_options, show
 from benchmarks._poison import slices
-from contracts.event import Event, UserId
-from contracts.manifest import Rows
-from contracts.sequence import StoredSequence, UserState, encode_entry, pack_sequence
-from contracts.settings import load_settings
-from infra.datasets import DATASETS, fetch_ml100k
-from infra.memory import MemoryReportSink, MemoryWeightStore, MemoryWindowSource
-from model.metrics import MISS, scores
-from model.served import served
-from model.vocabulary import UNKNOWN
-from serving.follow import load_version
-from serving.past import PastReader
-from serving.versions import Served
-from trainer.loop import TrainerLoop
-from trainer.offline import by_count, cut_windows
+from everfresh.adapters.files.datasets import DATASETS, fetch_ml100k
+from everfresh.adapters.memory import MemoryReportSink, MemoryWeightStore, MemoryWindowSource
+from everfresh.contracts.event import Event, UserId
+from everfresh.contracts.manifest import Rows
+from everfresh.contracts.sequence import StoredSequence, UserState, encode_entry, pack_sequence
+from everfresh.contracts.settings import load_settings
+from everfresh.evaluation.file_windows import by_count, cut_windows
+from everfresh.model.metrics import MISS, scores
+from everfresh.model.served import served
+from everfresh.model.vocabulary.vocabulary import UNKNOWN
+from everfresh.serving.history.history import PastReader
+from everfresh.serving.versions.follow import load_version
+from everfresh.serving.versions.holder import Served
+from everfresh.trainer.loop import TrainerLoop
 
 EVENTS, FIRST, REUSE = 1_000, 0.3, (0, 1, 4, 16)
 _LENGTH = 200

@@ -5,9 +5,9 @@ period t + 1 among all items, given the clicks before it. As in ADER's code, tes
 training period has brought are dropped, and then sessions of one click; ``_all`` figures keep them,
 as misses. Recall@20 and MRR@20 are means over a period's clicks, then over the 16 periods.
 
-A session is a user. Every strategy runs the trainer's own code (``trainer.learn``) with the same
-network and seed. Cost is processor time of training (the machine may be shared) and tokens; both
-count everything a strategy does between two periods, choosing exemplars included.
+A session is a user. Every strategy runs the trainer's own code (``trainer.learning.training``) with
+the same network and seed. Cost is processor time of training (the machine may be shared) and
+tokens; both count everything a strategy does between two periods, choosing exemplars included.
 
 Retrain starts each period from nothing, with as many passes as the first period gets;
 ``--retrain-periods 3,7`` measures some of its periods and leaves the others. Cost and gain are
@@ -31,13 +31,13 @@ import torch
 from benchmarks._continual_plot import draw
 from benchmarks._continual_work import Period, Work
 from benchmarks._harness import add_options, finish, show
-from contracts.event import UserId
-from contracts.sequence import Interaction
-from contracts.settings import Settings, load_settings
-from contracts.window import DecodedExample, TrainingWindow
-from infra.datasets import read_ader
-from model.metrics import scores
-from trainer.learn import Learner, fresh_learner, remember, train_window
+from everfresh.adapters.files.datasets import read_ader
+from everfresh.contracts.event import UserId
+from everfresh.contracts.sequence import Interaction
+from everfresh.contracts.settings import Settings, load_settings
+from everfresh.contracts.window import DecodedExample, TrainingWindow
+from everfresh.model.metrics import scores
+from everfresh.trainer.learning.training import Learner, fresh_learner, remember, train_window
 
 PERIODS = 16
 ADER = (50.21, 17.32)

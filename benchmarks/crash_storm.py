@@ -34,9 +34,9 @@ from benchmarks.storm.cluster import Broker
 from benchmarks.storm.epoch import Epoch, Findings
 from benchmarks.storm.load import ACTIONS, MAX_BYTES
 from benchmarks.storm.training import SMALL
-from contracts.settings import Settings, load_settings
-from infra.kafka.broker import EmbeddedBroker
-from infra.ports import free_ports
+from everfresh.adapters.machine.tcp_ports import free_ports
+from everfresh.contracts.settings import Settings, load_settings
+from everfresh.infra.broker.broker import EmbeddedBroker
 
 _SHOWN = 12
 EPOCH_ROUNDS = 25

@@ -23,14 +23,14 @@ import msgspec
 
 from benchmarks._harness import finish, show
 from benchmarks.nonsense import Headers, Nonsense
-from contracts.errors import EventRejected
-from contracts.event import Event
-from streaming.decode import MAX_TIME_MS, EventDecoder
-from streaming.identity import LogPlace
-from streaming.opening import open_partition
-from streaming.partition import Partition
-from streaming.rules import FoldRules
-from streaming.store import MemoryStore
+from everfresh.contracts.errors import EventRejected
+from everfresh.contracts.event import Event
+from everfresh.contracts.event_codec import MAX_TIME_MS, EventDecoder
+from everfresh.streaming.fold.rules import FoldRules
+from everfresh.streaming.log.identity import LogPlace
+from everfresh.streaming.partition import Partition
+from everfresh.streaming.state.opening import open_partition
+from everfresh.streaming.state.store import MemoryStore
 
 ACTIONS = ["view", "click", "like"]
 MAX_BYTES = 4096

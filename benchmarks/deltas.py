@@ -21,16 +21,16 @@ import torch
 
 from benchmarks._harness import finish, median, parse_options, show
 from benchmarks.swap.publisher import first, manifest
-from contracts.manifest import Pointer, Rows, WeightManifest
-from contracts.sequence import Interaction
-from contracts.settings import ModelSettings
-from contracts.window import DecodedExample
-from infra.memory import ManualClock
-from infra.weights import FsspecWeightStore
-from model.recommender import Recommender
-from model.served import saved
-from serving.follow import Follower, load_version
-from serving.versions import VersionHolder
+from everfresh.adapters.memory import ManualClock
+from everfresh.adapters.weights.store import FsspecWeightStore
+from everfresh.contracts.manifest import Pointer, Rows, WeightManifest
+from everfresh.contracts.sequence import Interaction
+from everfresh.contracts.settings import ModelSettings
+from everfresh.contracts.window import DecodedExample
+from everfresh.model.recommender import Recommender
+from everfresh.model.served import saved
+from everfresh.serving.versions.follow import Follower, load_version
+from everfresh.serving.versions.holder import VersionHolder
 
 SIZES = 10_000, 100_000, 1_000_000
 

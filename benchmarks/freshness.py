@@ -23,22 +23,22 @@ import msgspec
 import numpy as np
 
 from benchmarks._harness import add_options, finish, show
-from contracts.event import Event
-from contracts.report import WindowReport
-from contracts.settings import load_settings
-from contracts.topics import EVENTS, topic_name
-from infra import door
-from infra.children import Note
-from infra.cli.feed import Feed, replay_spec
-from infra.cli.freshness import weighted_quantile
-from infra.cli.requester import Requester
-from infra.cli.watch import Watch
-from infra.components import settings_environment
-from infra.datasets import fetch_ml100k
-from infra.interrupts import Interrupts
-from infra.kafka.consumers import connect_consumer
-from infra.supervisor import Supervisor
-from streaming.producer import EventProducer
+from everfresh.adapters.files.datasets import fetch_ml100k
+from everfresh.adapters.kafka.consumers import connect_consumer
+from everfresh.adapters.machine import endpoint_record as door
+from everfresh.adapters.machine.interrupts import Interrupts
+from everfresh.contracts.event import Event
+from everfresh.contracts.report import WindowReport
+from everfresh.contracts.settings import load_settings
+from everfresh.contracts.topics import EVENTS, topic_name
+from everfresh.infra.cli.commands.feed import Feed, replay_spec
+from everfresh.infra.cli.demo.requester import Requester
+from everfresh.infra.cli.views.freshness import weighted_quantile
+from everfresh.infra.cli.views.watch import Watch
+from everfresh.infra.components import settings_environment
+from everfresh.infra.processes.children import Note
+from everfresh.infra.supervisor import Supervisor
+from everfresh.streaming.producer import EventProducer
 
 LABELS = {
     "accepted": "accepted by the broker",

@@ -34,10 +34,10 @@ from benchmarks._gate_runs import (
 )
 from benchmarks._harness import add_options, finish, show
 from benchmarks._poison import POISONS, poisoned
-from contracts.settings import load_settings
-from contracts.window import TrainingWindow
-from infra.datasets import DATASETS, fetch_ml100k
-from trainer.offline import by_count, cut_windows
+from everfresh.adapters.files.datasets import DATASETS, fetch_ml100k
+from everfresh.contracts.settings import load_settings
+from everfresh.contracts.window import TrainingWindow
+from everfresh.evaluation.file_windows import by_count, cut_windows
 
 EVENTS = 2_500
 FOLLOW = 4

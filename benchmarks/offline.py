@@ -27,12 +27,17 @@ from benchmarks._harness import finish
 from benchmarks._leave_one_out import LeaveOneOut, read_users
 from benchmarks._offline_runs import MODELS, Epoch, Run, draw, show_runs
 from benchmarks._published import NEGATIVES, PublishedRecommender, quicksorted
-from model.batches import derive_seed
-from model.optimizer import build_optimizer, encode_optimizer, restore_optimizer, step
-from model.recommender import Recommender
-from model.vocabulary import Vocabulary
-from model.weights import copy_into, decode_tensors, encode_tensors
-from trainer.device import prepare
+from everfresh.model.network.batches import derive_seed
+from everfresh.model.network.optimizer import (
+    build_optimizer,
+    encode_optimizer,
+    restore_optimizer,
+    step,
+)
+from everfresh.model.recommender import Recommender
+from everfresh.model.vocabulary.vocabulary import Vocabulary
+from everfresh.model.weights import copy_into, decode_tensors, encode_tensors
+from everfresh.trainer.learning.device import prepare
 
 WEIGHTS, OPTIMIZER = "model.safetensors", "optimizer.safetensors"
 BATCH_TOKENS = 4096

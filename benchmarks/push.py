@@ -23,13 +23,13 @@ import ray
 
 from benchmarks._harness import add_options, finish, median, show
 from benchmarks.swap.publisher import first, manifest, touch
-from contracts.manifest import MODEL_FILES, Pointer, WeightManifest
-from contracts.settings import ModelSettings
-from infra.memory import ManualClock
-from infra.weights import FsspecWeightStore
-from serving.follow import Follower, load_version
-from serving.offers import OfferedStore
-from serving.versions import VersionHolder
+from everfresh.adapters.memory import ManualClock
+from everfresh.adapters.weights.store import FsspecWeightStore
+from everfresh.contracts.manifest import MODEL_FILES, Pointer, WeightManifest
+from everfresh.contracts.settings import ModelSettings
+from everfresh.serving.versions.follow import Follower, load_version
+from everfresh.serving.versions.holder import VersionHolder
+from everfresh.serving.versions.pushed import OfferedStore
 
 Times = dict[str, float]
 REPLICAS, DIM, ITEMS = 2, 256, 1_000_000

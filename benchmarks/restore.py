@@ -27,11 +27,11 @@ import psutil
 
 from benchmarks._harness import finish, median, parse_options, show
 from benchmarks.stream.processes import ROOT, child, peers_python
-from contracts.settings import Settings, load_settings
-from infra.kafka.broker import EmbeddedBroker
-from infra.kafka.topics import ensure_topics, log_positions
-from infra.snapshots import SnapshotManifest, SnapshotStore
-from infra.state_reader import RocksHistoryReader
+from everfresh.adapters.kafka.topics import ensure_topics, log_positions
+from everfresh.adapters.state.reader import RocksHistoryReader
+from everfresh.adapters.state.snapshots import SnapshotManifest, SnapshotStore
+from everfresh.contracts.settings import Settings, load_settings
+from everfresh.infra.broker.broker import EmbeddedBroker
 
 TOPIC = "everfresh.events"
 _LIMIT_S = 540.0
@@ -82,7 +82,7 @@ class Machine:
             "EVERFRESH_STATE__SNAPSHOT_EVERY_S": "0",
             **more,
         }
-        with child([sys.executable, "-m", "streaming"], env, home / "err.log") as worker:
+        with child([sys.executable, "-m", "everfresh.streaming"], env, home / "err.log") as worker:
             yield worker
 
     @contextlib.contextmanager

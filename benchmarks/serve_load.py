@@ -18,7 +18,7 @@ from benchmarks._harness import finish, median, parse_options, show
 from benchmarks.serving.made import publish, recommender, write_states
 from benchmarks.serving.stand import ECHO, Stand, cluster, echo, replicas
 from benchmarks.serving.wrk import Load, load
-from contracts.settings import ModelSettings, Settings
+from everfresh.contracts.settings import ModelSettings, Settings
 
 CONNECTIONS, ITEMS, USERS, CANDIDATES = 16, 10_000, 1_000, 100
 PLOT = Path(__file__).parent.parent / "docs" / "serve_load.png"

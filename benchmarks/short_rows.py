@@ -16,8 +16,8 @@ import torch
 
 from benchmarks._harness import finish, parse_options, show
 from benchmarks.cache_reuse import EVENTS, Contender, States, read, run
-from contracts.manifest import Rows
-from model.metrics import scores
+from everfresh.contracts.manifest import Rows
+from everfresh.model.metrics import scores
 
 KINDS: tuple[Rows, ...] = ("float32", "bf16", "int8")
 

@@ -29,9 +29,9 @@ from benchmarks.stream.measure import Run
 from benchmarks.stream.processes import ROOT, peers_python
 from benchmarks.stream.report import COLUMNS, TWO, Round, draw, figures, markdown, rows
 from benchmarks.stream.systems import OURS, PARTITIONS, PEER_MODULES, Place, run_ours, run_peer
-from contracts.settings import load_settings
-from infra.kafka.broker import EmbeddedBroker
-from infra.kafka.topics import ensure_topics, log_positions
+from everfresh.adapters.kafka.topics import ensure_topics, log_positions
+from everfresh.contracts.settings import load_settings
+from everfresh.infra.broker.broker import EmbeddedBroker
 
 USERS = 20_000
 PICTURE = ROOT / "docs" / "stream_state.png"

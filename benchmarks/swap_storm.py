@@ -29,8 +29,8 @@ from benchmarks.swap.asker import Asked
 from benchmarks.swap.check import count_mixed
 from benchmarks.swap.outcome import Outcome, Segment, draw, summarise
 from benchmarks.swap.publisher import begin
-from infra.leash import LeashedProcess
-from infra.weights import FsspecWeightStore
+from everfresh.adapters.machine.child_process import LeashedProcess
+from everfresh.adapters.weights.store import FsspecWeightStore
 
 PACE, RATE, ITEMS, USERS, HISTORY = 3.0, 100.0, 10_000, 20, 100
 _CALM = 1 / 5

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 
 from benchmarks._harness import finish, median, parse_options, show
-from model.retrieval import first_places
+from everfresh.model.inference.retrieval import first_places
 
 DIM, K, CLUSTERS = 64, 10, 1_000
 SIZES = (10_000, 100_000, 1_000_000)

@@ -32,13 +32,13 @@ import torch
 
 from benchmarks import _padded_hstu as plain
 from benchmarks._harness import finish, median, show
-from contracts.settings import ModelSettings
-from infra.datasets import read_ml_1m
-from model.batches import Batch, Encoded, cut, group_by_tokens, pack
-from model.hstu import HSTU
-from model.optimizer import build_optimizer, step
-from model.recommender import Recommender
-from model.vocabulary import Vocabulary
+from everfresh.adapters.files.datasets import read_ml_1m
+from everfresh.contracts.settings import ModelSettings
+from everfresh.model.network.batches import Batch, Encoded, cut, group_by_tokens, pack
+from everfresh.model.network.hstu import HSTU
+from everfresh.model.network.optimizer import build_optimizer, step
+from everfresh.model.recommender import Recommender
+from everfresh.model.vocabulary.vocabulary import Vocabulary
 
 mpl.use("Agg")  # no display is needed, and none is opened
 
@@ -79,9 +79,12 @@ class Contender:
             yield
 
 
-_LOSS = ("model.recommender.sampled_cross_entropy", plain.cross_entropy)
-_DROPOUT = ("model.hstu.thin", plain.dropout)
-_ATTENTION = (("model.hstu.attend", plain.tile_by_tile), ("model.packing._ROWS", 10**6))
+_LOSS = ("everfresh.model.recommender.sampled_cross_entropy", plain.cross_entropy)
+_DROPOUT = ("everfresh.model.network.hstu.thin", plain.dropout)
+_ATTENTION = (
+    ("everfresh.model.network.hstu.attend", plain.tile_by_tile),
+    ("everfresh.model.network.attention_tiles._ROWS", 10**6),
+)
 CONTENDERS = (
     Contender("plain, padded to 200", SETTINGS.max_length, (_LOSS,)),
     Contender("plain, padded to the longest", 0, (_LOSS,)),

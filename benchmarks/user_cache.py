@@ -14,15 +14,15 @@ import torch
 
 from benchmarks._harness import finish, median, parse_options, show
 from benchmarks.serving.made import entries, recommender
-from contracts.event import UserId
-from contracts.manifest import FORMAT, WeightManifest
-from contracts.sequence import StoredSequence, UserState, pack_sequence
-from contracts.settings import ModelSettings
-from model.batches import Chunk, Encoded, encode_events, pack
-from model.recommender import Recommender
-from serving.past import PastReader
-from serving.recommend import Request, recommend
-from serving.versions import Served
+from everfresh.contracts.event import UserId
+from everfresh.contracts.manifest import FORMAT, WeightManifest
+from everfresh.contracts.sequence import StoredSequence, UserState, pack_sequence
+from everfresh.contracts.settings import ModelSettings
+from everfresh.model.network.batches import Chunk, Encoded, encode_events, pack
+from everfresh.model.recommender import Recommender
+from everfresh.serving.history.history import PastReader
+from everfresh.serving.recommend import Request, recommend
+from everfresh.serving.versions.holder import Served
 
 ITEMS, LENGTHS, BATCH = 10_000, (200, 1_000, 2_000, 4_000), 16
 _SPARE = 200

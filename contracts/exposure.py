@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from contracts.event import ItemId, UserId
+from everfresh.contracts.event import ItemId, UserId
 
 
 class Exposure(msgspec.Struct, frozen=True):

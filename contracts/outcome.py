@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from contracts.event import ItemId
-from contracts.exposure import Exposure
+from everfresh.contracts.event import ItemId
+from everfresh.contracts.exposure import Exposure
 
 
 class Feedback(msgspec.Struct, frozen=True):

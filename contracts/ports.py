@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from contracts.event import UserId
-from contracts.exposure import Exposure
-from contracts.manifest import Plan, Pointer, Rejected, WeightManifest
-from contracts.report import ComponentStatus, WindowReport
-from contracts.sequence import StoredSequence, UserState
-from contracts.window import SliceRecord
+from everfresh.contracts.event import UserId
+from everfresh.contracts.exposure import Exposure
+from everfresh.contracts.manifest import Plan, Pointer, Rejected, WeightManifest
+from everfresh.contracts.report import ComponentStatus, WindowReport
+from everfresh.contracts.sequence import StoredSequence, UserState
+from everfresh.contracts.window import SliceRecord
 
 Clock = Callable[[], int]
 """Returns now: UTC, integer milliseconds."""

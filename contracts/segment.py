@@ -23,7 +23,7 @@ from typing import Any
 
 import msgspec
 
-from contracts.sequence import INT_ENTRY
+from everfresh.contracts.sequence import INT_ENTRY
 
 SEGMENT_PREFIX = b"s"
 """State keys of segments are this prefix and the two offsets, big-endian."""

@@ -7,9 +7,10 @@ A sequence value is ``header + entry*``; entries stand in log order, oldest firs
     id      b"i" + 8 bytes little-endian signed, or b"s" + UTF-8
 
 A sequence value is written when a stretch of the log is sealed; what was accepted since stands in
-segments (:mod:`contracts.segment`), and a user's state is both. Appending copies bytes and never
-decodes an entry, which is what makes the fold cheap. Readers take the last ``history_length``
-entries. The action code is the position of the action in the table stored beside the data.
+segments (:mod:`everfresh.contracts.segment`), and a user's state is both. Appending copies bytes
+and never decodes an entry, which is what makes the fold cheap. Readers take the last
+``history_length`` entries. The action code is the position of the action in the table stored beside
+the data.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from contracts.errors import StateFormatError
-from contracts.event import ItemId, UserId
+from everfresh.contracts.errors import StateFormatError
+from everfresh.contracts.event import ItemId, UserId
 
 FORMAT = 2
 _HEADER = struct.Struct("<BQqI")

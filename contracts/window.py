@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import msgspec
 
-from contracts.event import UserId
-from contracts.sequence import Interaction, decode_entries
+from everfresh.contracts.event import UserId
+from everfresh.contracts.sequence import Interaction, decode_entries
 
 FORMAT = 1
 

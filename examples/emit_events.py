@@ -2,7 +2,7 @@
 
 import sys
 
-from streaming.producer import EventProducer
+from everfresh.streaming.producer import EventProducer
 
 
 def main(bootstrap_servers: str, topic: str = "everfresh.events") -> None:

@@ -5,7 +5,7 @@ from collections import Counter
 
 from kafka import KafkaConsumer, TopicPartition
 
-from contracts.outcome import Outcome, decode_outcome
+from everfresh.contracts.outcome import Outcome, decode_outcome
 
 
 def read(bootstrap_servers: str, topic: str) -> dict[str, Outcome]:

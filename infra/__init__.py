@@ -1,1 +1,1 @@
-"""Adapters to Kafka, RocksDB, storage and processes, and the command line. No domain logic."""
+"""What runs the loop: supervisor, embedded broker, Ray head, command line."""

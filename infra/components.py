@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from contracts.settings import FILE_VARIABLE, Settings
-from infra.processes import ChildSpec
+from everfresh.contracts.settings import FILE_VARIABLE, Settings
+from everfresh.infra.processes.processes import ChildSpec
 
 BROKER, RAY, WORKER, TRAINER, SERVING = "broker", "ray", "worker", "trainer", "serving"
 LOOP = (WORKER, TRAINER, SERVING)
@@ -56,13 +56,17 @@ def broker_spec(home: Path, port: int, settings: Settings) -> ChildSpec:
     """The embedded Kafka broker."""
     options = {"--data": home / "kafka", "--port": port, "--heap-mb": settings.kafka.heap_mb}
     words = [str(word) for pair in options.items() for word in pair]
-    argv = [sys.executable, "-m", "infra.kafka", *words]
+    argv = [sys.executable, "-m", "everfresh.infra.broker", *words]
     return ChildSpec(BROKER, argv, settings_environment(settings), grace_s=4.0)
 
 
 def loop_specs(env: Mapping[str, str]) -> list[ChildSpec]:
     """Worker, trainer and serving; they start in any order once broker and Ray are there."""
-    modules = {WORKER: "streaming", TRAINER: "trainer", SERVING: "serving"}
+    modules = {
+        WORKER: "everfresh.streaming",
+        TRAINER: "everfresh.trainer",
+        SERVING: "everfresh.serving",
+    }
     return [
         ChildSpec(name, [sys.executable, "-m", module], dict(env), grace_s=5.0)
         for name, module in modules.items()

@@ -17,16 +17,19 @@ from typing import Self
 
 import msgspec
 
-from contracts.errors import RunError, Unreachable
-from contracts.settings import Settings
-from infra import components, door, ray_cluster
-from infra.children import Children, Note, Said
-from infra.interrupts import Interrupts
-from infra.kafka.admin import answers as kafka_answers
-from infra.kafka.topics import ensure_topics
-from infra.ports import free_ports, require_free, require_reachable
-from infra.processes import Child, ChildSpec, become_subreaper, end_run
-from infra.run_record import (
+from everfresh.adapters.kafka.admin import answers as kafka_answers
+from everfresh.adapters.kafka.topics import ensure_topics
+from everfresh.adapters.machine import endpoint_record as door
+from everfresh.adapters.machine.interrupts import Interrupts
+from everfresh.adapters.machine.tcp_ports import free_ports, require_free, require_reachable
+from everfresh.adapters.observe.scrape_targets import forget_targets
+from everfresh.contracts.errors import RunError, Unreachable
+from everfresh.contracts.settings import Settings
+from everfresh.infra import components
+from everfresh.infra import ray_head as ray_cluster
+from everfresh.infra.processes.children import Children, Note, Said
+from everfresh.infra.processes.processes import Child, ChildSpec, become_subreaper, end_run
+from everfresh.infra.run.run_record import (
     ProcessRecord,
     RunRecord,
     hold,
@@ -34,7 +37,6 @@ from infra.run_record import (
     remove_record,
     write_record,
 )
-from infra.scrape_targets import forget_targets
 
 STOP_BUDGET_S = 8.5
 _PAUSE_S = 0.05

@@ -14,10 +14,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from contracts.errors import CorruptVersion
-from contracts.window import DecodedExample
-from model.metrics import MISS, Ranks
-from model.vocabulary import UNKNOWN, Vocabulary
+from everfresh.contracts.errors import CorruptVersion
+from everfresh.contracts.window import DecodedExample
+from everfresh.model.metrics import MISS, Ranks
+from everfresh.model.vocabulary.vocabulary import UNKNOWN, Vocabulary
 
 _Followers = dict[int, dict[int, int]]
 _DECODER = msgspec.msgpack.Decoder(tuple[bytes, _Followers])

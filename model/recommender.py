@@ -10,21 +10,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from contracts.errors import CorruptVersion
-from contracts.event import ItemId
-from contracts.manifest import VOCABULARY_FILE, Rows, weights_file
-from contracts.sequence import Interaction
-from contracts.settings import ModelSettings
-from contracts.window import DecodedExample
-from model.batches import Batch, derive_seed, encode_example, query
-from model.changes import Changes, RowChange, require_names
-from model.hstu import HSTU
-from model.losses import sampled_cross_entropy
-from model.metrics import Ranks
-from model.ranking import LEAST_NORM, Catalogue, factors_of, rank_examples
-from model.short_rows import decode_change, encode_rows, view_rows
-from model.vocabulary import UNKNOWN, Vocabulary
-from model.weights import (
+from everfresh.contracts.errors import CorruptVersion
+from everfresh.contracts.event import ItemId
+from everfresh.contracts.manifest import VOCABULARY_FILE, Rows, weights_file
+from everfresh.contracts.sequence import Interaction
+from everfresh.contracts.settings import ModelSettings
+from everfresh.contracts.window import DecodedExample
+from everfresh.model.inference.ranking import LEAST_NORM, Catalogue, factors_of, rank_examples
+from everfresh.model.metrics import Ranks
+from everfresh.model.network.batches import Batch, derive_seed, encode_example, query
+from everfresh.model.network.hstu import HSTU
+from everfresh.model.network.losses import sampled_cross_entropy
+from everfresh.model.row_changes import Changes, RowChange, require_names
+from everfresh.model.short_rows import decode_change, encode_rows, view_rows
+from everfresh.model.vocabulary.vocabulary import UNKNOWN, Vocabulary
+from everfresh.model.weights import (
     encode_tensors,
     fill_rows,
     grow_rows,
@@ -192,7 +192,7 @@ class Recommender:
         return kept
 
     def ranks(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> Ranks:
-        """The rank of every target given the events before it; see ``model.ranking``."""
+        """The rank of every target given the events before it; see ``model.inference.ranking``."""
         encoded = [encode_example(example, self.vocabulary) for example in examples]
         return rank_examples(
             self.network, self.catalogue(), encoded, self.settings.max_length, exclude_seen

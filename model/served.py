@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from contracts.manifest import Rows
-from model.recommender import Recommender
-from model.short_rows import decode_rows, encode_rows
+from everfresh.contracts.manifest import Rows
+from everfresh.model.recommender import Recommender
+from everfresh.model.short_rows import decode_rows, encode_rows
 
 
 def served(exact: Recommender, rows: Rows) -> Recommender:

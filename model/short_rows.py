@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from contracts.errors import CorruptVersion
-from contracts.manifest import Rows, weights_file
-from model.changes import RowChange
-from model.weights import view_tensors
+from everfresh.contracts.errors import CorruptVersion
+from everfresh.contracts.manifest import Rows, weights_file
+from everfresh.model.row_changes import RowChange
+from everfresh.model.weights import view_tensors
 
 _DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16, "int8": torch.uint8}
 _MOST = 127

@@ -19,10 +19,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from contracts.errors import CorruptVersion
-from contracts.settings import ModelSettings
-from model.batches import derive_seed
-from model.changes import RowChange
+from everfresh.contracts.errors import CorruptVersion
+from everfresh.contracts.settings import ModelSettings
+from everfresh.model.network.batches import derive_seed
+from everfresh.model.row_changes import RowChange
 
 _SPREAD = 0.02
 _KINDS = {"F32": torch.float32, "F64": torch.float64, "I64": torch.int64, "U8": torch.uint8}

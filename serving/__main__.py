@@ -1,4 +1,4 @@
-"""``python -m serving``: open the HTTP door on a Ray cluster and hold it until told to stop."""
+"""``python -m everfresh.serving``: open the HTTP door on a Ray cluster until told to stop."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from pathlib import Path
 
 import msgspec
 
-from contracts.errors import MissingDependency, SettingsError, Unreachable
-from contracts.settings import Settings, load_settings
-from infra import ports
-from infra.interrupts import Interrupted, Interrupts
-from infra.logs import configure_logging, run_main
-from infra.signing import Keys
-from infra.weights import FsspecWeightStore
-from serving import haproxy
-from serving.push import Broadcast, Pusher
+from everfresh.adapters.machine import tcp_ports as ports
+from everfresh.adapters.machine.interrupts import Interrupted, Interrupts
+from everfresh.adapters.observe.logs import configure_logging, run_main
+from everfresh.adapters.weights.signing import Keys
+from everfresh.adapters.weights.store import FsspecWeightStore
+from everfresh.contracts.errors import MissingDependency, SettingsError, Unreachable
+from everfresh.contracts.settings import Settings, load_settings
+from everfresh.serving.ray import haproxy
+from everfresh.serving.versions.push import Broadcast, Pusher
 
 _LOG = logging.getLogger(__name__)
 _LOOK_S = 1.0
@@ -52,7 +52,7 @@ def main() -> None:
 
 def _serve(settings: Settings, environment: dict[str, str], interrupts: Interrupts) -> None:
     # Ray takes a second to import, and reads the environment while it is.
-    from serving import deployment  # noqa: PLC0415 - late, as said above
+    from everfresh.serving.ray import deployment  # noqa: PLC0415 - late, as said above
 
     host = settings.serving.host
     port, grpc_port = (
@@ -134,7 +134,7 @@ def _require_startable(settings: Settings) -> None:
 
 @contextlib.contextmanager
 def _haproxy_environment(settings: Settings) -> Iterator[dict[str, str]]:
-    """The variables of :mod:`serving.haproxy`, and the folder they speak of while it is needed."""
+    """HAProxy's variables, and the folder that they speak of for as long as it is needed."""
     door = settings.serving
     launcher = haproxy.write_launcher(
         settings.home / "run" / "haproxy",

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from contracts.event import ItemId, UserId
-from contracts.exposure import Exposure
-from contracts.sequence import Interaction
-from model.retrieval import (
+from everfresh.contracts.event import ItemId, UserId
+from everfresh.contracts.exposure import Exposure
+from everfresh.contracts.sequence import Interaction
+from everfresh.model.inference.retrieval import (
     Ranked,
     Rows,
     best_items,
@@ -20,8 +20,8 @@ from model.retrieval import (
     score_items,
     similar_items,
 )
-from serving.past import Past, PastReader
-from serving.versions import Served
+from everfresh.serving.history.history import Past, PastReader
+from everfresh.serving.versions.holder import Served
 
 ARM = "default"
 """The only arm there is until users are mapped to tracks of versions."""

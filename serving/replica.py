@@ -11,12 +11,10 @@ from typing import TypeVar
 
 import msgspec
 
-from contracts.ports import Clock, ExposureSink, ReportSink, WeightStore
-from contracts.report import ComponentStatus
-from serving.follow import Follower, FollowerState, load_version
-from serving.offers import Contents, OfferedStore
-from serving.past import PastReader
-from serving.recommend import (
+from everfresh.contracts.ports import Clock, ExposureSink, ReportSink, WeightStore
+from everfresh.contracts.report import ComponentStatus
+from everfresh.serving.history.history import PastReader
+from everfresh.serving.recommend import (
     Answer,
     Request,
     ScoreRequest,
@@ -27,9 +25,11 @@ from serving.recommend import (
     score,
     similar,
 )
-from serving.takeover import Load
-from serving.turns import Turn
-from serving.versions import Served, VersionHolder
+from everfresh.serving.versions.follow import Follower, FollowerState, load_version
+from everfresh.serving.versions.holder import Served, VersionHolder
+from everfresh.serving.versions.load_lock import Turn
+from everfresh.serving.versions.pushed import Contents, OfferedStore
+from everfresh.serving.versions.takeover import Load
 
 _LOG = logging.getLogger(__name__)
 _STATUS_S = 1.0

@@ -5,20 +5,20 @@ from __future__ import annotations
 import contextlib
 import time
 
-from contracts.settings import Settings
-from contracts.topics import EVENTS, topic_name
-from infra.kafka.exposures import KafkaExposureSink
-from infra.kafka.sinks import KafkaReportSink
-from infra.metered import MeteredReports
-from infra.signing import Keys
-from infra.state_reader import RocksHistoryReader
-from infra.weights import FsspecWeightStore
-from serving.gate import Gate
-from serving.http import Door
-from serving.past import PastReader
-from serving.replica import Doors, Replica
-from serving.rpc.door import RpcDoor
-from serving.turns import Turns
+from everfresh.adapters.kafka.exposure_sink import KafkaExposureSink
+from everfresh.adapters.kafka.report_sink import KafkaReportSink
+from everfresh.adapters.observe.metered_reports import MeteredReports
+from everfresh.adapters.state.reader import RocksHistoryReader
+from everfresh.adapters.weights.signing import Keys
+from everfresh.adapters.weights.store import FsspecWeightStore
+from everfresh.contracts.settings import Settings
+from everfresh.contracts.topics import EVENTS, topic_name
+from everfresh.serving.admission import Gate
+from everfresh.serving.history.history import PastReader
+from everfresh.serving.http.app import Door
+from everfresh.serving.replica import Doors, Replica
+from everfresh.serving.rpc.door import RpcDoor
+from everfresh.serving.versions.load_lock import Turns
 
 
 def now_ms() -> int:

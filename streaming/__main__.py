@@ -1,4 +1,4 @@
-"""``python -m streaming [--index N]``: one stream worker, until SIGTERM or Ctrl-C."""
+"""``python -m everfresh.streaming [--index N]``: one stream worker, until SIGTERM or Ctrl-C."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from contracts.errors import SettingsError, StateLocked
-from contracts.settings import Settings, load_settings
-from infra.kafka.sinks import KafkaReportSink
-from infra.kafka.topics import ensure_topics
-from infra.logs import configure_logging, run_main
-from streaming.kafka_log import log_identity
-from streaming.worker import StreamWorker, events_topic
+from everfresh.adapters.kafka.report_sink import KafkaReportSink
+from everfresh.adapters.kafka.topics import ensure_topics
+from everfresh.adapters.observe.logs import configure_logging, run_main
+from everfresh.contracts.errors import SettingsError, StateLocked
+from everfresh.contracts.settings import Settings, load_settings
+from everfresh.streaming.log.probe import log_identity
+from everfresh.streaming.worker import StreamWorker, events_topic
 
 
 def main() -> None:
     """Prepare the topics, then work until told to stop."""
-    parser = argparse.ArgumentParser(prog="python -m streaming", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m everfresh.streaming", description=__doc__)
     parser.add_argument(
         "--index", type=int, default=0, help="number of this worker on this machine, from 0"
     )

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from contracts.ports import Clock
-from infra.metrics import COUNTS, Metrics
-from streaming.changes import Changes
-from streaming.restore import RestoreFigures
-from streaming.snapshots import SnapshotFigures
+from everfresh.adapters.observe.metrics import COUNTS, Metrics
+from everfresh.contracts.ports import Clock
+from everfresh.streaming.fold.write_batch import Changes
+from everfresh.streaming.state.restore import RestoreFigures
+from everfresh.streaming.state.snapshots import SnapshotFigures
 
 if TYPE_CHECKING:
-    from streaming.ownership import Owned
+    from everfresh.streaming.ownership import Owned
 
 KIND = "worker"
 

@@ -11,20 +11,20 @@ from typing import Any
 import msgspec
 from aiokafka.errors import KafkaError
 
-from contracts.errors import EverfreshError, StateLocked, Unreachable
-from contracts.sequence import META_KEY
-from contracts.settings import Settings
-from infra.snapshots import Origin, SnapshotStore
-from streaming.changes import Changes
-from streaming.courier import Courier, Outlet, Pace
-from streaming.exposures import ExposureReader
-from streaming.identity import LogIdentity, LogPlace
-from streaming.kafka_log import LogProbe
-from streaming.opening import open_partition
-from streaming.partition import Partition
-from streaming.restore import RestoreFigures, begin_anew, origin_of, restore
-from streaming.rules import fold_rules
-from streaming.store import RocksStore, block_cache
+from everfresh.adapters.state.snapshots import Origin, SnapshotStore
+from everfresh.contracts.errors import EverfreshError, StateLocked, Unreachable
+from everfresh.contracts.sequence import META_KEY
+from everfresh.contracts.settings import Settings
+from everfresh.streaming.fold.rules import fold_rules
+from everfresh.streaming.fold.write_batch import Changes
+from everfresh.streaming.join.exposure_reader import ExposureReader
+from everfresh.streaming.log.identity import LogIdentity, LogPlace
+from everfresh.streaming.log.probe import LogProbe
+from everfresh.streaming.outbox.delivery import Courier, Outlet, Pace
+from everfresh.streaming.partition import Partition
+from everfresh.streaming.state.opening import open_partition
+from everfresh.streaming.state.restore import RestoreFigures, begin_anew, origin_of, restore
+from everfresh.streaming.state.store import RocksStore, block_cache
 
 _LOCK_SECONDS = 20.0  # how long another worker on this machine may take to let a partition go
 _DRAIN_SECONDS = 1.0

@@ -5,23 +5,19 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 
-from contracts.errors import StateError
-from streaming.changes import Changes
-from streaming.fold import Fold
-from streaming.join import Join
-from streaming.layout import (
-    OUTBOX_PREFIX,
-    parcel_of,
-    parcel_prefix,
-)
-from streaming.letters import PlacedRecord, Record
-from streaming.parcel import Parcel
-from streaming.store import PartitionStore
-from streaming.windows import last_ended
+from everfresh.contracts.errors import StateError
+from everfresh.streaming.fold.dead_letters import PlacedRecord, Record
+from everfresh.streaming.fold.fold import Fold
+from everfresh.streaming.fold.windows import last_ended
+from everfresh.streaming.fold.write_batch import Changes
+from everfresh.streaming.join.join import Join
+from everfresh.streaming.outbox.batch import Parcel
+from everfresh.streaming.state.key_layout import OUTBOX_PREFIX, parcel_of, parcel_prefix
+from everfresh.streaming.state.store import PartitionStore
 
 
 class Partition:
-    """The only writer of a partition's state; :mod:`streaming.opening` builds it."""
+    """The only writer of a partition's state; ``open_partition`` builds it."""
 
     def __init__(
         self,

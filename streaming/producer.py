@@ -23,9 +23,9 @@ import msgspec
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError
 
-from contracts.errors import DeliveryError, EventRejected, Unreachable
-from contracts.event import Event, ItemId, UserId, user_key
-from streaming.decode import EventDecoder, event_headers
+from everfresh.contracts.errors import DeliveryError, EventRejected, Unreachable
+from everfresh.contracts.event import Event, ItemId, UserId, user_key
+from everfresh.contracts.event_codec import EventDecoder, event_headers
 
 DEFAULT_TOPIC = "everfresh.events"
 _BATCH_BYTES = 65_536

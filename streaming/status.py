@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from contracts.report import ComponentStatus
-from streaming.changes import Changes
-from streaming.join import KINDS
-from streaming.restore import RestoreFigures
+from everfresh.contracts.report import ComponentStatus
+from everfresh.streaming.fold.write_batch import Changes
+from everfresh.streaming.join.join import KINDS
+from everfresh.streaming.state.restore import RestoreFigures
 
 KIND = "worker"
 RUNNING = "running"
@@ -44,7 +44,7 @@ class WorkerFigures:
     ``windows`` closed slices, ``lag`` records of its partitions that are not applied yet,
     ``undelivered`` parcels in the outbox, ``clock_ahead_ms`` how far its clock is ahead of the
     broker's. ``exposures``, ``outcomes``, ``unmatched``, ``late_feedback``,
-    ``not_shown`` and ``surplus_feedback`` count what :class:`streaming.join.Join` does.
+    ``not_shown`` and ``surplus_feedback`` count what the join does.
     """
 
     def __init__(self, component: str, now_ms: int) -> None:

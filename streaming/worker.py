@@ -21,21 +21,26 @@ import faust
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
-from contracts.errors import EverfreshError, LogMismatch, SettingsError, Unreachable
-from contracts.ports import Clock, ReportSink
-from contracts.settings import Settings
-from contracts.topics import EVENTS, topic_name
-from streaming.changes import Changes
-from streaming.exposures import ExposureReader
-from streaming.faust_app import faust_app
-from streaming.identity import LogIdentity
-from streaming.kafka_log import KafkaOutlet, LogProbe
-from streaming.metrics import WorkerMetrics, restore_left
-from streaming.ownership import Owned, Ownership
-from streaming.packing import Fetch, FetchConsumer, FetchSchema, FetchTransport
-from streaming.snapshots import SnapshotTaker
-from streaming.status import RUNNING, STOPPED, WorkerFigures, restore_words
-from streaming.watch import LogWatch
+from everfresh.contracts.errors import EverfreshError, LogMismatch, SettingsError, Unreachable
+from everfresh.contracts.ports import Clock, ReportSink
+from everfresh.contracts.settings import Settings
+from everfresh.contracts.topics import EVENTS, topic_name
+from everfresh.streaming.fold.write_batch import Changes
+from everfresh.streaming.join.exposure_reader import ExposureReader
+from everfresh.streaming.log.faust_app import faust_app
+from everfresh.streaming.log.fetch_transport import (
+    Fetch,
+    FetchConsumer,
+    FetchSchema,
+    FetchTransport,
+)
+from everfresh.streaming.log.identity import LogIdentity
+from everfresh.streaming.log.log_watch import LogWatch
+from everfresh.streaming.log.probe import KafkaOutlet, LogProbe
+from everfresh.streaming.metrics import WorkerMetrics, restore_left
+from everfresh.streaming.ownership import Owned, Ownership
+from everfresh.streaming.state.snapshots import SnapshotTaker
+from everfresh.streaming.status import RUNNING, STOPPED, WorkerFigures, restore_words
 
 _TICK_SECONDS = 0.05
 _STATUS_SECONDS = 1.0

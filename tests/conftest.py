@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from contracts.settings import FILE_VARIABLE, Settings, load_settings
+from everfresh.contracts.settings import FILE_VARIABLE, Settings, load_settings
 
 with warnings.catch_warnings():
     # kafka-python 3.0 loads its message schemas by a call that Python 3.11 deprecates. Warnings
     # are errors here, so it is imported for the first time where this one does not count.
     warnings.simplefilter("ignore", DeprecationWarning)
-    from infra.kafka.broker import EmbeddedBroker
+    from everfresh.infra.broker.broker import EmbeddedBroker
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,4 +1,4 @@
-"""``python -m trainer``: join Ray, own the trainer actor, watch it, end it on SIGTERM or Ctrl-C.
+"""``python -m everfresh.trainer``: join Ray, own the trainer actor, end it on SIGTERM or Ctrl-C.
 
 Prints a line when training begins, when Ray had to start the process again, and at the end. Exits
 0 after a signal, 1 with one line where the trainer cannot go on.
@@ -12,11 +12,11 @@ import threading
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from contracts.settings import Settings, load_settings
-from infra.logs import configure_logging, run_main
+from everfresh.adapters.observe.logs import configure_logging, run_main
+from everfresh.contracts.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from trainer.actor import Trainer
+    from everfresh.trainer.distributed.ray_actor import Trainer
 
 WATCH_S = 1.0
 
@@ -28,8 +28,8 @@ def main() -> None:
     stop = threading.Event()
     _stop_on_signals(stop)
     # Ray and torch take seconds to load: a wrong setting must not wait for them.
-    from trainer import actor  # noqa: PLC0415
-    from trainer.wiring import open_ports  # noqa: PLC0415
+    from everfresh.trainer.distributed import ray_actor as actor  # noqa: PLC0415
+    from everfresh.trainer.wiring import open_ports  # noqa: PLC0415
 
     if stop.is_set():
         return

@@ -18,19 +18,19 @@ from typing import Any
 
 import msgspec
 
-from contracts.errors import CorruptVersion, SettingsError
-from contracts.manifest import FORMAT, MODEL_FILES, Rows, WeightManifest
-from contracts.ports import WeightStore
-from contracts.settings import ModelSettings, Settings
-from model.baselines import LastItemMarkov, Popularity
-from model.optimizer import build_optimizer, encode_optimizer, restore_optimizer
-from model.recommender import Recommender
-from model.served import saved
-from trainer.assemble import Progress
-from trainer.gate import GateMemory
-from trainer.learn import Learner, Network
-from trainer.strategies import build_strategy
-from trainer.strategies.base import Strategy
+from everfresh.contracts.errors import CorruptVersion, SettingsError
+from everfresh.contracts.manifest import FORMAT, MODEL_FILES, Rows, WeightManifest
+from everfresh.contracts.ports import WeightStore
+from everfresh.contracts.settings import ModelSettings, Settings
+from everfresh.model.baselines import LastItemMarkov, Popularity
+from everfresh.model.network.optimizer import build_optimizer, encode_optimizer, restore_optimizer
+from everfresh.model.recommender import Recommender
+from everfresh.model.served import saved
+from everfresh.trainer.gate.candidate import GateMemory
+from everfresh.trainer.learning.strategies import build_strategy
+from everfresh.trainer.learning.strategies.base import Strategy
+from everfresh.trainer.learning.training import Learner, Network
+from everfresh.trainer.windows.assemble import Progress
 
 OPTIMIZER_FILE = "optimizer.safetensors"
 MEMORY_FILE = "trainer.msgpack"

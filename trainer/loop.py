@@ -14,7 +14,7 @@
     | roll back  | for 3: a parent that won its trial is live   | as 1: decided again            |
 
 A restart begins from the version that the pointer names and from nothing else (law 5); how the
-line of versions goes on is in ``trainer.line``. A window without events moves the positions that
+line of versions goes on is in ``trainer.lineage``. A window without events moves the positions that
 the next manifest names; it trains nothing and makes no version. So does one that was held.
 """
 
@@ -25,26 +25,32 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from contracts.errors import StalePublish, WorkerLost
-from contracts.manifest import Rejected, WeightManifest
-from contracts.ports import Clock, ReportSink, TrainerStore, WindowSource
-from contracts.report import WindowReport
-from contracts.settings import Settings
-from contracts.window import DecodedExample, TrainingWindow
-from trainer.backlog import Taken, sampled
-from trainer.checkpoint import candidate_manifest, encode_files
-from trainer.crew import Train
-from trainer.gate import GateMemory, judge, measure
-from trainer.holdback import Lesson, prepare
-from trainer.learn import Outcome, broken, remember, train_window, update_baselines
-from trainer.line import Line
-from trainer.paired import Paired
-from trainer.plausible import implausible
-from trainer.prequential import LIVE
-from trainer.reading import Reader
-from trainer.reporting import Figures, Timing, held_report, window_report
-from trainer.retrospect import going_on, hear, lost
-from trainer.scoring import Scored, score
+from everfresh.contracts.errors import StalePublish, WorkerLost
+from everfresh.contracts.manifest import Rejected, WeightManifest
+from everfresh.contracts.ports import Clock, ReportSink, TrainerStore, WindowSource
+from everfresh.contracts.report import WindowReport
+from everfresh.contracts.settings import Settings
+from everfresh.contracts.window import DecodedExample, TrainingWindow
+from everfresh.trainer.checkpoint import candidate_manifest, encode_files
+from everfresh.trainer.distributed.jobs import Train
+from everfresh.trainer.gate.candidate import GateMemory, judge, measure
+from everfresh.trainer.gate.paired import Paired
+from everfresh.trainer.gate.probation import going_on, hear, lost
+from everfresh.trainer.learning.training import (
+    Outcome,
+    broken,
+    remember,
+    train_window,
+    update_baselines,
+)
+from everfresh.trainer.lineage import Line
+from everfresh.trainer.scoring.prequential import LIVE
+from everfresh.trainer.scoring.reporting import Figures, Timing, held_report, window_report
+from everfresh.trainer.scoring.window_scores import Scored, score
+from everfresh.trainer.windows.backlog import Taken, sampled
+from everfresh.trainer.windows.holdout import Lesson, prepare
+from everfresh.trainer.windows.window_checks import implausible
+from everfresh.trainer.windows.window_queue import Reader
 
 STEPS = ("read", "score", "train", "check", "write", "advance", "report", "tidy")
 HOLD, ROLL_BACK = "hold", "roll back"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from contracts.manifest import WeightManifest
+from everfresh.contracts.manifest import WeightManifest
 
 
 def removable(

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 
 import msgspec
 
-from contracts.errors import EverfreshError
-from contracts.ports import Clock, ReportSink, TrainerStore, WindowSource
-from contracts.settings import Settings
-from trainer.crew import Train
-from trainer.device import prepare
-from trainer.learn import train_window
-from trainer.loop import TrainerLoop
-from trainer.reporting import Figures, status
+from everfresh.contracts.errors import EverfreshError
+from everfresh.contracts.ports import Clock, ReportSink, TrainerStore, WindowSource
+from everfresh.contracts.settings import Settings
+from everfresh.trainer.distributed.jobs import Train
+from everfresh.trainer.learning.device import prepare
+from everfresh.trainer.learning.training import train_window
+from everfresh.trainer.loop import TrainerLoop
+from everfresh.trainer.scoring.reporting import Figures, status
 
 POLL_MS = 200
 """How long one read waits for records; also about how long a stop waits for an idle loop."""

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from contracts.settings import Settings
-from infra.kafka.sinks import KafkaReportSink
-from infra.kafka.window_source import KafkaWindowSource
-from infra.metered import MeteredReports
-from infra.signing import Keys
-from infra.weights import FsspecWeightStore
-from trainer.run import Ports
+from everfresh.adapters.kafka.report_sink import KafkaReportSink
+from everfresh.adapters.kafka.window_source import KafkaWindowSource
+from everfresh.adapters.observe.metered_reports import MeteredReports
+from everfresh.adapters.weights.signing import Keys
+from everfresh.adapters.weights.store import FsspecWeightStore
+from everfresh.contracts.settings import Settings
+from everfresh.trainer.run import Ports
 
 _CLOSE_S = 1.0
 

@@ -8,9 +8,11 @@ import msgspec
 import numpy as np
 from rocksdict import Options, Rdict, WriteBatch
 
-from contracts.manifest import FORMAT, Pointer, WeightManifest
-from contracts.sequence import FORMAT as STATE_FORMAT
-from contracts.sequence import (
+from everfresh.adapters.state.user_state import by_likelihood
+from everfresh.adapters.weights.store import FsspecWeightStore
+from everfresh.contracts.manifest import FORMAT, Pointer, WeightManifest
+from everfresh.contracts.sequence import FORMAT as STATE_FORMAT
+from everfresh.contracts.sequence import (
     META_KEY,
     USER_PREFIX,
     Interaction,
@@ -19,13 +21,11 @@ from contracts.sequence import (
     encode_id,
     pack_sequence,
 )
-from contracts.settings import ModelSettings, Settings
-from contracts.topics import EVENTS, topic_name
-from contracts.window import DecodedExample
-from infra.history import by_likelihood
-from infra.weights import FsspecWeightStore
-from model.recommender import Recommender
-from model.vocabulary import Vocabulary
+from everfresh.contracts.settings import ModelSettings, Settings
+from everfresh.contracts.topics import EVENTS, topic_name
+from everfresh.contracts.window import DecodedExample
+from everfresh.model.recommender import Recommender
+from everfresh.model.vocabulary.vocabulary import Vocabulary
 
 
 def recommender(items: int, settings: ModelSettings, seed: int = 1) -> Recommender:

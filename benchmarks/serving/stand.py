@@ -17,13 +17,13 @@ from typing import Any
 import httpx
 import psutil
 
-from contracts.settings import ModelSettings, RaySettings, Settings
-from infra.components import settings_environment
-from infra.kafka.broker import EmbeddedBroker
-from infra.kafka.topics import ensure_topics
-from infra.leash import LeashedProcess
-from infra.ports import answers, parse_address
-from infra.ray_cluster import Head, head, remove_temporary_folder
+from everfresh.adapters.kafka.topics import ensure_topics
+from everfresh.adapters.machine.child_process import LeashedProcess
+from everfresh.adapters.machine.tcp_ports import answers, parse_address
+from everfresh.contracts.settings import ModelSettings, RaySettings, Settings
+from everfresh.infra.broker.broker import EmbeddedBroker
+from everfresh.infra.components import settings_environment
+from everfresh.infra.ray_head import Head, head, remove_temporary_folder
 
 _WAIT_S = 480.0
 ECHO = "/echo"
@@ -79,12 +79,12 @@ def cluster(model: ModelSettings, **serving: Any) -> Iterator[Stand]:
 
 @contextlib.contextmanager
 def replicas(settings: Settings, ray: Head) -> Iterator[str]:
-    """``python -m serving``; yields the door's URL once every replica answers."""
+    """``python -m everfresh.serving``; yields the door's URL once every replica answers."""
     output = settings.home / "driver.out"
     environment = {**os.environ, **ray.drivers, **settings_environment(settings)}
     with output.open("wb") as file:
         driver = LeashedProcess(
-            [sys.executable, "-m", "serving"], stdout=file, stderr=file, env=environment
+            [sys.executable, "-m", "everfresh.serving"], stdout=file, stderr=file, env=environment
         )
     try:
         line = "serving on "

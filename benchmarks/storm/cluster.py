@@ -12,11 +12,11 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from contracts.settings import Settings
-from contracts.topics import EVENTS, topic_name
-from infra.components import settings_environment
-from infra.kafka.broker import EmbeddedBroker
-from infra.leash import LeashedProcess
+from everfresh.adapters.machine.child_process import LeashedProcess
+from everfresh.contracts.settings import Settings
+from everfresh.contracts.topics import EVENTS, topic_name
+from everfresh.infra.broker.broker import EmbeddedBroker
+from everfresh.infra.components import settings_environment
 
 _STARTS = 3
 TRAINER = ("benchmarks.storm.training",)
@@ -139,7 +139,7 @@ class Cluster:
             home = folder / machine
             home.mkdir(parents=True, exist_ok=True)
             own = settings.model_copy(update={"home": home})
-            words = ("streaming", "--index", str(index))
+            words = ("everfresh.streaming", "--index", str(index))
             self.workers[machine, index] = Part(words, own, folder / f"{machine}{index}.err")
 
     @property

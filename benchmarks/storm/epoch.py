@@ -16,9 +16,9 @@ from benchmarks.storm.observe import TopicReader, applied, compare, read_pairs
 from benchmarks.storm.plain import PlainPartition, Rules
 from benchmarks.storm.tiling import Tiling
 from benchmarks.storm.training import in_peace, trained_through
-from contracts.settings import Settings
-from contracts.topics import DEAD_LETTERS, EVENTS, WINDOWS, topic_name
-from infra.kafka.topics import ensure_topics
+from everfresh.adapters.kafka.topics import ensure_topics
+from everfresh.contracts.settings import Settings
+from everfresh.contracts.topics import DEAD_LETTERS, EVENTS, WINDOWS, topic_name
 
 _DRAIN_SECONDS = 120.0
 _STEP_SECONDS = 0.05

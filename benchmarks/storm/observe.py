@@ -13,10 +13,10 @@ from rocksdict import AccessType, Options, Rdict
 
 from benchmarks.storm.plain import PlainPartition
 from benchmarks.storm.tiling import interactions
-from contracts.segment import decode_runs, segment_key
-from contracts.sequence import META_KEY, USER_PREFIX, PartitionMeta, decode_id
-from infra.history import UserReader
-from infra.kafka.consumers import connect_consumer
+from everfresh.adapters.kafka.consumers import connect_consumer
+from everfresh.adapters.state.user_state import UserReader
+from everfresh.contracts.segment import decode_runs, segment_key
+from everfresh.contracts.sequence import META_KEY, USER_PREFIX, PartitionMeta, decode_id
 
 _TRIES = 20
 

@@ -11,8 +11,8 @@ import struct
 from typing import Any
 
 from benchmarks.storm.plain import Entry, PlainPartition
-from contracts.sequence import Interaction, decode_entries
-from contracts.window import SliceClosed, SlicePart, decode_slice_record
+from everfresh.contracts.sequence import Interaction, decode_entries
+from everfresh.contracts.window import SliceClosed, SlicePart, decode_slice_record
 
 _SINGLE = struct.Struct("<f")
 

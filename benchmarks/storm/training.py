@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 
-from contracts.errors import EverfreshError
-from contracts.settings import Settings, load_settings
-from infra.logs import configure_logging, run_main
-from infra.weights import FsspecWeightStore
+from everfresh.adapters.observe.logs import configure_logging, run_main
+from everfresh.adapters.weights.store import FsspecWeightStore
+from everfresh.contracts.errors import EverfreshError
+from everfresh.contracts.settings import Settings, load_settings
 
 SMALL: dict[str, Any] = {
     "model": {"dim": 8, "blocks": 1, "heads": 1, "max_length": 16, "negatives": 16},
@@ -29,8 +29,8 @@ _LIMIT_SECONDS = 300.0
 
 def main() -> None:
     """Train until killed; ``EverfreshError`` where the loop cannot go on."""
-    from trainer.run import TrainerRun, wall_clock  # noqa: PLC0415 - torch, for this process alone
-    from trainer.wiring import open_ports  # noqa: PLC0415
+    from everfresh.trainer.run import TrainerRun, wall_clock  # noqa: PLC0415 - torch, for this process alone
+    from everfresh.trainer.wiring import open_ports  # noqa: PLC0415
 
     settings = load_settings()
     configure_logging("trainer", settings.home)

@@ -18,9 +18,9 @@ from benchmarks.peers.job import PROBE_USERS
 from benchmarks.stream.measure import wait_for
 from benchmarks.stream.processes import ROOT, peers_python
 from benchmarks.stream.systems import OURS, Place, ours, peer
-from contracts.sequence import unpack_header
-from infra.leash import LeashedProcess
-from infra.state_reader import RocksHistoryReader
+from everfresh.adapters.machine.child_process import LeashedProcess
+from everfresh.adapters.state.reader import RocksHistoryReader
+from everfresh.contracts.sequence import unpack_header
 
 _SETTLE_S = 3.0
 _LOOK_S = 0.005

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import psutil
 
-from infra.leash import LeashedProcess
+from everfresh.adapters.machine.child_process import LeashedProcess
 
 ROOT = Path(__file__).resolve().parents[2]
 PEERS = ROOT / ".venv-peers"

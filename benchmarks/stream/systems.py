@@ -13,8 +13,8 @@ import psutil
 
 from benchmarks.stream.measure import Run, measure, wait_for
 from benchmarks.stream.processes import Told, child, peers_python
-from infra.leash import LeashedProcess
-from infra.state_reader import RocksHistoryReader
+from everfresh.adapters.machine.child_process import LeashedProcess
+from everfresh.adapters.state.reader import RocksHistoryReader
 
 OURS = "everfresh"
 PEER_MODULES = {"quix": "quix_worker", "faust_table": "faust_worker", "fetch": "fetch"}
@@ -97,7 +97,7 @@ def _worker(place: Place, index: int) -> contextlib.AbstractContextManager[Leash
         "EVERFRESH_KAFKA__TOPIC_PREFIX": place.prefix,
         "EVERFRESH_HOME": str(place.work),
     }
-    command = [sys.executable, "-m", "streaming", "--index", str(index)]
+    command = [sys.executable, "-m", "everfresh.streaming", "--index", str(index)]
     return child(command, env, place.work / "err.log")
 
 

@@ -8,15 +8,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from benchmarks.swap.asker import Asked
-from contracts.event import UserId
-from contracts.ports import WeightStore
-from contracts.sequence import Interaction
-from contracts.settings import Settings
-from contracts.topics import EVENTS, topic_name
-from infra.state_reader import RocksHistoryReader
-from infra.weights import FsspecWeightStore
-from model.incremental import window_begin
-from model.recommender import Recommender
+from everfresh.adapters.state.reader import RocksHistoryReader
+from everfresh.adapters.weights.store import FsspecWeightStore
+from everfresh.contracts.event import UserId
+from everfresh.contracts.ports import WeightStore
+from everfresh.contracts.sequence import Interaction
+from everfresh.contracts.settings import Settings
+from everfresh.contracts.topics import EVENTS, topic_name
+from everfresh.model.inference.incremental import window_begin
+from everfresh.model.recommender import Recommender
 
 _TOLERANCE = 1e-3
 

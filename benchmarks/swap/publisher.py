@@ -13,13 +13,13 @@ from pathlib import Path
 
 import torch
 
-from contracts.manifest import FORMAT, Pointer, WeightManifest
-from contracts.sequence import Interaction
-from contracts.settings import ModelSettings, Settings, load_settings
-from contracts.window import DecodedExample
-from infra.weights import FsspecWeightStore
-from model.recommender import Recommender
-from model.vocabulary import Vocabulary
+from everfresh.adapters.weights.store import FsspecWeightStore
+from everfresh.contracts.manifest import FORMAT, Pointer, WeightManifest
+from everfresh.contracts.sequence import Interaction
+from everfresh.contracts.settings import ModelSettings, Settings, load_settings
+from everfresh.contracts.window import DecodedExample
+from everfresh.model.recommender import Recommender
+from everfresh.model.vocabulary.vocabulary import Vocabulary
 
 _TOUCHED = 0.01
 

@@ -4,21 +4,21 @@
 combinations are refused at load, before anything heavy is imported.
 """
 
-from contracts.settings.learning import (
+from everfresh.contracts.settings.learning import (
     GateSettings,
     ModelSettings,
     TrainerSettings,
     WeightSettings,
 )
-from contracts.settings.serving import MetricsSettings, RaySettings, ServingSettings
-from contracts.settings.stream import (
+from everfresh.contracts.settings.serving import MetricsSettings, RaySettings, ServingSettings
+from everfresh.contracts.settings.stream import (
     EventSettings,
     JoinSettings,
     KafkaSettings,
     StateSettings,
     WindowSettings,
 )
-from contracts.settings.tree import DEFAULT_FILE, FILE_VARIABLE, Settings, load_settings
+from everfresh.contracts.settings.tree import DEFAULT_FILE, FILE_VARIABLE, Settings, load_settings
 
 __all__ = [
     "DEFAULT_FILE",

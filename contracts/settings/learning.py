@@ -7,8 +7,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from contracts.manifest import Rows
-from contracts.settings.group import Group
+from everfresh.contracts.manifest import Rows
+from everfresh.contracts.settings.group import Group
 
 
 class ModelSettings(Group):

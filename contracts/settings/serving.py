@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, SecretStr, field_serializer
 
-from contracts.settings.group import Group, Host
+from everfresh.contracts.settings.group import Group, Host
 
 
 class ServingSettings(Group):

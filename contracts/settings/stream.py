@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from contracts.settings.group import Group
+from everfresh.contracts.settings.group import Group
 
 
 class KafkaSettings(Group):

@@ -14,15 +14,15 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from contracts.errors import SettingsError
-from contracts.settings.learning import (
+from everfresh.contracts.errors import SettingsError
+from everfresh.contracts.settings.learning import (
     GateSettings,
     ModelSettings,
     TrainerSettings,
     WeightSettings,
 )
-from contracts.settings.serving import MetricsSettings, RaySettings, ServingSettings
-from contracts.settings.stream import (
+from everfresh.contracts.settings.serving import MetricsSettings, RaySettings, ServingSettings
+from everfresh.contracts.settings.stream import (
     EventSettings,
     JoinSettings,
     KafkaSettings,

@@ -6,8 +6,8 @@ import sys
 import time
 from collections.abc import Sequence
 
-from contracts.errors import EverfreshError
-from infra.interrupts import Interrupted, Interrupts
+from everfresh.adapters.machine.interrupts import Interrupted, Interrupts
+from everfresh.contracts.errors import EverfreshError
 
 INTERRUPTS = Interrupts()
 """The signals of this process; commands that start others unwind by them."""
@@ -17,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and end the process: 0 done, 1 it could not be done, 2 wrong usage,
     130 interrupted. What is the operator's to mend prints as one message, without a traceback."""
     INTERRUPTS.install()
-    from infra.cli.app import app  # noqa: PLC0415  (typer is loaded once signals are handled)
+    from everfresh.infra.cli.app import app  # noqa: PLC0415  (typer is loaded once signals are handled)
 
     try:
         app(list(arguments) if arguments is not None else None, prog_name="everfresh")
@@ -46,6 +46,6 @@ def _say(line: str) -> None:
 def _end_what_is_left() -> None:
     """The last net under the supervisor's own stop: a signal may arrive between any two steps."""
     INTERRUPTS.closing()
-    processes = sys.modules.get("infra.processes")
+    processes = sys.modules.get("everfresh.infra.processes.processes")
     if processes is not None and processes.is_subreaper():
         processes.end_descendants(time.monotonic() + 1.0)

@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from infra.cli.dlq import dlq
-from infra.cli.options import Config, Home, Servers
-from infra.cli.options import given as _given
-from infra.cli.options import load as _settings
+from everfresh.infra.cli.commands.dlq import dlq
+from everfresh.infra.cli.options import Config, Home, Servers
+from everfresh.infra.cli.options import given as _given
+from everfresh.infra.cli.options import load as _settings
 
 app = typer.Typer(
     help="A Kafka stream of user events keeps a generative recommender seconds old.",
@@ -50,7 +50,7 @@ def up(
     settings = _settings(
         home, config, kafka=_given(bootstrap_servers=servers), ray=_given(address=ray_address)
     )
-    from infra.cli.up import run_up
+    from everfresh.infra.cli.commands.up import run_up
 
     run_up(settings)
 
@@ -73,7 +73,7 @@ def demo(
     Shows what it does while it runs, and stops everything it started.
     """
     settings = _settings(home, config, kafka=_given(bootstrap_servers=servers))
-    from infra.cli.demo import run_demo
+    from everfresh.infra.cli.demo.demo import run_demo
 
     run_demo(settings, events, speed)
 
@@ -94,7 +94,7 @@ def replay(
     Uses the public producer client, against a running loop or a named Kafka.
     """
     settings = _settings(home, config, kafka=_given(bootstrap_servers=servers))
-    from infra.cli.replay import run_replay
+    from everfresh.infra.cli.commands.replay import run_replay
 
     run_replay(settings, file, form.value, speed)
 
@@ -132,7 +132,7 @@ def evaluate(  # noqa: PLR0913, PLR0917  (every option is one word of the comman
     code that learns is the live trainer's, with its settings.
     """
     settings = _settings(home, config)
-    from infra.cli.evaluate import Request, run_evaluate
+    from everfresh.infra.cli.commands.evaluate import Request, run_evaluate
 
     request = Request(
         file, form.value, strategies, against, windows, window_s, first, limit, seed, exclude_seen
@@ -152,7 +152,7 @@ def recommend(
 ) -> None:
     """Ask the loop for a user's recommendations."""
     settings = _settings(home, config)
-    from infra.cli.recommend import run_recommend
+    from everfresh.infra.cli.commands.recommend import run_recommend
 
     run_recommend(settings, user, k, exclude_seen=not keep_seen)
 
@@ -171,7 +171,7 @@ def state(
     Reads the worker's state beside it; works after it has stopped as well.
     """
     settings = _settings(home, config, kafka=_given(bootstrap_servers=servers))
-    from infra.cli.state import run_state
+    from everfresh.infra.cli.commands.state import run_state
 
     run_state(settings, user, last, as_json=as_json)
 
@@ -180,7 +180,7 @@ def state(
 def status(servers: Servers = "", home: Home = None, config: Config = None) -> None:
     """Show components, lag, versions, freshness."""
     settings = _settings(home, config, kafka=_given(bootstrap_servers=servers))
-    from infra.cli.status import run_status
+    from everfresh.infra.cli.commands.status import run_status
 
     run_status(settings)
 
@@ -196,7 +196,7 @@ def rollback(
     Replicas swap at once; a running trainer goes on from it and does not undo it.
     """
     settings = _settings(home, config)
-    from infra.cli.rollback import run_rollback
+    from everfresh.infra.cli.commands.rollback import run_rollback
 
     run_rollback(settings, version)
 
@@ -212,7 +212,7 @@ def versions(
     With lineage, time, scores, size, and which one is current or was rolled back.
     """
     settings = _settings(home, config)
-    from infra.cli.versions import run_versions
+    from everfresh.infra.cli.commands.versions import run_versions
 
     run_versions(settings, as_json=as_json)
 
@@ -224,7 +224,7 @@ def down(home: Home = None, config: Config = None) -> None:
     Ends what a killed one left behind as well.
     """
     settings = _settings(home, config)
-    from infra.cli.down import run_down
+    from everfresh.infra.cli.commands.down import run_down
 
     run_down(settings)
 
@@ -233,6 +233,6 @@ def down(home: Home = None, config: Config = None) -> None:
 def settings(home: Home = None, config: Config = None) -> None:
     """Print every setting, its value and meaning."""
     found = _settings(home, config)
-    from infra.cli.settings import run_settings
+    from everfresh.infra.cli.commands.settings import run_settings
 
     run_settings(found)

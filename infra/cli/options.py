@@ -27,7 +27,7 @@ def given(**options: str) -> dict[str, Any]:
 
 def load(home: Path | None, config: Path | None, **groups: dict[str, Any]) -> Any:
     """The settings with what the command line says on top; ``SettingsError`` where wrong."""
-    from contracts.settings import FILE_VARIABLE, load_settings
+    from everfresh.contracts.settings import FILE_VARIABLE, load_settings
 
     if config is not None:
         os.environ[FILE_VARIABLE] = str(config)

@@ -1,4 +1,4 @@
 """The gRPC interface: ``recommender.proto``, and what ``protoc`` makes of it.
 
-To make it again: ``python -m serving.rpc``.
+To make it again: ``python -m everfresh.serving.rpc``.
 """

@@ -1,4 +1,4 @@
-"""``python -m serving.rpc [FOLDER]``: write the Python code of ``recommender.proto``."""
+"""``python -m everfresh.serving.rpc [FOLDER]``: write the Python code of ``recommender.proto``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[2]
-PROTO = Path("serving", "rpc", "recommender.proto")
+PROTO = Path("everfresh", "serving", "rpc", "recommender.proto")
 
 
 def generate(folder: Path) -> None:

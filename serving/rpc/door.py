@@ -14,16 +14,16 @@ from typing import Any, Protocol, TypeVar
 import grpc
 from google.protobuf.message import Message
 
-from contracts.errors import StateError
-from contracts.event import ItemId
-from contracts.ports import Clock
-from contracts.settings import Settings
-from serving import bodies, problems
-from serving.bodies import Limits, RecommendBody, ScoreBody, SimilarBody
-from serving.gate import Gate
-from serving.recommend import Answer
-from serving.replica import Replica
-from serving.rpc import recommender_pb2 as pb
+from everfresh.contracts.errors import StateError
+from everfresh.contracts.event import ItemId
+from everfresh.contracts.ports import Clock
+from everfresh.contracts.settings import Settings
+from everfresh.serving.admission import Gate
+from everfresh.serving.http import bodies, problems
+from everfresh.serving.http.bodies import Limits, RecommendBody, ScoreBody, SimilarBody
+from everfresh.serving.recommend import Answer
+from everfresh.serving.replica import Replica
+from everfresh.serving.rpc import recommender_pb2 as pb
 
 _LOG = logging.getLogger(__name__)
 _Said = TypeVar("_Said", bound=Message)

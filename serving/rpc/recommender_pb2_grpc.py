@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from serving.rpc import recommender_pb2 as serving_dot_rpc_dot_recommender__pb2
+from everfresh.serving.rpc import recommender_pb2 as everfresh_dot_serving_dot_rpc_dot_recommender__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -18,7 +18,7 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in serving/rpc/recommender_pb2_grpc.py depends on'
+        + ' but the generated code in everfresh/serving/rpc/recommender_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
@@ -36,23 +36,23 @@ class RecommenderStub:
         """
         self.Recommend = channel.unary_unary(
                 '/everfresh.v1.Recommender/Recommend',
-                request_serializer=serving_dot_rpc_dot_recommender__pb2.RecommendRequest.SerializeToString,
-                response_deserializer=serving_dot_rpc_dot_recommender__pb2.Answer.FromString,
+                request_serializer=everfresh_dot_serving_dot_rpc_dot_recommender__pb2.RecommendRequest.SerializeToString,
+                response_deserializer=everfresh_dot_serving_dot_rpc_dot_recommender__pb2.Answer.FromString,
                 _registered_method=True)
         self.Score = channel.unary_unary(
                 '/everfresh.v1.Recommender/Score',
-                request_serializer=serving_dot_rpc_dot_recommender__pb2.ScoreRequest.SerializeToString,
-                response_deserializer=serving_dot_rpc_dot_recommender__pb2.Answer.FromString,
+                request_serializer=everfresh_dot_serving_dot_rpc_dot_recommender__pb2.ScoreRequest.SerializeToString,
+                response_deserializer=everfresh_dot_serving_dot_rpc_dot_recommender__pb2.Answer.FromString,
                 _registered_method=True)
         self.Similar = channel.unary_unary(
                 '/everfresh.v1.Recommender/Similar',
-                request_serializer=serving_dot_rpc_dot_recommender__pb2.SimilarRequest.SerializeToString,
-                response_deserializer=serving_dot_rpc_dot_recommender__pb2.SimilarAnswer.FromString,
+                request_serializer=everfresh_dot_serving_dot_rpc_dot_recommender__pb2.SimilarRequest.SerializeToString,
+                response_deserializer=everfresh_dot_serving_dot_rpc_dot_recommender__pb2.SimilarAnswer.FromString,
                 _registered_method=True)
         self.Version = channel.unary_unary(
                 '/everfresh.v1.Recommender/Version',
-                request_serializer=serving_dot_rpc_dot_recommender__pb2.VersionRequest.SerializeToString,
-                response_deserializer=serving_dot_rpc_dot_recommender__pb2.VersionAnswer.FromString,
+                request_serializer=everfresh_dot_serving_dot_rpc_dot_recommender__pb2.VersionRequest.SerializeToString,
+                response_deserializer=everfresh_dot_serving_dot_rpc_dot_recommender__pb2.VersionAnswer.FromString,
                 _registered_method=True)
 
 
@@ -88,23 +88,23 @@ def add_RecommenderServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'Recommend': grpc.unary_unary_rpc_method_handler(
                     servicer.Recommend,
-                    request_deserializer=serving_dot_rpc_dot_recommender__pb2.RecommendRequest.FromString,
-                    response_serializer=serving_dot_rpc_dot_recommender__pb2.Answer.SerializeToString,
+                    request_deserializer=everfresh_dot_serving_dot_rpc_dot_recommender__pb2.RecommendRequest.FromString,
+                    response_serializer=everfresh_dot_serving_dot_rpc_dot_recommender__pb2.Answer.SerializeToString,
             ),
             'Score': grpc.unary_unary_rpc_method_handler(
                     servicer.Score,
-                    request_deserializer=serving_dot_rpc_dot_recommender__pb2.ScoreRequest.FromString,
-                    response_serializer=serving_dot_rpc_dot_recommender__pb2.Answer.SerializeToString,
+                    request_deserializer=everfresh_dot_serving_dot_rpc_dot_recommender__pb2.ScoreRequest.FromString,
+                    response_serializer=everfresh_dot_serving_dot_rpc_dot_recommender__pb2.Answer.SerializeToString,
             ),
             'Similar': grpc.unary_unary_rpc_method_handler(
                     servicer.Similar,
-                    request_deserializer=serving_dot_rpc_dot_recommender__pb2.SimilarRequest.FromString,
-                    response_serializer=serving_dot_rpc_dot_recommender__pb2.SimilarAnswer.SerializeToString,
+                    request_deserializer=everfresh_dot_serving_dot_rpc_dot_recommender__pb2.SimilarRequest.FromString,
+                    response_serializer=everfresh_dot_serving_dot_rpc_dot_recommender__pb2.SimilarAnswer.SerializeToString,
             ),
             'Version': grpc.unary_unary_rpc_method_handler(
                     servicer.Version,
-                    request_deserializer=serving_dot_rpc_dot_recommender__pb2.VersionRequest.FromString,
-                    response_serializer=serving_dot_rpc_dot_recommender__pb2.VersionAnswer.SerializeToString,
+                    request_deserializer=everfresh_dot_serving_dot_rpc_dot_recommender__pb2.VersionRequest.FromString,
+                    response_serializer=everfresh_dot_serving_dot_rpc_dot_recommender__pb2.VersionAnswer.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -132,8 +132,8 @@ class Recommender:
             request,
             target,
             '/everfresh.v1.Recommender/Recommend',
-            serving_dot_rpc_dot_recommender__pb2.RecommendRequest.SerializeToString,
-            serving_dot_rpc_dot_recommender__pb2.Answer.FromString,
+            everfresh_dot_serving_dot_rpc_dot_recommender__pb2.RecommendRequest.SerializeToString,
+            everfresh_dot_serving_dot_rpc_dot_recommender__pb2.Answer.FromString,
             options,
             channel_credentials,
             insecure,
@@ -159,8 +159,8 @@ class Recommender:
             request,
             target,
             '/everfresh.v1.Recommender/Score',
-            serving_dot_rpc_dot_recommender__pb2.ScoreRequest.SerializeToString,
-            serving_dot_rpc_dot_recommender__pb2.Answer.FromString,
+            everfresh_dot_serving_dot_rpc_dot_recommender__pb2.ScoreRequest.SerializeToString,
+            everfresh_dot_serving_dot_rpc_dot_recommender__pb2.Answer.FromString,
             options,
             channel_credentials,
             insecure,
@@ -186,8 +186,8 @@ class Recommender:
             request,
             target,
             '/everfresh.v1.Recommender/Similar',
-            serving_dot_rpc_dot_recommender__pb2.SimilarRequest.SerializeToString,
-            serving_dot_rpc_dot_recommender__pb2.SimilarAnswer.FromString,
+            everfresh_dot_serving_dot_rpc_dot_recommender__pb2.SimilarRequest.SerializeToString,
+            everfresh_dot_serving_dot_rpc_dot_recommender__pb2.SimilarAnswer.FromString,
             options,
             channel_credentials,
             insecure,
@@ -213,8 +213,8 @@ class Recommender:
             request,
             target,
             '/everfresh.v1.Recommender/Version',
-            serving_dot_rpc_dot_recommender__pb2.VersionRequest.SerializeToString,
-            serving_dot_rpc_dot_recommender__pb2.VersionAnswer.FromString,
+            everfresh_dot_serving_dot_rpc_dot_recommender__pb2.VersionRequest.SerializeToString,
+            everfresh_dot_serving_dot_rpc_dot_recommender__pb2.VersionAnswer.FromString,
             options,
             channel_credentials,
             insecure,

@@ -8,10 +8,10 @@ import pytest
 FRAMEWORKS = ("torch", "ray", "faust", "rocksdict")
 
 LOADS = {
-    "contracts.settings": FRAMEWORKS,
-    "contracts.ports": (*FRAMEWORKS, "pydantic", "kafka", "numpy"),
-    "streaming.producer": (*FRAMEWORKS, "pydantic", "numpy", "aiokafka"),
-    "infra.cli": FRAMEWORKS,
+    "everfresh.contracts.settings": FRAMEWORKS,
+    "everfresh.contracts.ports": (*FRAMEWORKS, "pydantic", "kafka", "numpy"),
+    "everfresh.streaming.producer": (*FRAMEWORKS, "pydantic", "numpy", "aiokafka"),
+    "everfresh.infra.cli": FRAMEWORKS,
 }
 
 

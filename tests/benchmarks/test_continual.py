@@ -12,11 +12,11 @@ import pytest
 
 from benchmarks import continual
 from benchmarks._continual_work import Period
-from contracts.settings import Settings, load_settings
-from model.metrics import scores
+from everfresh.contracts.settings import Settings, load_settings
+from everfresh.model.metrics import scores
+from everfresh.trainer.learning.training import fresh_learner, remember, train_window
 from tests.trainer.bench import SMALL
 from tests.trainer.strategies.test_every_strategy import with_strategy
-from trainer.learn import fresh_learner, remember, train_window
 
 
 def write(folder: Path, periods: dict[int, list[tuple[int, int]]]) -> None:

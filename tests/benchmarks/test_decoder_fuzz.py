@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from benchmarks import decoder_fuzz
-from contracts.event import Event
-from streaming.decode import EventDecoder, Headers
+from everfresh.contracts.event import Event
+from everfresh.contracts.event_codec import EventDecoder, Headers
 
 
 def test_twenty_thousand_malformed_records_are_all_accounted_for() -> None:

@@ -10,9 +10,9 @@ from benchmarks import offline
 from benchmarks._leave_one_out import LeaveOneOut, read_users
 from benchmarks._offline_runs import MODELS, Run
 from benchmarks._published import GROUP, PublishedRecommender, quicksorted
-from contracts.settings import ModelSettings
-from model.recommender import Recommender
-from model.vocabulary import Vocabulary
+from everfresh.contracts.settings import ModelSettings
+from everfresh.model.recommender import Recommender
+from everfresh.model.vocabulary.vocabulary import Vocabulary
 
 
 @pytest.fixture

@@ -11,9 +11,14 @@ import pytest
 from benchmarks.storm.observe import compare
 from benchmarks.storm.plain import PlainPartition, Rules, read_event
 from benchmarks.storm.tiling import Tiling
-from contracts.sequence import USER_PREFIX, encode_id
-from contracts.window import SliceClosed, SlicePart, decode_slice_record, encode_slice_record
-from streaming.store import MemoryStore
+from everfresh.contracts.sequence import USER_PREFIX, encode_id
+from everfresh.contracts.window import (
+    SliceClosed,
+    SlicePart,
+    decode_slice_record,
+    encode_slice_record,
+)
+from everfresh.streaming.state.store import MemoryStore
 from tests.streaming.log import (
     ACTIONS,
     PERIOD_MS,

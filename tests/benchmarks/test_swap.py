@@ -8,9 +8,9 @@ import pytest
 from benchmarks.swap.asker import Asked
 from benchmarks.swap.check import compare
 from benchmarks.swap.outcome import Outcome, Segment, summarise
-from contracts.event import UserId
-from contracts.sequence import Interaction
-from infra.memory import MemoryWeightStore
+from everfresh.adapters.memory import MemoryWeightStore
+from everfresh.contracts.event import UserId
+from everfresh.contracts.sequence import Interaction
 from tests.serving.made import publish
 
 HISTORIES: dict[UserId, list[Interaction]] = {

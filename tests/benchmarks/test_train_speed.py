@@ -5,8 +5,8 @@ import torch
 
 from benchmarks import train_speed
 from benchmarks.train_speed import CONTENDERS, ITEMS, SETTINGS, Contender
-from model.recommender import Recommender
-from model.vocabulary import Vocabulary
+from everfresh.model.recommender import Recommender
+from everfresh.model.vocabulary.vocabulary import Vocabulary
 
 SMALL = SETTINGS.model_copy(update={"dim": 6, "max_length": 12, "dropout": 0.0, "negatives": 40})
 

@@ -10,10 +10,12 @@ import msgspec
 import pytest
 from rocksdict import Options, Rdict, WriteBatch
 
-from contracts.errors import StateFormatError
-from contracts.event import UserId
-from contracts.ports import HistoryReader
-from contracts.sequence import (
+from everfresh.adapters.memory import MemoryHistoryReader
+from everfresh.adapters.state.reader import RocksHistoryReader
+from everfresh.contracts.errors import StateFormatError
+from everfresh.contracts.event import UserId
+from everfresh.contracts.ports import HistoryReader
+from everfresh.contracts.sequence import (
     FORMAT,
     META_KEY,
     USER_PREFIX,
@@ -23,8 +25,6 @@ from contracts.sequence import (
     encode_id,
     pack_sequence,
 )
-from infra.memory import MemoryHistoryReader
-from infra.state_reader import RocksHistoryReader
 
 TOPIC = "t.events"
 LENGTH = 3

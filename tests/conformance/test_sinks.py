@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from contracts.exposure import Exposure
-from contracts.ports import ExposureSink, ReportSink
-from contracts.report import ComponentStatus, WindowReport
-from contracts.settings import Settings
-from contracts.topics import EXPOSURES, REPORTS, STATUS
-from infra.kafka.exposures import KafkaExposureSink
-from infra.kafka.sinks import KafkaReportSink
-from infra.kafka.tail import Record, read_topic
-from infra.kafka.topics import ensure_topics
-from infra.memory import MemoryExposureSink, MemoryReportSink
+from everfresh.adapters.kafka.exposure_sink import KafkaExposureSink
+from everfresh.adapters.kafka.report_sink import KafkaReportSink
+from everfresh.adapters.kafka.tail import Record, read_topic
+from everfresh.adapters.kafka.topics import ensure_topics
+from everfresh.adapters.memory import MemoryExposureSink, MemoryReportSink
+from everfresh.contracts.exposure import Exposure
+from everfresh.contracts.ports import ExposureSink, ReportSink
+from everfresh.contracts.report import ComponentStatus, WindowReport
+from everfresh.contracts.settings import Settings
+from everfresh.contracts.topics import EXPOSURES, REPORTS, STATUS
 
 REPORT = WindowReport(
     label=4,

@@ -10,8 +10,8 @@ from typing import Any
 import fsspec
 import pytest
 
-from contracts.errors import SettingsError, SnapshotError
-from infra.snapshots import FORMAT, Origin, SnapshotManifest, SnapshotStore
+from everfresh.adapters.state.snapshots import FORMAT, Origin, SnapshotManifest, SnapshotStore
+from everfresh.contracts.errors import SettingsError, SnapshotError
 
 ORIGIN = Origin("cluster", "t.events", "id", 3)
 STATE = {"000001.sst": b"a" * 1000, "000002.sst": b"b" * 2000, "CURRENT": b"MANIFEST-000003\n"}

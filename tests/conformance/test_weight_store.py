@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from contracts.errors import CorruptVersion, StalePublish, VersionNotFound, WeightsError
-from contracts.manifest import FORMAT, Plan, Pointer, Rejected, WeightManifest
-from contracts.ports import REJECTED_KEPT, TrainerStore
-from infra.memory import MemoryWeightStore
-from infra.weights import FsspecWeightStore
+from everfresh.adapters.memory import MemoryWeightStore
+from everfresh.adapters.weights.store import FsspecWeightStore
+from everfresh.contracts.errors import CorruptVersion, StalePublish, VersionNotFound, WeightsError
+from everfresh.contracts.manifest import FORMAT, Plan, Pointer, Rejected, WeightManifest
+from everfresh.contracts.ports import REJECTED_KEPT, TrainerStore
 
 Damage = Callable[[int, str, bytes], None]
 FILES = {"dense.safetensors": b"dense", "items.safetensors": b"i" * 5000}

@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator
 import pytest
 from kafka import KafkaProducer
 
-from contracts.errors import LogMismatch
-from contracts.ports import WindowSource
-from contracts.settings import Settings
-from contracts.topics import WINDOWS, topic_name
-from contracts.window import FORMAT, Example, SliceClosed, SlicePart, SliceRecord
-from contracts.window import encode_slice_record as encode
-from infra.kafka.topics import ensure_topics
-from infra.kafka.window_source import KafkaWindowSource
-from infra.memory import MemoryWindowSource
+from everfresh.adapters.kafka.topics import ensure_topics
+from everfresh.adapters.kafka.window_source import KafkaWindowSource
+from everfresh.adapters.memory import MemoryWindowSource
+from everfresh.contracts.errors import LogMismatch
+from everfresh.contracts.ports import WindowSource
+from everfresh.contracts.settings import Settings
+from everfresh.contracts.topics import WINDOWS, topic_name
+from everfresh.contracts.window import FORMAT, Example, SliceClosed, SlicePart, SliceRecord
+from everfresh.contracts.window import encode_slice_record as encode
 
 PARTITIONS = 3
 Read = tuple[int, int, SliceRecord]

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from contracts.dead_letter import DEAD_TOPIC, REDRIVEN_FROM, decode_dead_letter
-from contracts.errors import EventRejected
-from streaming.layout import OutboxRow
-from streaming.letters import MAX_ORIGINAL_BYTES, dead_letter
-from streaming.rules import MAX_RECORD_BYTES
+from everfresh.contracts.dead_letter import DEAD_TOPIC, REDRIVEN_FROM, decode_dead_letter
+from everfresh.contracts.errors import EventRejected
+from everfresh.streaming.fold.dead_letters import MAX_ORIGINAL_BYTES, dead_letter
+from everfresh.streaming.fold.rules import MAX_RECORD_BYTES
+from everfresh.streaming.state.key_layout import OutboxRow
 from tests.streaming.log import LogRecord
 
 CAUSE = EventRejected("not_json", "JSON is malformed")

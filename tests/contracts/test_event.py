@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.event import parse_id, user_key
+from everfresh.contracts.event import parse_id, user_key
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
 import msgspec
 import pytest
 
-from contracts import manifest, report, window
-from contracts.exposure import Exposure, decode_exposure, encode_exposure
-from contracts.manifest import Pointer
+from everfresh.contracts import manifest, report, window
+from everfresh.contracts.exposure import Exposure, decode_exposure, encode_exposure
+from everfresh.contracts.manifest import Pointer
 
 
 def test_slice_records_round_trip_and_are_deterministic() -> None:

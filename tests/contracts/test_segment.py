@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.segment import (
+from everfresh.contracts.segment import (
     INT_ROW,
     Segment,
     decode_runs,
@@ -12,7 +12,7 @@ from contracts.segment import (
     split,
     surplus,
 )
-from contracts.sequence import INT_ENTRY, encode_entry, encode_id
+from everfresh.contracts.sequence import INT_ENTRY, encode_entry, encode_id
 
 ids = st.integers(-(2**63), 2**63 - 1) | st.text(min_size=1, max_size=20)
 events = st.tuples(

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts import sequence
-from contracts.errors import StateFormatError
-from contracts.sequence import Interaction
+from everfresh.contracts import sequence
+from everfresh.contracts.errors import StateFormatError
+from everfresh.contracts.sequence import Interaction
 
 ACTIONS = ["view", "rating"]
 ids = st.integers(-(2**63), 2**63 - 1) | st.text(min_size=1, max_size=50)

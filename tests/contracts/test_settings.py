@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from contracts.errors import SettingsError
-from contracts.settings import load_settings
+from everfresh.contracts.errors import SettingsError
+from everfresh.contracts.settings import load_settings
 
 
 @pytest.fixture(autouse=True)

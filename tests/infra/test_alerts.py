@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from contracts.report import ComponentStatus
-from contracts.settings import Settings
-from infra.memory import ManualClock, MemoryReportSink
-from infra.metered import MeteredReports
-from streaming.metrics import WorkerMetrics
-from streaming.restore import RestoreFigures
-from streaming.snapshots import SnapshotFigures
+from everfresh.adapters.memory import ManualClock, MemoryReportSink
+from everfresh.adapters.observe.metered_reports import MeteredReports
+from everfresh.contracts.report import ComponentStatus
+from everfresh.contracts.settings import Settings
+from everfresh.streaming.metrics import WorkerMetrics
+from everfresh.streaming.state.restore import RestoreFigures
+from everfresh.streaming.state.snapshots import SnapshotFigures
+from everfresh.trainer.scoring import reporting
 from tests.serving.made import Bench, publish
-from trainer import reporting
 
 RULES = Path(__file__).parents[2] / "examples" / "alerts.yml"
 # Ray needs it, and leaves it without types.

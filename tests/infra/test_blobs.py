@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from contracts.errors import SnapshotError, WeightsError
-from contracts.manifest import Pointer, Rejected
-from infra.blobs import Blobs, LocalBlobs, RemoteBlobs
-from infra.snapshots import SnapshotStore
-from infra.weights import FsspecWeightStore
+from everfresh.adapters.blobs import Blobs, LocalBlobs, RemoteBlobs
+from everfresh.adapters.state.snapshots import SnapshotStore
+from everfresh.adapters.weights.store import FsspecWeightStore
+from everfresh.contracts.errors import SnapshotError, WeightsError
+from everfresh.contracts.manifest import Pointer, Rejected
 from tests.conformance.test_weight_store import FILES, manifest
 
 _KILLED = """
 import os, sys
 from pathlib import Path
-from infra.blobs import LocalBlobs
+from everfresh.adapters.blobs import LocalBlobs
 os.fsync = lambda handle: os._exit(9)
 LocalBlobs(Path(sys.argv[1])).put(sys.argv[2], b"half")
 """

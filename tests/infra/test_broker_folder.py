@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from contracts.errors import StateError, StateLocked
-from infra.kafka.storage import MARKER, BrokerFolder
+from everfresh.contracts.errors import StateError, StateLocked
+from everfresh.infra.broker.data_folder import MARKER, BrokerFolder
 
 Folder = Callable[[Path], BrokerFolder]
 

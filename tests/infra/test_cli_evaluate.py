@@ -6,8 +6,8 @@ import json
 import math
 from pathlib import Path
 
-from infra.cli.evaluation import collect
-from infra.evaluation import Margin, WindowScore, decode_line
+from everfresh.evaluation.results import Margin, WindowScore, decode_line
+from everfresh.evaluation.summary import collect
 from tests.infra.test_cli import everfresh
 
 

@@ -10,15 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from contracts.report import ComponentStatus, WindowReport
-from infra.cli.demo import _speed
-from infra.cli.figures import CONTENDERS, FRESH, METRICS, score_figures, scored, smoothed
-from infra.cli.freshness import LiveVersions, weighted_quantile, window_freshness
-from infra.cli.observed import Observed
-from infra.cli.plot import draw
-from infra.cli.report import Counts, build_report, report_table, write_report
-from infra.cli.view import Snapshot, plain_line, render, sparkline
-from infra.cli.watch import Rate
+from everfresh.contracts.report import ComponentStatus, WindowReport
+from everfresh.infra.cli.demo.demo import _speed
+from everfresh.infra.cli.demo.plot import draw
+from everfresh.infra.cli.demo.report import Counts, build_report, report_table, write_report
+from everfresh.infra.cli.views.figures import (
+    CONTENDERS,
+    FRESH,
+    METRICS,
+    score_figures,
+    scored,
+    smoothed,
+)
+from everfresh.infra.cli.views.freshness import LiveVersions, weighted_quantile, window_freshness
+from everfresh.infra.cli.views.live import Snapshot, plain_line, render, sparkline
+from everfresh.infra.cli.views.observed import Observed
+from everfresh.infra.cli.views.watch import Rate
 
 
 def window(

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
-from contracts.errors import CorruptVersion, VersionNotFound, WeightsError
-from contracts.manifest import MODEL_FILES, Pointer
-from contracts.settings import Settings
-from infra.cli.rollback import run_rollback
-from infra.weights import FsspecWeightStore
+from everfresh.adapters.weights.store import FsspecWeightStore
+from everfresh.contracts.errors import CorruptVersion, VersionNotFound, WeightsError
+from everfresh.contracts.manifest import MODEL_FILES, Pointer
+from everfresh.contracts.settings import Settings
+from everfresh.infra.cli.commands.rollback import run_rollback
 from tests.conformance.test_weight_store import manifest
 
 FILES = dict.fromkeys(MODEL_FILES, b"weights")

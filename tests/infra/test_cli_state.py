@@ -8,12 +8,12 @@ from collections.abc import Callable
 import pytest
 from rocksdict import Options, Rdict
 
-from contracts.errors import RunError
-from contracts.settings import Settings
-from contracts.topics import EVENTS, topic_name
-from infra.cli import state as module
-from infra.cli.state import run_state
-from infra.kafka.topics import PartitionPosition
+from everfresh.adapters.kafka.topics import PartitionPosition
+from everfresh.contracts.errors import RunError
+from everfresh.contracts.settings import Settings
+from everfresh.contracts.topics import EVENTS, topic_name
+from everfresh.infra.cli.commands import state as module
+from everfresh.infra.cli.commands.state import run_state
 from tests.conformance.test_history_reader import meta_pair, user_pairs
 
 

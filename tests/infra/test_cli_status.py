@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from contracts.manifest import Pointer
-from contracts.report import ComponentStatus
-from infra.cli.observed import Observed
-from infra.cli.status import freshness_line
+from everfresh.contracts.manifest import Pointer
+from everfresh.contracts.report import ComponentStatus
+from everfresh.infra.cli.commands.status import freshness_line
+from everfresh.infra.cli.views.observed import Observed
 from tests.infra.test_cli_figures import replica, window
 
 

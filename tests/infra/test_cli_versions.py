@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from contracts.errors import VersionNotFound, WeightsError
-from contracts.manifest import FORMAT, Pointer, Rejected, WeightManifest
-from contracts.settings import Settings, load_settings
-from infra.cli import versions
-from infra.cli.life import UNKNOWN
-from infra.cli.versions import describe_versions, run_versions
-from infra.rollback import roll_back
-from infra.weights import FsspecWeightStore
+from everfresh.adapters.weights.rollback import roll_back
+from everfresh.adapters.weights.store import FsspecWeightStore
+from everfresh.contracts.errors import VersionNotFound, WeightsError
+from everfresh.contracts.manifest import FORMAT, Pointer, Rejected, WeightManifest
+from everfresh.contracts.settings import Settings, load_settings
+from everfresh.infra.cli.commands import versions
+from everfresh.infra.cli.commands.versions import describe_versions, run_versions
+from everfresh.infra.cli.views.life import UNKNOWN
 
 
 def manifest(version: int, parent: int | None, left: int = 0) -> WeightManifest:

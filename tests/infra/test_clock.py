@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from infra.memory import ManualClock
+from everfresh.adapters.memory import ManualClock
 
 
 def test_a_manual_clock_stands_still_until_it_is_moved() -> None:

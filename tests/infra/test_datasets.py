@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from contracts.errors import DataFileError
-from contracts.event import Event
-from infra.datasets import DATASETS
+from everfresh.adapters.files.datasets import DATASETS
+from everfresh.contracts.errors import DataFileError
+from everfresh.contracts.event import Event
 
 U_DATA = "7\t10\t3\t200\n8\t11\t4.5\t100\n7\t12\t1\t100\n"
 INTER = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n" + U_DATA

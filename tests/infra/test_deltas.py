@@ -11,8 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save
 
-from contracts.errors import CorruptVersion, WrongParent
-from infra.deltas import DeltaName, apply_delta, change_of, encode_delta, open_delta
+from everfresh.adapters.weights.deltas import (
+    DeltaName,
+    apply_delta,
+    change_of,
+    encode_delta,
+    open_delta,
+)
+from everfresh.contracts.errors import CorruptVersion, WrongParent
 
 NAME = DeltaName("model.safetensors", 4, 5)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from contracts.errors import MissingDependency
-from infra.kafka.jars import find_java, java_major, kafka_jars, kafka_version, user_cache
+from everfresh.contracts.errors import MissingDependency
+from everfresh.infra.broker.jars import find_java, java_major, kafka_jars, kafka_version, user_cache
 
 COPIES = """
 for word in "$@"; do case $word in -DoutputDirectory=*) out=${word#*=};; esac; done

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from infra.leash import LeashedProcess
+from everfresh.adapters.machine.child_process import LeashedProcess
 
 PARENT = """
 import time
-from infra.leash import LeashedProcess
+from everfresh.adapters.machine.child_process import LeashedProcess
 print(LeashedProcess(["sleep", "600"]).pid, flush=True)
 time.sleep(600)
 """

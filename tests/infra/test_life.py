@@ -6,8 +6,8 @@ from typing import Any
 
 from msgspec import structs
 
-from contracts.report import ComponentStatus, WindowReport
-from infra.cli.life import live_everywhere, lives
+from everfresh.contracts.report import ComponentStatus, WindowReport
+from everfresh.infra.cli.views.life import live_everywhere, lives
 
 REPORT = WindowReport(
     label=4,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from contracts.errors import DataFileError, SettingsError
-from infra.logs import configure_logging, run_main
+from everfresh.adapters.observe.logs import configure_logging, run_main
+from everfresh.contracts.errors import DataFileError, SettingsError
 
 
 @pytest.fixture(autouse=True)

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from contracts.report import ComponentStatus
-from contracts.settings import Settings
-from infra.memory import MemoryReportSink
-from infra.metered import MeteredReports
+from everfresh.adapters.memory import MemoryReportSink
+from everfresh.adapters.observe.metered_reports import MeteredReports
+from everfresh.contracts.report import ComponentStatus
+from everfresh.contracts.settings import Settings
 from tests.conformance.test_sinks import REPORT
 
 FIGURES = {"version": 3, "loss": 0.5, "reason": None, "stage": "train", "cache": {"users": 7}}

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from contracts.errors import Unreachable
-from contracts.settings import MetricsSettings
-from infra.metrics import Metrics
-from infra.scrape_targets import forget_targets
+from everfresh.adapters.observe.metrics import Metrics
+from everfresh.adapters.observe.scrape_targets import forget_targets
+from everfresh.contracts.errors import Unreachable
+from everfresh.contracts.settings import MetricsSettings
 
 
 @pytest.fixture

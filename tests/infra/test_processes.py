@@ -16,13 +16,19 @@ from pathlib import Path
 import psutil
 import pytest
 
-from infra.processes import RUN_VARIABLE, ChildSpec, end_run, processes_of, spawn
+from everfresh.infra.processes.processes import (
+    RUN_VARIABLE,
+    ChildSpec,
+    end_run,
+    processes_of,
+    spawn,
+)
 
 PRELUDE = """
 import os, signal, sys, time
 from pathlib import Path
-from infra.interrupts import Interrupted, Interrupts
-from infra.processes import *
+from everfresh.adapters.machine.interrupts import Interrupted, Interrupts
+from everfresh.infra.processes.processes import *
 logs, run = Path(sys.argv[1]), sys.argv[2]
 def child(name, code, grace=3.0):
     return spawn(ChildSpec(name, [sys.executable, "-c", code], {}, grace_s=grace), logs, run)

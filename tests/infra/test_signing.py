@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from contracts.errors import CorruptVersion, SettingsError
-from infra.signing import Keys
-from infra.weights import FsspecWeightStore
+from everfresh.adapters.weights.signing import Keys
+from everfresh.adapters.weights.store import FsspecWeightStore
+from everfresh.contracts.errors import CorruptVersion, SettingsError
 from tests.conformance.test_weight_store import FILES, line, manifest, table
 
 

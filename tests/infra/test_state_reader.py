@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from rocksdict import Checkpoint, Options, Rdict
 
-from infra.secondary import Secondary
-from infra.state_reader import RocksHistoryReader
+from everfresh.adapters.state.reader import RocksHistoryReader
+from everfresh.adapters.state.secondary import Secondary
 from tests.conformance.test_history_reader import (
     LENGTH,
     TOPIC,

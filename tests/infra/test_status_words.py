@@ -8,11 +8,11 @@ from msgspec import structs
 from rich.console import Console
 from rich.table import Table
 
-from contracts.report import ComponentStatus
-from infra.cli.observed import Observed
-from infra.cli.status import _components, _windows
+from everfresh.contracts.report import ComponentStatus
+from everfresh.infra.cli.commands.status import _components, _windows
+from everfresh.infra.cli.views.observed import Observed
+from everfresh.trainer.scoring import reporting as trainer
 from tests.infra.test_cli_figures import window
-from trainer import reporting as trainer
 
 
 def printed(table: Table) -> str:

@@ -13,14 +13,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.errors import RunError, SettingsError, Unreachable
-from contracts.settings import RaySettings, Settings, load_settings
-from infra import components, ray_cluster
-from infra.children import Children, Note
-from infra.ports import free_ports, parse_address, require_free, require_reachable
-from infra.processes import ChildSpec, same_process
-from infra.restarts import RestartPolicy
-from infra.run_record import (
+from everfresh.adapters.machine.tcp_ports import (
+    free_ports,
+    parse_address,
+    require_free,
+    require_reachable,
+)
+from everfresh.contracts.errors import RunError, SettingsError, Unreachable
+from everfresh.contracts.settings import RaySettings, Settings, load_settings
+from everfresh.infra import components
+from everfresh.infra import ray_head as ray_cluster
+from everfresh.infra.processes.children import Children, Note
+from everfresh.infra.processes.processes import ChildSpec, same_process
+from everfresh.infra.processes.restarts import RestartPolicy
+from everfresh.infra.run.run_record import (
     ProcessRecord,
     RunRecord,
     hold,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.watched import WatchedFolder
+from everfresh.adapters.state.directory_cache import WatchedFolder
 
 
 def put_back(folder: Path, seconds: float) -> None:

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from contracts.errors import (
+from everfresh.adapters.blobs import LocalBlobs
+from everfresh.adapters.weights.rollback import roll_back
+from everfresh.adapters.weights.store import FsspecWeightStore
+from everfresh.contracts.errors import (
     CorruptVersion,
     SettingsError,
     StalePublish,
     VersionNotFound,
     WeightsError,
 )
-from contracts.manifest import Pointer
-from infra.blobs import LocalBlobs
-from infra.rollback import roll_back
-from infra.weights import FsspecWeightStore
+from everfresh.contracts.manifest import Pointer
 from tests.conformance.test_weight_store import FILES, line, manifest, table
 
 

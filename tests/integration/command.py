@@ -17,10 +17,11 @@ _OUTER = """
 import signal, subprocess, sys
 from pathlib import Path
 import psutil
-from infra.processes import become_subreaper
+from everfresh.infra.processes.processes import become_subreaper
 become_subreaper()
 mark, command = Path(sys.argv[1]), sys.argv[2:]
-process = subprocess.Popen([sys.executable, "-c", "from infra.cli import main; main()", *command])
+code = "from everfresh.infra.cli import main; main()"
+process = subprocess.Popen([sys.executable, "-c", code, *command])
 mark.with_suffix(".pid").write_text(str(process.pid))
 code = process.wait()
 left = [one for one in psutil.Process().children(recursive=True)

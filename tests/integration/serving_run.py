@@ -14,15 +14,15 @@ from pathlib import Path
 import psutil
 from rocksdict import Options, Rdict
 
-from contracts.settings import RaySettings, Settings
-from contracts.topics import EVENTS, topic_name
-from infra.components import settings_environment
-from infra.kafka.broker import EmbeddedBroker
-from infra.kafka.topics import ensure_topics
-from infra.leash import LeashedProcess
-from infra.ports import answers, parse_address
-from infra.ray_cluster import Head, head, remove_temporary_folder
-from infra.weights import FsspecWeightStore
+from everfresh.adapters.kafka.topics import ensure_topics
+from everfresh.adapters.machine.child_process import LeashedProcess
+from everfresh.adapters.machine.tcp_ports import answers, parse_address
+from everfresh.adapters.weights.store import FsspecWeightStore
+from everfresh.contracts.settings import RaySettings, Settings
+from everfresh.contracts.topics import EVENTS, topic_name
+from everfresh.infra.broker.broker import EmbeddedBroker
+from everfresh.infra.components import settings_environment
+from everfresh.infra.ray_head import Head, head, remove_temporary_folder
 from tests.serving.made import PARTITION, state_pairs
 
 USER, HISTORY, OFFSET = "known", [3, 5, 7], 41
@@ -41,11 +41,11 @@ class Loop:
         self.output = settings.home / "driver.out"
 
     def start(self, **environment: str) -> LeashedProcess:
-        """``python -m serving``, as the supervisor starts it."""
+        """``python -m everfresh.serving``, as the supervisor starts it."""
         env = {**os.environ, **self.ray.drivers, **settings_environment(self.settings)}
         with self.output.open("wb") as file:
             return LeashedProcess(
-                [sys.executable, "-m", "serving"],
+                [sys.executable, "-m", "everfresh.serving"],
                 stdout=file,
                 stderr=file,
                 env={**env, **environment},

@@ -16,16 +16,16 @@ import msgspec
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from rocksdict import AccessType, Options, Rdict
 
-from contracts.event import UserId
-from contracts.report import ComponentStatus, decode_status
-from contracts.sequence import UserState
-from contracts.settings import Settings
-from contracts.topics import EVENTS, STATUS, WINDOWS, TopicSpec, topic_name
-from contracts.window import SliceClosed, decode_slice_record
-from infra.components import settings_environment
-from infra.kafka.topics import ensure_topics
-from streaming.layout import OutboxRow
-from streaming.producer import EventProducer
+from everfresh.adapters.kafka.topics import ensure_topics
+from everfresh.contracts.event import UserId
+from everfresh.contracts.report import ComponentStatus, decode_status
+from everfresh.contracts.sequence import UserState
+from everfresh.contracts.settings import Settings
+from everfresh.contracts.topics import EVENTS, STATUS, WINDOWS, TopicSpec, topic_name
+from everfresh.contracts.window import SliceClosed, decode_slice_record
+from everfresh.infra.components import settings_environment
+from everfresh.streaming.producer import EventProducer
+from everfresh.streaming.state.key_layout import OutboxRow
 from tests.streaming.log import LogRecord, expected_states, slices, states, targets
 
 PARTITIONS = 2
@@ -53,7 +53,7 @@ class Stream:
             process.communicate()
 
     def start(
-        self, *arguments: str, program: Sequence[str] = ("-m", "streaming")
+        self, *arguments: str, program: Sequence[str] = ("-m", "everfresh.streaming")
     ) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, *program, *arguments],

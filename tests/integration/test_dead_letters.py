@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
-from contracts.dead_letter import REDRIVEN_FROM
-from contracts.errors import DeliveryError, EventRejected, RunError
-from contracts.settings import Settings
-from contracts.topics import DEAD_LETTERS, EVENTS, REDRIVES, topic_name
-from infra.cli.letters import run_list, run_show, selection
-from infra.cli.redrive import _alone, run_redrive
-from infra.kafka import redrive as module
-from infra.kafka.broker import EmbeddedBroker
-from infra.kafka.letters import Selection
-from infra.kafka.redrive import Redriver
-from infra.kafka.topics import ensure_topics
-from streaming.letters import dead_letter
+from everfresh.adapters.kafka import redrive as module
+from everfresh.adapters.kafka.dead_letters import Selection
+from everfresh.adapters.kafka.redrive import Redriver
+from everfresh.adapters.kafka.topics import ensure_topics
+from everfresh.contracts.dead_letter import REDRIVEN_FROM
+from everfresh.contracts.errors import DeliveryError, EventRejected, RunError
+from everfresh.contracts.settings import Settings
+from everfresh.contracts.topics import DEAD_LETTERS, EVENTS, REDRIVES, topic_name
+from everfresh.infra.broker.broker import EmbeddedBroker
+from everfresh.infra.cli.commands.dlq_list import run_list, run_show, selection
+from everfresh.infra.cli.commands.dlq_redrive import _alone, run_redrive
+from everfresh.streaming.fold.dead_letters import dead_letter
 from tests.streaming.log import LogRecord
 
 pytestmark = pytest.mark.integration
@@ -146,7 +146,7 @@ def test_the_original_bytes_come_as_they_are(
 def test_each_letter_goes_back_once_with_its_bytes_to_where_it_came_from(
     letters: Letters, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streaming.letters.MAX_ORIGINAL_BYTES", 1000)
+    monkeypatch.setattr("everfresh.streaming.fold.dead_letters.MAX_ORIGINAL_BYTES", 1000)
     letters.write(*THREE, (0, 11, "oversize", b"9", b"x" * 1001))
     letters.redrive(act=False)
     said = capsys.readouterr().out

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from kafka import KafkaProducer
 
-from contracts.exposure import Exposure
-from contracts.outcome import Feedback, Outcome, encode_outcome
-from contracts.settings import Settings
-from contracts.topics import EVENTS, OUTCOMES, topic_name
-from infra.kafka.broker import EmbeddedBroker
-from infra.kafka.topics import ensure_topics, log_positions
+from everfresh.adapters.kafka.topics import ensure_topics, log_positions
+from everfresh.contracts.exposure import Exposure
+from everfresh.contracts.outcome import Feedback, Outcome, encode_outcome
+from everfresh.contracts.settings import Settings
+from everfresh.contracts.topics import EVENTS, OUTCOMES, topic_name
+from everfresh.infra.broker.broker import EmbeddedBroker
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

@@ -16,16 +16,16 @@ import psutil
 import pytest
 from kafka import KafkaProducer
 
-from contracts.errors import StateLocked, Unreachable
-from contracts.exposure import Exposure
-from contracts.settings import Settings
-from contracts.topics import EXPOSURES
-from infra.kafka.broker import EmbeddedBroker
-from infra.kafka.exposures import KafkaExposureSink
-from infra.kafka.storage import MARKER
-from infra.kafka.tail import read_topic
-from infra.kafka.topics import ensure_topics
-from infra.ports import free_ports
+from everfresh.adapters.kafka.exposure_sink import KafkaExposureSink
+from everfresh.adapters.kafka.tail import read_topic
+from everfresh.adapters.kafka.topics import ensure_topics
+from everfresh.adapters.machine.tcp_ports import free_ports
+from everfresh.contracts.errors import StateLocked, Unreachable
+from everfresh.contracts.exposure import Exposure
+from everfresh.contracts.settings import Settings
+from everfresh.contracts.topics import EXPOSURES
+from everfresh.infra.broker.broker import EmbeddedBroker
+from everfresh.infra.broker.data_folder import MARKER
 
 pytestmark = pytest.mark.integration
 
@@ -51,7 +51,16 @@ def gone(pid: int) -> bool:
 
 def run_alone(data: Path, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "infra.kafka", "--data", str(data), "--heap-mb", "256", *words],
+        [
+            sys.executable,
+            "-m",
+            "everfresh.infra.broker",
+            "--data",
+            str(data),
+            "--heap-mb",
+            "256",
+            *words,
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

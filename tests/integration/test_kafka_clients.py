@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 from kafka import KafkaProducer
 
-from contracts.errors import Unreachable, WindowGap
-from contracts.report import ComponentStatus
-from contracts.settings import Settings
-from contracts.topics import EXPOSURES, REPORTS, STATUS, WINDOWS, topic_name
-from infra.kafka.broker import EmbeddedBroker
-from infra.kafka.exposures import KafkaExposureSink
-from infra.kafka.sinks import KafkaReportSink
-from infra.kafka.tail import Record, RecordTail, read_topic
-from infra.kafka.topics import ensure_topics
-from infra.kafka.window_source import KafkaWindowSource
+from everfresh.adapters.kafka.exposure_sink import KafkaExposureSink
+from everfresh.adapters.kafka.report_sink import KafkaReportSink
+from everfresh.adapters.kafka.tail import Record, RecordTail, read_topic
+from everfresh.adapters.kafka.topics import ensure_topics
+from everfresh.adapters.kafka.window_source import KafkaWindowSource
+from everfresh.contracts.errors import Unreachable, WindowGap
+from everfresh.contracts.report import ComponentStatus
+from everfresh.contracts.settings import Settings
+from everfresh.contracts.topics import EXPOSURES, REPORTS, STATUS, WINDOWS, topic_name
+from everfresh.infra.broker.broker import EmbeddedBroker
 from tests.conformance.test_sinks import REPORT, exposure, status
 
 pytestmark = pytest.mark.integration

@@ -8,16 +8,24 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.structs import OffsetAndMetadata
 
-from contracts.errors import SettingsError, Unreachable
-from contracts.settings import Settings
-from contracts.topics import ALL, EVENTS, EXPOSURES, OUTCOMES, WINDOWS, TopicSpec, topic_name
-from infra.kafka.admin import answers
-from infra.kafka.broker import EmbeddedBroker
-from infra.kafka.sinks import KafkaReportSink
-from infra.kafka.tail import RecordTail
-from infra.kafka.topics import ensure_topics, log_positions
-from infra.kafka.window_source import KafkaWindowSource
-from infra.ports import free_ports
+from everfresh.adapters.kafka.admin import answers
+from everfresh.adapters.kafka.report_sink import KafkaReportSink
+from everfresh.adapters.kafka.tail import RecordTail
+from everfresh.adapters.kafka.topics import ensure_topics, log_positions
+from everfresh.adapters.kafka.window_source import KafkaWindowSource
+from everfresh.adapters.machine.tcp_ports import free_ports
+from everfresh.contracts.errors import SettingsError, Unreachable
+from everfresh.contracts.settings import Settings
+from everfresh.contracts.topics import (
+    ALL,
+    EVENTS,
+    EXPOSURES,
+    OUTCOMES,
+    WINDOWS,
+    TopicSpec,
+    topic_name,
+)
+from everfresh.infra.broker.broker import EmbeddedBroker
 
 pytestmark = pytest.mark.integration
 

@@ -10,11 +10,11 @@ from collections.abc import Callable
 import pytest
 from kafka import KafkaAdminClient, TopicPartition
 
-from contracts.report import ComponentStatus
-from contracts.settings import Settings
-from contracts.topics import EVENTS
-from infra.kafka.broker import EmbeddedBroker
-from infra.snapshots import SnapshotStore
+from everfresh.adapters.state.snapshots import SnapshotStore
+from everfresh.contracts.report import ComponentStatus
+from everfresh.contracts.settings import Settings
+from everfresh.contracts.topics import EVENTS
+from everfresh.infra.broker.broker import EmbeddedBroker
 from tests.integration.stream_run import PARTITIONS, WAIT_SECONDS, Stream, send, stop
 
 pytestmark = pytest.mark.integration

@@ -17,16 +17,16 @@ import numpy as np
 import psutil
 import pytest
 
-from contracts.exposure import Exposure
-from contracts.report import ComponentStatus
-from contracts.sequence import Interaction
-from contracts.topics import EXPOSURES, STATUS
-from infra.kafka.broker import EmbeddedBroker
-from infra.kafka.tail import RecordTail
-from infra.ports import free_ports
-from model.recommender import Recommender
-from serving.rpc import recommender_pb2 as pb
-from serving.rpc.recommender_pb2_grpc import RecommenderStub
+from everfresh.adapters.kafka.tail import RecordTail
+from everfresh.adapters.machine.tcp_ports import free_ports
+from everfresh.contracts.exposure import Exposure
+from everfresh.contracts.report import ComponentStatus
+from everfresh.contracts.sequence import Interaction
+from everfresh.contracts.topics import EXPOSURES, STATUS
+from everfresh.infra.broker.broker import EmbeddedBroker
+from everfresh.model.recommender import Recommender
+from everfresh.serving.rpc import recommender_pb2 as pb
+from everfresh.serving.rpc.recommender_pb2_grpc import RecommenderStub
 from tests.integration.serving_run import (
     HISTORY,
     OFFSET,

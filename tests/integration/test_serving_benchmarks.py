@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from benchmarks import freshness, serve_load
-from contracts.settings import load_settings
-from infra.interrupts import Interrupts
-from infra.supervisor import Supervisor
+from everfresh.adapters.machine.interrupts import Interrupts
+from everfresh.contracts.settings import load_settings
+from everfresh.infra.supervisor import Supervisor
 
 pytestmark = pytest.mark.integration
 

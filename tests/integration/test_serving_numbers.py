@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from infra.kafka.broker import EmbeddedBroker
+from everfresh.infra.broker.broker import EmbeddedBroker
 from tests.integration.serving_run import USER, Loop, serving_loop, wait_until
 from tests.serving.made import publish
 

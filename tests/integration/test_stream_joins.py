@@ -10,13 +10,13 @@ import msgspec
 import pytest
 from kafka.partitioner import murmur2
 
-from contracts.event import Event, UserId, user_key
-from contracts.exposure import Exposure, decode_exposure
-from contracts.outcome import Outcome, decode_outcome
-from contracts.settings import Settings
-from contracts.topics import DEAD_LETTERS, EVENTS, EXPOSURES, OUTCOMES
-from infra.kafka.broker import EmbeddedBroker
-from infra.kafka.exposures import KafkaExposureSink
+from everfresh.adapters.kafka.exposure_sink import KafkaExposureSink
+from everfresh.contracts.event import Event, UserId, user_key
+from everfresh.contracts.exposure import Exposure, decode_exposure
+from everfresh.contracts.outcome import Outcome, decode_outcome
+from everfresh.contracts.settings import Settings
+from everfresh.contracts.topics import DEAD_LETTERS, EVENTS, EXPOSURES, OUTCOMES
+from everfresh.infra.broker.broker import EmbeddedBroker
 from tests.integration.stream_run import PARTITIONS, WAIT_SECONDS, Stream, stop
 from tests.streaming.joins import Entry, expected_outcomes
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer
 
-from contracts.errors import DeliveryError, EventRejected, Unreachable
-from contracts.event import Event
-from infra.kafka.broker import EmbeddedBroker
-from streaming.decode import EventDecoder
-from streaming.producer import EventProducer
+from everfresh.contracts.errors import DeliveryError, EventRejected, Unreachable
+from everfresh.contracts.event import Event
+from everfresh.contracts.event_codec import EventDecoder
+from everfresh.infra.broker.broker import EmbeddedBroker
+from everfresh.streaming.producer import EventProducer
 
 pytestmark = pytest.mark.integration
 

@@ -11,10 +11,10 @@ import msgspec
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
-from contracts.event import Event, user_key
-from contracts.settings import Settings
-from contracts.topics import DEAD_LETTERS, EVENTS
-from infra.kafka.broker import EmbeddedBroker
+from everfresh.contracts.event import Event, user_key
+from everfresh.contracts.settings import Settings
+from everfresh.contracts.topics import DEAD_LETTERS, EVENTS
+from everfresh.infra.broker.broker import EmbeddedBroker
 from tests.integration.stream_run import PARTITIONS, Stream, send, stop
 
 pytestmark = pytest.mark.integration
@@ -155,7 +155,7 @@ def test_a_full_disk_stops_the_worker_with_nothing_half_applied(stream: Stream) 
 def test_a_clock_an_hour_off_changes_no_window(stream: Stream, ahead_ms: int) -> None:
     """Labels follow the broker's time: idle partitions close no label before it is over."""
     wrong = (
-        "import streaming.__main__ as m; right = m._now_ms;"
+        "import everfresh.streaming.__main__ as m; right = m._now_ms;"
         f"m._now_ms = lambda: right() + {ahead_ms}; m.run_main(m.main)"
     )
     worker = stream.start(program=("-c", wrong))

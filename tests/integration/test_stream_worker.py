@@ -14,12 +14,12 @@ import msgspec
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
-from contracts.event import Event, user_key
-from contracts.report import decode_status
-from contracts.settings import Settings
-from contracts.topics import DEAD_LETTERS, EVENTS, STATUS
-from infra.components import settings_environment
-from infra.kafka.broker import EmbeddedBroker
+from everfresh.contracts.event import Event, user_key
+from everfresh.contracts.report import decode_status
+from everfresh.contracts.settings import Settings
+from everfresh.contracts.topics import DEAD_LETTERS, EVENTS, STATUS
+from everfresh.infra.broker.broker import EmbeddedBroker
+from everfresh.infra.components import settings_environment
 from tests.integration.stream_run import PARTITIONS, WAIT_SECONDS, Stream, send, send_raw, stop
 
 pytestmark = pytest.mark.integration
@@ -125,7 +125,7 @@ def test_a_lost_state_directory_is_rebuilt_from_the_log(stream: Stream) -> None:
 
 SLOW = """
 import asyncio, runpy
-from streaming.ownership import Ownership
+from everfresh.streaming.ownership import Ownership
 opened = Ownership._open
 async def slow(self, place, exposures):
     await asyncio.sleep(2.0 * place.partition)
@@ -191,7 +191,7 @@ def test_without_a_broker_the_worker_says_so_in_one_line(
 ) -> None:
     settings = make_settings(kafka={"bootstrap_servers": "127.0.0.1:1"})
     done = subprocess.run(
-        [sys.executable, "-m", "streaming"],
+        [sys.executable, "-m", "everfresh.streaming"],
         env={**os.environ, **settings_environment(settings)},
         capture_output=True,
         text=True,

@@ -14,20 +14,20 @@ import pytest
 import torch
 from kafka import KafkaProducer
 
-from contracts.manifest import Pointer
-from contracts.settings import RaySettings, Settings
-from contracts.topics import WINDOWS, topic_name
-from contracts.window import encode_slice_record
-from infra.components import settings_environment
-from infra.kafka.broker import EmbeddedBroker
-from infra.kafka.topics import ensure_topics
-from infra.leash import LeashedProcess
-from infra.ports import answers, parse_address
-from infra.ray_cluster import Head, head, remove_temporary_folder
-from infra.weights import FsspecWeightStore
+from everfresh.adapters.kafka.topics import ensure_topics
+from everfresh.adapters.machine.child_process import LeashedProcess
+from everfresh.adapters.machine.tcp_ports import answers, parse_address
+from everfresh.adapters.weights.store import FsspecWeightStore
+from everfresh.contracts.manifest import Pointer
+from everfresh.contracts.settings import RaySettings, Settings
+from everfresh.contracts.topics import WINDOWS, topic_name
+from everfresh.contracts.window import encode_slice_record
+from everfresh.infra.broker.broker import EmbeddedBroker
+from everfresh.infra.components import settings_environment
+from everfresh.infra.ray_head import Head, head, remove_temporary_folder
+from everfresh.trainer.checkpoint import load_recommender
 from tests.trainer.bench import SMALL, Bench, content
 from tests.trainer.logs import Log, make_log
-from trainer.checkpoint import load_recommender
 
 pytestmark = pytest.mark.integration
 
@@ -103,12 +103,12 @@ def output(tmp_path: Path) -> Path:
 def start_driver(
     settings: Settings, cluster: Cluster, output: Path
 ) -> Iterator[Callable[[], LeashedProcess]]:
-    """Starts ``python -m trainer``; ends it after the test, however that went."""
+    """Starts ``python -m everfresh.trainer``; ends it after the test, however that went."""
     drivers: list[LeashedProcess] = []
 
     def start() -> LeashedProcess:
         environment = {**os.environ, **cluster.environment, **settings_environment(settings)}
-        command = [sys.executable, "-m", "trainer"]
+        command = [sys.executable, "-m", "everfresh.trainer"]
         with output.open("ab") as file:
             drivers.append(LeashedProcess(command, stdout=file, env=environment))
         return drivers[-1]
@@ -184,7 +184,9 @@ def test_two_workers_train_what_one_does_and_a_lost_one_is_replaced(
     write(two_workers, log, 0.0, 0.5)
     environment = {**os.environ, **cluster.environment, **settings_environment(two_workers)}
     with output.open("ab") as file:
-        driver = LeashedProcess([sys.executable, "-m", "trainer"], stdout=file, env=environment)
+        driver = LeashedProcess(
+            [sys.executable, "-m", "everfresh.trainer"], stdout=file, env=environment
+        )
     try:
         wait_until(lambda: live(store) >= 3, "version 3")
         (victim,) = cluster.workers()
@@ -244,7 +246,7 @@ def test_a_failure_of_the_trainer_is_one_line_and_exit_code_1(
     write(settings, log, 0.0, 1.0)
     environment = {**os.environ, **cluster.environment, **settings_environment(settings)}
     ended = subprocess.run(
-        [sys.executable, "-m", "trainer"],
+        [sys.executable, "-m", "everfresh.trainer"],
         capture_output=True,
         text=True,
         env=environment,
@@ -262,7 +264,7 @@ def test_an_address_where_no_ray_answers_is_one_line_and_exit_code_1(
 ) -> None:
     settings = make_settings(ray={"address": "127.0.0.1:1"})
     ended = subprocess.run(
-        [sys.executable, "-m", "trainer"],
+        [sys.executable, "-m", "everfresh.trainer"],
         capture_output=True,
         text=True,
         check=False,

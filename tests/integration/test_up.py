@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.run_record import read_record
+from everfresh.infra.run.run_record import read_record
 from tests.integration.command import Command, run
 
 pytestmark = pytest.mark.integration

@@ -8,14 +8,14 @@ from collections.abc import Callable
 import pytest
 from msgspec import structs
 
-from contracts.manifest import FORMAT, Pointer, WeightManifest
-from contracts.report import ComponentStatus
-from contracts.settings import Settings
-from infra.cli.versions import run_versions
-from infra.kafka.broker import EmbeddedBroker
-from infra.kafka.sinks import KafkaReportSink
-from infra.kafka.topics import ensure_topics
-from infra.weights import FsspecWeightStore
+from everfresh.adapters.kafka.report_sink import KafkaReportSink
+from everfresh.adapters.kafka.topics import ensure_topics
+from everfresh.adapters.weights.store import FsspecWeightStore
+from everfresh.contracts.manifest import FORMAT, Pointer, WeightManifest
+from everfresh.contracts.report import ComponentStatus
+from everfresh.contracts.settings import Settings
+from everfresh.infra.broker.broker import EmbeddedBroker
+from everfresh.infra.cli.commands.versions import run_versions
 from tests.conformance.test_sinks import REPORT
 from tests.serving.made import Bench, publish
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from model.hstu import HSTU, TIME_BUCKETS
+from everfresh.model.network.hstu import HSTU, TIME_BUCKETS
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 

@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from contracts.event import ItemId
-from contracts.sequence import Interaction
-from contracts.settings import ModelSettings
-from contracts.window import DecodedExample
-from model.batches import make_batches
-from model.optimizer import build_optimizer, step
-from model.recommender import Recommender
-from model.vocabulary import Vocabulary
+from everfresh.contracts.event import ItemId
+from everfresh.contracts.sequence import Interaction
+from everfresh.contracts.settings import ModelSettings
+from everfresh.contracts.window import DecodedExample
+from everfresh.model.network.batches import make_batches
+from everfresh.model.network.optimizer import build_optimizer, step
+from everfresh.model.recommender import Recommender
+from everfresh.model.vocabulary.vocabulary import Vocabulary
 
 SMALL = ModelSettings(dim=8, blocks=2, heads=2, max_length=12, dropout=0.0, negatives=1000)
 

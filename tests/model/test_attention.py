@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.autograd import gradcheck
 from torch.nn import functional
 
-from model import packing
-from model.attention import attend
-from model.hstu import TIME_BUCKETS, time_bucket
-from model.packing import Layout
+from everfresh.model.network import attention_tiles as packing
+from everfresh.model.network.attention import attend
+from everfresh.model.network.attention_tiles import Layout
+from everfresh.model.network.hstu import TIME_BUCKETS, time_bucket
 
 LONGEST = 9
 LENGTHS = st.lists(st.integers(1, LONGEST), min_size=1, max_size=7)

@@ -5,11 +5,11 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
-from contracts.errors import CorruptVersion
-from contracts.event import ItemId
-from contracts.window import DecodedExample
-from model.baselines import LastItemMarkov, Popularity
-from model.metrics import MISS
+from everfresh.contracts.errors import CorruptVersion
+from everfresh.contracts.event import ItemId
+from everfresh.contracts.window import DecodedExample
+from everfresh.model.baselines import LastItemMarkov, Popularity
+from everfresh.model.metrics import MISS
 from tests.model.streams import example, stream
 
 WINDOWS = [stream(seed, users=8, items=25, longest=12) for seed in range(4)]

@@ -9,9 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.errors import StateFormatError
-from contracts.sequence import decode_entries, encode_entry
-from model.batches import (
+from everfresh.contracts.errors import StateFormatError
+from everfresh.contracts.sequence import decode_entries, encode_entry
+from everfresh.model.network.batches import (
     VALUE_BUCKETS,
     Batch,
     cut,
@@ -23,7 +23,7 @@ from model.batches import (
     query,
     value_bucket,
 )
-from model.vocabulary import Vocabulary
+from everfresh.model.vocabulary.vocabulary import Vocabulary
 from tests.model.streams import SMALL, example, interactions, stream
 
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.batches import Batch, cut, encode_example, make_batches, pack
-from model.hstu import HSTU
-from model.vocabulary import Vocabulary
+from everfresh.model.network.batches import Batch, cut, encode_example, make_batches, pack
+from everfresh.model.network.hstu import HSTU
+from everfresh.model.vocabulary.vocabulary import Vocabulary
 from tests.model.plain_hstu import outputs
 from tests.model.streams import SMALL, example, recommender, stream
 

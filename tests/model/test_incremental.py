@@ -9,14 +9,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.sequence import Interaction
-from contracts.settings import ModelSettings
-from contracts.window import DecodedExample
-from model import incremental
-from model.batches import encode_events, query
-from model.incremental import PastStates, window_begin
-from model.recommender import Recommender
-from model.vocabulary import Vocabulary
+from everfresh.contracts.sequence import Interaction
+from everfresh.contracts.settings import ModelSettings
+from everfresh.contracts.window import DecodedExample
+from everfresh.model.inference import incremental
+from everfresh.model.inference.incremental import PastStates, window_begin
+from everfresh.model.network.batches import encode_events, query
+from everfresh.model.recommender import Recommender
+from everfresh.model.vocabulary.vocabulary import Vocabulary
 
 LENGTH = 24
 MODEL = ModelSettings(dim=8, blocks=3, heads=2, max_length=LENGTH, dropout=0.0, epsilon=0.1)

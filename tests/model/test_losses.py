@@ -11,11 +11,11 @@ from torch import Tensor
 from torch.autograd import gradcheck
 from torch.nn import functional
 
-from model import losses
-from model.batches import Batch, make_batches
-from model.losses import sampled_cross_entropy
-from model.recommender import Recommender
-from model.vocabulary import UNKNOWN
+from everfresh.model.network import losses
+from everfresh.model.network.batches import Batch, make_batches
+from everfresh.model.network.losses import sampled_cross_entropy
+from everfresh.model.recommender import Recommender
+from everfresh.model.vocabulary.vocabulary import UNKNOWN
 from tests.model.plain_hstu import outputs
 from tests.model.streams import SMALL, example, recommender, stream
 from tests.model.test_hstu import spread_out, tokens_of

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from model.metrics import MISS, scores
+from everfresh.model.metrics import MISS, scores
 
 
 def test_metrics_of_known_ranks() -> None:

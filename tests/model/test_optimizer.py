@@ -3,16 +3,16 @@ from __future__ import annotations
 import pytest
 import torch
 
-from contracts.errors import CorruptVersion
-from model.batches import make_batches
-from model.optimizer import (
+from everfresh.contracts.errors import CorruptVersion
+from everfresh.model.network.batches import make_batches
+from everfresh.model.network.optimizer import (
     build_optimizer,
     encode_optimizer,
     grow_optimizer,
     restore_optimizer,
     step,
 )
-from model.recommender import Recommender
+from everfresh.model.recommender import Recommender
 from tests.model.streams import SMALL, example, recommender, stream
 
 FIRST, SECOND = stream(1, items=15), stream(2, items=25)

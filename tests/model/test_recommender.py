@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from contracts.errors import CorruptVersion
-from contracts.manifest import MODEL_FILES
-from model.batches import derive_seed, make_batches
-from model.metrics import MISS
-from model.optimizer import build_optimizer, grow_optimizer, step
-from model.recommender import Recommender
-from model.vocabulary import Vocabulary
-from model.weights import all_finite
+from everfresh.contracts.errors import CorruptVersion
+from everfresh.contracts.manifest import MODEL_FILES
+from everfresh.model.metrics import MISS
+from everfresh.model.network.batches import derive_seed, make_batches
+from everfresh.model.network.optimizer import build_optimizer, grow_optimizer, step
+from everfresh.model.recommender import Recommender
+from everfresh.model.vocabulary.vocabulary import Vocabulary
+from everfresh.model.weights import all_finite
 from tests.model.streams import (
     SMALL,
     example,

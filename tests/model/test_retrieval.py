@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from contracts.sequence import Interaction
-from contracts.settings import ModelSettings
-from contracts.window import DecodedExample
-from model import retrieval
-from model.recommender import Recommender
-from model.retrieval import (
+from everfresh.contracts.sequence import Interaction
+from everfresh.contracts.settings import ModelSettings
+from everfresh.contracts.window import DecodedExample
+from everfresh.model.inference import retrieval
+from everfresh.model.inference.retrieval import (
     best_items,
     first_places,
     popular_items,
@@ -20,7 +19,8 @@ from model.retrieval import (
     score_items,
     similar_items,
 )
-from model.vocabulary import Vocabulary
+from everfresh.model.recommender import Recommender
+from everfresh.model.vocabulary.vocabulary import Vocabulary
 
 MODEL = ModelSettings(dim=8, blocks=1, heads=2, max_length=8, dropout=0.0)
 NONE = np.zeros(0, dtype=np.int64)

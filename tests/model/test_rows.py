@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from model.batches import make_batches
-from model.metrics import MISS
-from model.optimizer import build_optimizer, forget_rows, step
+from everfresh.model.metrics import MISS
+from everfresh.model.network.batches import make_batches
+from everfresh.model.network.optimizer import build_optimizer, forget_rows, step
 from tests.model.streams import (
     SMALL,
     example,

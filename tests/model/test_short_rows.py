@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from contracts.errors import CorruptVersion
-from contracts.manifest import SERVED_FILE, VOCABULARY_FILE, WEIGHTS_FILE, Rows
-from contracts.sequence import Interaction
-from contracts.settings import ModelSettings
-from contracts.window import DecodedExample
-from model.changes import RowChange
-from model.recommender import Recommender
-from model.served import saved, served
-from model.short_rows import decode_change, decode_rows, encode_rows
-from model.vocabulary import Vocabulary
+from everfresh.contracts.errors import CorruptVersion
+from everfresh.contracts.manifest import SERVED_FILE, VOCABULARY_FILE, WEIGHTS_FILE, Rows
+from everfresh.contracts.sequence import Interaction
+from everfresh.contracts.settings import ModelSettings
+from everfresh.contracts.window import DecodedExample
+from everfresh.model.recommender import Recommender
+from everfresh.model.row_changes import RowChange
+from everfresh.model.served import saved, served
+from everfresh.model.short_rows import decode_change, decode_rows, encode_rows
+from everfresh.model.vocabulary.vocabulary import Vocabulary
 
 SHORT: list[Rows] = ["bf16", "int8"]
 MODEL = ModelSettings(dim=16, blocks=1, heads=2, max_length=8, dropout=0.0)

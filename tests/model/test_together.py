@@ -7,14 +7,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.sequence import Interaction
-from contracts.settings import ModelSettings
-from contracts.window import DecodedExample
-from model.batches import encode_events
-from model.incremental import PastStates
-from model.recommender import Recommender
-from model.together import read_together
-from model.vocabulary import Vocabulary
+from everfresh.contracts.sequence import Interaction
+from everfresh.contracts.settings import ModelSettings
+from everfresh.contracts.window import DecodedExample
+from everfresh.model.inference.incremental import PastStates
+from everfresh.model.inference.together import read_together
+from everfresh.model.network.batches import encode_events
+from everfresh.model.recommender import Recommender
+from everfresh.model.vocabulary.vocabulary import Vocabulary
 
 LENGTH = 24
 EVENTS = [

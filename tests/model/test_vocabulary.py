@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
-from contracts.errors import CorruptVersion
-from model.changes import RowChange
-from model.item_ids import LONG
-from model.vocabulary import FORMAT, MAX_ACTIONS, UNKNOWN, Vocabulary
+from everfresh.contracts.errors import CorruptVersion
+from everfresh.model.row_changes import RowChange
+from everfresh.model.vocabulary.item_ids import LONG
+from everfresh.model.vocabulary.vocabulary import FORMAT, MAX_ACTIONS, UNKNOWN, Vocabulary
 
 IDS = st.integers(-(2**63), 2**63 - 1) | st.text(min_size=1, max_size=5)
 SIGHTINGS = st.lists(st.sampled_from([1, 2, 3, "1", "2", "a", -7, 2**62]) | IDS, max_size=60)

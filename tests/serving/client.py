@@ -7,9 +7,9 @@ from typing import Any
 
 import httpx
 
-from contracts.settings import ServingSettings, Settings
-from serving.gate import Gate
-from serving.http import Door
+from everfresh.contracts.settings import ServingSettings, Settings
+from everfresh.serving.admission import Gate
+from everfresh.serving.http.app import Door
 from tests.serving.made import Bench
 
 TOKEN = "let-me-in"

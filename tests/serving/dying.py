@@ -11,7 +11,7 @@ import signal
 import sys
 from typing import Any
 
-from serving.haproxy import HOOK
+from everfresh.serving.ray.haproxy import HOOK
 
 HOOKED = "hooked"
 

@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from contracts.manifest import FORMAT, Pointer, Rows, WeightManifest
-from contracts.sequence import Interaction
-from contracts.settings import ModelSettings
-from contracts.window import DecodedExample
-from infra.memory import ManualClock
-from infra.weights import FsspecWeightStore
-from model.item_ids import WIDEST
-from model.recommender import Recommender
-from model.served import served
-from model.vocabulary import Vocabulary
-from serving.follow import Follower, load_version
-from serving.offers import OfferedStore
-from serving.versions import VersionHolder
+from everfresh.adapters.memory import ManualClock
+from everfresh.adapters.weights.store import FsspecWeightStore
+from everfresh.contracts.manifest import FORMAT, Pointer, Rows, WeightManifest
+from everfresh.contracts.sequence import Interaction
+from everfresh.contracts.settings import ModelSettings
+from everfresh.contracts.window import DecodedExample
+from everfresh.model.recommender import Recommender
+from everfresh.model.served import served
+from everfresh.model.vocabulary.item_ids import WIDEST
+from everfresh.model.vocabulary.vocabulary import Vocabulary
+from everfresh.serving.versions.follow import Follower, load_version
+from everfresh.serving.versions.holder import VersionHolder
+from everfresh.serving.versions.pushed import OfferedStore
 
 MODEL = ModelSettings(dim=16, blocks=1, heads=2, max_length=8, dropout=0.0)
 ITEMS = 400

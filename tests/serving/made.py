@@ -6,13 +6,18 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from contracts.event import ItemId, UserId
-from contracts.manifest import FORMAT, Pointer, WeightManifest
-from contracts.ports import WeightStore
-from contracts.sequence import (
-    FORMAT as STATE_FORMAT,
+from everfresh.adapters.memory import (
+    ManualClock,
+    MemoryExposureSink,
+    MemoryHistoryReader,
+    MemoryReportSink,
+    MemoryWeightStore,
 )
-from contracts.sequence import (
+from everfresh.contracts.event import ItemId, UserId
+from everfresh.contracts.manifest import FORMAT, Pointer, WeightManifest
+from everfresh.contracts.ports import WeightStore
+from everfresh.contracts.sequence import FORMAT as STATE_FORMAT
+from everfresh.contracts.sequence import (
     META_KEY,
     USER_PREFIX,
     Interaction,
@@ -23,21 +28,14 @@ from contracts.sequence import (
     encode_id,
     pack_sequence,
 )
-from contracts.settings import ModelSettings
-from contracts.window import DecodedExample
-from infra.memory import (
-    ManualClock,
-    MemoryExposureSink,
-    MemoryHistoryReader,
-    MemoryReportSink,
-    MemoryWeightStore,
-)
-from model.recommender import Recommender
-from model.vocabulary import Vocabulary
-from serving.follow import load_version
-from serving.past import PastReader
-from serving.replica import Doors, Replica
-from serving.takeover import Load
+from everfresh.contracts.settings import ModelSettings
+from everfresh.contracts.window import DecodedExample
+from everfresh.model.recommender import Recommender
+from everfresh.model.vocabulary.vocabulary import Vocabulary
+from everfresh.serving.history.history import PastReader
+from everfresh.serving.replica import Doors, Replica
+from everfresh.serving.versions.follow import load_version
+from everfresh.serving.versions.takeover import Load
 
 MODEL = ModelSettings(dim=8, blocks=1, heads=2, max_length=8, dropout=0.0)
 ACTIONS = ["view"]

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from contracts.event import UserId
-from contracts.sequence import StoredSequence, UserState
-from model.incremental import PastStates
-from serving import kept, past
-from serving.past import PastReader
+from everfresh.contracts.event import UserId
+from everfresh.contracts.sequence import StoredSequence, UserState
+from everfresh.model.inference.incremental import PastStates
+from everfresh.serving.history import cached_history as kept
+from everfresh.serving.history import history as past
+from everfresh.serving.history.history import PastReader
 from tests.serving.test_past import NOTHING, V1, V2, Log, same
 
 LENGTHS = [3, 1, 6, 5, 6, 2, 6, 5, 0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from contracts.sequence import Interaction, encode_entry
+from everfresh.contracts.sequence import Interaction, encode_entry
 from tests.serving.client import Client, assert_problem
 from tests.serving.made import ITEMS, Bench, recommender
 

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.sequence import encode_entry, pack_sequence
-from serving.brought import held_entries
+from everfresh.contracts.sequence import encode_entry, pack_sequence
+from everfresh.serving.history.request_events import held_entries
 
 CHANCE = encode_entry("b", 0, 77, 2.0)
 """Plain ASCII, so that an item's id may contain it."""

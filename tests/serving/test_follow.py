@@ -10,15 +10,15 @@ import msgspec
 import pytest
 import torch
 
-from contracts.errors import CorruptVersion
-from contracts.manifest import Pointer, WeightManifest
-from contracts.ports import WeightStore
-from contracts.sequence import Interaction
-from infra.memory import ManualClock, MemoryWeightStore
-from infra.rollback import roll_back
-from model.recommender import Recommender
-from serving.follow import Follower, load_version
-from serving.versions import VersionHolder
+from everfresh.adapters.memory import ManualClock, MemoryWeightStore
+from everfresh.adapters.weights.rollback import roll_back
+from everfresh.contracts.errors import CorruptVersion
+from everfresh.contracts.manifest import Pointer, WeightManifest
+from everfresh.contracts.ports import WeightStore
+from everfresh.contracts.sequence import Interaction
+from everfresh.model.recommender import Recommender
+from everfresh.serving.versions.follow import Follower, load_version
+from everfresh.serving.versions.holder import VersionHolder
 from tests.serving.made import MODEL, publish, recommender
 
 

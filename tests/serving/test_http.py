@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from contracts.errors import StateFormatError
+from everfresh.contracts.errors import StateFormatError
 from tests.serving.client import SERVING, Client, assert_problem
 from tests.serving.made import ITEMS, Bench, publish
 

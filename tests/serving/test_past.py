@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import settings as rules
 from hypothesis import strategies as st
 
-from contracts.errors import StateError
-from contracts.manifest import Pointer
-from contracts.sequence import (
+from everfresh.adapters.memory import ManualClock, MemoryWeightStore
+from everfresh.adapters.weights.rollback import roll_back
+from everfresh.contracts.errors import StateError
+from everfresh.contracts.manifest import Pointer
+from everfresh.contracts.sequence import (
     HEADER_BYTES,
     Interaction,
     StoredSequence,
@@ -23,11 +25,9 @@ from contracts.sequence import (
     skip_entries,
     unpack_header,
 )
-from infra.memory import ManualClock, MemoryWeightStore
-from infra.rollback import roll_back
-from serving.follow import Follower, load_version
-from serving.past import Past, PastReader
-from serving.versions import Served, VersionHolder
+from everfresh.serving.history.history import Past, PastReader
+from everfresh.serving.versions.follow import Follower, load_version
+from everfresh.serving.versions.holder import Served, VersionHolder
 from tests.serving.made import ACTIONS, ITEMS, MODEL, PARTITION, publish, recommender
 
 STORE = MemoryWeightStore()
@@ -257,7 +257,7 @@ def test_a_sequence_continues_another_only_byte_for_byte() -> None:
 def test_whom_the_last_requests_were_for_is_read_before_a_version_is_live(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("serving.past._AHEAD_S", 60.0)
+    monkeypatch.setattr("everfresh.serving.history.history._AHEAD_S", 60.0)
     log = Log(20)
     log.append([1, 2, 3])
     pasts = PastReader(log, 1 << 20, ahead=2)
@@ -277,7 +277,7 @@ def test_whom_the_last_requests_were_for_is_read_before_a_version_is_live(
 
 
 def test_a_version_waits_for_pasts_to_be_read_only_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serving.past._AHEAD_S", -1.0)
+    monkeypatch.setattr("everfresh.serving.history.history._AHEAD_S", -1.0)
     log = Log(20)
     log.append([1, 2, 3])
     pasts = PastReader(log, 1 << 20, ahead=2)

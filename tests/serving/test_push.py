@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from contracts.manifest import MODEL_FILES, Pointer
-from infra.memory import ManualClock, MemoryWeightStore
-from serving.follow import Follower, load_version
-from serving.offers import Contents, OfferedStore
-from serving.push import Pusher
-from serving.versions import VersionHolder
+from everfresh.adapters.memory import ManualClock, MemoryWeightStore
+from everfresh.contracts.manifest import MODEL_FILES, Pointer
+from everfresh.serving.versions.follow import Follower, load_version
+from everfresh.serving.versions.holder import VersionHolder
+from everfresh.serving.versions.push import Pusher
+from everfresh.serving.versions.pushed import Contents, OfferedStore
 from tests.serving.made import publish
 
 

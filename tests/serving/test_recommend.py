@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from contracts.event import ItemId
-from contracts.sequence import Interaction
-from infra.memory import MemoryHistoryReader, MemoryWeightStore
-from serving.past import PastReader
-from serving.recommend import UNKNOWN_ITEMS, UNKNOWN_USER, Request, exposure, recommend
-from serving.versions import Served
+from everfresh.adapters.memory import MemoryHistoryReader, MemoryWeightStore
+from everfresh.contracts.event import ItemId
+from everfresh.contracts.sequence import Interaction
+from everfresh.serving.history.history import PastReader
+from everfresh.serving.recommend import UNKNOWN_ITEMS, UNKNOWN_USER, Request, exposure, recommend
+from everfresh.serving.versions.holder import Served
 from tests.serving.made import CACHE_BYTES, ITEMS, LENGTH, PARTITION, publish, state_pairs
 
 HISTORY: list[ItemId] = [3, 5, "thirty-one", 7]

@@ -10,15 +10,15 @@ from functools import partial
 
 import pytest
 
-from contracts.errors import StateFormatError
-from contracts.manifest import WeightManifest
-from contracts.ports import WeightStore
-from contracts.sequence import Interaction
-from infra.rollback import roll_back
-from model.recommender import Recommender
-from serving.follow import load_version
-from serving.recommend import Answer, Request
-from serving.replica import STALLED_MS
+from everfresh.adapters.weights.rollback import roll_back
+from everfresh.contracts.errors import StateFormatError
+from everfresh.contracts.manifest import WeightManifest
+from everfresh.contracts.ports import WeightStore
+from everfresh.contracts.sequence import Interaction
+from everfresh.model.recommender import Recommender
+from everfresh.serving.recommend import Answer, Request
+from everfresh.serving.replica import STALLED_MS
+from everfresh.serving.versions.follow import load_version
 from tests.serving.made import Bench, publish
 
 HISTORY = [3, 5, 7]

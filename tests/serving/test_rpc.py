@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 import grpc
 import pytest
 
-from contracts.errors import StateFormatError
-from contracts.settings import ServingSettings, Settings
-from serving.gate import Gate
-from serving.rpc import recommender_pb2 as pb
-from serving.rpc.__main__ import generate
-from serving.rpc.door import RpcDoor
-from serving.rpc.recommender_pb2_grpc import (
+from everfresh.contracts.errors import StateFormatError
+from everfresh.contracts.settings import ServingSettings, Settings
+from everfresh.serving.admission import Gate
+from everfresh.serving.rpc import recommender_pb2 as pb
+from everfresh.serving.rpc.__main__ import generate
+from everfresh.serving.rpc.door import RpcDoor
+from everfresh.serving.rpc.recommender_pb2_grpc import (
     RecommenderServicer,
     RecommenderStub,
     add_RecommenderServicer_to_server,
@@ -231,7 +231,9 @@ def test_calls_on_top_of_the_limit_are_refused(bench: Bench) -> None:
 def test_the_generated_code_is_what_the_description_says(tmp_path: Path) -> None:
     generate(tmp_path)
     here = Path(pb.__file__).parent
-    made = sorted((tmp_path / "serving" / "rpc").iterdir())
+    made = sorted((tmp_path / "everfresh" / "serving" / "rpc").iterdir())
     assert len(made) == 3
     for one in made:
-        assert one.read_text() == (here / one.name).read_text(), "run `python -m serving.rpc`"
+        assert one.read_text() == (here / one.name).read_text(), (
+            "run `python -m everfresh.serving.rpc`"
+        )

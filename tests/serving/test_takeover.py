@@ -10,8 +10,8 @@ import msgspec
 import pytest
 import torch
 
-from contracts.manifest import MODEL_FILES, Rows, WeightManifest
-from serving.push import Pusher
+from everfresh.contracts.manifest import MODEL_FILES, Rows, WeightManifest
+from everfresh.serving.versions.push import Pusher
 from tests.serving.lines import EVERY, ITEMS, Line
 
 

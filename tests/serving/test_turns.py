@@ -7,10 +7,10 @@ import sys
 import threading
 from pathlib import Path
 
-from infra.memory import ManualClock, MemoryWeightStore
-from serving.follow import Follower, load_version
-from serving.turns import Turns
-from serving.versions import Served, VersionHolder
+from everfresh.adapters.memory import ManualClock, MemoryWeightStore
+from everfresh.serving.versions.follow import Follower, load_version
+from everfresh.serving.versions.holder import Served, VersionHolder
+from everfresh.serving.versions.load_lock import Turns
 from tests.serving.made import publish
 
 _HOLDS = """

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.manifest import Pointer
-from infra.memory import MemoryWeightStore
-from model.recommender import Recommender
-from serving.versions import Served, VersionHolder
+from everfresh.adapters.memory import MemoryWeightStore
+from everfresh.contracts.manifest import Pointer
+from everfresh.model.recommender import Recommender
+from everfresh.serving.versions.holder import Served, VersionHolder
 from tests.serving.made import publish, recommender
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.ports import free_ports
+from everfresh.adapters.machine.tcp_ports import free_ports
 from tests.serving.dying import HOOKED
 
 ROOT = Path(__file__).parents[2]

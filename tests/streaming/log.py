@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from contracts.event import Event, UserId, user_key
-from contracts.segment import decode_runs, segment_key
-from contracts.sequence import (
+from everfresh.adapters.state.user_state import UserReader
+from everfresh.contracts.event import Event, UserId, user_key
+from everfresh.contracts.segment import decode_runs, segment_key
+from everfresh.contracts.sequence import (
     META_KEY,
     USER_PREFIX,
     Interaction,
@@ -18,20 +19,19 @@ from contracts.sequence import (
     UserState,
     decode_id,
 )
-from contracts.window import (
+from everfresh.contracts.window import (
     SliceClosed,
     SlicePart,
     SliceRecord,
     decode_example,
     decode_slice_record,
 )
-from infra.history import UserReader
-from streaming.identity import LogPlace
-from streaming.layout import OutboxRow
-from streaming.opening import open_partition
-from streaming.partition import Partition
-from streaming.rules import FoldRules
-from streaming.store import MemoryStore
+from everfresh.streaming.fold.rules import FoldRules
+from everfresh.streaming.log.identity import LogPlace
+from everfresh.streaming.partition import Partition
+from everfresh.streaming.state.key_layout import OutboxRow
+from everfresh.streaming.state.opening import open_partition
+from everfresh.streaming.state.store import MemoryStore
 
 ACTIONS = ["view", "click", "like"]
 TOPIC = "t.events"

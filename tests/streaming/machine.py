@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from infra.snapshots import FORMAT, SnapshotManifest, SnapshotStore
-from streaming.opening import open_partition
-from streaming.partition import Partition
-from streaming.restore import RestoreFigures, origin_of, restore
-from streaming.rules import FoldRules
-from streaming.store import RocksStore, block_cache
+from everfresh.adapters.state.snapshots import FORMAT, SnapshotManifest, SnapshotStore
+from everfresh.streaming.fold.rules import FoldRules
+from everfresh.streaming.partition import Partition
+from everfresh.streaming.state.opening import open_partition
+from everfresh.streaming.state.restore import RestoreFigures, origin_of, restore
+from everfresh.streaming.state.store import RocksStore, block_cache
 from tests.streaming.log import START_MS, LogRecord, accepted, place, rejected, rules
 
 CACHE = block_cache(1)

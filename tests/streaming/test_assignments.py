@@ -13,16 +13,16 @@ import pytest
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from contracts.errors import EverfreshError
-from contracts.settings import Settings
-from streaming import ownership as ownership_module
-from streaming.faust_app import faust_app
-from streaming.identity import LogIdentity, LogPlace
-from streaming.ownership import Ownership
-from streaming.packing import Fetch, FetchConsumer
-from streaming.partition import Partition
-from streaming.store import MemoryStore
-from streaming.worker import StreamWorker
+from everfresh.contracts.errors import EverfreshError
+from everfresh.contracts.settings import Settings
+from everfresh.streaming import ownership as ownership_module
+from everfresh.streaming.log.faust_app import faust_app
+from everfresh.streaming.log.fetch_transport import Fetch, FetchConsumer
+from everfresh.streaming.log.identity import LogIdentity, LogPlace
+from everfresh.streaming.ownership import Ownership
+from everfresh.streaming.partition import Partition
+from everfresh.streaming.state.store import MemoryStore
+from everfresh.streaming.worker import StreamWorker
 from tests.streaming.log import PERIOD_MS, START_MS, accepted, delivered, opened, place, slices
 
 LOG = [accepted(n, n % 2, n, START_MS + 500 * n) for n in range(10)]

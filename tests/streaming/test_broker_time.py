@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from streaming.broker_time import BrokerTime
+from everfresh.streaming.log.broker_time import BrokerTime
 
 
 def test_before_the_first_acknowledgement_the_time_is_not_known() -> None:

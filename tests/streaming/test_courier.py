@@ -8,13 +8,13 @@ from typing import Any, cast
 import pytest
 from aiokafka.errors import KafkaTimeoutError, TopicAuthorizationFailedError
 
-from contracts.errors import Unreachable
-from streaming import courier as module
-from streaming.changes import Changes
-from streaming.courier import Courier, Pace
-from streaming.layout import OutboxRow
-from streaming.partition import Partition
-from streaming.store import MemoryStore
+from everfresh.contracts.errors import Unreachable
+from everfresh.streaming.fold.write_batch import Changes
+from everfresh.streaming.outbox import delivery as module
+from everfresh.streaming.outbox.delivery import Courier, Pace
+from everfresh.streaming.partition import Partition
+from everfresh.streaming.state.key_layout import OutboxRow
+from everfresh.streaming.state.store import MemoryStore
 from tests.streaming.log import START_MS, accepted, opened, rejected
 
 PLENTY = 1 << 30

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.errors import EventRejected
-from contracts.event import Event, user_key
-from streaming.decode import MAX_TIME_MS, EventDecoder, event_headers
+from everfresh.contracts.errors import EventRejected
+from everfresh.contracts.event import Event, user_key
+from everfresh.contracts.event_codec import MAX_TIME_MS, EventDecoder, event_headers
 
 DECODER = EventDecoder(["view", "click"], 1000)
 GOOD = {"id": "a", "type": "view", "time": 1_700_000_000_000, "user_id": 7, "item_id": "x"}

@@ -7,9 +7,9 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.sequence import META_KEY, PartitionMeta
-from contracts.window import decode_example
-from streaming.store import MemoryStore
+from everfresh.contracts.sequence import META_KEY, PartitionMeta
+from everfresh.contracts.window import decode_example
+from everfresh.streaming.state.store import MemoryStore
 from tests.streaming.log import (
     PERIOD_MS,
     START_MS,

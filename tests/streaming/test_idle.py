@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from streaming.worker import StreamWorker
+from everfresh.streaming.worker import StreamWorker
 
 END = 10
 

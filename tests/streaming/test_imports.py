@@ -7,7 +7,9 @@ HEAVY = ("pydantic", "faust", "rocksdict", "aiokafka", "torch", "ray", "infra")
 
 
 def test_the_producer_needs_the_base_install_alone() -> None:
-    code = f"import sys, streaming.producer; print([n for n in {HEAVY} if n in sys.modules])"
+    code = (
+        f"import sys, everfresh.streaming.producer; print([n for n in {HEAVY} if n in sys.modules])"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )

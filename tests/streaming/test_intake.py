@@ -8,14 +8,14 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.errors import EventRejected
-from contracts.event import Event, user_key
-from contracts.segment import encode_row, split
-from contracts.sequence import decode_entries, encode_entry, encode_id
-from streaming.changes import Changes
-from streaming.decode import CE_VERSION, EventDecoder, event_headers
-from streaming.intake import Intake
-from streaming.recent import RecentIds
+from everfresh.contracts.errors import EventRejected
+from everfresh.contracts.event import Event, user_key
+from everfresh.contracts.event_codec import CE_VERSION, EventDecoder, event_headers
+from everfresh.contracts.segment import encode_row, split
+from everfresh.contracts.sequence import decode_entries, encode_entry, encode_id
+from everfresh.streaming.fold.deduplication import RecentIds
+from everfresh.streaming.fold.intake import Intake
+from everfresh.streaming.fold.write_batch import Changes
 from tests.streaming.log import ACTIONS, START_MS, LogRecord, accepted, rejected
 
 MAX_BYTES = 300

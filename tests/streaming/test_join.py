@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.event import Event, UserId, user_key
-from contracts.exposure import Exposure, encode_exposure
-from contracts.outcome import Outcome, decode_outcome
-from streaming.changes import Changes
-from streaming.join import Join
-from streaming.join_rows import JOIN_FORMAT, JOIN_KEY, JoinHead, decode_head, request_of
-from streaming.store import MemoryStore
+from everfresh.contracts.event import Event, UserId, user_key
+from everfresh.contracts.exposure import Exposure, encode_exposure
+from everfresh.contracts.outcome import Outcome, decode_outcome
+from everfresh.streaming.fold.write_batch import Changes
+from everfresh.streaming.join.join import Join
+from everfresh.streaming.join.rows import JOIN_FORMAT, JOIN_KEY, JoinHead, decode_head, request_of
+from everfresh.streaming.state.store import MemoryStore
 from tests.streaming.joins import Entry, expected_outcomes
 from tests.streaming.log import LogRecord
 

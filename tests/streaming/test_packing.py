@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from faust.types import TP
 
-from streaming.packing import followed
+from everfresh.streaming.log.fetch_transport import followed
 from tests.streaming.log import START_MS, LogRecord, accepted
 
 ONE, OTHER = TP("t", 0), TP("t", 1)

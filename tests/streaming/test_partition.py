@@ -6,14 +6,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from contracts.errors import LogMismatch, StateError, StateFormatError
-from contracts.sequence import META_KEY, PartitionMeta
-from streaming.identity import LogPlace
-from streaming.join_rows import JOIN_KEY, JOIN_PREFIX
-from streaming.layout import HEAD_KEY, OUTBOX_PREFIX
-from streaming.opening import open_partition
-from streaming.partition import Partition
-from streaming.store import MemoryStore
+from everfresh.contracts.errors import LogMismatch, StateError, StateFormatError
+from everfresh.contracts.sequence import META_KEY, PartitionMeta
+from everfresh.streaming.join.rows import JOIN_KEY, JOIN_PREFIX
+from everfresh.streaming.log.identity import LogPlace
+from everfresh.streaming.partition import Partition
+from everfresh.streaming.state.key_layout import HEAD_KEY, OUTBOX_PREFIX
+from everfresh.streaming.state.opening import open_partition
+from everfresh.streaming.state.store import MemoryStore
 from tests.streaming.log import (
     PERIOD_MS,
     START_MS,

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.event import Event, UserId, user_key
-from streaming import recent as module
-from streaming.partition import Partition
-from streaming.recent import RECENT_PREFIX
-from streaming.store import MemoryStore
+from everfresh.contracts.event import Event, UserId, user_key
+from everfresh.streaming.fold import deduplication as module
+from everfresh.streaming.fold.deduplication import RECENT_PREFIX
+from everfresh.streaming.partition import Partition
+from everfresh.streaming.state.store import MemoryStore
 from tests.streaming.log import (
     PERIOD_MS,
     START_MS,

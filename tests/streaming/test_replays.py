@@ -8,8 +8,9 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.window import encode_slice_record
-from streaming.layout import (
+from everfresh.contracts.window import encode_slice_record
+from everfresh.streaming.partition import Partition
+from everfresh.streaming.state.key_layout import (
     Closing,
     OutboxRow,
     SliceHead,
@@ -18,8 +19,7 @@ from streaming.layout import (
     decode_row,
     encode,
 )
-from streaming.partition import Partition
-from streaming.store import MemoryStore
+from everfresh.streaming.state.store import MemoryStore
 from tests.streaming.log import (
     START_MS,
     LogRecord,

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from contracts.errors import LogTruncated, StateError
-from contracts.sequence import USER_PREFIX
-from infra.snapshots import FORMAT, SnapshotManifest, SnapshotStore
-from streaming.layout import HEAD_KEY, OutboxRow
-from streaming.restore import RestoreFigures, begin_anew, origin_of, restore
+from everfresh.adapters.state.snapshots import FORMAT, SnapshotManifest, SnapshotStore
+from everfresh.contracts.errors import LogTruncated, StateError
+from everfresh.contracts.sequence import USER_PREFIX
+from everfresh.streaming.state.key_layout import HEAD_KEY, OutboxRow
+from everfresh.streaming.state.restore import RestoreFigures, begin_anew, origin_of, restore
 from tests.streaming.log import delivered, place, rules, states
 from tests.streaming.machine import HERE, HISTORY, LOG, Machine
 
@@ -158,7 +158,7 @@ def test_a_disk_that_takes_no_more_stops_the_restore_and_blames_no_snapshot(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("infra.snapshots.os.fsync", full)
+    monkeypatch.setattr("everfresh.adapters.state.snapshots.os.fsync", full)
     with pytest.raises(StateError, match="No space left on device; make room"):
         machine.restore()
     assert not machine.figures.refused

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from contracts.errors import SettingsError
-from contracts.settings import Settings
-from streaming.rules import fold_rules
+from everfresh.contracts.errors import SettingsError
+from everfresh.contracts.settings import Settings
+from everfresh.streaming.fold.rules import fold_rules
 
 
 def test_the_rules_carry_the_settings(make_settings: Callable[..., Settings]) -> None:

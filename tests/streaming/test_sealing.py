@@ -5,12 +5,12 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from contracts.sequence import META_KEY, USER_PREFIX, PartitionMeta
-from contracts.window import decode_example
-from infra.history import UserReader
-from streaming.layout import CLOSING_KEY, NO_LABEL, OUTBOX_PREFIX
-from streaming.partition import Partition
-from streaming.store import MemoryStore
+from everfresh.adapters.state.user_state import UserReader
+from everfresh.contracts.sequence import META_KEY, USER_PREFIX, PartitionMeta
+from everfresh.contracts.window import decode_example
+from everfresh.streaming.partition import Partition
+from everfresh.streaming.state.key_layout import CLOSING_KEY, NO_LABEL, OUTBOX_PREFIX
+from everfresh.streaming.state.store import MemoryStore
 from tests.streaming.log import (
     START_MS,
     LogRecord,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from contracts.errors import StateError, StateLocked
-from streaming.store import MemoryStore, PartitionStore, RocksStore, block_cache
+from everfresh.contracts.errors import StateError, StateLocked
+from everfresh.streaming.state.store import MemoryStore, PartitionStore, RocksStore, block_cache
 
 Open = Callable[[], PartitionStore]
 

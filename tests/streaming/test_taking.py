@@ -8,13 +8,13 @@ from typing import Any, cast
 
 import pytest
 
-from contracts.errors import SnapshotError
-from contracts.settings import StateSettings
-from infra.memory import ManualClock
-from infra.snapshots import SnapshotStore
-from streaming.ownership import Owned
-from streaming.restore import origin_of
-from streaming.snapshots import SnapshotTaker
+from everfresh.adapters.memory import ManualClock
+from everfresh.adapters.state.snapshots import SnapshotStore
+from everfresh.contracts.errors import SnapshotError
+from everfresh.contracts.settings import StateSettings
+from everfresh.streaming.ownership import Owned
+from everfresh.streaming.state.restore import origin_of
+from everfresh.streaming.state.snapshots import SnapshotTaker
 from tests.streaming.machine import HERE, LOG, Machine
 
 
@@ -40,7 +40,7 @@ async def taken(taker: SnapshotTaker, owned: dict[int, Owned], count: int) -> No
 def test_snapshots_are_taken_when_due_and_only_of_what_has_changed(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streaming.snapshots._LOOK_SECONDS", 0.001)
+    monkeypatch.setattr("everfresh.streaming.state.snapshots._LOOK_SECONDS", 0.001)
     clock, settings = ManualClock(1000), StateSettings(snapshot_every_s=10.0)
     taker = SnapshotTaker(settings, lambda number: machine.snapshots, clock)
     machine.start()
@@ -71,7 +71,7 @@ def test_snapshots_are_taken_when_due_and_only_of_what_has_changed(
 def test_a_snapshot_that_fails_is_counted_and_the_worker_goes_on(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streaming.snapshots._LOOK_SECONDS", 0.001)
+    monkeypatch.setattr("everfresh.streaming.state.snapshots._LOOK_SECONDS", 0.001)
 
     def refuses(number: int) -> SnapshotStore:
         raise SnapshotError("unreachable", "no network")
@@ -98,7 +98,7 @@ def test_a_snapshot_that_fails_is_counted_and_the_worker_goes_on(
 def test_a_partition_that_was_given_away_is_not_snapshot_any_more(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streaming.snapshots._LOOK_SECONDS", 0.001)
+    monkeypatch.setattr("everfresh.streaming.state.snapshots._LOOK_SECONDS", 0.001)
     clock = ManualClock(1000)
     machine.start()
     machine.apply(LOG[:10])

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import hashlib
 
-from contracts.window import encode_slice_record
-from streaming.layout import NO_LABEL
-from streaming.store import MemoryStore
+from everfresh.contracts.window import encode_slice_record
+from everfresh.streaming.state.key_layout import NO_LABEL
+from everfresh.streaming.state.store import MemoryStore
 from tests.streaming.log import (
     PERIOD_MS,
     START_MS,

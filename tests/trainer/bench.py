@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from contracts.manifest import WeightManifest
-from contracts.settings import Settings
-from infra.memory import MemoryReportSink, MemoryWeightStore, MemoryWindowSource
+from everfresh.adapters.memory import MemoryReportSink, MemoryWeightStore, MemoryWindowSource
+from everfresh.contracts.manifest import WeightManifest
+from everfresh.contracts.settings import Settings
+from everfresh.trainer.distributed.jobs import Train
+from everfresh.trainer.learning.training import train_window
+from everfresh.trainer.loop import Boundary, TrainerLoop
 from tests.trainer.logs import Log
-from trainer.crew import Train
-from trainer.learn import train_window
-from trainer.loop import Boundary, TrainerLoop
 
 SMALL: dict[str, Any] = {
     "model": {

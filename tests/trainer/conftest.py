@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from contracts.settings import Settings, load_settings
+from everfresh.contracts.settings import Settings, load_settings
 from tests.trainer.bench import SMALL
 
 

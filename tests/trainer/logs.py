@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from contracts.sequence import encode_entry
-from contracts.window import (
+from everfresh.contracts.sequence import encode_entry
+from everfresh.contracts.window import (
     FORMAT,
     Example,
     SliceClosed,
@@ -16,7 +16,7 @@ from contracts.window import (
     decode_slice_record,
     encode_slice_record,
 )
-from trainer.assemble import Assembler, Progress, slice_digest
+from everfresh.trainer.windows.assemble import Assembler, Progress, slice_digest
 
 ACTIONS = ["view", "click"]
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.errors import WindowGap
-from contracts.window import SliceClosed, SliceRecord, TrainingWindow
+from everfresh.contracts.errors import WindowGap
+from everfresh.contracts.window import SliceClosed, SliceRecord, TrainingWindow
+from everfresh.trainer.windows.assemble import Assembler, Progress
 from tests.trainer.logs import Log, example, make_log, run
-from trainer.assemble import Assembler, Progress
 
 LABELS = [3, 4, 6, 7, 9]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from contracts.settings import Settings
-from contracts.window import TrainingWindow
-from model.recommender import Recommender
+from everfresh.contracts.settings import Settings
+from everfresh.contracts.window import TrainingWindow
+from everfresh.model.recommender import Recommender
+from everfresh.trainer.learning.training import fresh_learner, remember, train_window
 from tests.trainer.logs import make_log, windows_of
 from tests.trainer.strategies.test_every_strategy import with_strategy
-from trainer.learn import fresh_learner, remember, train_window
 
 
 def windows(number: int) -> list[TrainingWindow]:

@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from contracts.manifest import Plan
-from contracts.settings import Settings, load_settings
-from contracts.window import SliceClosed, TrainingWindow
+from everfresh.contracts.manifest import Plan
+from everfresh.contracts.settings import Settings, load_settings
+from everfresh.contracts.window import SliceClosed, TrainingWindow
+from everfresh.trainer.loop import TrainerLoop
+from everfresh.trainer.windows import window_queue as reading
+from everfresh.trainer.windows.assemble import Assembler, Progress
+from everfresh.trainer.windows.backlog import Taken, joined, sampled
 from tests.trainer.bench import SMALL, Bench
 from tests.trainer.logs import Log, make_log
-from trainer import reading
-from trainer.assemble import Assembler, Progress
-from trainer.backlog import Taken, joined, sampled
-from trainer.loop import TrainerLoop
 
 LABELS = list(range(3, 10))
 

@@ -3,12 +3,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from contracts.errors import CorruptVersion, SettingsError
-from contracts.settings import Settings
-from infra.memory import MemoryWeightStore
-from tests.trainer.bench import Bench
-from tests.trainer.logs import make_log
-from trainer.checkpoint import (
+from everfresh.adapters.memory import MemoryWeightStore
+from everfresh.contracts.errors import CorruptVersion, SettingsError
+from everfresh.contracts.settings import Settings
+from everfresh.trainer.checkpoint import (
     MEMORY_FILE,
     OPTIMIZER_FILE,
     encode_files,
@@ -16,6 +14,8 @@ from trainer.checkpoint import (
     restore,
     same_training,
 )
+from tests.trainer.bench import Bench
+from tests.trainer.logs import make_log
 
 LABELS = [3, 4, 6, 7]
 

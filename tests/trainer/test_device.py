@@ -9,16 +9,17 @@ import pytest
 import torch
 from torch.distributed import HashStore
 
-from contracts.errors import SettingsError
-from contracts.settings import Settings, load_settings
+from everfresh.contracts.errors import SettingsError
+from everfresh.contracts.settings import Settings, load_settings
+from everfresh.trainer.distributed import data_parallel
+from everfresh.trainer.distributed import ray_actor as actor
+from everfresh.trainer.distributed.data_parallel import Member
+from everfresh.trainer.learning.device import prepare
+from everfresh.trainer.run import TrainerRun
 from tests.trainer.bench import Bench
 from tests.trainer.logs import make_log
 from tests.trainer.strategies.test_every_strategy import with_strategy
 from tests.trainer.test_run import WAIT_S, Doors
-from trainer import actor
-from trainer.device import prepare
-from trainer.run import TrainerRun
-from trainer.team import Member
 
 
 @pytest.fixture
@@ -83,7 +84,11 @@ def test_members_meet_over_gloo_on_cpus_and_over_nccl_on_gpus(
     monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], device: str, chosen: str
 ) -> None:
     made: list[str] = []
-    monkeypatch.setattr("trainer.team.ProcessGroupGloo", lambda *_: made.append("gloo"))
+    monkeypatch.setattr(
+        data_parallel,
+        "ProcessGroupGloo",
+        lambda *_: made.append("gloo"),
+    )
     # A build for CPUs has no such name.
     monkeypatch.setattr(
         "torch.distributed.ProcessGroupNCCL", lambda *_: made.append("nccl"), raising=False

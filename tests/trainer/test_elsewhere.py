@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 from torch.distributed import HashStore
 
-from contracts.settings import Settings
+from everfresh.contracts.settings import Settings
+from everfresh.trainer.distributed import data_parallel as team
+from everfresh.trainer.distributed.data_parallel import Member
+from everfresh.trainer.distributed.jobs import describe_job, digest, do_job
+from everfresh.trainer.learning.training import fresh_learner, train_window
 from tests.elsewhere import NAME, Mixed, elsewhere
 from tests.trainer.bench import Bench
 from tests.trainer.logs import make_log, windows_of
 from tests.trainer.strategies.test_every_strategy import with_strategy
-from trainer import team
-from trainer.crew import describe_job, digest, do_job
-from trainer.learn import fresh_learner, train_window
-from trainer.team import Member
 
 LABELS = [3, 4, 6, 7]
 WAYS = {

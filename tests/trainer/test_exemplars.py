@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from contracts.settings import Settings
+from everfresh.contracts.settings import Settings
+from everfresh.trainer.learning.exemplars import Exemplars, draw_shares, herd, look
+from everfresh.trainer.learning.reservoir import ReservoirState
 from tests.trainer.bench import Bench
 from tests.trainer.logs import make_log, windows_of
 from tests.trainer.strategies.test_every_strategy import with_strategy
-from trainer.exemplars import Exemplars, draw_shares, herd, look
-from trainer.reservoir import ReservoirState
 
 
 def unit_vectors(number: int, seed: int) -> np.ndarray:

@@ -7,17 +7,17 @@ import pytest
 import torch
 
 from benchmarks._gate_runs import spoil
-from contracts.errors import VersionNotFound, WeightsError
-from contracts.manifest import Pointer
-from contracts.settings import Settings, load_settings
-from contracts.window import TrainingWindow
-from infra.rollback import roll_back
-from model.optimizer import encode_optimizer
+from everfresh.adapters.weights.rollback import roll_back
+from everfresh.contracts.errors import VersionNotFound, WeightsError
+from everfresh.contracts.manifest import Pointer
+from everfresh.contracts.settings import Settings, load_settings
+from everfresh.contracts.window import TrainingWindow
+from everfresh.model.network.optimizer import encode_optimizer
+from everfresh.trainer.gate.candidate import judge, measure
+from everfresh.trainer.loop import ROLL_BACK, TrainerLoop
+from everfresh.trainer.windows.holdout import prepare
 from tests.trainer.bench import SMALL, Bench
 from tests.trainer.logs import make_log
-from trainer.gate import judge, measure
-from trainer.holdback import prepare
-from trainer.loop import ROLL_BACK, TrainerLoop
 
 LABELS = list(range(3, 11))
 POISONED = 7

@@ -3,10 +3,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.sequence import Interaction
-from contracts.settings import GateSettings
-from contracts.window import DecodedExample, TrainingWindow
-from trainer.holdback import Held, prepare
+from everfresh.contracts.sequence import Interaction
+from everfresh.contracts.settings import GateSettings
+from everfresh.contracts.window import DecodedExample, TrainingWindow
+from everfresh.trainer.windows.holdout import Held, prepare
 
 SIZES = st.lists(st.lists(st.integers(1, 30), max_size=8), min_size=1, max_size=12)
 

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from benchmarks._gate_runs import spoil
-from contracts.manifest import Pointer
-from contracts.settings import load_settings
-from model.recommender import VOCABULARY_FILE
-from model.vocabulary import Vocabulary
+from everfresh.contracts.manifest import Pointer
+from everfresh.contracts.settings import load_settings
+from everfresh.model.recommender import VOCABULARY_FILE
+from everfresh.model.vocabulary.vocabulary import Vocabulary
+from everfresh.trainer.loop import HOLD, ROLL_BACK, STEPS, TrainerLoop
 from tests.trainer.bench import SMALL, Bench
 from tests.trainer.logs import make_log
-from trainer.loop import HOLD, ROLL_BACK, STEPS, TrainerLoop
 
 LABELS = [3, 4, 6, 7, 9]
 GATED = list(range(3, 11))

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from contracts.settings import Settings
-from contracts.window import TrainingWindow
-from tests.trainer.logs import make_log, windows_of
-from trainer.learn import (
+from everfresh.contracts.settings import Settings
+from everfresh.contracts.window import TrainingWindow
+from everfresh.trainer.distributed.data_parallel import Alone
+from everfresh.trainer.learning.strategies.base import Lot, Strategy
+from everfresh.trainer.learning.strategies.replay import Replay
+from everfresh.trainer.learning.training import (
     LOWEST_RATE,
     Learner,
     Network,
@@ -18,9 +20,7 @@ from trainer.learn import (
     train_window,
     update_baselines,
 )
-from trainer.strategies.base import Lot, Strategy
-from trainer.strategies.replay import Replay
-from trainer.team import Alone
+from tests.trainer.logs import make_log, windows_of
 
 
 def windows(settings: Settings, number: int) -> list[TrainingWindow]:

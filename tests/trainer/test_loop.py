@@ -6,14 +6,14 @@ import msgspec
 import pytest
 import torch
 
-from contracts.errors import WindowGap, WorkerLost
-from contracts.manifest import Pointer
-from contracts.settings import Settings
-from model.weights import all_finite
+from everfresh.contracts.errors import WindowGap, WorkerLost
+from everfresh.contracts.manifest import Pointer
+from everfresh.contracts.settings import Settings
+from everfresh.model.weights import all_finite
+from everfresh.trainer.learning.training import Network, Outcome, train_window
+from everfresh.trainer.loop import STEPS, TrainerLoop
 from tests.trainer.bench import Bench
 from tests.trainer.logs import example, make_log, run
-from trainer.learn import Network, Outcome, train_window
-from trainer.loop import STEPS, TrainerLoop
 
 LABELS = [3, 4, 6, 7, 9]
 

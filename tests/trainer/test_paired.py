@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.sequence import Interaction
-from contracts.window import DecodedExample
-from model.metrics import MISS
-from trainer.paired import Paired, gains, pair
+from everfresh.contracts.sequence import Interaction
+from everfresh.contracts.window import DecodedExample
+from everfresh.model.metrics import MISS
+from everfresh.trainer.gate.paired import Paired, gains, pair
 
 
 def examples(sizes: list[int]) -> list[DecodedExample]:

@@ -5,11 +5,11 @@ import random
 import msgspec
 import pytest
 
-from contracts.sequence import Interaction
-from contracts.settings import GateSettings
-from contracts.window import DecodedExample, TrainingWindow
-from trainer.paired import Paired
-from trainer.plausible import CLASSES, Profile, implausible, pause_shares
+from everfresh.contracts.sequence import Interaction
+from everfresh.contracts.settings import GateSettings
+from everfresh.contracts.window import DecodedExample, TrainingWindow
+from everfresh.trainer.gate.paired import Paired
+from everfresh.trainer.windows.window_checks import CLASSES, Profile, implausible, pause_shares
 
 SETTINGS = GateSettings()
 

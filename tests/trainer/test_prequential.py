@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from contracts.sequence import Interaction
-from contracts.window import DecodedExample, TrainingWindow
-from model.vocabulary import Vocabulary
-from trainer.prequential import flatten, fresh_targets, score_window, unflatten
+from everfresh.contracts.sequence import Interaction
+from everfresh.contracts.window import DecodedExample, TrainingWindow
+from everfresh.model.vocabulary.vocabulary import Vocabulary
+from everfresh.trainer.scoring.prequential import flatten, fresh_targets, score_window, unflatten
 
 
 class FixedRanks:

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from contracts.manifest import WeightManifest
-from contracts.report import QUANTILES
-from contracts.sequence import Interaction
-from contracts.window import DecodedExample, TrainingWindow
-from trainer.reporting import Figures, Timing, describe, status, window_report
+from everfresh.contracts.manifest import WeightManifest
+from everfresh.contracts.report import QUANTILES
+from everfresh.contracts.sequence import Interaction
+from everfresh.contracts.window import DecodedExample, TrainingWindow
+from everfresh.trainer.scoring.reporting import Figures, Timing, describe, status, window_report
 
 MANIFEST = WeightManifest(
     1, 3, 2, 9, 777, {0: 5}, {0: 2}, [], {}, 40, 12, {"hr10_live": 0.5, "ndcg10_live": 0.25}

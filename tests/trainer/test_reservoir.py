@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import msgspec
 
-from contracts.sequence import Interaction
-from contracts.window import DecodedExample
-from trainer.reservoir import Reservoir, ReservoirState
+from everfresh.contracts.sequence import Interaction
+from everfresh.contracts.window import DecodedExample
+from everfresh.trainer.learning.reservoir import Reservoir, ReservoirState
 
 
 def make(number: int, targets: int = 1, context: int = 0) -> DecodedExample:

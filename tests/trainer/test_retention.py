@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import msgspec
 
-from contracts.manifest import WeightManifest
+from everfresh.contracts.manifest import WeightManifest
+from everfresh.trainer.retention import removable
 from tests.conformance.test_weight_store import manifest
-from trainer.retention import removable
 
 
 def line(*snapshots: int, upto: int) -> list[WeightManifest]:

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from contracts.settings import GateSettings
-from trainer.paired import Paired
-from trainer.retrospect import Trial, lost
+from everfresh.contracts.settings import GateSettings
+from everfresh.trainer.gate.paired import Paired
+from everfresh.trainer.gate.probation import Trial, lost
 
 SETTINGS = GateSettings(trial_windows=3)
 EQUAL = Paired(examples=100, n=100, s=0.0, base=20.0, nn=100, sn=0.0, ss=0.2)

@@ -4,12 +4,12 @@ import threading
 
 import pytest
 
-from contracts.errors import Unreachable
-from contracts.settings import Settings
-from infra.memory import MemoryWindowSource
+from everfresh.adapters.memory import MemoryWindowSource
+from everfresh.contracts.errors import Unreachable
+from everfresh.contracts.settings import Settings
+from everfresh.trainer.run import Ports, TrainerRun
 from tests.trainer.bench import Bench
 from tests.trainer.logs import Log, example, make_log, run
-from trainer.run import Ports, TrainerRun
 
 LABELS = [3, 4, 6, 7]
 WAIT_S = 30.0

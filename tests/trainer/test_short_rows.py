@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from contracts.manifest import SERVED_FILE
-from contracts.settings import load_settings
-from infra.memory import MemoryWeightStore
-from serving.follow import load_version
+from everfresh.adapters.memory import MemoryWeightStore
+from everfresh.contracts.manifest import SERVED_FILE
+from everfresh.contracts.settings import load_settings
+from everfresh.serving.versions.follow import load_version
+from everfresh.trainer.checkpoint import MEMORY_FILE, load_recommender
+from everfresh.trainer.scoring.prequential import score_window
 from tests.trainer.bench import SMALL, Bench
 from tests.trainer.logs import make_log, windows_of
-from trainer.checkpoint import MEMORY_FILE, load_recommender
-from trainer.prequential import score_window
 
 LABELS = [3, 4, 6, 7, 9]
 

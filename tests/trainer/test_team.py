@@ -10,16 +10,16 @@ import pytest
 import torch
 from torch.distributed import HashStore
 
-from contracts.errors import EverfreshError, SettingsError, WorkerLost
-from contracts.settings import Settings, load_settings
-from contracts.window import TrainingWindow
+from everfresh.contracts.errors import EverfreshError, SettingsError, WorkerLost
+from everfresh.contracts.settings import Settings, load_settings
+from everfresh.contracts.window import TrainingWindow
+from everfresh.trainer.distributed import ray_actor as actor
+from everfresh.trainer.distributed.data_parallel import ALONE, Member, Team
+from everfresh.trainer.distributed.jobs import Job, do_job
+from everfresh.trainer.learning.training import Network, Outcome, fresh_learner, train_window
+from everfresh.trainer.windows.assemble import Assembler, Progress
 from tests.trainer.bench import SMALL
 from tests.trainer.logs import make_log
-from trainer import actor
-from trainer.assemble import Assembler, Progress
-from trainer.crew import Job, do_job
-from trainer.learn import Network, Outcome, fresh_learner, train_window
-from trainer.team import ALONE, Member, Team
 
 
 def tuned(settings: Settings, strategy: str = "replay", **model: Any) -> Settings:

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from contracts.settings import Settings, load_settings
-from infra.rollback import roll_back
-from infra.weights import FsspecWeightStore
+from everfresh.adapters.weights.rollback import roll_back
+from everfresh.adapters.weights.store import FsspecWeightStore
+from everfresh.contracts.settings import Settings, load_settings
+from everfresh.trainer.loop import TrainerLoop
 from tests.trainer.bench import SMALL, Bench
 from tests.trainer.logs import make_log
-from trainer.loop import TrainerLoop
 
 
 @pytest.fixture

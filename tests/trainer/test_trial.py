@@ -5,13 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from contracts.errors import SettingsError
-from contracts.event import Event
-from contracts.settings import Settings
-from infra.evaluation import Line, Margin, WindowScore, decode_line, encode_line
-from trainer.margin import gains, margin
-from trainer.offline import by_count, by_time, cut_windows
-from trainer.trial import Trial, evaluate, strategy_settings
+from everfresh.contracts.errors import SettingsError
+from everfresh.contracts.event import Event
+from everfresh.contracts.settings import Settings
+from everfresh.evaluation.bootstrap import gains, margin
+from everfresh.evaluation.comparison import Trial, evaluate, strategy_settings
+from everfresh.evaluation.file_windows import by_count, by_time, cut_windows
+from everfresh.evaluation.results import Line, Margin, WindowScore, decode_line, encode_line
 
 
 def event(number: int, user: int, item: int) -> Event:

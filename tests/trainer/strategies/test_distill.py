@@ -4,12 +4,12 @@ import math
 
 import torch
 
-from contracts.settings import Settings
+from everfresh.contracts.settings import Settings
+from everfresh.trainer.learning.strategies.distill import Distill, distillation
+from everfresh.trainer.learning.training import Learner, fresh_learner, train_window
 from tests.trainer.bench import Bench
 from tests.trainer.logs import make_log, windows_of
 from tests.trainer.strategies.test_every_strategy import with_strategy
-from trainer.learn import Learner, fresh_learner, train_window
-from trainer.strategies.distill import Distill, distillation
 
 
 def learners(settings: Settings) -> tuple[Learner, Learner]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from contracts.errors import CorruptVersion
-from contracts.sequence import Interaction
-from contracts.settings import Settings
-from contracts.window import DecodedExample, TrainingWindow
+from everfresh.contracts.errors import CorruptVersion
+from everfresh.contracts.sequence import Interaction
+from everfresh.contracts.settings import Settings
+from everfresh.contracts.window import DecodedExample, TrainingWindow
+from everfresh.trainer.learning.strategies import STRATEGIES, build_strategy
+from everfresh.trainer.learning.training import fresh_network
+from everfresh.trainer.loop import Boundary
 from tests.trainer.bench import Bench
 from tests.trainer.logs import make_log
-from trainer.learn import fresh_network
-from trainer.loop import Boundary
-from trainer.strategies import STRATEGIES, build_strategy
 
 LABELS = [3, 4, 6, 7]
 REMEMBERING = sorted(set(STRATEGIES) - {"frozen", "finetune"})

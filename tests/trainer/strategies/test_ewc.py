@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import torch
 
-from contracts.settings import Settings
+from everfresh.contracts.settings import Settings
+from everfresh.trainer.learning.strategies.ewc import Ewc, penalty
 from tests.trainer.bench import Bench
 from tests.trainer.logs import make_log, windows_of
 from tests.trainer.strategies.test_every_strategy import with_strategy
-from trainer.strategies.ewc import Ewc, penalty
 
 
 def test_the_penalty_is_half_of_importance_times_squared_distance() -> None:

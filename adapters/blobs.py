@@ -1,0 +1,283 @@
+"""Files of a weight or snapshot store: local with fsync and rename, elsewhere through fsspec.
+
+Names are relative, with ``/`` between. ``put`` replaces a file as a whole: a reader sees the old
+bytes or the new ones. On a local disk it is durable when it returns.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+import fsspec
+
+from everfresh.contracts.errors import MissingDependency, SettingsError, WeightsError
+
+_DRAFT = ".draft"
+"""Ends the names of files that are being written; they begin with a dot, as no stored one does."""
+
+
+class Blobs(Protocol):
+    """Called by the stores of weights (``adapters.weights``) and snapshots (``adapters.state``)."""
+
+    def get(self, name: str) -> bytes | None:
+        """The bytes, ``None`` where there is no such file."""
+
+    def put(self, name: str, data: bytes) -> None:
+        """Create or replace a file as a whole; to be called within ``exclusive``."""
+
+    def remove(self, name: str) -> None:
+        """Remove a file; harmless where there is none."""
+
+    def remove_folder(self, name: str) -> None:
+        """Remove a folder with all in it; harmless where there is none."""
+
+    def folders(self, under: str = "") -> list[str]:
+        """Names of the folders at the top, or in a folder there; none where there is no such."""
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """Bytes of each file in a folder, by name; empty where there is no such folder."""
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Keep other writers on this store out, as far as the store allows."""
+
+
+def open_blobs(url: str, setting: str = "weights.url") -> Blobs:
+    """The files below a folder or an fsspec URL; ``setting`` is what the operator can change.
+
+    ``SettingsError`` for a URL nobody knows, ``MissingDependency`` where its package is absent.
+    """
+    try:
+        filesystem, root = fsspec.core.url_to_fs(url)
+    except ValueError as error:
+        raise SettingsError(
+            f"{setting} is {url!r}: {error}; expected a folder or an fsspec URL such as "
+            "s3://bucket/folder"
+        ) from None
+    except ImportError as error:
+        raise MissingDependency(
+            f"{setting} is {url!r} and needs a package that is not installed: {error}"
+        ) from None
+    protocols = (
+        (filesystem.protocol,) if isinstance(filesystem.protocol, str) else filesystem.protocol
+    )
+    if "file" in protocols:
+        return LocalBlobs(Path(root), setting)
+    return RemoteBlobs(filesystem, root, setting)
+
+
+class LocalBlobs:
+    """A folder on a disk of this machine; made when first written to."""
+
+    def __init__(self, root: Path, setting: str = "weights.url") -> None:
+        self._root = root
+        self._setting = setting
+        self._swept = False
+
+    def get(self, name: str) -> bytes | None:
+        """See :class:`Blobs`."""
+        try:
+            return (self._root / name).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise self._unusable(error) from None
+
+    def put(self, name: str, data: bytes) -> None:
+        """See :class:`Blobs`: a draft beside it, fsync, rename, fsync of the folder."""
+        path = self._root / name
+        try:
+            _make_durable_folder(path.parent)
+            handle, draft = tempfile.mkstemp(_DRAFT, f".{path.name}.", path.parent)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                Path(draft).replace(path)
+            except BaseException:
+                Path(draft).unlink(missing_ok=True)
+                raise
+            _sync_folder(path.parent)
+        except OSError as error:
+            raise self._unusable(error) from None
+
+    def remove(self, name: str) -> None:
+        """See :class:`Blobs`."""
+        path = self._root / name
+        try:
+            path.unlink(missing_ok=True)
+            if path.parent.is_dir():
+                _sync_folder(path.parent)
+        except OSError as error:
+            raise self._unusable(error) from None
+
+    def remove_folder(self, name: str) -> None:
+        """See :class:`Blobs`."""
+        try:
+            shutil.rmtree(self._root / name)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise self._unusable(error) from None
+
+    def folders(self, under: str = "") -> list[str]:
+        """See :class:`Blobs`."""
+        try:
+            return [entry.name for entry in (self._root / under).iterdir() if entry.is_dir()]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise self._unusable(error) from None
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """See :class:`Blobs`."""
+        try:
+            entries = [entry for entry in (self._root / folder).iterdir() if entry.is_file()]
+            return {entry.name: entry.stat().st_size for entry in entries}
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise self._unusable(error) from None
+
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """See :class:`Blobs`: a lock that the system releases when its holder dies.
+
+        The first time it sweeps: drafts are made under the lock alone, so that those there now are
+        of writers that were killed.
+        """
+        try:
+            _make_durable_folder(self._root)
+            lock = (self._root / ".lock").open("w")
+        except OSError as error:
+            raise self._unusable(error) from None
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not self._swept:
+                self._sweep()
+                self._swept = True
+            yield
+
+    def _sweep(self) -> None:
+        try:
+            for folder, _, names in os.walk(self._root):
+                for name in names:
+                    if name.startswith(".") and name.endswith(_DRAFT):
+                        Path(folder, name).unlink(missing_ok=True)
+        except OSError as error:
+            raise self._unusable(error) from None
+
+    def _unusable(self, error: OSError) -> WeightsError:
+        return _unusable(self._root, self._setting, error)
+
+
+class RemoteBlobs:
+    """Any fsspec file system whose writes replace an object as a whole (object stores, memory).
+
+    There is no lock: one writer at a time is the operator's promise. What fails there fails in the
+    ways of the library behind the URL, not all of which are ``OSError``: every one is told as ours.
+    """
+
+    def __init__(self, filesystem: Any, root: str, setting: str = "weights.url") -> None:
+        self._filesystem = filesystem
+        self._root = root.rstrip("/")
+        self._setting = setting
+
+    def get(self, name: str) -> bytes | None:
+        """See :class:`Blobs`."""
+        try:
+            with self._told():
+                return bytes(self._filesystem.cat_file(self._path(name)))
+        except FileNotFoundError:
+            return None
+
+    def put(self, name: str, data: bytes) -> None:
+        """See :class:`Blobs`: one request that stores the whole object."""
+        path = self._path(name)
+        try:
+            with self._told():
+                self._filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
+                self._filesystem.pipe_file(path, data)
+        except FileNotFoundError as error:  # there is no such bucket
+            raise _unusable(self._root, self._setting, error) from None
+
+    def remove(self, name: str) -> None:
+        """See :class:`Blobs`."""
+        with contextlib.suppress(FileNotFoundError), self._told():
+            self._filesystem.rm_file(self._path(name))
+
+    def remove_folder(self, name: str) -> None:
+        """See :class:`Blobs`."""
+        with contextlib.suppress(FileNotFoundError), self._told():
+            self._filesystem.rm(self._path(name), recursive=True)
+
+    def folders(self, under: str = "") -> list[str]:
+        """See :class:`Blobs`; asks the store anew, never a cached listing."""
+        found = self._listed(self._path(under) if under else self._root)
+        return [_last_name(entry) for entry in found if entry["type"] == "directory"]
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """See :class:`Blobs`; asks the store anew, as ``folders`` does."""
+        found = self._listed(self._path(folder))
+        return {_last_name(entry): entry["size"] for entry in found if entry["type"] == "file"}
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """See :class:`Blobs`: nothing to hold here."""
+        return contextlib.nullcontext()
+
+    def _listed(self, path: str) -> list[dict[str, Any]]:
+        try:
+            with self._told():
+                self._filesystem.invalidate_cache(path)
+                return list(self._filesystem.ls(path, detail=True))
+        except FileNotFoundError:
+            return []
+
+    def _path(self, name: str) -> str:
+        return f"{self._root}/{name}"
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Every error as ours, but ``FileNotFoundError``, which may be an answer."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            raise _unusable(self._root, self._setting, error) from None
+
+
+def _last_name(entry: dict[str, Any]) -> str:
+    name: str = entry["name"].rstrip("/").rpartition("/")[2]
+    return name
+
+
+def _make_durable_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _unusable(root: object, setting: str, error: Exception) -> WeightsError:
+    # Of an error that is none of the system's, the kind says more than the words.
+    said = error if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+    return WeightsError(
+        f"the store {root} cannot be used: {said}; see to its space, its permissions and the "
+        f"way there, or set {setting} to another place"
+    )

@@ -1,0 +1,1 @@
+"""Event files of others, read as events in time order."""

@@ -1,0 +1,162 @@
+"""Readers of the publishers' own event files, each as events in time order.
+
+    ml-100k   MovieLens 100K: GroupLens ``u.data``, RecBole ``ml-100k.inter``, or an archive with
+              one of them (``ml-100k.zip``, the ``recbole`` wheel)
+    ml-1m     MovieLens 1M: GroupLens ``ratings.dat``, or the archive with it
+    ader      DIGINETICA as ADER cut it: ``period_N.txt``, or a folder of them
+    jsonl     events as JSON, one a line (``adapters.files.jsonl``)
+
+Ratings are sorted by time, equal times in the file's order. The same file yields the same events,
+ids included, so that replaying it again adds duplicates and nothing new.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+from everfresh.adapters.files.jsonl import JsonLines
+from everfresh.adapters.files.movielens import INTER, INTER_HEADER, fetch_ml100k
+from everfresh.adapters.files.rows import parsed
+from everfresh.contracts.errors import DataFileError
+from everfresh.contracts.event import Event
+
+__all__ = ["DATASETS", "Clicks", "EventFile", "Ratings", "fetch_ml100k"]
+
+_YEAR_9999 = 253_402_300_800
+_MAX_RATING = 1e9
+_PERIOD = re.compile(r"period_(\d+)\.txt")
+_ML_100K = ("u.data", INTER)
+_ML_1M = ("ratings.dat",)
+
+Row = tuple[int, int, float, int]
+"""user, item, rating, UTC seconds."""
+
+
+class EventFile(Protocol):
+    """The events of one file: iterate as often as you like; ``len`` is their number."""
+
+    def __len__(self) -> int:
+        """How many events there are."""
+
+    def __iter__(self) -> Iterator[Event]:
+        """The events in time order, from the first."""
+
+
+class Ratings:
+    """Ratings sorted by time. Columns, because a million Python objects would cost more."""
+
+    def __init__(self, name: str, rows: Iterable[Row]) -> None:
+        self._name = name
+        self._users, self._items = array("q"), array("q")
+        self._ratings, self._seconds = array("f"), array("q")
+        for user, item, rating, seconds in rows:
+            self._users.append(user)
+            self._items.append(item)
+            self._ratings.append(rating)
+            self._seconds.append(seconds)
+        self._order = array("q", sorted(range(len(self._users)), key=self._seconds.__getitem__))
+
+    def __len__(self) -> int:
+        return len(self._users)
+
+    def __iter__(self) -> Iterator[Event]:
+        for row in self._order:
+            yield Event(
+                id=f"{self._name}:{row + 1}",
+                type="rating",
+                time=self._seconds[row] * 1000,
+                user_id=self._users[row],
+                item_id=self._items[row],
+                value=self._ratings[row],
+            )
+
+
+class Clicks:
+    """Clicks of sessions in the order of their rows; a session is a user, the row is the time."""
+
+    def __init__(self, rows: Iterable[tuple[int, int]]) -> None:
+        self._sessions, self._items = array("q"), array("q")
+        for session, item in rows:
+            self._sessions.append(session)
+            self._items.append(item)
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def __iter__(self) -> Iterator[Event]:
+        for row, (session, item) in enumerate(zip(self._sessions, self._items, strict=True)):
+            yield Event(f"ader:{row + 1}", "click", row, session, item)
+
+
+def read_ml_100k(path: Path) -> EventFile:
+    """``user item rating timestamp`` between tabs; a RecBole header is skipped."""
+    expected = "user, item, rating and UTC seconds between tabs (MovieLens 100K)"
+
+    def parse(line: str) -> Row | None:
+        cells = line.split("\t")
+        return None if line == INTER_HEADER else _row(cells)
+
+    return Ratings("ml-100k", parsed(path, _ML_100K, expected, parse))
+
+
+def read_ml_1m(path: Path) -> EventFile:
+    """``UserID::MovieID::Rating::Timestamp``."""
+    expected = "UserID::MovieID::Rating::Timestamp (MovieLens 1M)"
+    return Ratings("ml-1m", parsed(path, _ML_1M, expected, lambda line: _row(line.split("::"))))
+
+
+def read_ader(path: Path) -> EventFile:
+    """``session item``; a folder's ``period_N.txt`` follow each other by number."""
+    files = [path]
+    if path.is_dir():
+        found = [(int(match[1]), entry) for entry in path.iterdir() if (match := _period(entry))]
+        files = [entry for _, entry in sorted(found)]
+        if not files:
+            raise DataFileError(f"{path} holds no period_N.txt; expected ADER's folder of them")
+    return Clicks(row for file in files for row in _clicks(file))
+
+
+def _clicks(file: Path) -> Iterator[tuple[int, int]]:
+    def parse(line: str) -> tuple[int, int]:
+        session, item = line.split()
+        return _whole(session), _whole(item)
+
+    return parsed(file, (), "session and item between spaces (ADER)", parse)
+
+
+def read_jsonl(path: Path) -> EventFile:
+    """See :mod:`everfresh.adapters.files.jsonl`."""
+    return JsonLines(path)
+
+
+DATASETS: dict[str, Callable[[Path], EventFile]] = {
+    "ml-100k": read_ml_100k,
+    "ml-1m": read_ml_1m,
+    "ader": read_ader,
+    "jsonl": read_jsonl,
+}
+
+
+def _row(cells: list[str]) -> Row:
+    user, item, rating_text, seconds_text = cells
+    # RecBole writes whole numbers as floats now and then.
+    rating, seconds = float(rating_text), float(seconds_text)
+    # Written so that NaN fails too.
+    if not (abs(rating) <= _MAX_RATING and 0 <= seconds < _YEAR_9999):
+        raise ValueError
+    return _whole(user), _whole(item), rating, int(seconds)
+
+
+def _whole(text: str) -> int:
+    number = int(text)
+    if not -(2**63) <= number < 2**63:
+        raise ValueError
+    return number
+
+
+def _period(entry: Path) -> re.Match[str] | None:
+    return _PERIOD.fullmatch(entry.name)

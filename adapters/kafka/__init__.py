@@ -1,0 +1,1 @@
+"""Kafka clients behind the ports: topics, sinks, bounded readers, dead letters."""

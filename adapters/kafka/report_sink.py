@@ -1,0 +1,130 @@
+"""``ReportSink`` on Kafka: queue and return, count what fails."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+
+from kafka import KafkaProducer
+from kafka.errors import KafkaError, KafkaTimeoutError
+
+from everfresh.adapters.kafka.admin import require_listener
+from everfresh.contracts.errors import Unreachable
+from everfresh.contracts.report import ComponentStatus, WindowReport, encode_report
+from everfresh.contracts.topics import REPORTS, STATUS, topic_name
+
+MAX_PENDING = 20_000
+"""More records than this waiting for a broker are dropped, and counted as failed."""
+
+
+class _Producer(KafkaProducer):  # type: ignore[misc]  # the library has no type hints
+    """Closes also when the broker is gone; the library's ``close`` stops where its flush fails."""
+
+    def flush(self, timeout: float | None = None) -> None:
+        """As the library's, without the error: whoever asks looks at what is still pending."""
+        with contextlib.suppress(KafkaTimeoutError):
+            super().flush(timeout)
+
+
+def _connect(bootstrap_servers: str, topics: list[str], linger_ms: int) -> _Producer:
+    require_listener(bootstrap_servers)
+    producer = None
+    try:
+        producer = _Producer(
+            bootstrap_servers=bootstrap_servers,
+            linger_ms=linger_ms,
+            # Metadata is fetched here, so a later send finds it; a lost topic costs little.
+            max_block_ms=1_000,
+            delivery_timeout_ms=30_000,
+            request_timeout_ms=10_000,
+            allow_auto_create_topics=False,
+        )
+        for topic in topics:
+            producer.partitions_for(topic)
+    except KafkaError as error:
+        if producer is not None:
+            producer.close(timeout=0)
+        raise Unreachable(
+            f"nothing can be written to {', '.join(topics)} at {bootstrap_servers}: {error}; "
+            "check that the broker is up and that `everfresh up` created the topics"
+        ) from None
+    return producer
+
+
+class _Outlet:
+    """A producer that never makes its caller wait. Thread-safe."""
+
+    def __init__(self, bootstrap_servers: str, topics: list[str], linger_ms: int) -> None:
+        self._producer = _connect(bootstrap_servers, topics, linger_ms)
+        self._lock = threading.Lock()
+        self._pending = 0
+        self._failed = 0
+        self._closed = False
+
+    def send(self, topic: str, key: bytes, value: bytes) -> None:
+        with self._lock:
+            if self._closed or self._pending >= MAX_PENDING:
+                self._failed += 1
+                return
+            self._pending += 1
+        try:
+            future = self._producer.send(topic, value, key=key)
+        except KafkaError:
+            self._settle(failed=True)
+            return
+        future.add_callback(lambda _: self._settle(failed=False))
+        future.add_errback(lambda _: self._settle(failed=True))
+
+    def failed(self) -> int:
+        with self._lock:
+            return self._failed
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until all is delivered or failed; False where time ran out before."""
+        self._producer.flush(timeout_s)
+        with self._lock:
+            return self._pending == 0
+
+    def close(self, timeout_s: float) -> None:
+        self.flush(timeout_s)
+        with self._lock:
+            # What is told of these later is not counted a second time.
+            self._closed = True
+            self._failed += self._pending
+            self._pending = 0
+        self._producer.close(timeout=0)
+
+    def _settle(self, *, failed: bool) -> None:
+        with self._lock:
+            if not self._closed:
+                self._pending -= 1
+                self._failed += failed
+
+
+class KafkaReportSink:
+    """Writes window reports (key: label) and status (key: component). Thread-safe."""
+
+    def __init__(self, bootstrap_servers: str, topic_prefix: str) -> None:
+        self._reports = topic_name(topic_prefix, REPORTS)
+        self._status = topic_name(topic_prefix, STATUS)
+        self._outlet = _Outlet(bootstrap_servers, [self._reports, self._status], linger_ms=0)
+
+    def window(self, report: WindowReport) -> None:
+        """Queue one window report."""
+        self._outlet.send(self._reports, str(report.label).encode(), encode_report(report))
+
+    def status(self, status: ComponentStatus) -> None:
+        """Queue one status."""
+        self._outlet.send(self._status, status.component.encode(), encode_report(status))
+
+    def failed(self) -> int:
+        """How many records could not be delivered since the start."""
+        return self._outlet.failed()
+
+    def flush(self, timeout_s: float = 5.0) -> bool:
+        """Wait for what is queued; False where time ran out before."""
+        return self._outlet.flush(timeout_s)
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Flush, then end the connection."""
+        self._outlet.close(timeout_s)

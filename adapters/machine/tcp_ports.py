@@ -1,0 +1,65 @@
+"""TCP ports of this machine: free ones, taken ones, and whether somebody answers."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import socket
+
+from everfresh.contracts.errors import SettingsError, Unreachable
+
+# Below Linux's range for outgoing connections (32768 and up), so that none takes our port first.
+_RANGE = range(20_000, 32_000)
+
+
+def free_ports(number: int, host: str = "127.0.0.1") -> list[int]:
+    """Different random ports that were free a moment ago."""
+    found: list[int] = []
+    with contextlib.ExitStack() as held:
+        for port in random.sample(_RANGE, len(_RANGE)):
+            one = held.enter_context(socket.socket())
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                one.bind((host, port))
+                found.append(port)
+            if len(found) == number:
+                return found
+    raise Unreachable(f"no {number} free ports on {host}; stop what holds them")
+
+
+def require_free(host: str, port: int, setting: str) -> None:
+    """``Unreachable`` where the port is taken; ``setting`` is what the operator can change."""
+    with socket.socket() as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            one.bind((host, port))
+        except OSError as error:
+            raise Unreachable(
+                f"{setting} is {port}, and {host}:{port} cannot be taken ({error.strerror}); "
+                "choose another port, or 0 for a free one"
+            ) from error
+
+
+def answers(host: str, port: int, timeout_s: float = 1.0) -> bool:
+    """Whether a TCP connection is accepted there."""
+    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout_s):
+        return True
+    return False
+
+
+def parse_address(text: str, setting: str) -> tuple[str, int]:
+    """``host:port`` as a pair; ``SettingsError`` that names the setting otherwise."""
+    host, _, port = text.strip().rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65_536:
+        raise SettingsError(f"{setting} must be host:port, found {text!r}")
+    return host.strip("[]"), int(port)
+
+
+def require_reachable(address: str, setting: str, what: str) -> None:
+    """``Unreachable`` unless ``address``, a ``host:port``, accepts a connection."""
+    host, port = parse_address(address, setting)
+    if not answers(host, port, timeout_s=3.0):
+        raise Unreachable(
+            f"no {what} answers at {address}; start it, correct {setting}, "
+            "or leave it out to have one started here"
+        )

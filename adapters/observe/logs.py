@@ -1,0 +1,60 @@
+"""Where the parts say what they do: one rotated file per component, one line for a mistake."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+from everfresh.contracts.errors import EverfreshError, SettingsError
+
+_FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s"
+_BYTES = 5_000_000
+_KEPT = 3
+# These write a line per request or per connection; their warnings are still kept.
+_TALKATIVE = ("kafka", "aiokafka", "faust", "httpx", "ray", "asyncio")
+
+
+def configure_logging(component: str, home: Path) -> Path:
+    """Send this process's log to ``<home>/logs/<component>.log`` (UTC), rotated; return the path.
+
+    Replaces earlier handlers. ``SettingsError`` where ``home`` cannot be written.
+    """
+    path = home.resolve() / "logs" / f"{component}.log"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handler = RotatingFileHandler(path, maxBytes=_BYTES, backupCount=_KEPT, encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(
+            f"home is {home} and {path} cannot be written: {error.strerror}; name a folder that can"
+        ) from None
+    formatter = logging.Formatter(_FORMAT, "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
+    logging.raiseExceptions = False  # a full disk is told by who cannot work, not by each line
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return path
+
+
+def run_main(main: Callable[[], None]) -> None:
+    """Run a program's ``main`` and end the process with its status.
+
+    0 when it returns, 1 with one line on standard error for an :class:`EverfreshError`, 130 after
+    Ctrl-C. Anything else is our own bug and keeps its traceback.
+    """
+    try:
+        main()
+    except EverfreshError as error:
+        line = " ".join(str(error).split())
+        if logging.getLogger().handlers:
+            logging.getLogger("everfresh").error("%s: %s", type(error).__name__, line)
+        sys.stderr.write(f"error: {line}\n")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(0)

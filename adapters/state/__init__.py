@@ -1,0 +1,1 @@
+"""Users' state as others read it: beside the live writer, or from snapshots."""

@@ -1,0 +1,151 @@
+"""Reading a user's state by the layout of ``contracts``, from wherever it is kept."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+from kafka.partitioner import murmur2
+
+from everfresh.contracts.errors import StateFormatError
+from everfresh.contracts.event import UserId, user_key
+from everfresh.contracts.segment import decode_runs, first_offset, segment_key, split
+from everfresh.contracts.sequence import (
+    FORMAT,
+    META_KEY,
+    USER_PREFIX,
+    PartitionMeta,
+    StoredSequence,
+    encode_id,
+    grown,
+    unpack_header,
+)
+
+Get = Callable[[bytes], bytes | None]
+"""Looks one key up in one partition's state."""
+
+_Runs = Mapping[bytes, bytes]
+_ATTEMPTS = 8
+
+
+def read_meta(get: Get) -> PartitionMeta | None:
+    """What the partition says of itself; ``None`` before its first batch."""
+    raw = get(META_KEY)
+    if raw is None:
+        return None
+    try:
+        meta = msgspec.msgpack.decode(raw, type=PartitionMeta)
+    except msgspec.MsgspecError as error:
+        raise StateFormatError(f"the state's own description cannot be read: {error}") from None
+    if meta.format != FORMAT:
+        raise StateFormatError(f"state format {FORMAT} expected, found {meta.format}")
+    return meta
+
+
+class UserReader:
+    """Assembles users' states of one partition: sequence value, then the segments after it.
+
+    Segments that were looked into are kept until the state no longer names them: a stretch of the
+    log at most. ``moves``, where given, grows after each moment at which what ``get`` finds may
+    have changed; what the state says of itself is then looked up once in between. Thread-safe where
+    ``get`` is.
+    """
+
+    def __init__(
+        self, get: Get, partition: int, length: int, moves: Callable[[], int] | None = None
+    ) -> None:
+        self._get = get
+        self._moves = moves
+        self._named: tuple[int, PartitionMeta, list[_Runs]] | None = None
+        self._partition = partition
+        self._length = length
+        self._log: tuple[str, str] | None = None
+        self._indexes: dict[tuple[int, int], _Runs] = {}
+
+    def stored(self, user: UserId) -> StoredSequence | None:
+        """The user's sequence as this partition knows it, of which ``length`` entries are in use.
+
+        The state may move on between two look-ups. Segments are read before the value, so nothing
+        falls between them: what left the segments is in the value. Where a segment is gone, all
+        is read once more.
+        """
+        encoded = encode_id(user)
+        for _ in range(_ATTEMPTS):
+            meta, indexes = self._meta_and_segments()
+            if meta is not None and indexes is None:
+                continue
+            value = self._get(USER_PREFIX + encoded)
+            if meta is None:
+                if value is not None:
+                    continue
+                return None
+            after = -1 if value is None else unpack_header(value)[1]
+            # Tables only grow at the end: one that is newer than the value decodes it.
+            actions = meta.actions if after < meta.applied else self._actions()
+            runs = [index[encoded] for index in indexes or () if encoded in index]
+            value = _assembled(value, b"".join(run for run in runs if first_offset(run) > after))
+            if value is None:
+                return None
+            return StoredSequence(user, self._partition, value, actions, self._length)
+        raise StateFormatError(
+            f"the state of partition {self._partition} contradicts itself: it names segments that "
+            "are not there, or holds users and no description; delete it to rebuild it"
+        )
+
+    def _meta_and_segments(self) -> tuple[PartitionMeta | None, list[_Runs] | None]:
+        """What the state says of itself, and the segments it names, ``None`` where one is gone."""
+        moves, named = 0 if self._moves is None else self._moves(), self._named
+        if named is not None and named[0] == moves:
+            return named[1], named[2]
+        meta = read_meta(self._get)
+        indexes = None if meta is None else self._segments(meta)
+        if self._moves is not None and meta is not None and indexes is not None:
+            # Named by the count from before: what comes during these look-ups raises it.
+            self._named = (moves, meta, indexes)
+        return meta, indexes
+
+    def _actions(self) -> list[str]:
+        meta = read_meta(self._get)
+        return [] if meta is None else meta.actions
+
+    def _segments(self, meta: PartitionMeta) -> list[_Runs] | None:
+        """The segments that ``meta`` names, ``None`` where one is gone."""
+        log = (meta.cluster, meta.topic_id)
+        known = self._indexes if log == self._log else {}
+        found: dict[tuple[int, int], _Runs] = {}
+        for name in meta.segments:
+            index = known.get(name)
+            if index is None:
+                raw = self._get(segment_key(name))
+                if raw is None:
+                    return None
+                index = decode_runs(raw)
+            found[name] = index
+        # Replaced as a whole: another thread that reads sees the old table or the new one.
+        self._indexes, self._log = found, log
+        return list(found.values())
+
+
+def _assembled(value: bytes | None, run: bytes) -> bytes | None:
+    if not run:
+        return value
+    entries, offsets, _ = split(run)
+    held = 0 if value is None else unpack_header(value)[2]
+    return grown(value, entries, len(offsets), offsets[-1], held + len(offsets))
+
+
+def by_likelihood(user: UserId, partitions: Sequence[int]) -> list[int]:
+    """``partitions`` with the one that Kafka's default partitioner picks for the user first.
+
+    Only the order depends on it: another consistent partitioner costs a few look-ups more.
+    """
+    if not partitions:
+        return []
+    likely = _hash(user) % (max(partitions) + 1)
+    return sorted(partitions, key=lambda partition: partition != likely)
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _hash(user: UserId) -> int:
+    return int(murmur2(user_key(user)) & 0x7FFFFFFF)

@@ -1,0 +1,1 @@
+"""Weights versions in a folder or object store: layout, deltas, signatures, rollback."""

@@ -1,0 +1,271 @@
+"""One file of a version as its difference from the parent's: changed rows, exactly.
+
+Law 6, a delta applies only to its named parent. It names file, parent, version and the sha256 of
+both contents, and gives back the new bytes or raises. Rows are overwritten, never added to, so
+applying twice is harmless.
+
+A delta is itself safetensors, with what it names as metadata. Of a safetensors file it holds
+
+    header          U8  the new file's header, so that its bytes come back as they were
+    rows/TENSOR     U32 numbers of the rows (first dimension) that changed or are new
+    data/TENSOR     U8  (rows, bytes per row): their new contents
+    full/TENSOR     U8  the whole tensor instead, where that is smaller
+
+and of any other file
+
+    patch           U8  zstd with the parent's file as prefix
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from backports import zstd
+from safetensors.numpy import save
+
+from everfresh.adapters.weights.safetensors_header import (
+    Bytes,
+    Tensor,
+    data_start,
+    header_of,
+    layout,
+    placed,
+    view,
+)
+from everfresh.contracts.errors import CorruptVersion, WrongParent
+
+FORMAT = "everfresh.delta/1"
+_METADATA = "everfresh"
+_HEADER, _PATCH = "header", "patch"
+_ROWS, _DATA, _FULL = "rows/", "data/", "full/"
+_INDEX_BYTES = 4
+_PREFIX_MIN = 8  # zstd takes no shorter prefix
+
+
+class DeltaName(msgspec.Struct, frozen=True):
+    """What a delta leads from and to: a file of ``parent`` becomes that file of ``version``."""
+
+    file: str
+    parent: int
+    version: int
+
+
+class Change(msgspec.Struct, frozen=True):
+    """Rows ``rows`` of one tensor and their new bytes ``(len(rows), row bytes)``."""
+
+    rows: npt.NDArray[np.uint32]
+    data: Bytes
+
+
+class TensorChange(msgspec.Struct, frozen=True):
+    """A tensor of the new file: ``data`` are the bytes of ``rows``, or of all where ``None``."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    rows: npt.NDArray[np.uint32] | None
+    data: Bytes
+
+
+class Overwrites(msgspec.Struct, frozen=True):
+    """The new file's header, and what became of each of its tensors."""
+
+    header: bytes
+    changes: dict[str, TensorChange]
+
+
+def encode_delta(name: DeltaName, parent: bytes, child: bytes) -> bytes:
+    """The delta that makes ``child`` of ``parent``; equal input gives equal bytes."""
+    before, after = layout(parent), layout(child)
+    if before is None or after is None:
+        tensors = {_PATCH: _patch(parent, child)}
+    else:
+        tensors = {_HEADER: view(child, 0, data_start(child))}
+        for tensor, placed in after.items():
+            tensors |= _encode_tensor(tensor, before.get(tensor), placed, parent, child)
+    metadata = {
+        "format": FORMAT,
+        "file": name.file,
+        "parent": str(name.parent),
+        "version": str(name.version),
+        "parent_sha256": hashlib.sha256(parent).hexdigest(),
+        "sha256": hashlib.sha256(child).hexdigest(),
+    }
+    # One key, because safetensors writes several in no fixed order.
+    return save(tensors, {_METADATA: json.dumps(metadata)})
+
+
+def apply_delta(
+    name: DeltaName, parent: bytes, delta: bytes, parent_sha256: str | None = None
+) -> bytes:
+    """The new file. ``WrongParent`` where the delta is made from or for something else.
+
+    ``CorruptVersion`` on foreign or damaged bytes, and where the result is not what it names.
+    ``parent_sha256`` saves hashing a parent that was verified already.
+    """
+    metadata, tensors = open_delta(name, delta)
+    found = parent_sha256 or hashlib.sha256(parent).hexdigest()
+    if found != metadata["parent_sha256"]:
+        raise WrongParent(
+            f"the delta of {name.file} leads from version {name.parent} to {name.version} and was "
+            f"made from a file with sha256 {metadata['parent_sha256']}; the parent here has "
+            f"{found}; take the nearest full snapshot"
+        )
+    try:
+        child = _unpatch(parent, tensors[_PATCH]) if _PATCH in tensors else _built(parent, tensors)
+    except (KeyError, ValueError, IndexError, TypeError, zstd.ZstdError) as error:
+        raise _damaged(name, str(error)) from None
+    if hashlib.sha256(child).hexdigest() != metadata["sha256"]:
+        raise _damaged(name, "the result has another sha256 than it names")
+    return child
+
+
+def open_delta(name: DeltaName, delta: bytes) -> tuple[dict[str, str], dict[str, Bytes]]:
+    """A delta's metadata and tensors as bytes, once both names hold; nothing is applied."""
+    tables = layout(delta)
+    metadata = _metadata(delta) if tables is not None else {}
+    if tables is None or metadata.get("format") != FORMAT:
+        raise _damaged(name, f"format {FORMAT} expected")
+    said = (metadata.get("file"), metadata.get("parent"), metadata.get("version"))
+    if said != (name.file, str(name.parent), str(name.version)):
+        raise WrongParent(
+            f"a delta of {name.file} from version {name.parent} to {name.version} was expected; "
+            f"found one of {said[0]} from version {said[1]} to {said[2]}"
+        )
+    if missing := {"parent_sha256", "sha256"} - metadata.keys():
+        raise _damaged(name, f"{min(missing)} is not in it")
+    return metadata, {key: view(delta, at.begin, at.end) for key, at in tables.items()}
+
+
+def read_changes(name: DeltaName, delta: bytes, hashes: tuple[str, str]) -> Overwrites:
+    """What the delta overwrites, for who holds the parent's tensors and wants the child's.
+
+    ``hashes`` are the sha256 of the parent's and the child's whole files, as their manifests say:
+    ``WrongParent`` where the delta is between others, ``CorruptVersion`` where it is no table's.
+    """
+    metadata, tensors = open_delta(name, delta)
+    if (metadata["parent_sha256"], metadata["sha256"]) != hashes:
+        raise WrongParent(
+            f"the delta of {name.file} leads from version {name.parent} to {name.version} between "
+            f"files with sha256 {metadata['parent_sha256']} and {metadata['sha256']}; those here "
+            f"have {hashes[0]} and {hashes[1]}; take the nearest full snapshot"
+        )
+    try:
+        header = tensors[_HEADER].tobytes()
+        changes = {tensor: _overwrite(tensors, tensor, at) for tensor, at in placed(header).items()}
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
+        raise _damaged(name, str(error)) from None
+    return Overwrites(header, changes)
+
+
+def content_sha256(header: bytes, tensors: Mapping[str, memoryview]) -> str:
+    """The sha256 of the safetensors file with this header and these contents, without making it."""
+    found = hashlib.sha256(header)
+    for name, _ in sorted(placed(header).items(), key=lambda one: (one[1].begin, one[1].end)):
+        found.update(tensors[name])
+    return found.hexdigest()
+
+
+def _overwrite(tensors: dict[str, Bytes], name: str, at: Tensor) -> TensorChange:
+    change = change_of(tensors, name, at.row_bytes)
+    if change is None:
+        return TensorChange(at.dtype, at.shape, None, tensors[_FULL + name])
+    return TensorChange(at.dtype, at.shape, change.rows, change.data)
+
+
+def change_of(tensors: dict[str, Bytes], tensor: str, row_bytes: int) -> Change | None:
+    """The changed rows of a tensor, ``None`` where the delta holds it whole."""
+    if _FULL + tensor in tensors:
+        return None
+    rows = tensors[_ROWS + tensor].view(np.uint32)
+    return Change(rows, tensors[_DATA + tensor].reshape(len(rows), row_bytes))
+
+
+def _encode_tensor(
+    name: str, before: Tensor | None, after: Tensor, parent: bytes, child: bytes
+) -> dict[str, Bytes]:
+    whole = {_FULL + name: view(child, after.begin, after.end)}
+    alike = before is not None and (before.dtype, before.shape[1:]) == (
+        after.dtype,
+        after.shape[1:],
+    )
+    if before is None or not alike or not after.shape or not after.row_bytes:
+        return whole
+    new = view(child, after.begin, after.end).reshape(after.rows, after.row_bytes)
+    old = view(parent, before.begin, before.end).reshape(before.rows, after.row_bytes)
+    rows = _changed(old, new)
+    if len(rows) * (after.row_bytes + _INDEX_BYTES) >= after.end - after.begin:
+        return whole
+    return {_ROWS + name: rows.view(np.uint8), _DATA + name: new[rows].reshape(-1)}
+
+
+def _changed(old: Bytes, new: Bytes) -> npt.NDArray[np.uint32]:
+    """Numbers of the rows of ``new`` that differ from ``old`` in any bit, or are beyond it."""
+    common = min(len(old), len(new))
+    width = new.shape[1]
+    # Whole rows as one opaque item each compare several times faster than byte by byte.
+    kind = next(f"u{size}" for size in (8, 4, 2, 1) if width % size == 0)
+    differ = (old[:common].view(kind) != new[:common].view(kind)).any(axis=1)
+    beyond = np.arange(common, len(new), dtype=np.uint32)
+    return np.concatenate([np.flatnonzero(differ).astype(np.uint32), beyond])
+
+
+def _built(parent: bytes, tensors: dict[str, Bytes]) -> bytes:
+    header = tensors[_HEADER].tobytes()
+    before, after = layout(parent) or {}, placed(header)
+    known = {_HEADER} | {kind + name for name in after for kind in (_ROWS, _DATA, _FULL)}
+    if unknown := tensors.keys() - known:
+        raise ValueError(f"no tensor of the file is called {min(unknown)!r}")
+    child = np.empty(max((at.end for at in after.values()), default=len(header)), np.uint8)
+    child[: len(header)] = tensors[_HEADER]
+    for name, at in after.items():
+        target = child[at.begin : at.end]
+        change = change_of(tensors, name, at.row_bytes)
+        if change is None:
+            target[:] = tensors[_FULL + name]
+            continue
+        kept = min(at.end - at.begin, before[name].end - before[name].begin)
+        target[:kept] = view(parent, before[name].begin, before[name].begin + kept)
+        target.reshape(at.rows, at.row_bytes)[change.rows] = change.data
+    return child.tobytes()
+
+
+def _patch(parent: bytes, child: bytes) -> Bytes:
+    options: dict[int, int] = {
+        zstd.CompressionParameter.compression_level: 3,
+        zstd.CompressionParameter.enable_long_distance_matching: 1,
+        zstd.CompressionParameter.window_log: _window_log(len(parent) + len(child)),
+    }
+    prefix = zstd.ZstdDict(parent, is_raw=True).as_prefix if len(parent) > _PREFIX_MIN else None
+    packed = zstd.compress(child, options=options, zstd_dict=prefix)
+    return np.frombuffer(packed, np.uint8)
+
+
+def _unpatch(parent: bytes, patch: Bytes) -> bytes:
+    options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 31}
+    prefix = zstd.ZstdDict(parent, is_raw=True).as_prefix if len(parent) > _PREFIX_MIN else None
+    return zstd.decompress(patch.tobytes(), zstd_dict=prefix, options=options)
+
+
+def _window_log(span: int) -> int:
+    """A zstd window that reaches from the end of the new file to the start of the old one."""
+    return min(31, max(10, span.bit_length()))
+
+
+def _metadata(delta: bytes) -> dict[str, str]:
+    said = (header_of(delta).get("__metadata__") or {}).get(_METADATA)
+    try:
+        return msgspec.json.decode(said or "{}", type=dict[str, str])
+    except msgspec.MsgspecError:
+        return {}
+
+
+def _damaged(name: DeltaName, why: str) -> CorruptVersion:
+    return CorruptVersion(
+        f"the delta of {name.file} from version {name.parent} to {name.version} is damaged or "
+        f"foreign: {why}; the nearest full snapshot is needed"
+    )

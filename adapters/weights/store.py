@@ -1,0 +1,270 @@
+"""``WeightStore`` on a local folder or any fsspec URL."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import msgspec
+
+from everfresh.adapters.blobs import open_blobs
+from everfresh.adapters.weights.deltas import DeltaName, apply_delta, encode_delta
+from everfresh.adapters.weights.held import read_rejected, write_rejected
+from everfresh.adapters.weights.signing import SIGNATURE, Keys
+from everfresh.adapters.weights.version_folder import (
+    MANIFEST,
+    PLAN,
+    POINTER,
+    ROLLBACK,
+    folder_name,
+    folder_version,
+    greatest,
+    named_file,
+    parse_manifest,
+    parse_plans,
+    parse_pointer,
+    require_greater,
+    require_intact,
+    require_same,
+    weight_file,
+    with_files,
+)
+from everfresh.contracts.errors import VersionNotFound, WeightsError
+from everfresh.contracts.manifest import (
+    DELTA,
+    Plan,
+    Pointer,
+    Rejected,
+    WeightFile,
+    WeightManifest,
+    encode_manifest,
+    with_plan,
+)
+
+_WORTH = 0.7
+"""A delta larger than this share of its file is not kept: the file is, whole."""
+
+
+class FsspecWeightStore:
+    """Its files are laid out by :mod:`everfresh.adapters.weights.version_folder`.
+
+    Safe for many readers beside one writer.
+
+    On a local folder every step is durable, and a second writer loses with ``StalePublish``; an
+    object store has no lock, so there one trainer is the operator's promise. A rollback is safe
+    beside it: it has a file of its own, which a publish that is under way does not overwrite.
+
+    A version is kept as deltas of its parent (law 6), and every ``snapshot_every``-th whole as
+    well; a file that a delta would hardly shrink is whole. Which it is follows from the two
+    versions alone, so a version written again is the same. Of each file the newest contents read
+    or written are held in memory: following the versions one by one fetches deltas only.
+    """
+
+    def __init__(self, url: str, snapshot_every: int = 1, keys: Keys | None = None) -> None:
+        self._url = url
+        self._keys = keys or Keys()
+        self._blobs = open_blobs(url)
+        self._snapshot_every = snapshot_every
+        self._newest: dict[str, tuple[WeightFile, bytes]] = {}
+
+    def write(self, manifest: WeightManifest, files: Mapping[str, bytes]) -> WeightManifest:
+        """See the port. Order: the leftover goes, the files come, the manifest comes last."""
+        filled, stored = self._encode(with_files(manifest, files), files)
+        folder = folder_name(manifest.version)
+        with self._blobs.exclusive():
+            kept = self._blobs.get(f"{folder}/{MANIFEST}")
+            if kept is not None:
+                existing = parse_manifest(manifest.version, kept)
+                require_same(existing, filled)
+                return existing
+            self._blobs.remove_folder(folder)
+            for name, data in stored.items():
+                self._blobs.put(f"{folder}/{name}", data)
+            raw = encode_manifest(filled)
+            signature = self._keys.sign(raw)
+            if signature is not None:
+                self._blobs.put(f"{folder}/{SIGNATURE}", signature)
+            self._blobs.put(f"{folder}/{MANIFEST}", raw)
+        self._newest = {file.name: (file, bytes(files[file.name])) for file in filled.files}
+        return filled
+
+    def manifest(self, version: int) -> WeightManifest:
+        """See the port."""
+        raw = self._blobs.get(f"{folder_name(version)}/{MANIFEST}")
+        if raw is None:
+            raise VersionNotFound(f"version {version} is not in the weight store {self._url}")
+        signature = self._blobs.get(f"{folder_name(version)}/{SIGNATURE}")
+        self._keys.require_signed(version, raw, signature)
+        return parse_manifest(version, raw)
+
+    def read(self, manifest: WeightManifest, name: str) -> bytes:
+        """See the port; ``VersionNotFound`` where the version was deleted meanwhile.
+
+        ``WrongParent`` where a delta is of another version than its manifest names.
+        """
+        file = named_file(manifest, name)
+        held = {one.name: one for one in manifest.stored or manifest.files}
+        kept = manifest.delta(name)
+        if manifest.delta_of is None or kept is None or name in held:
+            data = require_intact(manifest, file, self._fetch(manifest, held.get(name, file)))
+        else:
+            parent = self.manifest(manifest.delta_of)
+            delta = self._fetch(manifest, kept)
+            leads = DeltaName(name, parent.version, manifest.version)
+            before = self._contents(parent, name)
+            data = apply_delta(leads, before, delta, named_file(parent, name).sha256)
+            require_intact(manifest, file, data)
+        self._newest[name] = (file, data)
+        return data
+
+    def view(self, manifest: WeightManifest, name: str) -> bytes:
+        """See the port."""
+        return self.read(manifest, name)
+
+    def delta(self, manifest: WeightManifest, name: str) -> bytes | None:
+        """See the port. Who follows by deltas holds the contents: they are let go here."""
+        kept = manifest.delta(name)
+        if kept is None:
+            return None
+        delta = self._fetch(manifest, kept)
+        self._newest.pop(name, None)
+        return delta
+
+    def versions(self) -> list[int]:
+        """See the port."""
+        found = [(folder_version(name), name) for name in self._blobs.folders()]
+        return sorted(
+            version
+            for version, name in found
+            if version is not None and self._blobs.get(f"{name}/{MANIFEST}") is not None
+        )
+
+    def pointer(self) -> Pointer | None:
+        """See the port; ``CorruptVersion`` where the file is damaged."""
+        names = (POINTER, ROLLBACK)
+        return greatest(parse_pointer(name, self._blobs.get(name)) for name in names)
+
+    def advance(self, pointer: Pointer) -> None:
+        """See the port; ``VersionNotFound`` for a version that is not complete."""
+        with self._blobs.exclusive():
+            self.manifest(pointer.version)
+            require_greater(self.pointer(), pointer)
+            name = ROLLBACK if pointer.left else POINTER
+            self._blobs.put(name, msgspec.json.encode(pointer))
+
+    def delete(self, version: int) -> None:
+        """See the port. The manifest goes first, so a half-deleted version does not exist."""
+        self.manifest(version)
+        with self._blobs.exclusive():
+            current = self.pointer()
+            if current is not None and current.version == version:
+                raise WeightsError(
+                    f"version {version} is the current one and cannot be deleted; publish or roll "
+                    "back to another first"
+                )
+            later = [one for one in self.versions() if one > version]
+            if needed := [one for one in later if self._is_delta_of(one, version)]:
+                raise WeightsError(
+                    f"version {needed[0]} is kept as a delta of version {version}, which cannot "
+                    f"be deleted before it"
+                )
+            self._blobs.remove(f"{folder_name(version)}/{MANIFEST}")
+            self._blobs.remove_folder(folder_name(version))
+
+    def set_aside(self, rejected: Rejected, files: Mapping[str, bytes]) -> None:
+        """See the port; kept whole, whatever the versions are kept as."""
+        with self._blobs.exclusive():
+            write_rejected(self._blobs, rejected, files)
+
+    def rejected(self) -> list[Rejected]:
+        """See the port; ``CorruptVersion`` where the list is damaged."""
+        return read_rejected(self._blobs)
+
+    def sweep(self) -> None:
+        """See the port."""
+        with self._blobs.exclusive():
+            current, complete = self.pointer(), set(self.versions())
+            for name in self._blobs.folders():
+                version = folder_version(name)
+                if version is None or version in complete or current is None:
+                    continue
+                if version < current.version:
+                    self._blobs.remove_folder(name)
+
+    def plan(self, plan: Plan) -> None:
+        """See the port."""
+        with self._blobs.exclusive():
+            self._blobs.put(PLAN, msgspec.json.encode(with_plan(self.planned(), plan)))
+
+    def planned(self) -> list[Plan]:
+        """See the port; ``CorruptVersion`` where the file is damaged."""
+        return parse_plans(self._blobs.get(PLAN))
+
+    def _encode(
+        self, manifest: WeightManifest, files: Mapping[str, bytes]
+    ) -> tuple[WeightManifest, Mapping[str, bytes]]:
+        """What the folder will hold, and the manifest that says so."""
+        parent = self._parent(manifest)
+        if parent is None:
+            return manifest, files
+        whole = parent.depth + 1 >= self._snapshot_every
+        deltas = self._deltas(
+            manifest, files, parent, manifest.replica_files if whole else tuple(files)
+        )
+        if not deltas:
+            return manifest, files
+        stored = dict(files) if whole else {n: files[n] for n in files if n + DELTA not in deltas}
+        stored |= deltas
+        listed = [weight_file(name, stored[name]) for name in sorted(stored)]
+        depth = 0 if whole else parent.depth + 1
+        return msgspec.structs.replace(
+            manifest, delta_of=parent.version, depth=depth, stored=listed
+        ), stored
+
+    def _deltas(
+        self,
+        manifest: WeightManifest,
+        files: Mapping[str, bytes],
+        parent: WeightManifest,
+        wanted: Collection[str],
+    ) -> dict[str, bytes]:
+        """The wanted files as deltas, by the names these are kept under, where that saves much."""
+        there = {file.name for file in parent.files}
+        deltas: dict[str, bytes] = {}
+        for name in sorted(there & files.keys() & set(wanted)):
+            leads = DeltaName(name, parent.version, manifest.version)
+            delta = encode_delta(leads, self._contents(parent, name), files[name])
+            if len(delta) < _WORTH * len(files[name]):
+                deltas[name + DELTA] = delta
+        return deltas
+
+    def _parent(self, manifest: WeightManifest) -> WeightManifest | None:
+        """The version to take the difference from, if there is one."""
+        if manifest.parent is None or self._snapshot_every == 1:
+            return None
+        try:
+            return self.manifest(manifest.parent)
+        except VersionNotFound:
+            return None
+
+    def _contents(self, manifest: WeightManifest, name: str) -> bytes:
+        """A whole file to take a difference from: the one in memory, if it is that one."""
+        kept = self._newest.get(name)
+        if kept is not None and kept[0] == named_file(manifest, name):
+            return kept[1]
+        return self.read(manifest, name)
+
+    def _fetch(self, manifest: WeightManifest, file: WeightFile) -> bytes:
+        """One file of the folder as it lies there; verified, if it is a delta."""
+        data = self._blobs.get(f"{folder_name(manifest.version)}/{file.name}")
+        if data is None:
+            self.manifest(manifest.version)
+        if data is None or file.name.endswith(DELTA):
+            return require_intact(manifest, file, data)
+        return data
+
+    def _is_delta_of(self, version: int, base: int) -> bool:
+        try:
+            found = self.manifest(version)
+        except VersionNotFound:
+            return False
+        return found.depth > 0 and found.delta_of == base

@@ -1,0 +1,180 @@
+"""The layout of a weight store, and the rules that every implementation of the port shares.
+
+v0000000012/          one folder per version
+    dense.safetensors     its files, under the names the trainer chose, whole or
+    items.safetensors.delta   as their difference from the parent's (law 6)
+    manifest.json         written last: with it the version exists
+pointer.json          which version was published last
+rollback.json         which one was rolled back to last; the greater of the two is current (law 8)
+plan.json             what a trainer that is behind trains next, decided since its version
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from everfresh.contracts.errors import CorruptVersion, StalePublish, WeightsError
+from everfresh.contracts.manifest import (
+    DELTA,
+    FORMAT,
+    Plan,
+    Pointer,
+    WeightFile,
+    WeightManifest,
+    decode_manifest,
+    rolled_back,
+)
+
+MANIFEST = "manifest.json"
+POINTER = "pointer.json"
+ROLLBACK = "rollback.json"
+PLAN = "plan.json"
+_FOLDER = re.compile(r"v(\d{10})")
+_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+
+
+def folder_name(version: int) -> str:
+    """``v0000000012`` for 12; ``WeightsError`` for a number that no folder can have."""
+    if not 0 < version < 10**10:
+        raise WeightsError(f"versions count from 1 and have at most 10 digits, found {version}")
+    return f"v{version:010d}"
+
+
+def folder_version(name: str) -> int | None:
+    """The inverse of :func:`folder_name`; ``None`` for a folder that is no version's."""
+    match = _FOLDER.fullmatch(name)
+    return int(match.group(1)) if match else None
+
+
+def require_safe_name(name: str) -> None:
+    """``WeightsError`` unless ``name`` is a plain file name, so that none leaves its folder."""
+    if name.endswith(DELTA):
+        raise WeightsError(f"a weight file's name must not end in {DELTA}, found {name!r}")
+    if not _FILE.fullmatch(name) or name in (MANIFEST, POINTER):
+        raise WeightsError(
+            f"a weight file's name must be letters, digits, '.', '_' or '-' and not {MANIFEST}; "
+            f"found {name!r}"
+        )
+
+
+def with_files(manifest: WeightManifest, files: Mapping[str, bytes]) -> WeightManifest:
+    """The manifest with sizes and hashes of ``files``, in the order of their names."""
+    for name in files:
+        require_safe_name(name)
+    listed = [weight_file(name, files[name]) for name in sorted(files)]
+    return msgspec.structs.replace(manifest, files=listed)
+
+
+def weight_file(name: str, data: bytes) -> WeightFile:
+    """What a manifest says of a file."""
+    return WeightFile(name, hashlib.sha256(data).hexdigest(), len(data))
+
+
+def require_same(kept: WeightManifest, wanted: WeightManifest) -> None:
+    """``StalePublish`` where two manifests of one version say more than another time of day.
+
+    A trainer that was killed between writing a version and moving the pointer trains it again to
+    the same weights (law 5), at another time.
+    """
+    undated = msgspec.structs.replace(wanted, created_ms=kept.created_ms)
+    if undated != kept:
+        differing = [
+            name
+            for name in wanted.__struct_fields__
+            if getattr(undated, name) != getattr(kept, name)
+        ]
+        raise StalePublish(
+            f"version {wanted.version} exists already with other contents ({', '.join(differing)} "
+            "differ); another trainer writes to this store, or it belongs to another log: stop "
+            "the other one, or start with an empty weight store"
+        )
+
+
+def parse_manifest(version: int, raw: bytes) -> WeightManifest:
+    """``CorruptVersion`` where the bytes are not this version's manifest in our format."""
+    try:
+        manifest = decode_manifest(raw)
+    except msgspec.MsgspecError as error:
+        raise CorruptVersion(f"the manifest of version {version} cannot be read: {error}") from None
+    if manifest.format != FORMAT or manifest.version != version:
+        raise CorruptVersion(
+            f"the manifest of version {version} names format {manifest.format} and version "
+            f"{manifest.version}; expected format {FORMAT}"
+        )
+    for file in (*manifest.files, *manifest.stored):
+        require_safe_name(file.name.removesuffix(DELTA))
+    return manifest
+
+
+def named_file(manifest: WeightManifest, name: str) -> WeightFile:
+    """``CorruptVersion`` where the manifest lists no such file."""
+    for file in manifest.files:
+        if file.name == name:
+            return file
+    raise CorruptVersion(f"version {manifest.version} has no file {name!r}")
+
+
+def require_intact(manifest: WeightManifest, file: WeightFile, data: bytes | None) -> bytes:
+    """The bytes, if they are those the manifest names."""
+    where = f"file {file.name} of version {manifest.version}"
+    if file.name.endswith(DELTA):
+        where += f", which leads from version {manifest.delta_of},"
+    if data is None:
+        raise CorruptVersion(f"{where} is missing; {file.bytes} bytes were expected")
+    if len(data) != file.bytes:
+        raise CorruptVersion(f"{where} has {len(data)} bytes; {file.bytes} were expected")
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != file.sha256:
+        raise CorruptVersion(f"{where} has sha256 {digest}; {file.sha256} was expected")
+    return data
+
+
+def parse_pointer(name: str, raw: bytes | None) -> Pointer | None:
+    """``None`` for no bytes, ``CorruptVersion`` for bytes that are no pointer."""
+    if raw is None:
+        return None
+    try:
+        return msgspec.json.decode(raw, type=Pointer)
+    except msgspec.MsgspecError as error:
+        raise CorruptVersion(
+            f"{name} cannot be read: {error}; replace it by "
+            '{"epoch": E, "version": V} with a version that is complete'
+        ) from None
+
+
+def greatest(pointers: Iterable[Pointer | None]) -> Pointer | None:
+    """The one that wins (law 8); ``None`` where there is none."""
+    found = [pointer for pointer in pointers if pointer is not None]
+    return max(found, key=lambda pointer: (pointer.epoch, pointer.version), default=None)
+
+
+def parse_plans(raw: bytes | None) -> list[Plan]:
+    """Empty for no bytes, ``CorruptVersion`` for bytes that are no plans."""
+    if raw is None:
+        return []
+    try:
+        return msgspec.json.decode(raw, type=list[Plan])
+    except msgspec.MsgspecError as error:
+        raise CorruptVersion(
+            f"{PLAN} cannot be read: {error}; remove it, the trainer then decides anew"
+        ) from None
+
+
+def require_greater(current: Pointer | None, wanted: Pointer) -> None:
+    """``StalePublish`` unless the pointer moves forward (law 8).
+
+    A rollback (it has left something) counts only over the pointer that it was made from: it would
+    undo another one, or leave out of ``left`` what was published meanwhile.
+    """
+    if current is None:
+        return
+    late = wanted.left and wanted != rolled_back(current, wanted.version)
+    if late or not wanted.after(current):
+        raise StalePublish(
+            f"the pointer is at version {current.version}, epoch {current.epoch}, and version "
+            f"{wanted.version}, epoch {wanted.epoch}, is not after it; read the pointer again"
+        )

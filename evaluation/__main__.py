@@ -1,0 +1,80 @@
+"""``python -m everfresh.evaluation FILE``: several strategies on a file's events, without Kafka.
+
+Results go to standard output as they come, a JSON object per line (``evaluation.results``). The
+network, learning rate, epochs and so on are those of the settings, as for the live trainer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import sys
+from pathlib import Path
+
+import torch
+
+from everfresh.adapters.files.datasets import DATASETS
+from everfresh.adapters.observe.logs import run_main
+from everfresh.contracts.errors import SettingsError
+from everfresh.contracts.settings import Settings, load_settings
+from everfresh.contracts.window import TrainingWindow
+from everfresh.evaluation.comparison import FROZEN, Trial, evaluate
+from everfresh.evaluation.file_windows import by_count, by_time, cut_windows
+from everfresh.evaluation.results import Line, encode_line
+from everfresh.trainer.learning.device import prepare
+
+
+def main() -> None:
+    """Read, cut, run; ``EverfreshError`` where file, format, strategy or windows are wrong."""
+    options = _options()
+    settings = load_settings()
+    tuning = settings.trainer.model_copy(update={"seed": options.seed, "expire_after_s": 0.0})
+    settings = settings.model_copy(update={"trainer": tuning})
+    torch.set_num_threads(tuning.threads)
+    prepare(tuning.device)
+    windows = read_windows(options, settings)
+    trial = Trial.of(windows, exclude_seen=options.exclude_seen)
+    evaluate(trial, options.strategies.split(","), settings, _say, options.against)
+
+
+def read_windows(options: argparse.Namespace, settings: Settings) -> list[TrainingWindow]:
+    """The windows of the file, the first one by ``first`` larger; at least two of them."""
+    file = DATASETS[options.form](options.file)
+    number = min(len(file), options.limit) if options.limit else len(file)
+    label = by_count(number, options.windows, options.first)
+    if options.window_s:
+        times = [event.time for event in itertools.islice(file, number)]
+        head = times[min(number - 1, round(number * options.first))] - times[0]
+        label = by_time(options.window_s, times[0], head)
+    events = itertools.islice(file, number)
+    windows = list(cut_windows(events, label, settings.state.history_length))
+    if len(windows) < 2:
+        raise SettingsError(
+            f"{options.file} with {number} events makes {len(windows)} window; at least two are "
+            "needed, one to learn and one to be tested on: ask for more or shorter windows"
+        )
+    return windows
+
+
+def _say(line: Line) -> None:
+    sys.stdout.buffer.write(encode_line(line))
+    sys.stdout.buffer.flush()
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m everfresh.evaluation", description=__doc__)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--format", dest="form", choices=sorted(DATASETS), required=True)
+    parser.add_argument("--strategies", required=True, help="with commas between")
+    parser.add_argument("--against", default=FROZEN, help="the contender that margins are over")
+    parser.add_argument("--windows", type=int, default=50, help="windows of as many events each")
+    parser.add_argument("--window-s", type=float, default=0.0, help="or windows of event time")
+    parser.add_argument("--first", type=float, default=0.0, help="share of the first window")
+    parser.add_argument("--limit", type=int, default=0, help="only the first events")
+    parser.add_argument("--seed", type=int, default=17)
+    parser.add_argument("--exclude-seen", action="store_true", help="rank items new to the user")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    run_main(main)

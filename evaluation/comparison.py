@@ -1,0 +1,162 @@
+"""Test, then train (law 4) over windows at hand: several strategies, the same code as live.
+
+Every contender goes through all windows on its own: it ranks a window's targets, then learns them
+as the trainer does (``trainer.learning.training``). What it comes to is told window by window, and
+at the end the margins of all over one of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from everfresh.contracts.errors import RunError, SettingsError
+from everfresh.contracts.settings import Settings
+from everfresh.contracts.window import TrainingWindow
+from everfresh.evaluation.bootstrap import MARGINS, gains, margin
+from everfresh.evaluation.results import Line, Margin, WindowScore
+from everfresh.model.baselines import LastItemMarkov, Popularity
+from everfresh.model.metrics import Ranks, scores
+from everfresh.trainer.learning.strategies import STRATEGIES
+from everfresh.trainer.learning.training import broken, fresh_learner, train_window
+from everfresh.trainer.scoring.prequential import MARKOV, POPULARITY
+
+KS = (10, 20)
+"""Lengths of the lists that are measured; with one true item, recall at k is the hit rate at k."""
+
+FROZEN = "frozen"
+_BASELINES: dict[str, type[Popularity] | type[LastItemMarkov]] = {
+    POPULARITY: Popularity,
+    MARKOV: LastItemMarkov,
+}
+
+Tell = Callable[[Line], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """What all contenders share: the windows, which of their targets are fresh, whose they are."""
+
+    windows: Sequence[TrainingWindow]
+    fresh: Sequence[npt.NDArray[np.bool_]]
+    users: npt.NDArray[np.int64]
+    exclude_seen: bool
+
+    @classmethod
+    def of(cls, windows: Sequence[TrainingWindow], *, exclude_seen: bool) -> Trial:
+        """A target is fresh where the window before it was the first to bring its item.
+
+        ``users`` numbers the user of every target of every window but the first.
+        """
+        born: dict[object, int] = {}
+        numbers: dict[object, int] = {}
+        fresh, users = [], []
+        for at, window in enumerate(windows):
+            pairs = [(one.user, target.item) for one in window.examples for target in one.targets]
+            born_here = [born.setdefault(item, at) for _, item in pairs]
+            fresh.append(np.array([first == at - 1 for first in born_here], dtype=np.bool_))
+            if at:
+                users += [numbers.setdefault(user, len(numbers)) for user, _ in pairs]
+        return cls(windows, fresh, np.array(users, dtype=np.int64), exclude_seen)
+
+
+def evaluate(
+    trial: Trial, names: Sequence[str], settings: Settings, tell: Tell, against: str = FROZEN
+) -> None:
+    """Run every named strategy and both baselines, then tell margins over ``against``.
+
+    ``SettingsError`` for an unknown name, or where ``against`` is none of those that run; where
+    frozen does not run, and no other was asked for, no margins are told.
+    """
+    chosen = {name: strategy_settings(settings, name) for name in names}
+    if against not in (*chosen, *_BASELINES, FROZEN):
+        raise SettingsError(
+            f"no contender {against!r} to hold others against; there run "
+            f"{', '.join((*chosen, *_BASELINES))}: choose one of them or add it to the strategies"
+        )
+    ranks = {name: _run_strategy(trial, name, own, tell) for name, own in chosen.items()}
+    for name, baseline in _BASELINES.items():
+        ranks[name] = _run_baseline(trial, name, baseline(), tell)
+    if against in ranks:
+        _tell_margins(trial, ranks, against, settings.trainer.seed, tell)
+
+
+def _tell_margins(
+    trial: Trial, ranks: Mapping[str, Ranks], against: str, seed: int, tell: Tell
+) -> None:
+    """What each gains over ``against``, target by target."""
+    users = len(np.unique(trial.users))
+    for name in [one for one in ranks if one != against]:
+        for metric in MARGINS:
+            gained = gains(ranks[name], metric) - gains(ranks[against], metric)
+            interval = margin(gained, trial.users, seed)
+            tell(Margin(name, metric, *interval, users, against))
+
+
+def strategy_settings(settings: Settings, name: str) -> Settings:
+    """``replay`` or, with the choice of exemplars behind a colon, ``replay:herding``."""
+    strategy, _, choice = name.partition(":")
+    if strategy not in STRATEGIES or choice not in ("", "random", "herding", "loss"):
+        raise SettingsError(
+            f"no strategy {name!r}; there are {', '.join(STRATEGIES)}, and :herding or :loss "
+            "may follow replay and distill"
+        )
+    changes = {"strategy": strategy} | ({"replay_choice": choice} if choice else {})
+    tuning = settings.trainer.model_copy(update=changes)
+    return settings.model_copy(update={"trainer": tuning})
+
+
+def _run_strategy(trial: Trial, name: str, settings: Settings, tell: Tell) -> Ranks:
+    learner = fresh_learner(settings)
+    network, strategy = learner.network, learner.strategy
+    kept: list[Ranks] = []
+    for at, window in enumerate(trial.windows):
+        if at:
+            kept.append(network.recommender.ranks(window.examples, trial.exclude_seen))
+        began = time.process_time()
+        outcome = train_window(network, strategy, window, settings, at)
+        if why := broken(network, outcome):
+            raise RunError(f"{name} broke in window {at}: {why}; lower trainer.learning_rate")
+        strategy.remember(network, window, at)
+        train_s = time.process_time() - began
+        tell(_score(trial, name, at, kept, train_s, outcome.tokens))
+    return _joined(kept)
+
+
+def _run_baseline(
+    trial: Trial, name: str, baseline: Popularity | LastItemMarkov, tell: Tell
+) -> Ranks:
+    kept: list[Ranks] = []
+    for at, window in enumerate(trial.windows):
+        if at:
+            kept.append(baseline.ranks(window.examples, trial.exclude_seen))
+        began = time.process_time()
+        baseline.update(window.examples)
+        tell(_score(trial, name, at, kept, time.process_time() - began, 0))
+    return _joined(kept)
+
+
+def _score(
+    trial: Trial, name: str, at: int, kept: list[Ranks], train_s: float, tokens: int
+) -> WindowScore:
+    ranks, fresh = (kept[-1], trial.fresh[at]) if at else (np.zeros(0, np.int64), None)
+    young = ranks[fresh] if fresh is not None else ranks
+    return WindowScore(
+        name,
+        at,
+        len(trial.windows),
+        trial.windows[at].events,
+        len(young),
+        scores(ranks, KS) if at else {},
+        scores(young, KS) if len(young) else {},
+        train_s,
+        tokens,
+    )
+
+
+def _joined(kept: list[Ranks]) -> Ranks:
+    return np.concatenate(kept) if kept else np.zeros(0, dtype=np.int64)

@@ -1,0 +1,64 @@
+"""Training windows straight from a file's events: the stream's fold and cut, without a log.
+
+What the stream worker makes of the same events, one partition long: each user with events in a
+window yields an example, their last events before it as context. The window is a number of events
+or a stretch of event time.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+
+from everfresh.contracts.event import Event, UserId
+from everfresh.contracts.sequence import Interaction
+from everfresh.contracts.window import DecodedExample, TrainingWindow
+
+Label = Callable[[int, Event], int]
+"""The window of an event, from its place in the file and itself; never falls."""
+
+
+def by_count(events: int, windows: int, first: float) -> Label:
+    """``windows`` of as many events each; the first holds the share ``first`` of all, if not 0."""
+    head = round(events * first) if first else -(-events // windows)
+    rest = max(1, -(-(events - head) // max(1, windows - 1)))
+    return lambda place, event: 0 if place < head else 1 + (place - head) // rest
+
+
+def by_time(seconds: float, begin_ms: int, first_ms: int) -> Label:
+    """Windows of ``seconds``; the first one ends ``first_ms`` later than it otherwise would."""
+    length = round(seconds * 1000)
+    return lambda place, event: max(0, (event.time - begin_ms - first_ms) // length)
+
+
+def cut_windows(
+    events: Iterable[Event], label: Label, history_length: int
+) -> Iterator[TrainingWindow]:
+    """Windows in order, those without events left out; labels as given."""
+    histories: dict[UserId, deque[Interaction]] = {}
+    targets: dict[UserId, list[Interaction]] = {}
+    current: int | None = None
+    for place, event in enumerate(events):
+        here = label(place, event)
+        if current is not None and here != current:
+            yield _window(current, histories, targets, history_length)
+            targets = {}
+        current = here
+        done = Interaction(event.item_id, event.type, event.time, event.value)
+        targets.setdefault(event.user_id, []).append(done)
+    if current is not None:
+        yield _window(current, histories, targets, history_length)
+
+
+def _window(
+    label: int,
+    histories: dict[UserId, deque[Interaction]],
+    targets: dict[UserId, list[Interaction]],
+    history_length: int,
+) -> TrainingWindow:
+    examples = []
+    for user, done in targets.items():
+        history = histories.setdefault(user, deque(maxlen=history_length))
+        examples.append(DecodedExample(user, list(history), done, [], []))
+        history.extend(done)
+    return TrainingWindow(label, {}, examples, {})

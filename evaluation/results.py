@@ -1,0 +1,58 @@
+"""What ``python -m everfresh.evaluation`` says on standard output, a JSON object per line."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class WindowScore(msgspec.Struct, frozen=True, tag="window"):
+    """One contender on one window, before it learnt it; written after it did.
+
+    ``window`` counts from 0 and is one of ``windows``. ``scores`` and ``fresh`` map metric to its
+    mean over the window's ``events`` targets and over the ``fresh_events`` among them whose item
+    the window before had brought; empty in the first window, which is learnt unseen. ``train_s`` is
+    processor time of learning the window, ``tokens`` what it fed to the network.
+    """
+
+    contender: str
+    window: int
+    windows: int
+    events: int
+    fresh_events: int
+    scores: dict[str, float]
+    fresh: dict[str, float]
+    train_s: float
+    tokens: int
+
+
+class Margin(msgspec.Struct, frozen=True, tag="margin"):
+    """A contender's mean over all scored events less that of ``over``, with its 95 % interval.
+
+    The interval is a paired bootstrap over users: users are drawn, each with all of their events.
+    """
+
+    contender: str
+    metric: str
+    mean: float
+    low: float
+    high: float
+    users: int
+    over: str
+
+
+Line = WindowScore | Margin
+_ENCODER = msgspec.json.Encoder()
+_DECODER: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
+
+
+def encode_line(line: Line) -> bytes:
+    """One line, with its end."""
+    return _ENCODER.encode(line) + b"\n"
+
+
+def decode_line(raw: bytes | str) -> Line | None:
+    """``None`` for a line that is something else."""
+    try:
+        return _DECODER.decode(raw)
+    except msgspec.DecodeError:
+        return None

@@ -1,0 +1,67 @@
+"""The figures of an evaluation: means over events of every contender, from its lines. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from everfresh.evaluation.results import Line, Margin, WindowScore
+
+
+class ContenderFigures(msgspec.Struct):
+    """One contender over all tested windows: means over events, and what its learning cost."""
+
+    scores: dict[str, float]
+    fresh: dict[str, float]
+    train_s: float
+    tokens: int
+    margins: dict[str, Margin]
+    windows: list[WindowScore]
+
+
+class Evaluation(msgspec.Struct):
+    """``events`` and ``fresh_events`` were tested; the first of ``windows`` was only learnt."""
+
+    events: int
+    fresh_events: int
+    windows: int
+    contenders: dict[str, ContenderFigures]
+
+
+def collect(lines: Iterable[Line]) -> Evaluation:
+    """All lines of one run; contenders in the order in which they came."""
+    windows: dict[str, list[WindowScore]] = {}
+    margins: dict[str, dict[str, Margin]] = {}
+    for line in lines:
+        if isinstance(line, WindowScore):
+            windows.setdefault(line.contender, []).append(line)
+        else:
+            margins.setdefault(line.contender, {})[line.metric] = line
+    any_one = next(iter(windows.values()), [])
+    return Evaluation(
+        events=sum(one.events for one in any_one if one.scores),
+        fresh_events=sum(one.fresh_events for one in any_one),
+        windows=len(any_one),
+        contenders={
+            name: ContenderFigures(
+                scores=_mean([(one.events, one.scores) for one in scored]),
+                fresh=_mean([(one.fresh_events, one.fresh) for one in scored]),
+                train_s=sum(one.train_s for one in scored),
+                tokens=sum(one.tokens for one in scored),
+                margins=margins.get(name, {}),
+                windows=scored,
+            )
+            for name, scored in windows.items()
+        },
+    )
+
+
+def _mean(parts: list[tuple[int, dict[str, float]]]) -> dict[str, float]:
+    measured = [(events, scores) for events, scores in parts if scores]
+    total = sum(events for events, _ in measured)
+    metrics = measured[0][1] if measured else {}
+    return {
+        metric: sum(events * scores[metric] for events, scores in measured) / total
+        for metric in metrics
+    }

@@ -1,0 +1,27 @@
+"""everfresh: a Kafka stream of user events keeps a generative recommender seconds old.
+
+This package offers what an event producer needs. Its parts are the folders beside it, which stand
+here as relative links under one import name: ``everfresh.contracts``, ``everfresh.streaming``, …
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from everfresh.streaming.producer import EventProducer
+
+__all__ = ["EventProducer", "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    """Load what is asked for: importing a part must not load the producer's Kafka client."""
+    if name == "EventProducer":
+        from everfresh.streaming.producer import EventProducer  # noqa: PLC0415
+
+        return EventProducer
+    if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415
+
+        return version("everfresh")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,186 @@
+"""``everfresh dlq list`` and ``show``."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from everfresh.adapters.kafka.dead_letters import LetterReader, Selection
+from everfresh.adapters.kafka.redrive import Redriver
+from everfresh.contracts.dead_letter import DeadLetter
+from everfresh.contracts.errors import RunError, SettingsError
+from everfresh.contracts.settings import Settings
+from everfresh.infra.cli.commands.replay import joined
+
+_EXCERPT = 60
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def selection(
+    reason: str, topic: str, partition: int, since: str, places: Sequence[str] = ()
+) -> Selection:
+    """The letters that these options mean; ``SettingsError`` where one cannot be read."""
+    return Selection(
+        reason or None,
+        topic or None,
+        None if partition < 0 else partition,
+        _moment_ms(since) if since else None,
+        frozenset(parse_place(place) for place in places) if places else None,
+    )
+
+
+def parse_place(text: str) -> tuple[int, int]:
+    """``PARTITION:OFFSET``."""
+    found = re.fullmatch(r"(\d+):(\d+)", text)
+    if not found:
+        raise SettingsError(f"a letter's place is PARTITION:OFFSET, such as 0:17; found {text!r}")
+    return int(found[1]), int(found[2])
+
+
+def _moment_ms(text: str) -> int:
+    if found := re.fullmatch(r"(\d+)([smhd])", text):
+        return time.time_ns() // 1_000_000 - int(found[1]) * _UNITS[found[2]] * 1000
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise SettingsError(
+            f"--since is {text!r}; expected 90s, 30m, 12h, 7d, or a time such as 2026-01-31T12:00 "
+            "(UTC unless it names another zone)"
+        ) from None
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def run_list(
+    settings: Settings, chosen: Selection, limit: int, *, oldest: bool, as_json: bool
+) -> None:
+    """Print them; ``Unreachable`` where no broker answers."""
+    settings = joined(settings)
+    reader, reasons = _reader(settings), Counter[str]()
+    shown: deque[DeadLetter] = deque(maxlen=None if oldest else limit)
+    for letter in reader.letters(chosen):
+        reasons[letter.reason] += 1
+        if not oldest or len(shown) < limit:
+            shown.append(letter)
+    redriver = Redriver(settings.kafka.bootstrap_servers, settings.kafka.topic_prefix)
+    sent = redriver.sent() if shown else set()
+    ordered = list(shown) if oldest else list(reversed(shown))
+    if as_json:
+        for letter in ordered:
+            line = msgspec.json.encode(_described(letter, letter.identity in sent))
+            sys.stdout.write(line.decode() + "\n")
+        return
+    console = Console(highlight=False)
+    if not reasons:
+        console.print("no dead letters" + (" match" if chosen != Selection() else ""))
+        return
+    console.print(_table(ordered, sent))
+    total = ", ".join(f"{reason} {number:,}" for reason, number in reasons.most_common())
+    which = "oldest" if oldest else "newest"
+    console.print(f"the {which} {len(ordered):,} of {reasons.total():,}: {total}")
+    if reader.foreign:
+        console.print(f"{reader.foreign:,} records on the topic are no dead letters of everfresh")
+
+
+def run_show(settings: Settings, place: str, *, raw: bool) -> None:
+    """Print one; ``RunError`` where there is no letter at that place."""
+    settings = joined(settings)
+    letter = _at(_reader(settings), parse_place(place))
+    if letter is None:
+        raise RunError(f"there is no dead letter at {place}; `everfresh dlq list` shows places")
+    if raw:
+        sys.stdout.buffer.write(letter.value or b"")
+        sys.stdout.buffer.flush()
+        return
+    console = Console(highlight=False)
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim")
+    grid.add_column(overflow="fold")
+    rows = [
+        ("from", _origin(letter)),
+        ("appended", utc(letter.timestamp)),
+        ("reason", letter.reason),
+        ("detail", letter.detail),
+        *((f"header {name}", _text(content)) for name, content in letter.headers),
+        ("key", "(none)" if letter.key is None else _text(letter.key)),
+        ("value", "(none)" if letter.value is None else _text(letter.value)),
+    ]
+    if letter.cut_from is not None:
+        rows.append(("cut from", f"{letter.cut_from:,} bytes; it cannot be sent again"))
+    for name, text in rows:
+        grid.add_row(name, Text(text))
+    console.print(grid)
+
+
+def utc(ms: int) -> str:
+    """A time in UTC, to the second."""
+    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(ms / 1000))
+
+
+def _at(reader: LetterReader, place: tuple[int, int]) -> DeadLetter | None:
+    found: Iterator[DeadLetter] = reader.letters(Selection(places=frozenset([place])))
+    return next(found, None)
+
+
+def _reader(settings: Settings) -> LetterReader:
+    return LetterReader(settings.kafka.bootstrap_servers, settings.kafka.topic_prefix)
+
+
+def _table(letters: Sequence[DeadLetter], sent: set[str]) -> Table:
+    table = Table()
+    for name in ("place", "from", "appended", "reason", "detail", "value"):
+        table.add_column(name, overflow="fold")
+    for letter in letters:
+        size = letter.cut_from or len(letter.value or b"")
+        value = _text((letter.value or b"")[:_EXCERPT]) + ("…" if size > _EXCERPT else "")
+        mark = " (sent again)" if letter.identity in sent else ""
+        cells = (
+            f"{letter.place[0]}:{letter.place[1]}",
+            _origin(letter),
+            utc(letter.timestamp),
+            letter.reason + mark,
+            letter.detail,
+            f"{value} ({size:,} bytes)",
+        )
+        table.add_row(*(Text(cell) for cell in cells))
+    return table
+
+
+def _origin(letter: DeadLetter) -> str:
+    return f"{letter.topic} {letter.partition} @ {letter.offset}"
+
+
+def _described(letter: DeadLetter, sent: bool) -> dict[str, Any]:
+    """Bytes as text where they are text, else as base64 under a name that says so."""
+    found: dict[str, Any] = {
+        "place": f"{letter.place[0]}:{letter.place[1]}",
+        "topic": letter.topic,
+        "partition": letter.partition,
+        "offset": letter.offset,
+        "timestamp": letter.timestamp,
+        "reason": letter.reason,
+        "detail": letter.detail,
+        "redriven": sent,
+        "headers": {name: _text(content) for name, content in letter.headers},
+    }
+    for name, content in (("key", letter.key), ("value", letter.value)):
+        try:
+            found[name] = None if content is None else content.decode()
+        except UnicodeDecodeError:
+            found[f"{name}_base64"] = content  # msgspec writes bytes as base64
+    return found
+
+
+def _text(content: bytes) -> str:
+    """Readable on a terminal whatever it holds: what is no text, or steers it, is escaped."""
+    text = content.decode(errors="backslashreplace")
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)

@@ -1,0 +1,90 @@
+"""``everfresh dlq redrive``: dead letters back to where they came from, each once."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from rich.console import Console
+
+from everfresh.adapters.kafka.dead_letters import LetterReader, Selection
+from everfresh.adapters.kafka.redrive import Redriver
+from everfresh.contracts.dead_letter import DeadLetter
+from everfresh.contracts.errors import RunError
+from everfresh.contracts.settings import Settings
+from everfresh.infra.cli.commands.replay import joined
+
+_TELL = 10_000
+
+
+class _Sifted:
+    """Letters that can and may be sent; the others are counted."""
+
+    def __init__(self, letters: Iterable[DeadLetter], sent: set[str]) -> None:
+        self._letters = letters
+        self._sent = sent
+        self.before = 0
+        self.cut = 0
+
+    def __iter__(self) -> Iterator[DeadLetter]:
+        for letter in self._letters:
+            if letter.cut_from is not None:
+                self.cut += 1
+            elif letter.identity in self._sent:
+                self.before += 1
+            else:
+                yield letter
+
+
+def run_redrive(settings: Settings, chosen: Selection, *, again: bool, act: bool) -> None:
+    """Count, and with ``act`` send; ``DeliveryError`` where some could not be sent."""
+    settings = joined(settings)
+    console = Console(highlight=False)
+    servers, prefix = settings.kafka.bootstrap_servers, settings.kafka.topic_prefix
+    with _alone(settings.home.resolve()):
+        redriver = Redriver(servers, prefix)
+        sent = set() if again else redriver.sent()
+        reader = LetterReader(servers, prefix)
+        sifted = _Sifted(reader.letters(chosen), sent)
+        counts: Counter[tuple[str, str]] = Counter()
+        try:
+            for letter in redriver.send(sifted) if act else sifted:
+                counts[letter.topic, letter.reason] += 1
+                if act and counts.total() % _TELL == 0:
+                    console.print(f"{counts.total():,} sent …")
+        finally:
+            _sum_up(console, counts, sifted, act=act)
+
+
+def _sum_up(
+    console: Console, counts: Counter[tuple[str, str]], sifted: _Sifted, *, act: bool
+) -> None:
+    done = "were sent" if act else "would be sent"
+    if not counts:
+        console.print("no dead letters " + done)
+    for (topic, reason), number in counts.most_common():
+        console.print(f"{number:,} ({reason}) {done} to {topic}")
+    if sifted.before:
+        console.print(f"{sifted.before:,} were sent before; --again sends them once more")
+    if sifted.cut:
+        console.print(f"{sifted.cut:,} were cut for their length and cannot be sent")
+    if counts and not act:
+        console.print("nothing was sent: add --yes")
+
+
+@contextlib.contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """The only re-drive of this home; two at once could send a letter twice."""
+    path = home / "run" / "redrive.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RunError(
+                "another re-drive of this home is running; wait until it has ended"
+            ) from None
+        yield

@@ -1,0 +1,65 @@
+"""``everfresh rollback VERSION``: an earlier version becomes the current one, on every replica."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from everfresh.adapters.kafka.tail import RecordTail
+from everfresh.adapters.weights.rollback import roll_back
+from everfresh.adapters.weights.signing import Keys
+from everfresh.adapters.weights.store import FsspecWeightStore
+from everfresh.contracts.manifest import MODEL_FILES, Pointer
+from everfresh.contracts.report import ComponentStatus
+from everfresh.contracts.settings import Settings
+from everfresh.infra.cli.commands.replay import joined
+from everfresh.infra.run.run_record import is_held
+
+_WAIT_POLLS = 75
+_POLL_MS = 200
+
+
+def run_rollback(settings: Settings, version: int) -> None:
+    """Print what changed; ``WeightsError`` where that version cannot be current.
+
+    Its files are read first, as a replica will, so that no pointer leads to a damaged version.
+    With a run up in this home it waits until every replica has swapped, 15 s at most.
+    """
+    console = Console(highlight=False)
+    store = FsspecWeightStore(settings.weights_url, keys=Keys.of(settings.weights))
+    manifest = store.manifest(version)
+    for name in {*MODEL_FILES, *manifest.replica_files}:
+        store.read(manifest, name)
+    before = store.pointer()
+    now = roll_back(store, version)
+    old = "none" if before is None else f"version {before.version}, epoch {before.epoch}"
+    console.print(f"version {now.version} is the current one, epoch {now.epoch}; it was {old}")
+    if not is_held(settings.home.resolve()):
+        console.print("no run is up in this home: replicas take it over as they see the pointer")
+        return
+    live, replicas = _wait_for_replicas(joined(settings), now)
+    console.print(f"live on {live} of {replicas} replicas")
+    if live < replicas:
+        console.print("the others follow as they can; see `everfresh status`")
+
+
+def _wait_for_replicas(settings: Settings, wanted: Pointer) -> tuple[int, int]:
+    """How many replicas answer with ``wanted`` or what came after it, of how many."""
+    newest: dict[str, ComponentStatus] = {}
+    live = 0
+    with RecordTail(settings.kafka.bootstrap_servers, settings.kafka.topic_prefix) as tail:
+        for _ in range(_WAIT_POLLS):
+            for record in tail.poll(_POLL_MS):
+                if isinstance(record, ComponentStatus) and record.kind == "replica":
+                    newest[record.component] = record
+            serving = [one.figures for one in newest.values() if one.state != "stopped"]
+            live = sum(_reached(figures, wanted) for figures in serving)
+            if live >= settings.serving.replicas:
+                break
+    return live, settings.serving.replicas
+
+
+def _reached(figures: dict[str, object], wanted: Pointer) -> bool:
+    epoch, version = figures.get("epoch"), figures.get("version")
+    if not isinstance(epoch, int) or not isinstance(version, int):
+        return False
+    return (epoch, version) >= (wanted.epoch, wanted.version)

@@ -1,0 +1,94 @@
+"""One user before and after a new event of theirs: what the state and the answers make of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from everfresh.contracts.errors import RunError
+from everfresh.infra.cli.commands.recommend import ask
+
+_WAIT_S = 15.0
+_K = 8
+
+
+class Change(msgspec.Struct, frozen=True):
+    """Two answers to the same question, the item that the event between them was about, and the
+    seconds from the event's way to the producer until an answer knew of it."""
+
+    item: int | str
+    before: dict[str, Any]
+    after: dict[str, Any]
+    seconds: float
+
+
+def observe_change(
+    url: str, user: int | str, send: Callable[[int | str], None], tick: Callable[[], None]
+) -> Change:
+    """Ask, ``send`` an event of the user on the first item, ask until the answer knows of it.
+
+    ``RunError`` where no answer knows of it in time. ``tick`` is called while waiting.
+    """
+    with httpx.Client(base_url=url, timeout=5.0) as client:
+        before = ask(client, user, _K, exclude_seen=True)
+        item = before["items"][0]
+        send(item)
+        began = time.monotonic()
+        while True:
+            after = ask(client, user, _K, exclude_seen=True)
+            if after["state_offset"] != before["state_offset"]:
+                return Change(item, before, after, time.monotonic() - began)
+            if time.monotonic() - began > _WAIT_S:
+                raise RunError(f"no answer knew of a new event of user {user} in {_WAIT_S:.0f} s")
+            tick()
+            time.sleep(0.01)
+
+
+def one_event_file(folder: Path, user: int | str, item: int | str) -> Path:
+    """A file that ``streaming.replay`` sends: the user rates the item 5, now."""
+    event = {
+        "user_id": user,
+        "item_id": item,
+        "type": "rating",
+        "time": time.time_ns() // 1_000_000,
+        "value": 5.0,
+    }
+    path = folder / "one-event.jsonl"
+    path.write_bytes(msgspec.json.encode(event) + b"\n")
+    return path
+
+
+def change_view(change: Change) -> RenderableType:
+    """Both lists side by side, and what there is to see in them."""
+    old, new = change.before, change.after
+    table = Table(
+        title=f"User {old['user_id']} before and after rating item {change.item}",
+        title_justify="left",
+        title_style="bold",
+    )
+    table.add_column("#", justify="right", style="dim")
+    for when, answer in (("before", old), ("after", new)):
+        table.add_column(f"{when} (offset {answer['state_offset']}, version {answer['version']})")
+    for rank, (one, two) in enumerate(zip(old["items"], new["items"], strict=False), 1):
+        gone = "strike" if one == change.item else ""
+        fresh = "bold green" if two not in old["items"] else ""
+        table.add_row(str(rank), Text(str(one), gone), Text(str(two), fresh))
+    moved = sum(a != b for a, b in zip(old["items"], new["items"], strict=False))
+    words = (
+        f"Answers know of the event {change.seconds:.2f} s after it was in the log: its item is in "
+        f"the history and no longer recommended; {moved} of {len(new['items'])} places changed."
+    )
+    return Group(table, Text(words, "dim"))
+
+
+def print_change(console: Console, change: Change) -> None:
+    """Show it."""
+    console.print(change_view(change))

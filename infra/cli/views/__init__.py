@@ -1,0 +1,1 @@
+"""What commands show, and the pure figures behind it."""

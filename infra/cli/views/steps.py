@@ -1,0 +1,74 @@
+"""The steps of a start and a stop, on the terminal as they happen."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.status import Status
+from rich.text import Text
+
+from everfresh.infra.processes.children import Note
+
+TITLES = {
+    "kafka": "Apache Kafka",
+    "topics": "topics",
+    "ray": "Ray",
+    "serving": "worker, trainer and serving",
+    "leftovers": "leftovers",
+    "data": "MovieLens 100K",
+}
+
+
+class StepPrinter:
+    """Prints a line per finished step, and a spinner with the newest log line for the current one.
+
+    Call it with every :class:`Note`; ``end`` takes the spinner away.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._spinner: Status | None = None
+        self._step = ""
+        self._stopping = False
+
+    def __call__(self, note: Note) -> None:
+        """Show one note."""
+        title = TITLES.get(note.step, note.step)
+        if note.what == "begins":
+            self._step = title
+            self._spin(title)
+        elif note.what == "waits":
+            self._spin(f"{self._step}  [dim]{_one_line(note.text)}[/dim]")
+        elif note.what == "done":
+            self.end()
+            took = f"{note.seconds:5.1f} s" if note.seconds else ""
+            self._console.print(Text.assemble(("✓ ", "green"), title, f"  {took}  ", note.text))
+        elif note.what == "stopping":
+            self._stop(note)
+        else:
+            colour = "red" if note.what == "died" else "yellow"
+            self._console.print(Text(note.text, style=colour), soft_wrap=True)
+
+    def end(self) -> None:
+        """Take the spinner away."""
+        if self._spinner is not None:
+            self._spinner.stop()
+            self._spinner = None
+
+    def _stop(self, note: Note) -> None:
+        if not self._stopping:
+            self._stopping = True
+            self._console.print("stopping …")
+        self._spin(f"stopping {note.step}")
+
+    def _spin(self, text: str) -> None:
+        if not self._console.is_terminal:
+            return
+        if self._spinner is None:
+            self._spinner = self._console.status(text)
+            self._spinner.start()
+        else:
+            self._spinner.update(text)
+
+
+def _one_line(text: str) -> str:
+    return text[:100].replace("[", "(").replace("]", ")")

@@ -1,0 +1,112 @@
+"""A local Ray head as a child process: loopback, own ports, own token, own temporary folder.
+
+Ray's command starts it, in a process of its own; nothing here imports ray.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from everfresh.adapters.machine.tcp_ports import free_ports
+from everfresh.contracts.settings import RaySettings
+from everfresh.infra.components import RAY
+from everfresh.infra.processes.processes import ChildSpec
+
+HOST = "127.0.0.1"
+READY_LINE = "Ray runtime started."
+"""What ``ray start`` says when drivers can connect."""
+_LEAST_CPUS = 4  # slots for actors, not processors: trainer, replicas and Serve's own must all fit
+
+
+class Head(msgspec.Struct, frozen=True):
+    """How to start the head, its address, and what its drivers need in their environment."""
+
+    spec: ChildSpec
+    address: str
+    drivers: dict[str, str]
+
+
+def head(run_id: str, settings: RaySettings) -> Head:
+    """A head for this run; makes its temporary folder, with a token only its owner can read."""
+    folder = temporary_folder(run_id)
+    folder.mkdir(mode=0o700)
+    token = folder / "token"
+    token.touch(mode=0o600)
+    token.write_text(secrets.token_hex(32))
+    gcs, client, agent, scaler, dashboard = free_ports(5)
+    options: dict[str, str | int | Path] = {
+        "--node-ip-address": HOST,
+        "--port": gcs,
+        "--ray-client-server-port": client,
+        "--dashboard-agent-listen-port": agent,
+        "--min-worker-port": 0,
+        "--max-worker-port": 0,
+        "--num-cpus": max(_LEAST_CPUS, os.cpu_count() or 1),
+        "--object-store-memory": settings.object_store_mb * 1024 * 1024,
+        "--include-dashboard": "false",
+        "--include-log-monitor": "false",
+        "--temp-dir": folder / "ray",
+        "--log-style": "record",
+        "--log-color": "false",
+    }
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"]
+    words = [f"{name}={value}" for name, value in options.items()]
+    drivers = _driver_environment(token)
+    env = {**drivers, **_head_environment(scaler, dashboard), "TMPDIR": str(_scratch(folder))}
+    # Its agent goes through every observation one by one, in Python.
+    env["RAY_enable_metrics_collection"] = "1" if settings.metrics else "0"
+    argv = [*command, "--no-monitor", "--disable-usage-stats", *words]
+    return Head(ChildSpec(RAY, argv, env, grace_s=4.0), f"{HOST}:{gcs}", drivers)
+
+
+def temporary_folder(run_id: str) -> Path:
+    """Ray's own folder. It holds Unix sockets, whose paths the kernel limits to 107 bytes, so it
+    cannot lie in a home of any depth."""
+    return Path(tempfile.gettempdir()) / f"everfresh-{run_id[:12]}"
+
+
+def remove_temporary_folder(run_id: str) -> None:
+    """After the head has ended."""
+    shutil.rmtree(temporary_folder(run_id), ignore_errors=True)
+
+
+def _scratch(folder: Path) -> Path:
+    """Where everything inside this Ray, replicas too, keeps what a kill would leave lying."""
+    scratch = folder / "tmp"
+    scratch.mkdir()
+    return scratch
+
+
+def _driver_environment(token: Path) -> dict[str, str]:
+    return {
+        # "A cluster of one machine": without it Ray replaces a loopback address by the machine's
+        # outside one and listens on every interface.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(token),
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+
+
+def _head_environment(scaler_port: int, dashboard_port: int) -> dict[str, str]:
+    binaries = str(Path(sys.executable).parent)
+    return {
+        "PATH": os.pathsep.join([binaries, os.environ.get("PATH", os.defpath)]),
+        # Serve's detached actors would otherwise hold a stop up for half a minute.
+        "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
+        # Ray's workers run at 15 otherwise, and replicas would wait for whatever else is running.
+        "RAY_worker_niceness": "0",
+        # Idle workers made ahead cost 70 MB each.
+        "RAY_prestart_worker_first_driver": "0",
+        # Fixed ports otherwise, which a second loop on the machine would want too.
+        "AUTOSCALER_METRIC_PORT": str(scaler_port),
+        "DASHBOARD_METRIC_PORT": str(dashboard_port),
+        "OMP_NUM_THREADS": "1",
+    }

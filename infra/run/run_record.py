@@ -1,0 +1,108 @@
+"""What a run says of itself on disk, so that other commands find it and leftovers are ended.
+
+``<home>/run/run.json`` is written before the first process is started and removed after the last
+has ended. ``<home>/run/lock`` is held by the supervisor for as long as it lives: the kernel lets go
+of it however the supervisor ends, so a lock that is free means that nobody supervises.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import psutil
+
+from everfresh.contracts.errors import RunError
+
+
+class ProcessRecord(msgspec.Struct, frozen=True):
+    """A process by number and start time (seconds since the epoch), and its log."""
+
+    pid: int
+    started: float
+    log: str = ""
+
+    @classmethod
+    def of_this_process(cls) -> ProcessRecord:
+        """The calling process, without a log."""
+        return cls(os.getpid(), psutil.Process().create_time())
+
+
+class RunRecord(msgspec.Struct, frozen=True):
+    """Written by the supervisor; read by ``down``, ``status``, ``replay`` and the next ``up``.
+
+    ``state`` is ``starting``, ``ready`` or ``stopping``.
+    """
+
+    run_id: str
+    supervisor: ProcessRecord
+    started_ms: int
+    state: str
+    bootstrap_servers: str
+    topic_prefix: str
+    ray_address: str
+    components: dict[str, ProcessRecord]
+
+
+def record_path(home: Path) -> Path:
+    """Where the record of a home's run lies."""
+    return home / "run" / "run.json"
+
+
+def write_record(home: Path, record: RunRecord) -> None:
+    """Replace the record atomically."""
+    path = record_path(home)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_suffix(".new")
+    new.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2))
+    new.replace(path)
+
+
+def read_record(home: Path) -> RunRecord | None:
+    """``None`` where no run left a record, or one that is not readable."""
+    try:
+        return msgspec.json.decode(record_path(home).read_bytes(), type=RunRecord)
+    except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
+        return None
+
+
+def remove_record(home: Path) -> None:
+    """Nothing of the run is left."""
+    record_path(home).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def hold(home: Path) -> Iterator[None]:
+    """Be the only supervisor of a home; ``RunError`` where another one is."""
+    path = home / "run" / "lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            record = read_record(home)
+            who = f" (process {record.supervisor.pid})" if record else ""
+            raise RunError(
+                f"a run of {home} is up already{who}; `everfresh down` stops it, "
+                "or give this one another --home"
+            ) from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def is_held(home: Path) -> bool:
+    """Whether a supervisor of this home is alive."""
+    path = home / "run" / "lock"
+    if not path.exists():
+        return False
+    try:
+        with hold(home):
+            return False
+    except RunError:
+        return True

@@ -1,0 +1,1 @@
+"""From a user's history to ranked items: incremental runs, ranking, retrieval."""

@@ -1,0 +1,58 @@
+"""How a tensor of one version became that of the next: rows that are overwritten."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from everfresh.contracts.errors import CorruptVersion
+
+
+@dataclass(frozen=True)
+class RowChange:
+    """``data`` are the new contents of ``rows``, or of the whole tensor where that is ``None``.
+
+    ``shape`` is the tensor's afterwards; rows beyond its former length are all among ``rows``.
+    """
+
+    shape: tuple[int, ...]
+    rows: npt.NDArray[np.int64] | None
+    data: npt.NDArray[Any]
+
+    def __post_init__(self) -> None:
+        first = self.shape[0] if self.shape else 1
+        if self.rows is None:
+            fits = self.data.shape == self.shape
+        else:
+            fits = self.data.shape == (len(self.rows), *self.shape[1:])
+            fits = fits and (not len(self.rows) or int(self.rows.max()) < first)
+        if not fits:
+            raise CorruptVersion(
+                f"changed rows do not fit a tensor of shape {self.shape}; take another version"
+            )
+
+    def of(self, before: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The tensor afterwards, as an array of its own."""
+        if self.rows is None:
+            return self.data.copy()
+        kept = min(len(before), self.shape[0])
+        after = np.zeros(self.shape, self.data.dtype)
+        after[:kept] = before[:kept]
+        after[self.rows] = self.data
+        return after
+
+
+Changes = Mapping[str, RowChange]
+"""Changes by name of the tensor."""
+
+
+def require_names(changes: Changes, names: set[str], what: str) -> None:
+    """``CorruptVersion`` unless exactly these tensors are named."""
+    if odd := sorted(changes.keys() ^ names):
+        raise CorruptVersion(
+            f"{what}: the tensors of this release were expected; first misfit {odd[0]}"
+        )

@@ -1,0 +1,1 @@
+"""Which item stands in which row: admission, expiry, sightings, and their tables."""

@@ -1,0 +1,290 @@
+"""The open vocabulary: which item stands in which row, and which action has which code.
+
+An item gets a row at its ``admit_after``-th sighting and loses it when it has not been sighted for
+long; the freed row goes to a later newcomer. Between the two a row never moves. The vocabulary
+travels together with the weights, so that trainer and replicas cannot disagree on a row.
+
+Row 0 is no item: it stands for padding, and it is the cold row, which every item without a row
+shares as context. It is never ranked, recommended or a target.
+
+As bytes it is safetensors, so that few changed items are few changed rows:
+
+    kinds, ids  which item stands in each row from 1 on (``model.vocabulary.item_ids``)
+    sightings   I64 (rows, 3): how often, and in which windows first and last
+    rest        U8: msgpack of everything else
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Collection, Iterable
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from everfresh.contracts.errors import CorruptVersion
+from everfresh.contracts.event import ItemId
+from everfresh.model.row_changes import Changes, require_names
+from everfresh.model.vocabulary.item_ids import FREE, ItemIds
+from everfresh.model.vocabulary.remainder import FORMAT, Rest, encode_rest, read_rest
+from everfresh.model.vocabulary.sightings import Sightings, SightingTable
+
+UNKNOWN = 0
+"""The row of padding and of items without a row; the code of actions without one."""
+MAX_ACTIONS = 255
+
+Rows = npt.NDArray[np.int64]
+_TENSORS = {"kinds", "ids", "sightings", "rest"}
+_POPULAR = 1_024
+"""So many of the most popular are kept in order, at least."""
+
+
+class Vocabulary:
+    """Items with their rows and sightings, and action names with their codes.
+
+    Changes only through :meth:`admit`, :meth:`expire`, :meth:`admit_actions` and :meth:`take`; the
+    same calls in the same order give the same rows and the same bytes.
+    """
+
+    def __init__(self, admit_after: int = 1) -> None:
+        self.admit_after = admit_after
+        # Slot n is row n + 1; a free row holds no item, and sightings of nothing.
+        self._ids = ItemIds()
+        self._seen = SightingTable()
+        self._rows: dict[ItemId, int] = {}
+        self._free: list[int] = []
+        self._waiting: dict[ItemId, Sightings] = {}
+        self._actions: dict[str, int] = {}
+        self._popular: Rows | None = None
+        self._total: int | None = None
+        self._oldest = 0  # nothing was last sighted before this window
+
+    def __len__(self) -> int:
+        """Number of items that have a row."""
+        return len(self._rows)
+
+    def __contains__(self, item: ItemId) -> bool:
+        return item in self._rows
+
+    @property
+    def rows(self) -> int:
+        """Rows of the item table: row 0, those of items, and free ones."""
+        return len(self._ids) + 1
+
+    def admit(self, items: Iterable[ItemId], label: int = 0) -> int:
+        """Count one sighting per item, in order, in window ``label``; return how many got a row.
+
+        An item gets a row at its ``admit_after``-th sighting and keeps its earlier count: the
+        lowest free row, or the next one where none is free.
+        """
+        before = len(self)
+        self._forget_order()
+        for item in items:
+            row = self._rows.get(item)
+            if row is not None:
+                self._seen.sight(row - 1, label)
+                continue
+            seen = self._waiting.get(item)
+            if seen is None:
+                seen = self._waiting[item] = Sightings(0, label, label)
+            seen.count += 1
+            seen.last = label
+            if seen.count >= self.admit_after:
+                self._give_row(item, self._waiting.pop(item))
+        return len(self) - before
+
+    def _forget_order(self) -> None:
+        self._popular = self._total = None
+
+    def _give_row(self, item: ItemId, seen: Sightings) -> None:
+        slot = heapq.heappop(self._free) - 1 if self._free else len(self._ids)
+        self._ids.put(slot, item)
+        self._seen.put(slot, seen)
+        self._rows[item] = slot + 1
+
+    def expire(self, before: int) -> list[int]:
+        """Forget what was last sighted before window ``before``; return the freed rows, ascending.
+
+        A forgotten item is unknown from then on; sighted again, it begins anew.
+        """
+        if before <= self._oldest:
+            return []
+        old = (self._seen.last() < before) & (self._ids.kinds != FREE)
+        freed: list[int] = (np.flatnonzero(old) + 1).tolist()
+        for row in freed:
+            del self._rows[self.item(row)]
+            self._ids.put(row - 1, None)
+            self._seen.put(row - 1, Sightings(0, 0, 0))
+            heapq.heappush(self._free, row)
+        self._waiting = {item: seen for item, seen in self._waiting.items() if seen.last >= before}
+        self._forget_order()
+        self._oldest = before
+        return freed
+
+    def admit_actions(self, names: Iterable[str]) -> None:
+        """Give each new action name the next code; beyond ``MAX_ACTIONS`` they stay unknown."""
+        for name in names:
+            if name not in self._actions and len(self._actions) < MAX_ACTIONS:
+                self._actions[name] = len(self._actions) + 1
+
+    def row(self, item: ItemId) -> int:
+        """The item's row, ``UNKNOWN`` where it has none."""
+        return self._rows.get(item, UNKNOWN)
+
+    def item(self, row: int) -> ItemId:
+        """The item in ``row``; ``IndexError`` for row 0, a free row and one beyond the table."""
+        item = self._ids.items[row - 1] if row >= 1 else None
+        if item is None:
+            raise IndexError(f"row {row} holds no item")
+        return item
+
+    def free_rows(self) -> Rows:
+        """Rows between 1 and ``rows`` that hold no item, ascending."""
+        return np.asarray(sorted(self._free), dtype=np.int64)
+
+    def item_rows(self) -> Rows:
+        """Rows that hold an item, ascending."""
+        return np.flatnonzero(self._ids.kinds != FREE) + 1
+
+    def shared_rows(self, other: Vocabulary) -> npt.NDArray[np.int64]:
+        """Rows that hold the same item in both, ascending."""
+        pairs = enumerate(zip(self._ids.items, other._ids.items, strict=False), start=1)
+        rows = [row for row, (mine, theirs) in pairs if mine is not None and mine == theirs]
+        return np.asarray(rows, dtype=np.int64)
+
+    def action(self, name: str) -> int:
+        """The action's code, ``UNKNOWN`` where it has none."""
+        return self._actions.get(name, UNKNOWN)
+
+    def sightings(self, item: ItemId) -> Sightings | None:
+        """The item's sightings, admitted or not; ``None`` where there were none."""
+        row = self._rows.get(item)
+        return self._waiting.get(item) if row is None else self._seen[row - 1]
+
+    def count(self, item: ItemId) -> int:
+        """How often the item was sighted, admitted or not."""
+        seen = self.sightings(item)
+        return seen.count if seen else 0
+
+    @property
+    def counts(self) -> Rows:
+        """Sightings per row, shape ``(rows,)``; row 0 and free rows have none."""
+        return np.concatenate([np.zeros(1, np.int64), self._seen.counts()])
+
+    def by_popularity(self) -> Rows:
+        """All rows of items, most sighted first; equal counts in order of rows.
+
+        Kept until the next change, since replicas ask per request; not to be written to.
+        """
+        return self._most_sighted(len(self))
+
+    def _most_sighted(self, number: int) -> Rows:
+        """At least the first ``number`` of them, or all."""
+        kept = self._popular
+        if kept is None or len(kept) < min(number, len(self)):
+            rows = self.item_rows()
+            counts = self._seen.counts()[rows - 1]
+            number = max(number, _POPULAR)
+            if number < len(rows):
+                # Sorting a million at every version would cost more than taking it over.
+                at = np.flatnonzero(counts >= np.partition(counts, -number)[-number])
+                rows, counts = rows[at], counts[at]
+            kept = self._popular = rows[np.argsort(-counts, kind="stable")]
+        return kept
+
+    def _all_sightings(self) -> int:
+        if self._total is None:
+            self._total = int(self._seen.counts().sum())
+        return self._total
+
+    def popular(self, k: int, exclude: Collection[ItemId] = ()) -> tuple[list[ItemId], list[float]]:
+        """The ``k`` most sighted items outside ``exclude`` and their shares of all sightings."""
+        barred = {self.row(item) for item in exclude}
+        # No more than this many of the first rows can be barred.
+        first = self._most_sighted(k + len(barred))[: k + len(barred)].tolist()
+        rows = [row for row in first if row not in barred][:k]
+        total = self._all_sightings()
+        return [self.item(row) for row in rows], [self._seen.count(row - 1) / total for row in rows]
+
+    def share(self, item: ItemId) -> float:
+        """The item's share of all sightings of admitted items; 0 where it has no row."""
+        row = self.row(item)
+        return 0.0 if row == UNKNOWN else self._seen.count(row - 1) / self._all_sightings()
+
+    def encode(self) -> bytes:
+        """Equal vocabularies that grew alike give equal bytes."""
+        return save(
+            {
+                "kinds": self._ids.kinds,
+                "ids": self._ids.ids,
+                "sightings": self._seen.table(),
+                "rest": np.frombuffer(self._encode_rest(), np.uint8),
+            }
+        )
+
+    def _encode_rest(self) -> bytes:
+        long, waiting = sorted(self._ids.long.items()), list(self._waiting.items())
+        return encode_rest(Rest(FORMAT, self.admit_after, list(self._actions), long, waiting))
+
+    @classmethod
+    def decode(cls, raw: bytes) -> Vocabulary:
+        """The inverse of :meth:`encode`; ``CorruptVersion`` on foreign bytes."""
+        try:
+            tables = load(raw)
+            rest = read_rest(tables["rest"])
+            made = cls(rest.admit_after)
+            made._ids = ItemIds.of(tables["kinds"], tables["ids"], dict(rest.long))
+            made._seen = SightingTable.of(tables["sightings"])
+        except (SafetensorError, KeyError, ValueError, IndexError) as error:
+            raise CorruptVersion(
+                f"a vocabulary was expected, found other bytes ({error}); take another version"
+            ) from None
+        made._take_rest(rest)
+        items = made._ids.items
+        made._rows = {item: row for row, item in enumerate(items, start=1) if item is not None}
+        made._free = (np.flatnonzero(made._ids.kinds == FREE) + 1).tolist()  # ascending: a heap
+        made._require_whole()
+        return made
+
+    def take(self, changes: Changes) -> None:
+        """Become the vocabulary that these changes lead to, at the cost of what changed.
+
+        ``CorruptVersion`` where they do not fit; then this one is no longer of use.
+        """
+        require_names(changes, _TENSORS, "vocabulary")
+        try:
+            rest, long = changes["rest"], self._ids.long
+            if rest.rows is None or len(rest.rows):
+                found = read_rest(rest.of(np.frombuffer(self._encode_rest(), np.uint8)))
+                self._take_rest(found)
+                long = dict(found.long)
+            slots, old, new = self._ids.take(changes["kinds"], changes["ids"], long)
+            self._seen.take(changes["sightings"])
+        except (ValueError, IndexError) as error:
+            raise CorruptVersion(
+                f"these changes are of another vocabulary ({error}); take another version"
+            ) from None
+        for item in old:
+            if item is not None:
+                self._rows.pop(item, None)
+        for slot, item in zip(slots, new, strict=True):
+            if item is not None:
+                self._rows[item] = slot + 1
+        self._free = (np.flatnonzero(self._ids.kinds == FREE) + 1).tolist()
+        self._forget_order()
+        self._require_whole()
+
+    def _take_rest(self, rest: Rest) -> None:
+        self.admit_after = rest.admit_after
+        self._waiting = dict(rest.waiting)
+        self._actions = {name: code for code, name in enumerate(rest.actions, start=1)}
+
+    def _require_whole(self) -> None:
+        slots = len(self._ids)
+        if len(self._rows) + len(self._free) != slots or len(self._seen) != slots:
+            raise CorruptVersion(
+                f"a vocabulary of {slots} rows with {len(self._rows)} items, {len(self._free)} "
+                f"free rows and {len(self._seen)} sightings was found; take another version"
+            )

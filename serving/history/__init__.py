@@ -1,0 +1,1 @@
+"""A user's history as a version reads it, and its cache between requests."""

@@ -1,0 +1,1 @@
+"""The HTTP door: routes, request bodies, problem documents, OpenAPI."""

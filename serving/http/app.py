@@ -1,0 +1,206 @@
+"""The HTTP door of one replica: an ASGI app of few layers, because each costs every request.
+
+A request is routed by its path, read whole, decoded by msgspec, answered and encoded; the
+framework behind ``/docs`` sees none of it. What is documented there is in ``serving.http.openapi``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+
+import msgspec
+
+from everfresh.contracts.errors import StateError
+from everfresh.contracts.ports import Clock
+from everfresh.contracts.settings import Settings
+from everfresh.serving.admission import Gate
+from everfresh.serving.http import bodies, problems
+from everfresh.serving.http.bodies import Limits
+from everfresh.serving.http.openapi import build_docs
+from everfresh.serving.replica import Replica
+from everfresh.serving.versions.holder import Served
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Reply = tuple[int, list[tuple[bytes, bytes]], bytes]
+"""Status, headers, body."""
+
+_LOG = logging.getLogger(__name__)
+_ENCODER = msgspec.json.Encoder()
+
+
+class Door:
+    """The ASGI app of one replica."""
+
+    def __init__(self, replica: Replica, gate: Gate, clock: Clock, settings: Settings) -> None:
+        self._replica = replica
+        self._gate = gate
+        self._clock = clock
+        self._limits = Limits.of(settings)
+        self._token = settings.serving.admin_token.get_secret_value().encode()
+        self._docs = build_docs(self._limits)
+        self._name = (b"x-everfresh-replica", replica.name.encode())
+        self._posts: dict[str, Callable[[bytes], Reply]] = {
+            "/v1/recommend": self._recommend,
+            "/v1/score": self._score,
+            "/v1/similar": self._similar,
+        }
+        self._gets: dict[str, Callable[[Scope], Reply]] = {
+            "/healthz": self._healthz,
+            "/readyz": self._readyz,
+            "/v1/version": self._version,
+            "/v1/admin/status": self._admin_status,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; every error is a problem document, none a traceback."""
+        if scope["type"] != "http" or scope["path"].startswith(("/docs", "/openapi.json")):
+            await self._docs(scope, receive, send)
+            return
+        try:
+            status, headers, body = await self._reply(scope, receive)
+        except Exception as error:
+            status, headers, body = _problem(error)
+        headers.append((b"content-length", b"%d" % len(body)))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _reply(self, scope: Scope, receive: Receive) -> Reply:
+        path, method = scope["path"], scope["method"]
+        post = self._posts.get(path)
+        if post is not None:
+            if method != "POST":
+                raise problems.method_not_allowed(method, ["POST"])
+            with self._gate.visit() as turn:
+                raw = await self._read(receive)
+                turn()
+                return post(raw)
+        get = self._gets.get(path)
+        if get is None:
+            raise problems.not_found(path)
+        # uvicorn sends no body in answer to HEAD.
+        if method not in ("GET", "HEAD"):
+            raise problems.method_not_allowed(method, ["GET", "HEAD"])
+        return get(scope)
+
+    async def _read(self, receive: Receive) -> bytes:
+        raw: bytes = b""
+        limit = self._limits.body_bytes
+        try:
+            async with asyncio.timeout(self._gate.timeout_ms / 1000):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise problems.body_too_slow(self._gate.timeout_ms)
+                    raw += message.get("body", b"")
+                    if len(raw) > limit:
+                        raise problems.too_large(limit)
+                    if not message.get("more_body", False):
+                        return raw
+        except TimeoutError:
+            raise problems.body_too_slow(self._gate.timeout_ms) from None
+
+    def _recommend(self, raw: bytes) -> Reply:
+        request = bodies.parse_recommend(raw, self._limits, self._clock())
+        answer = self._replica.answer(request)
+        if answer is None:
+            raise problems.no_version_yet()
+        return self._versioned(answer, answer.version)
+
+    def _score(self, raw: bytes) -> Reply:
+        answer = self._replica.score(bodies.parse_score(raw, self._limits, self._clock()))
+        if answer is None:
+            raise problems.no_version_yet()
+        return self._versioned(answer, answer.version)
+
+    def _similar(self, raw: bytes) -> Reply:
+        request = bodies.parse_similar(raw, self._limits)
+        found = self._replica.similar(request)
+        if found is None:
+            raise problems.no_version_yet()
+        served, answer = found
+        if answer is None:
+            raise problems.unknown_item(request.item_id, served.version)
+        return self._versioned(answer, served.version)
+
+    def _versioned(self, answer: Any, version: int) -> Reply:
+        named = (b"x-everfresh-version", b"%d" % version)
+        return 200, [_JSON, _NO_STORE, named, self._name], _ENCODER.encode(answer)
+
+    def _healthz(self, _: Scope) -> Reply:
+        return self._health("ok", self._replica.current())
+
+    def _readyz(self, _: Scope) -> Reply:
+        return self._health("ready", self._live())
+
+    def _health(self, status: str, served: Served | None) -> Reply:
+        """What is live and how stale it is; nulls before the first version, or the first look."""
+        now, read_ms = self._clock(), self._replica.follower().read_ms
+        return _json(
+            {
+                "status": status,
+                "replica": self._replica.name,
+                "version": served.version if served else None,
+                "epoch": served.epoch if served else None,
+                "version_age_ms": now - served.manifest.created_ms if served else None,
+                "pointer_age_ms": None if read_ms is None else now - read_ms,
+            }
+        )
+
+    def _version(self, _: Scope) -> Reply:
+        served, follower = self._live(), self._replica.follower()
+        read_ms = follower.read_ms
+        return _json(
+            {
+                "version": served.version,
+                "epoch": served.epoch,
+                "live_since_ms": served.live_since_ms,
+                "window": served.manifest.label,
+                "trained_through": served.manifest.trained_through,
+                "items": served.manifest.items,
+                "replica": self._replica.name,
+                "pointed_version": follower.pointer.version if follower.pointer else None,
+                "pointer_age_ms": None if read_ms is None else self._clock() - read_ms,
+                "reason": follower.reason,
+            }
+        )
+
+    def _admin_status(self, scope: Scope) -> Reply:
+        self._admit(scope)
+        return _json(msgspec.to_builtins(self._replica.status()))
+
+    def _admit(self, scope: Scope) -> None:
+        """``Problem`` unless the request bears the token. Takes as long for any wrong one."""
+        given = dict(scope["headers"]).get(b"authorization", b"")
+        if not self._token or not hmac.compare_digest(given, b"Bearer " + self._token):
+            raise problems.not_admitted(configured=bool(self._token))
+
+    def _live(self) -> Served:
+        served = self._replica.current()
+        if served is None:
+            raise problems.no_version_yet()
+        return served
+
+
+_JSON = (b"content-type", b"application/json")
+_NO_STORE = (b"cache-control", b"no-store")
+
+
+def _json(content: Mapping[str, Any]) -> Reply:
+    return 200, [_JSON, _NO_STORE], _ENCODER.encode(content)
+
+
+def _problem(error: Exception) -> Reply:
+    if isinstance(error, StateError):
+        _LOG.error("user state cannot be read: %s", error)
+        error = problems.state_unreadable(error)
+    elif not isinstance(error, problems.Problem):
+        _LOG.error("a request failed", exc_info=error)
+        error = problems.internal()
+    headers = [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
+    return int(error.status), headers, error.document()

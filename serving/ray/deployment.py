@@ -1,0 +1,228 @@
+"""Serving on Ray Serve: the only file here that names Ray.
+
+Ray reads the variables of :mod:`everfresh.serving.ray.haproxy` when it is imported, so they are
+in the environment before this file is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import logging
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import ray
+from ray import serve
+from ray.exceptions import RayError
+from ray.serve.config import HTTPOptions, ProxyLocation, gRPCOptions
+from ray.serve.schema import LoggingConfig
+
+from everfresh.contracts.errors import Unreachable
+from everfresh.contracts.settings import Settings, load_settings
+
+APPLICATION = "everfresh"
+NAMESPACE = "everfresh"
+_LOOK_S = 0.05
+_NEVER_REACHED = 10_000
+_SERVICE = "everfresh.serving.rpc.recommender_pb2_grpc.add_RecommenderServicer_to_server"
+_BROADCAST_S = 30.0
+_SWITCH_S = 0.0005
+"""A thread that wants the interpreter takes it after so long; 5 ms unless told otherwise."""
+
+
+class ReplicaDeployment:
+    """One replica process. Settings come as plain data, because Ray pickles them.
+
+    Law 8: the constructor returns once the current version is live here, or there is none yet; Ray
+    sends no request before. The app is then asked for by Ray, under this name.
+    """
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        # Here, in the replica's process: a driver needs neither torch nor Kafka nor RocksDB.
+        import torch  # noqa: PLC0415 - heavy, and only of use there
+
+        from everfresh.adapters.observe.logs import configure_logging  # noqa: PLC0415 - as above
+        from everfresh.serving.wiring import WiredReplica  # noqa: PLC0415 - as above
+
+        self._settings = load_settings(dict(settings))
+        torch.set_num_threads(self._settings.serving.threads)
+        context = serve.get_replica_context()
+        configure_logging(f"replica-{context.rank.rank}", self._settings.home)
+        _keep_to_the_node()
+        self._wired = WiredReplica(f"replica-{context.replica_id.unique_id}", self._settings)
+        self._wired.replica.start()
+        while not self._wired.replica.may_join():
+            time.sleep(_LOOK_S)
+        _answer_promptly()
+
+    def __serve_build_asgi_app__(self) -> Any:
+        """Called by Ray, once, after the constructor."""
+        return self._wired.door
+
+    async def offer(self, contents: Mapping[str, Any]) -> None:
+        """Called on every replica by :func:`broadcast`, with buffers in the shared object store."""
+        self._wired.replica.offer({sha256: memoryview(data) for sha256, data in contents.items()})
+
+    # Ray calls these by the names of the service's methods (``serving/rpc/recommender.proto``).
+
+    async def Recommend(self, request: Any, grpc_context: Any) -> Any:  # noqa: N802 - as above
+        """See the service."""
+        return await self._wired.rpc.recommend(request, grpc_context)
+
+    async def Score(self, request: Any, grpc_context: Any) -> Any:  # noqa: N802 - as above
+        """See the service."""
+        return await self._wired.rpc.score(request, grpc_context)
+
+    async def Similar(self, request: Any, grpc_context: Any) -> Any:  # noqa: N802 - as above
+        """See the service."""
+        return await self._wired.rpc.similar(request, grpc_context)
+
+    async def Version(self, request: Any, grpc_context: Any) -> Any:  # noqa: N802 - as above
+        """See the service."""
+        return await self._wired.rpc.version(request, grpc_context)
+
+    async def check_health(self) -> None:
+        """Called by Ray on the loop that answers requests; an error has the replica replaced."""
+        complaint = self._wired.replica.complaint()
+        if complaint is not None:
+            raise RuntimeError(complaint)
+
+    def __del__(self) -> None:
+        wired = getattr(self, "_wired", None)
+        if wired is not None:
+            wired.close()
+
+
+def _answer_promptly() -> None:
+    """Make the interpreter's own pauses short, for requests share it with the follower."""
+    sys.setswitchinterval(_SWITCH_S)
+    # What is there now stays: looking through it for cycles would stop all threads.
+    gc.collect()
+    gc.freeze()
+
+
+def _keep_to_the_node() -> None:
+    """Bind the replica's port for calls from other deployments to the node's own address.
+
+    Ray 2.60 opens it on every interface, whatever the HTTP host, and offers no setting. It asks
+    for the token, but need not be seen at all. The node's address is the one Ray tells callers.
+    """
+    replica: Any = importlib.import_module("ray.serve._private.replica")
+    add_port = replica.add_port_to_grpc_server
+    # Ray leaves some of what it exports without types.
+    address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+
+    def add_port_here(server: Any, wanted: str) -> int:
+        return int(add_port(server, wanted.replace("[::]", address)))
+
+    replica.add_port_to_grpc_server = add_port_here
+
+
+@contextlib.contextmanager
+def cluster(address: str, environment: Mapping[str, str]) -> Iterator[None]:
+    """A connection to Ray whose actors, Serve's among them, have ``environment``.
+
+    ``Unreachable`` where it cannot be made, such as with a wrong token.
+    """
+    try:
+        ray.init(
+            address=address,
+            namespace=NAMESPACE,
+            runtime_env={"env_vars": dict(environment)},
+            log_to_driver=False,
+            logging_level=logging.WARNING,
+        )
+    except (RayError, ConnectionError, RuntimeError) as error:
+        said = " ".join(str(error).split())
+        raise Unreachable(
+            f"Ray at {address} did not let us in: {said}; check ray.address and RAY_AUTH_TOKEN_PATH"
+        ) from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def deploy(settings: Settings, port: int, grpc_port: int) -> None:
+    """Open the doors, HTTP and gRPC, and return when every replica answers.
+
+    An everfresh that a killed driver left behind is removed first. ``Unreachable`` where other
+    applications run on this Serve, or where the door or the replicas do not come up.
+    """
+    # What goes wrong is raised; the rest would only stand between the operator and our one line.
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
+    _require_ours(settings.ray.address)
+    quiet = LoggingConfig(enable_access_log=False, log_level="WARNING")
+    try:
+        serve.start(
+            http_options=HTTPOptions(host=settings.serving.host, port=port),
+            grpc_options=gRPCOptions(
+                port=grpc_port,
+                grpc_servicer_functions=[_SERVICE],
+                request_timeout_s=settings.serving.timeout_ms / 1000,
+            ),
+            proxy_location=ProxyLocation.HeadOnly,
+            logging_config=quiet,
+        )
+        serve.run(_application(settings), name=APPLICATION, route_prefix="/", logging_config=quiet)
+    except (RayError, RuntimeError, TimeoutError) as error:
+        said = " ".join(str(error).split())
+        raise Unreachable(
+            f"the door at {settings.serving.host}:{port} did not open: {said}; "
+            f"{settings.home}/logs has the replicas' words"
+        ) from None
+
+
+def broadcast(contents: Mapping[str, bytes | memoryview]) -> None:
+    """Put once into the object store, then hand to every replica; returns when all have taken it.
+
+    It reaches replicas that are alive at the call. Each raises what it raises; the rest got it.
+    """
+    buffers = {sha256: np.frombuffer(data, np.uint8) for sha256, data in contents.items()}
+    handle = serve.get_app_handle(APPLICATION)
+    handle.broadcast("offer", ray.put(buffers)).results(timeout_s=_BROADCAST_S)
+
+
+def _application(settings: Settings) -> serve.Application:
+    threads = str(settings.serving.threads)
+    as_deployment = serve.deployment(
+        name="Replica",
+        num_replicas=settings.serving.replicas,
+        # The replica refuses what is too much with a problem document; Ray would queue it. HAProxy
+        # holds fewer connections than this.
+        max_ongoing_requests=_NEVER_REACHED,
+        # Replicas share the machine with Kafka, the worker and the trainer; Ray is not to count.
+        ray_actor_options={
+            "num_cpus": 0,
+            "runtime_env": {"env_vars": {"OMP_NUM_THREADS": threads}},
+        },
+        health_check_period_s=5,
+        health_check_timeout_s=15,
+        graceful_shutdown_timeout_s=3,
+        graceful_shutdown_wait_loop_s=0.1,
+    )
+    deployment = as_deployment(serve.ingress()(ReplicaDeployment))
+    return deployment.bind(settings.model_dump(mode="json"))
+
+
+def _require_ours(address: str) -> None:
+    others = sorted(set(serve.status().applications) - {APPLICATION})
+    if others:
+        raise Unreachable(
+            f"Ray at {address} already serves {', '.join(others)}; everfresh opens a door of its "
+            "own and needs a cluster without other Serve applications"
+        )
+    withdraw()
+
+
+def withdraw() -> None:
+    """Close the door, end the replicas and HAProxy. Ray itself stays."""
+    # Where Ray went first there is nothing left to close.
+    with contextlib.suppress(RayError, ConnectionError):
+        # Ray leaves it without types.
+        serve.shutdown()  # type: ignore[no-untyped-call]

@@ -1,0 +1,150 @@
+"""What Ray Serve's HAProxy is told beyond Ray's settings for it. Names no framework.
+
+Ray Serve 2.60 binds the front door to its HTTP host, but HAProxy's metrics and statistics ports to
+every interface, at fixed numbers, and there is no setting for their address. Nor is there one for
+HAProxy to wait for the whole body of a request, without which it cannot ask another replica again
+where the first one dies: it keeps what it has sent only if that was all. What Ray does let one set
+is the HAProxy program it runs. So it is given a launcher of a few lines that writes all this into
+the configuration, which Ray has just written, and then becomes HAProxy: the same process id, the
+same arguments, Ray's own reloads and all.
+
+Everything goes to Ray in environment variables, which Serve's processes read when they start.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+from collections.abc import Sequence
+from http import HTTPStatus
+from pathlib import Path
+
+from everfresh.serving.http import problems
+from everfresh.serving.http.problems import Problem
+
+HOOK = "everfresh.serving.ray.process_hook:prepare"
+"""Called in each of Serve's processes before its doors open."""
+
+ANYWHERE = ("0.0.0.0", "::")
+"""Hosts that mean every interface; with these the operator has chosen to be seen."""
+
+EXTRA_PORTS = 4
+"""Ports that Serve needs beside the doors: statistics, metrics, and two of its fallback proxy."""
+
+LONGEST_FOLDER = 25
+"""Characters of a folder for sockets: the kernel allows a path 107, and Ray and HAProxy add 80."""
+
+_SOCKET_FILES = {
+    "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": "haproxy.cfg",
+    "RAY_SERVE_HAPROXY_SOCKET_PATH": "admin.sock",
+    "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": "metrics.sock",
+    "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": "server-state",
+}
+
+BESIDE_BODY = 16_384
+"""Bytes of HAProxy's buffers beyond the longest body: a request's head, or a small answer."""
+
+_LAUNCHER = r"""#!/bin/sh
+# Written by everfresh; see serving/haproxy.py for why.
+for word in "$@"; do
+    [ "$previous" = "-f" ] && config="$word"
+    previous="$word"
+done
+{ours}exec {program} "$@"
+"""
+
+_ONCE = r"""grep -q wait-for-body "$config" || sed -i -E \
+    -e '/^ *errorfile 50[234] /d' \
+    -e '/^defaults/r '{defaults} \
+    -e '/^frontend http_frontend/,/^ *bind /{/^ *bind /r '{frontend} -e '}' "$config"
+"""
+
+_ADDRESS = r"""sed -i -E \
+    '/^(frontend prometheus|listen stats)/,/^ *bind /s/^( *bind )\*?:/\1{host}:/' "$config"
+"""
+
+
+def write_launcher(
+    path: Path, host: str, program: str, timeout_ms: int, *, metrics: bool = False
+) -> Path:
+    """Write the launcher of ``program``, the true HAProxy; return its path.
+
+    It holds it to ``host``, which may be one of :data:`ANYWHERE`, has it wait ``timeout_ms`` for a
+    request's body, and makes its own errors problem documents. Without ``metrics``, Ray's own, it
+    writes no line for a request that went well.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    defaults, frontend = (path.with_suffix(f".{name}") for name in ("defaults", "frontend"))
+    kinds = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
+    errors = [problems.no_replica(status) for status in kinds]
+    errors.append(problems.body_too_slow(timeout_ms))
+    quiet = [] if metrics else ["option dontlog-normal"]
+    lines = [*quiet, *(_errorfile(one, path) for one in errors)]
+    defaults.write_text("".join(f"    {line}\n" for line in lines))
+    frontend.write_text(f"    http-request wait-for-body time {timeout_ms}ms if METH_POST\n")
+    ours = _ONCE.replace("{defaults}", shlex.quote(str(defaults)))
+    ours = ours.replace("{frontend}", shlex.quote(str(frontend)))
+    if host not in ANYWHERE:
+        ours += _ADDRESS.replace("{host}", f"[{host}]" if ":" in host else host)
+    text = _LAUNCHER.replace("{ours}", ours).replace("{program}", shlex.quote(program))
+    path.write_text(text)
+    path.chmod(0o700)
+    return path
+
+
+def _errorfile(problem: Problem, launcher: Path) -> str:
+    """The line that has HAProxy answer with this problem, whose answer is written to a file."""
+    body = problem.document()
+    headers = {**problem.headers, "Content-Length": len(body), "Connection": "close"}
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    file = launcher.with_suffix(f".{problem.status}")
+    first = f"HTTP/1.1 {problem.status} {problem.status.phrase}\r\n"
+    file.write_bytes(f"{first}{head}\r\n".encode() + body)
+    name = re.sub(r"([\\ '\"#])", r"\\\1", str(file))
+    return f"errorfile {problem.status} {name}"
+
+
+def environment(
+    folder: Path,
+    ports: Sequence[int],
+    launcher: Path,
+    body_bytes: int,
+    timeout_ms: int,
+    *,
+    metrics: bool = False,
+) -> dict[str, str]:
+    """Variables for the driver and, through Ray, for Serve's controller, proxies and replicas.
+
+    ``folder`` takes HAProxy's sockets: at most :data:`LONGEST_FOLDER` characters long, and closed
+    to others, because the admin socket is open to whoever reaches it. ``ports`` are
+    :data:`EXTRA_PORTS` free ones. HAProxy's buffers take bodies of ``body_bytes`` whole, and it
+    gives up on an answer after twice ``timeout_ms``, in which a replica has answered or refused.
+    ``metrics`` are Serve's own of each request, which one of its processes reads from a log.
+    """
+    statistics, figures, fallback, fallback_grpc = (str(port) for port in ports)
+    return {
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher),
+        "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(body_bytes + BESIDE_BODY),
+        # Else requests wait without end while no replica is there: Serve's own proxy takes them.
+        "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(math.ceil(2 * timeout_ms / 1000)),
+        # Where HAProxy may be seen, the servers behind it still need not be.
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": HOOK,
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_HAPROXY_NBTHREAD": "1",
+        "RAY_SERVE_HAPROXY_METRICS_ENABLED": "1" if metrics else "0",
+        # On a busy machine HAProxy takes longer to start than Ray's 5 s, and would be killed.
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "120",
+        # Answers are made on the loop that reads requests: two changes of thread less for each.
+        "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
+        "RAY_SERVE_HAPROXY_STATS_PORT": statistics,
+        "RAY_SERVE_HAPROXY_METRICS_PORT": figures,
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": fallback,
+        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": fallback_grpc,
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
+        # HAProxy asks another replica where one refuses, so a leaving one need not linger for 30 s.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+        # A request whose replica was killed is asked again of another: answers change nothing.
+        "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
+        **{name: str(folder / file) for name, file in _SOCKET_FILES.items()},
+    }

@@ -1,0 +1,149 @@
+"""From records to the runs of one segment: decode, validate, group by user.
+
+The inner loop of the worker. A record that decodes as :class:`PlainEvent`, with its user's key, is
+taken at once; every other one goes through :class:`EventDecoder`, which knows all the rules and
+alone decides what is rejected.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+
+from everfresh.contracts.errors import EventRejected
+from everfresh.contracts.event import Event, UserId, user_key
+from everfresh.contracts.event_codec import CE_VERSION, SPEC_VERSION, EventDecoder, PlainEvent
+from everfresh.contracts.segment import INT_ROW, encode_row
+from everfresh.contracts.sequence import INT_ENTRY, encode_entry, encode_id
+from everfresh.streaming.fold.dead_letters import Record
+from everfresh.streaming.fold.deduplication import Ids, RecentIds
+
+# The user's record key, then a row for every event.
+_Group = list[bytes]
+_VERSION_FIRST = (CE_VERSION, SPEC_VERSION)
+# What msgspec and an unknown action raise; EventDecoder then tells whether it is a reject at all.
+_NOT_PLAIN = (msgspec.MsgspecError, ValueError, TypeError, KeyError, RecursionError, OverflowError)
+_NAN = math.nan
+_REST = INT_ENTRY.size - 1
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """What became of some records: ``count`` of them, ``events`` accepted, the others rejected.
+
+    ``named`` are the accepted events that name a request, with their offsets; ``ids`` tells all
+    accepted events.
+    """
+
+    count: int
+    events: int
+    runs: dict[bytes, bytes]
+    rejects: list[tuple[Record, EventRejected]]
+    named: list[tuple[int, Event]]
+    ids: Ids
+
+
+class Intake:
+    """Takes records in; immutable. ``actions`` is the action table, ``max_bytes`` as in decode.
+
+    Events more than ``ahead_ms`` ahead of their append time are rejected as ``in_the_future``.
+    """
+
+    def __init__(self, actions: Sequence[str], max_bytes: int, ahead_ms: int) -> None:
+        self._codes = {action: code for code, action in enumerate(actions) if action}
+        self._max_bytes = max_bytes
+        self._ahead_ms = ahead_ms
+        self._plain = msgspec.json.Decoder(PlainEvent).decode
+        self._decode = EventDecoder(actions, max_bytes).decode
+
+    def take(
+        self, records: Sequence[Record], before_ms: int, recent: RecentIds | None = None
+    ) -> Taken:
+        """Take ``records`` in order, up to the first one appended at or after ``before_ms``.
+
+        What ``recent`` knows already is rejected as ``duplicate_id``; it has room for all.
+        """
+        taken = self._group(records, before_ms)
+        known = recent.add(taken.ids) if recent is not None else None
+        if not known:
+            return taken
+        # Seldom, so it may cost another pass: what is left out then leaves no trace in the order.
+        rejected = {record.offset for record, _ in taken.rejects}
+        met = [one for one in records[: taken.count] if one.offset not in rejected]
+        repeated = [record for at, record in enumerate(met) if at in known]
+        fresh = [record for at, record in enumerate(met) if at not in known]
+        cause = EventRejected("duplicate_id", "this user's event of that id was accepted before")
+        rejects = taken.rejects + [(record, cause) for record in repeated]
+        rejects.sort(key=lambda one: one[0].offset)
+        rest = self._group(fresh, before_ms)
+        return msgspec.structs.replace(rest, count=taken.count, rejects=rejects)
+
+    def _group(self, records: Sequence[Record], before_ms: int) -> Taken:
+        groups: dict[UserId, _Group] = {}
+        users: list[UserId] = []
+        ids: list[str] = []
+        rejects: list[tuple[Record, EventRejected]] = []
+        named: list[tuple[int, Event]] = []
+        decode, codes, max_bytes = self._plain, self._codes, self._max_bytes
+        count, pack, ahead_ms = 0, INT_ROW.pack, self._ahead_ms
+        event: Event
+        for record in records:
+            appended = record.timestamp
+            if appended >= before_ms:
+                break
+            count += 1
+            key, value, headers = record.key, record.value, record.headers
+            try:
+                event = decode(value)  # type: ignore[arg-type]  # None is not plain
+                user, code = event.user_id, codes[event.type]
+                group = groups.get(user)
+                plain = (
+                    key == (user_key(user) if group is None else group[0])
+                    and len(value) <= max_bytes  # type: ignore[arg-type]
+                    and (not headers or headers[0] == _VERSION_FIRST)
+                )
+            except _NOT_PLAIN:
+                plain = False
+            if not plain:
+                try:
+                    event = self._decode(key, value, headers)
+                except EventRejected as cause:
+                    rejects.append((record, cause))
+                    continue
+                user, code = event.user_id, codes[event.type]
+                group = groups.get(user)
+            time = event.time
+            if time > appended + ahead_ms:
+                rejects.append((record, in_the_future(time, appended)))
+                continue
+            if group is None:
+                group = groups[user] = [key or b""]
+            item, number = event.item_id, event.value
+            if item.__class__ is int:
+                size = _NAN if number is None else number
+                row = pack(record.offset, appended, _REST, code, time, size, b"i", item)
+            else:
+                row = encode_row(record.offset, appended, encode_entry(item, code, time, number))
+            group.append(row)
+            users.append(user)
+            ids.append(event.id)
+            if event.request_id is not None:
+                named.append((record.offset, event))
+        return Taken(count, len(ids), _runs(groups), rejects, named, (users, ids))
+
+
+def in_the_future(time: int, appended: int) -> EventRejected:
+    """Why an event of ``time`` is not accepted at ``appended``, both UTC ms."""
+    return EventRejected(
+        "in_the_future",
+        f"time {time} is {time - appended} ms later than the broker's; check the producer's clock",
+    )
+
+
+def _runs(groups: dict[UserId, _Group]) -> dict[bytes, bytes]:
+    runs = {}
+    for user, rows in groups.items():
+        rows[0] = b""
+        runs[encode_id(user)] = b"".join(rows)
+    return runs

@@ -1,0 +1,60 @@
+"""What the fold needs of the settings, as one immutable value."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from everfresh.contracts.errors import SettingsError
+from everfresh.contracts.event import MAX_ID_BYTES
+
+if TYPE_CHECKING:
+    from everfresh.contracts.settings import Settings
+
+_ENTRY_BYTES = MAX_ID_BYTES + 15
+_TARGET_BYTES = 18
+_FRAME_BYTES = 65_536
+MAX_RECORD_BYTES = 8 * 1024 * 1024
+"""What the windows and dead-letter topics accept as one record."""
+
+
+class FoldRules(msgspec.Struct, frozen=True):
+    """See the settings of the same names; ``period_ms`` is ``windows.seconds`` in milliseconds,
+    ``ahead_ms`` is ``events.ahead_s``, ``horizon_ms`` ``joins.horizon_s``, 0 where nothing is
+    joined."""
+
+    actions: list[str]
+    max_bytes: int
+    history_length: int
+    max_targets: int
+    part_bytes: int
+    period_ms: int
+    stretch_events: int = 65_536
+    ahead_ms: int = 3_600_000
+    horizon_ms: int = 0
+    remember_ids: int = 0
+
+
+def fold_rules(settings: Settings) -> FoldRules:
+    """The rules of these settings; ``SettingsError`` where a slice part could not be delivered."""
+    history, targets = settings.state.history_length, settings.windows.max_targets
+    largest = (history + targets) * _ENTRY_BYTES + targets * _TARGET_BYTES
+    if max(largest, settings.windows.part_bytes) + _FRAME_BYTES > MAX_RECORD_BYTES:
+        raise SettingsError(
+            f"one example may take {largest} bytes and a part {settings.windows.part_bytes}, more "
+            f"than the {MAX_RECORD_BYTES} of a record: lower state.history_length ({history}), "
+            f"windows.max_targets ({targets}) or windows.part_bytes"
+        )
+    return FoldRules(
+        actions=list(settings.events.actions),
+        max_bytes=settings.events.max_bytes,
+        history_length=history,
+        max_targets=targets,
+        part_bytes=settings.windows.part_bytes,
+        period_ms=round(settings.windows.seconds * 1000),
+        stretch_events=settings.windows.stretch_events,
+        ahead_ms=round(settings.events.ahead_s * 1000),
+        remember_ids=settings.events.remember_ids,
+        horizon_ms=round(settings.joins.horizon_s * 1000),
+    )

@@ -1,0 +1,1 @@
+"""Exposures joined with feedback, by request id within the horizon."""

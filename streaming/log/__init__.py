@@ -1,0 +1,1 @@
+"""Faust and aiokafka: whole fetches, the log's identity, its ends and its clock."""

@@ -1,0 +1,115 @@
+"""An event file through the public producer: ``python -m everfresh.streaming.replay FILE``.
+
+Progress goes to standard output, a JSON object per line (``streaming.replay.progress``). SIGTERM
+and Ctrl-C end it cleanly: what was sent is flushed, and the exit code is 0 without a ``done``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from everfresh.adapters.files.datasets import DATASETS
+from everfresh.adapters.observe.logs import run_main
+from everfresh.contracts.errors import SettingsError
+from everfresh.contracts.event import Event, UserId
+from everfresh.contracts.settings import Settings, load_settings
+from everfresh.contracts.topics import EVENTS, topic_name
+from everfresh.streaming.producer import EventProducer
+from everfresh.streaming.replay.progress import ReplayProgress, encode_progress
+
+_TELL_S = 0.25
+_STEP_S = 0.02
+
+
+def main() -> None:
+    """Send the file's events, in its order; ``EverfreshError`` where that cannot be done."""
+    parser = argparse.ArgumentParser(
+        prog="python -m everfresh.streaming.replay", description=__doc__
+    )
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--format", required=True, choices=sorted(DATASETS))
+    parser.add_argument("--speed", type=float, default=0.0, help="events per second; 0: no limit")
+    parser.add_argument("--limit", type=int, default=0, help="only the first N events; 0: all")
+    wanted = parser.parse_args()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    settings = load_settings()
+    events = DATASETS[wanted.format](wanted.file)
+    total = min(len(events), wanted.limit or len(events))
+    with _producer(settings) as producer:
+        teller = Teller(total, time.monotonic())
+        teller.tell(done=False)
+        for event in paced(itertools.islice(events, total), wanted.speed, stop):
+            producer.send(event)
+            teller.sent(event.user_id)
+        producer.flush()
+        teller.tell(done=teller.count == total)
+
+
+def paced(events: Iterable[Event], speed: float, stop: threading.Event) -> Iterator[Event]:
+    """The events at ``speed`` per second, without a limit for 0, until ``stop`` is set.
+
+    It keeps to the pace on the whole: what a slow moment held up follows at once.
+    """
+    began = time.monotonic()
+    for number, event in enumerate(events):
+        if speed:
+            early = began + number / speed - time.monotonic()
+            # Sleeps of a few ms at least: one for each event would cost more than the events do.
+            if early > _STEP_S:
+                stop.wait(early)
+        if stop.is_set():
+            return
+        yield event
+
+
+class Teller:
+    """Writes progress, several times a second."""
+
+    def __init__(self, total: int, now_s: float) -> None:
+        self.count = 0
+        self._total = total
+        self._user: UserId | None = None
+        self._began = self._told = now_s
+
+    def sent(self, user: UserId) -> None:
+        """One more event was handed over."""
+        self.count += 1
+        self._user = user
+        if self.count % 16 == 0 and time.monotonic() - self._told >= _TELL_S:
+            self.tell(done=False)
+
+    def tell(self, *, done: bool) -> None:
+        """Write a line now."""
+        self._told = time.monotonic()
+        took = self._told - self._began
+        line = ReplayProgress(self.count, self._total, took, self._user, done)
+        sys.stdout.buffer.write(encode_progress(line))
+        sys.stdout.buffer.flush()
+
+
+def _producer(settings: Settings) -> EventProducer:
+    kafka = settings.kafka
+    if not kafka.bootstrap_servers:
+        raise SettingsError(
+            "kafka.bootstrap_servers is empty; set EVERFRESH_KAFKA__BOOTSTRAP_SERVERS to the "
+            "brokers' host:port, or use `everfresh replay`"
+        )
+    return EventProducer(
+        kafka.bootstrap_servers,
+        topic_name(kafka.topic_prefix, EVENTS),
+        actions=settings.events.actions,
+        max_bytes=settings.events.max_bytes,
+    )
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,1 @@
+"""One partition's state: its store, key layout, opening, snapshots and restore."""

@@ -1,0 +1,182 @@
+"""Brings a lost state directory back from a snapshot; what the log holds after it is replayed.
+
+In this order, so that a kill at any point leaves the partition to be restored anew:
+
+1. the newest snapshot whose manifest names this log, and an offset that the log still holds;
+2. its files into ``<directory>.restoring``, each verified by its sha256;
+3. the state in there is opened as the worker will open it, with all its checks, and closed;
+4. the directory takes its place by one rename.
+
+A snapshot that fails at 1, 2 or 3 is named, counted and left alone, and the next one is tried.
+Where none is left, the log is replayed from its beginning; where retention has cut that,
+:class:`LogTruncated` says so, unless ``state.accept_truncated_log`` is set.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from everfresh.adapters.state.snapshots import Origin, SnapshotManifest, SnapshotStore
+from everfresh.contracts.errors import (
+    LogMismatch,
+    LogTruncated,
+    SnapshotError,
+    StateError,
+    StateFormatError,
+)
+from everfresh.streaming.log.identity import LogPlace
+
+_ROOM_BYTES = 2**20
+_log = logging.getLogger("everfresh.streaming")
+
+
+class RestoreFigures:
+    """How far restores are. Written by the thread that restores, read by status and metrics.
+
+    ``refused`` counts snapshots by reason, ``from_snapshot`` and ``from_log`` partitions by where
+    their state came from, ``truncated`` the records that retention had removed before a rebuild
+    from the log. ``bytes_left`` is what the snapshot being read still lacks.
+    """
+
+    def __init__(self) -> None:
+        self.refused: Counter[str] = Counter()
+        self.from_snapshot = 0
+        self.from_log = 0
+        self.truncated = 0
+        self.bytes_left = 0
+
+
+def restore(
+    path: Path,
+    place: LogPlace,
+    store: SnapshotStore,
+    check: Callable[[Path], None],
+    figures: RestoreFigures,
+) -> SnapshotManifest | None:
+    """Steps 1 to 4; ``None`` where no snapshot can be used.
+
+    ``check`` opens and closes the state in a directory and raises ``StateError`` where the worker
+    could not go on with it. ``StateError`` where the disk does not take the state.
+    """
+    draft = path.with_name(f"{path.name}.restoring")
+    try:
+        return _restore(path, draft, place, store, check, figures)
+    except OSError as error:
+        raise StateError(
+            f"partition {place.partition} cannot be restored to {draft}: {error}; make room on "
+            "that disk or mend it, then start the worker again"
+        ) from None
+
+
+def _restore(
+    path: Path,
+    draft: Path,
+    place: LogPlace,
+    store: SnapshotStore,
+    check: Callable[[Path], None],
+    figures: RestoreFigures,
+) -> SnapshotManifest | None:
+    try:
+        names = store.names()
+    except SnapshotError as error:
+        _refuse(place, "all snapshots", error, figures)
+        return None
+    for name in names:
+        try:
+            manifest = store.manifest(name)
+            if manifest is None:
+                continue
+            _require_usable(manifest, place)
+            _bring(manifest, draft, store, figures)
+            _require_opens(draft, check)
+        except SnapshotError as error:
+            _refuse(place, f"snapshot {name}", error, figures)
+            continue
+        finally:
+            figures.bytes_left = 0
+        _take_place(draft, path)
+        figures.from_snapshot += 1
+        _log.info("partition %d: restored %s, %d bytes", place.partition, name, manifest.bytes)
+        return manifest
+    shutil.rmtree(draft, ignore_errors=True)
+    return None
+
+
+def begin_anew(place: LogPlace, accept_truncated: bool, figures: RestoreFigures) -> None:
+    """No state and no snapshot: from the log's beginning, if it is still there."""
+    if place.start and not accept_truncated:
+        raise LogTruncated(
+            f"partition {place.partition} of {place.topic} has no state and no snapshot that can "
+            f"be used, and its log begins at {place.start}: what came before is gone, and users "
+            "would lack it; put a snapshot where state.snapshot_url says, or set "
+            "state.accept_truncated_log to begin with what the log holds"
+        )
+    if place.start:
+        _log.warning(
+            "partition %d: the state begins at offset %d, without the records before",
+            place.partition,
+            place.start,
+        )
+    figures.from_log += 1
+    figures.truncated += place.start
+
+
+def origin_of(place: LogPlace) -> Origin:
+    """What snapshots of this partition's state name as their origin."""
+    return Origin(place.cluster, place.topic, place.topic_id, place.partition)
+
+
+def _require_usable(manifest: SnapshotManifest, place: LogPlace) -> None:
+    expected = origin_of(place)
+    for name in expected.__struct_fields__:
+        found, here = getattr(manifest.origin, name), getattr(expected, name)
+        if found != here:
+            raise SnapshotError("foreign", f"it is of {name} {found}, this is {name} {here}")
+    if not place.start <= manifest.applied <= place.end:
+        raise SnapshotError(
+            "out of reach",
+            f"it ends at offset {manifest.applied}, the log holds {place.start} to {place.end}",
+        )
+
+
+def _bring(
+    manifest: SnapshotManifest, draft: Path, store: SnapshotStore, figures: RestoreFigures
+) -> None:
+    def arrived(size: int) -> None:
+        figures.bytes_left -= size
+
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    figures.bytes_left = manifest.bytes
+    store.restore(manifest, draft, arrived)
+
+
+def _require_opens(draft: Path, check: Callable[[Path], None]) -> None:
+    try:
+        check(draft)
+    except (StateFormatError, LogMismatch) as error:
+        raise SnapshotError("foreign", str(error)) from None
+    except StateError as error:
+        if shutil.disk_usage(draft).free < _ROOM_BYTES:
+            raise  # the snapshot is not to blame
+        raise SnapshotError("corrupt", str(error)) from None
+
+
+def _take_place(draft: Path, path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+    draft.rename(path)
+    handle = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _refuse(place: LogPlace, what: str, error: SnapshotError, figures: RestoreFigures) -> None:
+    figures.refused[error.reason] += 1
+    _log.warning("partition %d: %s is not used: %s", place.partition, what, error)

@@ -1,0 +1,1 @@
+"""One window trained by several processes, and the trainer as a Ray actor."""

@@ -1,0 +1,80 @@
+"""The gate: what a candidate must hold against its parent before it is published.
+
+    1 finite      loss and all weights are numbers (``trainer.learning.training.broken``)
+    2 norm        no weight's root mean square has grown ``norm_jump``-fold
+    3 not worse   on targets neither has learnt from, held back from this window (``new``) and from
+                  those before (``past``), it loses no more than ``tolerance`` of the parent's gain,
+                  by ``confidence`` standard errors
+
+A window that is not plausible (``trainer.windows.window_checks``) yields no candidate at all. After
+``patience`` windows held in a row the stream is taken to have changed: only 1 still holds, and
+what the gate knew is forgotten. What turns out worse all the same: ``trainer.gate.probation``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from everfresh.contracts.settings import GateSettings
+from everfresh.contracts.window import DecodedExample
+from everfresh.model.metrics import Ranks
+from everfresh.model.recommender import Recommender
+from everfresh.trainer.gate.paired import pair
+from everfresh.trainer.gate.probation import Trial
+from everfresh.trainer.windows.holdout import Held, Lesson
+from everfresh.trainer.windows.window_checks import Profile
+
+_LEAST = 0.01
+"""Root mean squares below this count as this: a weight that has yet to move may."""
+
+
+class GateMemory(msgspec.Struct, frozen=True):
+    """What the gate knows at a version; part of the checkpoint (law 5)."""
+
+    held: list[Held] = []
+    profile: Profile = Profile()
+    trials: list[Trial] = []
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A parent as it was before its candidate was trained in its place."""
+
+    norms: dict[str, float]
+    slices: dict[str, tuple[Sequence[DecodedExample], Ranks]]
+
+
+def measure(parent: Recommender, lesson: Lesson) -> Measured:
+    """To be called before training."""
+    slices = {"new": lesson.new, "past": lesson.past}
+    return Measured(
+        _norms(parent),
+        {name: (examples, parent.ranks(examples, False)) for name, examples in slices.items()},
+    )
+
+
+def judge(candidate: Recommender, parent: Measured, settings: GateSettings) -> str | None:
+    """Why the candidate must not take its parent's place, ``None`` where nothing speaks against."""
+    for name, norm in _norms(candidate).items():
+        before = max(_LEAST, parent.norms.get(name, 0.0))
+        if norm > settings.norm_jump * before:
+            return f"the norm of {name} has grown {norm / before:.1f}-fold"
+    for name, (examples, ranks) in parent.slices.items():
+        compared = pair(candidate.ranks(examples, False), ranks, examples)
+        if compared.worse(settings.tolerance, settings.confidence):
+            return (
+                f"worse than its parent on {compared.n:.0f} {name} targets: loses "
+                f"{compared.s / compared.base:.0%} of its gain"
+            )
+    return None
+
+
+def _norms(recommender: Recommender) -> dict[str, float]:
+    """Root mean square of each weight."""
+    return {
+        name: float(weight.detach().square().mean().sqrt())
+        for name, weight in recommender.network.named_parameters()
+    }

@@ -1,0 +1,1 @@
+"""Learning from one window: one training step after another, by a strategy."""

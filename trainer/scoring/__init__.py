@@ -1,0 +1,1 @@
+"""Every contender ranked on a window before anyone learns from it, and the reports."""

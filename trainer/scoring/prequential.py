@@ -1,0 +1,99 @@
+"""Test, then train (law 4): a window is ranked by every contender before anyone learns from it.
+
+All contenders rank the full vocabulary for the same targets. A target a contender does not know is
+a miss, not an omission, so that every mean is over the same events (prequential evaluation: Gama,
+Sebastião, Rodrigues, "On evaluating stream learning algorithms", 2013).
+
+Beside the means over all targets stand those over *fresh* ones: targets whose item was sighted for
+the first time in the window trained last, so that it is younger than one window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from everfresh.contracts.window import DecodedExample, TrainingWindow
+from everfresh.model.metrics import Ranks, scores
+from everfresh.model.vocabulary.vocabulary import Vocabulary
+
+LIVE, FROZEN, POPULARITY, MARKOV = "live", "frozen", "popularity", "markov"
+
+METRICS = ("hr10", "ndcg10")
+"""The figures of a contender, each a mean over the window's targets."""
+
+FRESH = "fresh_"
+"""Put before a metric's name: its mean over the fresh targets; left out where there are none."""
+
+
+class Contender(Protocol):
+    """Anything that can rank: a network or a baseline. Ranking changes nothing in it."""
+
+    def ranks(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> NDArray[np.int64]:
+        """The 1-based rank of every target, examples first, targets of one in order; int64."""
+
+
+def fresh_targets(
+    window: TrainingWindow, vocabulary: Vocabulary, label: int | None
+) -> NDArray[np.bool_]:
+    """Which targets have an item that window ``label``, and none before, has brought."""
+    items = (target.item for example in window.examples for target in example.targets)
+    seen = (vocabulary.sightings(item) for item in items)
+    return np.array([one is not None and one.first == label for one in seen], dtype=np.bool_)
+
+
+def score_window(
+    window: TrainingWindow,
+    contenders: Mapping[str, Contender],
+    exclude_seen: bool,
+    fresh: NDArray[np.bool_] | None = None,
+) -> dict[str, dict[str, float]]:
+    """:func:`rank_window` and :func:`score_table` in one."""
+    return score_table(rank_window(window, contenders, exclude_seen), fresh)
+
+
+def rank_window(
+    window: TrainingWindow, contenders: Mapping[str, Contender], exclude_seen: bool
+) -> dict[str, Ranks]:
+    """Contender -> rank of every target; ``ValueError`` where one leaves out targets."""
+    table: dict[str, Ranks] = {}
+    for name, contender in contenders.items():
+        table[name] = contender.ranks(window.examples, exclude_seen)
+        if len(table[name]) != window.events:
+            raise ValueError(f"{name} ranked {len(table[name])} of {window.events} targets")
+    return table
+
+
+def score_table(
+    ranked: Mapping[str, Ranks], fresh: NDArray[np.bool_] | None = None
+) -> dict[str, dict[str, float]]:
+    """Contender -> metric -> mean over all targets, and over the ``fresh`` ones of them."""
+    table: dict[str, dict[str, float]] = {}
+    for name, ranks in ranked.items():
+        measured = scores(ranks)
+        table[name] = {metric: float(measured[metric]) for metric in METRICS}
+        if fresh is not None and fresh.any():
+            measured = scores(ranks[fresh])
+            table[name] |= {f"{FRESH}{metric}": float(measured[metric]) for metric in METRICS}
+    return table
+
+
+def flatten(table: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """``hr10_live`` and so on, as a manifest keeps them."""
+    return {
+        f"{metric}_{contender}": value
+        for contender, metrics in table.items()
+        for metric, value in metrics.items()
+    }
+
+
+def unflatten(scores_by_name: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """The inverse of :func:`flatten`."""
+    table: dict[str, dict[str, float]] = {}
+    for name, value in scores_by_name.items():
+        metric, _, contender = name.rpartition("_")
+        table.setdefault(contender, {})[metric] = value
+    return table

@@ -1,0 +1,177 @@
+"""What the trainer says of itself: one report per trained window, and status figures.
+
+Pure: times come in. A report is written after its version is live, and the current version's once
+more whenever a trainer starts, since the last one may have died between the two: readers keep the
+first report of a version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from everfresh.contracts.manifest import Rejected, WeightManifest
+from everfresh.contracts.report import QUANTILES, ComponentStatus, WindowReport
+from everfresh.contracts.window import TrainingWindow
+from everfresh.trainer.checkpoint import TrainedWindow
+from everfresh.trainer.scoring.prequential import LIVE, METRICS, unflatten
+
+
+class Timing(msgspec.Struct, frozen=True):
+    """UTC ms at which a window was complete and its stages ended, in order."""
+
+    closed: int
+    started: int
+    scored: int
+    trained: int
+    published: int
+
+    @property
+    def took_s(self) -> float:
+        """From taken up to published."""
+        return (self.published - self.started) / 1000
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Stage -> duration; ``read`` runs from complete to taken up, waiting included."""
+        return {
+            "read": (self.started - self.closed) / 1000,
+            "score": (self.scored - self.started) / 1000,
+            "train": (self.trained - self.scored) / 1000,
+            "publish": (self.published - self.trained) / 1000,
+        }
+
+
+def describe(
+    window: TrainingWindow, fresh: int = 0, labels: Sequence[int] = (), share: float = 1.0
+) -> TrainedWindow:
+    """A window's figures; percentiles of append times are times that events really had.
+
+    ``labels`` are of the windows joined in it, ``share`` of its examples is trained.
+    """
+    times = np.array([time for example in window.examples for time in example.appended], np.int64)
+    marks = np.percentile(times, np.linspace(0, 100, QUANTILES), method="lower")
+    users = len({example.user for example in window.examples})
+    appended = [int(mark) for mark in marks]
+    merged = list(labels) if len(labels) > 1 else []
+    return TrainedWindow(window.label, window.events, users, appended, fresh, merged, share)
+
+
+def held_report(
+    rejected: Rejected, window: TrainedWindow, closed_ms: int, now_ms: int
+) -> WindowReport:
+    """The report of a window that the gate held; ``published_ms`` is when it did."""
+    return WindowReport(
+        label=window.label,
+        scored_version=rejected.parent,
+        version=rejected.parent or 0,
+        events=window.events,
+        users=window.users,
+        items=0,
+        scores=unflatten(rejected.scores),
+        appended=window.appended,
+        closed_ms=closed_ms,
+        published_ms=now_ms,
+        seconds={},
+        fresh=window.fresh,
+        held=rejected.reason,
+        merged=window.merged,
+    )
+
+
+def window_report(
+    manifest: WeightManifest, window: TrainedWindow, timing: Timing | None
+) -> WindowReport:
+    """The report of ``manifest``'s window; without ``timing`` it is one written again.
+
+    Then ``closed_ms`` and ``published_ms`` are when the version was made, ``seconds`` is empty.
+    """
+    return WindowReport(
+        label=window.label,
+        scored_version=manifest.parent,
+        version=manifest.version,
+        events=window.events,
+        users=window.users,
+        items=manifest.items,
+        scores=unflatten(manifest.scores),
+        fresh=window.fresh,
+        left=manifest.left,
+        merged=window.merged,
+        sampled=window.sampled,
+        appended=window.appended,
+        closed_ms=timing.closed if timing else manifest.created_ms,
+        published_ms=timing.published if timing else manifest.created_ms,
+        seconds=timing.seconds if timing else {},
+    )
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """The trainer's figures since it started; replaced as a whole, so any thread may read them.
+
+    ``events`` is of the whole line of versions; ``backlog`` counts complete windows read ahead and
+    not yet trained, ``backlog_s`` is for how long the oldest of them has waited. ``merged`` and
+    ``sampled`` count windows joined with the one before or trained in part; ``events_per_s`` is of
+    the last window, from taken up to published.
+
+    Alarms: ``held`` windows that the gate kept out (``last_held`` says which and why), ``let_pass``
+    after too many of them, ``rolled_back`` times a parent won its trial, ``overtaken`` times
+    another moved the pointer, ``workers_lost`` in mid-window, ``undeleted`` old versions.
+    """
+
+    windows: int = 0
+    version: int = 0
+    backlog: int = 0
+    backlog_s: float = 0.0
+    merged: int = 0
+    sampled: int = 0
+    events_per_s: float = 0.0
+    events: int = 0
+    rejected: int = 0
+    loss: float = 0.0
+    scores: Mapping[str, float] = {}
+    held: int = 0
+    let_pass: int = 0
+    rolled_back: int = 0
+    overtaken: int = 0
+    workers_lost: int = 0
+    undeleted: int = 0
+    last_held: str = ""
+    stage: str = "starting"
+
+    @property
+    def alarms(self) -> int:
+        """All of them together."""
+        held, lost = self.held + self.let_pass, self.overtaken + self.workers_lost
+        return held + self.rolled_back + lost + self.undeleted
+
+    def live(self, manifest: WeightManifest) -> Figures:
+        """With this version live."""
+        return msgspec.structs.replace(
+            self, version=manifest.version, events=manifest.events, scores=manifest.scores
+        )
+
+    def trained(self, manifest: WeightManifest, loss: float, events_per_s: float) -> Figures:
+        """With one more window trained, whose version is live."""
+        counted = msgspec.structs.replace(
+            self,
+            windows=self.windows + 1,
+            loss=loss,
+            events_per_s=events_per_s,
+            merged=self.merged + max(0, len(manifest.merged) - 1),
+            sampled=self.sampled + (manifest.sampled < 1.0),
+        )
+        return counted.live(manifest)
+
+
+def status(figures: Figures, state: str, now_ms: int) -> ComponentStatus:
+    """The component status of these figures; ``hr10`` and ``ndcg10`` are the last live scores."""
+    flat: dict[str, Any] = msgspec.structs.asdict(figures)
+    measured = flat.pop("scores")
+    for metric in METRICS:
+        if (value := measured.get(f"{metric}_{LIVE}")) is not None:
+            flat[metric] = value
+    flat["alarms"] = figures.alarms
+    return ComponentStatus("trainer", "trainer", now_ms, state, flat)

@@ -1,0 +1,221 @@
+"""Slice records in, complete training windows out (law 3: windows tile the log).
+
+Pure: fed by whoever reads the ``windows`` topic, in any interleaving of its partitions. A window is
+complete once every partition has closed its label or a later one; windows leave in label order.
+What is held is small: encoded examples, decoded only when their window is taken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from everfresh.contracts.errors import WindowGap
+from everfresh.contracts.window import (
+    FORMAT,
+    SliceClosed,
+    SlicePart,
+    SliceRecord,
+    TrainingWindow,
+    decode_example,
+    encode_slice_record,
+)
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far the log has been consumed: what a manifest keeps and a restart begins from (law 5).
+
+    ``label`` is the last consumed window; ``through`` maps events partition to the offset after
+    its last consumed event; ``reads`` maps windows partition to the next offset to read. A
+    partition that is missing from a map has had nothing consumed yet.
+    """
+
+    label: int | None = None
+    through: dict[int, int] = {}
+    reads: dict[int, int] = {}
+
+    def after(self, window: TrainingWindow) -> Progress:
+        """The progress once ``window`` has been consumed, trained or not."""
+        ends = {partition: end for partition, (_, end) in window.ranges.items()}
+        return Progress(window.label, {**self.through, **ends}, {**self.reads, **window.next_read})
+
+
+class _Slice(msgspec.Struct, frozen=True):
+    closed: SliceClosed
+    parts: list[SlicePart]
+    next_read: int
+
+
+class _Partition:
+    """One partition of the topic: the open run of parts, and the slices that wait to be taken."""
+
+    def __init__(self, number: int, label: int | None, expected: int | None) -> None:
+        self.number = number
+        self.label = label
+        self.expected = expected
+        # By part number: a run written twice, even half, overwrites itself with equal parts.
+        self.open: dict[int, SlicePart] = {}
+        self.closed: dict[int, _Slice] = {}
+
+    def part(self, part: SlicePart) -> None:
+        if self.label is not None and part.label <= self.label:
+            return
+        if self.open and next(iter(self.open.values())).label != part.label:
+            self.open.clear()
+        self.open[part.part] = part
+
+    def close(self, closed: SliceClosed, offset: int) -> bool:
+        """Whether a new slice was closed; a repeated or headless run closes none."""
+        if self.label is not None and closed.label <= self.label:
+            self._check_repeated(closed)
+            return False
+        parts = [part for _, part in sorted(self.open.items()) if part.label == closed.label]
+        self.open.clear()
+        if self.expected is None and len(parts) < closed.parts:
+            # The topic's retention took the head of the first run: the log begins after it.
+            self.label, self.expected = closed.label, closed.end
+            return False
+        self._check(closed, parts)
+        self.label, self.expected = closed.label, closed.end
+        self.closed[closed.label] = _Slice(closed, parts, offset + 1)
+        return True
+
+    def _check(self, closed: SliceClosed, parts: list[SlicePart]) -> None:
+        where = f"windows partition {self.number}, label {closed.label}"
+        if closed.format != FORMAT:
+            raise WindowGap(
+                f"{where}: slice format {FORMAT} expected, found {closed.format}; "
+                "run a trainer and a stream worker of one release"
+            )
+        if self.expected is not None and closed.start != self.expected:
+            raise WindowGap(
+                f"{where}: expected a slice from events offset {self.expected}, found one from "
+                f"{closed.start}; retention took slices before they were trained, or the topic was "
+                "recreated: start with an empty weight store, or restore the topic"
+            )
+        if [part.part for part in parts] != list(range(closed.parts)):
+            raise WindowGap(
+                f"{where}: expected parts 0 to {closed.parts - 1}, "
+                f"found {[part.part for part in parts]}; the topic has lost records"
+            )
+        digest = slice_digest(parts)
+        events = sum(len(example.offsets) for part in parts for example in part.examples)
+        if digest != closed.digest or events != closed.events:
+            raise WindowGap(
+                f"{where}: expected {closed.events} events with digest {closed.digest[:12]}, found "
+                f"{events} with {digest[:12]}; parts of two different runs stand in the topic"
+            )
+
+    def _check_repeated(self, closed: SliceClosed) -> None:
+        if self.expected is not None and closed.end > self.expected:
+            raise WindowGap(
+                f"windows partition {self.number}: label {closed.label} was closed before at or "
+                f"below events offset {self.expected}, found it again up to {closed.end}; two "
+                "stream workers cut this partition, or its state was rebuilt with other settings"
+            )
+
+
+def slice_digest(parts: Iterable[SlicePart]) -> str:
+    """The sha256 of the encoded parts in order, in hex, as ``SliceClosed.digest`` carries it."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(encode_slice_record(part))
+    return digest.hexdigest()
+
+
+class Assembler:
+    """Joins the slices of all ``partitions`` into windows, from ``progress`` on.
+
+    Call :meth:`add` with every record in its partition's order, :meth:`take` for complete windows.
+    """
+
+    def __init__(self, partitions: Iterable[int], progress: Progress) -> None:
+        self._partitions = {
+            number: _Partition(number, progress.label, progress.through.get(number))
+            for number in partitions
+        }
+        self._labels: set[int] = set()
+        self._held = 0
+
+    @property
+    def backlog(self) -> int:
+        """Complete windows that wait to be taken, those without events included."""
+        return len(self.complete())
+
+    @property
+    def held(self) -> int:
+        """Events of closed slices that wait, in complete windows or not."""
+        return self._held
+
+    def complete(self) -> list[int]:
+        """Labels of the complete windows that wait, ascending."""
+        watermark = self._watermark()
+        if watermark is None:
+            return []
+        return sorted(label for label in self._labels if label <= watermark)
+
+    def events(self, label: int) -> int:
+        """Events of a window that waits."""
+        slices = [state.closed.get(label) for state in self._partitions.values()]
+        return sum(one.closed.events for one in slices if one is not None)
+
+    def add(self, partition: int, offset: int, record: SliceRecord) -> None:
+        """One record of the topic. ``WindowGap`` where slices do not tile the log."""
+        if record.partition != partition:
+            raise WindowGap(
+                f"windows partition {partition}, offset {offset}: expected slices of events "
+                f"partition {partition}, found one of {record.partition}; another program writes "
+                "to this topic, or its partition count was changed"
+            )
+        state = self._partitions.get(partition)
+        if state is None:
+            raise WindowGap(
+                f"windows partition {partition} appeared after the trainer started with "
+                f"{len(self._partitions)}; restart the trainer"
+            )
+        if isinstance(record, SlicePart):
+            state.part(record)
+        elif state.close(record, offset):
+            self._labels.add(record.label)
+            self._held += record.events
+
+    def take(self) -> TrainingWindow | None:
+        """The next complete window, decoded; ``None`` where none is complete.
+
+        A window may have no events: it moves the watermark and is not to be trained.
+        """
+        complete = self.complete()
+        if not complete:
+            return None
+        label = complete[0]
+        self._labels.remove(label)
+        slices = {
+            number: state.closed.pop(label)
+            for number, state in sorted(self._partitions.items())
+            if label in state.closed
+        }
+        self._held -= sum(one.closed.events for one in slices.values())
+        return _join(label, slices)
+
+    def _watermark(self) -> int | None:
+        labels = [state.label for state in self._partitions.values()]
+        known = [label for label in labels if label is not None]
+        return min(known) if known and len(known) == len(labels) else None
+
+
+def _join(label: int, slices: Mapping[int, _Slice]) -> TrainingWindow:
+    """Examples by partition, then part, then place: an order that the log alone decides."""
+    return TrainingWindow(
+        label=label,
+        ranges={number: (one.closed.start, one.closed.end) for number, one in slices.items()},
+        examples=[
+            decode_example(example, part.actions)
+            for one in slices.values()
+            for part in one.parts
+            for example in part.examples
+        ],
+        next_read={number: one.next_read for number, one in slices.items()},
+        rejected=sum(one.closed.rejected for one in slices.values()),
+    )

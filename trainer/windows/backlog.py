@@ -1,0 +1,108 @@
+"""Behind the stream: what is trained next where more complete windows wait than may.
+
+By ``trainer.backlog``: ``every`` window by itself, however many wait; ``merge`` trains all that
+wait as one; ``sample`` trains each by itself on a share of its examples. Nothing is skipped
+silently: every window is scored and counted, and manifest and report name what was merged or
+sampled.
+
+How many wait depends on how fast this trainer is, which no log tells. So every decision is written
+down before it is followed, and a restart follows all since its manifest again (law 5): killed
+anywhere, the trainer reaches the same version from the windows it had taken. Leading windows
+without events are taken one by one; no plan speaks of them.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import msgspec
+
+from everfresh.contracts.manifest import Plan
+from everfresh.contracts.ports import TrainerStore
+from everfresh.contracts.settings import TrainerSettings
+from everfresh.contracts.window import DecodedExample, TrainingWindow
+from everfresh.model.network.batches import derive_seed
+from everfresh.trainer.windows.assemble import Assembler
+
+_LEAST_SHARE = 0.05
+_PURPOSE = 9
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """What is trained next: ``labels`` are of the windows joined in it, ``share`` is trained."""
+
+    window: TrainingWindow
+    labels: list[int]
+    share: float = 1.0
+
+
+class Backlog:
+    """Takes from the assembler by the setting."""
+
+    def __init__(
+        self, assembler: Assembler, store: TrainerStore, settings: TrainerSettings
+    ) -> None:
+        self._assembler = assembler
+        self._store = store
+        self._settings = settings
+        self._plans = {(plan.version, plan.after): plan for plan in store.planned()}
+
+    def take(self, version: int, label: int | None) -> Taken | None:
+        """The next windows of a trainer that stands at ``version`` with ``label`` consumed.
+
+        ``None`` where none is complete, or not yet all that were planned.
+        """
+        waiting = self._assembler.complete()
+        if not waiting:
+            return None
+        # What has no events is not trained: it needs no plan, however long the stream is idle.
+        if self._settings.backlog == "every" or not self._assembler.events(waiting[0]):
+            return self._take(1, 1.0)
+        plan = self._plans.get((version, label)) or self._decide(version, label, waiting)
+        if plan.last not in waiting:
+            return None
+        return self._take(waiting.index(plan.last) + 1, plan.share)
+
+    def _decide(self, version: int, label: int | None, waiting: Sequence[int]) -> Plan:
+        """And write it down."""
+        limit = self._settings.backlog_windows
+        last, share = waiting[0], 1.0
+        if len(waiting) > limit and self._settings.backlog == "merge":
+            last = waiting[-1]
+        elif len(waiting) > limit:
+            share = max(_LEAST_SHARE, limit / len(waiting))
+        plan = Plan(version, label, last, share)
+        self._store.plan(plan)
+        return plan
+
+    def _take(self, number: int, share: float) -> Taken:
+        taken = [window for _ in range(number) if (window := self._assembler.take())]
+        return Taken(joined(taken), [window.label for window in taken], share)
+
+
+def joined(windows: Sequence[TrainingWindow]) -> TrainingWindow:
+    """Consecutive windows as one, under the label of the last (law 3: ranges meet exactly)."""
+    if len(windows) == 1:
+        return windows[0]
+    ranges: dict[int, tuple[int, int]] = {}
+    reads: dict[int, int] = {}
+    for window in windows:
+        for partition, (start, end) in window.ranges.items():
+            ranges[partition] = (ranges.get(partition, (start, end))[0], end)
+        reads |= window.next_read
+    return TrainingWindow(
+        label=windows[-1].label,
+        ranges=ranges,
+        examples=[example for window in windows for example in window.examples],
+        next_read=reads,
+        rejected=sum(window.rejected for window in windows),
+    )
+
+
+def sampled(taken: Taken, seed: int) -> list[DecodedExample]:
+    """The examples to train: all, or the share of them that chance and the window's label pick."""
+    if taken.share >= 1.0:
+        return taken.window.examples
+    rng = random.Random(derive_seed(seed, taken.window.label, _PURPOSE))
+    return [example for example in taken.window.examples if rng.random() < taken.share]

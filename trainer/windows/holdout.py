@@ -1,0 +1,79 @@
+"""What the gate measures on: a share of each window's targets, trained some windows later.
+
+Of every example the last targets may be held back, each with the same chance. They are kept for
+``gate.windows`` windows and then join the next window's training: every event is still a
+target exactly once (law 3), and until then neither a candidate nor its parent has learnt from it.
+What is held back follows from the window alone, so a restart holds back the same (law 5).
+"""
+
+from __future__ import annotations
+
+import math
+import random
+
+import msgspec
+
+from everfresh.contracts.settings import GateSettings
+from everfresh.contracts.window import DecodedExample, TrainingWindow
+from everfresh.model.network.batches import derive_seed
+
+_PURPOSE = 7
+
+
+class Held(msgspec.Struct, frozen=True):
+    """The examples that one window held back."""
+
+    label: int
+    examples: list[DecodedExample]
+
+
+class Lesson(msgspec.Struct, frozen=True):
+    """A window as it is trained, and the slices that its candidate is measured on.
+
+    ``window`` has the examples to train. ``new`` was held back from this window, ``past`` from
+    those before; ``kept`` is what is held back once a version has come of it.
+    """
+
+    window: TrainingWindow
+    new: list[DecodedExample]
+    past: list[DecodedExample]
+    kept: list[Held]
+
+
+def prepare(window: TrainingWindow, held: list[Held], settings: GateSettings, seed: int) -> Lesson:
+    """Hold back from ``window``, and take in what was ``held`` (oldest first) long enough."""
+    rng = random.Random(derive_seed(seed, window.label, _PURPOSE))
+    trained: list[DecodedExample] = []
+    new: list[DecodedExample] = []
+    for example in window.examples:
+        number = math.floor(len(example.targets) * settings.share + rng.random())
+        first, last = _part(example, len(example.targets) - number)
+        trained += [first] if first.targets else []
+        new += [last] if last.targets else []
+    released = held[: len(held) - settings.windows] if len(held) > settings.windows else []
+    rest = held[len(released) :]
+    late = [example for one in released for example in one.examples]
+    return Lesson(
+        msgspec.structs.replace(window, examples=trained + late),
+        new,
+        [example for one in rest for example in one.examples],
+        [*rest, Held(window.label, new)],
+    )
+
+
+def _part(example: DecodedExample, at: int) -> tuple[DecodedExample, DecodedExample]:
+    """The first ``at`` targets, and the others with those as context."""
+    first = msgspec.structs.replace(
+        example,
+        targets=example.targets[:at],
+        offsets=example.offsets[:at],
+        appended=example.appended[:at],
+    )
+    last = msgspec.structs.replace(
+        example,
+        context=example.context + example.targets[:at],
+        targets=example.targets[at:],
+        offsets=example.offsets[at:],
+        appended=example.appended[at:],
+    )
+    return first, last
