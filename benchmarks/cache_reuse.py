@@ -17,8 +17,9 @@ import msgspec
 import numpy as np
 import torch
 
-from benchmarks._harness import finish, parse_options, show
-from benchmarks._poison import slices
+from benchmarks.harness.options import parse_options
+from benchmarks.harness.report import show_table, write_figures
+from benchmarks.synthetic.window_records import window_records
 from everfresh.adapters.files.datasets import DATASETS, fetch_ml100k
 from everfresh.adapters.memory import MemoryReportSink, MemoryWeightStore, MemoryWindowSource
 from everfresh.contracts.event import Event, UserId
@@ -107,7 +108,7 @@ class Contender:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Train, ask, print, write."""
-    options = parse_options(__doc__ or "", argv)
+    options = parse_options("cache_reuse", __doc__, argv)
     began = time.monotonic()
     torch.set_num_threads(1)
     versions, states = (3 if options.quick else 40), States()
@@ -127,8 +128,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"read_ms_{reuse}": round(ms, 3),
         }
     columns = ("versions reused for", "HR@10", "NDCG@10", "answers of two versions", "read ms")
-    show(f"{versions * EVENTS:,} events, a version every {EVENTS:,}", columns, rows)
-    finish({"events": versions * EVENTS, **figures}, began, options.json)
+    title = f"{versions * EVENTS:,} events, a version every {EVENTS:,}"
+    show_table(title, columns, rows, good="accuracy as with 0, fewer ms")
+    write_figures({"events": versions * EVENTS, **figures}, began, options.json)
 
 
 def read(data: Path | None, versions: int) -> tuple[list[Event], int]:
@@ -150,7 +152,7 @@ def run(
     share = head / len(events)
     windows = list(cut_windows(events, by_count(len(events), versions + 1, share), _LENGTH))
     store, ticks = MemoryWeightStore(), itertools.count()
-    source = MemoryWindowSource({0: slices(windows)})
+    source = MemoryWindowSource({0: window_records(windows)})
     loop = TrainerLoop(
         settings, source, store, MemoryReportSink(), lambda: next(ticks), lambda _: None
     )
