@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
+import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.harness.machine import machine, versions
+
+_FILE_WIDTH = 140
+"""Characters of a table's line where no terminal says how wide it is."""
 
 
 def median(values: Iterable[float]) -> float:
@@ -29,10 +33,10 @@ def show_table(
     """
     table = Table(title=title, caption=f"Good: {good}", caption_justify="left")
     for at, column in enumerate(columns):
-        table.add_column(column, justify="left" if at == 0 else "right")
+        table.add_column(column, justify="left" if at == 0 else "right", overflow="fold")
     for row in rows:
         table.add_row(*[f"{cell:,.2f}" if isinstance(cell, float) else str(cell) for cell in row])
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else _FILE_WIDTH).print(table)
 
 
 def write_figures(figures: Mapping[str, Any], began: float, target: Path | None) -> None:
