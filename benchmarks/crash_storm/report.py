@@ -12,7 +12,10 @@ def show(findings: Findings) -> None:
     """What struck, what was counted, and the last words of workers that ended by themselves."""
     faults = sorted(findings.faults.items())
     show_table(
-        "What struck", ("fault", "times"), faults, good="no result: --seed chooses what strikes"
+        "What struck",
+        ("fault", "times"),
+        faults,
+        good="every kind of fault, so that zeros below mean something",
     )
     show_table(
         "What was counted",

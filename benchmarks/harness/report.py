@@ -27,16 +27,18 @@ def median(values: Iterable[float]) -> float:
 def show_table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, good: str
 ) -> None:
-    """A table on standard output; ``good``, its caption, says what is good.
+    """A table on standard output, and below it ``good``: what is good.
 
     In the columns' heads ``↑`` means that more is better, ``↓`` that less is.
     """
-    table = Table(title=title, caption=f"Good: {good}", caption_justify="left")
+    table = Table(title=title)
     for at, column in enumerate(columns):
         table.add_column(column, justify="left" if at == 0 else "right", overflow="fold")
     for row in rows:
         table.add_row(*[f"{cell:,.2f}" if isinstance(cell, float) else str(cell) for cell in row])
-    Console(width=None if sys.stdout.isatty() else _FILE_WIDTH).print(table)
+    console = Console(width=None if sys.stdout.isatty() else _FILE_WIDTH)
+    console.print(table)
+    console.print(f"Good: {good}\n", markup=False, highlight=False)
 
 
 def write_figures(figures: Mapping[str, Any], began: float, target: Path | None) -> None:
