@@ -25,18 +25,18 @@ def questions() -> dict[str, str]:
     return {name: line for name, line in first_lines.items() if line.endswith("?")}
 
 
-def main(words: list[str]) -> None:
+def main(arguments: list[str]) -> None:
     """Without a name print the list; with a name run that benchmark in this process' place."""
     offered = questions()
-    if words and words[0] in offered:
-        name, *options = words
+    if arguments and arguments[0] in offered:
+        name, *options = arguments
         os.execv(sys.executable, [sys.executable, "-m", f"benchmarks.{name}", *options])
-    if words:
-        print(f"there is no benchmark {words[0]!r}", file=sys.stderr)
+    if arguments:
+        print(f"there is no benchmark {arguments[0]!r}", file=sys.stderr)
     print("Benchmarks; run one with: make bench NAME=freshness ARGS='--quick'\n")
     for name, question in offered.items():
         print(f"  {name:<14}{question}")
-    sys.exit(2 if words else 0)
+    sys.exit(2 if arguments else 0)
 
 
 if __name__ == "__main__":

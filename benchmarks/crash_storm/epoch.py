@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import random
 import time
-from collections import Counter
 from typing import Any
-
-import msgspec
 
 from benchmarks.crash_storm.cluster import TRAINER, Broker, Cluster, RestartedProcess
 from benchmarks.crash_storm.faults import Faults, Heal
+from benchmarks.crash_storm.findings import Findings
 from benchmarks.crash_storm.load import Load
 from benchmarks.crash_storm.observe import TopicReader, applied, compare, read_pairs
 from benchmarks.crash_storm.plain import PlainPartition, Rules
@@ -23,47 +21,6 @@ from everfresh.contracts.topics import DEAD_LETTERS, EVENTS, WINDOWS, topic_name
 _DRAIN_SECONDS = 120.0
 _STEP_SECONDS = 0.05
 _CATCH_UP_SECONDS = 20.0
-
-
-class Findings(msgspec.Struct):
-    """What was counted and what was found wrong, summed over rounds."""
-
-    rounds: int = 0
-    lost: int = 0
-    duplicated: int = 0
-    states_wrong: int = 0
-    windows_wrong: int = 0
-    letters_wrong: int = 0
-    versions_differ: int = 0
-    late: int = 0
-    stuck: int = 0
-    events: int = 0
-    rejected: int = 0
-    slices: int = 0
-    repeated: int = 0
-    users: int = 0
-    versions_compared: int = 0
-    faults: Counter[str] = msgspec.field(default_factory=Counter)
-    exits: Counter[str] = msgspec.field(default_factory=Counter)
-    messages: list[str] = []
-
-    def add(self, other: Findings) -> None:
-        """Add what another lane has counted."""
-        for name in self.__struct_fields__:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-
-    @property
-    def clean(self) -> bool:
-        """Whether nothing is wrong."""
-        return not (
-            self.lost
-            or self.duplicated
-            or self.states_wrong
-            or self.windows_wrong
-            or self.letters_wrong
-            or self.versions_differ
-            or self.stuck
-        )
 
 
 class Epoch:

@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks.crash_storm.cluster import Broker
-from benchmarks.crash_storm.epoch import Epoch, Findings
+from benchmarks.crash_storm.epoch import Epoch
+from benchmarks.crash_storm.findings import Findings
 from benchmarks.crash_storm.load import ACTIONS, MAX_BYTES
 from benchmarks.crash_storm.training import SMALL
 from everfresh.adapters.machine.tcp_ports import free_ports

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.crash_storm.epoch import Findings
+from benchmarks.crash_storm.findings import Findings
 from benchmarks.harness.report import show_table
 
 

@@ -114,8 +114,8 @@ class Tiling:
         ):
             self._fault(f"{where} tells another story of user {example.user!r} than the log")
 
-    def _fault(self, words: str) -> None:
-        self.faults.append(words)
+    def _fault(self, fault: str) -> None:
+        self.faults.append(fault)
 
 
 def interactions(entries: list[Entry]) -> list[Interaction]:

@@ -66,7 +66,7 @@ def _curves(axes: Axes, usual: Mapping[int, float], noise: Sequence[Noise]) -> N
 
 def _kinds(axes: Axes, poison: Sequence[Poisoned]) -> None:
     kinds = list(dict.fromkeys(window.kind for window in poison))
-    for held, colour, words in ((True, _BACK, "held"), (False, _BAD, "let through")):
+    for held, colour, label in ((True, _BACK, "held"), (False, _BAD, "let through")):
         some = [window for window in poison if bool(window.held) is held]
         axes.scatter(
             [window.window for window in some],
@@ -74,7 +74,7 @@ def _kinds(axes: Axes, poison: Sequence[Poisoned]) -> None:
             s=60,
             marker="s" if held else "X",
             color=colour,
-            label=words,
+            label=label,
         )
     axes.set_yticks(range(len(kinds)), kinds)
     axes.set_ylim(len(kinds) - 0.4, -1.0)

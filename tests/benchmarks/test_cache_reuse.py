@@ -1,3 +1,5 @@
+"""``cache_reuse`` in its short form, over little."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -89,12 +89,12 @@ def test_a_retrain_measured_in_parts_is_the_retrain_measured_at_once(
     monkeypatch.setattr(continual, "PERIODS", 3)
     windows = continual.read_windows(folder)
     settings = with_strategy(small_settings, "retrain")
-    whole = list(continual.run_strategy("retrain", windows, settings, range(3)))
+    at_once = list(continual.run_strategy("retrain", windows, settings, range(3)))
     (last,) = continual.run_strategy("retrain", windows, settings, [2])
     assert (last.recall20, last.mrr20_all, last.tokens) == (
-        whole[2].recall20,
-        whole[2].mrr20_all,
-        whole[2].tokens,
+        at_once[2].recall20,
+        at_once[2].mrr20_all,
+        at_once[2].tokens,
     )
 
 
@@ -115,10 +115,10 @@ def test_a_run_that_was_killed_goes_on_to_the_same_figures(
         done = continual.measure(name, windows[: periods + 1], options)
         return [msgspec.structs.replace(done[at], train_s=0.0) for at in sorted(done)]
 
-    whole = measured(None, 3)
-    assert measured(folder / "work", 1) == whole[:1]
-    assert measured(folder / "work", 3) == whole
+    at_once = measured(None, 3)
+    assert measured(folder / "work", 1) == at_once[:1]
+    assert measured(folder / "work", 3) == at_once
     learnt = []
     monkeypatch.setattr(continual, "train_window", lambda *given: learnt.append(given))
-    assert measured(folder / "work", 3) == whole
+    assert measured(folder / "work", 3) == at_once
     assert not learnt, "nothing is learnt twice"

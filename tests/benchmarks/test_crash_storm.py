@@ -56,28 +56,28 @@ def folded() -> tuple[dict[bytes, bytes], list[bytes]]:
 
 
 def tiling(rows: list[bytes]) -> Tiling:
-    made = Tiling(plain(), PERIOD_MS, LENGTH)
+    checked = Tiling(plain(), PERIOD_MS, LENGTH)
     for raw in rows:
-        made.add(raw)
-    made.check()
-    return made
+        checked.add(raw)
+    checked.check()
+    return checked
 
 
 def test_a_sound_run_has_no_faults() -> None:
     pairs, rows = folded()
     faults = compare(pairs, plain(), LENGTH)
     assert (faults.lost, faults.duplicated, faults.wrong) == (0, 0, [])
-    found = tiling(rows)
-    assert found.faults == []
-    assert found.end == len(LOG)
-    assert found.slices > 5
+    checked = tiling(rows)
+    assert checked.faults == []
+    assert checked.end == len(LOG)
+    assert checked.slices > 5
 
 
 def test_a_run_announced_again_is_no_fault() -> None:
     rows = folded()[1]
-    found = tiling(rows + rows)
-    assert found.faults == []
-    assert found.repeated == found.slices
+    checked = tiling(rows + rows)
+    assert checked.faults == []
+    assert checked.repeated == checked.slices
 
 
 def ends(rows: list[bytes]) -> list[int]:

@@ -1,3 +1,5 @@
+"""The parts of ``offline``: resuming, the protocol, and what differs from the published code."""
+
 from __future__ import annotations
 
 import random
@@ -44,11 +46,11 @@ def run(ratings: Path, folder: Path, model: str, epochs: int, stop_after: int) -
 def test_a_run_that_was_killed_ends_with_the_weights_it_would_have_had(
     ratings: Path, tmp_path: Path, model: str
 ) -> None:
-    whole = run(ratings, tmp_path / "whole", model, 3, 3)
+    at_once = run(ratings, tmp_path / "whole", model, 3, 3)
     run(ratings, tmp_path / "cut", model, 3, 1)
     (tmp_path / "cut" / "epoch-0002.draft").mkdir()
     torch.manual_seed(99)
-    assert run(ratings, tmp_path / "cut", model, 3, 3) == whole
+    assert run(ratings, tmp_path / "cut", model, 3, 3) == at_once
 
 
 def test_the_last_event_of_a_user_is_tested_and_never_trained(ratings: Path) -> None:

@@ -1,3 +1,5 @@
+"""``push`` in its short form, over little and without Ray."""
+
 from __future__ import annotations
 
 from pathlib import Path

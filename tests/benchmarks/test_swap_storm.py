@@ -21,15 +21,15 @@ HISTORIES: dict[UserId, list[Interaction]] = {
 
 @pytest.fixture(scope="module")
 def store() -> MemoryWeightStore:
-    made = MemoryWeightStore()
-    publish(made, 1)
-    publish(made, 2)
-    return made
+    versions = MemoryWeightStore()
+    publish(versions, 1)
+    publish(versions, 2)
+    return versions
 
 
 def answer(version: int, user: int, by: int | None = None, due: float = 0.0) -> Answer:
-    made = publish(MemoryWeightStore(), by or version)
-    items, scores = made.recommend(HISTORIES[user], 4)
+    recommender = publish(MemoryWeightStore(), by or version)
+    items, scores = recommender.recommend(HISTORIES[user], 4)
     return Answer(due, 0.001, user, version, [int(item) for item in items], scores, "")
 
 

@@ -1,3 +1,5 @@
+"""All contenders of ``train_speed`` compute the same loss and gradients."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""``user_cache`` in its short form, over little."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""A short run of the decoder's fuzzer, and that it sees a crash."""
+
 from __future__ import annotations
 
 import pytest
