@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[2]
 ROOMS = sorted(link.name for link in (ROOT / "everfresh").iterdir() if link.is_symlink())
@@ -35,18 +34,17 @@ def test_the_rooms_of_the_package_are_the_folders_at_the_top() -> None:
         assert (ROOT / "everfresh" / room).resolve() == ROOT / room
 
 
-@pytest.mark.parametrize("file", ALL_CODE, ids=lambda file: str(file.relative_to(ROOT)))
-def test_rooms_are_imported_by_the_one_name(file: Path) -> None:
-    assert not imported(file) & set(ROOMS), "import everfresh.ROOM"
+def test_rooms_are_imported_by_the_one_name() -> None:
+    bare = {file: imported(file) & set(ROOMS) for file in ALL_CODE}
+    assert not {file: names for file, names in bare.items() if names}
 
 
-@pytest.mark.parametrize("file", CODE, ids=lambda file: str(file.relative_to(ROOT)))
-def test_a_files_first_line_says_what_it_is_for(file: Path) -> None:
-    if not file.name.endswith(("_pb2.py", "_pb2_grpc.py")):  # made by protoc
-        assert (ast.get_docstring(ast.parse(file.read_text())) or "").strip()
+def test_a_files_first_line_says_what_it_is_for() -> None:
+    made_by_protoc = ("_pb2.py", "_pb2_grpc.py")
+    own = [file for file in CODE if not file.name.endswith(made_by_protoc)]
+    assert [file for file in own if not ast.get_docstring(ast.parse(file.read_text()))] == []
 
 
-@pytest.mark.parametrize("room", sorted({file.parent for file in CODE}), ids=str)
-def test_no_room_is_a_drawer(room: Path) -> None:
-    files = [file.name for file in room.glob("*.py") if file.name != "__init__.py"]
-    assert len(files) <= LARGEST_ROOM, "make a sub-room"
+def test_no_room_is_a_drawer() -> None:
+    files = Counter(file.parent for file in CODE if file.name != "__init__.py")
+    assert [room for room, number in files.items() if number > LARGEST_ROOM] == []
