@@ -8,6 +8,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 ROOMS = sorted(link.name for link in (ROOT / "everfresh").iterdir() if link.is_symlink())
+EDGES = {
+    "streaming/__main__.py": "wires the worker",
+    "streaming/producer.py": "stamps an event that brings no time",
+    "serving/wiring.py": "wires a replica",
+    "trainer/run.py": "wires the trainer",
+}
+"""Files of the parts that may read the wall clock; adapters and infra may, too (law 10)."""
+
 LARGEST_ROOM = 16
 """Files in one folder, besides its ``__init__``."""
 
@@ -26,6 +34,19 @@ def imported(file: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and not node.level:
             names.add((node.module or "").split(".")[0])
     return names
+
+
+def reads_the_wall_clock(file: Path) -> bool:
+    """Whether it names ``time.time``, ``time.time_ns``, ``datetime.now`` or one of their kin."""
+    clocks = {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "date.today"}
+    nodes = ast.walk(ast.parse(file.read_text()))
+    return any(ast.unparse(node) in clocks for node in nodes if isinstance(node, ast.Attribute))
+
+
+def test_law_10_time_is_given_the_wall_clock_is_read_at_the_edges_alone() -> None:
+    parts = [file for file in CODE if file.relative_to(ROOT).parts[0] not in ("adapters", "infra")]
+    readers = {str(file.relative_to(ROOT)) for file in parts if reads_the_wall_clock(file)}
+    assert readers == set(EDGES)
 
 
 def test_the_rooms_of_the_package_are_the_folders_at_the_top() -> None:
