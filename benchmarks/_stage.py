@@ -20,8 +20,8 @@ from typing import Any
 import psutil
 
 from everfresh.adapters.kafka.topics import ensure_topics
-from everfresh.adapters.machine.child_process import LeashedProcess
-from everfresh.adapters.machine.endpoint_record import door_url, is_open
+from everfresh.adapters.machine.child_process import ChildProcess
+from everfresh.adapters.machine.endpoint_record import endpoint_answers, endpoint_url
 from everfresh.adapters.machine.tcp_ports import answers, parse_address
 from everfresh.adapters.state.reader import RocksHistoryReader
 from everfresh.contracts.event import UserId
@@ -44,7 +44,7 @@ class Stage:
     @property
     def url(self) -> str:
         """The HTTP door."""
-        url = door_url(self.settings.home)
+        url = endpoint_url(self.settings.home)
         assert url is not None, "the stage is up"
         return url
 
@@ -87,7 +87,9 @@ def stage(home: Path, users: Mapping[UserId, Sequence[int]], **groups: Any) -> I
             argv = [sys.executable, "-m", module]
             up.enter_context(_running(argv, found.environment(), home))
         _fold(settings, users)
-        until(lambda: is_open(door_url(home) or "http://127.0.0.1:1"), "the door", 300.0)
+        until(
+            lambda: endpoint_answers(endpoint_url(home) or "http://127.0.0.1:1"), "the door", 300.0
+        )
         yield found
 
 
@@ -107,9 +109,9 @@ def until(true: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
 
 
 @contextlib.contextmanager
-def _running(argv: Sequence[str], env: Mapping[str, str], home: Path) -> Iterator[LeashedProcess]:
+def _running(argv: Sequence[str], env: Mapping[str, str], home: Path) -> Iterator[ChildProcess]:
     with (home / f"{argv[2]}.log").open("wb") as said:
-        process = LeashedProcess(argv, stdout=subprocess.DEVNULL, stderr=said, env=env)
+        process = ChildProcess(argv, stdout=subprocess.DEVNULL, stderr=said, env=env)
     try:
         yield process
     finally:

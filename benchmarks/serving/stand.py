@@ -18,7 +18,7 @@ import httpx
 import psutil
 
 from everfresh.adapters.kafka.topics import ensure_topics
-from everfresh.adapters.machine.child_process import LeashedProcess
+from everfresh.adapters.machine.child_process import ChildProcess
 from everfresh.adapters.machine.tcp_ports import answers, parse_address
 from everfresh.contracts.settings import ModelSettings, RaySettings, Settings
 from everfresh.infra.broker.broker import EmbeddedBroker
@@ -66,7 +66,7 @@ def cluster(model: ModelSettings, **serving: Any) -> Iterator[Stand]:
             serving=serving,
         )
         ensure_topics(broker.bootstrap_servers, settings)
-        process = LeashedProcess(
+        process = ChildProcess(
             ray.spec.argv,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -83,7 +83,7 @@ def replicas(settings: Settings, ray: Head) -> Iterator[str]:
     output = settings.home / "driver.out"
     environment = {**os.environ, **ray.drivers, **settings_environment(settings)}
     with output.open("wb") as file:
-        driver = LeashedProcess(
+        driver = ChildProcess(
             [sys.executable, "-m", "everfresh.serving"], stdout=file, stderr=file, env=environment
         )
     try:
@@ -104,7 +104,7 @@ def echo(settings: Settings, ray: Head, url: str) -> Iterator[None]:
     """
     argv = [sys.executable, "-m", "benchmarks.serving.echo", settings.ray.address]
     environment = {**os.environ, **ray.drivers, "ECHO_REPLICAS": str(settings.serving.replicas)}
-    process = LeashedProcess(argv, stdout=subprocess.DEVNULL, stderr=None, env=environment)
+    process = ChildProcess(argv, stdout=subprocess.DEVNULL, stderr=None, env=environment)
     try:
         _until(lambda: _says_ok("POST", url + ECHO), "the echo")
         yield

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from everfresh.adapters.kafka.admin import answers
-from everfresh.adapters.machine.child_process import LeashedProcess
+from everfresh.adapters.machine.child_process import ChildProcess
 from everfresh.adapters.machine.tcp_ports import free_ports, require_free
 from everfresh.contracts.errors import Unreachable
 from everfresh.infra.broker.data_folder import BrokerFolder
@@ -37,7 +37,7 @@ class EmbeddedBroker:
         self._heap_mb = heap_mb
         self._wanted_port = port
         self._port = 0
-        self._process: LeashedProcess | None = None
+        self._process: ChildProcess | None = None
 
     @property
     def data_dir(self) -> Path:
@@ -106,7 +106,7 @@ class EmbeddedBroker:
 
     def _spawn(self, java: list[str]) -> None:
         with self._folder.console.open("wb") as console:
-            self._process = LeashedProcess(
+            self._process = ChildProcess(
                 [*java, "kafka.Kafka", str(self._folder.properties)],
                 stdin=subprocess.DEVNULL,
                 stdout=console,

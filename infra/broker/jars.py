@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from xml.etree import ElementTree
 
-from everfresh.adapters.machine.child_process import LeashedProcess
+from everfresh.adapters.machine.child_process import ChildProcess
 from everfresh.adapters.machine.user_cache import user_cache
 from everfresh.contracts.errors import MissingDependency
 
@@ -132,7 +132,7 @@ def _run_maven(maven: str, folder: Path, on_progress: Progress) -> list[str]:
         "-DincludeScope=runtime",
         f"-DoutputDirectory={folder}",
     ]
-    maven_process = LeashedProcess(
+    maven_process = ChildProcess(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     lines: list[str] = []

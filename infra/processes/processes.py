@@ -2,7 +2,7 @@
 
 * Each child leads a session of its own, so a Ctrl-C in the terminal reaches the parent alone and
   the order of stopping stays the parent's choice.
-* The kernel tells a child when its parent died (``launch.py``).
+* The kernel tells a child when its parent died (``adapters.machine.death_signal``).
 * The parent is the *subreaper* of its descendants: a daemon whose own parent ended becomes a child
   of this process instead of process 1, so nothing it started can leave its tree.
 * Every descendant inherits ``EVERFRESH_RUN_ID``. What a killed parent left behind is found by that
@@ -16,7 +16,6 @@ import ctypes
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,12 +23,12 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from everfresh.adapters.machine.death_signal import with_death_signal
 from everfresh.contracts.errors import MissingDependency
 
 RUN_VARIABLE = "EVERFRESH_RUN_ID"
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_GET_CHILD_SUBREAPER = 37
-_LAUNCH = Path(__file__).with_name("launch.py")
 _TAIL_BYTES = 16_384
 _PAUSE_S = 0.02
 _KILL_RESERVE_S = 1.0
@@ -113,10 +112,9 @@ def spawn(spec: ChildSpec, logs: Path, run_id: str) -> Child:
     log = logs / f"{spec.name}.out"
     with log.open("ab") as file:
         at = file.tell()
-        command = [sys.executable, "-I", "-S", str(_LAUNCH), str(os.getpid()), *spec.argv]
         try:
             process = subprocess.Popen(
-                command,
+                with_death_signal(spec.argv, signal.SIGTERM),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE if spec.piped else file,
                 stderr=file,

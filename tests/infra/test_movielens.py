@@ -28,10 +28,10 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     fake.chmod(0o755)
     # The leash itself runs by the interpreter, too; only the command's first word changes.
-    leashed = movielens.LeashedProcess
+    leashed = movielens.ChildProcess
     monkeypatch.setattr(
         movielens,
-        "LeashedProcess",
+        "ChildProcess",
         lambda command, **options: leashed([str(fake), *command[1:]], **options),
     )
     monkeypatch.setattr(movielens, "_SHA256", hashlib.sha256(DATA).hexdigest())

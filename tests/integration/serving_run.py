@@ -15,7 +15,7 @@ import psutil
 from rocksdict import Options, Rdict
 
 from everfresh.adapters.kafka.topics import ensure_topics
-from everfresh.adapters.machine.child_process import LeashedProcess
+from everfresh.adapters.machine.child_process import ChildProcess
 from everfresh.adapters.machine.tcp_ports import answers, parse_address
 from everfresh.adapters.weights.store import FsspecWeightStore
 from everfresh.contracts.settings import RaySettings, Settings
@@ -33,18 +33,18 @@ TOKEN = "let-me-in"
 class Loop:
     """A Ray of this module's own, a home with one known user, and the driver on them."""
 
-    def __init__(self, ray: Head, process: LeashedProcess, settings: Settings) -> None:
+    def __init__(self, ray: Head, process: ChildProcess, settings: Settings) -> None:
         self.ray = ray
         self.ray_pid = process.pid
         self.settings = settings
         self.store = FsspecWeightStore(settings.weights_url)
         self.output = settings.home / "driver.out"
 
-    def start(self, **environment: str) -> LeashedProcess:
+    def start(self, **environment: str) -> ChildProcess:
         """``python -m everfresh.serving``, as the supervisor starts it."""
         env = {**os.environ, **self.ray.drivers, **settings_environment(self.settings)}
         with self.output.open("wb") as file:
-            return LeashedProcess(
+            return ChildProcess(
                 [sys.executable, "-m", "everfresh.serving"],
                 stdout=file,
                 stderr=file,
@@ -118,7 +118,7 @@ def serving_loop(kafka: EmbeddedBroker, home: Path) -> Iterator[Loop]:
     state = Rdict(str(settings.state_dir / f"{topic}-{PARTITION}"), Options(raw_mode=True))
     for key, value in state_pairs(USER, HISTORY, OFFSET).items():
         state[key] = value
-    process = LeashedProcess(
+    process = ChildProcess(
         ray.spec.argv,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -15,7 +15,7 @@ import torch
 from kafka import KafkaProducer
 
 from everfresh.adapters.kafka.topics import ensure_topics
-from everfresh.adapters.machine.child_process import LeashedProcess
+from everfresh.adapters.machine.child_process import ChildProcess
 from everfresh.adapters.machine.tcp_ports import answers, parse_address
 from everfresh.adapters.weights.store import FsspecWeightStore
 from everfresh.contracts.manifest import Pointer
@@ -37,7 +37,7 @@ LABELS = list(range(10, 34, 2))
 class Cluster:
     """A Ray of this module's own."""
 
-    def __init__(self, started: Head, process: LeashedProcess) -> None:
+    def __init__(self, started: Head, process: ChildProcess) -> None:
         self.address = started.address
         self.environment = started.drivers
         self._process = process
@@ -66,7 +66,7 @@ def _title(process: psutil.Process) -> str:
 def cluster() -> Iterator[Cluster]:
     run_id = uuid.uuid4().hex
     started = head(run_id, RaySettings())
-    process = LeashedProcess(
+    process = ChildProcess(
         started.spec.argv,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -102,15 +102,15 @@ def output(tmp_path: Path) -> Path:
 @pytest.fixture
 def start_driver(
     settings: Settings, cluster: Cluster, output: Path
-) -> Iterator[Callable[[], LeashedProcess]]:
+) -> Iterator[Callable[[], ChildProcess]]:
     """Starts ``python -m everfresh.trainer``; ends it after the test, however that went."""
-    drivers: list[LeashedProcess] = []
+    drivers: list[ChildProcess] = []
 
-    def start() -> LeashedProcess:
+    def start() -> ChildProcess:
         environment = {**os.environ, **cluster.environment, **settings_environment(settings)}
         command = [sys.executable, "-m", "everfresh.trainer"]
         with output.open("ab") as file:
-            drivers.append(LeashedProcess(command, stdout=file, env=environment))
+            drivers.append(ChildProcess(command, stdout=file, env=environment))
         return drivers[-1]
 
     yield start
@@ -144,7 +144,7 @@ def live(store: FsspecWeightStore) -> int:
 
 
 def test_kill_9_of_the_training_process_midway_changes_no_version(
-    settings: Settings, cluster: Cluster, start_driver: Callable[[], LeashedProcess]
+    settings: Settings, cluster: Cluster, start_driver: Callable[[], ChildProcess]
 ) -> None:
     torch.set_num_threads(1)
     log = make_log(2, LABELS)
@@ -184,7 +184,7 @@ def test_two_workers_train_what_one_does_and_a_lost_one_is_replaced(
     write(two_workers, log, 0.0, 0.5)
     environment = {**os.environ, **cluster.environment, **settings_environment(two_workers)}
     with output.open("ab") as file:
-        driver = LeashedProcess(
+        driver = ChildProcess(
             [sys.executable, "-m", "everfresh.trainer"], stdout=file, env=environment
         )
     try:
@@ -207,7 +207,7 @@ def test_two_workers_train_what_one_does_and_a_lost_one_is_replaced(
 def test_sigterm_ends_the_driver_with_0_and_leaves_no_actor(
     settings: Settings,
     cluster: Cluster,
-    start_driver: Callable[[], LeashedProcess],
+    start_driver: Callable[[], ChildProcess],
     output: Path,
 ) -> None:
     log = make_log(2, LABELS)
@@ -224,7 +224,7 @@ def test_sigterm_ends_the_driver_with_0_and_leaves_no_actor(
 
 
 def test_a_killed_driver_takes_its_actor_with_it_and_the_next_one_goes_on(
-    settings: Settings, cluster: Cluster, start_driver: Callable[[], LeashedProcess]
+    settings: Settings, cluster: Cluster, start_driver: Callable[[], ChildProcess]
 ) -> None:
     log = make_log(2, LABELS)
     store = FsspecWeightStore(settings.weights_url)

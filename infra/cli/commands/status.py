@@ -12,7 +12,7 @@ from rich.text import Text
 
 from everfresh.adapters.kafka.tail import RecordTail
 from everfresh.adapters.kafka.topics import log_positions
-from everfresh.adapters.machine.endpoint_record import door_url
+from everfresh.adapters.machine.endpoint_record import endpoint_url
 from everfresh.adapters.weights.signing import Keys
 from everfresh.adapters.weights.store import FsspecWeightStore
 from everfresh.contracts.errors import EverfreshError
@@ -87,7 +87,7 @@ def _print_run(console: Console, home: Path) -> None:
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.started_ms / 1000))
     console.print(f"run of {home}: {record.state}, since {since}")
     console.print(f"  Kafka {record.bootstrap_servers}   Ray {record.ray_address}")
-    if url := door_url(home):
+    if url := endpoint_url(home):
         console.print(f"  recommendations {url}/v1/recommend")
     for name, one in record.components.items():
         console.print(f"  {name:8} process {one.pid}", style="dim")

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.live import Live
 
 from everfresh.adapters.files.datasets import fetch_ml100k
-from everfresh.adapters.machine import endpoint_record as door
+from everfresh.adapters.machine.endpoint_record import endpoint_url
 from everfresh.contracts.errors import RunError
 from everfresh.contracts.settings import Settings
 from everfresh.infra.cli import INTERRUPTS
@@ -89,7 +89,7 @@ class _Demo:
         self._told = 0.0
         self._replay_s = 0.0
         self.requests = Requester(
-            lambda: door.door_url(run.home), lambda: self._users, _REQUESTS_PER_S
+            lambda: endpoint_url(run.home), lambda: self._users, _REQUESTS_PER_S
         )
 
     def show(self, events: int, speed: float) -> dict[str, Any]:
@@ -189,7 +189,7 @@ class _Demo:
 
     def _one_user(self, feed: Feed) -> None:
         """Step 6."""
-        url = door.door_url(self._run.home)
+        url = endpoint_url(self._run.home)
         assert url is not None, "the loop is up"
         user = feed.users()[-1]
 
