@@ -1,7 +1,7 @@
-"""The processes of the loop: how each is started, what it needs, and how it learns the settings.
+"""The processes of the loop: how each is started, what it needs, and how it gets its settings.
 
-Settings go to children through the environment, every one of them, so that a child sees what its
-supervisor saw whatever files lie in its working directory.
+Children get every setting through the environment. So a child has its supervisor's settings,
+whatever settings files lie in its working directory.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ NEEDS: dict[str, tuple[str, ...]] = {
     TRAINER: (BROKER, RAY),
     SERVING: (BROKER, RAY),
 }
-"""A component is started, again too, only while those it needs are running."""
+"""A component is started or restarted only while those it needs are running."""
 
 
 def stop_order() -> tuple[tuple[str, ...], ...]:
-    """Who is stopped with whom: those that need others before those they need."""
+    """The components in stages: those that need others stop before those they need."""
     return ((SERVING, TRAINER, WORKER), (RAY, BROKER))
 
 
@@ -50,7 +50,7 @@ def _leaves(prefix: str, tree: Mapping[str, Any], joint: str) -> Iterator[tuple[
         if isinstance(value, dict):
             yield from _leaves(key, value, "__")
         elif value is not None:
-            # What is None by default has no other way to say so in the environment.
+            # A setting that is None has no form in the environment; it is None by default.
             yield key, value if isinstance(value, str) else json.dumps(value)
 
 

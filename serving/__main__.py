@@ -78,7 +78,7 @@ def _serve(settings: Settings, environment: dict[str, str], interrupts: Interrup
             interrupts.closing()
             remove_endpoint(settings.home)
             # Where Ray went first, everything went with it, and asking would take long.
-            if ports.answers(*ports.parse_address(settings.ray.address, "ray.address")):
+            if ports.accepts_connections(*ports.parse_address(settings.ray.address, "ray.address")):
                 deployment.withdraw()
 
 
@@ -106,7 +106,7 @@ def _wait_while_ray_is_there(address: str) -> None:
     missed = 0
     while missed < _MISSES:
         time.sleep(_LOOK_S)
-        missed = 0 if ports.answers(host, port) else missed + 1
+        missed = 0 if ports.accepts_connections(host, port) else missed + 1
     raise Unreachable(f"Ray at {address} is gone; start it, then serving again")
 
 

@@ -1,4 +1,4 @@
-"""Rows of a text file, of a file in a folder, or of one in an archive; mistakes named by line."""
+"""Reads rows of a text file, alone, in a folder or in an archive; errors name the line."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from everfresh.contracts.errors import DataFileError
 
 _Parsed = TypeVar("_Parsed")
 _SHOWN = 80
-# Bytes that are no text come through, so that the parser refuses them with their line's number.
+# Bytes that are not UTF-8 reach the parser, which refuses them with their line number.
 _ERRORS = "surrogateescape"
 
 
-def parsed(
+def parse_rows(
     path: Path, names: tuple[str, ...], expected: str, parse: Callable[[str], _Parsed | None]
 ) -> Iterator[_Parsed]:
-    """What ``parse`` makes of each line; blank lines, and ``None`` for one, are left out.
+    """The result of ``parse`` for each line. Blank lines and results of ``None`` are left out.
 
     ``path`` is the file itself, or a folder or zip archive with one of ``names`` in it. ``parse``
-    raises ``ValueError`` for a line that is not as ``expected``. ``DataFileError`` names the path,
-    the line and what was found there; also where there is no row at all.
+    raises ``ValueError`` for a line that is not as ``expected``. ``DataFileError`` then names the
+    path, the line and its text. It is also raised where there is no row at all.
     """
     rows = 0
     with _opened(path, names) as lines:
@@ -50,7 +50,7 @@ def parsed(
 
 
 def require_file(path: Path) -> None:
-    """``DataFileError`` where there is nothing at ``path``, or no file."""
+    """``DataFileError`` where ``path`` is missing or not a file."""
     if not path.exists():
         raise DataFileError(f"{path} does not exist; name an event file")
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""The topics on a cluster: made where they are missing, checked where they exist."""
+"""The topics on a Kafka cluster: created where they are missing, checked where they exist."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _MOVING = (CoordinatorNotAvailableError, CoordinatorLoadInProgressError, NotCoor
 
 
 class PartitionPosition(msgspec.Struct, frozen=True):
-    """Where one events partition stands. ``committed`` is None before the group's first commit."""
+    """End and committed offset of one partition; ``committed`` is None before the first commit."""
 
     partition: int
     end: int
@@ -66,7 +66,7 @@ def ensure_topics(bootstrap_servers: str, settings: Settings) -> dict[str, int]:
                 if topic_name(prefix, spec) not in existing:
                     # The owner of an events partition has that number of the others too.
                     _create(admin, spec, spec.partitions or events, settings)
-            found = _await_topics(admin, [topic_name(prefix, spec) for spec in ALL])
+            partitions = _await_topics(admin, [topic_name(prefix, spec) for spec in ALL])
             for spec in (EVENTS, EXPOSURES, CLOCK):
                 _require_append_time(admin, topic_name(prefix, spec))
     except KafkaError as error:
@@ -75,9 +75,9 @@ def ensure_topics(bootstrap_servers: str, settings: Settings) -> dict[str, int]:
             "broker is up and that it lets this client create topics"
         ) from None
     for spec in (WINDOWS, OUTCOMES):
-        _require_room(found, topic_name(prefix, EVENTS), topic_name(prefix, spec))
-    _require_equal(found, topic_name(prefix, EVENTS), topic_name(prefix, EXPOSURES))
-    return found
+        _require_at_least(partitions, topic_name(prefix, EVENTS), topic_name(prefix, spec))
+    _require_equal(partitions, topic_name(prefix, EVENTS), topic_name(prefix, EXPOSURES))
+    return partitions
 
 
 def topic_partitions(admin: KafkaAdminClient) -> dict[str, int]:
@@ -120,11 +120,11 @@ def _group_offsets(admin: KafkaAdminClient, group: str) -> dict[TopicPartition, 
     until = time.monotonic() + _COORDINATOR_SECONDS
     while True:
         try:
-            found: dict[str, dict[TopicPartition, OffsetAndMetadata]]
-            found = admin.list_group_offsets({group: None})
-            return found[group]
+            by_group: dict[str, dict[TopicPartition, OffsetAndMetadata]]
+            by_group = admin.list_group_offsets({group: None})
+            return by_group[group]
         except _MOVING:
-            # A broker makes its offsets topic on the first question about a group.
+            # A broker creates its offsets topic on the first request about a group.
             if time.monotonic() > until:
                 raise
             time.sleep(0.05)
@@ -162,18 +162,18 @@ def _await_topics(admin: KafkaAdminClient, names: list[str]) -> dict[str, int]:
 def _require_append_time(admin: KafkaAdminClient, topic: str) -> None:
     resource = ConfigResource(ConfigResourceType.TOPIC, topic)
     configs = admin.describe_configs([resource], config_filter="all")
-    found = configs["topic"][topic]["message.timestamp.type"]["value"]
-    if found != "LogAppendTime":
+    timestamp_type = configs["topic"][topic]["message.timestamp.type"]["value"]
+    if timestamp_type != "LogAppendTime":
         raise SettingsError(
-            f"topic {topic} has message.timestamp.type={found}, and windows are cut and feedback "
-            "is joined by broker append time; alter it with kafka-configs.sh --alter "
+            f"topic {topic} has message.timestamp.type={timestamp_type}, and windows are cut and "
+            "feedback is joined by broker append time; alter it with kafka-configs.sh --alter "
             f"--entity-type topics --entity-name {topic} --add-config "
             "message.timestamp.type=LogAppendTime before anything is written, or choose "
             "another kafka.topic_prefix"
         )
 
 
-def _require_room(partitions: dict[str, int], events: str, other: str) -> None:
+def _require_at_least(partitions: dict[str, int], events: str, other: str) -> None:
     if partitions[other] < partitions[events]:
         raise SettingsError(
             f"topic {other} has {partitions[other]} partitions and {events} has "

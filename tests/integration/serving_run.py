@@ -16,13 +16,13 @@ from rocksdict import Options, Rdict
 
 from everfresh.adapters.kafka.topics import ensure_topics
 from everfresh.adapters.machine.child_process import ChildProcess
-from everfresh.adapters.machine.tcp_ports import answers, parse_address
+from everfresh.adapters.machine.tcp_ports import accepts_connections, parse_address
 from everfresh.adapters.weights.store import FsspecWeightStore
 from everfresh.contracts.settings import RaySettings, Settings
 from everfresh.contracts.topics import EVENTS, topic_name
 from everfresh.infra.broker.broker import EmbeddedBroker
 from everfresh.infra.components import settings_environment
-from everfresh.infra.ray_head import Head, head, remove_temporary_folder
+from everfresh.infra.ray_head import RayHead, prepare_head, remove_temporary_folder
 from tests.serving.made import PARTITION, state_pairs
 
 USER, HISTORY, OFFSET = "known", [3, 5, 7], 41
@@ -33,7 +33,7 @@ TOKEN = "let-me-in"
 class Loop:
     """A Ray of this module's own, a home with one known user, and the driver on them."""
 
-    def __init__(self, ray: Head, process: ChildProcess, settings: Settings) -> None:
+    def __init__(self, ray: RayHead, process: ChildProcess, settings: Settings) -> None:
         self.ray = ray
         self.ray_pid = process.pid
         self.settings = settings
@@ -42,7 +42,7 @@ class Loop:
 
     def start(self, **environment: str) -> ChildProcess:
         """``python -m everfresh.serving``, as the supervisor starts it."""
-        env = {**os.environ, **self.ray.drivers, **settings_environment(self.settings)}
+        env = {**os.environ, **self.ray.driver_environment, **settings_environment(self.settings)}
         with self.output.open("wb") as file:
             return ChildProcess(
                 [sys.executable, "-m", "everfresh.serving"],
@@ -101,7 +101,7 @@ def wait_until(true: Callable[[], bool], what: str, seconds: float = 200.0) -> N
 def serving_loop(kafka: EmbeddedBroker, home: Path) -> Iterator[Loop]:
     """A Ray head, topics and state; serving itself is started by each test."""
     run_id = uuid.uuid4().hex
-    ray = head(run_id, RaySettings())
+    ray = prepare_head(run_id, RaySettings())
     settings = Settings(
         home=home,
         kafka={
@@ -125,7 +125,9 @@ def serving_loop(kafka: EmbeddedBroker, home: Path) -> Iterator[Loop]:
         env={**os.environ, **ray.spec.env},
     )
     try:
-        wait_until(lambda: answers(*parse_address(ray.address, "ray.address")), "Ray's head")
+        wait_until(
+            lambda: accepts_connections(*parse_address(ray.address, "ray.address")), "Ray's head"
+        )
         yield Loop(ray, process, settings)
     finally:
         process.stop(5.0)

@@ -8,7 +8,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.structs import OffsetAndMetadata
 
-from everfresh.adapters.kafka.admin import answers
+from everfresh.adapters.kafka.admin import broker_answers
 from everfresh.adapters.kafka.report_sink import KafkaReportSink
 from everfresh.adapters.kafka.tail import RecordTail
 from everfresh.adapters.kafka.topics import ensure_topics, log_positions
@@ -136,7 +136,7 @@ def test_without_a_broker_every_client_says_so_in_a_line(make_settings: Make) ->
     ):
         with pytest.raises(Unreachable, match=f"no Kafka broker accepts connections at {servers}"):
             use()
-    assert not answers(servers)
+    assert not broker_answers(servers)
 
 
 def test_a_listener_that_is_no_broker_is_named(make_settings: Make) -> None:

@@ -16,7 +16,7 @@ from kafka import KafkaProducer
 
 from everfresh.adapters.kafka.topics import ensure_topics
 from everfresh.adapters.machine.child_process import ChildProcess
-from everfresh.adapters.machine.tcp_ports import answers, parse_address
+from everfresh.adapters.machine.tcp_ports import accepts_connections, parse_address
 from everfresh.adapters.weights.store import FsspecWeightStore
 from everfresh.contracts.manifest import Pointer
 from everfresh.contracts.settings import RaySettings, Settings
@@ -24,7 +24,7 @@ from everfresh.contracts.topics import WINDOWS, topic_name
 from everfresh.contracts.window import encode_slice_record
 from everfresh.infra.broker.broker import EmbeddedBroker
 from everfresh.infra.components import settings_environment
-from everfresh.infra.ray_head import Head, head, remove_temporary_folder
+from everfresh.infra.ray_head import RayHead, prepare_head, remove_temporary_folder
 from everfresh.trainer.checkpoint import load_recommender
 from tests.trainer.bench import SMALL, Bench, content
 from tests.trainer.logs import Log, make_log
@@ -37,9 +37,9 @@ LABELS = list(range(10, 34, 2))
 class Cluster:
     """A Ray of this module's own."""
 
-    def __init__(self, started: Head, process: ChildProcess) -> None:
+    def __init__(self, started: RayHead, process: ChildProcess) -> None:
         self.address = started.address
-        self.environment = started.drivers
+        self.environment = started.driver_environment
         self._process = process
 
     def trainers(self) -> list[psutil.Process]:
@@ -65,7 +65,7 @@ def _title(process: psutil.Process) -> str:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     run_id = uuid.uuid4().hex
-    started = head(run_id, RaySettings())
+    started = prepare_head(run_id, RaySettings())
     process = ChildProcess(
         started.spec.argv,
         stdout=subprocess.DEVNULL,
@@ -74,7 +74,10 @@ def cluster() -> Iterator[Cluster]:
         env={**os.environ, **started.spec.env, "RAY_worker_niceness": "0"},
     )
     try:
-        wait_until(lambda: answers(*parse_address(started.address, "ray.address")), "Ray's head")
+        wait_until(
+            lambda: accepts_connections(*parse_address(started.address, "ray.address")),
+            "Ray's head",
+        )
         yield Cluster(started, process)
     finally:
         process.stop(5.0)

@@ -19,7 +19,7 @@ from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import EVENTS, topic_name
 from everfresh.infra.cli.commands.dlq_list import utc
 from everfresh.infra.cli.commands.replay import joined
-from everfresh.infra.run.run_record import is_held
+from everfresh.infra.run.run_record import is_supervised
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -42,7 +42,7 @@ class Known(msgspec.Struct, frozen=True):
 
 def run_state(settings: Settings, user: str, last: int, *, as_json: bool) -> None:
     """Print it; ``RunError`` where there is no state at all, or none of this user."""
-    running = is_held(settings.home.resolve()) or bool(settings.kafka.bootstrap_servers)
+    running = is_supervised(settings.home.resolve()) or bool(settings.kafka.bootstrap_servers)
     if running:
         settings = joined(settings)
     known = _look_up(settings, parse_id(user), running=running)

@@ -24,7 +24,7 @@ from everfresh.infra.cli.commands.replay import joined
 from everfresh.infra.cli.views.figures import CONTENDERS
 from everfresh.infra.cli.views.live import figure, seconds
 from everfresh.infra.cli.views.observed import Observed
-from everfresh.infra.run.run_record import is_held, read_record
+from everfresh.infra.run.run_record import is_supervised, read_record
 
 _LAST = 8
 _FIGURES = {
@@ -82,7 +82,7 @@ def _observe(settings: Settings) -> Observed:
 
 def _print_run(console: Console, home: Path) -> None:
     record = read_record(home)
-    if record is None or not is_held(home):
+    if record is None or not is_supervised(home):
         return
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.started_ms / 1000))
     console.print(f"run of {home}: {record.state}, since {since}")

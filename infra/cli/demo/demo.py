@@ -33,8 +33,8 @@ from everfresh.infra.cli.views.live import Snapshot, plain_line, render
 from everfresh.infra.cli.views.steps import StepPrinter
 from everfresh.infra.cli.views.watch import Watch
 from everfresh.infra.components import settings_environment
-from everfresh.infra.processes.children import Note
-from everfresh.infra.run.run_record import hold
+from everfresh.infra.processes.children import StepUpdate
+from everfresh.infra.run.run_record import lock_home
 from everfresh.infra.supervisor import Supervisor, end_leftovers
 
 BUDGET_S = 160.0
@@ -108,7 +108,7 @@ class _Demo:
 
     def _replay(self, file: Path, form: str, speed: float, limit: int) -> Feed:
         env = settings_environment(self._run.settings)
-        return Feed(self._run.start_helper(replay_spec(file, form, speed, limit, env)))
+        return Feed(self._run.start_one_off(replay_spec(file, form, speed, limit, env)))
 
     def _follow(self, watch: Watch, feed: Feed, live: Live, speed: float) -> None:
         """Step 3."""
@@ -215,10 +215,10 @@ def _speed(events: int, startup_s: float) -> float:
 
 
 def _fetch(steps: StepPrinter) -> Path:
-    steps(Note("data", "begins"))
+    steps(StepUpdate("data", "begins"))
     began = time.monotonic()
-    file = fetch_ml100k(lambda text: steps(Note("data", "waits", text)))
-    steps(Note("data", "done", seconds=time.monotonic() - began))
+    file = fetch_ml100k(lambda text: steps(StepUpdate("data", "waits", text)))
+    steps(StepUpdate("data", "done", seconds=time.monotonic() - began))
     return file
 
 
@@ -241,7 +241,7 @@ def _renew(home: Path) -> None:
     if home.exists():
         if any(home.iterdir()) and not (home / _MARKER).exists():
             raise RunError(f"{home} is not a demo's folder; remove it, or give another --home")
-        with hold(home):
+        with lock_home(home):
             end_leftovers(home, lambda note: None)
         shutil.rmtree(home)
     home.mkdir(parents=True)
