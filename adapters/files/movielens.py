@@ -30,22 +30,22 @@ def fetch_ml100k(
     It is kept in ``cache_dir``, by default the user cache beside the Kafka jars. Its hash is
     checked, and it appears by one rename. ``DataFileError`` where it cannot be fetched.
     """
-    kept = (cache_dir or user_cache()) / "ml-100k" / INTER
-    if kept.is_file():
-        return kept
+    target = (cache_dir or user_cache()) / "ml-100k" / INTER
+    if target.is_file():
+        return target
     on_progress("fetching MovieLens 100K (2 MB, once)")
     try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=kept.parent) as folder:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=target.parent) as folder:
             draft = Path(folder) / INTER
             draft.write_bytes(_checked(_wheel(Path(folder))))
-            draft.replace(kept)
+            draft.replace(target)
     except OSError as error:
         raise DataFileError(
-            f"MovieLens 100K cannot be kept in {kept.parent}: {error.strerror}; make it "
+            f"MovieLens 100K cannot be kept in {target.parent}: {error.strerror}; make it "
             "writable or set XDG_CACHE_HOME to a folder that is"
         ) from None
-    return kept
+    return target
 
 
 def _wheel(folder: Path) -> Path:

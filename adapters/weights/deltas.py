@@ -229,8 +229,8 @@ def _built(parent: bytes, tensors: dict[str, Bytes]) -> bytes:
         if change is None:
             target[:] = tensors[_FULL + name]
             continue
-        kept = min(at.end - at.begin, before[name].end - before[name].begin)
-        target[:kept] = view(parent, before[name].begin, before[name].begin + kept)
+        common = min(at.end - at.begin, before[name].end - before[name].begin)
+        target[:common] = view(parent, before[name].begin, before[name].begin + common)
         target.reshape(at.rows, at.row_bytes)[change.rows] = change.data
     return child.tobytes()
 

@@ -21,13 +21,13 @@ _FOLDER = "rejected"
 
 
 def with_rejected(
-    kept: Sequence[Rejected], new: Rejected, files: Mapping[str, bytes]
+    listed: Sequence[Rejected], new: Rejected, files: Mapping[str, bytes]
 ) -> list[Rejected]:
     """The list once ``new`` is in it: each window and parent once, the oldest dropped."""
-    listed = [weight_file(name, files[name]) for name in sorted(files)]
-    filled = msgspec.structs.replace(new, files=listed)
+    entries = [weight_file(name, files[name]) for name in sorted(files)]
+    filled = msgspec.structs.replace(new, files=entries)
     same = (new.label, new.parent)
-    others = [rejected for rejected in kept if (rejected.label, rejected.parent) != same]
+    others = [rejected for rejected in listed if (rejected.label, rejected.parent) != same]
     return [*others, filled][-REJECTED_KEPT:]
 
 
@@ -47,11 +47,11 @@ def write_rejected(blobs: Blobs, new: Rejected, files: Mapping[str, bytes]) -> N
 
     These also include what a writer left that was killed in between.
     """
-    kept = with_rejected(read_rejected(blobs), new, files)
+    listed = with_rejected(read_rejected(blobs), new, files)
     for name, data in files.items():
         blobs.put(f"{_FOLDER}/{_folder_name(new)}/{name}", data)
-    blobs.put(INDEX, msgspec.json.format(msgspec.json.encode(kept), indent=2))
-    for name in set(blobs.folders(_FOLDER)) - {_folder_name(rejected) for rejected in kept}:
+    blobs.put(INDEX, msgspec.json.format(msgspec.json.encode(listed), indent=2))
+    for name in set(blobs.folders(_FOLDER)) - {_folder_name(rejected) for rejected in listed}:
         blobs.remove_folder(f"{_FOLDER}/{name}")
 
 

@@ -70,9 +70,9 @@ class FsspecWeightStore:
         filled, stored = self._encode(with_files(manifest, files), files)
         folder = folder_name(manifest.version)
         with self._blobs.exclusive():
-            there = self._blobs.get(f"{folder}/{MANIFEST}")
-            if there is not None:
-                existing = parse_manifest(manifest.version, there)
+            raw_manifest = self._blobs.get(f"{folder}/{MANIFEST}")
+            if raw_manifest is not None:
+                existing = parse_manifest(manifest.version, raw_manifest)
                 require_same_manifest(existing, filled)
                 return existing
             self._blobs.remove_folder(folder)
@@ -229,9 +229,9 @@ class FsspecWeightStore:
         wanted: Collection[str],
     ) -> dict[str, bytes]:
         """Deltas of the wanted files where they save much, by the names they are stored under."""
-        there = {file.name for file in parent.files}
+        of_parent = {file.name for file in parent.files}
         deltas: dict[str, bytes] = {}
-        for name in sorted(there & files.keys() & set(wanted)):
+        for name in sorted(of_parent & files.keys() & set(wanted)):
             delta_name = DeltaName(name, parent.version, manifest.version)
             delta = encode_delta(delta_name, self._contents(parent, name), files[name])
             if len(delta) < _LARGEST_DELTA * len(files[name]):

@@ -74,18 +74,18 @@ def weight_file(name: str, data: bytes) -> WeightFile:
     return WeightFile(name, hashlib.sha256(data).hexdigest(), len(data))
 
 
-def require_same_manifest(kept: WeightManifest, wanted: WeightManifest) -> None:
+def require_same_manifest(existing: WeightManifest, wanted: WeightManifest) -> None:
     """``StalePublish`` where two manifests of one version differ in more than the time of day.
 
     A trainer that is killed between writing a version and moving the pointer trains it again
     (law 5). It makes the same weights, at another time.
     """
-    undated = msgspec.structs.replace(wanted, created_ms=kept.created_ms)
-    if undated != kept:
+    undated = msgspec.structs.replace(wanted, created_ms=existing.created_ms)
+    if undated != existing:
         differing = [
             name
             for name in wanted.__struct_fields__
-            if getattr(undated, name) != getattr(kept, name)
+            if getattr(undated, name) != getattr(existing, name)
         ]
         raise StalePublish(
             f"version {wanted.version} exists already with other contents ({', '.join(differing)} "

@@ -93,8 +93,8 @@ def sinks(
 
 def test_exposures_of_a_user_arrive_complete_and_in_order(sinks: Sinks) -> None:
     sent = [exposure(number) for number in range(50)]
-    for one in sent:
-        sinks.exposures.send(one)
+    for record in sent:
+        sinks.exposures.send(record)
     assert sinks.arrived() == sent
     assert sinks.exposures.failed() == 0
 

@@ -41,13 +41,13 @@ class Place:
         return [self.manifest(name).applied for name in self.store.names()]
 
     def manifest(self, name: str) -> SnapshotManifest:
-        found = self.store.manifest(name)
-        assert found is not None
-        return found
+        manifest = self.store.manifest(name)
+        assert manifest is not None
+        return manifest
 
     def contents(self) -> set[str]:
-        found = self.files.find(f"{self.root}/files")
-        return {path.rpartition("/")[2] for path in found}
+        paths = self.files.find(f"{self.root}/files")
+        return {path.rpartition("/")[2] for path in paths}
 
 
 @pytest.fixture(params=["local", "memory", pytest.param("s3", marks=pytest.mark.integration)])

@@ -1,3 +1,5 @@
+"""A child process ends with its parent, stops when told, and hands its output through."""
+
 from __future__ import annotations
 
 import os

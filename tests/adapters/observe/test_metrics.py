@@ -1,3 +1,5 @@
+"""The metrics endpoint of a process, and the file by which scrapers find it."""
+
 from __future__ import annotations
 
 import json

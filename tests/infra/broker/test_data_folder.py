@@ -1,3 +1,5 @@
+"""What the broker accepts as its data folder, and how it refuses others."""
+
 from __future__ import annotations
 
 import json

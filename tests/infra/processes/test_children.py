@@ -37,12 +37,12 @@ class Run:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Run]:
-    one = Run(tmp_path, RestartPolicy(limit=2, first_s=0.0))
-    yield one
+    stand_ins = Run(tmp_path, RestartPolicy(limit=2, first_s=0.0))
+    yield stand_ins
     # By their handles: one that has just been started does not show its environment yet, by which
     # a run's leftovers are found.
-    for name in one.children.records():
-        child = one.children.get(name)
+    for name in stand_ins.children.records():
+        child = stand_ins.children.get(name)
         assert child is not None
         child.process.kill()
         child.process.wait()
