@@ -41,7 +41,7 @@ from everfresh.infra.run.run_record import (
     write_record,
 )
 
-STOP_BUDGET_S = 8.5
+_STOP_BUDGET_S = 8.5
 _PAUSE_S = 0.05
 _BROKER_S = 900.0  # a first start downloads Kafka; the child itself gives up much earlier
 _STEP_S = 90.0
@@ -96,7 +96,7 @@ class Supervisor:
         self._interrupts.closing()
         self._write(state="stopping")
         self.left_behind = self._children.stop(
-            components.stop_order(), STOP_BUDGET_S, self._interrupts.hurry.is_set
+            components.stop_order(), _STOP_BUDGET_S, self._interrupts.hurry.is_set
         )
         ray_head.remove_temporary_folder(self._run_id)
         if not self.left_behind:

@@ -49,7 +49,7 @@ def parse_rows(
         raise DataFileError(f"{path} is empty; expected rows of {expected}")
 
 
-def require_file(path: Path) -> None:
+def _require_file(path: Path) -> None:
     """``DataFileError`` where ``path`` is missing or not a file."""
     if not path.exists():
         raise DataFileError(f"{path} does not exist; name an event file")
@@ -63,7 +63,7 @@ def _opened(path: Path, names: tuple[str, ...]) -> Iterator[IO[str]]:
         path = next((path / name for name in names if (path / name).is_file()), path)
         if path.is_dir():
             raise DataFileError(f"{path} holds no {' or '.join(names)}; name the file itself")
-    require_file(path)
+    _require_file(path)
     try:
         if names and zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:

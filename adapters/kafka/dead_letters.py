@@ -44,14 +44,13 @@ class Selection(msgspec.Struct, frozen=True):
 class DeadLetterReader:
     """Reads dead letters one by one. One that was written again after a crash is returned once.
 
-    ``foreign`` counts records that are not dead letters, ``repeated`` those returned before.
+    ``foreign`` counts records that are not dead letters.
     """
 
     def __init__(self, bootstrap_servers: str, topic_prefix: str) -> None:
         self._servers = bootstrap_servers
         self._topic = topic_name(topic_prefix, DEAD_LETTERS)
         self.foreign = 0
-        self.repeated = 0
 
     def read(self, selection: Selection) -> Iterator[DeadLetter]:
         """The selected letters, in the order of their partition of the dead-letter topic.
@@ -69,7 +68,6 @@ class DeadLetterReader:
             origin = (place[0], letter.topic, letter.partition)
             reached = (letter.timestamp, letter.offset)
             if reached <= last.get(origin, (-1, -1)):
-                self.repeated += 1
                 continue
             last[origin] = reached
             if selection.matches(letter):

@@ -4,17 +4,9 @@ from __future__ import annotations
 
 import time
 
-import msgspec
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
-from kafka.errors import (
-    CoordinatorLoadInProgressError,
-    CoordinatorNotAvailableError,
-    KafkaError,
-    NotCoordinatorError,
-    TopicAlreadyExistsError,
-)
-from kafka.structs import OffsetAndMetadata
+from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from everfresh.adapters.kafka.admin import connect_admin
 from everfresh.contracts.errors import SettingsError, Unreachable
@@ -31,21 +23,6 @@ from everfresh.contracts.topics import (
 )
 
 _WAIT_SECONDS = 20.0
-_COORDINATOR_SECONDS = 5.0
-_MOVING = (CoordinatorNotAvailableError, CoordinatorLoadInProgressError, NotCoordinatorError)
-
-
-class PartitionPosition(msgspec.Struct, frozen=True):
-    """End and committed offset of one partition; ``committed`` is None before the first commit."""
-
-    partition: int
-    end: int
-    committed: int | None
-
-    @property
-    def lag(self) -> int:
-        """Records after the committed offset; all of them before the first commit."""
-        return self.end - (self.committed or 0)
 
 
 def ensure_topics(bootstrap_servers: str, settings: Settings) -> dict[str, int]:
@@ -91,43 +68,21 @@ def topic_partitions(admin: KafkaAdminClient) -> dict[str, int]:
     }
 
 
-def log_positions(bootstrap_servers: str, topic: str, group: str) -> list[PartitionPosition]:
-    """End and committed offsets of every partition of ``topic``; empty where it does not exist."""
+def end_offsets(bootstrap_servers: str, topic: str) -> dict[int, int]:
+    """The end offset of every partition of ``topic``; empty where the topic does not exist."""
     try:
         with connect_admin(bootstrap_servers) as admin:
             number = topic_partitions(admin).get(topic, 0)
             parts = [TopicPartition(topic, partition) for partition in range(number)]
             if not parts:
-                return []
+                return {}
             ends = admin.list_partition_offsets(dict.fromkeys(parts, OffsetSpec.LATEST))
-            committed = _group_offsets(admin, group)
     except KafkaError as error:
         raise Unreachable(
             f"offsets could not be read from {bootstrap_servers}: {error}; check that the broker "
             "is up"
         ) from None
-    return [
-        PartitionPosition(
-            part.partition,
-            ends[part].offset,
-            committed[part].offset if part in committed else None,
-        )
-        for part in parts
-    ]
-
-
-def _group_offsets(admin: KafkaAdminClient, group: str) -> dict[TopicPartition, OffsetAndMetadata]:
-    until = time.monotonic() + _COORDINATOR_SECONDS
-    while True:
-        try:
-            by_group: dict[str, dict[TopicPartition, OffsetAndMetadata]]
-            by_group = admin.list_group_offsets({group: None})
-            return by_group[group]
-        except _MOVING:
-            # A broker creates its offsets topic on the first request about a group.
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.05)
+    return {part.partition: ends[part].offset for part in parts}
 
 
 def _create(admin: KafkaAdminClient, spec: TopicSpec, partitions: int, settings: Settings) -> None:

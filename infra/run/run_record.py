@@ -49,14 +49,14 @@ class RunRecord(msgspec.Struct, frozen=True):
     components: dict[str, ProcessRecord]
 
 
-def record_path(home: Path) -> Path:
+def _record_path(home: Path) -> Path:
     """Where the record of a home's run lies."""
     return home / "run" / "run.json"
 
 
 def write_record(home: Path, record: RunRecord) -> None:
     """Replace the record atomically."""
-    path = record_path(home)
+    path = _record_path(home)
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_suffix(".new")
     new.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2))
@@ -66,14 +66,14 @@ def write_record(home: Path, record: RunRecord) -> None:
 def read_record(home: Path) -> RunRecord | None:
     """The record; ``None`` where there is none or it cannot be decoded."""
     try:
-        return msgspec.json.decode(record_path(home).read_bytes(), type=RunRecord)
+        return msgspec.json.decode(_record_path(home).read_bytes(), type=RunRecord)
     except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
         return None
 
 
 def remove_record(home: Path) -> None:
     """Remove the record, once nothing of the run is left."""
-    record_path(home).unlink(missing_ok=True)
+    _record_path(home).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

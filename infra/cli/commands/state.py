@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from everfresh.adapters.kafka.topics import log_positions
+from everfresh.adapters.kafka.topics import end_offsets
 from everfresh.adapters.state.reader import RocksHistoryReader
 from everfresh.contracts.errors import RunError
 from everfresh.contracts.event import UserId, parse_id
@@ -74,8 +74,7 @@ def _look_up(settings: Settings, user: UserId, *, running: bool) -> Known:
         reader.close()
     end = None
     if running:
-        positions = log_positions(settings.kafka.bootstrap_servers, topic, "everfresh")
-        end = next((one.end for one in positions if one.partition == state.partition), None)
+        end = end_offsets(settings.kafka.bootstrap_servers, topic).get(state.partition)
     return Known(state, meta.applied, end)
 
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from everfresh.adapters.kafka.tail import RecordTail
-from everfresh.adapters.kafka.topics import log_positions
+from everfresh.adapters.kafka.topics import end_offsets
 from everfresh.adapters.machine.endpoint_record import endpoint_url
 from everfresh.adapters.weights.signing import Keys
 from everfresh.adapters.weights.store import FsspecWeightStore
@@ -53,8 +53,8 @@ def run_status(settings: Settings) -> None:
     console.print(_components(seen, now_ms))
     servers, prefix = settings.kafka.bootstrap_servers, settings.kafka.topic_prefix
     for spec in (EVENTS, DEAD_LETTERS):
-        ends = [one.end for one in log_positions(servers, topic_name(prefix, spec), "everfresh")]
-        console.print(f"{spec.name}: {sum(ends):,} records in {len(ends)} partitions")
+        ends = end_offsets(servers, topic_name(prefix, spec))
+        console.print(f"{spec.name}: {sum(ends.values()):,} records in {len(ends)} partitions")
     lag = seen.total("worker", "lag", now_ms)
     console.print(f"lag: {lag:,} events not applied to the state yet\n")
     console.print(_windows(seen.windows[-_LAST:]))
