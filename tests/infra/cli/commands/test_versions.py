@@ -12,7 +12,7 @@ from everfresh.contracts.manifest import FORMAT, Pointer, Rejected, WeightManife
 from everfresh.contracts.settings import Settings, load_settings
 from everfresh.infra.cli.commands import versions
 from everfresh.infra.cli.commands.versions import describe_versions, run_versions
-from everfresh.infra.cli.views.life import UNKNOWN
+from everfresh.infra.cli.views.version_life import UNKNOWN
 
 
 def manifest(version: int, parent: int | None, left: int = 0) -> WeightManifest:
@@ -121,7 +121,7 @@ def test_an_empty_store_is_said_to_be_empty(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     run_versions(load_settings({"home": str(tmp_path / "new")}), as_json=False)
-    assert "no version in" in capsys.readouterr().out
+    assert "no version is in" in capsys.readouterr().out
 
 
 def test_a_rollback_to_nothing_or_to_what_is_live_is_refused(settings: Settings) -> None:

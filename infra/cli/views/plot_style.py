@@ -1,4 +1,4 @@
-"""How our plots look: the figure, quiet axes, and names at the right end of their curves."""
+"""The look of all plots: the figure, its axes, and names at the right end of the curves."""
 
 from __future__ import annotations
 
