@@ -21,6 +21,7 @@ from everfresh.contracts.dead_letter import DeadLetter
 from everfresh.contracts.errors import RunError, SettingsError
 from everfresh.contracts.settings import Settings
 from everfresh.infra.cli.running import with_brokers
+from everfresh.infra.cli.views.tables import new_table
 from everfresh.infra.cli.views.text import utc_time
 
 _EXCERPT = 60
@@ -139,31 +140,21 @@ def _reader(settings: Settings) -> LetterReader:
 
 
 def _table(letters: Sequence[DeadLetter], sent: set[str]) -> Table:
-    table = Table(
-        caption="place: PARTITION:OFFSET in the dead-letter topic, for `dlq show` and `redrive`. "
-        "from: topic, partition @ offset of the event. appended: when the broker took the event.",
-        caption_justify="left",
-    )
-    for name in ("place", "from", "appended", "reason", "detail", "value"):
-        table.add_column(name, overflow="fold")
+    """One entry per dead letter: its place, and beside it three lines on what it is."""
+    table = new_table("place", "reason, time of append, where it came from; detail; value")
     for letter in letters:
         size = letter.cut_from or len(letter.value or b"")
         value = _text((letter.value or b"")[:_EXCERPT]) + ("…" if size > _EXCERPT else "")
         mark = " (sent again)" if letter.identity in sent else ""
-        cells = (
-            f"{letter.place[0]}:{letter.place[1]}",
-            _origin(letter),
-            utc_time(letter.timestamp),
-            letter.reason + mark,
-            letter.detail,
-            f"{value} ({size:,} bytes)",
-        )
-        table.add_row(*(Text(cell) for cell in cells))
+        head = f"{letter.reason}{mark}  {utc_time(letter.timestamp)}  {_origin(letter)}"
+        about = Text.assemble((head, "bold"), f"\n{letter.detail}\n", (f"{value} ", "dim"))
+        about.append(f"({size:,} bytes)", "dim")
+        table.add_row(f"{letter.place[0]}:{letter.place[1]}", about)
     return table
 
 
 def _origin(letter: DeadLetter) -> str:
-    return f"{letter.topic} {letter.partition} @ {letter.offset}"
+    return f"{letter.topic} partition {letter.partition} offset {letter.offset}"
 
 
 def _described(letter: DeadLetter, sent: bool) -> dict[str, Any]:

@@ -15,10 +15,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
-from rich.box import SIMPLE
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from everfresh import evaluation
 from everfresh.adapters.machine.child_process import LeashedProcess
@@ -26,6 +24,7 @@ from everfresh.contracts.errors import DataFileError, RunError, SettingsError
 from everfresh.contracts.settings import Settings
 from everfresh.evaluation.results import Line, WindowScore, decode_line
 from everfresh.evaluation.summary import Evaluation, collect
+from everfresh.infra.cli.views.tables import described, new_table
 from everfresh.infra.components import settings_environment
 
 _PLAIN_S = 10.0
@@ -139,34 +138,27 @@ def _with_progress(console: Console, names: Sequence[str], lines: Iterator[Line]
                 console.print(f"{line.contender}: window {line.window + 1}/{line.windows}, {score}")
 
 
-def _table(result: Evaluation, request: Request) -> Table:
-    table = Table(
-        title=f"{request.file.name}: {result.events:,} events in {result.windows - 1} windows, "
-        "each scored before training on it",
-        caption="↑ more is better, ↓ less is better. HR@10 and R@20: share of events whose item "
-        "was among the 10 or 20 ranked highest; NDCG@10 and MRR@10 also count how high. Fresh: "
-        f"over the {result.fresh_events:,} events whose item is younger than one window. Train: "
-        "processor seconds of all training. Tokens: events fed to the network in training.",
-        title_justify="left",
-        caption_justify="left",
-        box=SIMPLE,
-        pad_edge=False,
-    )
-    table.add_column("contender")
-    for metric in ("HR@10", "NDCG@10", "MRR@10", "R@20", "fresh HR@10"):
-        table.add_column(f"{metric} ↑", justify="right")
-    for cost in ("train, s", "tokens"):
-        table.add_column(f"{cost} ↓", justify="right")
-    for name, figures in result.contenders.items():
-        means = [figures.scores.get(metric, 0.0) for metric in ("hr10", "ndcg10", "mrr10", "hr20")]
+def _table(result: Evaluation, request: Request) -> RenderableType:
+    figures = ("HR@10 ↑", "NDCG@10 ↑", "MRR@10 ↑", "R@20 ↑", "fresh ↑", "train s ↓", "tokens ↓")
+    table = new_table("contender", *figures, right=figures)
+    for name, of in result.contenders.items():
+        means = [of.scores.get(metric, 0.0) for metric in ("hr10", "ndcg10", "mrr10", "hr20")]
         table.add_row(
             name,
             *(f"{mean:.4f}" for mean in means),
-            f"{figures.fresh['hr10']:.4f}" if figures.fresh else "",
-            f"{figures.train_s:.1f}",
-            f"{figures.tokens:,}" if figures.tokens else "",
+            f"{of.fresh['hr10']:.4f}" if of.fresh else "",
+            f"{of.train_s:.1f}",
+            f"{of.tokens:,}" if of.tokens else "",
         )
-    return table
+    title = f"{request.file.name}: {result.events:,} events in {result.windows - 1} windows"
+    note = (
+        "Each window is scored before training on it. ↑ more is better, ↓ less is better. HR@10 "
+        "and R@20: share of events whose item was among the 10 or 20 ranked highest; NDCG@10 and "
+        f"MRR@10 also count how high. fresh: HR@10 over the {result.fresh_events:,} events whose "
+        "item is younger than one window. train s: processor seconds of all training. tokens: "
+        "events fed to the network in training."
+    )
+    return described(title, table, note)
 
 
 def _margins(result: Evaluation) -> Iterator[str]:

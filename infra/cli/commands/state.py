@@ -18,6 +18,7 @@ from everfresh.contracts.sequence import Interaction, UserState
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import EVENTS, topic_name
 from everfresh.infra.cli.running import with_brokers
+from everfresh.infra.cli.views.tables import new_table
 from everfresh.infra.cli.views.text import utc_time
 from everfresh.infra.run.run_record import is_held
 
@@ -94,11 +95,7 @@ def _unknown(user: UserId, partitions: int) -> str:
 
 
 def _table(history: list[Interaction]) -> Table:
-    table = Table()
-    table.add_column("item")
-    table.add_column("action")
-    table.add_column("time")
-    table.add_column("value", justify="right")
+    table = new_table("item", "action", "time", "value", right=("value",))
     for event in history:
         value = "" if event.value is None else f"{event.value:g}"
         table.add_row(Text(repr(event.item)), event.action, utc_time(event.time), value)

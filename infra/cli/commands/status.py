@@ -6,8 +6,7 @@ import contextlib
 import time
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, RenderableType
 from rich.text import Text
 
 from everfresh.adapters.kafka.tail import RecordTail
@@ -23,6 +22,7 @@ from everfresh.infra.cli.http_client import serving_url
 from everfresh.infra.cli.running import with_brokers
 from everfresh.infra.cli.views.run_reports import STALE_MS, RunReports
 from everfresh.infra.cli.views.scores import CONTENDERS
+from everfresh.infra.cli.views.tables import described, new_table
 from everfresh.infra.cli.views.text import MISSING, local_time, score, seconds
 from everfresh.infra.run.run_record import is_held, read_record
 
@@ -92,14 +92,8 @@ def _print_run(console: Console, home: Path) -> None:
         console.print(f"  {name:8} process {process.pid}", style="dim")
 
 
-def _components(reports: RunReports, now_ms: int) -> Table:
-    table = Table(
-        caption="applied, rejected: records so far. lag: records not applied yet. backlog: windows "
-        "that wait for training. Less is better for rejected, lag, backlog and failed.",
-        caption_justify="left",
-    )
-    for name in ("component", "state", "last report", "figures"):
-        table.add_column(name)
+def _components(reports: RunReports, now_ms: int) -> RenderableType:
+    table = new_table("component", "state", "last report", "figures")
     for kind, names in _FIGURES.items():
         for status in reports.components(kind, now_ms):
             words = [f"{name} {status.figures.get(name, MISSING)}" for name in names]
@@ -112,7 +106,11 @@ def _components(reports: RunReports, now_ms: int) -> Table:
             table.add_row(status.component, status.state, age, Text("  ".join(words)))
     if not table.row_count:
         table.add_row(f"none has reported in the last {STALE_MS / 1000:.0f} s", "", "", "")
-    return table
+    note = (
+        "applied, rejected: records so far. lag: records not applied yet. backlog: windows "
+        "that wait for training. Less is better for rejected, lag, backlog and failed."
+    )
+    return described("Components", table, note)
 
 
 def _short(value: object) -> str:
@@ -133,18 +131,9 @@ def _what_happened(report: WindowReport) -> str:
     return ", ".join(words)
 
 
-def _windows(windows: list[WindowReport]) -> Table:
-    table = Table(
-        title="Last windows, oldest first",
-        title_justify="left",
-        caption="live, frozen, popularity, markov: HR@10, the share of events whose item was among "
-        "the ten ranked highest, before training on the window; more is better. To version: from "
-        "its median event's append to its version; less is better.",
-        caption_justify="left",
-    )
-    for name in ("version", "events", *CONTENDERS, "to version"):
-        table.add_column(name, justify="right")
-    table.add_column("what happened")
+def _windows(windows: list[WindowReport]) -> RenderableType:
+    figures = ("version", "events", *CONTENDERS, "took")
+    table = new_table(*figures, "what happened", right=figures)
     for report in windows:
         scores = [score(report.scores.get(name, {}).get("hr10")) for name in CONTENDERS]
         times = report.appended
@@ -157,7 +146,12 @@ def _windows(windows: list[WindowReport]) -> Table:
             seconds(took),
             Text(_what_happened(report)),
         )
-    return table
+    note = (
+        f"{', '.join(CONTENDERS)}: HR@10, the share of events whose item was among the ten ranked "
+        "highest, before training on the window; more is better. took: from the append of its "
+        "median event until its version was published; less is better."
+    )
+    return described("Last windows, oldest first", table, note)
 
 
 def _live_now(version: int) -> str:

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, RenderableType
 from rich.text import Text
 
 from everfresh.adapters.kafka.tail import RecordTail
@@ -21,10 +20,18 @@ from everfresh.contracts.report import ComponentStatus, WindowReport
 from everfresh.contracts.settings import Settings
 from everfresh.infra.cli.running import with_brokers
 from everfresh.infra.cli.views.scores import CONTENDERS
-from everfresh.infra.cli.views.text import MISSING, local_time, score, seconds
+from everfresh.infra.cli.views.tables import described, new_table
+from everfresh.infra.cli.views.text import MISSING, local_time, score
 from everfresh.infra.cli.views.version_life import UNKNOWN, lives
 
 CURRENT, ROLLED_BACK, NOT_LIVE = "current", "rolled back", "never live"
+_COLUMNS = (
+    *("version", "parent", "window", "made", "events", "items", "live", "frozen", "size"),
+    *("age, s", "state"),
+)
+_WIDE = 120
+_WIDE_ONLY = ("window", "events", "items", "frozen")
+"""Columns for which narrower terminals have no room."""
 
 
 def run_versions(settings: Settings, *, as_json: bool) -> None:
@@ -42,7 +49,7 @@ def run_versions(settings: Settings, *, as_json: bool) -> None:
     if not rows:
         console.print(f"no version is in {settings.weights_url} yet", markup=False)
     else:
-        console.print(_table(rows))
+        console.print(_table(rows, console.width))
     for line in damaged:
         console.print(line, markup=False)
     if rejected:
@@ -133,58 +140,52 @@ def _score(child: WeightManifest | None, metric: str, contender: str) -> float |
     return child.scores.get(f"{metric}_{contender}") if child else None
 
 
-def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
+def _table(rows: Sequence[Mapping[str, Any]], width: int) -> RenderableType:
     known = any(row["age_published_s"] is not None for row in rows)
-    caption = (
-        "window: the last one it was trained on. live, frozen: HR@10 of this version and of the "
-        "first one on the window after it, before training on that; more is better. never live: "
-        "written, but not current at any time."
+    note = (
+        "live, frozen: HR@10 of this version and of the first one on the window after it, before "
+        "training on that; more is better. never live: written, and current at no time."
     )
     if known:
-        caption += (
-            " age: of its window's median event when it was published, + time until it was live on "
-            "every replica; less is better."
+        note += (
+            " age, s: of its window's median event when it was published, + seconds until it was "
+            "live on every replica; less is better."
         )
-    table = Table(
-        title="Versions of the weights, oldest first",
-        title_justify="left",
-        caption=caption,
-        caption_justify="left",
-    )
-    for name in ("version", "parent", "window", "made", "events", "items"):
-        table.add_column(name, justify="right")
-    for name in ("live", "frozen", "size", *(("age",) if known else ())):
-        table.add_column(name, justify="right")
-    table.add_column("state")
-    for row in rows:
-        size = f"{row['bytes'] / 1e6:.1f} MB"
-        table.add_row(
-            str(row["version"]),
-            _or_missing(row["parent"]),
-            _or_missing(row["window"]),
-            local_time(row["made_ms"]),
-            f"{row['events']:,}",
-            f"{row['items']:,}",
-            score(row["hr10_live"]),
-            score(row["hr10_frozen"]),
-            f"delta, {size}" if row["delta_of"] else size,
-            *((_age(row),) if known else ()),
-            row["state"],
-            style="dim" if row["state"] in (ROLLED_BACK, NOT_LIVE) else None,
-        )
-    return table
+    left_out: tuple[str, ...] = ("age, s",) if not known else ()
+    if width < _WIDE:
+        left_out += _WIDE_ONLY
+        note += f" A terminal of {_WIDE} columns also shows {', '.join(_WIDE_ONLY)}."
+    cells = [{**_cells(row), "made": _made(row["made_ms"], width)} for row in rows]
+    columns = [name for name in _COLUMNS if name not in left_out]
+    table = new_table(*columns, right=_COLUMNS[:-1])
+    for row, cell in zip(rows, cells, strict=True):
+        style = "dim" if row["state"] in (ROLLED_BACK, NOT_LIVE) else None
+        table.add_row(*(cell[name] for name in columns), style=style)
+    return described("Versions of the weights, oldest first", table, note)
 
 
-def _rejected(rejected: Sequence[Rejected]) -> Table:
-    table = Table(
-        title="Windows that the gate held",
-        title_justify="left",
-        caption="Their events were not learned; the parent stayed current. The weight store keeps "
-        "what was trained on them under rejected/.",
-        caption_justify="left",
-    )
-    for name in ("window", "parent", "events", "when", "reason"):
-        table.add_column(name)
+def _made(ms: int, width: int) -> str:
+    return local_time(ms) if width >= _WIDE else local_time(ms)[len("2026-") :]
+
+
+def _cells(row: Mapping[str, Any]) -> dict[str, str]:
+    size = f"{row['bytes'] / 1e6:.1f} MB"
+    return {
+        "version": str(row["version"]),
+        "parent": _or_missing(row["parent"]),
+        "window": _or_missing(row["window"]),
+        "events": f"{row['events']:,}",
+        "items": f"{row['items']:,}",
+        "live": score(row["hr10_live"]),
+        "frozen": score(row["hr10_frozen"]),
+        "size": f"delta {size}" if row["delta_of"] else size,
+        "age, s": _age(row),
+        "state": row["state"],
+    }
+
+
+def _rejected(rejected: Sequence[Rejected]) -> RenderableType:
+    table = new_table("window", "parent", "events", "when", "reason", right=("events",))
     for window in rejected:
         table.add_row(
             str(window.label),
@@ -193,7 +194,11 @@ def _rejected(rejected: Sequence[Rejected]) -> Table:
             local_time(window.at_ms),
             Text(window.reason),
         )
-    return table
+    note = (
+        "Their events were not learned, and the parent stayed current. The weight store keeps what "
+        "was trained on them under rejected/."
+    )
+    return described("Windows that the gate held, oldest first", table, note)
 
 
 def _or_missing(value: object) -> str:
@@ -202,7 +207,9 @@ def _or_missing(value: object) -> str:
 
 def _age(row: Mapping[str, Any]) -> str:
     published, after = row["age_published_s"], row["live_after_s"]
-    return seconds(published) if after is None else f"{published:.2f} + {after:.2f} s"
+    if published is None:
+        return MISSING
+    return f"{published:.2f}" if after is None else f"{published:.2f} + {after:.2f}"
 
 
 def _lives(settings: Settings) -> dict[int, dict[str, Any]]:

@@ -9,12 +9,12 @@ from typing import Any
 
 import httpx
 import msgspec
-from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.console import RenderableType
 from rich.text import Text
 
 from everfresh.contracts.errors import RunError
 from everfresh.infra.cli.http_client import ask
+from everfresh.infra.cli.views.tables import described, new_table
 
 _WAIT_S = 15.0
 _K = 8
@@ -72,14 +72,11 @@ def one_event_file(folder: Path, user: int | str, item: int | str) -> Path:
 def change_view(change: Change) -> RenderableType:
     """Both lists side by side, and what to see in them."""
     old, new = change.before, change.after
-    table = Table(
-        title=f"User {old['user_id']} before and after rating item {change.item}",
-        title_justify="left",
-        title_style="bold",
-    )
-    table.add_column("#", justify="right", style="dim")
-    for when, answer in (("before", old), ("after", new)):
-        table.add_column(f"{when} (offset {answer['state_offset']}, version {answer['version']})")
+    heads = [
+        f"{when} (offset {answer['state_offset']}, version {answer['version']})"
+        for when, answer in (("before", old), ("after", new))
+    ]
+    table = new_table("#", *heads, right=("#",))
     pairs = list(zip(old["items"], new["items"], strict=False))
     for rank, (before, after) in enumerate(pairs, 1):
         gone = "strike" if before == change.item else ""
@@ -92,4 +89,5 @@ def change_view(change: Change) -> RenderableType:
         f"longer recommended. {moved} of {len(pairs)} places have another item; those in green "
         "were not in the list before."
     )
-    return Group(table, Text(words, "dim"))
+    title = f"User {old['user_id']} before and after rating item {change.item}"
+    return described(title, table, words)

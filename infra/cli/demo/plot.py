@@ -6,11 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from everfresh.contracts.report import WindowReport
 from everfresh.infra.cli.views.freshness import LiveVersions, weighted_quantile, window_freshness
-from everfresh.infra.cli.views.plot_style import End, name_end, name_ends, new_figure, save, tidy
+from everfresh.infra.cli.views.plot_style import (
+    End,
+    name_end,
+    name_ends,
+    new_figure,
+    save,
+    tidy,
+    title_and_note,
+)
 from everfresh.infra.cli.views.scores import CONTENDERS, mean_score, scored, smoothed
 
 _COLOURS = {
@@ -40,14 +47,12 @@ def draw(windows: Sequence[WindowReport], live: LiveVersions, title: str, path: 
     for column, metric in enumerate(_TITLES):
         _quality(figure.add_subplot(grid[0, column]), kept, metric)
     _freshness(figure.add_subplot(grid[1, :]), windows, live)
-    _titles(figure, title)
-    save(figure, path)
-
-
-def _titles(figure: Figure, title: str) -> None:
-    figure.suptitle(
-        f"{title}\n", x=0.01, ha="left", fontsize=13, fontweight="bold", linespacing=0.5
+    note = (
+        "Each window is scored before training on it. Thin lines: single windows; thick lines: "
+        f"mean of the {_SPAN} around each. The figure after a name is its mean over all windows."
     )
+    title_and_note(figure, title, note)
+    save(figure, path)
 
 
 def _quality(axes: Axes, kept: Sequence[WindowReport], metric: str) -> None:
@@ -75,7 +80,7 @@ def _quality(axes: Axes, kept: Sequence[WindowReport], metric: str) -> None:
     ]
     name_ends(axes, named)
     axes.set_title(f"{_TITLES[metric]}; higher is better", loc="left", fontsize=10.5)
-    axes.set_xlabel("window, scored before training on it (right: mean of all windows)")
+    axes.set_xlabel("window")
     tidy(axes)
 
 

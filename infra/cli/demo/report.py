@@ -8,12 +8,12 @@ from typing import Any
 
 import msgspec
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from everfresh.contracts.report import WindowReport
 from everfresh.infra.cli.views.live_screen import COLOURS, NAMES
 from everfresh.infra.cli.views.scores import CONTENDERS, FRESH, METRICS, score_figures, scored
+from everfresh.infra.cli.views.tables import described, new_table
 from everfresh.infra.cli.views.text import milliseconds, score, seconds
 
 
@@ -58,15 +58,8 @@ def write_report(path: Path, report: dict[str, Any]) -> None:
 
 def report_table(report: dict[str, Any]) -> RenderableType:
     """Quality of the four contenders, then the figures of the loop."""
-    quality = Table(
-        title="Quality: each window scored before training on it",
-        title_justify="left",
-        title_style="bold",
-    )
-    quality.add_column("contender")
-    for metric in METRICS:
-        quality.add_column(f"{metric.upper().replace('10', '@10')} ↑", justify="right")
-    quality.add_column("fresh HR@10 ↑", justify="right")
+    heads = [f"{metric.upper().replace('10', '@10')} ↑" for metric in METRICS] + ["fresh HR@10 ↑"]
+    quality = new_table("contender", *heads, right=tuple(heads))
     for name in CONTENDERS:
         cells = [score(report[f"{metric}_{name}"]) for metric in (*METRICS, FRESH)]
         style = f"bold {COLOURS[name]}" if name == "live" else COLOURS[name]
@@ -78,12 +71,11 @@ def report_table(report: dict[str, Any]) -> RenderableType:
         f"{report['fresh_events']:,} events whose item is younger than one window. ↑ more is "
         "better, ↓ less is better."
     )
-    loop = Table(title="The loop", title_justify="left", title_style="bold", show_header=False)
-    loop.add_column(style="dim")
-    loop.add_column(justify="right")
+    loop = new_table("the loop", "", right=("",))
     for row in _loop_rows(report):
         loop.add_row(*row)
-    return Group(quality, Text(about, "dim"), Text(), loop)
+    title = "Quality: each window scored before training on it"
+    return Group(Text(), described(title, quality, about), loop, Text())
 
 
 def _loop_rows(report: dict[str, Any]) -> list[tuple[str, str]]:
@@ -93,7 +85,7 @@ def _loop_rows(report: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("events trained / not accepted ↓", f"{report['events']:,} / {report['dead_letters']:,}"),
         ("windows / versions of the weights", f"{report['windows']} / {report['versions']}"),
-        ("from an event to a version with it, live on every replica ↓, p50 / p99", fresh),
+        ("event to live on every replica ↓, p50 / p99", fresh),
         ("requests meanwhile / failed ↓", requests),
         ("time of a request ↓, p50 / p99", took),
         (

@@ -8,7 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from everfresh.evaluation.summary import ContenderFigures, Evaluation
-from everfresh.infra.cli.views.plot_style import End, name_ends, new_figure, save, tidy
+from everfresh.infra.cli.views.plot_style import (
+    End,
+    name_ends,
+    new_figure,
+    save,
+    tidy,
+    title_and_note,
+)
 from everfresh.infra.cli.views.scores import smoothed
 
 _COLOURS = ("#2b6cb0", "#0b7a4b", "#c53030", "#6b46c1", "#00808a", "#b83280", "#4a5568")
@@ -33,11 +40,12 @@ def draw(result: Evaluation, title: str, path: Path) -> None:
         axes = figure.add_subplot(grid[at // 2, at % 2])
         _curves(axes, result, colours, metric, span, fresh=fresh)
         axes.set_title(f"{words}; higher is better", loc="left", fontsize=10.5)
-        around = f"mean of {span} around each; " if span > 1 else ""
-        axes.set_xlabel(f"window ({around}right: mean of all)")
+        axes.set_xlabel("window")
         tidy(axes)
     _cost(figure.add_subplot(grid[1, 1]), result, colours)
-    figure.suptitle(f"{title}\n", x=0.01, ha="left", fontsize=13, fontweight="bold")
+    around = f"A point is the mean of the {span} windows around it. " if span > 1 else ""
+    note = f"{around}The figure after a name is its mean over all windows."
+    title_and_note(figure, title, note)
     save(figure, path)
 
 

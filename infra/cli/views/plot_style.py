@@ -32,6 +32,12 @@ def new_figure(width: float, height: float) -> Figure:
     return plt.figure(figsize=(width, height), dpi=130, layout="constrained")
 
 
+def title_and_note(figure: Figure, title: str, note: str) -> None:
+    """A bold title at the top, and at the bottom what a reader needs to know of all axes."""
+    figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
+    figure.supxlabel(note, x=0.01, ha="left", fontsize=9)
+
+
 def save(figure: Figure, path: Path) -> None:
     """Write it as PNG and let go of it."""
     figure.savefig(path)
