@@ -97,6 +97,7 @@ MISTAKES = [
 ]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("words", "code", "said"), MISTAKES)
 def test_a_mistake_is_one_clear_message_and_no_traceback(
     words: str, code: int, said: str, tmp_path: Path, silent_port: int
@@ -112,12 +113,14 @@ def test_a_mistake_is_one_clear_message_and_no_traceback(
         assert found[2].count("\n") == 1
 
 
+@pytest.mark.process
 def test_a_wrong_environment_names_the_setting(tmp_path: Path) -> None:
     code, _, said = everfresh("settings", cwd=tmp_path, EVERFRESH_WINDOWS__SECONDS="soon")
     assert code == 1
     assert said.startswith("error: wrong setting: windows.seconds: ")
 
 
+@pytest.mark.process
 def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     code, _, said = everfresh("up", "--home", "file", cwd=tmp_path)
@@ -126,6 +129,7 @@ def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     assert said.count("\n") == 1
 
 
+@pytest.mark.process
 def test_a_taken_serving_port_is_named_before_anything_starts(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -138,6 +142,7 @@ def test_a_taken_serving_port_is_named_before_anything_starts(tmp_path: Path) ->
     assert not (tmp_path / ".everfresh/run/run.json").exists()
 
 
+@pytest.mark.process
 def test_a_second_up_says_who_is_up(tmp_path: Path) -> None:
     home = tmp_path / ".everfresh"
     me = ProcessRecord.of_this_process()
@@ -148,6 +153,7 @@ def test_a_second_up_says_who_is_up(tmp_path: Path) -> None:
     assert f"is up already (process {me.pid}); `everfresh down` stops it" in said
 
 
+@pytest.mark.process
 def test_help_and_every_commands_help(tmp_path: Path) -> None:
     code, said, _ = everfresh("--help", cwd=tmp_path)
     assert code == 0
@@ -158,6 +164,7 @@ def test_help_and_every_commands_help(tmp_path: Path) -> None:
         assert everfresh("dlq", name, "--help", cwd=tmp_path)[0] == 0
 
 
+@pytest.mark.process
 def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
     code = (
         "import sys; sys.argv = ['everfresh', '--help']; from everfresh.infra.cli import main\n"
@@ -177,6 +184,7 @@ def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
     assert done.stdout.endswith("loaded: []\n")
 
 
+@pytest.mark.process
 def test_no_command_loads_torch_or_ray() -> None:
     code = """
 import importlib, pkgutil, sys
@@ -198,6 +206,7 @@ print({"torch", "ray", "faust", "rocksdict"} & set(sys.modules))
     assert done.stdout == "set()\n"
 
 
+@pytest.mark.process
 def test_settings_are_printed_with_source_and_sentence(tmp_path: Path) -> None:
     (tmp_path / "everfresh.toml").write_text("[windows]\nseconds = 9\n")
     code, said, _ = everfresh("settings", cwd=tmp_path, COLUMNS="200", EVERFRESH_MODEL__DIM="32")
@@ -213,6 +222,7 @@ def test_every_setting_has_a_sentence() -> None:
     assert all(row.sentence.endswith(".") for row in found)
 
 
+@pytest.mark.process
 def test_down_where_nothing_is_up_is_no_failure(tmp_path: Path) -> None:
     code, said, _ = everfresh("down", cwd=tmp_path)
     assert code == 0

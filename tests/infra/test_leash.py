@@ -12,6 +12,8 @@ import pytest
 
 from everfresh.adapters.machine.child_process import LeashedProcess
 
+pytestmark = pytest.mark.process
+
 PARENT = """
 import time
 from everfresh.adapters.machine.child_process import LeashedProcess

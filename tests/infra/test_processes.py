@@ -24,6 +24,8 @@ from everfresh.infra.processes.processes import (
     spawn,
 )
 
+pytestmark = pytest.mark.process
+
 PRELUDE = """
 import os, signal, sys, time
 from pathlib import Path

@@ -73,6 +73,7 @@ SLEEP = "import time; time.sleep(600)"
 FAIL = "import sys; sys.exit('it broke')"
 
 
+@pytest.mark.process
 def test_one_that_dies_is_said_and_started_again(run: Run) -> None:
     run.start("base", SLEEP)
     first = run.children.records()["base"]
@@ -88,6 +89,7 @@ def test_one_that_dies_is_said_and_started_again(run: Run) -> None:
     assert died.text.startswith("base was ended by SIGKILL; it is started again")
 
 
+@pytest.mark.process
 def test_one_that_dies_too_often_stops_the_run_with_its_last_words(run: Run) -> None:
     run.start("base", FAIL)
     with pytest.raises(
@@ -97,6 +99,7 @@ def test_one_that_dies_too_often_stops_the_run_with_its_last_words(run: Run) -> 
     assert [note.what for note in run.notes] == ["died", "restarted"] * 2
 
 
+@pytest.mark.process
 def test_nothing_is_started_again_before_what_it_needs(run: Run) -> None:
     run.start("top", "import time; time.sleep(0.05)")
     run.watch_until("died", "top")
@@ -107,6 +110,7 @@ def test_nothing_is_started_again_before_what_it_needs(run: Run) -> None:
     run.watch_until("restarted", "top")
 
 
+@pytest.mark.process
 def test_a_death_while_starting_is_an_error_at_once(run: Run) -> None:
     run.start("base", FAIL)
     child = run.children.get("base")
@@ -116,6 +120,7 @@ def test_a_death_while_starting_is_an_error_at_once(run: Run) -> None:
         run.children.require_alive()
 
 
+@pytest.mark.process
 def test_a_helper_that_ends_is_not_started_again(run: Run) -> None:
     run.start("helper", "pass")
     helper = run.children.get("helper")
