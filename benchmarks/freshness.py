@@ -25,7 +25,7 @@ import numpy as np
 from benchmarks._harness import add_options, finish, show
 from everfresh.adapters.files.datasets import fetch_ml100k
 from everfresh.adapters.kafka.consumers import connect_consumer
-from everfresh.adapters.machine import endpoint_record as door
+from everfresh.adapters.machine.endpoint_record import endpoint_url
 from everfresh.adapters.machine.interrupts import Interrupts
 from everfresh.contracts.event import Event
 from everfresh.contracts.report import WindowReport
@@ -36,7 +36,7 @@ from everfresh.infra.cli.demo.requester import Requester
 from everfresh.infra.cli.views.freshness import weighted_quantile
 from everfresh.infra.cli.views.watch import Watch
 from everfresh.infra.components import settings_environment
-from everfresh.infra.processes.children import Note
+from everfresh.infra.processes.children import StepUpdate
 from everfresh.infra.supervisor import Supervisor
 from everfresh.streaming.producer import EventProducer
 
@@ -149,11 +149,11 @@ def draw(found: Samples, rate: float, target: Path) -> None:
 def measure(run: Supervisor, rate: float, events: int) -> tuple[Samples, dict[str, Any]]:
     """Replay ``events`` at ``rate`` through a loop that is up."""
     servers, prefix = run.settings.kafka.bootstrap_servers, run.settings.kafka.topic_prefix
-    topic, url = topic_name(prefix, EVENTS), door.door_url(run.home)
+    topic, url = topic_name(prefix, EVENTS), endpoint_url(run.home)
     assert url is not None, "the loop is up"
     env = settings_environment(run.settings)
     spec = replay_spec(fetch_ml100k(print), "ml-100k", rate, events, env)
-    feed = Feed(run.start_helper(spec))
+    feed = Feed(run.start_one_off(spec))
     requests = Requester(lambda: url, feed.users, _REQUESTS_PER_S)
     probe = Probe(url, servers, topic)
     with Watch(run.settings) as watch:
@@ -226,7 +226,7 @@ def main() -> None:
     finish({"rate": options.rate, **figures}, began, options.json)
 
 
-def _say(note: Note) -> None:
+def _say(note: StepUpdate) -> None:
     print(note.step, note.what, note.text)
 
 

@@ -16,7 +16,7 @@ from everfresh.contracts.errors import RunError
 from everfresh.contracts.settings import load_settings
 from everfresh.infra.cli.commands.settings import rows
 from everfresh.infra.cli.demo.demo import _MARKER, _renew
-from everfresh.infra.run.run_record import ProcessRecord, RunRecord, hold, write_record
+from everfresh.infra.run.run_record import ProcessRecord, RunRecord, lock_home, write_record
 
 MAIN = [sys.executable, "-c", "from everfresh.infra.cli import main; main()"]
 
@@ -146,7 +146,7 @@ def test_a_taken_serving_port_is_named_before_anything_starts(tmp_path: Path) ->
 def test_a_second_up_says_who_is_up(tmp_path: Path) -> None:
     home = tmp_path / ".everfresh"
     me = ProcessRecord.of_this_process()
-    with hold(home):
+    with lock_home(home):
         write_record(home, RunRecord("other", me, 1, "ready", "127.0.0.1:1", "e.", "", {}))
         code, _, said = everfresh("up", cwd=tmp_path)
     assert code == 1
@@ -245,6 +245,6 @@ def test_the_demo_renews_its_own_folder_and_refuses_another(tmp_path: Path) -> N
 def test_the_demo_does_not_take_a_home_that_is_up(tmp_path: Path) -> None:
     home = tmp_path / "demo"
     _renew(home)
-    with hold(home), pytest.raises(RunError, match="is up already"):
+    with lock_home(home), pytest.raises(RunError, match="is up already"):
         _renew(home)
     assert home.exists()

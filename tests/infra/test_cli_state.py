@@ -8,7 +8,6 @@ from collections.abc import Callable
 import pytest
 from rocksdict import Options, Rdict
 
-from everfresh.adapters.kafka.topics import PartitionPosition
 from everfresh.contracts.errors import RunError
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import EVENTS, topic_name
@@ -66,10 +65,7 @@ def test_beside_a_broker_it_says_whether_anything_is_newer(
     end: int,
     words: str,
 ) -> None:
-    def positions(*_: str) -> list[PartitionPosition]:
-        return [PartitionPosition(number, end * number, None) for number in range(2)]
-
-    monkeypatch.setattr(module, "log_positions", positions)
+    monkeypatch.setattr(module, "end_offsets", lambda *_: {0: 0, 1: end})
     kafka = left.kafka.model_copy(update={"bootstrap_servers": "127.0.0.1:1"})
     run_state(left.model_copy(update={"kafka": kafka}), "7", 20, as_json=False)
     assert words in " ".join(capsys.readouterr().out.split())

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from everfresh.adapters.kafka.dead_letters import LetterReader, Selection
+from everfresh.adapters.kafka.dead_letters import DeadLetterReader, Selection
 from everfresh.adapters.kafka.redrive import Redriver
 from everfresh.contracts.dead_letter import DeadLetter
 from everfresh.contracts.errors import RunError, SettingsError
@@ -67,7 +67,7 @@ def run_list(
     settings = joined(settings)
     reader, reasons = _reader(settings), Counter[str]()
     shown: deque[DeadLetter] = deque(maxlen=None if oldest else limit)
-    for letter in reader.letters(chosen):
+    for letter in reader.read(chosen):
         reasons[letter.reason] += 1
         if not oldest or len(shown) < limit:
             shown.append(letter)
@@ -126,13 +126,13 @@ def utc(ms: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(ms / 1000))
 
 
-def _at(reader: LetterReader, place: tuple[int, int]) -> DeadLetter | None:
-    found: Iterator[DeadLetter] = reader.letters(Selection(places=frozenset([place])))
+def _at(reader: DeadLetterReader, place: tuple[int, int]) -> DeadLetter | None:
+    found: Iterator[DeadLetter] = reader.read(Selection(places=frozenset([place])))
     return next(found, None)
 
 
-def _reader(settings: Settings) -> LetterReader:
-    return LetterReader(settings.kafka.bootstrap_servers, settings.kafka.topic_prefix)
+def _reader(settings: Settings) -> DeadLetterReader:
+    return DeadLetterReader(settings.kafka.bootstrap_servers, settings.kafka.topic_prefix)
 
 
 def _table(letters: Sequence[DeadLetter], sent: set[str]) -> Table:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from everfresh.adapters.kafka.dead_letters import LetterReader, Selection
+from everfresh.adapters.kafka.dead_letters import DeadLetterReader, Selection
 from everfresh.adapters.kafka.redrive import Redriver
 from everfresh.contracts.dead_letter import DeadLetter
 from everfresh.contracts.errors import RunError
@@ -47,8 +47,8 @@ def run_redrive(settings: Settings, chosen: Selection, *, again: bool, act: bool
     with _alone(settings.home.resolve()):
         redriver = Redriver(servers, prefix)
         sent = set() if again else redriver.sent()
-        reader = LetterReader(servers, prefix)
-        sifted = _Sifted(reader.letters(chosen), sent)
+        reader = DeadLetterReader(servers, prefix)
+        sifted = _Sifted(reader.read(chosen), sent)
         counts: Counter[tuple[str, str]] = Counter()
         try:
             for letter in redriver.send(sifted) if act else sifted:

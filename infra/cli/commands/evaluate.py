@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from everfresh.adapters.machine.child_process import LeashedProcess
+from everfresh.adapters.machine.child_process import ChildProcess
 from everfresh.contracts.errors import DataFileError, RunError, SettingsError
 from everfresh.contracts.settings import Settings
 from everfresh.evaluation.results import Line, WindowScore, decode_line
@@ -92,7 +92,7 @@ def run_evaluate(
 
 def _lines(settings: Settings, request: Request) -> Iterator[Line]:
     with tempfile.TemporaryFile() as errors:
-        child = LeashedProcess(
+        child = ChildProcess(
             request.command(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -9,7 +9,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from everfresh.adapters.machine.endpoint_record import door_url
+from everfresh.adapters.machine.endpoint_record import endpoint_url
 from everfresh.contracts.errors import RunError
 from everfresh.contracts.event import UserId, parse_id
 from everfresh.contracts.settings import Settings
@@ -29,7 +29,7 @@ def run_recommend(settings: Settings, user: str, k: int, *, exclude_seen: bool) 
 
 def require_door(home: Path) -> str:
     """Where serving answers; ``RunError`` where nothing is up."""
-    url = door_url(home)
+    url = endpoint_url(home)
     if url is None:
         raise RunError(f"no recommender is up in {home}; start `everfresh up`, or give its --home")
     return url

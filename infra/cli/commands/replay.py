@@ -15,7 +15,7 @@ from everfresh.infra.cli import INTERRUPTS
 from everfresh.infra.cli.commands.feed import Feed, replay_spec
 from everfresh.infra.components import settings_environment
 from everfresh.infra.processes.processes import become_subreaper, spawn, stop_in_order
-from everfresh.infra.run.run_record import is_held, read_record
+from everfresh.infra.run.run_record import is_supervised, read_record
 
 _POLL_S = 0.1
 _PLAIN_S = 5.0
@@ -51,7 +51,7 @@ def joined(settings: Settings) -> Settings:
     if settings.kafka.bootstrap_servers:
         return settings
     home = settings.home.resolve()
-    record = read_record(home) if is_held(home) else None
+    record = read_record(home) if is_supervised(home) else None
     if record is None or not record.bootstrap_servers:
         raise RunError(
             f"nothing is up in {home}; start `everfresh up`, give its --home, or pass "

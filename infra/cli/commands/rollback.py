@@ -12,7 +12,7 @@ from everfresh.contracts.manifest import MODEL_FILES, Pointer
 from everfresh.contracts.report import ComponentStatus
 from everfresh.contracts.settings import Settings
 from everfresh.infra.cli.commands.replay import joined
-from everfresh.infra.run.run_record import is_held
+from everfresh.infra.run.run_record import is_supervised
 
 _WAIT_POLLS = 75
 _POLL_MS = 200
@@ -33,7 +33,7 @@ def run_rollback(settings: Settings, version: int) -> None:
     now = roll_back(store, version)
     old = "none" if before is None else f"version {before.version}, epoch {before.epoch}"
     console.print(f"version {now.version} is the current one, epoch {now.epoch}; it was {old}")
-    if not is_held(settings.home.resolve()):
+    if not is_supervised(settings.home.resolve()):
         console.print("no run is up in this home: replicas take it over as they see the pointer")
         return
     live, replicas = _wait_for_replicas(joined(settings), now)

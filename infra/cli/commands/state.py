@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from everfresh.adapters.kafka.topics import log_positions
+from everfresh.adapters.kafka.topics import end_offsets
 from everfresh.adapters.state.reader import RocksHistoryReader
 from everfresh.contracts.errors import RunError
 from everfresh.contracts.event import UserId, parse_id
@@ -19,7 +19,7 @@ from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import EVENTS, topic_name
 from everfresh.infra.cli.commands.dlq_list import utc
 from everfresh.infra.cli.commands.replay import joined
-from everfresh.infra.run.run_record import is_held
+from everfresh.infra.run.run_record import is_supervised
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -42,7 +42,7 @@ class Known(msgspec.Struct, frozen=True):
 
 def run_state(settings: Settings, user: str, last: int, *, as_json: bool) -> None:
     """Print it; ``RunError`` where there is no state at all, or none of this user."""
-    running = is_held(settings.home.resolve()) or bool(settings.kafka.bootstrap_servers)
+    running = is_supervised(settings.home.resolve()) or bool(settings.kafka.bootstrap_servers)
     if running:
         settings = joined(settings)
     known = _look_up(settings, parse_id(user), running=running)
@@ -74,8 +74,7 @@ def _look_up(settings: Settings, user: UserId, *, running: bool) -> Known:
         reader.close()
     end = None
     if running:
-        positions = log_positions(settings.kafka.bootstrap_servers, topic, "everfresh")
-        end = next((one.end for one in positions if one.partition == state.partition), None)
+        end = end_offsets(settings.kafka.bootstrap_servers, topic).get(state.partition)
     return Known(state, meta.applied, end)
 
 

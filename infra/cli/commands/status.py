@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from everfresh.adapters.kafka.tail import RecordTail
-from everfresh.adapters.kafka.topics import log_positions
-from everfresh.adapters.machine.endpoint_record import door_url
+from everfresh.adapters.kafka.topics import end_offsets
+from everfresh.adapters.machine.endpoint_record import endpoint_url
 from everfresh.adapters.weights.signing import Keys
 from everfresh.adapters.weights.store import FsspecWeightStore
 from everfresh.contracts.errors import EverfreshError
@@ -24,7 +24,7 @@ from everfresh.infra.cli.commands.replay import joined
 from everfresh.infra.cli.views.figures import CONTENDERS
 from everfresh.infra.cli.views.live import figure, seconds
 from everfresh.infra.cli.views.observed import Observed
-from everfresh.infra.run.run_record import is_held, read_record
+from everfresh.infra.run.run_record import is_supervised, read_record
 
 _LAST = 8
 _FIGURES = {
@@ -53,8 +53,8 @@ def run_status(settings: Settings) -> None:
     console.print(_components(seen, now_ms))
     servers, prefix = settings.kafka.bootstrap_servers, settings.kafka.topic_prefix
     for spec in (EVENTS, DEAD_LETTERS):
-        ends = [one.end for one in log_positions(servers, topic_name(prefix, spec), "everfresh")]
-        console.print(f"{spec.name}: {sum(ends):,} records in {len(ends)} partitions")
+        ends = end_offsets(servers, topic_name(prefix, spec))
+        console.print(f"{spec.name}: {sum(ends.values()):,} records in {len(ends)} partitions")
     lag = seen.total("worker", "lag", now_ms)
     console.print(f"lag: {lag:,} events not applied to the state yet\n")
     console.print(_windows(seen.windows[-_LAST:]))
@@ -82,12 +82,12 @@ def _observe(settings: Settings) -> Observed:
 
 def _print_run(console: Console, home: Path) -> None:
     record = read_record(home)
-    if record is None or not is_held(home):
+    if record is None or not is_supervised(home):
         return
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.started_ms / 1000))
     console.print(f"run of {home}: {record.state}, since {since}")
     console.print(f"  Kafka {record.bootstrap_servers}   Ray {record.ray_address}")
-    if url := door_url(home):
+    if url := endpoint_url(home):
         console.print(f"  recommendations {url}/v1/recommend")
     for name, one in record.components.items():
         console.print(f"  {name:8} process {one.pid}", style="dim")

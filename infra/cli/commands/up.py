@@ -7,7 +7,7 @@ import time
 from rich.console import Console
 from rich.live import Live
 
-from everfresh.adapters.machine import endpoint_record as door
+from everfresh.adapters.machine.endpoint_record import endpoint_url
 from everfresh.adapters.machine.interrupts import Interrupted
 from everfresh.contracts.errors import RunError
 from everfresh.contracts.settings import Settings
@@ -50,7 +50,7 @@ def require_nothing_left(run: Supervisor) -> None:
 
 
 def _greet(console: Console, run: Supervisor) -> None:
-    url = door.door_url(run.home)
+    url = endpoint_url(run.home)
     kafka = run.settings.kafka
     console.print(f"\nThe loop is up. Recommendations: {url}/v1/recommend\nTheir pages: {url}/docs")
     console.print(f"Events go to topic {kafka.topic_prefix}events at {kafka.bootstrap_servers}")

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.live import Live
 
 from everfresh.adapters.files.datasets import fetch_ml100k
-from everfresh.adapters.machine import endpoint_record as door
+from everfresh.adapters.machine.endpoint_record import endpoint_url
 from everfresh.contracts.errors import RunError
 from everfresh.contracts.settings import Settings
 from everfresh.infra.cli import INTERRUPTS
@@ -33,8 +33,8 @@ from everfresh.infra.cli.views.live import Snapshot, plain_line, render
 from everfresh.infra.cli.views.steps import StepPrinter
 from everfresh.infra.cli.views.watch import Watch
 from everfresh.infra.components import settings_environment
-from everfresh.infra.processes.children import Note
-from everfresh.infra.run.run_record import hold
+from everfresh.infra.processes.children import StepUpdate
+from everfresh.infra.run.run_record import lock_home
 from everfresh.infra.supervisor import Supervisor, end_leftovers
 
 BUDGET_S = 160.0
@@ -89,7 +89,7 @@ class _Demo:
         self._told = 0.0
         self._replay_s = 0.0
         self.requests = Requester(
-            lambda: door.door_url(run.home), lambda: self._users, _REQUESTS_PER_S
+            lambda: endpoint_url(run.home), lambda: self._users, _REQUESTS_PER_S
         )
 
     def show(self, events: int, speed: float) -> dict[str, Any]:
@@ -108,7 +108,7 @@ class _Demo:
 
     def _replay(self, file: Path, form: str, speed: float, limit: int) -> Feed:
         env = settings_environment(self._run.settings)
-        return Feed(self._run.start_helper(replay_spec(file, form, speed, limit, env)))
+        return Feed(self._run.start_one_off(replay_spec(file, form, speed, limit, env)))
 
     def _follow(self, watch: Watch, feed: Feed, live: Live, speed: float) -> None:
         """Step 3."""
@@ -189,7 +189,7 @@ class _Demo:
 
     def _one_user(self, feed: Feed) -> None:
         """Step 6."""
-        url = door.door_url(self._run.home)
+        url = endpoint_url(self._run.home)
         assert url is not None, "the loop is up"
         user = feed.users()[-1]
 
@@ -215,10 +215,10 @@ def _speed(events: int, startup_s: float) -> float:
 
 
 def _fetch(steps: StepPrinter) -> Path:
-    steps(Note("data", "begins"))
+    steps(StepUpdate("data", "begins"))
     began = time.monotonic()
-    file = fetch_ml100k(lambda text: steps(Note("data", "waits", text)))
-    steps(Note("data", "done", seconds=time.monotonic() - began))
+    file = fetch_ml100k(lambda text: steps(StepUpdate("data", "waits", text)))
+    steps(StepUpdate("data", "done", seconds=time.monotonic() - began))
     return file
 
 
@@ -241,7 +241,7 @@ def _renew(home: Path) -> None:
     if home.exists():
         if any(home.iterdir()) and not (home / _MARKER).exists():
             raise RunError(f"{home} is not a demo's folder; remove it, or give another --home")
-        with hold(home):
+        with lock_home(home):
             end_leftovers(home, lambda note: None)
         shutil.rmtree(home)
     home.mkdir(parents=True)

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from everfresh.adapters.kafka.tail import RecordTail
-from everfresh.adapters.kafka.topics import log_positions
+from everfresh.adapters.kafka.topics import end_offsets
 from everfresh.contracts.errors import Unreachable
 from everfresh.contracts.report import ComponentStatus, WindowReport
 from everfresh.contracts.settings import Settings
@@ -19,7 +19,6 @@ from everfresh.infra.cli.views.observed import Observed
 
 _RATE_S = 5.0
 _LETTERS_S = 3.0
-_NO_GROUP = "everfresh-cli"  # commits nothing: only the ends are of interest
 
 
 class Rate:
@@ -106,8 +105,8 @@ class Watch:
             kafka = self._settings.kafka
             topic = topic_name(kafka.topic_prefix, DEAD_LETTERS)
             with contextlib.suppress(Unreachable):
-                ends = log_positions(kafka.bootstrap_servers, topic, _NO_GROUP)
-                self._letters = sum(one.end for one in ends)
+                ends = end_offsets(kafka.bootstrap_servers, topic)
+                self._letters = sum(ends.values())
         return self._letters
 
     def close(self) -> None:

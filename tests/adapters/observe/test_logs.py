@@ -1,3 +1,5 @@
+"""Log files, and how a program ends: its exit status and the one line of an error."""
+
 from __future__ import annotations
 
 import logging

@@ -1,3 +1,5 @@
+"""What the broker accepts as its data folder, and how it refuses others."""
+
 from __future__ import annotations
 
 import json
@@ -81,18 +83,18 @@ def test_a_marker_of_another_format_is_refused(
         folder.format(["false"])
 
 
-def test_the_last_words_are_errors_of_this_start_and_no_stack_frames(
+def test_the_last_lines_are_errors_of_this_start_and_no_stack_frames(
     folder_at: Folder, tmp_path: Path
 ) -> None:
     folder = folder_at(tmp_path / "kafka")
     folder.prepare(20_001, 20_002)
     folder.log.write_text("ERROR of yesterday\n")
     folder.prepare(20_001, 20_002)
-    assert folder.last_words() == "nothing"
+    assert folder.last_lines() == "nothing"
     with folder.log.open("a") as log:
         log.write("INFO up\n" * 9 + "ERROR no space\njava.io.IOException: full\n\tat here\n")
         log.write("INFO down\n")
-    assert folder.last_words() == "ERROR no space | java.io.IOException: full"
+    assert folder.last_lines() == "ERROR no space | java.io.IOException: full"
 
 
 def test_one_broker_at_a_time_and_the_next_after_it(folder_at: Folder, tmp_path: Path) -> None:

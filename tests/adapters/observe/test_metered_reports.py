@@ -1,3 +1,5 @@
+"""Reports reach their sink and are offered to Prometheus as well."""
+
 from __future__ import annotations
 
 import urllib.request
@@ -74,7 +76,7 @@ def test_without_a_port_reports_go_on(
     reports = make_reports(metrics={"host": "192.0.2.1"})  # an address that is nobody's
     reports.status(ComponentStatus("trainer", "trainer", 1, "running", {"version": 3}))
     reports.status(ComponentStatus("trainer", "trainer", 2, "running", {"version": 4}))
-    assert [one.figures for one in sink.statuses] == [
+    assert [status.figures for status in sink.statuses] == [
         {"version": 3, "metrics": ""},
         {"version": 4, "metrics": ""},
     ]

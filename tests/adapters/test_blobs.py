@@ -34,7 +34,7 @@ def kill_in_a_write(root: Path, name: str) -> None:
 
 
 def drafts(root: Path) -> list[str]:
-    return sorted(str(one.relative_to(root).parent) for one in root.rglob(".*.draft"))
+    return sorted(str(path.relative_to(root).parent) for path in root.rglob(".*.draft"))
 
 
 @pytest.mark.process
@@ -68,7 +68,7 @@ def test_a_store_whose_pointer_was_being_written_is_clean_after_the_next_write(
     store = FsspecWeightStore(str(tmp_path))
     assert store.pointer() is None
     store.advance(Pointer(1, 1))
-    assert sorted(one.name for one in tmp_path.iterdir()) == [
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
         ".lock",
         "pointer.json",
         "v0000000001",
@@ -82,7 +82,7 @@ def test_what_was_set_aside_and_not_listed_goes_with_the_next_one(tmp_path: Path
     store = FsspecWeightStore(str(tmp_path))
     # An operator has rolled back meanwhile: the window is held again, with another parent.
     store.set_aside(Rejected(7, 2, "clock garbage", 1, 9, {}, {}), {"model": b"x"})
-    assert [one.name for one in (tmp_path / "rejected").iterdir()] == ["l0000000007-p2"]
+    assert [path.name for path in (tmp_path / "rejected").iterdir()] == ["l0000000007-p2"]
 
 
 class NoConnection(Exception):

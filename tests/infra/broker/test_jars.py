@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from everfresh.adapters.machine.user_cache import user_cache
 from everfresh.contracts.errors import MissingDependency
-from everfresh.infra.broker.jars import find_java, java_major, kafka_jars, kafka_version, user_cache
+from everfresh.infra.broker.jars import find_java, java_major, kafka_jars, kafka_version
 
 COPIES = """
 for word in "$@"; do case $word in -DoutputDirectory=*) out=${word#*=};; esac; done

@@ -1,3 +1,5 @@
+"""The metrics endpoint of a process, and the file by which scrapers find it."""
+
 from __future__ import annotations
 
 import json
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from everfresh.adapters.observe.metrics import Metrics
-from everfresh.adapters.observe.scrape_targets import forget_targets
+from everfresh.adapters.observe.scrape_targets import remove_targets
 from everfresh.contracts.errors import Unreachable
 from everfresh.contracts.settings import MetricsSettings
 
@@ -89,7 +91,7 @@ def test_a_restarted_component_takes_the_place_of_the_killed_one(
     make_metrics("worker").open(MetricsSettings(), "worker-0", tmp_path)
     assert len(list(folder.glob("worker-0-*.json"))) == 1
     assert (folder / "replica-x-99999999.json").exists()
-    forget_targets(tmp_path)
+    remove_targets(tmp_path)
     assert list(folder.iterdir()) == []
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from everfresh.adapters.state.directory_cache import WatchedFolder
+from everfresh.adapters.state.directory_cache import DirectoryCache
 
 
 def put_back(folder: Path, seconds: float) -> None:
@@ -20,7 +20,7 @@ def put_back(folder: Path, seconds: float) -> None:
 def test_a_folder_that_has_settled_is_not_read_again(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
     put_back(tmp_path, 60)
-    watched = WatchedFolder(tmp_path)
+    watched = DirectoryCache(tmp_path)
     first = watched.names()
     assert list(first) == ["a"]
     assert watched.names() is first
@@ -28,7 +28,7 @@ def test_a_folder_that_has_settled_is_not_read_again(tmp_path: Path) -> None:
 
 def test_a_file_that_comes_or_goes_is_seen(tmp_path: Path) -> None:
     put_back(tmp_path, 60)
-    watched = WatchedFolder(tmp_path)
+    watched = DirectoryCache(tmp_path)
     assert list(watched.names()) == []
     (tmp_path / "a").touch()
     assert list(watched.names()) == ["a"]
@@ -37,7 +37,7 @@ def test_a_file_that_comes_or_goes_is_seen(tmp_path: Path) -> None:
 
 
 def test_two_changes_in_one_tick_of_the_file_system_are_both_seen(tmp_path: Path) -> None:
-    watched = WatchedFolder(tmp_path)
+    watched = DirectoryCache(tmp_path)
     (tmp_path / "a").touch()
     before = tmp_path.stat()
     assert list(watched.names()) == ["a"]
@@ -53,7 +53,7 @@ def test_another_folder_in_its_place_is_seen(tmp_path: Path) -> None:
         (folder / name).touch()
         put_back(folder, 60)
     about = old.stat()
-    watched = WatchedFolder(old)
+    watched = DirectoryCache(old)
     assert list(watched.names()) == ["a"]
     old.rename(tmp_path / "gone")
     new.rename(old)

@@ -1,3 +1,5 @@
+"""A child process ends with its parent, stops when told, and hands its output through."""
+
 from __future__ import annotations
 
 import os
@@ -10,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from everfresh.adapters.machine.child_process import LeashedProcess
+from everfresh.adapters.machine.child_process import ChildProcess
 
 pytestmark = pytest.mark.process
 
 PARENT = """
 import time
-from everfresh.adapters.machine.child_process import LeashedProcess
-print(LeashedProcess(["sleep", "600"]).pid, flush=True)
+from everfresh.adapters.machine.child_process import ChildProcess
+print(ChildProcess(["sleep", "600"]).pid, flush=True)
 time.sleep(600)
 """
 
@@ -55,8 +57,8 @@ def test_a_child_dies_with_a_parent_that_is_killed() -> None:
 
 
 def test_a_child_outlives_the_thread_that_asked_for_it() -> None:
-    made: list[LeashedProcess] = []
-    asker = threading.Thread(target=lambda: made.append(LeashedProcess(["sleep", "600"])))
+    made: list[ChildProcess] = []
+    asker = threading.Thread(target=lambda: made.append(ChildProcess(["sleep", "600"])))
     asker.start()
     asker.join()
     time.sleep(0.1)
@@ -69,9 +71,7 @@ def test_stop_kills_what_does_not_listen() -> None:
     deaf = (
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True)"
     )
-    child = LeashedProcess(
-        [sys.executable, "-c", f"{deaf}; time.sleep(600)"], stdout=subprocess.PIPE
-    )
+    child = ChildProcess([sys.executable, "-c", f"{deaf}; time.sleep(600)"], stdout=subprocess.PIPE)
     lines = child.output()
     next(lines)
     assert child.stop(grace_s=0.1) == -signal.SIGKILL
@@ -79,17 +79,17 @@ def test_stop_kills_what_does_not_listen() -> None:
 
 
 def test_a_child_has_a_session_of_its_own() -> None:
-    child = LeashedProcess(["sleep", "600"])
+    child = ChildProcess(["sleep", "600"])
     assert os.getsid(child.pid) == child.pid
     child.stop(grace_s=5)
 
 
 def test_output_and_exit_status_come_through() -> None:
-    child = LeashedProcess(["sh", "-c", "echo one; echo two; exit 3"], stdout=subprocess.PIPE)
+    child = ChildProcess(["sh", "-c", "echo one; echo two; exit 3"], stdout=subprocess.PIPE)
     assert list(child.output()) == ["one", "two"]
     assert child.stop(grace_s=5) == 3
 
 
 def test_a_folder_that_is_not_there_is_an_error_at_once() -> None:
     with pytest.raises(FileNotFoundError):
-        LeashedProcess(["true"], cwd=Path("/nowhere"))
+        ChildProcess(["true"], cwd=Path("/nowhere"))

@@ -14,7 +14,7 @@ from safetensors.torch import save
 from everfresh.adapters.weights.deltas import (
     DeltaName,
     apply_delta,
-    change_of,
+    changed_rows,
     encode_delta,
     open_delta,
 )
@@ -42,10 +42,10 @@ def test_a_delta_holds_exactly_the_rows_that_changed(dtype: torch.dtype) -> None
     parent = table(50, dtype=dtype)
     delta = encode_delta(NAME, file(parent), file(touched(parent, [3, 49])))
     _, tensors = open_delta(NAME, delta)
-    change = change_of(tensors, "items", 8 * parent.element_size())
+    change = changed_rows(tensors, "items", 8 * parent.element_size())
     assert change is not None
     assert change.rows.tolist() == [3, 49]
-    assert change_of(tensors, "bias", 4) is not None
+    assert changed_rows(tensors, "bias", 4) is not None
     assert apply_delta(NAME, file(parent), delta) == file(touched(parent, [3, 49]))
 
 
@@ -76,7 +76,7 @@ def test_a_bit_that_changes_the_sign_of_zero_or_a_nan_is_a_change() -> None:
     child = parent.clone()
     child[0, 0] = -0.0
     _, tensors = open_delta(NAME, encode_delta(NAME, file(parent), file(child)))
-    change = change_of(tensors, "items", 8)
+    change = changed_rows(tensors, "items", 8)
     assert change is not None
     assert change.rows.tolist() == [0]
 

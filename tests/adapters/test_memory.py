@@ -1,3 +1,5 @@
+"""The manual clock. The other memory doubles are under the conformance suites."""
+
 from __future__ import annotations
 
 import pytest
