@@ -37,6 +37,7 @@ def drafts(root: Path) -> list[str]:
     return sorted(str(path.relative_to(root).parent) for path in root.rglob(".*.draft"))
 
 
+@pytest.mark.process
 def test_what_a_killed_write_left_goes_when_the_next_writer_has_the_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -58,6 +59,7 @@ def test_what_a_killed_write_left_goes_when_the_next_writer_has_the_lock(
     assert (tmp_path / ".operators.settings").exists()
 
 
+@pytest.mark.process
 def test_a_store_whose_pointer_was_being_written_is_clean_after_the_next_write(
     tmp_path: Path,
 ) -> None:
@@ -73,6 +75,7 @@ def test_a_store_whose_pointer_was_being_written_is_clean_after_the_next_write(
     ]
 
 
+@pytest.mark.process
 def test_what_was_set_aside_and_not_listed_goes_with_the_next_one(tmp_path: Path) -> None:
     kill_in_a_write(tmp_path, "rejected/l0000000007-p3/model")
     (tmp_path / "rejected" / "l0000000007-p3" / "whole").write_bytes(b"before its list")

@@ -12,6 +12,8 @@ from everfresh.adapters.files import movielens
 from everfresh.adapters.files.movielens import fetch_ml100k
 from everfresh.contracts.errors import DataFileError
 
+pytestmark = pytest.mark.process
+
 MEMBER = "recbole/dataset_example/ml-100k/ml-100k.inter"
 DATA = b"the ratings"
 

@@ -14,6 +14,8 @@ import pytest
 
 from everfresh.adapters.machine.child_process import ChildProcess
 
+pytestmark = pytest.mark.process
+
 PARENT = """
 import time
 from everfresh.adapters.machine.child_process import ChildProcess

@@ -149,6 +149,7 @@ def test_a_closed_reader_leaves_nothing_behind(
     writer.stop()
 
 
+@pytest.mark.process
 def test_what_a_killed_reader_left_is_removed_by_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,6 +50,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
     return install
 
 
+@pytest.mark.process
 def test_the_jars_come_once_and_as_a_whole(fake: Fake, tmp_path: Path) -> None:
     fake("mvn", COPIES)
     said: list[str] = []
@@ -60,6 +61,7 @@ def test_the_jars_come_once_and_as_a_whole(fake: Fake, tmp_path: Path) -> None:
     assert any("kafka-clients.jar" in text for text in said)
 
 
+@pytest.mark.process
 def test_two_at_once_fetch_once(fake: Fake, tmp_path: Path) -> None:
     fake("mvn", COPIES)
     folders: list[Path] = []
@@ -75,6 +77,7 @@ def test_two_at_once_fetch_once(fake: Fake, tmp_path: Path) -> None:
     assert (tmp_path / "runs").read_text() == "run\n"
 
 
+@pytest.mark.process
 def test_a_failed_fetch_leaves_nothing_and_says_why(fake: Fake) -> None:
     fake("mvn", FAILS)
     with pytest.raises(MissingDependency, match=r"no such host.*--bootstrap-servers"):
@@ -82,6 +85,7 @@ def test_a_failed_fetch_leaves_nothing_and_says_why(fake: Fake) -> None:
     assert not [entry for entry in user_cache().iterdir() if entry.is_dir()]
 
 
+@pytest.mark.process
 def test_what_a_killed_fetch_left_is_removed_by_the_next(fake: Fake) -> None:
     fake("mvn", COPIES)
     folder = kafka_jars(lambda text: None)
@@ -100,12 +104,14 @@ def test_without_java_the_message_says_what_to_install(fake: Fake) -> None:
         find_java()
 
 
+@pytest.mark.process
 def test_a_java_that_is_too_old_is_named(fake: Fake) -> None:
     old = fake("java", """echo 'openjdk version "11.0.2" 2019-01-15' >&2""")
     with pytest.raises(MissingDependency, match=f"{old} is Java 11"):
         find_java()
 
 
+@pytest.mark.process
 def test_java_home_comes_before_the_path(
     fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

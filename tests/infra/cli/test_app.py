@@ -93,6 +93,7 @@ MISTAKES = [
 ]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("words", "code", "said"), MISTAKES)
 def test_a_mistake_is_one_clear_message_and_no_traceback(
     words: str, code: int, said: str, tmp_path: Path, silent_port: int
@@ -109,12 +110,14 @@ def test_a_mistake_is_one_clear_message_and_no_traceback(
         assert errors.count("\n") == 1
 
 
+@pytest.mark.process
 def test_a_wrong_environment_names_the_setting(tmp_path: Path) -> None:
     code, _, said = everfresh("settings", cwd=tmp_path, EVERFRESH_WINDOWS__SECONDS="soon")
     assert code == 1
     assert said.startswith("error: wrong setting: windows.seconds: ")
 
 
+@pytest.mark.process
 def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     code, _, said = everfresh("up", "--home", "file", cwd=tmp_path)
@@ -123,6 +126,7 @@ def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     assert said.count("\n") == 1
 
 
+@pytest.mark.process
 def test_a_taken_serving_port_is_named_before_anything_starts(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -135,6 +139,7 @@ def test_a_taken_serving_port_is_named_before_anything_starts(tmp_path: Path) ->
     assert not (tmp_path / ".everfresh/run/run.json").exists()
 
 
+@pytest.mark.process
 def test_a_second_up_says_who_is_up(tmp_path: Path) -> None:
     home = tmp_path / ".everfresh"
     me = ProcessRecord.of_this_process()
@@ -145,6 +150,7 @@ def test_a_second_up_says_who_is_up(tmp_path: Path) -> None:
     assert f"is up already (process {me.pid}); `everfresh down` stops it" in said
 
 
+@pytest.mark.process
 def test_help_and_every_commands_help(tmp_path: Path) -> None:
     code, said, _ = everfresh("--help", cwd=tmp_path)
     assert code == 0
@@ -155,6 +161,7 @@ def test_help_and_every_commands_help(tmp_path: Path) -> None:
         assert everfresh("dlq", name, "--help", cwd=tmp_path)[0] == 0
 
 
+@pytest.mark.process
 def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
     code = (
         "import sys; sys.argv = ['everfresh', '--help']; from everfresh.infra.cli import main\n"
@@ -174,6 +181,7 @@ def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
     assert done.stdout.endswith("loaded: []\n")
 
 
+@pytest.mark.process
 def test_no_command_loads_torch_or_ray() -> None:
     code = """
 import importlib, pkgutil, sys

@@ -15,6 +15,8 @@ from everfresh.infra.processes.children import Children, StepUpdate
 from everfresh.infra.processes.processes import ChildSpec, same_process
 from everfresh.infra.processes.restarts import RestartPolicy
 
+pytestmark = pytest.mark.process
+
 NEEDS = {"base": (), "top": ("base",)}
 
 

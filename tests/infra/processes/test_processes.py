@@ -26,6 +26,8 @@ from everfresh.infra.processes.processes import (
 )
 from everfresh.infra.run.run_record import ProcessRecord
 
+pytestmark = pytest.mark.process
+
 PRELUDE = """
 import os, signal, sys, time
 from pathlib import Path

@@ -6,6 +6,8 @@ import json
 import math
 from pathlib import Path
 
+import pytest
+
 from everfresh.evaluation.results import Margin, WindowScore, decode_line
 from everfresh.evaluation.summary import collect
 from tests.infra.cli.test_app import everfresh
@@ -43,6 +45,7 @@ def test_a_line_of_something_else_is_left_out() -> None:
     assert decode_line(b'{"type": "elsewhere"}') is None
 
 
+@pytest.mark.process
 def test_a_run_prints_its_table_and_writes_figures_and_plot(tmp_path: Path) -> None:
     rows = [
         {"type": "view", "user_id": n % 5, "item_id": (n // 5) % 9, "time": 1_700_000_000_000 + n}
@@ -68,6 +71,7 @@ def test_a_run_prints_its_table_and_writes_figures_and_plot(tmp_path: Path) -> N
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.process
 def test_a_strategy_that_is_unknown_or_does_not_run_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "small.jsonl").write_text('{"type": "view", "user_id": 1, "item_id": 2}\n' * 9)
     words = ["evaluate", "small.jsonl", "--format", "jsonl", "--windows", "2"]
