@@ -33,8 +33,8 @@ from benchmarks.harness.options import parse_options
 from benchmarks.harness.processes import ROOT, child
 from benchmarks.harness.report import median, show_table, write_figures
 from benchmarks.peers.environment import peers_python
-from everfresh.adapters.kafka.topics import ensure_topics, log_positions
-from everfresh.adapters.machine.child_process import LeashedProcess
+from everfresh.adapters.kafka.topics import end_offsets, ensure_topics
+from everfresh.adapters.machine.child_process import ChildProcess
 from everfresh.adapters.state.reader import RocksHistoryReader
 from everfresh.adapters.state.snapshots import SnapshotManifest, SnapshotStore
 from everfresh.contracts.settings import Settings, load_settings
@@ -58,7 +58,7 @@ class RestartedWorker:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         servers = settings.kafka.bootstrap_servers
-        self.ends = {log.partition: log.end for log in log_positions(servers, TOPIC, "bench")}
+        self.ends = end_offsets(servers, TOPIC)
 
     def until_back(self) -> Took:
         """What it takes from the start of a worker until all of the log is readable."""
@@ -81,7 +81,7 @@ class RestartedWorker:
             shutil.rmtree(self._settings.snapshots_url)
 
     @contextlib.contextmanager
-    def _worker(self, **more: str) -> Iterator[LeashedProcess]:
+    def _worker(self, **more: str) -> Iterator[ChildProcess]:
         home = self._settings.home
         env = {
             "EVERFRESH_KAFKA__BOOTSTRAP_SERVERS": self._settings.kafka.bootstrap_servers,

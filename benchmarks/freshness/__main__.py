@@ -28,7 +28,7 @@ from benchmarks.harness.processes import ROOT
 from benchmarks.harness.report import write_figures
 from everfresh.adapters.machine.interrupts import Interrupts
 from everfresh.contracts.settings import load_settings
-from everfresh.infra.processes.children import Note
+from everfresh.infra.processes.children import StepUpdate
 from everfresh.infra.supervisor import Supervisor
 
 PLOT = ROOT / "docs" / "freshness.png"
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_figures({"rate": options.rate, **counts, **figures(samples)}, began, options.json)
 
 
-def _print_note(note: Note) -> None:
+def _print_note(note: StepUpdate) -> None:
     print(note.step, note.what, note.text)
 
 

@@ -12,13 +12,13 @@ import numpy as np
 from benchmarks.freshness.probe import PROBE, Probe
 from everfresh.adapters.files.datasets import fetch_ml100k
 from everfresh.adapters.kafka.consumers import connect_consumer
-from everfresh.adapters.machine.endpoint_record import door_url
+from everfresh.adapters.machine.endpoint_record import endpoint_url
 from everfresh.contracts.event import Event
 from everfresh.contracts.report import WindowReport
 from everfresh.contracts.topics import EVENTS, topic_name
-from everfresh.infra.cli.commands.feed import Feed, replay_spec
-from everfresh.infra.cli.demo.requester import Requester
-from everfresh.infra.cli.views.watch import Watch
+from everfresh.infra.cli.demo.background_requests import BackgroundRequests
+from everfresh.infra.cli.replay_process import ReplayProcess, replay_spec
+from everfresh.infra.cli.views.follow import RunFollower
 from everfresh.infra.components import settings_environment
 from everfresh.infra.supervisor import Supervisor
 
@@ -80,15 +80,15 @@ def accepted(servers: str, topic: str) -> list[tuple[float, float]]:
 def measure(run: Supervisor, rate: float, events: int) -> tuple[Samples, dict[str, Any]]:
     """Replay ``events`` at ``rate`` through a loop that is up."""
     servers, prefix = run.settings.kafka.bootstrap_servers, run.settings.kafka.topic_prefix
-    topic, url = topic_name(prefix, EVENTS), door_url(run.home)
+    topic, url = topic_name(prefix, EVENTS), endpoint_url(run.home)
     assert url is not None, "the loop is up"
     env = settings_environment(run.settings)
     spec = replay_spec(fetch_ml100k(print), "ml-100k", rate, events, env)
-    feed = Feed(run.start_helper(spec))
-    requests = Requester(lambda: url, feed.users, _REQUESTS_PER_S)
+    feed = ReplayProcess(run.start_one_off(spec))
+    requests = BackgroundRequests(lambda: url, feed.users, _REQUESTS_PER_S)
     probe = Probe(url, servers, topic)
-    with Watch(run.settings) as watch:
-        seen = watch.observed
+    with RunFollower(run.settings) as watch:
+        seen = watch.reports
         while not feed.ended():
             run.watch()
             watch.poll(_POLL_MS)

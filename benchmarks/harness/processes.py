@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from everfresh.adapters.machine.child_process import LeashedProcess
+from everfresh.adapters.machine.child_process import ChildProcess
 
 ROOT = Path(__file__).resolve().parents[2]
 """The repository, in which ``python -m benchmarks.…`` is run."""
@@ -19,10 +19,10 @@ _GRACE_S = 15.0
 
 
 @contextlib.contextmanager
-def child(command: list[str], env: dict[str, str], log: Path) -> Iterator[LeashedProcess]:
+def child(command: list[str], env: dict[str, str], log: Path) -> Iterator[ChildProcess]:
     """A process that ends with the block, and with the benchmark where that is killed."""
     with log.open("ab") as errors:
-        process = LeashedProcess(
+        process = ChildProcess(
             command,
             cwd=ROOT,
             env={**os.environ, "OMP_NUM_THREADS": "1", **env},

@@ -18,7 +18,7 @@ from benchmarks.stage.cluster import Cluster, cluster, module
 from benchmarks.stage.serving import replicas, responds
 from benchmarks.synthetic.states import write_states
 from benchmarks.synthetic.versions import first_version, untrained
-from everfresh.adapters.machine.child_process import LeashedProcess
+from everfresh.adapters.machine.child_process import ChildProcess
 from everfresh.contracts.settings import ModelSettings, Settings
 
 CONNECTIONS, ITEMS, USERS, CANDIDATES = 16, 10_000, 1_000, 100
@@ -90,8 +90,8 @@ def _echo(settings: Settings, on: Cluster, url: str) -> Iterator[None]:
     """
     argv = [*module("benchmarks.serve_load.echo"), settings.ray.address, ECHO_ROUTE]
     number = str(settings.serving.replicas)
-    environment = {**os.environ, **on.ray.drivers, "ECHO_REPLICAS": number}
-    process = LeashedProcess(argv, stdout=subprocess.DEVNULL, stderr=None, env=environment)
+    environment = {**os.environ, **on.ray.driver_environment, "ECHO_REPLICAS": number}
+    process = ChildProcess(argv, stdout=subprocess.DEVNULL, stderr=None, env=environment)
     try:
         wait_until(lambda: responds("POST", url + ECHO_ROUTE), "the echo", _ECHO_S)
         yield

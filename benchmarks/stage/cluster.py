@@ -16,12 +16,12 @@ import psutil
 
 from benchmarks.harness.waiting import wait_until
 from everfresh.adapters.kafka.topics import ensure_topics
-from everfresh.adapters.machine.child_process import LeashedProcess
-from everfresh.adapters.machine.tcp_ports import answers, parse_address
+from everfresh.adapters.machine.child_process import ChildProcess
+from everfresh.adapters.machine.tcp_ports import accepts_connections, parse_address
 from everfresh.contracts.settings import RaySettings, Settings
 from everfresh.infra.broker.broker import EmbeddedBroker
 from everfresh.infra.components import settings_environment
-from everfresh.infra.ray_head import Head, head, remove_temporary_folder
+from everfresh.infra.ray_head import RayHead, prepare_head, remove_temporary_folder
 
 _RAY_S = 480.0
 
@@ -29,7 +29,7 @@ _RAY_S = 480.0
 class Cluster:
     """A broker and a Ray head that run."""
 
-    def __init__(self, settings: Settings, ray: Head, broker_pid: int, ray_pid: int) -> None:
+    def __init__(self, settings: Settings, ray: RayHead, broker_pid: int, ray_pid: int) -> None:
         self.settings = settings
         self.ray = ray
         self._broker = psutil.Process(broker_pid)
@@ -37,7 +37,7 @@ class Cluster:
 
     def environment(self) -> dict[str, str]:
         """For processes of everfresh on this cluster."""
-        return {**os.environ, **self.ray.drivers, **settings_environment(self.settings)}
+        return {**os.environ, **self.ray.driver_environment, **settings_environment(self.settings)}
 
     def replicas(self) -> list[psutil.Process]:
         """The replicas' processes."""
@@ -72,7 +72,7 @@ def cluster(home: Path, *, heap_mb: int = 384, **groups: Any) -> Iterator[Cluste
     kafka = groups.pop("kafka", {})
     with contextlib.ExitStack() as stack:
         broker = stack.enter_context(EmbeddedBroker(home / "kafka", heap_mb=heap_mb))
-        ray = head(run_id, RaySettings())
+        ray = prepare_head(run_id, RaySettings())
         stack.callback(remove_temporary_folder, run_id)
         settings = Settings(
             home=home,
@@ -83,17 +83,19 @@ def cluster(home: Path, *, heap_mb: int = 384, **groups: Any) -> Iterator[Cluste
         ensure_topics(broker.bootstrap_servers, settings)
         environment = {**os.environ, **ray.spec.env}
         process = stack.enter_context(running(ray.spec.argv, environment, home / "ray.log"))
-        wait_until(lambda: answers(*parse_address(ray.address, "ray.address")), "Ray", _RAY_S)
+        wait_until(
+            lambda: accepts_connections(*parse_address(ray.address, "ray.address")), "Ray", _RAY_S
+        )
         yield Cluster(settings, ray, broker.pid, process.pid)
 
 
 @contextlib.contextmanager
 def running(
     argv: Sequence[str], environment: Mapping[str, str], log: Path
-) -> Iterator[LeashedProcess]:
+) -> Iterator[ChildProcess]:
     """A process that ends with the block and writes what it says on standard error to ``log``."""
     with log.open("wb") as file:
-        process = LeashedProcess(argv, stdout=subprocess.DEVNULL, stderr=file, env=environment)
+        process = ChildProcess(argv, stdout=subprocess.DEVNULL, stderr=file, env=environment)
     try:
         yield process
     finally:

@@ -16,8 +16,8 @@ import httpx
 
 from benchmarks.harness.waiting import wait_until
 from benchmarks.stage.cluster import Cluster, cluster, module, running
-from everfresh.adapters.machine.child_process import LeashedProcess
-from everfresh.adapters.machine.endpoint_record import door_url, is_open
+from everfresh.adapters.machine.child_process import ChildProcess
+from everfresh.adapters.machine.endpoint_record import endpoint_answers, endpoint_url
 from everfresh.adapters.state.reader import RocksHistoryReader
 from everfresh.contracts.event import UserId
 from everfresh.contracts.settings import Settings
@@ -40,7 +40,7 @@ class ServingStage:
     @property
     def url(self) -> str:
         """The HTTP door."""
-        url = door_url(self.settings.home)
+        url = endpoint_url(self.settings.home)
         assert url is not None, "the stage is up"
         return url
 
@@ -58,7 +58,11 @@ def serving_stage(
         for name in ("everfresh.streaming", "everfresh.serving"):
             up.enter_context(running(module(name), on.environment(), home / f"{name}.log"))
         _fold(on.settings, users)
-        wait_until(lambda: is_open(door_url(home) or "http://127.0.0.1:1"), "the door", _DOOR_S)
+        wait_until(
+            lambda: endpoint_answers(endpoint_url(home) or "http://127.0.0.1:1"),
+            "the door",
+            _DOOR_S,
+        )
         yield ServingStage(on)
 
 
@@ -71,7 +75,7 @@ def replicas(settings: Settings, on: Cluster) -> Iterator[str]:
     output = settings.home / "driver.out"
     environment = {**on.environment(), **settings_environment(settings)}
     with output.open("wb") as file:
-        driver = LeashedProcess(
+        driver = ChildProcess(
             module("everfresh.serving"), stdout=file, stderr=subprocess.STDOUT, env=environment
         )
     try:

@@ -23,7 +23,7 @@ from benchmarks.stream_state.systems import (
     run_peer,
 )
 from benchmarks.stream_state.throughput import Run
-from everfresh.adapters.kafka.topics import ensure_topics, log_positions
+from everfresh.adapters.kafka.topics import end_offsets, ensure_topics
 from everfresh.contracts.settings import load_settings
 from everfresh.infra.broker.broker import EmbeddedBroker
 
@@ -85,8 +85,7 @@ def _fill(bootstrap: str, topic: str, size: Size) -> int:
     command = [peers_python(), "-m", "benchmarks.peers.produce", bootstrap, topic]
     limits = [str(size.events), str(USERS), "0", str(size.fill_s)]
     subprocess.run([*command, *limits], cwd=ROOT, check=True)
-    partitions = log_positions(bootstrap, topic, "benchmark")
-    events = sum(partition.end for partition in partitions)
+    events = sum(end_offsets(bootstrap, topic).values())
     print(f"{events:,} events written", file=sys.stderr, flush=True)
     return events
 

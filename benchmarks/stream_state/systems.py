@@ -17,7 +17,7 @@ import psutil
 from benchmarks.harness.processes import child
 from benchmarks.peers.environment import peers_python
 from benchmarks.stream_state.throughput import Run, measure_throughput, wait_for
-from everfresh.adapters.machine.child_process import LeashedProcess
+from everfresh.adapters.machine.child_process import ChildProcess
 from everfresh.adapters.state.reader import RocksHistoryReader
 
 OURS = "everfresh"
@@ -45,7 +45,7 @@ class Place(msgspec.Struct, frozen=True):
 class PeerProgress:
     """The newest object that a peer has printed; its ``events`` count, its probes' ages."""
 
-    def __init__(self, process: LeashedProcess) -> None:
+    def __init__(self, process: ChildProcess) -> None:
         self.events = 0
         self.ages_ms: list[float] = []
         self._process = process
@@ -111,7 +111,7 @@ def ours(place: Place) -> Iterator[tuple[RocksHistoryReader, Callable[[], bool]]
             reader.close()
 
 
-def _worker(place: Place, index: int) -> contextlib.AbstractContextManager[LeashedProcess]:
+def _worker(place: Place, index: int) -> contextlib.AbstractContextManager[ChildProcess]:
     env = {
         "EVERFRESH_KAFKA__BOOTSTRAP_SERVERS": place.bootstrap,
         "EVERFRESH_KAFKA__TOPIC_PREFIX": place.prefix,

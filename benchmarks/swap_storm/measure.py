@@ -17,7 +17,7 @@ from benchmarks.swap_storm.client import Answer
 from benchmarks.swap_storm.report import Outcome, Segment
 from benchmarks.synthetic.states import random_histories
 from benchmarks.synthetic.versions import first_version, untrained
-from everfresh.adapters.machine.child_process import LeashedProcess
+from everfresh.adapters.machine.child_process import ChildProcess
 from everfresh.adapters.weights.store import FsspecWeightStore
 
 PACE, RATE, ITEMS, USERS, HISTORY = 3.0, 100.0, 10_000, 20, 100
@@ -97,17 +97,17 @@ class Storm:
         draft.write_text(str(value))
         draft.replace(self._folder / name)
 
-    def _start_publisher(self) -> LeashedProcess:
+    def _start_publisher(self) -> ChildProcess:
         return self._run("benchmarks.swap_storm.publisher", str(self._folder))
 
-    def _start_client(self) -> LeashedProcess:
+    def _start_client(self) -> ChildProcess:
         files = ["--out", str(self._folder / "answers"), "--stop", str(self._folder / "stop")]
         load = ["--rate", str(RATE), "--users", str(USERS)]
         return self._run("benchmarks.swap_storm.client", self.on.url, *files, *load)
 
-    def _run(self, module: str, *arguments: str) -> LeashedProcess:
+    def _run(self, module: str, *arguments: str) -> ChildProcess:
         with (self._folder / f"{module}.log").open("ab") as log:
-            return LeashedProcess(
+            return ChildProcess(
                 [sys.executable, "-m", module, *arguments],
                 stdout=subprocess.DEVNULL,
                 stderr=log,

@@ -69,6 +69,7 @@ def test_make_bench_offers_every_folder_that_can_be_run_and_no_study() -> None:
     assert not questions().keys() & {*STUDIES, "harness", "peers", "stage", "synthetic", "studies"}
 
 
+@pytest.mark.process
 def test_without_a_name_all_are_listed_and_an_unknown_name_is_refused() -> None:
     command = [sys.executable, "-m", "benchmarks"]
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -83,6 +84,7 @@ def test_the_list_of_benchmarks_has_every_benchmark_and_study() -> None:
     assert [name for name in [*questions(), *STUDIES] if f"`{name}`" not in text] == []
 
 
+@pytest.mark.process
 def test_every_module_can_be_imported() -> None:
     code = f"import importlib; [importlib.import_module(name) for name in {modules()!r}]"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
