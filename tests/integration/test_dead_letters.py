@@ -220,5 +220,5 @@ def test_what_cannot_be_sent_is_named(letters: Letters) -> None:
         letters.redrive()
     with KafkaProducer(bootstrap_servers=letters.servers) as producer:
         producer.send(letters.topic(REDRIVES), b"nonsense").get(timeout=20)
-    with pytest.raises(DeliveryError, match="is no mark"):
+    with pytest.raises(DeliveryError, match="is not a record of a re-drive"):
         letters.redrive()
