@@ -179,7 +179,10 @@ def evaluate(  # noqa: PLR0913, PLR0917  (every option is one word of the comman
     window_s: Annotated[
         float,
         typer.Option(
-            "--window-s", min=0.0, metavar="SECONDS", help="Cut by time instead; 0 does not."
+            "--window-s",
+            min=0.0,
+            metavar="SECONDS",
+            help="Cut into windows of SECONDS instead; 0 does not.",
         ),
     ] = 0.0,
     first: Annotated[
@@ -274,7 +277,7 @@ def state(
 
 @app.command()
 def status(servers: Servers = "", home: Home = None, config: Config = None) -> None:
-    """Show what runs, how far it is behind, and how fresh.
+    """Show what runs, how far behind, and how fresh it is.
 
     Lists the parts with their figures, the last windows with their scores, and the time from an
     event to a model that has learned from it.
@@ -313,7 +316,7 @@ def versions(
     home: Home = None,
     config: Config = None,
 ) -> None:
-    """List the versions of the weights, and windows held.
+    """List the weights' versions and what became of them.
 
     Shows for each version its parent, time, scores, size, and whether it is current or was rolled
     back; then the windows that the trainer's gate held (stopped). Works without a run as well.

@@ -14,7 +14,7 @@ Home = Annotated[
     typer.Option(
         "--home",
         metavar="FOLDER",
-        help="Folder in which the run keeps everything. Default: .everfresh here.",
+        help="Folder in which the run keeps everything. Default: .everfresh in this folder.",
     ),
 ]
 Config = Annotated[
@@ -22,7 +22,7 @@ Config = Annotated[
     typer.Option(
         "--config",
         metavar="FILE",
-        help="Settings file. Default: everfresh.toml here, if there is one.",
+        help="Settings file. Default: everfresh.toml in this folder, if there.",
     ),
 ]
 Servers = Annotated[
