@@ -54,7 +54,7 @@ class DataFileError(EverfreshError):
 
 
 class EventRejected(EverfreshError):
-    """One event cannot be accepted and becomes a dead letter. ``reason`` is a short name to count by."""
+    """One event cannot be accepted and becomes a dead letter. ``reason`` is its short name."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")

@@ -1,4 +1,4 @@
-"""Versions of the weights: the manifest, which is the trainer's checkpoint (law 5), and the pointer."""
+"""Versions of the weights: manifest, which is the trainer's checkpoint (law 5), and pointer."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ def line(name: str, window: int, events: int, hr10: float | None, fresh: int = 0
 
 def test_means_are_over_events_and_the_first_window_counts_for_cost_alone() -> None:
     gap = Margin("replay", "hr10", 0.2, 0.1, 0.3, 7, "frozen")
-    found = collect(
+    result = collect(
         [
             line("frozen", 0, 50, None),
             line("frozen", 1, 10, 0.1, fresh=1),
@@ -30,8 +30,8 @@ def test_means_are_over_events_and_the_first_window_counts_for_cost_alone() -> N
             gap,
         ]
     )
-    assert (found.events, found.fresh_events, found.windows) == (40, 4, 3)
-    frozen, replay = found.contenders["frozen"], found.contenders["replay"]
+    assert (result.events, result.fresh_events, result.windows) == (40, 4, 3)
+    frozen, replay = result.contenders["frozen"], result.contenders["replay"]
     assert math.isclose(frozen.scores["hr10"], (10 * 0.1 + 30 * 0.3) / 40)
     assert math.isclose(frozen.fresh["hr10"], (1 * 0.2 + 3 * 0.6) / 4)
     assert (replay.train_s, replay.tokens, replay.margins) == (1.5, 300, {"hr10": gap})

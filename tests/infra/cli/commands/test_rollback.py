@@ -1,3 +1,5 @@
+"""``everfresh rollback``: what it makes current, and what it refuses."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

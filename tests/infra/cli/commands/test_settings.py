@@ -19,6 +19,6 @@ def test_settings_are_printed_with_source_and_sentence(tmp_path: Path) -> None:
 
 
 def test_every_setting_has_a_sentence() -> None:
-    found = rows(load_settings(), {}, {})
-    assert len(found) > 30
-    assert all(row.sentence.endswith(".") for row in found)
+    listed = rows(load_settings(), {}, {})
+    assert len(listed) > 30
+    assert all(row.sentence.endswith(".") for row in listed)

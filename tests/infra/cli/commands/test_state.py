@@ -46,11 +46,16 @@ def test_as_json_it_is_one_object_with_the_newest_events(
     left: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_state(left, "7", 1, as_json=True)
-    found = json.loads(capsys.readouterr().out)
-    assert [event["item"] for event in found["history"]] == [12]
-    assert set(found["history"][0]) == {"item", "action", "time", "value"}
-    assert (found["user"], found["accepted"], found["partition"]) == (7, 9, 1)
-    assert (found["offset"], found["applied"], found["end"], found["lag"]) == (31, 40, None, None)
+    printed = json.loads(capsys.readouterr().out)
+    assert [event["item"] for event in printed["history"]] == [12]
+    assert set(printed["history"][0]) == {"item", "action", "time", "value"}
+    assert (printed["user"], printed["accepted"], printed["partition"]) == (7, 9, 1)
+    assert (printed["offset"], printed["applied"], printed["end"], printed["lag"]) == (
+        31,
+        40,
+        None,
+        None,
+    )
 
 
 @pytest.mark.parametrize(
