@@ -8,7 +8,7 @@ from pathlib import Path
 
 from everfresh.evaluation.results import Margin, WindowScore, decode_line
 from everfresh.evaluation.summary import collect
-from tests.infra.cli.test_app import everfresh
+from tests.infra.cli.command import everfresh
 
 
 def line(name: str, window: int, events: int, hr10: float | None, fresh: int = 0) -> WindowScore:
@@ -54,14 +54,14 @@ def test_a_run_prints_its_table_and_writes_figures_and_plot(tmp_path: Path) -> N
     )
     settings = {"EVERFRESH_MODEL__DIM": "8", "EVERFRESH_MODEL__BLOCKS": "1"}
     words = ["evaluate", "small.jsonl", "--format", "jsonl", *options.split()]
-    code, said, errors = everfresh(*words, cwd=tmp_path, **settings)
+    code, output, errors = everfresh(*words, cwd=tmp_path, **settings)
     assert (code, errors) == (0, "")
-    assert "more is better" in said
-    assert "Compared with finetune, user by user" in said
+    assert "more is better" in output
+    assert "Compared with finetune, user by user" in output
     for name in ("frozen", "popularity", "markov"):
-        assert f"  {name}, HR@10: " in said
-        assert f"  {name}, NDCG@10: " in said
-    assert "  finetune, HR@10: " not in said
+        assert f"  {name}, HR@10: " in output
+        assert f"  {name}, NDCG@10: " in output
+    assert "  finetune, HR@10: " not in output
     written = json.loads((tmp_path / "out.json").read_text())
     assert list(written["contenders"]) == ["frozen", "finetune", "popularity", "markov"]
     assert written["events"] == 150 - 38

@@ -35,11 +35,11 @@ def test_a_stopped_run_is_read_and_said_to_be_stopped(
     left: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_state(left, "7", 0, as_json=False)
-    said = " ".join(capsys.readouterr().out.split())
-    assert "user 7: 9 events accepted, the newest 2 shown" in said
-    assert "at offset 31 of partition 1" in said
-    assert "this is the state that the worker left" in said
-    assert "all events of partition 1 before offset 40" in said
+    output = " ".join(capsys.readouterr().out.split())
+    assert "user 7: 9 events accepted, the newest 2 shown" in output
+    assert "at offset 31 of partition 1" in output
+    assert "this is the state that the worker left" in output
+    assert "all events of partition 1 before offset 40" in output
 
 
 def test_as_json_it_is_one_object_with_the_newest_events(

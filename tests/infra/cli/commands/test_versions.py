@@ -95,9 +95,9 @@ def test_a_versions_life_stands_beside_it_where_the_log_knows_it(
     fresh = {**UNKNOWN, "age_published_s": 2.25}
     monkeypatch.setattr(versions, "_lives", lambda _: {2: life, 3: fresh})
     run_versions(settings, as_json=False)
-    said = capsys.readouterr().out
-    assert " 1.25 + 0.50 " in said
-    assert " 2.25 " in said, "not live everywhere yet"
+    output = capsys.readouterr().out
+    assert " 1.25 + 0.50 " in output
+    assert " 2.25 " in output, "not live everywhere yet"
     run_versions(settings, as_json=True)
     rows = json.loads(capsys.readouterr().out)["versions"]
     assert [row["live_after_s"] for row in rows] == [None, 0.5, None]
