@@ -52,7 +52,7 @@ class Command:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
-    def wait_for(self, words: str, limit_s: float = 120.0) -> str:
+    def wait_for(self, words: str, limit_s: float = 300.0) -> str:
         """The first line with the words; fails where the command ends without them."""
 
         def found() -> bool:
@@ -68,7 +68,7 @@ class Command:
         """Send it to the command itself."""
         os.kill(int(self._mark.with_suffix(".pid").read_text()), number)
 
-    def finish(self, limit_s: float = 240.0) -> int:
+    def finish(self, limit_s: float = 300.0) -> int:
         """Its exit code, once it has ended."""
         code = self._process.wait(limit_s)
         self._reader.join(limit_s)
@@ -89,7 +89,7 @@ class Command:
         try:
             if self._process.poll() is None:
                 self.signal(signal.SIGTERM)
-                self._process.wait(60)
+                self._process.wait(120)
         finally:
             self._process.kill()  # harmless where it has ended
             self._process.wait()

@@ -28,6 +28,7 @@ from tests.serving.made import PARTITION, state_pairs
 USER, HISTORY, OFFSET = "known", [3, 5, 7], 41
 LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
 TOKEN = "let-me-in"
+STOP_SECONDS = 200.0  # the longest that a driver may take; then it is killed, which is a failure
 
 
 class Loop:

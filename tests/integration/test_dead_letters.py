@@ -56,7 +56,7 @@ class Letters:
                 row = dead_letter(record, EventRejected(reason, f"why {reason}"))
                 producer.send(
                     self.topic(DEAD_LETTERS), row.value, key=row.key, headers=row.headers
-                ).get(timeout=20)
+                ).get(timeout=60)
 
     def came_back(self) -> list[tuple[int, bytes | None, bytes | None, dict[str, bytes]]]:
         """Partition, key, value and headers of what stands on the events topic."""
@@ -191,7 +191,7 @@ def test_a_redrive_killed_midway_sends_each_letter_once_in_the_end(
             raise Killed
         sent[0] += 1
         future = produce(self, letter)
-        future.get(timeout=20)
+        future.get(timeout=60)
         return future
 
     def killed_before_the_last_mark(self: Redriver, what: Any) -> None:
@@ -219,6 +219,6 @@ def test_what_cannot_be_sent_is_named(letters: Letters) -> None:
     with _alone(letters.settings.home.resolve()), pytest.raises(RunError, match="is running"):
         letters.redrive()
     with KafkaProducer(bootstrap_servers=letters.servers) as producer:
-        producer.send(letters.topic(REDRIVES), b"nonsense").get(timeout=20)
+        producer.send(letters.topic(REDRIVES), b"nonsense").get(timeout=60)
     with pytest.raises(DeliveryError, match="is no mark"):
         letters.redrive()

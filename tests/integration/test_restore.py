@@ -70,7 +70,7 @@ def cut(stream: Stream) -> None:
 
 
 def scraped(status: ComponentStatus) -> dict[str, float]:
-    with urllib.request.urlopen(status.figures["metrics"], timeout=10) as answer:
+    with urllib.request.urlopen(status.figures["metrics"], timeout=WAIT_SECONDS) as answer:
         lines = answer.read().decode().splitlines()
     return {
         name: float(value)
@@ -136,7 +136,7 @@ def test_where_retention_has_cut_the_log_a_snapshot_or_the_operator_decides(
         shutil.rmtree(stream.settings.state_dir)
         shutil.rmtree(stream.settings.snapshots_url)
         with stream.worker() as worker:
-            _, said = worker.communicate(timeout=30)
+            _, said = worker.communicate(timeout=WAIT_SECONDS)
         assert worker.returncode == 1
         assert "state.accept_truncated_log" in said
         assert said.count("\n") == 1

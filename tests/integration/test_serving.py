@@ -30,6 +30,7 @@ from everfresh.serving.rpc.recommender_pb2_grpc import RecommenderStub
 from tests.integration.serving_run import (
     HISTORY,
     OFFSET,
+    STOP_SECONDS,
     TOKEN,
     USER,
     Loop,
@@ -141,7 +142,7 @@ def test_a_swap_restarts_nothing_drops_nothing_and_mixes_nothing(loop: Loop) -> 
         assert outside([psutil.Process(driver.pid)]) == []
         assert_exposed(loop, given)
     finally:
-        status = driver.stop(60.0)
+        status = driver.stop(STOP_SECONDS)
     assert status == 0, loop.output.read_text()
     assert not (loop.settings.home / "run" / "serving.json").exists()
     assert not loop.titled("haproxy")
@@ -202,7 +203,7 @@ def test_what_dies_is_replaced_at_the_current_version(loop: Loop) -> None:
         with httpx.Client(base_url=loop.url(), timeout=60) as client:
             assert ask(client).json()["version"] == newest
     finally:
-        assert driver.stop(60.0) == 0
+        assert driver.stop(STOP_SECONDS) == 0
 
 
 def assert_every_door_answers(client: httpx.Client, grpc_address: str, version: int) -> None:
@@ -231,7 +232,7 @@ def assert_every_door_answers(client: httpx.Client, grpc_address: str, version: 
 def test_a_driver_that_is_stopped_while_it_starts_leaves_nothing(loop: Loop) -> None:
     driver = loop.start()
     wait_until(lambda: bool(loop.titled("ServeController")), "Serve's controller")
-    assert driver.stop(60.0) == 0, loop.output.read_text()
+    assert driver.stop(STOP_SECONDS) == 0, loop.output.read_text()
     wait_until(lambda: not loop.titled("ray::Serve") and not loop.titled("haproxy"), "the end")
 
 

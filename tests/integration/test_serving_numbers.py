@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from everfresh.infra.broker.broker import EmbeddedBroker
-from tests.integration.serving_run import USER, Loop, serving_loop, wait_until
+from tests.integration.serving_run import STOP_SECONDS, USER, Loop, serving_loop, wait_until
 from tests.serving.made import publish
 
 pytestmark = pytest.mark.integration
@@ -94,7 +94,7 @@ def test_a_door_that_closes_under_load_tears_no_answer(loop: Loop) -> None:
             one.start()
         wait_until(lambda: all(one.seen.count("200") > 20 for one in askers), "answers")
     finally:
-        status = driver.stop(60.0)
+        status = driver.stop(STOP_SECONDS)
     wait_until(lambda: all(one.seen[-1] == "refused" for one in askers), "the door to be closed")
     for one in askers:
         one.done.set()
@@ -126,4 +126,4 @@ def test_after_a_restart_with_one_replica_more_all_answer_with_the_current_versi
             wait_until(all_answer, "an answer of each")
         assert set(answered.values()) == {newest}
     finally:
-        assert driver.stop(60.0) == 0, loop.output.read_text()
+        assert driver.stop(STOP_SECONDS) == 0, loop.output.read_text()

@@ -39,7 +39,7 @@ def read(kafka: EmbeddedBroker, topic: str, number: int) -> list[Any]:
         topic,
         bootstrap_servers=kafka.bootstrap_servers,
         auto_offset_reset="earliest",
-        consumer_timeout_ms=10_000,
+        consumer_timeout_ms=60_000,
     ) as consumer:
         found = []
         for record in consumer:

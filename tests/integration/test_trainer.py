@@ -219,8 +219,8 @@ def test_sigterm_ends_the_driver_with_0_and_leaves_no_actor(
     driver = start_driver()
     wait_until(lambda: live(store) >= 1, "version 1")
     wait_until(lambda: output.stat().st_size > 0, "the driver's first line")
-    assert driver.stop(10.0) == 0
-    wait_until(lambda: not cluster.trainers(), "the actor's end", 10.0)
+    assert driver.stop(120.0) == 0
+    wait_until(lambda: not cluster.trainers(), "the actor's end")
     first, last = output.read_text().splitlines()
     assert first.startswith("trainer: training, at version ")
     assert last == f"trainer: stopped at version {live(store)}"

@@ -42,7 +42,6 @@ def recommend_with_version(cwd: Path, least: int) -> str:
         time.sleep(0.5)
 
 
-@pytest.mark.timeout(300)
 def test_a_loop_that_is_up(tmp_path: Path) -> None:
     file = events(tmp_path / "events.jsonl", 4000)
     with Command(tmp_path, "up", **FAST) as up:
