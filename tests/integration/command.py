@@ -24,11 +24,11 @@ code = "from everfresh.infra.cli import main; main()"
 process = subprocess.Popen([sys.executable, "-c", code, *command])
 mark.with_suffix(".pid").write_text(str(process.pid))
 code = process.wait()
-left = [one for one in psutil.Process().children(recursive=True)
-        if one.status() != psutil.STATUS_ZOMBIE]
-mark.write_text("\\n".join(f"{one.pid} {one.name()}" for one in left))
-for one in left if code != -signal.SIGKILL else ():  # then its own next start must end them
-    one.kill()
+left = [process for process in psutil.Process().children(recursive=True)
+        if process.status() != psutil.STATUS_ZOMBIE]
+mark.write_text("\\n".join(f"{process.pid} {process.name()}" for process in left))
+for process in left if code != -signal.SIGKILL else ():  # then its own next start must end them
+    process.kill()
 sys.exit(code if code >= 0 else 128 - code)
 """
 
@@ -55,11 +55,11 @@ class Command:
     def wait_for(self, words: str, limit_s: float = 300.0) -> str:
         """The first line with the words; fails where the command ends without them."""
 
-        def found() -> bool:
+        def said_or_ended() -> bool:
             return any(words in line for line in self._lines) or not self._reader.is_alive()
 
         with self._news:
-            self._news.wait_for(found, limit_s)
+            self._news.wait_for(said_or_ended, limit_s)
         lines = [line for line in self._lines if words in line]
         assert lines, f"{words!r} was not said:\n{self.said()}"
         return lines[0]

@@ -89,7 +89,7 @@ class Client(threading.Thread):
 
 def answered(clients: list[Client], version: int) -> bool:
     """Whether each client's newest answer came from this version or a later one."""
-    return all(one.answers and one.answers[-1]["version"] >= version for one in clients)
+    return all(client.answers and client.answers[-1]["version"] >= version for client in clients)
 
 
 def test_a_swap_restarts_nothing_drops_nothing_and_mixes_nothing(loop: Loop) -> None:
@@ -109,27 +109,28 @@ def test_a_swap_restarts_nothing_drops_nothing_and_mixes_nothing(loop: Loop) -> 
             assert len(replicas) == 2
 
             clients = [Client(url, user) for user in (USER, "stranger", USER)]
-            for one in clients:
-                one.start()
+            for asker in clients:
+                asker.start()
             wait_until(partial(answered, clients, 1), "an answer of version 1 for everyone")
             for version in range(2, 8):
                 versions[version] = publish(loop.store, version)
                 wait_until(partial(both_have, loop, version), f"version {version}")
                 wait_until(partial(answered, clients, version), f"answers of version {version}")
-            for one in clients:
-                one.done.set()
-            for one in clients:
-                one.join()
+            for asker in clients:
+                asker.done.set()
+            for asker in clients:
+                asker.join()
 
-        given = [answer for one in clients for answer in one.answers]
-        assert [one for client in clients for one in client.failures] == []
+        given = [answer for asker in clients for answer in asker.answers]
+        assert [failure for asker in clients for failure in asker.failures] == []
         assert set(Counter(answer["version"] for answer in given)) == set(versions)
         assert len({answer["replica"] for answer in given}) == 2
         # Nothing was started; what may end is a Ray worker without work, or a former HAProxy.
         assert set(loop.processes()) <= before
         assert set(loop.titled("ServeReplica")) == replicas
         # Replicas look once a second here, so most versions came by push.
-        assert all(one.figures["pushed_files"] >= 4 for one in replica_statuses(loop).values())
+        statuses = replica_statuses(loop).values()
+        assert all(status.figures["pushed_files"] >= 4 for status in statuses)
         for answer in given:
             items, scores = recomputed(versions[answer["version"]], answer["user_id"])
             assert answer["items"] == items
@@ -150,15 +151,15 @@ def test_a_swap_restarts_nothing_drops_nothing_and_mixes_nothing(loop: Loop) -> 
 
 def both_have(loop: Loop, version: int) -> bool:
     live = replica_statuses(loop)
-    return sorted(one.figures["version"] or 0 for one in live.values()) == [version, version]
+    return sorted(status.figures["version"] or 0 for status in live.values()) == [version, version]
 
 
 def replica_statuses(loop: Loop) -> dict[str, ComponentStatus]:
     kafka = loop.settings.kafka
     with RecordTail(kafka.bootstrap_servers, kafka.topic_prefix, [STATUS]) as tail:
-        found = [one for one in tail.read_to_end() if isinstance(one, ComponentStatus)]
-    newest = {one.component: one for one in found}
-    return {name: one for name, one in newest.items() if one.state != "stopped"}
+        statuses = [status for status in tail.read_to_end() if isinstance(status, ComponentStatus)]
+    newest = {status.component: status for status in statuses}
+    return {name: status for name, status in newest.items() if status.state != "stopped"}
 
 
 def assert_exposed(loop: Loop, given: list[dict[str, Any]]) -> None:
@@ -168,8 +169,8 @@ def assert_exposed(loop: Loop, given: list[dict[str, Any]]) -> None:
     with RecordTail(kafka.bootstrap_servers, kafka.topic_prefix, [EXPOSURES]) as tail:
 
         def all_there() -> bool:
-            found = [one for one in tail.poll() if isinstance(one, Exposure)]
-            exposures.update({one.request_id: one for one in found})
+            polled = [exposure for exposure in tail.poll() if isinstance(exposure, Exposure)]
+            exposures.update({exposure.request_id: exposure for exposure in polled})
             return all(answer["request_id"] in exposures for answer in given)
 
         wait_until(all_there, "the exposures")
@@ -192,8 +193,8 @@ def test_what_dies_is_replaced_at_the_current_version(loop: Loop) -> None:
         with httpx.Client(base_url=url, timeout=60) as client:
             assert {ask(client).json()["version"] for _ in range(50)} == {newest}
             assert_every_door_answers(client, loop.grpc_address(), newest)
-        figures = [one.figures for one in replica_statuses(loop).values()]
-        assert {one["version"] for one in figures} == {newest}, "none joined without it"
+        live = [status.figures["version"] for status in replica_statuses(loop).values()]
+        assert set(live) == {newest}, "none joined without it"
     finally:
         # The worst way to go: Serve stays behind, with its door, and nobody holds it.
         os.kill(driver.pid, signal.SIGKILL)
@@ -215,9 +216,9 @@ def assert_every_door_answers(client: httpx.Client, grpc_address: str, version: 
         stub = RecommenderStub(channel)
         ids = [pb.Id(number=item) for item in items]
         said = stub.Score(pb.ScoreRequest(user_id=pb.Id(text=USER), items=ids), timeout=60)
-        assert np.allclose([one.score for one in said.items], scored["scores"], atol=1e-4)
+        assert np.allclose([item.score for item in said.items], scored["scores"], atol=1e-4)
         like = stub.Similar(pb.SimilarRequest(item_id=pb.Id(number=3), k=4), timeout=60)
-        assert [one.item_id.number for one in like.items if one.item_id.number] == [
+        assert [item.item_id.number for item in like.items if item.item_id.number] == [
             item for item in near["items"] if isinstance(item, int)
         ]
         with pytest.raises(grpc.RpcError) as refused:

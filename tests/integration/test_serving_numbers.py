@@ -90,20 +90,20 @@ def test_a_door_that_closes_under_load_tears_no_answer(loop: Loop) -> None:
     driver = loop.start()
     try:
         askers = [Asker(loop.url()) for _ in range(4)]
-        for one in askers:
-            one.start()
-        wait_until(lambda: all(one.seen.count("200") > 20 for one in askers), "answers")
+        for asker in askers:
+            asker.start()
+        wait_until(lambda: all(asker.seen.count("200") > 20 for asker in askers), "answers")
     finally:
         status = driver.stop(STOP_SECONDS)
-    wait_until(lambda: all(one.seen[-1] == "refused" for one in askers), "the door to be closed")
-    for one in askers:
-        one.done.set()
-        one.join()
+    wait_until(lambda: all(asker.seen[-1] == "refused" for asker in askers), "the end")
+    for asker in askers:
+        asker.done.set()
+        asker.join()
     assert status == 0, loop.output.read_text()
-    seen = Counter(word for one in askers for word in one.seen)
+    seen = Counter(word for asker in askers for word in asker.seen)
     assert set(seen) <= {"200", "503", "504", *NOTHING}, seen
-    for one in askers:
-        answered = [word not in NOTHING for word in one.seen]
+    for asker in askers:
+        answered = [word not in NOTHING for word in asker.seen]
         assert answered == sorted(answered, reverse=True), "once closed it stays closed"
 
 

@@ -41,12 +41,12 @@ def read(kafka: EmbeddedBroker, topic: str, number: int) -> list[Any]:
         auto_offset_reset="earliest",
         consumer_timeout_ms=60_000,
     ) as consumer:
-        found = []
+        records = []
         for record in consumer:
-            found.append(record)
-            if len(found) == number:
+            records.append(record)
+            if len(records) == number:
                 break
-        return found
+        return records
 
 
 def test_leaving_the_context_delivers_everything_in_order_per_user(

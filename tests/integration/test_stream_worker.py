@@ -157,8 +157,8 @@ def test_while_others_are_still_restored_a_silent_partition_closes_nothing_unrea
         worker.communicate()
     again = stream.runs_again()
     for number, runs in before.items():
-        closed = [one for one, _ in runs if one.events]
-        assert [one for one in again[number] if one.events] == closed
+        closed = [closed_slice for closed_slice, _ in runs if closed_slice.events]
+        assert [closed_slice for closed_slice in again[number] if closed_slice.events] == closed
 
 
 def test_what_makes_work_impossible_is_one_line(

@@ -28,9 +28,9 @@ def events(path: Path, number: int, first: int = 0) -> Path:
 
 
 def version_of(said: str) -> int:
-    found = re.search(r"weights version (\d+)", said)
-    assert found, said
-    return int(found[1])
+    match = re.search(r"weights version (\d+)", said)
+    assert match, said
+    return int(match[1])
 
 
 def recommend_with_version(cwd: Path, least: int) -> str:
