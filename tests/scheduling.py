@@ -9,7 +9,7 @@ INTEGRATION = "tests/integration/"
 SERVICES = (INTEGRATION, "tests/architecture/test_wheel.py")
 
 # Their tests share a Ray head, so each of these files goes to one worker as a whole.
-SHARED_RAY = ("test_serving.py", "test_serving_numbers.py", "test_trainer.py")
+SHARED_RAY = ("test_serving.py", "test_serving_endpoint.py", "test_trainer.py")
 
 # The longest come first, so that no worker is left alone with one of them at the end. A name that
 # is missing here costs time and nothing else.
@@ -21,7 +21,7 @@ LONGEST = (
     "test_swap_storm.py",
     "test_demo.py::test_the_demo_ends_with_its_report_and_leaves_nothing",
     "test_up.py",
-    "test_serving_numbers.py",
+    "test_serving_endpoint.py",
     "test_crash_storm.py",
 )
 

@@ -31,7 +31,7 @@ TOKEN = "let-me-in"
 STOP_SECONDS = 200.0  # the longest that a driver may take; then it is killed, which is a failure
 
 
-class Loop:
+class ServingRun:
     """A Ray of this module's own, a home with one known user, and the driver on them."""
 
     def __init__(self, ray: RayHead, process: ChildProcess, settings: Settings) -> None:
@@ -99,7 +99,7 @@ def wait_until(true: Callable[[], bool], what: str, seconds: float = 200.0) -> N
 
 
 @contextlib.contextmanager
-def serving_loop(kafka: EmbeddedBroker, home: Path) -> Iterator[Loop]:
+def serving_run(kafka: EmbeddedBroker, home: Path) -> Iterator[ServingRun]:
     """A Ray head, topics and state; serving itself is started by each test."""
     run_id = uuid.uuid4().hex
     ray = prepare_head(run_id, RaySettings())
@@ -129,7 +129,7 @@ def serving_loop(kafka: EmbeddedBroker, home: Path) -> Iterator[Loop]:
         wait_until(
             lambda: accepts_connections(*parse_address(ray.address, "ray.address")), "Ray's head"
         )
-        yield Loop(ray, process, settings)
+        yield ServingRun(ray, process, settings)
     finally:
         process.stop(5.0)
         remove_temporary_folder(run_id)

@@ -207,9 +207,8 @@ def test_a_redrive_killed_midway_sends_each_letter_once_in_the_end(
     arrived = letters.came_back()
     assert len(arrived) == (4 if after == "marks" else after)
     letters.redrive()
-    assert sorted(value or b"" for _, _, value, _ in letters.came_back()) == [
-        b"%d" % n for n in range(1, 7)
-    ]
+    values = [value or b"" for _, _, value, _ in letters.came_back()]
+    assert sorted(values) == [b"%d" % n for n in range(1, 7)]
     letters.redrive()
     assert len(letters.came_back()) == 6
 
