@@ -145,7 +145,7 @@ def test_a_swap_restarts_nothing_drops_nothing_and_mixes_nothing(run: ServingRun
     finally:
         status = driver.stop(STOP_SECONDS)
     assert status == 0, run.output.read_text()
-    assert not (serving.settings.home / "run" / "serving.json").exists()
+    assert not (run.settings.home / "run" / "serving.json").exists()
     assert not run.titled("haproxy")
 
 
