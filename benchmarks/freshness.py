@@ -31,10 +31,10 @@ from everfresh.contracts.event import Event
 from everfresh.contracts.report import WindowReport
 from everfresh.contracts.settings import load_settings
 from everfresh.contracts.topics import EVENTS, topic_name
-from everfresh.infra.cli.commands.feed import Feed, replay_spec
-from everfresh.infra.cli.demo.requester import Requester
+from everfresh.infra.cli.demo.background_requests import BackgroundRequests
+from everfresh.infra.cli.replay_process import ReplayProcess, replay_spec
+from everfresh.infra.cli.views.follow import RunFollower
 from everfresh.infra.cli.views.freshness import weighted_quantile
-from everfresh.infra.cli.views.watch import Watch
 from everfresh.infra.components import settings_environment
 from everfresh.infra.processes.children import StepUpdate
 from everfresh.infra.supervisor import Supervisor
@@ -153,11 +153,11 @@ def measure(run: Supervisor, rate: float, events: int) -> tuple[Samples, dict[st
     assert url is not None, "the loop is up"
     env = settings_environment(run.settings)
     spec = replay_spec(fetch_ml100k(print), "ml-100k", rate, events, env)
-    feed = Feed(run.start_one_off(spec))
-    requests = Requester(lambda: url, feed.users, _REQUESTS_PER_S)
+    feed = ReplayProcess(run.start_one_off(spec))
+    requests = BackgroundRequests(lambda: url, feed.users, _REQUESTS_PER_S)
     probe = Probe(url, servers, topic)
-    with Watch(run.settings) as watch:
-        seen = watch.observed
+    with RunFollower(run.settings) as watch:
+        seen = watch.reports
         while not feed.ended():
             run.watch()
             watch.poll(_POLL_MS)

@@ -23,9 +23,9 @@ def run_down(settings: Settings) -> None:
     stopped = _stop_supervisor(settings)
     ended = end_leftovers(home, lambda note: None) if not is_supervised(home) else 0
     if stopped:
-        console.print(f"the run of {home} has stopped")
+        console.print(f"the run in {home} has stopped")
     if ended:
-        console.print(f"ended {ended} processes of {home} that had no supervisor any more")
+        console.print(f"ended {ended} processes that a killed run in {home} had left behind")
     if not stopped and not ended:
         console.print(f"nothing is up in {home}")
 
@@ -36,15 +36,15 @@ def _stop_supervisor(settings: Settings) -> bool:
         return False
     record = read_record(home)
     if record is None or not same_process(record.supervisor.pid, record.supervisor.started):
-        raise RunError(f"a run of {home} has just begun; try again in a moment")
+        raise RunError(f"the run in {home} is only just starting; try again in a moment")
     os.kill(record.supervisor.pid, signal.SIGTERM)
     until = time.monotonic() + _WAIT_S
     while is_supervised(home):
         if time.monotonic() > until:
             pid = record.supervisor.pid
             raise RunError(
-                f"process {pid} did not stop within {_WAIT_S:.0f} s; `kill -9 {pid}`, "
-                "then `everfresh down` again ends the rest"
+                f"the run in {home} (process {pid}) did not stop within {_WAIT_S:.0f} s; end it "
+                f"with `kill -9 {pid}`, then run `everfresh down` again to end the rest"
             )
         time.sleep(0.05)
     return True

@@ -1,4 +1,4 @@
-"""The steps of a start and a stop, on the terminal as they happen."""
+"""Prints the steps of a start and a stop as they happen."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from everfresh.infra.processes.children import StepUpdate
 
 TITLES = {
     "kafka": "Apache Kafka",
-    "topics": "topics",
+    "topics": "Kafka topics",
     "ray": "Ray",
     "serving": "worker, trainer and serving",
-    "leftovers": "leftovers",
+    "leftovers": "processes of an earlier run",
     "data": "MovieLens 100K",
 }
 

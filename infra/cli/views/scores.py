@@ -1,7 +1,7 @@
-"""The figures of a run, from its window reports: event-weighted means, curves, the flat report.
+"""Scores of a run from its window reports: means over events, and curves over windows.
 
-Pure. A window counts towards the quality figures when every contender was measured on it; the first
-window, on which the first version is trained, is before all of them.
+Pure. A window counts when every contender was measured on it. So the first window, on which the
+first version is trained, does not count.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from everfresh.contracts.report import WindowReport
 CONTENDERS = ("live", "frozen", "popularity", "markov")
 METRICS = ("hr10", "ndcg10")
 FRESH = "fresh_hr10"
-"""The hit rate on items younger than one window; see ``contracts.report``."""
+"""Hit rate on items younger than one window; see ``contracts.report``."""
 
 
 def scored(reports: Iterable[WindowReport]) -> list[WindowReport]:
@@ -48,9 +48,9 @@ def score_figures(reports: Sequence[WindowReport]) -> dict[str, float | None]:
 
 
 def _fresh_score(reports: Sequence[WindowReport], contender: str) -> float | None:
-    counted = [one for one in reports if FRESH in one.scores[contender]]
-    targets = sum(one.fresh for one in counted)
-    hits = sum(one.scores[contender][FRESH] * one.fresh for one in counted)
+    counted = [report for report in reports if FRESH in report.scores[contender]]
+    targets = sum(report.fresh for report in counted)
+    hits = sum(report.scores[contender][FRESH] * report.fresh for report in counted)
     return hits / targets if targets else None
 
 

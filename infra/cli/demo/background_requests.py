@@ -1,4 +1,4 @@
-"""Steady background requests for recommendations, so that a swap has something to drop."""
+"""Steady background requests for recommendations, so that a failure in a swap shows."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from everfresh.infra.cli.views.freshness import weighted_quantile
 _TIMEOUT_S = 5.0
 
 
-class Requester:
+class BackgroundRequests:
     """Asks for users drawn from ``users()`` at about ``per_s`` requests per second, in a thread.
 
-    Everything but a 200 counts as failed. ``url`` is asked again after a failure: a door that was
-    opened anew may have another port. A context manager; leaving it ends the requests.
+    Everything but a 200 counts as failed. ``url`` is called for every request: serving that was
+    started again may have another port.
     """
 
     def __init__(

@@ -14,11 +14,11 @@ from everfresh.contracts.errors import Unreachable
 from everfresh.contracts.report import ComponentStatus, WindowReport
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import DEAD_LETTERS, topic_name
-from everfresh.infra.cli.views.live import Snapshot
-from everfresh.infra.cli.views.observed import Observed
+from everfresh.infra.cli.views.live_screen import Snapshot
+from everfresh.infra.cli.views.run_reports import RunReports
 
 _RATE_S = 5.0
-_LETTERS_S = 3.0
+_DEAD_LETTERS_S = 3.0
 
 
 class Rate:
@@ -45,19 +45,19 @@ class Rate:
         return (high - low) / (now - since) if now > since else 0.0
 
 
-class Watch:
-    """What the loop says, as :class:`Observed`; a broker that is away for a while is no error.
+class RunFollower:
+    """Keeps :class:`RunReports` up to date; a broker that is away for a while is no error.
 
-    Used by one thread. ``from_end`` leaves out what earlier runs said.
+    Used by one thread. ``from_end`` leaves out what earlier runs reported.
     """
 
     def __init__(self, settings: Settings, *, from_end: bool = False) -> None:
-        self.observed = Observed(settings.serving.replicas)
+        self.reports = RunReports(settings.serving.replicas)
         self.rate = Rate()
         self._settings = settings
         self._from_end = from_end
         self._tail: RecordTail | None = None
-        self._letters, self._letters_due = 0, 0.0
+        self._dead_letters, self._dead_letters_due = 0, 0.0
 
     def poll(self, timeout_ms: int) -> None:
         """Take what is new; returns after at most about the timeout."""
@@ -69,15 +69,15 @@ class Watch:
             return
         for record in records:
             if isinstance(record, WindowReport):
-                self.observed.window(record)
+                self.reports.window(record)
             elif isinstance(record, ComponentStatus):
-                self.observed.status(record)
-        self.rate.add(time.monotonic(), self.observed.total("worker", "applied"))
+                self.reports.status(record)
+        self.rate.add(time.monotonic(), self.reports.total("worker", "applied"))
 
     def snapshot(self, title: str, phase: str, elapsed_s: float) -> Snapshot:
-        """What the view shows of the loop itself."""
-        seen = self.observed
-        p50, p99 = seen.freshness(0.5, 0.99)
+        """What the live screen shows of the loop itself."""
+        reports = self.reports
+        p50, p99 = reports.freshness(0.5, 0.99)
         return Snapshot(
             title=title,
             phase=phase,
@@ -85,29 +85,29 @@ class Watch:
             sent=0,
             total=0,
             events_per_s=self.rate.per_s,
-            lag=seen.total("worker", "lag"),
-            windows=seen.windows,
-            backlog=seen.total("trainer", "backlog"),
+            lag=reports.total("worker", "lag"),
+            windows=reports.windows,
+            backlog=reports.total("trainer", "backlog"),
             dead_letters=self.dead_letters(),
             versions={
-                one.component: int(one.figures.get("version") or 0)
-                for one in seen.components("replica", time.time_ns() // 1_000_000)
+                status.component: int(status.figures.get("version") or 0)
+                for status in reports.components("replica", time.time_ns() // 1_000_000)
             },
             freshness_p50_s=p50,
             freshness_p99_s=p99,
         )
 
     def dead_letters(self) -> int:
-        """Records of the dead-letter topic; asked for every few seconds, else the last answer."""
+        """Number of dead letters, looked up every few seconds."""
         now_s = time.monotonic()
-        if now_s >= self._letters_due:
-            self._letters_due = now_s + _LETTERS_S
+        if now_s >= self._dead_letters_due:
+            self._dead_letters_due = now_s + _DEAD_LETTERS_S
             kafka = self._settings.kafka
             topic = topic_name(kafka.topic_prefix, DEAD_LETTERS)
             with contextlib.suppress(Unreachable):
                 ends = end_offsets(kafka.bootstrap_servers, topic)
-                self._letters = sum(ends.values())
-        return self._letters
+                self._dead_letters = sum(ends.values())
+        return self._dead_letters
 
     def close(self) -> None:
         """End the connection."""

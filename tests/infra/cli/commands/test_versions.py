@@ -12,7 +12,7 @@ from everfresh.contracts.manifest import FORMAT, Pointer, Rejected, WeightManife
 from everfresh.contracts.settings import Settings, load_settings
 from everfresh.infra.cli.commands import versions
 from everfresh.infra.cli.commands.versions import describe_versions, run_versions
-from everfresh.infra.cli.views.life import UNKNOWN
+from everfresh.infra.cli.views.version_life import UNKNOWN
 
 
 def manifest(version: int, parent: int | None, left: int = 0) -> WeightManifest:
@@ -94,8 +94,8 @@ def test_a_versions_life_stands_beside_it_where_the_log_knows_it(
     monkeypatch.setattr(versions, "_lives", lambda _: {2: life, 3: fresh})
     run_versions(settings, as_json=False)
     said = capsys.readouterr().out
-    assert " 1.25 + 0.50 s │" in said
-    assert " 2.25 s │" in said, "not live everywhere yet"
+    assert " 1.25 + 0.50 " in said
+    assert " 2.25 " in said, "not live everywhere yet"
     run_versions(settings, as_json=True)
     rows = json.loads(capsys.readouterr().out)["versions"]
     assert [row["live_after_s"] for row in rows] == [None, 0.5, None]
@@ -121,7 +121,7 @@ def test_an_empty_store_is_said_to_be_empty(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     run_versions(load_settings({"home": str(tmp_path / "new")}), as_json=False)
-    assert "no version in" in capsys.readouterr().out
+    assert "no version is in" in capsys.readouterr().out
 
 
 def test_a_rollback_to_nothing_or_to_what_is_live_is_refused(settings: Settings) -> None:

@@ -1,7 +1,7 @@
 """A version's life: its events appended, window closed, trained, published, live everywhere. Pure.
 
-Put together from what the log keeps: the trainer's window reports, and the last word of every
-replica, which says since when it had its last versions.
+Put together from what the log keeps: the trainer's window reports, and the last status of every
+replica, which says since when it has had its last versions.
 """
 
 from __future__ import annotations
@@ -27,21 +27,22 @@ def lives(
     """Version -> its life, in UTC ms; ``age_published_s`` is of its window's median event,
     ``live_after_s`` from published to live on every replica. ``None`` for what is not known.
     """
-    found: dict[int, dict[str, Any]] = {}
-    for one in reports:
-        if one.held or one.version in found:
+    by_version: dict[int, dict[str, Any]] = {}
+    for report in reports:
+        if report.held or report.version in by_version:
             continue
-        live = live_everywhere(one.version, one.published_ms, replicas)
-        median = one.appended[len(one.appended) // 2] if one.appended else None
-        found[one.version] = {
-            "closed_ms": one.closed_ms,
-            "published_ms": one.published_ms,
+        published, times = report.published_ms, report.appended
+        live = live_everywhere(report.version, published, replicas)
+        median = times[len(times) // 2] if times else None
+        by_version[report.version] = {
+            "closed_ms": report.closed_ms,
+            "published_ms": published,
             "live_everywhere_ms": live,
-            "age_published_s": None if median is None else (one.published_ms - median) / 1000,
+            "age_published_s": None if median is None else (published - median) / 1000,
             # A replica may read the pointer before the trainer has noted the time.
-            "live_after_s": None if live is None else max(0.0, (live - one.published_ms) / 1000),
+            "live_after_s": None if live is None else max(0.0, (live - published) / 1000),
         }
-    return found
+    return by_version
 
 
 def live_everywhere(
@@ -49,18 +50,18 @@ def live_everywhere(
 ) -> int | None:
     """UTC ms from which every replica answered with ``version`` or a later one.
 
-    Asked are those that had begun when it was published. One that ended before it took it over is
-    left out: its place was taken by another. ``None`` where one has not got there yet, where it
-    goes back further than replicas say, and where a rollback came between.
+    Those count that had begun when it was published. One that ended before it swapped is left out:
+    its place was taken by another. ``None`` where a replica has not swapped yet, where the version
+    is older than the swaps that replicas remember, and where a rollback came between.
     """
-    heard = max((one.time for one in replicas), default=0)
+    newest = max((status.time for status in replicas), default=0)
     moments = []
-    for one in replicas:
-        if one.figures.get("joined_ms", published_ms + 1) > published_ms:
+    for status in replicas:
+        if status.figures.get("joined_ms", published_ms + 1) > published_ms:
             continue
-        swaps = [(int(v), int(epoch), int(since)) for v, epoch, since in one.figures["lived"]]
+        swaps = [(int(v), int(epoch), int(since)) for v, epoch, since in status.figures["lived"]]
         reached = any(number >= version for number, _, _ in swaps)
-        ended = one.state == "stopped" or heard - one.time > SILENT_MS
+        ended = status.state == "stopped" or newest - status.time > SILENT_MS
         if ended and not reached:
             continue
         moment = _since(swaps, version)

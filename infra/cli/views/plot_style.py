@@ -1,4 +1,4 @@
-"""How our plots look: the figure, quiet axes, and names at the right end of their curves."""
+"""The look of all plots: the figure, its axes, and names at the right end of the curves."""
 
 from __future__ import annotations
 
@@ -30,6 +30,12 @@ def new_figure(width: float, height: float) -> Figure:
     """An empty figure of this size in inches."""
     plt.rcParams.update({"font.size": 10, "text.color": _INK, "axes.labelcolor": _INK})
     return plt.figure(figsize=(width, height), dpi=130, layout="constrained")
+
+
+def title_and_note(figure: Figure, title: str, note: str) -> None:
+    """A bold title at the top, and at the bottom what a reader needs to know of all axes."""
+    figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
+    figure.supxlabel(note, x=0.01, ha="left", fontsize=9)
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a run has said of itself so far, put together for the views. Pure: records come in."""
+"""What a run has reported of itself so far, put together for the views. Pure: records come in."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from everfresh.contracts.report import ComponentStatus, WindowReport
 from everfresh.infra.cli.views.freshness import LiveVersions, weighted_quantile, window_freshness
 
 STALE_MS = 10_000
+"""A component without a status for so long is taken to have gone."""
 
 
-class Observed:
-    """Fed with the records of the ``status`` and ``reports`` topics, in the order of their logs."""
+class RunReports:
+    """Gets the records of the ``status`` and ``reports`` topics, in the order of their logs."""
 
     def __init__(self, replicas: int) -> None:
         self.windows: list[WindowReport] = []
@@ -18,39 +19,40 @@ class Observed:
         self._labels: set[int] = set()
 
     def status(self, record: ComponentStatus) -> None:
-        """The newest word of a component."""
+        """Take the newest status of a component."""
         self._components[record.component] = record
         if record.kind != "replica":
             return
         if record.state == "stopped":
             self.live.gone(record.component)
         else:
-            version = _whole(record.figures.get("version"))
-            since = _whole(record.figures.get("live_since_ms"))
+            version = _integer(record.figures.get("version"))
+            since = _integer(record.figures.get("live_since_ms"))
             self.live.seen(record.component, record.time, version, since)
 
     def window(self, report: WindowReport) -> None:
-        """A trained window; one that was written again is counted once."""
+        """Take a window's report; one that was written again is counted once."""
         if report.label not in self._labels:
             self._labels.add(report.label)
             self.windows.append(report)
 
     def components(self, kind: str, now_ms: int | None = None) -> list[ComponentStatus]:
-        """Those of a kind that have not stopped and, with ``now_ms``, were heard of lately."""
-        found = [one for one in self._components.values() if one.kind == kind]
+        """Those of a kind that have not stopped and, with ``now_ms``, have reported lately."""
         return sorted(
             (
-                one
-                for one in found
-                if one.state != "stopped" and (now_ms is None or now_ms - one.time <= STALE_MS)
+                status
+                for status in self._components.values()
+                if status.kind == kind
+                and status.state != "stopped"
+                and (now_ms is None or now_ms - status.time <= STALE_MS)
             ),
-            key=lambda one: one.component,
+            key=lambda status: status.component,
         )
 
     def total(self, kind: str, figure: str, now_ms: int | None = None) -> int:
         """A figure summed over the components of a kind."""
-        found = self.components(kind, now_ms)
-        return sum(_whole(one.figures.get(figure)) or 0 for one in found)
+        components = self.components(kind, now_ms)
+        return sum(_integer(status.figures.get(figure)) or 0 for status in components)
 
     def trained_events(self) -> int:
         """Events of all trained windows."""
@@ -63,10 +65,10 @@ class Observed:
     def version_everywhere(self, now_ms: int | None = None) -> int:
         """The newest version that every replica has been seen with; 0 before the first.
 
-        With ``now_ms``, of those heard of lately: one that was killed had no last word.
+        With ``now_ms``, of those that have reported lately: one that was killed does not say so.
         """
         replicas = self.components("replica", now_ms)
-        versions = [_whole(one.figures.get("version")) or 0 for one in replicas]
+        versions = [_integer(status.figures.get("version")) or 0 for status in replicas]
         return min(versions, default=0)
 
     def freshness_pending(self) -> bool:
@@ -75,9 +77,11 @@ class Observed:
 
     def freshness(self, *shares: float) -> list[float | None]:
         """Quantiles, in seconds, over all events whose version is live everywhere."""
-        samples = [one for report in self.windows for one in window_freshness(report, self.live)]
+        samples = [
+            sample for report in self.windows for sample in window_freshness(report, self.live)
+        ]
         return [weighted_quantile(samples, share) for share in shares]
 
 
-def _whole(value: object) -> int | None:
+def _integer(value: object) -> int | None:
     return int(value) if isinstance(value, (int, float)) else None

@@ -1,4 +1,4 @@
-"""The live view of a run: one screen, drawn from a snapshot. Nothing here asks anybody anything."""
+"""The live screen of a run, drawn from a snapshot. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from everfresh.contracts.report import WindowReport
-from everfresh.infra.cli.views.figures import CONTENDERS, mean_score, scored
+from everfresh.infra.cli.views.scores import CONTENDERS, mean_score, scored
+from everfresh.infra.cli.views.text import MISSING, score, seconds
 
 COLOURS = {"live": "green", "frozen": "cyan", "popularity": "yellow", "markov": "magenta"}
 NAMES = {
@@ -27,7 +28,7 @@ _CURVE = 24
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """What the view shows. Rates per second, times in seconds; ``None`` where not known yet."""
+    """What the screen shows. Rates per second, times in seconds; ``None`` where not known yet."""
 
     title: str
     phase: str
@@ -45,7 +46,6 @@ class Snapshot(msgspec.Struct, frozen=True):
     requests: int = 0
     failed_requests: int = 0
     request_p50_ms: float | None = None
-    note: str = ""
 
 
 def render(now: Snapshot) -> RenderableType:
@@ -54,46 +54,33 @@ def render(now: Snapshot) -> RenderableType:
         Panel(body, title=title, border_style="blue", padding=(0, 1), expand=False)
         for title, body in (
             ("the loop", _loop(now)),
-            ("prequential quality", _quality(now.windows)),
+            ("quality: each window scored before training on it", _quality(now.windows)),
         )
     )
-    lines: list[RenderableType] = [_head(now), Columns([loop, quality], padding=(0, 1))]
-    if now.note:
-        lines.append(Text(now.note, style="yellow"))
-    return Group(*lines)
+    return Group(_head(now), Columns([loop, quality], padding=(0, 1)))
 
 
 def plain_line(now: Snapshot) -> str:
     """The same in one line, for output that is not a terminal."""
     scores = score_words(now.windows)
-    versions = "/".join(str(one) for one in now.versions.values()) or "-"
+    versions = "/".join(str(version) for version in now.versions.values()) or MISSING
     sent = f"{now.sent:,}/{now.total:,} events, " if now.total else ""
-    asked = f", requests {now.requests} ({now.failed_requests} failed)" if now.requests else ""
+    requests = f", requests {now.requests} ({now.failed_requests} failed)" if now.requests else ""
     return (
         f"{now.elapsed_s:6.1f} s  {now.phase}: {sent}{now.events_per_s:,.0f}/s, "
-        f"lag {now.lag:,}, windows {len(now.windows)}, "
-        f"versions live {versions}, freshness p50/p99 {seconds(now.freshness_p50_s)}/"
-        f"{seconds(now.freshness_p99_s)}{asked}{scores}"
+        f"lag {now.lag:,}, windows trained {len(now.windows)}, version by replica {versions}, "
+        f"event to live p50 {seconds(now.freshness_p50_s)} p99 {seconds(now.freshness_p99_s)}"
+        f"{requests}{scores}"
     )
 
 
 def score_words(windows: Sequence[WindowReport]) -> str:
-    """``, HR@10 live .123 popularity .045 …``, or nothing before the first scored window."""
+    """``, mean HR@10 live .123 …``, or nothing before the first scored window."""
     kept = scored(windows)
     if not kept:
         return ""
-    words = " ".join(f"{name} {figure(mean_score(kept, name, 'hr10'))}" for name in CONTENDERS)
-    return f", HR@10 {words}"
-
-
-def figure(value: float | None) -> str:
-    """A score in four decimals, or a dash."""
-    return "-" if value is None else f"{value:.4f}"
-
-
-def seconds(value: float | None) -> str:
-    """A duration, or a dash."""
-    return "-" if value is None else f"{value:.2f} s"
+    words = " ".join(f"{name} {score(mean_score(kept, name, 'hr10'))}" for name in CONTENDERS)
+    return f", mean HR@10 {words}"
 
 
 def sparkline(values: Sequence[float], top: float, width: int = _CURVE) -> str:
@@ -123,14 +110,14 @@ def _loop(now: Snapshot) -> RenderableType:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim")
     grid.add_column(justify="right", min_width=20)
-    versions = "  ".join(f"{name[-6:]} [b]{one}[/b]" for name, one in now.versions.items())
+    versions = "  ".join(f"{name[-6:]} [b]{version}[/b]" for name, version in now.versions.items())
     rows = [
         ("events/s", f"[b]{now.events_per_s:,.0f}[/b]"),
-        ("lag", f"{now.lag:,} events"),
+        ("lag, 0 is best", f"{now.lag:,} events"),
         ("windows trained", f"[b]{len(now.windows)}[/b]" + _behind(now.backlog)),
-        ("version live on", versions or "-"),
+        ("version by replica", versions or MISSING),
         (
-            "freshness p50 / p99",
+            "event to live, p50 / p99",
             f"[b]{seconds(now.freshness_p50_s)}[/b] / {seconds(now.freshness_p99_s)}",
         ),
         ("requests", _requests(now)),
@@ -153,20 +140,21 @@ def _requests(now: Snapshot) -> str:
 
 def _quality(windows: Sequence[WindowReport]) -> RenderableType:
     kept = scored(windows)
-    curves = {name: [one.scores[name]["hr10"] for one in kept] for name in CONTENDERS}
+    curves = {name: [report.scores[name]["hr10"] for report in kept] for name in CONTENDERS}
     top = max((value for curve in curves.values() for value in curve[-_CURVE:]), default=0.0)
     grid = Table.grid(padding=(0, 2))
     grid.add_column()
     for _ in range(2):
         grid.add_column(justify="right")
     grid.add_column(min_width=_CURVE)
-    grid.add_row("", Text("HR@10", "dim"), Text("NDCG@10", "dim"), Text("HR@10 by window", "dim"))
+    heads = ("more is better", "HR@10", "NDCG@10", "HR@10 by window")
+    grid.add_row(*(Text(head, "dim") for head in heads))
     for name in CONTENDERS:
         weight = "bold " if name == "live" else ""
         grid.add_row(
             Text(NAMES[name], COLOURS[name]),
-            Text(figure(mean_score(kept, name, "hr10")), weight + COLOURS[name]),
-            Text(figure(mean_score(kept, name, "ndcg10")), weight + COLOURS[name]),
+            Text(score(mean_score(kept, name, "hr10")), weight + COLOURS[name]),
+            Text(score(mean_score(kept, name, "ndcg10")), weight + COLOURS[name]),
             Text(sparkline(curves[name], top), COLOURS[name]),
         )
     return grid

@@ -32,8 +32,8 @@ def test_an_earlier_version_becomes_current_by_a_greater_epoch(
     assert current is not None
     assert (current.epoch, current.version) == (2, 2)
     said = " ".join(capsys.readouterr().out.split())
-    assert "version 2 is the current one, epoch 2; it was version 3, epoch 1" in said
-    assert "no run is up in this home" in said
+    assert "version 2 is the current one, epoch 2 (before: version 3, epoch 1)" in said
+    assert "nothing is up in this home" in said
 
 
 def test_what_cannot_be_current_moves_nothing(make_settings: Callable[..., Settings]) -> None:
