@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from itertools import pairwise
+from itertools import chain, pairwise, repeat
 
 import msgspec
 from hypothesis import given
@@ -64,7 +64,7 @@ def test_how_the_log_is_cut_into_fetches_leaves_no_trace(
     one, many = opened(whole), opened(pieces)
     one.apply(log)
     bounds = [0, *sorted(cuts), len(log)]
-    for (begin, end), settled in zip(pairwise(bounds), steps, strict=False):
+    for (begin, end), settled in zip(pairwise(bounds), chain(steps, repeat(0)), strict=False):
         many.apply(log[begin:end])
         for _ in range(settled):
             many.settle()

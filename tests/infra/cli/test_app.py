@@ -187,6 +187,7 @@ print({"torch", "ray", "faust", "rocksdict"} & set(sys.modules))
     assert done.stdout == "set()\n"
 
 
+@pytest.mark.process
 def test_down_where_nothing_is_up_is_no_failure(tmp_path: Path) -> None:
     code, output, _ = everfresh("down", cwd=tmp_path)
     assert code == 0

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from everfresh.contracts.settings import load_settings
 from everfresh.infra.cli.commands.settings import rows
 from tests.infra.cli.command import everfresh
 
 
+@pytest.mark.process
 def test_settings_are_printed_with_source_and_sentence(tmp_path: Path) -> None:
     (tmp_path / "everfresh.toml").write_text("[windows]\nseconds = 9\n")
     code, output, _ = everfresh("settings", cwd=tmp_path, COLUMNS="200", EVERFRESH_MODEL__DIM="32")

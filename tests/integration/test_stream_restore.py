@@ -31,12 +31,12 @@ def settings(kafka: EmbeddedBroker, make_settings: Callable[..., Settings]) -> S
 
 def applied_in_snapshots(stream: Stream) -> list[int]:
     """The greatest offset in the snapshots of each partition."""
-    found = []
+    greatest = []
     for number in range(PARTITIONS):
         store = SnapshotStore(stream.settings.snapshots_url, stream.topic(EVENTS), number)
-        manifests = [one for name in store.names() if (one := store.manifest(name))]
-        found.append(max([one.applied for one in manifests], default=0))
-    return found
+        manifests = [manifest for name in store.names() if (manifest := store.manifest(name))]
+        greatest.append(max([manifest.applied for manifest in manifests], default=0))
+    return greatest
 
 
 def wait_for_snapshots(stream: Stream) -> None:
@@ -55,8 +55,8 @@ def wait_for(stream: Stream, **figures: int) -> ComponentStatus:
     while time.monotonic() < until:
         said = stream.last_status()
         if said and said.state == "running" and said.figures["partitions"] == PARTITIONS:
-            found = {name: said.figures.get(name) for name in figures}
-            if found == figures and said.figures["lag"] == 0:
+            told = {name: said.figures.get(name) for name in figures}
+            if told == figures and said.figures["lag"] == 0:
                 return said
         time.sleep(0.1)
     raise AssertionError(f"{figures} not reached; the last word was {stream.last_status()}")
@@ -70,7 +70,7 @@ def cut(stream: Stream) -> None:
 
 
 def scraped(status: ComponentStatus) -> dict[str, float]:
-    with urllib.request.urlopen(status.figures["metrics"], timeout=10) as answer:
+    with urllib.request.urlopen(status.figures["metrics"], timeout=WAIT_SECONDS) as answer:
         lines = answer.read().decode().splitlines()
     return {
         name: float(value)
@@ -99,12 +99,12 @@ def test_a_lost_state_comes_back_from_a_snapshot_and_the_tail_of_the_log(
         send(producer, 300, seed=2)
     with stream.worker() as worker:
         said = wait_for(stream, from_snapshot=PARTITIONS, applied=300)
-        found = scraped(said)
+        metrics = scraped(said)
         runs = stream.wait_tiled()
         stop(worker)
     assert "restoring" not in said.figures
-    assert found["everfresh_worker_restored_from_snapshot_total"] == PARTITIONS
-    assert found["everfresh_worker_restore_left_records"] == 0
+    assert metrics["everfresh_worker_restored_from_snapshot_total"] == PARTITIONS
+    assert metrics["everfresh_worker_restore_left_records"] == 0
     stream.check(runs)
     assert [closed for n in before for closed, _ in before[n] if closed.events] == [
         closed
@@ -136,7 +136,7 @@ def test_where_retention_has_cut_the_log_a_snapshot_or_the_operator_decides(
         shutil.rmtree(stream.settings.state_dir)
         shutil.rmtree(stream.settings.snapshots_url)
         with stream.worker() as worker:
-            _, said = worker.communicate(timeout=30)
+            _, said = worker.communicate(timeout=WAIT_SECONDS)
         assert worker.returncode == 1
         assert "state.accept_truncated_log" in said
         assert said.count("\n") == 1

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from everfresh.infra.broker.broker import EmbeddedBroker
-from tests.integration.serving_run import USER, Loop, serving_loop, wait_until
+from tests.integration.serving_run import STOP_SECONDS, USER, ServingRun, serving_run, wait_until
 from tests.serving.made import publish
 
 pytestmark = pytest.mark.integration
@@ -22,8 +22,8 @@ NOTHING = ("refused", "closed")
 
 
 @pytest.fixture(scope="module")
-def loop(kafka: EmbeddedBroker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
-    with serving_loop(kafka, tmp_path_factory.mktemp("home")) as made:
+def run(kafka: EmbeddedBroker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServingRun]:
+    with serving_run(kafka, tmp_path_factory.mktemp("home")) as made:
         yield made
 
 
@@ -85,37 +85,37 @@ def test_a_torn_answer_and_a_wrong_one_are_found() -> None:
     assert (outcome(b""), outcome(None)) == ("closed", "refused")
 
 
-def test_a_door_that_closes_under_load_tears_no_answer(loop: Loop) -> None:
-    publish(loop.store, 1)
-    driver = loop.start()
+def test_a_door_that_closes_under_load_tears_no_answer(run: ServingRun) -> None:
+    publish(run.store, 1)
+    driver = run.start()
     try:
-        askers = [Asker(loop.url()) for _ in range(4)]
-        for one in askers:
-            one.start()
-        wait_until(lambda: all(one.seen.count("200") > 20 for one in askers), "answers")
+        askers = [Asker(run.url()) for _ in range(4)]
+        for asker in askers:
+            asker.start()
+        wait_until(lambda: all(asker.seen.count("200") > 20 for asker in askers), "answers")
     finally:
-        status = driver.stop(60.0)
-    wait_until(lambda: all(one.seen[-1] == "refused" for one in askers), "the door to be closed")
-    for one in askers:
-        one.done.set()
-        one.join()
-    assert status == 0, loop.output.read_text()
-    seen = Counter(word for one in askers for word in one.seen)
+        status = driver.stop(STOP_SECONDS)
+    wait_until(lambda: all(asker.seen[-1] == "refused" for asker in askers), "the end")
+    for asker in askers:
+        asker.done.set()
+        asker.join()
+    assert status == 0, run.output.read_text()
+    seen = Counter(word for asker in askers for word in asker.seen)
     assert set(seen) <= {"200", "503", "504", *NOTHING}, seen
-    for one in askers:
-        answered = [word not in NOTHING for word in one.seen]
+    for asker in askers:
+        answered = [word not in NOTHING for word in asker.seen]
         assert answered == sorted(answered, reverse=True), "once closed it stays closed"
 
 
 def test_after_a_restart_with_one_replica_more_all_answer_with_the_current_version(
-    loop: Loop,
+    run: ServingRun,
 ) -> None:
-    newest = max(loop.store.versions(), default=0) + 1
-    publish(loop.store, newest)
-    driver = loop.start(EVERFRESH_SERVING__REPLICAS="3")
+    newest = max(run.store.versions(), default=0) + 1
+    publish(run.store, newest)
+    driver = run.start(EVERFRESH_SERVING__REPLICAS="3")
     try:
         answered: dict[str, int] = {}
-        with httpx.Client(base_url=loop.url(), timeout=60) as client:
+        with httpx.Client(base_url=run.url(), timeout=60) as client:
 
             def all_answer() -> bool:
                 said = client.post("/v1/recommend", content=BODY)
@@ -126,4 +126,4 @@ def test_after_a_restart_with_one_replica_more_all_answer_with_the_current_versi
             wait_until(all_answer, "an answer of each")
         assert set(answered.values()) == {newest}
     finally:
-        assert driver.stop(60.0) == 0, loop.output.read_text()
+        assert driver.stop(STOP_SECONDS) == 0, run.output.read_text()
