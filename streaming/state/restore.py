@@ -1,4 +1,4 @@
-"""Brings a lost state directory back from a snapshot; what the log holds after it is replayed.
+"""Restores a lost state directory from a snapshot; what the log holds after it is replayed.
 
 In this order, so that a kill at any point leaves the partition to be restored anew:
 
@@ -92,14 +92,14 @@ def _restore(
             if manifest is None:
                 continue
             _require_usable(manifest, place)
-            _bring(manifest, draft, store, figures)
-            _require_opens(draft, check)
+            _download(manifest, draft, store, figures)
+            _require_openable(draft, check)
         except SnapshotError as error:
             _refuse(place, f"snapshot {name}", error, figures)
             continue
         finally:
             figures.bytes_left = 0
-        _take_place(draft, path)
+        _move_into_place(draft, path)
         figures.from_snapshot += 1
         _log.info("partition %d: restored %s, %d bytes", place.partition, name, manifest.bytes)
         return manifest
@@ -134,9 +134,9 @@ def origin_of(place: LogPlace) -> Origin:
 def _require_usable(manifest: SnapshotManifest, place: LogPlace) -> None:
     expected = origin_of(place)
     for name in expected.__struct_fields__:
-        found, here = getattr(manifest.origin, name), getattr(expected, name)
-        if found != here:
-            raise SnapshotError("foreign", f"it is of {name} {found}, this is {name} {here}")
+        theirs, ours = getattr(manifest.origin, name), getattr(expected, name)
+        if theirs != ours:
+            raise SnapshotError("foreign", f"it is of {name} {theirs}, this is {name} {ours}")
     if not place.start <= manifest.applied <= place.end:
         raise SnapshotError(
             "out of reach",
@@ -144,7 +144,7 @@ def _require_usable(manifest: SnapshotManifest, place: LogPlace) -> None:
         )
 
 
-def _bring(
+def _download(
     manifest: SnapshotManifest, draft: Path, store: SnapshotStore, figures: RestoreFigures
 ) -> None:
     def arrived(size: int) -> None:
@@ -156,7 +156,7 @@ def _bring(
     store.restore(manifest, draft, arrived)
 
 
-def _require_opens(draft: Path, check: Callable[[Path], None]) -> None:
+def _require_openable(draft: Path, check: Callable[[Path], None]) -> None:
     try:
         check(draft)
     except (StateFormatError, LogMismatch) as error:
@@ -167,7 +167,7 @@ def _require_opens(draft: Path, check: Callable[[Path], None]) -> None:
         raise SnapshotError("corrupt", str(error)) from None
 
 
-def _take_place(draft: Path, path: Path) -> None:
+def _move_into_place(draft: Path, path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
     draft.rename(path)
     handle = os.open(path.parent, os.O_RDONLY)

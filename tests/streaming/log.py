@@ -112,7 +112,7 @@ def _event(record: LogRecord) -> Event | None:
 
 def delivered(partition: Partition) -> Iterator[OutboxRow]:
     """Everything in the outbox, which is emptied, once closed slices are made."""
-    while partition.settling:
+    while partition.has_sealing_work:
         partition.settle()
     while rows := partition.parcel():
         yield from rows

@@ -81,13 +81,13 @@ def test_a_partition_is_not_idle_before_reading_was_sent_to_where_its_state_ends
             return dict.fromkeys(numbers, len(LOG))
 
         async def tick() -> None:
-            label = partition.owes(NOW_MS, 100)
+            label = partition.overdue_label(NOW_MS, 100)
             assert label is not None
             await StreamWorker._close_idle(worker, {0: label})
 
         async def resume(numbers: set[int]) -> dict[int, int]:
             # One after the other: while the next one is restored, this one is owned already.
-            owned[0] = SimpleNamespace(partition=partition, courier=SimpleNamespace(wake=int))
+            owned[0] = SimpleNamespace(partition=partition, delivery=SimpleNamespace(wake=int))
             await tick()
             return {0: partition.applied}
 
@@ -189,9 +189,9 @@ def test_a_rebalance_during_a_restore_starts_no_second_one_beside_it(
 
     async def run() -> None:
         identity = LogIdentity("cluster", "t.events", "id", 4)
-        probe, outlet = cast(Any, SimpleNamespace(places=places)), cast(Any, None)
+        probe, sender = cast(Any, SimpleNamespace(places=places)), cast(Any, None)
         settings = make_settings(kafka=NOWHERE)
-        one = Ownership(settings, identity, probe, outlet, None, lambda error: None)
+        one = Ownership(settings, identity, probe, sender, None, lambda error: None)
         first = asyncio.create_task(one.resume({0}))
         while not running[0]:
             await asyncio.sleep(0.01)
@@ -226,7 +226,7 @@ def test_where_faust_gave_up_the_worker_fails(make_settings: Callable[..., Setti
             with pytest.raises(EverfreshError, match="the fetcher is gone"):
                 await asyncio.wait_for(worker._tick(), 5.0)
         finally:
-            await worker._outlet.stop()
+            await worker._sender.stop()
             await worker._probe.stop()
 
     asyncio.run(run())

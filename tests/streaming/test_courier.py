@@ -9,9 +9,9 @@ import pytest
 from aiokafka.errors import KafkaTimeoutError, TopicAuthorizationFailedError
 
 from everfresh.contracts.errors import Unreachable
-from everfresh.streaming.fold.write_batch import Changes
+from everfresh.streaming.state.write_batch import WriteBatch
 from everfresh.streaming.outbox import delivery as module
-from everfresh.streaming.outbox.delivery import Courier, Pace
+from everfresh.streaming.outbox.delivery import OutboxDelivery, StepPacer
 from everfresh.streaming.partition import Partition
 from everfresh.streaming.state.key_layout import OutboxRow
 from everfresh.streaming.state.store import MemoryStore
@@ -21,7 +21,7 @@ PLENTY = 1 << 30
 
 
 class Broker:
-    """An outlet that records order, and fails as often as it is told."""
+    """An sender that records order, and fails as often as it is told."""
 
     def __init__(self, failures: list[Exception] | None = None) -> None:
         self.rows: list[OutboxRow] = []
@@ -44,9 +44,9 @@ def waiting(store: MemoryStore) -> Partition:
 
 
 async def run(partition: Partition, broker: Broker) -> None:
-    courier = Courier(partition, broker, Pace(), PLENTY)
-    task = asyncio.create_task(courier.run())
-    drained = asyncio.create_task(courier.drain(5.0))
+    delivery = OutboxDelivery(partition, broker, StepPacer(), PLENTY)
+    task = asyncio.create_task(delivery.run())
+    drained = asyncio.create_task(delivery.drain(5.0))
     try:
         done, _ = await asyncio.wait([task, drained], return_when=asyncio.FIRST_COMPLETED)
         if task in done:
@@ -83,8 +83,8 @@ def test_a_refusal_for_good_stops_the_worker_and_keeps_the_outbox() -> None:
 
 def test_draining_ends_in_time_when_nothing_can_be_delivered() -> None:
     async def stuck() -> bool:
-        courier = Courier(waiting(MemoryStore()), Broker(), Pace(), PLENTY)
-        return await courier.drain(0.01)  # nobody runs it
+        delivery = OutboxDelivery(waiting(MemoryStore()), Broker(), StepPacer(), PLENTY)
+        return await delivery.drain(0.01)  # nobody runs it
 
     assert asyncio.run(stuck()) is False
 
@@ -92,9 +92,9 @@ def test_draining_ends_in_time_when_nothing_can_be_delivered() -> None:
 def test_however_many_partitions_close_the_loop_is_left_free_after_each_step() -> None:
     order: list[str] = []
 
-    async def partition(pace: Pace, name: str) -> None:
+    async def partition(pacer: StepPacer, name: str) -> None:
         for _ in range(3):
-            await pace.step(lambda: order.append(name))
+            await pacer.step(lambda: order.append(name))
 
     async def others() -> None:
         while order.count("a") + order.count("b") < 6:
@@ -102,8 +102,8 @@ def test_however_many_partitions_close_the_loop_is_left_free_after_each_step() -
             await asyncio.sleep(0)
 
     async def run() -> None:
-        pace = Pace()
-        await asyncio.gather(partition(pace, "a"), partition(pace, "b"), others())
+        pacer = StepPacer()
+        await asyncio.gather(partition(pacer, "a"), partition(pacer, "b"), others())
 
     asyncio.run(run())
     assert not any("-" not in pair for pair in pairwise(order))
@@ -114,11 +114,11 @@ def test_however_many_partitions_close_the_loop_is_left_free_after_each_step() -
 def test_with_more_than_may_wait_nothing_is_read_until_it_is_delivered(limit: int) -> None:
     async def run() -> list[bool]:
         partition, gates = waiting(MemoryStore()), Gate()
-        while partition.settling:
+        while partition.has_sealing_work:
             partition.settle()
-        courier = Courier(partition, gates, Pace(), limit)
-        task = asyncio.create_task(courier.run())
-        room = asyncio.create_task(courier.room())
+        delivery = OutboxDelivery(partition, gates, StepPacer(), limit)
+        task = asyncio.create_task(delivery.run())
+        room = asyncio.create_task(delivery.room())
         seen = []
         for _ in range(partition.waiting):
             await asyncio.wait([room], timeout=0.01)
@@ -134,9 +134,9 @@ def test_with_more_than_may_wait_nothing_is_read_until_it_is_delivered(limit: in
 
 def test_who_waits_for_room_is_let_go_when_the_partition_is_given_back() -> None:
     async def run() -> None:
-        courier = Courier(waiting(MemoryStore()), Gate(), Pace(), 0)
-        task = asyncio.create_task(courier.run())
-        room = asyncio.create_task(courier.room())
+        delivery = OutboxDelivery(waiting(MemoryStore()), Gate(), StepPacer(), 0)
+        task = asyncio.create_task(delivery.run())
+        room = asyncio.create_task(delivery.room())
         await asyncio.wait([room], timeout=0.01)
         assert not room.done()
         task.cancel()
@@ -146,7 +146,7 @@ def test_who_waits_for_room_is_let_go_when_the_partition_is_given_back() -> None
 
 
 class Gate(Broker):
-    """An outlet whose acknowledgements come when it is told, one parcel at a time."""
+    """An sender whose acknowledgements come when it is told, one parcel at a time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -168,8 +168,8 @@ def test_what_is_made_is_delivered_also_while_more_is_being_made() -> None:
         partition = waiting(MemoryStore())
         # As under load: whenever a stretch has been worked off, the next one is there.
         busy = Busy(partition)
-        courier = Courier(cast(Partition, busy), broker, Pace(), PLENTY)
-        task = asyncio.create_task(courier.run())
+        delivery = OutboxDelivery(cast(Partition, busy), broker, StepPacer(), PLENTY)
+        task = asyncio.create_task(delivery.run())
         for _ in range(1000):
             await asyncio.sleep(0)
             if not partition.waiting:
@@ -185,13 +185,13 @@ def test_what_is_made_is_delivered_also_while_more_is_being_made() -> None:
 class Busy:
     """A partition that never has all parts made."""
 
-    settling = True
+    has_sealing_work = True
 
     def __init__(self, partition: Partition) -> None:
         self.steps = 0
         self.parcel = partition.parcel
         self.delivered = partition.delivered
 
-    def settle(self) -> Changes:
+    def settle(self) -> WriteBatch:
         self.steps += 1
-        return Changes()
+        return WriteBatch()

@@ -15,7 +15,7 @@ from everfresh.contracts.segment import encode_row, split
 from everfresh.contracts.sequence import decode_entries, encode_entry, encode_id
 from everfresh.streaming.fold.deduplication import RecentIds
 from everfresh.streaming.fold.intake import Intake
-from everfresh.streaming.fold.write_batch import Changes
+from everfresh.streaming.state.write_batch import WriteBatch
 from tests.streaming.log import ACTIONS, START_MS, LogRecord, accepted, rejected
 
 MAX_BYTES = 300
@@ -148,7 +148,7 @@ def test_a_duplicate_that_is_left_out_does_not_keep_its_users_place() -> None:
     intake = Intake(ACTIONS, 65_536, AHEAD_MS)
     log = [accepted(offset, user, 1, START_MS) for offset, user in enumerate([8, 8, 1, 8])]
     log[1].value = log[0].value  # sent again
-    changes = Changes()
+    changes = WriteBatch()
     recent.room(changes)
     recent.keep(intake.take(log[:1], START_MS + 1, recent).ids, 0, changes)
     kept.update(changes.puts)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from everfresh.contracts.event import Event, UserId, user_key
 from everfresh.contracts.exposure import Exposure, encode_exposure
 from everfresh.contracts.outcome import Outcome, decode_outcome
-from everfresh.streaming.fold.write_batch import Changes
+from everfresh.streaming.state.write_batch import WriteBatch
 from everfresh.streaming.join.join import Join
 from everfresh.streaming.join.rows import JOIN_FORMAT, JOIN_KEY, JoinHead, decode_head, request_of
 from everfresh.streaming.state.store import MemoryStore
@@ -22,7 +22,7 @@ HORIZON = 100
 FAR = 1_000_000
 ITEMS: list[int | str] = [1, 2, "2"]
 
-Heard = tuple[LogRecord, Event]
+StoredFeedback = tuple[LogRecord, Event]
 
 
 def exposed(offset: int, at: int, request: str = "r", user: UserId = 7) -> LogRecord:
@@ -30,13 +30,13 @@ def exposed(offset: int, at: int, request: str = "r", user: UserId = 7) -> LogRe
     return LogRecord(offset, at, user_key(user), encode_exposure(made), topic="t.exposures")
 
 
-def named(offset: int, at: int, request: str = "r", user: UserId = 7, item: int | str = 1) -> Heard:
+def named(offset: int, at: int, request: str = "r", user: UserId = 7, item: int | str = 1) -> StoredFeedback:
     event = Event(f"e{offset}", "click", at, user, item, None, request)
     return LogRecord(offset, at, user_key(user), None), event
 
 
-def hear(join: Join, found: Iterable[Heard], applied: int) -> Changes:
-    changes = Changes()
+def hear(join: Join, found: Iterable[StoredFeedback], applied: int) -> WriteBatch:
+    changes = WriteBatch()
     heard = list(found)
     changes.named = [(record.offset, event) for record, event in heard]
     if heard:
@@ -60,7 +60,7 @@ class Run:
         head = decode_head(raw) if raw else JoinHead(JOIN_FORMAT, "x", 0, 0)
         self.join = Join(head, 0, self.horizon, self.store.get_many, self.store.scan)
 
-    def write(self, changes: Changes) -> None:
+    def write(self, changes: WriteBatch) -> None:
         self.store.write(changes.puts, changes.deletes)
         self.counts += changes.joins
         for row in changes.rows:
@@ -72,7 +72,7 @@ class Run:
                 headers = dict(row.headers)
                 self.letters.append((headers["dead_reason"].decode(), int(headers["dead_offset"])))
 
-    def hear(self, *found: Heard) -> None:
+    def hear(self, *found: StoredFeedback) -> None:
         self.write(hear(self.join, found, found[-1][0].offset + 1))
 
     def expose(self, *records: LogRecord) -> None:
@@ -273,7 +273,7 @@ def _step(
     heard: list[tuple[int, UserId, str]],
     action: str,
     number: int,
-) -> Changes | None:
+) -> WriteBatch | None:
     head = run.join.head
     if action == "settle":
         return run.join.settle()

@@ -109,9 +109,9 @@ def test_what_waits_is_counted_in_bytes_without_a_slice_in_the_making() -> None:
     letter = outbox_bytes(store)
     assert partition.waiting_bytes == letter > 0
     partition.apply([accepted(1, 1, 1, START_MS), accepted(2, 1, 1, START_MS + PERIOD_MS)])
-    assert partition.settling
+    assert partition.has_sealing_work
     assert opened(store).waiting_bytes == partition.waiting_bytes == letter
-    while partition.settling:
+    while partition.has_sealing_work:
         partition.settle()
     assert partition.waiting_bytes == opened(store).waiting_bytes == outbox_bytes(store) > letter
     while partition.waiting:
@@ -215,7 +215,7 @@ def test_after_a_write_that_failed_nothing_more_is_written() -> None:
     store = Cramped()
     partition = opened(store)
     partition.apply([accepted(0, 1, 1, START_MS), accepted(1, 1, 1, START_MS + PERIOD_MS)])
-    assert partition.settling
+    assert partition.has_sealing_work
     store.full = True
     with pytest.raises(StateError):
         partition.apply([accepted(2, 1, 1, START_MS + PERIOD_MS)])

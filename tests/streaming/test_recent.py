@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from everfresh.contracts.event import Event, UserId, user_key
 from everfresh.streaming.fold import deduplication as module
-from everfresh.streaming.fold.deduplication import RECENT_PREFIX
+from everfresh.streaming.fold.deduplication import DEDUPLICATION_PREFIX
 from everfresh.streaming.partition import Partition
 from everfresh.streaming.state.store import MemoryStore
 from tests.streaming.log import (
@@ -118,14 +118,14 @@ def test_what_is_remembered_is_bounded_on_disk_too() -> None:
     partition = opened(store, RULES)
     for record in log_of([(1, f"e{number}") for number in range(100)]):
         partition.apply([record])
-        assert sum(key.startswith(RECENT_PREFIX) for key in store.pairs) <= 2 * LIMIT
+        assert sum(key.startswith(DEDUPLICATION_PREFIX) for key in store.pairs) <= 2 * LIMIT
 
 
 def test_with_a_limit_of_0_nothing_is_remembered() -> None:
     store = MemoryStore()
     opened(store, RULES).apply(log_of([(1, "a")]))
     partition = opened(store, rules(remember_ids=0))
-    assert not [key for key in store.pairs if key.startswith(RECENT_PREFIX)]
+    assert not [key for key in store.pairs if key.startswith(DEDUPLICATION_PREFIX)]
     assert partition.apply(log_of([(1, "a"), (1, "a")])).accepted == 1
 
 
@@ -140,7 +140,7 @@ def test_a_duplicate_does_not_keep_its_users_place_among_the_examples() -> None:
         partition.apply(log[:cut])
         changes = partition.apply(log[cut:])
         partition.close_until(START_MS // PERIOD_MS)
-        while partition.settling:
+        while partition.has_sealing_work:
             partition.settle()
         runs.append([row.value for row in delivered(partition) if row.topic == "windows"])
     assert changes.accepted

@@ -53,7 +53,7 @@ def logs(draw: st.DrawFn, number: int = 0) -> list[LogRecord]:
 
 def idle(partition: Partition, broker_ms: int) -> None:
     """What the worker's tick does with a partition that has nothing more to read."""
-    label = partition.owes(broker_ms, GRACE_MS)
+    label = partition.overdue_label(broker_ms, GRACE_MS)
     if label is not None:
         partition.close_until(label)
 

@@ -56,7 +56,7 @@ def test_after_each_step_readers_see_the_same_as_before_and_after() -> None:
     partition = closed(store)
     expected = expected_states([*log_of(60, 240), accepted(240, 0, 7, LATER)], HISTORY)
     steps = 0
-    while partition.settling:
+    while partition.has_sealing_work:
         assert states(store.pairs, HISTORY) == expected
         partition.settle()
         steps += 1
@@ -83,7 +83,7 @@ def test_a_slice_is_not_delivered_before_its_last_part_is_made() -> None:
     assert [key for key in store.pairs if key.startswith(OUTBOX_PREFIX)]
     assert partition.waiting == 0
     assert opened(store, RULES).waiting == 0
-    while partition.settling:
+    while partition.has_sealing_work:
         assert partition.waiting == 0
         partition.settle()
     assert partition.waiting == 1
@@ -117,7 +117,7 @@ def test_closing_that_falls_behind_is_made_up_for_before_the_next_slice_closes()
     partition = closed(store)
     partition.apply([accepted(241, 1, 7, LATER + 1000)])  # closes a slice while one is in work
     assert partition.waiting == 1
-    assert partition.settling
+    assert partition.has_sealing_work
     labels = [head.label for head, _ in slices(delivered(partition))]
     assert labels == [START_MS // 1000, LATER // 1000]
     assert NO_LABEL not in labels
@@ -135,7 +135,7 @@ def test_a_reader_between_two_looks_loses_nothing_when_a_stretch_is_let_go() -> 
         value = store.pairs.get(key)
         looks += 1
         if looks == 1:
-            while partition.settling:
+            while partition.has_sealing_work:
                 partition.settle()
         return value
 

@@ -12,7 +12,7 @@ from everfresh.adapters.memory import ManualClock
 from everfresh.adapters.state.snapshots import SnapshotStore
 from everfresh.contracts.errors import SnapshotError
 from everfresh.contracts.settings import StateSettings
-from everfresh.streaming.ownership import Owned
+from everfresh.streaming.ownership import OwnedPartition
 from everfresh.streaming.state.restore import origin_of
 from everfresh.streaming.state.snapshots import SnapshotTaker
 from tests.streaming.machine import HERE, LOG, Machine
@@ -23,12 +23,12 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-def owned(machine: Machine) -> Owned:
+def owned(machine: Machine) -> OwnedPartition:
     unused = cast(Any, None)
-    return Owned(machine.partition, machine.store, origin_of(HERE), unused, unused)
+    return OwnedPartition(machine.partition, machine.store, origin_of(HERE), unused, unused)
 
 
-async def taken(taker: SnapshotTaker, owned: dict[int, Owned], count: int) -> None:
+async def taken(taker: SnapshotTaker, owned: dict[int, OwnedPartition], count: int) -> None:
     task = asyncio.create_task(taker.run(owned))
     try:
         while taker.figures.taken + taker.figures.failed < count:

@@ -61,11 +61,11 @@ def test_late_records_are_counted() -> None:
 def test_an_idle_partition_owes_its_period_after_the_grace_and_only_once() -> None:
     partition = opened(MemoryStore())
     partition.apply([accepted(0, 1, 1, at(0))])
-    assert partition.owes(at(1) + 199, grace_ms=200) is None
-    label = partition.owes(at(1) + 200, grace_ms=200)
+    assert partition.overdue_label(at(1) + 199, grace_ms=200) is None
+    label = partition.overdue_label(at(1) + 200, grace_ms=200)
     assert label == LABEL
     partition.close_until(label)
-    assert partition.owes(at(1) + 900, grace_ms=200) is None
+    assert partition.overdue_label(at(1) + 900, grace_ms=200) is None
     ((closed, _),) = slices(delivered(partition))
     assert (closed.label, closed.events) == (LABEL, 1)
 
@@ -73,7 +73,7 @@ def test_an_idle_partition_owes_its_period_after_the_grace_and_only_once() -> No
 def test_several_empty_periods_need_only_the_last_one() -> None:
     partition = opened(MemoryStore())
     partition.apply([accepted(0, 1, 1, at(0))])
-    label = partition.owes(at(9.5), grace_ms=0)
+    label = partition.overdue_label(at(9.5), grace_ms=0)
     assert label == LABEL + 8
     partition.close_until(label)
     runs = slices(delivered(partition))
@@ -86,7 +86,7 @@ def test_several_empty_periods_need_only_the_last_one() -> None:
 def test_a_period_that_is_still_open_is_not_closed_by_an_earlier_one() -> None:
     partition = opened(MemoryStore())
     partition.apply([accepted(0, 1, 1, at(3))])
-    assert partition.owes(at(2.5), grace_ms=0) is None
+    assert partition.overdue_label(at(2.5), grace_ms=0) is None
     assert not partition.close_until(LABEL + 1)
     assert slices(delivered(partition)) == []
 

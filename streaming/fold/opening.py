@@ -1,4 +1,7 @@
-"""Opens a partition's state, or begins one: compares it with the log and refuses to guess."""
+"""Opens a partition's fold: where its state ends, or at the start of the log where there is none.
+
+It compares the state with the log and the settings, and refuses to guess.
+"""
 
 from __future__ import annotations
 
@@ -7,81 +10,69 @@ import msgspec
 from everfresh.contracts.errors import LogMismatch, StateFormatError
 from everfresh.contracts.segment import Segment, decode_runs, segment_key, split
 from everfresh.contracts.sequence import FORMAT, META_KEY, PartitionMeta
-from everfresh.streaming.fold.deduplication import RECENT_PREFIX
 from everfresh.streaming.fold.fold import Fold
-from everfresh.streaming.fold.rules import FoldRules
-from everfresh.streaming.join.opening import drop_join, open_join
-from everfresh.streaming.log.identity import LogPlace, require_partitions
-from everfresh.streaming.partition import Partition, outbox_bytes
-from everfresh.streaming.state.key_layout import (
-    CLOSING_KEY,
-    HEAD_FORMAT,
-    HEAD_KEY,
+from everfresh.streaming.fold.rows import (
     NO_LABEL,
-    OUTBOX_PREFIX,
+    SLICE_HEAD_FORMAT,
     SliceHead,
     decode_closing,
-    decode_head,
+    decode_slice_head,
     encode,
+)
+from everfresh.streaming.fold.rules import FoldRules
+from everfresh.streaming.log.identity import LogPlace, require_partitions
+from everfresh.streaming.outbox.outbox import Outbox
+from everfresh.streaming.state.key_layout import (
+    CLOSING_KEY,
+    DEDUPLICATION_PREFIX,
+    SLICE_HEAD_KEY,
 )
 from everfresh.streaming.state.store import PartitionStore
 
 
-def open_partition(
-    store: PartitionStore, place: LogPlace, rules: FoldRules, exposures: LogPlace | None = None
-) -> Partition:
-    """Resume from the state, or begin at the start of the log where there is none.
-
-    ``exposures`` is the partition of the same number that feedback is joined with; without one,
-    nothing is joined, as with a horizon of 0.
+def open_fold(store: PartitionStore, place: LogPlace, rules: FoldRules) -> tuple[Fold, Outbox]:
+    """The fold, and the outbox that it fills.
 
     :class:`StateFormatError` where the state was written by another format version, action list
     or window length; :class:`LogMismatch` where it was folded from another log, is ahead of the
     log, or the log no longer holds what comes next.
     """
-    raw = store.get(META_KEY)
-    if raw is None:
-        meta, head = _fresh(place, rules)
-        _write_start(store, meta, head)
-    else:
-        meta, head = _decode(raw, store.get(HEAD_KEY))
-        _check_log(meta, place)
-        if head.period_ms != rules.period_ms:
-            raise StateFormatError(
-                f"the state of partition {place.partition} is cut into windows of "
-                f"{head.period_ms} ms, windows.seconds now says {rules.period_ms} ms; set it back, "
-                "or use another home to start anew"
-            )
-        meta = msgspec.structs.replace(
-            meta,
-            actions=_extended(meta.actions, rules.actions),
-            partitions=place.partitions,
-        )
-    raw_closing = store.get(CLOSING_KEY)
-    closing = None if raw_closing is None else decode_closing(raw_closing)
-    held = outbox_bytes(store.scan(OUTBOX_PREFIX))
-    parcels = sorted(held)
-    number = parcels[-1] + 1 if parcels else 0
-    if closing is not None:
-        number = max(number, closing.parcel + 1)
-        parcels = [parcel for parcel in parcels if parcel != closing.parcel]
-    fold = Fold(meta, head, rules, store.get_many, number)
+    meta, head = _read_or_begin(store, place, rules)
+    raw = store.get(CLOSING_KEY)
+    closing = None if raw is None else decode_closing(raw)
+    outbox = Outbox(store, None if closing is None else closing.outbox_batch)
+    fold = Fold(meta, head, rules, store.get_many, outbox)
     values = store.get_many([segment_key(name) for name in meta.segments])
     named = zip(meta.segments, values, strict=True)
     segments = [_segment(name, value or b"") for name, value in named]
     if not rules.remember_ids:
-        _forget(store)
-    fold.restore(closing, segments, store.scan(RECENT_PREFIX))
-    join = None
-    if not rules.horizon_ms:
-        drop_join(store)
-    elif exposures is not None:
-        join = open_join(store, meta.applied, raw is None, exposures, rules.horizon_ms)
-    return Partition(store, fold, join, parcels, held)
+        _forget_ids(store)
+    fold.restore(closing, segments, store.scan(DEDUPLICATION_PREFIX))
+    return fold, outbox
 
 
-def _forget(store: PartitionStore) -> None:
-    if keys := [key for key, _ in store.scan(RECENT_PREFIX)]:
+def _read_or_begin(
+    store: PartitionStore, place: LogPlace, rules: FoldRules
+) -> tuple[PartitionMeta, SliceHead]:
+    raw = store.get(META_KEY)
+    if raw is None:
+        meta, head = _fresh(place, rules)
+        store.write({META_KEY: msgspec.msgpack.encode(meta), SLICE_HEAD_KEY: encode(head)})
+        return meta, head
+    meta, head = _decode(raw, store.get(SLICE_HEAD_KEY))
+    _check_log(meta, place)
+    if head.period_ms != rules.period_ms:
+        raise StateFormatError(
+            f"the state of partition {place.partition} is cut into windows of "
+            f"{head.period_ms} ms, windows.seconds now says {rules.period_ms} ms; set it back, "
+            "or use another home to start anew"
+        )
+    actions = _extended(meta.actions, rules.actions)
+    return msgspec.structs.replace(meta, actions=actions, partitions=place.partitions), head
+
+
+def _forget_ids(store: PartitionStore) -> None:
+    if keys := [key for key, _ in store.scan(DEDUPLICATION_PREFIX)]:
         store.write({}, keys)
 
 
@@ -102,7 +93,7 @@ def _fresh(place: LogPlace, rules: FoldRules) -> tuple[PartitionMeta, SliceHead]
         place.partitions,
     )
     head = SliceHead(
-        HEAD_FORMAT,
+        SLICE_HEAD_FORMAT,
         rules.period_ms,
         rules.max_targets,
         rules.stretch_events,
@@ -113,14 +104,10 @@ def _fresh(place: LogPlace, rules: FoldRules) -> tuple[PartitionMeta, SliceHead]
     return meta, head
 
 
-def _write_start(store: PartitionStore, meta: PartitionMeta, head: SliceHead) -> None:
-    store.write({META_KEY: msgspec.msgpack.encode(meta), HEAD_KEY: encode(head)})
-
-
 def _decode(raw: bytes, raw_head: bytes | None) -> tuple[PartitionMeta, SliceHead]:
     try:
         meta = msgspec.msgpack.decode(raw, type=PartitionMeta)
-        head = decode_head(raw_head or b"")
+        head = decode_slice_head(raw_head or b"")
     except msgspec.DecodeError as error:
         raise StateFormatError(
             f"the state is not of a format this version reads ({error}); use another home, or "
@@ -128,7 +115,7 @@ def _decode(raw: bytes, raw_head: bytes | None) -> tuple[PartitionMeta, SliceHea
         ) from None
     for name, expected, found in (
         ("state", FORMAT, meta.format),
-        ("slice", HEAD_FORMAT, head.format),
+        ("slice", SLICE_HEAD_FORMAT, head.format),
     ):
         if expected != found:
             raise StateFormatError(
