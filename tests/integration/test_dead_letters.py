@@ -22,7 +22,7 @@ from everfresh.infra.broker.broker import EmbeddedBroker
 from everfresh.infra.cli.commands.dlq_list import run_list, run_show, selection
 from everfresh.infra.cli.commands.dlq_redrive import _alone, run_redrive
 from everfresh.streaming.outbox.dead_letters import dead_letter
-from tests.streaming.log import LogRecord
+from tests.streaming.sample_log import LogRecord
 
 pytestmark = pytest.mark.integration
 EVERY = Selection()

@@ -1,72 +1,73 @@
-"""How far a partition has been read where the log's last entries are no records."""
+"""Which slices of a silent partition are closed, and which must wait."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
-import pytest
+from faust.types import TP
 
-from everfresh.streaming.worker import StreamWorker
+from everfresh.streaming.idle import IdleSlices
+from everfresh.streaming.log.fetch_transport import FetchConsumer
+from everfresh.streaming.owned import OwnedPartition
+from everfresh.streaming.partition import Partition
+from everfresh.streaming.reading import LogReading
+from everfresh.streaming.state.store import MemoryStore
+from tests.streaming.consumer_double import consumer_at
+from tests.streaming.sample_log import PERIOD_MS, START_MS, accepted, delivered, opened, slices
 
-END = 10
-
-
-class Consumer:
-    """Where a consumer reads, and up to where it has handed records over."""
-
-    def __init__(self, position: int | None, taken: int) -> None:
-        self.taken_end = {0: taken}
-        self.sought = {0}
-        self._position = position
-
-    async def position(self, tp: object) -> int | None:
-        return self._position
+LOG = [accepted(n, n % 2, n, START_MS + 500 * n) for n in range(10)]
+NOW_MS = START_MS + 60_000
+GRACE_MS = 100
 
 
-class Said(Exception):
-    """Ends a report with what it said."""
+def cut(partition: Partition) -> list[tuple[int, int, int, str]]:
+    runs = slices(list(delivered(partition)))
+    return [
+        (closed.label, closed.start, closed.end, closed.digest)
+        for closed, _ in runs
+        if closed.events
+    ]
 
 
-def worker(applied: int, position: int | None, taken: int) -> Any:
-    async def ends(numbers: Iterable[int]) -> dict[int, int]:
-        return dict.fromkeys(numbers, END)
-
-    def say(state: str, lag: int | str) -> None:
-        raise Said(lag)
-
-    made: Any = StreamWorker.__new__(StreamWorker)
-    made._identity, made._metrics = SimpleNamespace(topic="t"), SimpleNamespace(lag=0.0)
-    made._consumer = lambda: Consumer(position, taken)
-    made._owned = {0: SimpleNamespace(partition=SimpleNamespace(applied=applied))}
-    made._probe, made._say = SimpleNamespace(ends=ends), say
-    return made
+def replayed() -> list[tuple[int, int, int, str]]:
+    partition = opened(MemoryStore())
+    partition.apply(LOG)
+    partition.close_until(NOW_MS // PERIOD_MS - 2)
+    return cut(partition)
 
 
-@pytest.mark.parametrize(
-    ("applied", "position", "taken", "reached"),
-    [
-        (8, END, 8, END),  # markers alone lie behind the last record
-        (8, END, 9, 8),  # a record is on its way from the fetching thread
-        (8, 9, 8, 9),  # not all has been read
-        (8, None, 8, 8),
-    ],
-)
-def test_a_partition_is_idle_once_all_that_was_taken_has_been_applied(
-    applied: int, position: int | None, taken: int, reached: int
-) -> None:
-    assert asyncio.run(worker(applied, position, taken)._reached(0, applied)) == reached
+def test_a_partition_is_not_idle_before_reading_was_sent_to_where_its_state_ends() -> None:
+    """The state is lost, and the group has committed the end of a log that is silent now."""
 
+    async def run() -> list[tuple[int, int, int, str]]:
+        partition, owned = opened(MemoryStore()), dict[int, OwnedPartition]()
 
-@pytest.mark.parametrize(
-    ("position", "taken", "lag"),
-    [(END, 8, 0), (END, 9, 2), (9, 8, 1), (None, 8, 2)],
-)
-def test_markers_behind_the_last_record_are_no_lag(
-    position: int | None, taken: int, lag: int
-) -> None:
-    with pytest.raises(Said) as said:
-        asyncio.run(worker(8, position, taken)._report())
-    assert said.value.args == (lag,)
+        async def ends(numbers: Iterable[int]) -> dict[int, int]:
+            return dict.fromkeys(numbers, len(LOG))
+
+        async def close_idle() -> None:
+            assert partition.overdue_label(NOW_MS, GRACE_MS) is not None
+            await idle.close_overdue(NOW_MS)
+
+        async def resume(numbers: set[int]) -> dict[int, int]:
+            # One after the other: while the next one is restored, this one is owned already.
+            unused = cast(Any, None)
+            delivery: Any = SimpleNamespace(wake=int)
+            owned[0] = OwnedPartition(partition, unused, unused, delivery, unused)
+            await close_idle()
+            return {0: partition.applied}
+
+        consumer = consumer_at({TP("t", 0): len(LOG)}, resume=resume)
+        probe: Any = SimpleNamespace(ends=ends)
+        reading = LogReading("t", probe, lambda: consumer)
+        idle = IdleSlices(owned, reading, probe, GRACE_MS, lambda batch: None)
+        await FetchConsumer.seek_to_committed(consumer)
+        partition.apply(LOG)
+        cast(Any, consumer)._thread.at[TP("t", 0)] = len(LOG)
+        await close_idle()
+        return cut(partition)
+
+    assert asyncio.run(run()) == replayed()

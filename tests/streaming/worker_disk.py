@@ -10,11 +10,10 @@ from typing import Any
 
 from everfresh.adapters.state.snapshots import FORMAT, SnapshotManifest, SnapshotStore
 from everfresh.streaming.fold.rules import FoldRules
-from everfresh.streaming.partition import Partition
-from everfresh.streaming.state.opening import open_partition
+from everfresh.streaming.partition import Partition, open_partition
 from everfresh.streaming.state.restore import RestoreFigures, origin_of, restore
 from everfresh.streaming.state.store import RocksStore, block_cache
-from tests.streaming.log import START_MS, LogRecord, accepted, place, rejected, rules
+from tests.streaming.sample_log import START_MS, LogRecord, accepted, place, rejected, rules
 
 CACHE = block_cache(1)
 HERE = place(end=2000)

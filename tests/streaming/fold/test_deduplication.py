@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from everfresh.contracts.event import Event, UserId, user_key
 from everfresh.streaming.fold import deduplication as module
-from everfresh.streaming.fold.deduplication import DEDUPLICATION_PREFIX
 from everfresh.streaming.partition import Partition
+from everfresh.streaming.state.key_layout import DEDUPLICATION_PREFIX
 from everfresh.streaming.state.store import MemoryStore
-from tests.streaming.log import (
+from tests.streaming.sample_log import (
     PERIOD_MS,
     START_MS,
     LogRecord,
@@ -63,10 +63,10 @@ def repeated(sent: list[Sent | None]) -> list[int]:
     return found
 
 
-def letters(partition: Partition) -> list[tuple[str, int]]:
+def dead_letters(partition: Partition) -> list[tuple[str, int]]:
     rows = [row for row in delivered(partition) if row.topic == "dead-letters"]
-    found = [dict(row.headers) for row in rows]
-    return [(one["dead_reason"].decode(), int(one["dead_offset"])) for one in found]
+    headers = [dict(row.headers) for row in rows]
+    return [(each["dead_reason"].decode(), int(each["dead_offset"])) for each in headers]
 
 
 _sent: st.SearchStrategy[list[Sent | None]] = st.lists(
@@ -87,14 +87,14 @@ def test_an_event_sent_again_is_applied_once_however_the_log_is_cut(
             partition = opened(MemoryStore(dict(store.pairs)), RULES)
             partition.apply(log[begin:end])
             partition = opened(store, RULES)
-        changes = partition.apply(log[begin:end])
-        accepted += changes.accepted
-        named += len(changes.named)
+        batch = partition.apply(log[begin:end])
+        accepted += batch.accepted
+        named += len(batch.feedback)
     twice = repeated(sent)
     good = [record for record in log if record.offset not in twice]
     assert states(store.pairs, RULES.history_length) == expected_states(good, RULES.history_length)
     bad = [("not_json", at) for at, one in enumerate(sent) if one is None]
-    assert letters(partition) == sorted(
+    assert dead_letters(partition) == sorted(
         [*bad, *(("duplicate_id", at) for at in twice)], key=lambda letter: letter[1]
     )
     assert accepted == named == len(sent) - len(bad) - len(twice)
@@ -102,15 +102,15 @@ def test_an_event_sent_again_is_applied_once_however_the_log_is_cut(
 
 def test_ids_of_other_users_do_not_matter() -> None:
     store = MemoryStore()
-    changes = opened(store, RULES).apply(log_of([(1, "a"), ("1", "a"), (2, "a"), (2, "a")]))
-    assert (changes.accepted, changes.rejected) == (3, {"duplicate_id": 1})
+    batch = opened(store, RULES).apply(log_of([(1, "a"), ("1", "a"), (2, "a"), (2, "a")]))
+    assert (batch.accepted, batch.rejected) == (3, {"duplicate_id": 1})
 
 
 def test_hashes_that_clash_cost_no_event(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "hash", lambda name: 7, raising=False)
     sent: list[Sent | None] = [(1, "a"), (1, "b"), (1, "a"), (1, "c")]
-    changes = opened(MemoryStore(), RULES).apply(log_of(sent))
-    assert (changes.accepted, changes.rejected) == (3, {"duplicate_id": 1})
+    batch = opened(MemoryStore(), RULES).apply(log_of(sent))
+    assert (batch.accepted, batch.rejected) == (3, {"duplicate_id": 1})
 
 
 def test_what_is_remembered_is_bounded_on_disk_too() -> None:
@@ -138,11 +138,11 @@ def test_a_duplicate_does_not_keep_its_users_place_among_the_examples() -> None:
     for cut in range(len(log)):
         partition = opened(MemoryStore(), rules(remember_ids=100, stretch_events=3))
         partition.apply(log[:cut])
-        changes = partition.apply(log[cut:])
+        batch = partition.apply(log[cut:])
         partition.close_until(START_MS // PERIOD_MS)
-        while partition.has_sealing_work:
-            partition.settle()
+        while partition.has_parts_to_make:
+            partition.make_part()
         runs.append([row.value for row in delivered(partition) if row.topic == "windows"])
-    assert changes.accepted
+    assert batch.accepted
     assert len(runs[0]) > 1
     assert all(run == runs[0] for run in runs)

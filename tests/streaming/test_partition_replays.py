@@ -4,23 +4,13 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from everfresh.contracts.window import encode_slice_record
 from everfresh.streaming.partition import Partition
-from everfresh.streaming.state.key_layout import (
-    Closing,
-    OutboxRow,
-    SliceHead,
-    decode_closing,
-    decode_head,
-    decode_row,
-    encode,
-)
 from everfresh.streaming.state.store import MemoryStore
-from tests.streaming.log import (
+from tests.streaming.sample_log import (
     START_MS,
     LogRecord,
     Run,
@@ -125,25 +115,3 @@ def test_any_interleaving_of_partitions_gives_each_its_own_slices(
             slices(delivered(alone))
         )
         assert mixed[number].applied == alone.applied
-
-
-_rows = st.builds(
-    OutboxRow,
-    topic=st.text(max_size=9),
-    partition=st.none() | st.integers(0, 2**31),
-    key=st.none() | st.binary(max_size=9),
-    value=st.none() | st.binary(max_size=30),
-    headers=st.lists(st.tuples(st.text(max_size=5), st.binary(max_size=9)), max_size=3),
-)
-_numbers = st.integers(-1, 2**62)
-_heads = st.builds(SliceHead, *[_numbers] * len(SliceHead.__struct_fields__))
-
-
-_closings = st.builds(Closing, *[_numbers] * 6, closed=st.none())
-
-
-@given(row=_rows, closing=_closings, head=_heads)
-def test_decode_of_encode_is_the_row(row: OutboxRow, closing: Closing, head: SliceHead) -> None:
-    assert decode_row(encode(row)) == row
-    assert decode_closing(encode(closing)) == closing
-    assert msgspec.structs.astuple(decode_head(encode(head))) == msgspec.structs.astuple(head)

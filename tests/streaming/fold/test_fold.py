@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from everfresh.contracts.sequence import META_KEY, PartitionMeta
 from everfresh.contracts.window import decode_example
 from everfresh.streaming.state.store import MemoryStore
-from tests.streaming.log import (
+from tests.streaming.sample_log import (
     PERIOD_MS,
     START_MS,
     LogRecord,
@@ -67,7 +67,7 @@ def test_how_the_log_is_cut_into_fetches_leaves_no_trace(
     for (begin, end), settled in zip(pairwise(bounds), steps, strict=False):
         many.apply(log[begin:end])
         for _ in range(settled):
-            many.settle()
+            many.make_part()
         assert states(pieces.pairs, HISTORY) == expected_states(log[:end], HISTORY)
         if reopen:
             many = opened(pieces)
@@ -112,9 +112,9 @@ def test_a_record_below_the_stored_offset_is_not_applied_again(
     store = MemoryStore()
     opened(store).apply(log)
     before = dict(store.pairs)
-    changes = opened(store).apply(log[:again])
-    assert changes.duplicates == len(log[:again])
-    assert not changes
+    batch = opened(store).apply(log[:again])
+    assert batch.duplicates == len(log[:again])
+    assert not batch
     assert store.pairs == before
 
 
@@ -179,8 +179,8 @@ def test_stored_sequences_stay_short_however_many_events_come() -> None:
 def test_rejected_records_become_dead_letters_with_their_bytes_and_place() -> None:
     partition = opened(MemoryStore())
     bad = LogRecord(5, at(0), b"\x00key", b"\xff not json", [("trace", b"1")])
-    changes = partition.apply([accepted(4, 1, 1, at(0)), bad, accepted(6, 1, 2, at(0))])
-    assert changes.rejected == {"not_json": 1}
+    batch = partition.apply([accepted(4, 1, 1, at(0)), bad, accepted(6, 1, 2, at(0))])
+    assert batch.rejected == {"not_json": 1}
     assert partition.applied == 7
     (row,) = delivered(partition)
     assert (row.topic, row.key, row.value) == ("dead-letters", b"\x00key", b"\xff not json")
@@ -215,6 +215,6 @@ def test_integer_and_text_ids_are_two_users() -> None:
 def test_an_unknown_action_is_rejected_rather_than_folded() -> None:
     store = MemoryStore()
     value = json.dumps({"id": "a", "type": "fly", "time": 1, "user_id": 7, "item_id": 1}).encode()
-    changes = opened(store).apply([rejected(0, at(0), value)])
-    assert changes.rejected == {"unknown_type": 1}
+    batch = opened(store).apply([rejected(0, at(0), value)])
+    assert batch.rejected == {"unknown_type": 1}
     assert states(store.pairs, HISTORY) == {}

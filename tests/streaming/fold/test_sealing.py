@@ -8,10 +8,11 @@ import pytest
 from everfresh.adapters.state.user_state import UserReader
 from everfresh.contracts.sequence import META_KEY, USER_PREFIX, PartitionMeta
 from everfresh.contracts.window import decode_example
+from everfresh.streaming.fold.rows import NO_LABEL
 from everfresh.streaming.partition import Partition
-from everfresh.streaming.state.key_layout import CLOSING_KEY, NO_LABEL, OUTBOX_PREFIX
+from everfresh.streaming.state.key_layout import CLOSING_KEY, OUTBOX_PREFIX
 from everfresh.streaming.state.store import MemoryStore
-from tests.streaming.log import (
+from tests.streaming.sample_log import (
     START_MS,
     LogRecord,
     accepted,
@@ -56,9 +57,9 @@ def test_after_each_step_readers_see_the_same_as_before_and_after() -> None:
     partition = closed(store)
     expected = expected_states([*log_of(60, 240), accepted(240, 0, 7, LATER)], HISTORY)
     steps = 0
-    while partition.has_sealing_work:
+    while partition.has_parts_to_make:
         assert states(store.pairs, HISTORY) == expected
-        partition.settle()
+        partition.make_part()
         steps += 1
     assert steps > 5
     assert states(store.pairs, HISTORY) == expected
@@ -71,7 +72,7 @@ def test_killed_between_two_steps_the_next_owner_makes_the_same_slice(steps: int
     store, other = MemoryStore(), MemoryStore()
     partition = closed(store)
     for _ in range(steps):
-        partition.settle()
+        partition.make_part()
     assert list(delivered(opened(store, RULES))) == list(delivered(closed(other)))
     assert states(store.pairs, HISTORY) == states(other.pairs, HISTORY)
 
@@ -79,14 +80,14 @@ def test_killed_between_two_steps_the_next_owner_makes_the_same_slice(steps: int
 def test_a_slice_is_not_delivered_before_its_last_part_is_made() -> None:
     store = MemoryStore()
     partition = closed(store)
-    partition.settle()
+    partition.make_part()
     assert [key for key in store.pairs if key.startswith(OUTBOX_PREFIX)]
-    assert partition.waiting == 0
-    assert opened(store, RULES).waiting == 0
-    while partition.has_sealing_work:
-        assert partition.waiting == 0
-        partition.settle()
-    assert partition.waiting == 1
+    assert partition.outbox.waiting == 0
+    assert opened(store, RULES).outbox.waiting == 0
+    while partition.has_parts_to_make:
+        assert partition.outbox.waiting == 0
+        partition.make_part()
+    assert partition.outbox.waiting == 1
 
 
 def test_a_stretch_that_is_full_is_sealed_and_the_slice_goes_on() -> None:
@@ -116,8 +117,8 @@ def test_closing_that_falls_behind_is_made_up_for_before_the_next_slice_closes()
     store = MemoryStore()
     partition = closed(store)
     partition.apply([accepted(241, 1, 7, LATER + 1000)])  # closes a slice while one is in work
-    assert partition.waiting == 1
-    assert partition.has_sealing_work
+    assert partition.outbox.waiting == 1
+    assert partition.has_parts_to_make
     labels = [head.label for head, _ in slices(delivered(partition))]
     assert labels == [START_MS // 1000, LATER // 1000]
     assert NO_LABEL not in labels
@@ -135,8 +136,8 @@ def test_a_reader_between_two_looks_loses_nothing_when_a_stretch_is_let_go() -> 
         value = store.pairs.get(key)
         looks += 1
         if looks == 1:
-            while partition.has_sealing_work:
-                partition.settle()
+            while partition.has_parts_to_make:
+                partition.make_part()
         return value
 
     stored = UserReader(get, 0, HISTORY).stored(5)

@@ -28,9 +28,8 @@ from everfresh.contracts.window import (
 )
 from everfresh.streaming.fold.rules import FoldRules
 from everfresh.streaming.log.identity import LogPlace
-from everfresh.streaming.partition import Partition
-from everfresh.streaming.state.key_layout import OutboxRow
-from everfresh.streaming.state.opening import open_partition
+from everfresh.streaming.outbox.rows import OutboxRow
+from everfresh.streaming.partition import Partition, open_partition
 from everfresh.streaming.state.store import MemoryStore
 
 ACTIONS = ["view", "click", "like"]
@@ -112,11 +111,11 @@ def _event(record: LogRecord) -> Event | None:
 
 def delivered(partition: Partition) -> Iterator[OutboxRow]:
     """Everything in the outbox, which is emptied, once closed slices are made."""
-    while partition.has_sealing_work:
-        partition.settle()
-    while rows := partition.parcel():
+    while partition.has_parts_to_make:
+        partition.make_part()
+    while rows := partition.outbox.oldest():
         yield from rows
-        partition.delivered()
+        partition.outbox.remove_oldest()
 
 
 def slices(rows: Iterable[OutboxRow]) -> list[Run]:

@@ -1,11 +1,13 @@
+"""Labels, slices and examples, as the fold cuts them."""
+
 from __future__ import annotations
 
 import hashlib
 
 from everfresh.contracts.window import encode_slice_record
-from everfresh.streaming.state.key_layout import NO_LABEL
+from everfresh.streaming.fold.rows import NO_LABEL
 from everfresh.streaming.state.store import MemoryStore
-from tests.streaming.log import (
+from tests.streaming.sample_log import (
     PERIOD_MS,
     START_MS,
     accepted,
@@ -58,7 +60,7 @@ def test_late_records_are_counted() -> None:
     assert partition.apply([accepted(5, 1, 1, at(3.1)), accepted(6, 1, 1, at(9))]).late == 0
 
 
-def test_an_idle_partition_owes_its_period_after_the_grace_and_only_once() -> None:
+def test_an_idle_partition_closes_its_period_after_the_grace_and_only_once() -> None:
     partition = opened(MemoryStore())
     partition.apply([accepted(0, 1, 1, at(0))])
     assert partition.overdue_label(at(1) + 199, grace_ms=200) is None

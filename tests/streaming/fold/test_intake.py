@@ -16,7 +16,7 @@ from everfresh.contracts.sequence import decode_entries, encode_entry, encode_id
 from everfresh.streaming.fold.deduplication import RecentIds
 from everfresh.streaming.fold.intake import Intake
 from everfresh.streaming.state.write_batch import WriteBatch
-from tests.streaming.log import ACTIONS, START_MS, LogRecord, accepted, rejected
+from tests.streaming.sample_log import ACTIONS, START_MS, LogRecord, accepted, rejected
 
 MAX_BYTES = 300
 AHEAD_MS = 10**14
@@ -148,10 +148,10 @@ def test_a_duplicate_that_is_left_out_does_not_keep_its_users_place() -> None:
     intake = Intake(ACTIONS, 65_536, AHEAD_MS)
     log = [accepted(offset, user, 1, START_MS) for offset, user in enumerate([8, 8, 1, 8])]
     log[1].value = log[0].value  # sent again
-    changes = WriteBatch()
-    recent.room(changes)
-    recent.keep(intake.take(log[:1], START_MS + 1, recent).ids, 0, changes)
-    kept.update(changes.puts)
+    batch = WriteBatch()
+    recent.room(batch)
+    recent.put(intake.take(log[:1], START_MS + 1, recent).ids, 0, batch)
+    kept.update(batch.puts)
     taken = intake.take(log[1:], START_MS + 1, recent)
     assert [cause.reason for _, cause in taken.rejects] == ["duplicate_id"]
     assert list(taken.runs) == [encode_id(1), encode_id(8)]

@@ -1,34 +1,37 @@
+"""The delivery: order, repetition after failures, and how much may wait."""
+
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaTimeoutError, TopicAuthorizationFailedError
 
 from everfresh.contracts.errors import Unreachable
-from everfresh.streaming.state.write_batch import WriteBatch
+from everfresh.streaming.log.records import OutgoingRecord
 from everfresh.streaming.outbox import delivery as module
-from everfresh.streaming.outbox.delivery import OutboxDelivery, StepPacer
+from everfresh.streaming.outbox.delivery import OutboxDelivery
+from everfresh.streaming.outbox.pacer import StepPacer
 from everfresh.streaming.partition import Partition
-from everfresh.streaming.state.key_layout import OutboxRow
 from everfresh.streaming.state.store import MemoryStore
-from tests.streaming.log import START_MS, accepted, opened, rejected
+from everfresh.streaming.state.write_batch import WriteBatch
+from tests.streaming.sample_log import START_MS, accepted, opened, rejected
 
 PLENTY = 1 << 30
 
 
 class Broker:
-    """An sender that records order, and fails as often as it is told."""
+    """A sender that records order, and fails as often as it is told."""
 
     def __init__(self, failures: list[Exception] | None = None) -> None:
-        self.rows: list[OutboxRow] = []
+        self.rows: list[OutgoingRecord] = []
         self.failures = failures or []
 
-    async def send(self, row: OutboxRow) -> Awaitable[Any]:
-        self.rows.append(row)
+    async def send(self, record: OutgoingRecord) -> Awaitable[Any]:
+        self.rows.append(record)
         sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self.failures:
             sent.set_exception(self.failures.pop(0))
@@ -44,7 +47,7 @@ def waiting(store: MemoryStore) -> Partition:
 
 
 async def run(partition: Partition, broker: Broker) -> None:
-    delivery = OutboxDelivery(partition, broker, StepPacer(), PLENTY)
+    delivery = OutboxDelivery(partition.outbox, partition, broker, StepPacer(), PLENTY)
     task = asyncio.create_task(delivery.run())
     drained = asyncio.create_task(delivery.drain(5.0))
     try:
@@ -61,10 +64,10 @@ def test_the_outbox_is_delivered_in_order_and_emptied() -> None:
     store, broker = MemoryStore(), Broker()
     asyncio.run(run(waiting(store), broker))
     assert [row.topic for row in broker.rows] == ["dead-letters", "windows", "windows"]
-    assert opened(store).waiting == 0
+    assert opened(store).outbox.waiting == 0
 
 
-def test_a_failed_parcel_is_delivered_again_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_batch_is_delivered_again_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_RETRY_SECONDS", 0.0)
     store, broker = MemoryStore(), Broker([KafkaTimeoutError()])
     partition = opened(store)
@@ -78,12 +81,13 @@ def test_a_refusal_for_good_stops_the_worker_and_keeps_the_outbox() -> None:
     store = MemoryStore()
     with pytest.raises(Unreachable, match="nothing is lost"):
         asyncio.run(run(waiting(store), Broker([TopicAuthorizationFailedError()])))
-    assert opened(store).waiting == 2  # the dead letter and the slice
+    assert opened(store).outbox.waiting == 2  # the dead letter and the slice
 
 
 def test_draining_ends_in_time_when_nothing_can_be_delivered() -> None:
     async def stuck() -> bool:
-        delivery = OutboxDelivery(waiting(MemoryStore()), Broker(), StepPacer(), PLENTY)
+        partition = waiting(MemoryStore())
+        delivery = OutboxDelivery(partition.outbox, partition, Broker(), StepPacer(), PLENTY)
         return await delivery.drain(0.01)  # nobody runs it
 
     assert asyncio.run(stuck()) is False
@@ -94,7 +98,7 @@ def test_however_many_partitions_close_the_loop_is_left_free_after_each_step() -
 
     async def partition(pacer: StepPacer, name: str) -> None:
         for _ in range(3):
-            await pacer.step(lambda: order.append(name))
+            await pacer.run(lambda: order.append(name))
 
     async def others() -> None:
         while order.count("a") + order.count("b") < 6:
@@ -114,13 +118,13 @@ def test_however_many_partitions_close_the_loop_is_left_free_after_each_step() -
 def test_with_more_than_may_wait_nothing_is_read_until_it_is_delivered(limit: int) -> None:
     async def run() -> list[bool]:
         partition, gates = waiting(MemoryStore()), Gate()
-        while partition.has_sealing_work:
-            partition.settle()
-        delivery = OutboxDelivery(partition, gates, StepPacer(), limit)
+        while partition.has_parts_to_make:
+            partition.make_part()
+        delivery = OutboxDelivery(partition.outbox, partition, gates, StepPacer(), limit)
         task = asyncio.create_task(delivery.run())
-        room = asyncio.create_task(delivery.room())
+        room = asyncio.create_task(delivery.wait_for_room())
         seen = []
-        for _ in range(partition.waiting):
+        for _ in range(partition.outbox.waiting):
             await asyncio.wait([room], timeout=0.01)
             seen.append(room.done())
             gates.open()
@@ -134,9 +138,10 @@ def test_with_more_than_may_wait_nothing_is_read_until_it_is_delivered(limit: in
 
 def test_who_waits_for_room_is_let_go_when_the_partition_is_given_back() -> None:
     async def run() -> None:
-        delivery = OutboxDelivery(waiting(MemoryStore()), Gate(), StepPacer(), 0)
+        partition = waiting(MemoryStore())
+        delivery = OutboxDelivery(partition.outbox, partition, Gate(), StepPacer(), 0)
         task = asyncio.create_task(delivery.run())
-        room = asyncio.create_task(delivery.room())
+        room = asyncio.create_task(delivery.wait_for_room())
         await asyncio.wait([room], timeout=0.01)
         assert not room.done()
         task.cancel()
@@ -146,13 +151,13 @@ def test_who_waits_for_room_is_let_go_when_the_partition_is_given_back() -> None
 
 
 class Gate(Broker):
-    """An sender whose acknowledgements come when it is told, one parcel at a time."""
+    """A sender whose acknowledgements come when it is told, one outbox batch at a time."""
 
     def __init__(self) -> None:
         super().__init__()
         self.unsaid: list[asyncio.Future[None]] = []
 
-    async def send(self, row: OutboxRow) -> Awaitable[Any]:
+    async def send(self, record: OutgoingRecord) -> Awaitable[Any]:
         self.unsaid.append(asyncio.get_running_loop().create_future())
         return self.unsaid[-1]
 
@@ -163,16 +168,16 @@ class Gate(Broker):
 
 
 def test_what_is_made_is_delivered_also_while_more_is_being_made() -> None:
-    async def run() -> list[OutboxRow]:
+    async def run() -> list[OutgoingRecord]:
         broker = Broker()
         partition = waiting(MemoryStore())
         # As under load: whenever a stretch has been worked off, the next one is there.
-        busy = Busy(partition)
-        delivery = OutboxDelivery(cast(Partition, busy), broker, StepPacer(), PLENTY)
+        busy = Busy()
+        delivery = OutboxDelivery(partition.outbox, busy, broker, StepPacer(), PLENTY)
         task = asyncio.create_task(delivery.run())
         for _ in range(1000):
             await asyncio.sleep(0)
-            if not partition.waiting:
+            if not partition.outbox.waiting:
                 break
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -185,13 +190,9 @@ def test_what_is_made_is_delivered_also_while_more_is_being_made() -> None:
 class Busy:
     """A partition that never has all parts made."""
 
-    has_sealing_work = True
+    has_parts_to_make = True
+    steps = 0
 
-    def __init__(self, partition: Partition) -> None:
-        self.steps = 0
-        self.parcel = partition.parcel
-        self.delivered = partition.delivered
-
-    def settle(self) -> WriteBatch:
+    def make_part(self) -> WriteBatch:
         self.steps += 1
         return WriteBatch()

@@ -11,10 +11,11 @@ import pytest
 from everfresh.adapters.state.snapshots import FORMAT, SnapshotManifest, SnapshotStore
 from everfresh.contracts.errors import LogTruncated, StateError
 from everfresh.contracts.sequence import USER_PREFIX
-from everfresh.streaming.state.key_layout import HEAD_KEY, OutboxRow
+from everfresh.streaming.outbox.rows import OutboxRow
+from everfresh.streaming.state.key_layout import SLICE_HEAD_KEY
 from everfresh.streaming.state.restore import RestoreFigures, begin_anew, origin_of, restore
-from tests.streaming.log import delivered, place, rules, states
-from tests.streaming.machine import HERE, HISTORY, LOG, Machine
+from tests.streaming.sample_log import delivered, place, rules, states
+from tests.streaming.worker_disk import HERE, HISTORY, LOG, Machine
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def test_restored_and_replayed_it_is_as_if_nothing_had_been_lost(
     machine.apply(LOG[1100:1333])
     machine.apply(LOG[1333:])
     ours, theirs = list(delivered(machine.partition)), list(delivered(never_lost.partition))
-    for layout in (USER_PREFIX, HEAD_KEY):
+    for layout in (USER_PREFIX, SLICE_HEAD_KEY):
         assert list(machine.store.scan(layout)) == list(never_lost.store.scan(layout))
     assert states(machine.pairs(), HISTORY) == states(never_lost.pairs(), HISTORY)
     assert machine.partition.applied == never_lost.partition.applied
@@ -66,13 +67,13 @@ def test_restored_and_replayed_it_is_as_if_nothing_had_been_lost(
 def test_the_outbox_and_the_open_slice_travel_with_the_snapshot(machine: Machine) -> None:
     machine.start()
     machine.apply(LOG[:700])
-    before, waiting = machine.pairs(), machine.partition.waiting
+    before, waiting = machine.pairs(), machine.partition.outbox.waiting
     machine.snapshot()
     machine.lose()
     machine.restore()
     machine.start()
     assert waiting > 0
-    assert machine.partition.waiting == waiting
+    assert machine.partition.outbox.waiting == waiting
     assert machine.pairs() == before
 
 
