@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from everfresh.adapters.observe.metrics import COUNTS, Metrics
 from everfresh.contracts.ports import Clock
-from everfresh.streaming.owned import OwnedPartition
+from everfresh.streaming.owned_partition import OwnedPartition
 from everfresh.streaming.state.restore import RestoreFigures
 from everfresh.streaming.state.snapshots import SnapshotFigures
 from everfresh.streaming.state.write_batch import WriteBatch

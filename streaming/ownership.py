@@ -20,7 +20,7 @@ from everfresh.streaming.log.identity import LogIdentity, LogPlace
 from everfresh.streaming.log.probe import LogProbe
 from everfresh.streaming.outbox.delivery import OutboxDelivery, RecordSender
 from everfresh.streaming.outbox.pacer import StepPacer
-from everfresh.streaming.owned import OwnedPartition
+from everfresh.streaming.owned_partition import OwnedPartition
 from everfresh.streaming.partition import open_partition
 from everfresh.streaming.state.restore import RestoreFigures, begin_anew, origin_of, restore
 from everfresh.streaming.state.store import RocksStore, block_cache
@@ -93,7 +93,7 @@ class Ownership:
         leaving = [self.owned.pop(number) for number in partitions & set(self.owned)]
         await asyncio.gather(*(owned.delivery.drain(_DRAIN_SECONDS) for owned in leaving))
         for owned in leaving:
-            owned.delivery_task.remove_done_callback(self._fail_with)
+            owned.delivery_task.remove_done_callback(self._report_failure)
             owned.delivery_task.cancel()
             # What ended it early was reported already; the other partitions are closed as well.
             await asyncio.gather(owned.delivery_task, return_exceptions=True)
@@ -139,7 +139,7 @@ class Ownership:
             partition.outbox, partition, self._sender, self._pacer, limit_bytes, self.on_part
         )
         task = asyncio.create_task(delivery.run())
-        task.add_done_callback(self._fail_with)
+        task.add_done_callback(self._report_failure)
         target = end if lost else 0
         return OwnedPartition(partition, store, origin_of(place), delivery, task, target)
 
@@ -181,7 +181,7 @@ class Ownership:
                     raise
                 await asyncio.sleep(0.1)
 
-    def _fail_with(self, task: asyncio.Task[None]) -> None:
+    def _report_failure(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._fail(error)
 

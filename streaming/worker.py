@@ -24,7 +24,7 @@ from everfresh.contracts.errors import EverfreshError, SettingsError, Unreachabl
 from everfresh.contracts.ports import Clock, ReportSink
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import EVENTS, topic_name
-from everfresh.streaming.idle import IdleSlices
+from everfresh.streaming.idle_slices import IdleSlices
 from everfresh.streaming.join.exposure_reader import ExposureReader
 from everfresh.streaming.log.faust_app import faust_app
 from everfresh.streaming.log.fetch_transport import FetchConsumer, FetchSchema, FetchTransport
@@ -33,9 +33,9 @@ from everfresh.streaming.log.log_watch import LogWatch
 from everfresh.streaming.log.probe import LogProbe
 from everfresh.streaming.log.records import Fetch
 from everfresh.streaming.log.sender import KafkaSender
+from everfresh.streaming.log_reading import LogReading
 from everfresh.streaming.metrics import WorkerMetrics, restore_left
 from everfresh.streaming.ownership import Ownership
-from everfresh.streaming.reading import LogReading
 from everfresh.streaming.state.snapshots import SnapshotTaker
 from everfresh.streaming.state.write_batch import WriteBatch
 from everfresh.streaming.status import RUNNING, STOPPED, WorkerFigures, restore_status

@@ -1,9 +1,9 @@
 """Remembers which events were accepted lately, so that one sent again is not applied again.
 
-Two events are the same where user and id are. The scope is bounded and follows from the log alone:
-accepted events are counted in generations of ``limit``, and those of the young and of the old one
-are remembered: the last ``limit`` of a partition at least, twice as many at most. How the log was
-cut into fetches leaves no trace.
+Two events are the same where user and id are. How many are remembered is bounded, and follows from
+the log alone: accepted events are counted in generations of ``limit``. Those of the present and of
+the former generation are remembered: at least the last ``limit`` of a partition, at most twice as
+many. How the log was cut into fetches leaves no trace.
 
 In memory stands a 64-bit hash of each id. As long as the hashes of a fetch are new, so are its
 events: that is a pass over a set. Where one is not, all that is remembered is read back, and user

@@ -144,25 +144,25 @@ class Fold:
         room = head.stretch_events - head.fresh
         if self._recent is not None:
             room = min(room, self._recent.room(batch))
-        taken = self._intake.take(records[begin : begin + room], edge, self._recent)
-        batch.late += _late(records[begin : begin + taken.count], head)
-        self.applied = records[begin + taken.count - 1].offset + 1
-        if taken.events:
-            segment = Segment(first, self.applied, taken.events, taken.runs)
+        result = self._intake.take(records[begin : begin + room], edge, self._recent)
+        batch.late += _late(records[begin : begin + result.count], head)
+        self.applied = records[begin + result.count - 1].offset + 1
+        if result.events:
+            segment = Segment(first, self.applied, result.events, result.runs)
             batch.puts[segment.key] = encode_runs(segment)
             self.segments.append(segment)
             if self._recent is not None:
-                self._recent.put(taken.ids, first, batch)
-        for record, cause in taken.rejects:
+                self._recent.put(result.ids, first, batch)
+        for record, cause in result.rejects:
             batch.rejected[cause.reason] += 1
             row = dead_letter_at(self.meta.topic, self.meta.partition, record, cause)
             dead_letters.append(row)
-        batch.feedback += taken.feedback
-        head.events += taken.events
-        head.fresh += taken.events
-        head.rejected += len(taken.rejects)
-        batch.accepted += taken.events
-        return begin + taken.count
+        batch.feedback += result.feedback
+        head.events += result.events
+        head.fresh += result.events
+        head.rejected += len(result.rejects)
+        batch.accepted += result.events
+        return begin + result.count
 
     def _close(self, batch: WriteBatch) -> None:
         """Close the open slice here and open the next one, still without a label."""

@@ -64,20 +64,20 @@ class Intake:
 
         What ``recent`` knows already is rejected as ``duplicate_id``; it has room for all.
         """
-        taken = self._group(records, before_ms)
-        known = recent.add(taken.ids) if recent is not None else None
+        result = self._group(records, before_ms)
+        known = recent.add(result.ids) if recent is not None else None
         if not known:
-            return taken
+            return result
         # Seldom, so it may cost another pass: what is left out then leaves no trace in the order.
-        rejected = {record.offset for record, _ in taken.rejects}
-        valid = [record for record in records[: taken.count] if record.offset not in rejected]
+        rejected = {record.offset for record, _ in result.rejects}
+        valid = [record for record in records[: result.count] if record.offset not in rejected]
         repeated = [record for at, record in enumerate(valid) if at in known]
         fresh = [record for at, record in enumerate(valid) if at not in known]
         cause = EventRejected("duplicate_id", "this user's event of that id was accepted before")
-        rejects = taken.rejects + [(record, cause) for record in repeated]
+        rejects = result.rejects + [(record, cause) for record in repeated]
         rejects.sort(key=lambda reject: reject[0].offset)
         rest = self._group(fresh, before_ms)
-        return msgspec.structs.replace(rest, count=taken.count, rejects=rejects)
+        return msgspec.structs.replace(rest, count=result.count, rejects=rejects)
 
     def _group(self, records: Sequence[Record], before_ms: int) -> IntakeResult:
         # One long loop on purpose: it runs for every event, and calls cost.

@@ -38,7 +38,7 @@ _AT_A_TIME = 64  # users whose values are read in one go
 
 
 class Sealing:
-    """The work on the slice whose parts are being made. At most one stretch is sealed at a time."""
+    """Makes the parts of one slice. At most one stretch is sealed at a time."""
 
     def __init__(
         self, meta: PartitionMeta, rules: FoldRules, read: ReadMany, outbox: Outbox
@@ -67,7 +67,7 @@ class Sealing:
         self._made = self._make(closing.examples)
 
     def seal(self, closing: Closing, segments: list[Segment], upto: int) -> None:
-        """Take on a stretch that ends before offset ``upto``; the former one has been worked off.
+        """Begin a stretch that ends before offset ``upto``; the former one is done.
 
         ``closing`` is this object's own where the slice goes on, a new one otherwise.
         """
@@ -79,7 +79,7 @@ class Sealing:
         self._made = self._make(0)
 
     def step(self, batch: WriteBatch) -> bool:
-        """Make one part; after the last one let the stretch's segments go, and return True."""
+        """Make one part. True after the last one, when the stretch's segments are deleted."""
         closing = self.closing
         assert closing is not None
         part: list[Example] = []

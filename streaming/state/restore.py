@@ -36,7 +36,9 @@ _log = logging.getLogger("everfresh.streaming")
 
 
 class RestoreFigures:
-    """How far restores are. Written by the thread that restores, read by status and metrics.
+    """Progress and counts of restores.
+
+    Written by the thread that restores, read by status and metrics.
 
     ``refused`` counts snapshots by reason, ``from_snapshot`` and ``from_log`` partitions by where
     their state came from, ``truncated`` the records that retention had removed before a rebuild
@@ -108,7 +110,10 @@ def _restore(
 
 
 def begin_anew(place: LogPlace, accept_truncated: bool, figures: RestoreFigures) -> None:
-    """No state and no snapshot: from the log's beginning, if it is still there."""
+    """Begin with the start of the log, where there is no state and no usable snapshot.
+
+    ``LogTruncated`` where that start is gone, unless ``accept_truncated``.
+    """
     if place.start and not accept_truncated:
         raise LogTruncated(
             f"partition {place.partition} of {place.topic} has no state and no snapshot that can "

@@ -1,3 +1,5 @@
+"""Decoding: every record is an event or has one countable reason why not."""
+
 from __future__ import annotations
 
 import json

@@ -34,18 +34,18 @@ def test_what_waits_is_counted_in_bytes_without_a_slice_in_the_making() -> None:
     store = MemoryStore()
     partition = opened(store)
     partition.apply([rejected(0, START_MS)])
-    letter = outbox_bytes(store)
-    assert partition.outbox.waiting_bytes == letter > 0
+    dead_letter = outbox_bytes(store)
+    assert partition.outbox.waiting_bytes == dead_letter > 0
     partition.apply([accepted(1, 1, 1, START_MS), accepted(2, 1, 1, START_MS + PERIOD_MS)])
     assert partition.has_parts_to_make
-    assert opened(store).outbox.waiting_bytes == partition.outbox.waiting_bytes == letter
+    assert opened(store).outbox.waiting_bytes == partition.outbox.waiting_bytes == dead_letter
     while partition.has_parts_to_make:
         partition.make_part()
     assert (
         partition.outbox.waiting_bytes
         == opened(store).outbox.waiting_bytes
         == outbox_bytes(store)
-        > letter
+        > dead_letter
     )
     while partition.outbox.waiting:
         partition.outbox.remove_oldest()

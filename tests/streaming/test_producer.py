@@ -1,3 +1,5 @@
+"""What the public producer loads."""
+
 from __future__ import annotations
 
 import subprocess

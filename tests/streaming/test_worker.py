@@ -1,3 +1,5 @@
+"""What ends a worker."""
+
 from __future__ import annotations
 
 import asyncio

@@ -1,3 +1,5 @@
+"""Events that are sent again are applied once, however the log is cut into fetches."""
+
 from __future__ import annotations
 
 from itertools import pairwise

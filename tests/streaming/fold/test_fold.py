@@ -1,3 +1,5 @@
+"""Laws 1 to 3 over the fold: states, slices and dead letters follow from the log alone."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""The fold's own records, encoded and read back."""
+
 from __future__ import annotations
 
 import msgspec

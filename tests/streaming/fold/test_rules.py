@@ -1,3 +1,5 @@
+"""The rules that the fold takes from the settings."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

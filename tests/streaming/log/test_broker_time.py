@@ -1,3 +1,5 @@
+"""The broker's time as it is known from acknowledgements."""
+
 from __future__ import annotations
 
 from everfresh.streaming.log.broker_time import BrokerTime

@@ -1,3 +1,5 @@
+"""The time limits of the Faust app."""
+
 from __future__ import annotations
 
 import asyncio

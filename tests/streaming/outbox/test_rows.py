@@ -1,3 +1,5 @@
+"""The outbox's rows and keys, encoded and read back."""
+
 from __future__ import annotations
 
 from hypothesis import given

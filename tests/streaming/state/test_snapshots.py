@@ -12,7 +12,7 @@ from everfresh.adapters.memory import ManualClock
 from everfresh.adapters.state.snapshots import SnapshotStore
 from everfresh.contracts.errors import SnapshotError
 from everfresh.contracts.settings import StateSettings
-from everfresh.streaming.owned import OwnedPartition
+from everfresh.streaming.owned_partition import OwnedPartition
 from everfresh.streaming.state.restore import origin_of
 from everfresh.streaming.state.snapshots import SnapshotTaker
 from tests.streaming.worker_disk import HERE, LOG, Machine

@@ -12,7 +12,7 @@ from everfresh.contracts.errors import LogMismatch, Unreachable
 from everfresh.streaming.log.fetch_transport import FetchConsumer
 from everfresh.streaming.log.probe import LogProbe
 from everfresh.streaming.log.records import Fetch
-from everfresh.streaming.owned import OwnedPartition
+from everfresh.streaming.owned_partition import OwnedPartition
 
 
 class LogReading:

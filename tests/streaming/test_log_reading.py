@@ -11,7 +11,7 @@ import pytest
 from faust.types import TP
 
 from everfresh.streaming.log.records import Fetch
-from everfresh.streaming.reading import LogReading
+from everfresh.streaming.log_reading import LogReading
 from everfresh.streaming.state.store import MemoryStore
 from tests.streaming.sample_log import START_MS, accepted, opened
 

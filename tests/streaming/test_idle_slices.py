@@ -9,11 +9,11 @@ from typing import Any, cast
 
 from faust.types import TP
 
-from everfresh.streaming.idle import IdleSlices
+from everfresh.streaming.idle_slices import IdleSlices
 from everfresh.streaming.log.fetch_transport import FetchConsumer
-from everfresh.streaming.owned import OwnedPartition
+from everfresh.streaming.log_reading import LogReading
+from everfresh.streaming.owned_partition import OwnedPartition
 from everfresh.streaming.partition import Partition
-from everfresh.streaming.reading import LogReading
 from everfresh.streaming.state.store import MemoryStore
 from tests.streaming.consumer_double import consumer_at
 from tests.streaming.sample_log import PERIOD_MS, START_MS, accepted, delivered, opened, slices

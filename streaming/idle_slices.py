@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from everfresh.streaming.log.probe import LogProbe
-from everfresh.streaming.owned import OwnedPartition
-from everfresh.streaming.reading import LogReading
+from everfresh.streaming.log_reading import LogReading
+from everfresh.streaming.owned_partition import OwnedPartition
 from everfresh.streaming.state.write_batch import WriteBatch
 
 
