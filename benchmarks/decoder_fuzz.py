@@ -28,8 +28,7 @@ from everfresh.contracts.event import Event
 from everfresh.contracts.event_codec import MAX_TIME_MS, EventDecoder
 from everfresh.streaming.fold.rules import FoldRules
 from everfresh.streaming.log.identity import LogPlace
-from everfresh.streaming.partition import Partition
-from everfresh.streaming.state.opening import open_partition
+from everfresh.streaming.partition import Partition, open_partition
 from everfresh.streaming.state.store import MemoryStore
 
 ACTIONS = ["view", "click", "like"]
@@ -135,9 +134,9 @@ def _sound_id(value: int | str) -> bool:
 def _fold(partition: Partition, records: list[Record], alone: Counter[str], found: Found) -> None:
     changes = partition.apply(records)
     letters = sum(changes.rejected.values())
-    while rows := partition.parcel():
+    while rows := partition.outbox.oldest():
         letters -= sum(row.topic == "dead-letters" for row in rows)
-        partition.delivered()
+        partition.outbox.remove_oldest()
     if changes.rejected != alone or changes.accepted != len(records) - alone.total() or letters:
         found.disagreed += 1
         found.words.append(f"from {records[0].offset}: {alone} alone, {changes.rejected} folded")

@@ -24,9 +24,9 @@ from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import EVENTS, STATUS, WINDOWS, TopicSpec, topic_name
 from everfresh.contracts.window import SliceClosed, decode_slice_record
 from everfresh.infra.components import settings_environment
+from everfresh.streaming.outbox.rows import OutboxRow
 from everfresh.streaming.producer import EventProducer
-from everfresh.streaming.state.key_layout import OutboxRow
-from tests.streaming.log import LogRecord, expected_states, slices, states, targets
+from tests.streaming.sample_log import LogRecord, expected_states, slices, states, targets
 
 PARTITIONS = 2
 WAIT_SECONDS = 240.0  # a bound for what never comes; what comes late on a busy machine is fine

@@ -21,8 +21,8 @@ from everfresh.contracts.topics import DEAD_LETTERS, EVENTS, REDRIVES, topic_nam
 from everfresh.infra.broker.broker import EmbeddedBroker
 from everfresh.infra.cli.commands.dlq_list import run_list, run_show, selection
 from everfresh.infra.cli.commands.dlq_redrive import _alone, run_redrive
-from everfresh.streaming.fold.dead_letters import dead_letter
-from tests.streaming.log import LogRecord
+from everfresh.streaming.outbox.dead_letters import dead_letter
+from tests.streaming.sample_log import LogRecord
 
 pytestmark = pytest.mark.integration
 EVERY = Selection()
@@ -146,7 +146,7 @@ def test_the_original_bytes_come_as_they_are(
 def test_each_letter_goes_back_once_with_its_bytes_to_where_it_came_from(
     letters: Letters, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("everfresh.streaming.fold.dead_letters.MAX_ORIGINAL_BYTES", 1000)
+    monkeypatch.setattr("everfresh.streaming.outbox.dead_letters.MAX_ORIGINAL_BYTES", 1000)
     letters.write(*THREE, (0, 11, "oversize", b"9", b"x" * 1001))
     letters.redrive(act=False)
     said = capsys.readouterr().out

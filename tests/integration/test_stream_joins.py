@@ -18,7 +18,7 @@ from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import DEAD_LETTERS, EVENTS, EXPOSURES, OUTCOMES
 from everfresh.infra.broker.broker import EmbeddedBroker
 from tests.integration.stream_run import PARTITIONS, WAIT_SECONDS, Stream, stop
-from tests.streaming.joins import Entry, expected_outcomes
+from tests.streaming.expected_joins import Entry, expected_outcomes
 
 pytestmark = pytest.mark.integration
 
