@@ -15,8 +15,9 @@ from everfresh.contracts.settings import load_settings
 from everfresh.model.recommender import VOCABULARY_FILE
 from everfresh.model.vocabulary.vocabulary import Vocabulary
 from everfresh.trainer.loop import HOLD, ROLL_BACK, STEPS, TrainerLoop
-from tests.trainer.bench import SMALL, Bench
+from tests.trainer.bench import Bench
 from tests.trainer.logs import make_log
+from tests.trainer.small_settings import SMALL
 
 LABELS = [3, 4, 6, 7, 9]
 GATED = list(range(3, 11))

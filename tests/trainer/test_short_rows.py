@@ -10,8 +10,9 @@ from everfresh.contracts.settings import load_settings
 from everfresh.serving.versions.follow import load_version
 from everfresh.trainer.checkpoint import MEMORY_FILE, load_recommender
 from everfresh.trainer.scoring.prequential import score_window
-from tests.trainer.bench import SMALL, Bench
+from tests.trainer.bench import Bench
 from tests.trainer.logs import make_log, windows_of
+from tests.trainer.small_settings import SMALL
 
 LABELS = [3, 4, 6, 7, 9]
 

@@ -20,14 +20,14 @@ from everfresh.model.vocabulary.vocabulary import UNKNOWN
 
 
 @dataclass(frozen=True)
-class Before:
-    """Copies of all weights as they were, and which rows held items then, the cold row first."""
+class ParentWeights:
+    """Copies of all weights before a window, and which rows held items then, the cold row first."""
 
     weights: list[Tensor]
     rows: npt.NDArray[np.int64]
 
     @classmethod
-    def of(cls, recommender: Recommender) -> Before:
+    def of(cls, recommender: Recommender) -> ParentWeights:
         """Taken before a window's items are admitted."""
         weights = [weight.detach().clone() for weight in recommender.parameters()]
         return cls(weights, np.append(UNKNOWN, recommender.vocabulary.item_rows()))

@@ -42,7 +42,9 @@ def fresh_targets(
     """Which targets have an item that window ``label``, and none before, has brought."""
     items = (target.item for example in window.examples for target in example.targets)
     seen = (vocabulary.sightings(item) for item in items)
-    return np.array([one is not None and one.first == label for one in seen], dtype=np.bool_)
+    return np.array(
+        [sighting is not None and sighting.first == label for sighting in seen], dtype=np.bool_
+    )
 
 
 def score_window(

@@ -23,7 +23,7 @@ from rich.table import Table
 from everfresh.adapters.machine.child_process import LeashedProcess
 from everfresh.contracts.errors import DataFileError, RunError, SettingsError
 from everfresh.contracts.settings import Settings
-from everfresh.evaluation.results import Line, WindowScore, decode_line
+from everfresh.evaluation.results import ResultLine, WindowScore, decode_line
 from everfresh.evaluation.summary import Evaluation, collect
 from everfresh.infra.components import settings_environment
 
@@ -90,7 +90,7 @@ def run_evaluate(
         console.print(f"plot: {plot}")
 
 
-def _lines(settings: Settings, request: Request) -> Iterator[Line]:
+def _lines(settings: Settings, request: Request) -> Iterator[ResultLine]:
     with tempfile.TemporaryFile() as errors:
         child = LeashedProcess(
             request.command(),
@@ -112,7 +112,9 @@ def _lines(settings: Settings, request: Request) -> Iterator[Line]:
         raise RunError((said or [f"it ended with exit code {code}"])[-1].removeprefix("error: "))
 
 
-def _shown(console: Console, names: Sequence[str], lines: Iterator[Line]) -> Iterator[Line]:
+def _shown(
+    console: Console, names: Sequence[str], lines: Iterator[ResultLine]
+) -> Iterator[ResultLine]:
     columns = (
         TextColumn("{task.description:12}"),
         BarColumn(),
