@@ -34,7 +34,7 @@ def main() -> None:
     prepare_device(tuning.device)
     windows = read_windows(options, settings)
     comparison = Comparison.of(windows, exclude_seen=options.exclude_seen)
-    compare(comparison, options.strategies.split(","), settings, _say, options.against)
+    compare(comparison, options.strategies.split(","), settings, _write, options.against)
 
 
 def read_windows(options: argparse.Namespace, settings: Settings) -> list[TrainingWindow]:
@@ -56,7 +56,7 @@ def read_windows(options: argparse.Namespace, settings: Settings) -> list[Traini
     return windows
 
 
-def _say(line: ResultLine) -> None:
+def _write(line: ResultLine) -> None:
     sys.stdout.buffer.write(encode_line(line))
     sys.stdout.buffer.flush()
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from everfresh.model.metrics import Ranks
 
 MARGINS = ("hr10", "ndcg10")
-"""The metrics whose margins are told."""
+"""The metrics whose margins are reported."""
 
 RESAMPLES = 1000
 

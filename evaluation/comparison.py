@@ -1,8 +1,8 @@
 """Test, then train (law 4) over windows at hand: several strategies, the same code as live.
 
 Every contender goes through all windows on its own: it ranks a window's targets, then learns them
-as the trainer does (``trainer.learning.training``). What it comes to is told window by window, and
-at the end the margins of all over one of them.
+as the trainer does (``trainer.learning.training``). Its scores are emitted window by window, and at
+the end the margins of all over one of them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _BASELINES: dict[str, type[Popularity] | type[LastItemMarkov]] = {
     MARKOV: LastItemMarkov,
 }
 
-Tell = Callable[[ResultLine], None]
+Emit = Callable[[ResultLine], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,13 +73,13 @@ def compare(
     comparison: Comparison,
     names: Sequence[str],
     settings: Settings,
-    tell: Tell,
+    emit: Emit,
     against: str = FROZEN,
 ) -> None:
-    """Run every named strategy and both baselines, then tell margins over ``against``.
+    """Run every named strategy and both baselines, then emit margins over ``against``.
 
     ``SettingsError`` for an unknown name, or where ``against`` is none of those that run; where
-    frozen does not run, and no other was asked for, no margins are told.
+    frozen does not run, and no other was asked for, no margins are emitted.
     """
     chosen = {name: strategy_settings(settings, name) for name in names}
     if against not in (*chosen, *_BASELINES, FROZEN):
@@ -87,15 +87,15 @@ def compare(
             f"no contender {against!r} to hold others against; there run "
             f"{', '.join((*chosen, *_BASELINES))}: choose one of them or add it to the strategies"
         )
-    ranks = {name: _run_strategy(comparison, name, own, tell) for name, own in chosen.items()}
+    ranks = {name: _run_strategy(comparison, name, own, emit) for name, own in chosen.items()}
     for name, baseline in _BASELINES.items():
-        ranks[name] = _run_baseline(comparison, name, baseline(), tell)
+        ranks[name] = _run_baseline(comparison, name, baseline(), emit)
     if against in ranks:
-        _tell_margins(comparison, ranks, against, settings.trainer.seed, tell)
+        _emit_margins(comparison, ranks, against, settings.trainer.seed, emit)
 
 
-def _tell_margins(
-    comparison: Comparison, ranks: Mapping[str, Ranks], against: str, seed: int, tell: Tell
+def _emit_margins(
+    comparison: Comparison, ranks: Mapping[str, Ranks], against: str, seed: int, emit: Emit
 ) -> None:
     """What each gains over ``against``, target by target."""
     users = len(np.unique(comparison.users))
@@ -103,7 +103,7 @@ def _tell_margins(
         for metric in MARGINS:
             gained = metric_values(ranks[name], metric) - metric_values(ranks[against], metric)
             interval = mean_with_interval(gained, comparison.users, seed)
-            tell(Margin(name, metric, *interval, users, against))
+            emit(Margin(name, metric, *interval, users, against))
 
 
 def strategy_settings(settings: Settings, name: str) -> Settings:
@@ -119,40 +119,40 @@ def strategy_settings(settings: Settings, name: str) -> Settings:
     return settings.model_copy(update={"trainer": tuning})
 
 
-def _run_strategy(comparison: Comparison, name: str, settings: Settings, tell: Tell) -> Ranks:
+def _run_strategy(comparison: Comparison, name: str, settings: Settings, emit: Emit) -> Ranks:
     learner = fresh_learner(settings)
     network = learner.network
-    kept: list[Ranks] = []
+    ranked: list[Ranks] = []
     for at, window in enumerate(comparison.windows):
         if at:
-            kept.append(network.recommender.ranks(window.examples, comparison.exclude_seen))
+            ranked.append(network.recommender.ranks(window.examples, comparison.exclude_seen))
         began = time.process_time()
         outcome = train_window(learner.task(window, settings, at))
         if why := broken(network, outcome):
             raise RunError(f"{name} broke in window {at}: {why}; lower trainer.learning_rate")
         learner.strategy.remember(network, window, at)
         train_s = time.process_time() - began
-        tell(_score(comparison, name, at, kept, train_s, outcome.tokens))
-    return _joined(kept)
+        emit(_score(comparison, name, at, ranked, train_s, outcome.tokens))
+    return _concatenated(ranked)
 
 
 def _run_baseline(
-    comparison: Comparison, name: str, baseline: Popularity | LastItemMarkov, tell: Tell
+    comparison: Comparison, name: str, baseline: Popularity | LastItemMarkov, emit: Emit
 ) -> Ranks:
-    kept: list[Ranks] = []
+    ranked: list[Ranks] = []
     for at, window in enumerate(comparison.windows):
         if at:
-            kept.append(baseline.ranks(window.examples, comparison.exclude_seen))
+            ranked.append(baseline.ranks(window.examples, comparison.exclude_seen))
         began = time.process_time()
         baseline.update(window.examples)
-        tell(_score(comparison, name, at, kept, time.process_time() - began, 0))
-    return _joined(kept)
+        emit(_score(comparison, name, at, ranked, time.process_time() - began, 0))
+    return _concatenated(ranked)
 
 
 def _score(
-    comparison: Comparison, name: str, at: int, kept: list[Ranks], train_s: float, tokens: int
+    comparison: Comparison, name: str, at: int, ranked: list[Ranks], train_s: float, tokens: int
 ) -> WindowScore:
-    ranks, fresh = (kept[-1], comparison.fresh[at]) if at else (np.zeros(0, np.int64), None)
+    ranks, fresh = (ranked[-1], comparison.fresh[at]) if at else (np.zeros(0, np.int64), None)
     young = ranks[fresh] if fresh is not None else ranks
     return WindowScore(
         name,
@@ -167,5 +167,5 @@ def _score(
     )
 
 
-def _joined(kept: list[Ranks]) -> Ranks:
-    return np.concatenate(kept) if kept else np.zeros(0, dtype=np.int64)
+def _concatenated(ranked: list[Ranks]) -> Ranks:
+    return np.concatenate(ranked) if ranked else np.zeros(0, dtype=np.int64)

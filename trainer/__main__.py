@@ -44,7 +44,7 @@ def main() -> None:
             _watch(trainer, stop, settings)
         finally:
             last = trainer.stop()
-        _say(f"stopped at version {last.figures.version}" if last else "ended in mid-window")
+        _print(f"stopped at version {last.figures.version}" if last else "ended in mid-window")
     finally:
         ray_driver.disconnect()
 
@@ -55,12 +55,12 @@ def _watch(trainer: TrainerDriver, stop: threading.Event, settings: Settings) ->
         status = trainer.check()
         if trainer.restarts != restarts:
             running, restarts = False, trainer.restarts
-            _say("the training process was lost; Ray starts it again")
+            _print("the training process was lost; Ray starts it again")
         if status is None or status.state != "running":
             continue
         if not running:
             running = True
-            _say(f"training, at version {status.figures.version}; {settings.weights_url}")
+            _print(f"training, at version {status.figures.version}; {settings.weights_url}")
 
 
 def _stop_on_signals(stop: threading.Event) -> None:
@@ -71,7 +71,7 @@ def _stop_on_signals(stop: threading.Event) -> None:
         signal.signal(number, ask)
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     sys.stdout.write(f"trainer: {line}\n")
     sys.stdout.flush()
 

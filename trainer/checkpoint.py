@@ -199,7 +199,7 @@ def candidate_manifest(
 ) -> WeightManifest:
     """The manifest of a candidate; its number, time and files are filled in as it is written.
 
-    ``events`` counts what this line of versions was trained on in all; ``left`` is the pointer's.
+    ``events`` counts what this lineage was trained on in all; ``left`` is the pointer's.
     """
     recommender = learner.network.recommender
     return WeightManifest(

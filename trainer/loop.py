@@ -4,7 +4,7 @@
     |------------|----------------------------------------------|--------------------------------|
     | 1 read     | take the next complete window                | read again, from the manifest  |
     | 2 score    | rank it with the version that serves (law 4) | as 1                           |
-    | 3 train    | admit items, hold out some targets, learn   | as 1                           |
+    | 3 train    | admit items, hold out some targets, learn    | as 1                           |
     | 4 check    | measure the candidate against its parent     | as 1: trains to the same bytes |
     | 5 write    | store the candidate, immutable from then on  | as 4                           |
     | 6 advance  | move the pointer to it: it is live           | the orphan is found and taken  |
@@ -14,7 +14,7 @@
     | roll back  | for 3: probation failed, a parent is live    | as 1: decided again            |
 
 A restart begins from the version that the pointer names and from nothing else (law 5); how the
-versions go on is in ``trainer.lineage``. A window without events moves the positions that
+lineage goes on is in ``trainer.lineage``. A window without events moves the positions that
 the next manifest names; it trains nothing and makes no version. So does one that was held.
 """
 

@@ -117,11 +117,11 @@ def disconnect() -> None:
 def _require_gpus(settings: Settings) -> None:
     """``SettingsError`` where the cluster has too few: Ray would wait for them without a word."""
     tuning = settings.trainer
-    found = int(ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
-    if tuning.device == "cuda" and found < tuning.workers:
+    gpus = int(ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
+    if tuning.device == "cuda" and gpus < tuning.workers:
         raise SettingsError(
             f"trainer.device is cuda with trainer.workers={tuning.workers}, and this Ray cluster "
-            f"has {found} GPUs: one is needed for each; add nodes with GPUs, lower "
+            f"has {gpus} GPUs: one is needed for each; add nodes with GPUs, lower "
             "trainer.workers, or set trainer.device to cpu"
         )
 

@@ -94,7 +94,7 @@ def now_and_then(seed: int) -> Blow:
 
 
 def spoil_one(loop: TrainerLoop | None, step: str) -> None:
-    """The candidate of one window is noise, which too little was held back to show."""
+    """The candidate of one window is noise, which too little was held out to show."""
     if loop is not None and step == "check" and loop.progress.label == SPOILT:
         spoil(loop)
 
@@ -117,7 +117,7 @@ def forgetful(home: Path) -> Bench:
 
 
 def gated(home: Path) -> Bench:
-    """One window is poisoned, and one candidate will lose its trial."""
+    """One window is poisoned, and one candidate will fail its probation."""
 
     def distort(label: int, items: list[int]) -> list[int]:
         return [5] * len(items) if label == POISONED else items

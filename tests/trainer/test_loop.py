@@ -222,7 +222,7 @@ def test_old_versions_are_deleted_but_never_the_frozen_or_the_current_one(
     bench.run()  # a restart finds the frozen one
 
 
-def test_a_damaged_parent_on_trial_ends_its_trial_and_no_trainer(bench: Bench) -> None:
+def test_a_damaged_parent_ends_its_probation_and_no_trainer(bench: Bench) -> None:
     loop = bench.start()
     for _ in range(3):
         loop.step(0)

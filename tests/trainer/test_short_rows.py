@@ -32,7 +32,7 @@ def test_shorter_rows_for_replicas_change_nothing_that_is_trained(tmp_path: Path
         hashes = {file.name: file.sha256 for file in ours.files}
         expected = {file.name: file.sha256 for file in theirs.files}
         assert hashes.pop(SERVED_FILE)
-        # What the gate's trials have ranked so far was ranked with the rows that are served.
+        # What the gate's probations have ranked so far was ranked with the rows that are served.
         del hashes[MEMORY_FILE], expected[MEMORY_FILE]
         assert hashes == expected
         assert (ours.rows, theirs.rows) == ("int8", "float32")

@@ -49,13 +49,16 @@ class Profile(msgspec.Struct, frozen=True):
     def after(self, window: TrainingWindow, behind: Paired | None) -> Profile:
         """The profile once ``window`` is published; ``behind`` is what live lost to popularity."""
         pauses = pause_shares(window)
-        kept = min(_MEMORY, self.windows / (self.windows + 1))
+        retained = min(_MEMORY, self.windows / (self.windows + 1))
         step = 0.0 if behind is None else -behind.loss - self.ahead
         return Profile(
             self.windows + 1,
-            [kept * old + (1 - kept) * new for old, new in zip(self.pauses, pauses, strict=True)],
-            self.ahead + (1 - kept) * step,
-            kept * (self.spread + (1 - kept) * step**2),
+            [
+                retained * old + (1 - retained) * new
+                for old, new in zip(self.pauses, pauses, strict=True)
+            ],
+            self.ahead + (1 - retained) * step,
+            retained * (self.spread + (1 - retained) * step**2),
         )
 
 

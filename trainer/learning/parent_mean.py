@@ -2,7 +2,7 @@
 
 Many passes over a window fit it too closely and cost what was known before; a point between the
 two versions is better on both (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
-The next window begins there, so that the line of versions is a running average of what its windows
+The next window begins there, so that the lineage is a running average of what its windows
 taught, at no cost in tokens.
 """
 

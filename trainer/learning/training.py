@@ -1,7 +1,7 @@
 """Learning from one window: admit its items, let the strategy mix it, take the optimizer's steps.
 
 Everything random is drawn from ``(settings.trainer.seed, number)``, where ``number`` is that of the
-step in the line of versions. The same learner, window and number give the same weights, bit by
+step in the lineage. The same learner, window and number give the same weights, bit by
 bit, on one machine with one thread count (law 5). How a window is learnt is
 ``trainer.learning.strategies``.
 

@@ -15,7 +15,7 @@ from everfresh.trainer.learning.strategies.base import Strategy
 class WindowTask:
     """Train ``network`` in place on ``window``, as ``strategy`` has it.
 
-    ``number`` is that of the step in the line of versions, 0 for the first; it seeds all that is
+    ``number`` is that of the step in the lineage, 0 for the first; it seeds all that is
     random. Items are counted in the targets of ``sighted`` where the examples of ``window`` are
     not those that its slices brought (some are held out, some come late).
     """

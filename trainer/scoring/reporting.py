@@ -29,12 +29,12 @@ class Timing(msgspec.Struct, frozen=True):
 
     @property
     def took_s(self) -> float:
-        """From taken up to published."""
+        """From when training took it up to published."""
         return (self.published - self.started) / 1000
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Stage -> duration; ``read`` runs from complete to taken up, waiting included."""
+        """Stage -> duration; ``read`` runs from complete to when training took it up."""
         return {
             "read": (self.started - self.closed) / 1000,
             "score": (self.scored - self.started) / 1000,
@@ -94,10 +94,10 @@ def window_report(
 class Figures(msgspec.Struct, frozen=True):
     """The trainer's figures since it started; replaced as a whole, so any thread may read them.
 
-    ``events`` is of the whole line of versions; ``backlog`` counts complete windows read ahead and
+    ``events`` is of the whole lineage; ``backlog`` counts complete windows read ahead and
     not yet trained, ``backlog_s`` is for how long the oldest of them has waited. ``merged`` and
     ``sampled`` count windows joined with the one before or trained in part; ``events_per_s`` is of
-    the last window, from taken up to published.
+    the last window, from when training took it up to published.
 
     Alarms: ``held`` windows that the gate kept out (``last_held`` says which and why), ``let_pass``
     after too many of them, ``rolled_back`` times a version failed its probation, ``overtaken``

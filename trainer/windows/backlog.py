@@ -77,8 +77,8 @@ class Backlog:
         return plan
 
     def _take(self, number: int, share: float) -> PlannedWindow:
-        taken = [window for _ in range(number) if (window := self._assembler.take())]
-        return PlannedWindow(join_windows(taken), [window.label for window in taken], share)
+        windows = [window for _ in range(number) if (window := self._assembler.take())]
+        return PlannedWindow(join_windows(windows), [window.label for window in windows], share)
 
 
 def join_windows(windows: Sequence[TrainingWindow]) -> TrainingWindow:

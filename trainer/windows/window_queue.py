@@ -44,9 +44,9 @@ class WindowQueue:
         now = self._clock()
         for complete in self._assembler.complete():
             self._complete.setdefault(complete, now)
-        taken = self._backlog.take(version, label)
-        self._short = taken is None
-        return taken
+        planned = self._backlog.take(version, label)
+        self._short = planned is None
+        return planned
 
     def complete_since(self, window: TrainingWindow) -> int:
         """UTC ms at which this queue knew the window, or the first of those in it, complete."""

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import dataclasses
+import itertools
 from dataclasses import dataclass
-
-import torch
 
 from everfresh.contracts.settings import Settings
 from everfresh.model.network.batches import Batch
@@ -26,7 +24,7 @@ def distillation_batches(settings: Settings) -> list[TrainingBatch]:
 
 def sequences(batch: Batch) -> list[list[int]]:
     bounds = batch.offsets.tolist()
-    return [batch.rows[start:end].tolist() for start, end in zip(bounds, bounds[1:], strict=False)]
+    return [batch.rows[start:end].tolist() for start, end in itertools.pairwise(bounds)]
 
 
 def test_the_parts_of_a_batch_are_all_of_its_sequences_once(small_settings: Settings) -> None:
@@ -47,8 +45,6 @@ def test_a_part_of_a_batch_keeps_what_distillation_put_into_it(small_settings: S
         for rank in range(SIZE):
             part = batch.restricted_to(rank, SIZE)
             assert part.past is batch.past
-            for field in dataclasses.fields(Batch):
-                assert isinstance(getattr(part.sequences, field.name), torch.Tensor)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from everfresh.contracts.manifest import WeightManifest
-from everfresh.contracts.report import QUANTILES
 from everfresh.contracts.sequence import Interaction
 from everfresh.contracts.window import DecodedExample, TrainingWindow
 from everfresh.trainer.scoring.reporting import Figures, Timing, status, window_report
@@ -19,14 +18,6 @@ def window(appended: list[int]) -> TrainingWindow:
         for user in (1, 1, 2)
     ]
     return TrainingWindow(9, {}, examples, {})
-
-
-def test_a_window_is_described_by_its_users_and_append_times_that_occurred() -> None:
-    found = summarize(window([100, 200, 300]))
-    assert (found.label, found.events, found.users) == (9, 9, 2)
-    assert len(found.appended) == QUANTILES
-    assert (found.appended[0], found.appended[50], found.appended[-1]) == (100, 200, 300)
-    assert set(found.appended) == {100, 200, 300}
 
 
 def test_a_report_carries_stages_that_add_up_from_closed_to_published() -> None:

@@ -51,7 +51,7 @@ def test_every_event_is_a_target_once_sooner_or_later(
     assert sorted(trained + waiting) == list(range(first))
 
 
-def test_about_the_share_is_held_back_also_of_examples_with_one_target() -> None:
+def test_about_the_share_is_held_out_also_of_examples_with_one_target() -> None:
     split = hold_out(window(1, [1] * 4000, 0), [], GateSettings(share=0.05), 17)
     # 200 expected; five standard deviations of a binomial are 69.
     assert abs(len(split.new) - 200) < 69
@@ -59,7 +59,7 @@ def test_about_the_share_is_held_back_also_of_examples_with_one_target() -> None
     assert [len(example.targets) for example in split.new] == [2] * 100
 
 
-def test_held_back_targets_keep_what_came_before_them_as_context() -> None:
+def test_held_out_targets_keep_what_came_before_them_as_context() -> None:
     split = hold_out(window(1, [40], 0), [], GateSettings(share=0.05), 17)
     (last,), (first,) = split.new, split.window.examples
     assert [entry.item for entry in last.context] == [-1, *range(38)]
@@ -67,7 +67,7 @@ def test_held_back_targets_keep_what_came_before_them_as_context() -> None:
     assert len(first.context) == 1
 
 
-def test_targets_are_held_back_for_the_windows_of_the_setting() -> None:
+def test_targets_are_held_out_for_the_windows_of_the_setting() -> None:
     settings, held, ages = GateSettings(share=0.5, windows=2), [], []
     for label in range(6):
         split = hold_out(window(label, [10], 10 * label), held, settings, 17)

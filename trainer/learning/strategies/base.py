@@ -29,7 +29,7 @@ from everfresh.trainer.learning.training_batch import TrainingBatch
 class Strategy:
     """Passes over the window and nothing else; subclasses override what they do otherwise.
 
-    ``number`` is that of the step in the line of versions, 0 for the first: everything random is
+    ``number`` is that of the step in the lineage, 0 for the first: everything random is
     drawn from it and from ``trainer.seed``. Memories of one ``memory_kind`` can be exchanged.
     """
 

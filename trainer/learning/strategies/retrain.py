@@ -93,7 +93,7 @@ def _append(before: DecodedExample, after: DecodedExample) -> DecodedExample:
 
 
 def _in_order(example: DecodedExample) -> DecodedExample:
-    """By offset: what the gate held back comes some windows late."""
+    """By offset: what the gate held out comes some windows late."""
     rows = zip(example.offsets, example.targets, example.appended, strict=True)
     offsets, targets, appended = zip(*sorted(rows, key=lambda row: row[0]), strict=True)
     return DecodedExample(
