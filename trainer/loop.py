@@ -30,22 +30,20 @@ from everfresh.contracts.manifest import Rejected, WeightManifest
 from everfresh.contracts.ports import Clock, ReportSink, TrainerStore, WindowSource
 from everfresh.contracts.report import WindowReport
 from everfresh.contracts.settings import Settings
-from everfresh.contracts.window import DecodedExample, TrainingWindow
-from everfresh.trainer.checkpoint import candidate_manifest, encode_files
-from everfresh.trainer.gate.candidate import judge_candidate, measure_parent
+from everfresh.contracts.window import TrainingWindow
+from everfresh.trainer.candidate_training import encode_candidate, take_in, train_candidate
+from everfresh.trainer.checkpoint import encode_files
 from everfresh.trainer.gate.memory import GateMemory
 from everfresh.trainer.gate.probation import failed, observed
 from everfresh.trainer.gate.window_checks import implausible
-from everfresh.trainer.learning.learner import remember, update_baselines
-from everfresh.trainer.learning.network import TrainingOutcome
-from everfresh.trainer.learning.training import TrainWindow, broken, train_window
+from everfresh.trainer.learning.learner import update_baselines
+from everfresh.trainer.learning.training import TrainWindow, train_window
 from everfresh.trainer.lineage import Lineage
 from everfresh.trainer.scoring.paired import Paired
 from everfresh.trainer.scoring.prequential import LIVE
 from everfresh.trainer.scoring.reporting import Figures, Timing, held_report, window_report
 from everfresh.trainer.scoring.window_scores import ScoredWindow, score_planned
 from everfresh.trainer.windows.backlog import PlannedWindow, sampled_examples
-from everfresh.trainer.windows.holdout import HoldoutSplit, hold_out
 from everfresh.trainer.windows.window_queue import WindowQueue
 
 STEPS = ("read", "score", "train", "check", "write", "advance", "report", "tidy")
@@ -146,18 +144,25 @@ class TrainerLoop:
         score_end = self._clock()
         self._enter("train")
         examples = sampled_examples(planned, self._settings.trainer.seed)
-        split, reason, outcome = self._train(scored, examples)
+        candidate = train_candidate(
+            self._lineage,
+            scored,
+            examples,
+            self._settings,
+            self._train_window,
+            lambda: self._enter("check"),
+        )
         trained = self._clock()
-        if reason:
+        if candidate.refused:
             files = encode_files(self.learner, self._lineage.frozen, scored.summary, self._rows)
             self.learner.network = self._lineage.parent_network()
-            return self._hold(scored, reason, files)
-        self._learn(scored, split)
+            return self._hold(scored, candidate.refused, files)
+        take_in(self._lineage, scored, candidate.split, self._settings)
         manifest = self._publish(scored)
         self._pass_over(scored.window)
         timing = Timing(closed, started, score_end, trained, self._clock())
         per_s = scored.window.events / max(timing.took_s, 0.001)
-        self.figures = self.figures.trained(manifest, outcome.loss, per_s)
+        self.figures = self.figures.trained(manifest, candidate.outcome.loss, per_s)
         self._enter("report")
         report = window_report(manifest, scored.summary, timing)
         self._reports.window(report)
@@ -218,48 +223,13 @@ class TrainerLoop:
         self._resume()
         return True
 
-    def _train(
-        self, scored: ScoredWindow, examples: list[DecodedExample]
-    ) -> tuple[HoldoutSplit, str | None, TrainingOutcome]:
-        """Train the candidate; the reason is why it must not be published."""
-        settings, learner, number = self._settings, self.learner, self._lineage.number
-        part = msgspec.structs.replace(scored.window, examples=examples)
-        split = hold_out(part, learner.gate.held, settings.gate, settings.trainer.seed)
-        recommender = learner.network.recommender
-        trusted = self._lineage.parent and learner.gate != GateMemory()
-        measured = measure_parent(recommender, split) if trusted else None
-        task = learner.task(split.window, settings, number, scored.window.examples)
-        outcome = self._train_window(task)
-        self._enter("check")
-        reason = broken(learner.network, outcome)
-        if reason is None and measured is not None:
-            reason = judge_candidate(recommender, measured, settings.gate)
-        return split, reason, outcome
-
-    def _learn(self, scored: ScoredWindow, split: HoldoutSplit) -> None:
-        """Let memories take in what was trained; what they hold goes into the checkpoint."""
-        remember(self.learner, split.window, self._lineage.number, scored.window)
-        parent = self._lineage.parent.version if self._lineage.parent else None
-        self.learner.gate = self.learner.gate.after(
-            scored.window, scored.behind, split.held, parent, self._settings.gate
-        )
-
     def _publish(self, scored: ScoredWindow) -> WeightManifest:
-        lineage = self._lineage
-        files = encode_files(self.learner, lineage.frozen, scored.summary, self._rows)
-        candidate = candidate_manifest(
-            lineage.parent,
-            self.progress.after(scored.window),
-            self.learner,
-            scored.summary,
-            scored.scores,
-            lineage.pointer.left if lineage.pointer else 0,
-            self._rows,
-        )
+        progress = self.progress.after(scored.window)
+        candidate, files = encode_candidate(self._lineage, scored, progress, self._settings)
         self._enter("write")
-        manifest = lineage.write(candidate, files, self._clock())
+        manifest = self._lineage.write(candidate, files, self._clock())
         self._enter("advance")
-        lineage.advance(manifest, files)
+        self._lineage.advance(manifest, files)
         self._held_in_a_row = 0
         return manifest
 
