@@ -51,17 +51,17 @@ def test_every_contender_is_tested_before_it_learns_and_then_told_apart_from_fro
     names = ["frozen", "finetune", "popularity", "markov"]
     windows = [line for line in told if isinstance(line, WindowScore)]
     margins = [line for line in told if isinstance(line, Margin)]
-    assert [(one.contender, one.window) for one in windows] == [
+    assert [(window.contender, window.window) for window in windows] == [
         (name, number) for name in names for number in range(4)
     ]
-    assert all(one.scores == {} for one in windows if one.window == 0)
+    assert all(window.scores == {} for window in windows if window.window == 0)
     assert [line.contender for line in margins] == [name for name in names[1:] for _ in range(2)]
-    scores = {(one.contender, one.window): one.scores for one in windows}
+    scores = {(window.contender, window.window): window.scores for window in windows}
     assert scores["frozen", 1] == scores["finetune", 1], "both have learnt one window alike"
     assert scores["frozen", 3] != scores["finetune", 3]
-    costs = {one.contender: one.tokens for one in windows if one.window == 2}
+    costs = {window.contender: window.tokens for window in windows if window.window == 2}
     assert costs["finetune"] > 0 == costs["frozen"]
-    events = [one.events for one in windows if one.contender == "frozen" and one.scores]
+    events = [window.events for window in windows if window.contender == "frozen" and window.scores]
     for margin_line in margins:
         means = [
             np.average([scores[name, at][margin_line.metric] for at in (1, 2, 3)], weights=events)
@@ -72,12 +72,12 @@ def test_every_contender_is_tested_before_it_learns_and_then_told_apart_from_fro
 
 def test_margins_are_over_any_contender_wherever_it_stands(small_settings: Settings) -> None:
     def margins(told: list[ResultLine]) -> dict[tuple[str, str], Margin]:
-        return {(one.contender, one.metric): one for one in told if isinstance(one, Margin)}
+        return {(line.contender, line.metric): line for line in told if isinstance(line, Margin)}
 
     names = ["frozen", "finetune"]
     plain, turned = margins(run(small_settings, names)), run(small_settings, names, "finetune")
     mirrored = margins(turned)
-    assert {one.over for one in mirrored.values()} == {"finetune"}
+    assert {margin.over for margin in mirrored.values()} == {"finetune"}
     assert {name for name, _ in mirrored} == {"frozen", "popularity", "markov"}
     for metric in ("hr10", "ndcg10"):
         ours, theirs = mirrored["frozen", metric], plain["finetune", metric]
@@ -89,7 +89,7 @@ def test_margins_are_over_any_contender_wherever_it_stands(small_settings: Setti
 
 def test_the_same_seed_tells_the_same(small_settings: Settings) -> None:
     def figures(told: list[ResultLine]) -> list[object]:
-        return [one.scores if isinstance(one, WindowScore) else one for one in told]
+        return [line.scores if isinstance(line, WindowScore) else line for line in told]
 
     assert figures(run(small_settings, ["replay"])) == figures(run(small_settings, ["replay"]))
 

@@ -9,9 +9,9 @@ def test_windows_tile_the_file_and_carry_the_history() -> None:
     assert [window.events for window in made] == [10, 10, 10, 10]
     for user in range(4):
         seen = [t.item for w in made for e in w.examples if e.user == user for t in e.targets]
-        assert seen == [one.item_id for one in stream(40) if one.user_id == user]
-        last = next(one for one in made[-1].examples if one.user == user)
-        before = [one.item for one in last.context]
+        assert seen == [event.item_id for event in stream(40) if event.user_id == user]
+        last = next(example for example in made[-1].examples if example.user == user)
+        before = [interaction.item for interaction in last.context]
         assert before == seen[-len(last.targets) - 5 : -len(last.targets)]
 
 

@@ -153,11 +153,11 @@ def test_killed_at_every_step_and_restarted_it_reaches_the_same_versions(
     assert kills >= sum(step != "read" for step in undisturbed.steps)
     assert killed.bench.versions() == undisturbed.bench.versions()
     assert killed.bench.store.pointer() == undisturbed.bench.store.pointer()
-    assert [one.reason for one in killed.bench.store.rejected()] == [
-        one.reason for one in undisturbed.bench.store.rejected()
+    assert [rejected.reason for rejected in killed.bench.store.rejected()] == [
+        rejected.reason for rejected in undisturbed.bench.store.rejected()
     ]
-    told = {one.label for one in undisturbed.bench.reports.windows}
-    assert {one.label for one in killed.bench.reports.windows} == told
+    told = {report.label for report in undisturbed.bench.reports.windows}
+    assert {report.label for report in killed.bench.reports.windows} == told
 
 
 def test_killed_at_random_it_reaches_the_same_versions(tmp_path: Path) -> None:

@@ -110,7 +110,9 @@ def test_frozen_stays_the_first_version_also_after_a_restart(
 
 def frozen_scores(bench: Bench) -> dict[int, dict[str, float]]:
     reports = bench.reports.windows
-    return {one.version: one.scores["frozen"] for one in reports if "frozen" in one.scores}
+    return {
+        report.version: report.scores["frozen"] for report in reports if "frozen" in report.scores
+    }
 
 
 def test_windows_without_events_train_nothing_and_still_move_the_positions(

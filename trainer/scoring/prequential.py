@@ -47,16 +47,6 @@ def fresh_targets(
     )
 
 
-def score_window(
-    window: TrainingWindow,
-    contenders: Mapping[str, Contender],
-    exclude_seen: bool,
-    fresh: NDArray[np.bool_] | None = None,
-) -> dict[str, dict[str, float]]:
-    """:func:`rank_window` and :func:`score_table` in one."""
-    return score_table(rank_window(window, contenders, exclude_seen), fresh)
-
-
 def rank_window(
     window: TrainingWindow, contenders: Mapping[str, Contender], exclude_seen: bool
 ) -> dict[str, Ranks]:

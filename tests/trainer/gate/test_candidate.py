@@ -50,7 +50,7 @@ def test_a_poisoned_window_is_held_counted_set_aside_and_alarmed(
     assert (loop.figures.held, loop.figures.alarms) == (1, 1)
     assert loop.figures.last_held == f"window {POISONED}: {rejected.reason}"
     assert "window 7 is held: item 5 has 100%" in caplog.text
-    (report,) = [one for one in poisoned.reports.windows if one.held]
+    (report,) = [report for report in poisoned.reports.windows if report.held]
     assert (report.label, report.version, report.held) == (POISONED, 4, rejected.reason)
     assert report.events == rejected.events > 0
 
@@ -119,7 +119,7 @@ def test_a_candidate_whose_norm_has_jumped_is_held_and_leaves_no_trace(
     assert bytes_of(loop) == before
     while loop.progress.label != LABELS[-1]:
         loop.step(0)
-    assert [one.label for one in bench.store.rejected()] == [POISONED]
+    assert [rejected.label for rejected in bench.store.rejected()] == [POISONED]
     assert "the norm of items has grown" in bench.store.rejected()[0].reason
 
 
@@ -142,7 +142,7 @@ def test_after_its_patience_the_gate_takes_the_stream_as_it_is(small_settings: S
     loop = bench.run()
     labels = [bench.store.manifest(version).label for version in bench.store.versions()]
     assert labels == [3, 4, 5, 8]
-    assert [one.label for one in bench.store.rejected()] == [6, 7, 9, 10]
+    assert [rejected.label for rejected in bench.store.rejected()] == [6, 7, 9, 10]
     assert loop.figures.let_pass == 1
     patient = Bench(bench.log, tuned(small_settings, patience=0))
     assert patient.run().figures.held == 5

@@ -49,7 +49,7 @@ def test_a_version_that_turns_out_worse_than_its_parent_is_rolled_back(
     assert bench.store.pointer() == Pointer(2, 8)
     assert (loop.figures.rolled_back, loop.figures.alarms) == (1, 1)
     assert "rolled back from version 6 to 5" in caplog.text
-    assert [one.left for one in bench.reports.windows if one.label == 9] == [6]
+    assert [report.left for report in bench.reports.windows if report.label == 9] == [6]
 
 
 def test_an_operators_rollback_is_gone_on_from_and_never_undone(small_settings: Settings) -> None:

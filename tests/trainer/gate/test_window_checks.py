@@ -30,9 +30,10 @@ def window(label: int, users: int = 40, targets: int = 5, items: int = 50) -> Tr
 def changed(made: TrainingWindow, **fields: int) -> TrainingWindow:
     examples = [
         msgspec.structs.replace(
-            one, targets=[msgspec.structs.replace(target, **fields) for target in one.targets]
+            example,
+            targets=[msgspec.structs.replace(target, **fields) for target in example.targets],
         )
-        for one in made.examples
+        for example in made.examples
     ]
     return msgspec.structs.replace(made, examples=examples)
 
@@ -59,9 +60,9 @@ def test_a_usual_window_passes(label: int) -> None:
 
 
 def test_a_window_of_one_item_is_held_also_as_the_first_of_all() -> None:
-    one = changed(window(9), item=7)
-    assert "item 7 has 100%" in str(implausible(one, None, Profile(), SETTINGS))
-    assert implausible(one, None, Profile(), GateSettings(item_share=1.0)) is None
+    single = changed(window(9), item=7)
+    assert "item 7 has 100%" in str(implausible(single, None, Profile(), SETTINGS))
+    assert implausible(single, None, Profile(), GateSettings(item_share=1.0)) is None
 
 
 def test_a_small_window_of_one_item_proves_nothing() -> None:
@@ -74,13 +75,13 @@ def test_clock_garbage_is_held() -> None:
     usual = window(9)
     scattered = [
         msgspec.structs.replace(
-            one,
+            example,
             targets=[
                 msgspec.structs.replace(target, time=rng.randrange(253_402_300_800_000))
-                for target in one.targets
+                for target in example.targets
             ],
         )
-        for one in usual.examples
+        for example in usual.examples
     ]
     for broken in (changed(usual, time=0), msgspec.structs.replace(usual, examples=scattered)):
         assert "of another length" in str(implausible(broken, ahead(0.03), USUAL, SETTINGS))
@@ -110,5 +111,5 @@ def test_the_profile_follows_the_stream_and_goes_through_bytes() -> None:
 def test_pauses_are_told_apart_by_length_and_direction() -> None:
     times = [5_000_000, 4_000_000, 4_000_000, 4_030_000, 4_330_000]
     entries = [Interaction(1, "click", time) for time in times]
-    one = DecodedExample(1, [], entries, [], [])
-    assert pause_shares(TrainingWindow(1, {}, [one], {})) == [0.25] * 4 + [0.0] * (CLASSES - 4)
+    example = DecodedExample(1, [], entries, [], [])
+    assert pause_shares(TrainingWindow(1, {}, [example], {})) == [0.25] * 4 + [0.0] * (CLASSES - 4)

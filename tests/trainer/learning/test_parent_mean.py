@@ -60,7 +60,7 @@ def test_what_begins_from_nothing_is_no_mean(
 def test_a_row_that_expires_in_a_window_is_left_as_an_untrained_one(
     small_settings: Settings,
 ) -> None:
-    found = []
+    rows = []
     for share in (0.0, 0.5):
         settings = with_strategy(
             small_settings, "replay", parent_share=share, expire_after_s=0.5, replay_ratio=0.0
@@ -68,5 +68,5 @@ def test_a_row_that_expires_in_a_window_is_left_as_an_untrained_one(
         recommender = learnt(settings, 5)
         free = recommender.vocabulary.free_rows()
         assert len(free)
-        found.append(recommender.network.items.detach()[free])
-    assert torch.equal(*found)
+        rows.append(recommender.network.items.detach()[free])
+    assert torch.equal(*rows)

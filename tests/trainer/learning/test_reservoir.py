@@ -36,8 +36,8 @@ def test_the_same_state_and_seed_keep_and_draw_the_same_after_a_restart() -> Non
     raw = msgspec.msgpack.encode(first.state)
     second = Reservoir(8, 5)
     second.restore(msgspec.msgpack.decode(raw, type=ReservoirState))
-    for one in (first, second):
-        one.offer([make(n, 2, 3) for n in range(20, 40)], 2)
+    for reservoir in (first, second):
+        reservoir.offer([make(n, 2, 3) for n in range(20, 40)], 2)
     assert first.state == second.state
     assert first.draw(9, 3) == second.draw(9, 3)
     assert first.draw(9, 3) != first.draw(9, 4)
@@ -49,7 +49,7 @@ def test_a_draw_is_of_different_examples_and_stops_at_the_events_asked_for() -> 
     assert len(reservoir.draw(7.5, 1)) == 3
     assert reservoir.draw(0, 1) == []
     everything = reservoir.draw(1_000, 1)
-    assert sorted(int(one.user) for one in everything) == list(range(10))
+    assert sorted(int(example.user) for example in everything) == list(range(10))
 
 
 def test_contexts_are_cut_to_what_training_sees() -> None:

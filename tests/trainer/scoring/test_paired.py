@@ -26,13 +26,13 @@ def test_the_loss_is_a_mean_over_targets_and_its_error_counts_examples() -> None
     rng = np.random.default_rng(3)
     sizes = rng.integers(1, 6, 40).tolist()
     theirs, ours = rng.integers(1, 50, (2, sum(sizes)))
-    found = pair(ours, theirs, examples(sizes))
+    paired = pair(ours, theirs, examples(sizes))
     lost = discounted_gains(theirs) - discounted_gains(ours)
-    assert found.loss == pytest.approx(lost.mean())
+    assert paired.loss == pytest.approx(lost.mean())
     parts = np.split(lost, np.cumsum(sizes)[:-1])
-    residuals = [part.sum() - found.loss * len(part) for part in parts]
+    residuals = [part.sum() - paired.loss * len(part) for part in parts]
     expected = math.sqrt(np.sum(np.square(residuals)) * 40 / 39) / sum(sizes)
-    assert found.error == pytest.approx(expected)
+    assert paired.error == pytest.approx(expected)
 
 
 @given(st.lists(st.integers(1, 4), min_size=2, max_size=20), st.data())

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -9,7 +9,14 @@ from numpy.typing import NDArray
 from everfresh.contracts.sequence import Interaction
 from everfresh.contracts.window import DecodedExample, TrainingWindow
 from everfresh.model.vocabulary.vocabulary import Vocabulary
-from everfresh.trainer.scoring.prequential import flatten, fresh_targets, score_window, unflatten
+from everfresh.trainer.scoring.prequential import (
+    Contender,
+    flatten,
+    fresh_targets,
+    rank_window,
+    score_table,
+    unflatten,
+)
 
 
 class FixedRanks:
@@ -22,6 +29,15 @@ class FixedRanks:
     def ranks(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> NDArray[np.int64]:
         self.asked.append(exclude_seen)
         return np.array(self.ranks_to_give, np.int64)
+
+
+def score_window(
+    window: TrainingWindow,
+    contenders: Mapping[str, Contender],
+    exclude_seen: bool,
+    fresh: NDArray[np.bool_] | None = None,
+) -> dict[str, dict[str, float]]:
+    return score_table(rank_window(window, contenders, exclude_seen), fresh)
 
 
 def window(targets: int) -> TrainingWindow:
@@ -38,7 +54,7 @@ def test_scores_are_means_over_all_targets_of_the_window() -> None:
 def test_the_same_exclusion_applies_to_all_contenders() -> None:
     contenders = {name: FixedRanks([1]) for name in ("live", "frozen", "popularity", "markov")}
     score_window(window(1), contenders, True)
-    assert [one.asked for one in contenders.values()] == [[True]] * 4
+    assert [contender.asked for contender in contenders.values()] == [[True]] * 4
 
 
 def test_a_contender_that_leaves_out_targets_is_refused() -> None:

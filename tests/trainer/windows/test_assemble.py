@@ -70,8 +70,8 @@ def test_a_run_written_again_whole_or_in_part_changes_nothing(data: st.DataObjec
         # Killed after `crash` records; the unacknowledged are written again from a run's head.
         head = data.draw(st.sampled_from([end for end in [0, *ends] if end <= begin]))
         doubled[partition] = [*records[:crash], *records[head:]]
-    plain = [msgspec.structs.replace(one, next_read={}) for one in assemble(log, [])]
-    again = [msgspec.structs.replace(one, next_read={}) for one in assemble(doubled, [])]
+    plain = [msgspec.structs.replace(window, next_read={}) for window in assemble(log, [])]
+    again = [msgspec.structs.replace(window, next_read={}) for window in assemble(doubled, [])]
     assert again == plain
 
 

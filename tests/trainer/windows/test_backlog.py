@@ -231,15 +231,15 @@ def test_a_plan_that_reaches_beyond_what_is_read_ahead_is_followed(
 
 def test_joined_windows_meet_exactly(small_settings: Settings) -> None:
     made = windows(make_log(2, LABELS))
-    one = join_windows(made)
-    assert one.label == LABELS[-1]
-    assert one.events == sum(window.events for window in made)
-    assert Progress().after(one) == Progress(
-        one.label,
-        {partition: end for partition, (_, end) in one.ranges.items()},
+    whole = join_windows(made)
+    assert whole.label == LABELS[-1]
+    assert whole.events == sum(window.events for window in made)
+    assert Progress().after(whole) == Progress(
+        whole.label,
+        {partition: end for partition, (_, end) in whole.ranges.items()},
         {partition: len(records) for partition, records in make_log(2, LABELS).items()},
     )
-    assert {start for start, _ in one.ranges.values()} == {0}
+    assert {start for start, _ in whole.ranges.values()} == {0}
 
 
 def test_a_sample_is_the_same_for_the_same_window(small_settings: Settings) -> None:

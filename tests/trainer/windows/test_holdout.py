@@ -47,7 +47,7 @@ def test_every_event_is_a_target_once_sooner_or_later(
         trained += offsets(split.window.examples)
         held = split.held
         assert len(held) <= kept + 1
-    waiting = [offset for one in held for offset in offsets(one.examples)]
+    waiting = [offset for late in held for offset in offsets(late.examples)]
     assert sorted(trained + waiting) == list(range(first))
 
 

@@ -32,7 +32,7 @@ def test_the_loss_is_the_cross_entropy_of_two_softmaxes_written_out(
     shared = torch.from_numpy(parent.vocabulary.shared_rows(student.vocabulary))
     assert len(shared) > 3
 
-    found = distillation(student, parent, batch, shared)
+    loss = distillation(student, parent, batch, shared)
 
     total, number = 0.0, 0
     with torch.inference_mode():
@@ -47,7 +47,7 @@ def test_the_loss_is_the_cross_entropy_of_two_softmaxes_written_out(
         total -= sum(p[row] / sum(p.values()) * math.log(q[row] / sum(q.values())) for row in rows)
         number += 1
     assert number
-    assert math.isclose(float(found.detach()), total / number, rel_tol=1e-4)
+    assert math.isclose(float(loss.detach()), total / number, rel_tol=1e-4)
 
 
 def test_the_weight_is_aders(small_settings: Settings) -> None:
@@ -61,8 +61,8 @@ def test_the_weight_is_aders(small_settings: Settings) -> None:
     known = set(range(40)) & {
         item for item in range(40) if item in learner.network.recommender.vocabulary
     }
-    items = {target.item for one in window.examples for target in one.targets}
-    held = sum(len(one.targets) for one in strategy.memory.state.examples)
+    items = {target.item for example in window.examples for target in example.targets}
+    held = sum(len(example.targets) for example in strategy.memory.state.examples)
     strategy.begin(learner.network, window, 1)
     expected = 0.5 * math.sqrt(len(known) / len(known | items) * held / window.events)
     assert math.isclose(strategy._weight, expected)

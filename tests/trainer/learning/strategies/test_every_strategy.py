@@ -81,7 +81,7 @@ def test_a_pass_of_a_retrain_sees_every_event_so_far_once(small_settings: Settin
     restored = build_strategy(settings)
     restored.restore(loop.learner.strategy.encode())
     batches = restored.training_batches(loop.learner.network, TrainingWindow(9, {}, [], {}), 4, 0)
-    held = sum(len(one.targets) for late in loop.learner.gate.held for one in late.examples)
+    held = sum(len(example.targets) for late in loop.learner.gate.held for example in late.examples)
     assert held > 0
     assert (
         sum(batch.sequences.predicted for batch in batches) + held == bench.store.manifest(4).events
