@@ -34,7 +34,7 @@ def main() -> None:
     if stop.is_set():
         return
     try:
-        ray_driver.connect(settings)
+        ray_driver.join_cluster(settings)
     except SystemExit:  # the handler Ray sets while it connects: SIGTERM came meanwhile
         return
     try:
@@ -46,7 +46,7 @@ def main() -> None:
             last = trainer.stop()
         _print(f"stopped at version {last.figures.version}" if last else "ended in mid-window")
     finally:
-        ray_driver.disconnect()
+        ray_driver.leave_cluster()
 
 
 def _watch(trainer: TrainerDriver, stop: threading.Event, settings: Settings) -> None:

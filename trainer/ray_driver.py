@@ -34,7 +34,7 @@ _ANSWER_S = 0.5
 _LOG = logging.getLogger("everfresh.trainer")
 
 
-def connect(settings: Settings) -> None:
+def join_cluster(settings: Settings) -> None:
     """Join the cluster of the settings, or of ``RAY_ADDRESS``. ``Unreachable`` where none answers.
 
     Ray's token comes from the environment (``RAY_AUTH_TOKEN``, ``RAY_AUTH_TOKEN_PATH``).
@@ -109,7 +109,7 @@ class TrainerDriver:
         return status
 
 
-def disconnect() -> None:
+def leave_cluster() -> None:
     """Leave the cluster."""
     ray.shutdown()
 

@@ -1,6 +1,6 @@
 """Which adapters stand behind the trainer's ports: Kafka for windows and reports, any fsspec store.
 
-Called in the process that trains. The only file of this package that names adapters.
+Called in the process that trains. The only file of this package that names these adapters.
 """
 
 from __future__ import annotations

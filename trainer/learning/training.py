@@ -1,9 +1,8 @@
 """Learning from one window: admit its items, let the strategy mix it, take the optimizer's steps.
 
 Everything random is drawn from ``(settings.trainer.seed, number)``, where ``number`` is that of the
-step in the lineage. The same learner, window and number give the same weights, bit by
-bit, on one machine with one thread count (law 5). How a window is learnt is
-``trainer.learning.strategies``.
+step in the lineage. The same learner, window and number give the same weights, bit by bit, on one
+machine with one thread count (law 5). How a window is learnt is ``trainer.learning.strategies``.
 
 The learning rate suits a model that never ends: Adam's moments are carried from window to window,
 and the rate is either constant or, by ``trainer.schedule``, falls along a line within each window
