@@ -3,7 +3,11 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.everfresh-setup
 
-.PHONY: setup demo test check bench clean
+# Processes that run tests. Half of them wait for Kafka and Ray most of the time, so two cores
+# carry four.
+TEST_WORKERS ?= 4
+
+.PHONY: setup demo test test-fast check bench clean
 
 setup: $(STAMP)
 
@@ -18,7 +22,11 @@ demo: setup
 	@$(VENV)/bin/everfresh demo
 
 test: setup
-	@$(PY) -m pytest
+	@$(PY) -m pytest -n $(TEST_WORKERS)
+
+# All tests that start no process: no Kafka, no Ray, no command of everfresh.
+test-fast: setup
+	@$(PY) -m pytest -n logical -m 'not integration and not process'
 
 check: setup
 	@$(VENV)/bin/ruff check .

@@ -1,1 +1,1 @@
-"""Doors to the world behind the ports: Kafka, weights, state, files, metrics. No domain logic."""
+"""Implementations of the ports: Kafka, weights, state, files, metrics. No domain logic."""

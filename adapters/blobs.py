@@ -1,7 +1,7 @@
-"""Files of a weight or snapshot store: local with fsync and rename, elsewhere through fsspec.
+"""The files of a weight or snapshot store: on a local disk, or anywhere through fsspec.
 
-Names are relative, with ``/`` between. ``put`` replaces a file as a whole: a reader sees the old
-bytes or the new ones. On a local disk it is durable when it returns.
+Names are relative, with ``/`` between their parts. ``put`` replaces a file as a whole: a reader
+sees the old bytes or the new ones. On a local disk the file is durable when ``put`` returns.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import fsspec
 from everfresh.contracts.errors import MissingDependency, SettingsError, WeightsError
 
 _DRAFT = ".draft"
-"""Ends the names of files that are being written; they begin with a dot, as no stored one does."""
+"""Ends the names of files that are being written. They begin with a dot; stored names never do."""
 
 
 class Blobs(Protocol):
@@ -31,7 +31,7 @@ class Blobs(Protocol):
         """The bytes, ``None`` where there is no such file."""
 
     def put(self, name: str, data: bytes) -> None:
-        """Create or replace a file as a whole; to be called within ``exclusive``."""
+        """Create or replace a file as a whole. Call it within ``exclusive``."""
 
     def remove(self, name: str) -> None:
         """Remove a file; harmless where there is none."""
@@ -40,7 +40,7 @@ class Blobs(Protocol):
         """Remove a folder with all in it; harmless where there is none."""
 
     def folders(self, under: str = "") -> list[str]:
-        """Names of the folders at the top, or in a folder there; none where there is no such."""
+        """Names of the folders at the top, or in ``under``; empty where that is missing."""
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Bytes of each file in a folder, by name; empty where there is no such folder."""
@@ -52,7 +52,8 @@ class Blobs(Protocol):
 def open_blobs(url: str, setting: str = "weights.url") -> Blobs:
     """The files below a folder or an fsspec URL; ``setting`` is what the operator can change.
 
-    ``SettingsError`` for a URL nobody knows, ``MissingDependency`` where its package is absent.
+    ``SettingsError`` for a URL of an unknown kind, ``MissingDependency`` where the package for it
+    is not installed.
     """
     try:
         filesystem, root = fsspec.core.url_to_fs(url)
@@ -74,7 +75,7 @@ def open_blobs(url: str, setting: str = "weights.url") -> Blobs:
 
 
 class LocalBlobs:
-    """A folder on a disk of this machine; made when first written to."""
+    """A folder on a disk of this machine; created by the first write."""
 
     def __init__(self, root: Path, setting: str = "weights.url") -> None:
         self._root = root
@@ -151,8 +152,8 @@ class LocalBlobs:
     def exclusive(self) -> Iterator[None]:
         """See :class:`Blobs`: a lock that the system releases when its holder dies.
 
-        The first time it sweeps: drafts are made under the lock alone, so that those there now are
-        of writers that were killed.
+        The first call removes drafts. They are made under the lock alone, so drafts that are there
+        now were left by writers that were killed.
         """
         try:
             _make_durable_folder(self._root)
@@ -182,8 +183,8 @@ class LocalBlobs:
 class RemoteBlobs:
     """Any fsspec file system whose writes replace an object as a whole (object stores, memory).
 
-    There is no lock: one writer at a time is the operator's promise. What fails there fails in the
-    ways of the library behind the URL, not all of which are ``OSError``: every one is told as ours.
+    There is no lock: the operator must see to it that one process at a time writes. The library
+    behind the URL raises errors of its own kinds; all of them become ``WeightsError`` here.
     """
 
     def __init__(self, filesystem: Any, root: str, setting: str = "weights.url") -> None:
@@ -194,7 +195,7 @@ class RemoteBlobs:
     def get(self, name: str) -> bytes | None:
         """See :class:`Blobs`."""
         try:
-            with self._told():
+            with self._as_weights_error():
                 return bytes(self._filesystem.cat_file(self._path(name)))
         except FileNotFoundError:
             return None
@@ -203,7 +204,7 @@ class RemoteBlobs:
         """See :class:`Blobs`: one request that stores the whole object."""
         path = self._path(name)
         try:
-            with self._told():
+            with self._as_weights_error():
                 self._filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
                 self._filesystem.pipe_file(path, data)
         except FileNotFoundError as error:  # there is no such bucket
@@ -211,31 +212,31 @@ class RemoteBlobs:
 
     def remove(self, name: str) -> None:
         """See :class:`Blobs`."""
-        with contextlib.suppress(FileNotFoundError), self._told():
+        with contextlib.suppress(FileNotFoundError), self._as_weights_error():
             self._filesystem.rm_file(self._path(name))
 
     def remove_folder(self, name: str) -> None:
         """See :class:`Blobs`."""
-        with contextlib.suppress(FileNotFoundError), self._told():
+        with contextlib.suppress(FileNotFoundError), self._as_weights_error():
             self._filesystem.rm(self._path(name), recursive=True)
 
     def folders(self, under: str = "") -> list[str]:
-        """See :class:`Blobs`; asks the store anew, never a cached listing."""
-        found = self._listed(self._path(under) if under else self._root)
-        return [_last_name(entry) for entry in found if entry["type"] == "directory"]
+        """See :class:`Blobs`; lists the store again, never from a cache."""
+        entries = self._listed(self._path(under) if under else self._root)
+        return [_last_name(entry) for entry in entries if entry["type"] == "directory"]
 
     def sizes(self, folder: str) -> dict[str, int]:
-        """See :class:`Blobs`; asks the store anew, as ``folders`` does."""
-        found = self._listed(self._path(folder))
-        return {_last_name(entry): entry["size"] for entry in found if entry["type"] == "file"}
+        """See :class:`Blobs`; lists the store again, as ``folders`` does."""
+        entries = self._listed(self._path(folder))
+        return {_last_name(entry): entry["size"] for entry in entries if entry["type"] == "file"}
 
     def exclusive(self) -> AbstractContextManager[None]:
-        """See :class:`Blobs`: nothing to hold here."""
+        """See :class:`Blobs`: there is no lock here."""
         return contextlib.nullcontext()
 
     def _listed(self, path: str) -> list[dict[str, Any]]:
         try:
-            with self._told():
+            with self._as_weights_error():
                 self._filesystem.invalidate_cache(path)
                 return list(self._filesystem.ls(path, detail=True))
         except FileNotFoundError:
@@ -245,8 +246,8 @@ class RemoteBlobs:
         return f"{self._root}/{name}"
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        """Every error as ours, but ``FileNotFoundError``, which may be an answer."""
+    def _as_weights_error(self) -> Iterator[None]:
+        """Turn every error into ours, except ``FileNotFoundError``, which may be an answer."""
         try:
             yield
         except FileNotFoundError:
@@ -275,9 +276,9 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _unusable(root: object, setting: str, error: Exception) -> WeightsError:
-    # Of an error that is none of the system's, the kind says more than the words.
-    said = error if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+    # The text of an error that is not the system's may say nothing without its kind.
+    reason = error if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
     return WeightsError(
-        f"the store {root} cannot be used: {said}; see to its space, its permissions and the "
-        f"way there, or set {setting} to another place"
+        f"the store {root} cannot be used: {reason}; check its free space, its permissions and the "
+        f"connection to it, or set {setting} to another place"
     )

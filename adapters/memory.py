@@ -1,6 +1,7 @@
-"""The ports in memory: for scenarios, tests and experiments. They keep the same promises.
+"""The ports in memory, for tests and experiments.
 
-They are held to that by the conformance suites, which run over these and the real ones alike.
+The conformance suites run over these and the real implementations alike, so both keep the same
+promises.
 """
 
 from __future__ import annotations
@@ -8,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from everfresh.adapters.state.user_state import UserReader, by_likelihood, read_meta
-from everfresh.adapters.weights.held import with_rejected
+from everfresh.adapters.weights.rejected_windows import with_rejected
 from everfresh.adapters.weights.version_folder import (
     folder_name,
     named_file,
     parse_manifest,
     require_greater,
     require_intact,
-    require_same,
+    require_same_manifest,
     with_files,
 )
 from everfresh.contracts.errors import LogMismatch, VersionNotFound, WeightsError
@@ -67,7 +68,7 @@ class MemoryWeightStore:
         folder_name(manifest.version)
         if manifest.version in self._manifests:
             existing = self.manifest(manifest.version)
-            require_same(existing, filled)
+            require_same_manifest(existing, filled)
             return existing
         self._files.update({(manifest.version, name): bytes(files[name]) for name in files})
         self._manifests[manifest.version] = encode_manifest(filled)
@@ -125,7 +126,7 @@ class MemoryWeightStore:
         return list(self._rejected)
 
     def sweep(self) -> None:
-        """See the port: nothing is ever left here."""
+        """See the port: no write here can be cut short."""
 
     def plan(self, plan: Plan) -> None:
         """See the port."""
@@ -136,7 +137,7 @@ class MemoryWeightStore:
         return list(self._plans)
 
     def damage(self, version: int, name: str, data: bytes) -> None:
-        """Replace a stored file behind the manifest's back, as a bad disk would."""
+        """Replace a stored file and leave its manifest as it is, as a bad disk would."""
         self._files[version, name] = data
 
 
@@ -144,7 +145,7 @@ class MemoryWindowSource:
     """``WindowSource`` over a log in memory.
 
     ``log`` maps partition to its records, whose indexes are their offsets. It belongs to the
-    caller, is read live and outlives its readers, as a topic does.
+    caller and may grow: records are seen as they come, as with a topic.
     """
 
     def __init__(self, log: Mapping[int, list[SliceRecord]]) -> None:
@@ -178,9 +179,9 @@ class MemoryWindowSource:
 
 
 class MemoryHistoryReader:
-    """``HistoryReader`` over dicts with a state directory's keys, such as a memory store's pairs.
+    """``HistoryReader`` over dicts with the keys of a state directory.
 
-    ``stores`` maps partition to its pairs and is read live.
+    ``stores`` maps partition to its pairs; later changes of them are seen.
     """
 
     def __init__(self, stores: Mapping[int, Mapping[bytes, bytes]], history_length: int) -> None:
@@ -202,13 +203,13 @@ class MemoryHistoryReader:
         return None
 
     def partition_meta(self, partition: int) -> PartitionMeta | None:
-        """What a partition says of itself; ``None`` where it is not known yet."""
+        """A partition's description of its state; ``None`` where it is not known yet."""
         store = self._stores.get(partition)
         return None if store is None else read_meta(store.get)
 
 
 class MemoryExposureSink:
-    """``ExposureSink`` that keeps what it gets; while ``broken``, it counts instead."""
+    """``ExposureSink`` that keeps exposures in a list; while ``broken``, it counts failures."""
 
     def __init__(self) -> None:
         self.exposures: list[Exposure] = []
@@ -228,7 +229,7 @@ class MemoryExposureSink:
 
 
 class MemoryReportSink:
-    """``ReportSink`` that keeps what it gets, in order."""
+    """``ReportSink`` that keeps reports and statuses in lists."""
 
     def __init__(self) -> None:
         self.windows: list[WindowReport] = []

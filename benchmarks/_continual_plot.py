@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 
-from everfresh.infra.cli.views.curves import End, name_ends, new_figure, save, tidy
+from everfresh.infra.cli.views.plot_style import End, name_ends, new_figure, save, tidy
 
 _COLOURS = ("#0b7a4b", "#2b6cb0", "#c53030", "#6b46c1", "#00808a", "#b83280", "#4a5568")
 _GREY = "#888888"

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 from benchmarks._gate_runs import Noise, Poisoned
-from everfresh.infra.cli.views.curves import new_figure, save, tidy
+from everfresh.infra.cli.views.plot_style import new_figure, save, tidy
 
 _USUAL, _BAD, _BACK = "#888888", "#c53030", "#0b7a4b"
 

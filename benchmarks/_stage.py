@@ -20,23 +20,23 @@ from typing import Any
 import psutil
 
 from everfresh.adapters.kafka.topics import ensure_topics
-from everfresh.adapters.machine.child_process import LeashedProcess
-from everfresh.adapters.machine.endpoint_record import door_url, is_open
-from everfresh.adapters.machine.tcp_ports import answers, parse_address
+from everfresh.adapters.machine.child_process import ChildProcess
+from everfresh.adapters.machine.endpoint_record import endpoint_answers, endpoint_url
+from everfresh.adapters.machine.tcp_ports import accepts_connections, parse_address
 from everfresh.adapters.state.reader import RocksHistoryReader
 from everfresh.contracts.event import UserId
 from everfresh.contracts.settings import RaySettings, Settings
 from everfresh.contracts.topics import EVENTS, topic_name
 from everfresh.infra.broker.broker import EmbeddedBroker
 from everfresh.infra.components import settings_environment
-from everfresh.infra.ray_head import Head, head, remove_temporary_folder
+from everfresh.infra.ray_head import RayHead, prepare_head, remove_temporary_folder
 from everfresh.streaming.producer import EventProducer
 
 
 class Stage:
     """What is up, and where."""
 
-    def __init__(self, settings: Settings, ray: Head, ray_pid: int) -> None:
+    def __init__(self, settings: Settings, ray: RayHead, ray_pid: int) -> None:
         self.settings = settings
         self.ray = ray
         self._ray_pid = ray_pid
@@ -44,7 +44,7 @@ class Stage:
     @property
     def url(self) -> str:
         """The HTTP door."""
-        url = door_url(self.settings.home)
+        url = endpoint_url(self.settings.home)
         assert url is not None, "the stage is up"
         return url
 
@@ -59,7 +59,7 @@ class Stage:
 
     def environment(self) -> dict[str, str]:
         """For processes of ours on this stage."""
-        return {**os.environ, **self.ray.drivers, **settings_environment(self.settings)}
+        return {**os.environ, **self.ray.driver_environment, **settings_environment(self.settings)}
 
 
 @contextlib.contextmanager
@@ -71,7 +71,7 @@ def stage(home: Path, users: Mapping[UserId, Sequence[int]], **groups: Any) -> I
     run_id = uuid.uuid4().hex
     with contextlib.ExitStack() as up:
         broker = up.enter_context(EmbeddedBroker(home / "kafka"))
-        ray = head(run_id, RaySettings())
+        ray = prepare_head(run_id, RaySettings())
         up.callback(remove_temporary_folder, run_id)
         settings = Settings(
             home=home,
@@ -81,13 +81,15 @@ def stage(home: Path, users: Mapping[UserId, Sequence[int]], **groups: Any) -> I
         )
         ensure_topics(broker.bootstrap_servers, settings)
         made = up.enter_context(_running(ray.spec.argv, {**os.environ, **ray.spec.env}, home))
-        until(lambda: answers(*parse_address(ray.address, "ray.address")), "Ray's head")
+        until(lambda: accepts_connections(*parse_address(ray.address, "ray.address")), "Ray's head")
         found = Stage(settings, ray, made.pid)
         for module in ("everfresh.streaming", "everfresh.serving"):
             argv = [sys.executable, "-m", module]
             up.enter_context(_running(argv, found.environment(), home))
         _fold(settings, users)
-        until(lambda: is_open(door_url(home) or "http://127.0.0.1:1"), "the door", 300.0)
+        until(
+            lambda: endpoint_answers(endpoint_url(home) or "http://127.0.0.1:1"), "the door", 300.0
+        )
         yield found
 
 
@@ -107,9 +109,9 @@ def until(true: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
 
 
 @contextlib.contextmanager
-def _running(argv: Sequence[str], env: Mapping[str, str], home: Path) -> Iterator[LeashedProcess]:
+def _running(argv: Sequence[str], env: Mapping[str, str], home: Path) -> Iterator[ChildProcess]:
     with (home / f"{argv[2]}.log").open("wb") as said:
-        process = LeashedProcess(argv, stdout=subprocess.DEVNULL, stderr=said, env=env)
+        process = ChildProcess(argv, stdout=subprocess.DEVNULL, stderr=said, env=env)
     try:
         yield process
     finally:

@@ -25,18 +25,18 @@ import numpy as np
 from benchmarks._harness import add_options, finish, show
 from everfresh.adapters.files.datasets import fetch_ml100k
 from everfresh.adapters.kafka.consumers import connect_consumer
-from everfresh.adapters.machine import endpoint_record as door
+from everfresh.adapters.machine.endpoint_record import endpoint_url
 from everfresh.adapters.machine.interrupts import Interrupts
 from everfresh.contracts.event import Event
 from everfresh.contracts.report import WindowReport
 from everfresh.contracts.settings import load_settings
 from everfresh.contracts.topics import EVENTS, topic_name
-from everfresh.infra.cli.commands.feed import Feed, replay_spec
-from everfresh.infra.cli.demo.requester import Requester
+from everfresh.infra.cli.demo.background_requests import BackgroundRequests
+from everfresh.infra.cli.replay_process import ReplayProcess, replay_spec
+from everfresh.infra.cli.views.follow import RunFollower
 from everfresh.infra.cli.views.freshness import weighted_quantile
-from everfresh.infra.cli.views.watch import Watch
 from everfresh.infra.components import settings_environment
-from everfresh.infra.processes.children import Note
+from everfresh.infra.processes.children import StepUpdate
 from everfresh.infra.supervisor import Supervisor
 from everfresh.streaming.producer import EventProducer
 
@@ -149,15 +149,15 @@ def draw(found: Samples, rate: float, target: Path) -> None:
 def measure(run: Supervisor, rate: float, events: int) -> tuple[Samples, dict[str, Any]]:
     """Replay ``events`` at ``rate`` through a loop that is up."""
     servers, prefix = run.settings.kafka.bootstrap_servers, run.settings.kafka.topic_prefix
-    topic, url = topic_name(prefix, EVENTS), door.door_url(run.home)
+    topic, url = topic_name(prefix, EVENTS), endpoint_url(run.home)
     assert url is not None, "the loop is up"
     env = settings_environment(run.settings)
     spec = replay_spec(fetch_ml100k(print), "ml-100k", rate, events, env)
-    feed = Feed(run.start_helper(spec))
-    requests = Requester(lambda: url, feed.users, _REQUESTS_PER_S)
+    feed = ReplayProcess(run.start_one_off(spec))
+    requests = BackgroundRequests(lambda: url, feed.users, _REQUESTS_PER_S)
     probe = Probe(url, servers, topic)
-    with Watch(run.settings) as watch:
-        seen = watch.observed
+    with RunFollower(run.settings) as watch:
+        seen = watch.reports
         while not feed.ended():
             run.watch()
             watch.poll(_POLL_MS)
@@ -226,7 +226,7 @@ def main() -> None:
     finish({"rate": options.rate, **figures}, began, options.json)
 
 
-def _say(note: Note) -> None:
+def _say(note: StepUpdate) -> None:
     print(note.step, note.what, note.text)
 
 

@@ -27,7 +27,7 @@ import psutil
 
 from benchmarks._harness import finish, median, parse_options, show
 from benchmarks.stream.processes import ROOT, child, peers_python
-from everfresh.adapters.kafka.topics import ensure_topics, log_positions
+from everfresh.adapters.kafka.topics import end_offsets, ensure_topics
 from everfresh.adapters.state.reader import RocksHistoryReader
 from everfresh.adapters.state.snapshots import SnapshotManifest, SnapshotStore
 from everfresh.contracts.settings import Settings, load_settings
@@ -51,7 +51,7 @@ class Machine:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         servers = settings.kafka.bootstrap_servers
-        self.ends = {one.partition: one.end for one in log_positions(servers, TOPIC, "bench")}
+        self.ends = end_offsets(servers, TOPIC)
 
     def until_back(self) -> Took:
         """What it takes from the start of a worker until all of the log is readable."""

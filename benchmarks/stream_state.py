@@ -29,7 +29,7 @@ from benchmarks.stream.measure import Run
 from benchmarks.stream.processes import ROOT, peers_python
 from benchmarks.stream.report import COLUMNS, TWO, Round, draw, figures, markdown, rows
 from benchmarks.stream.systems import OURS, PARTITIONS, PEER_MODULES, Place, run_ours, run_peer
-from everfresh.adapters.kafka.topics import ensure_topics, log_positions
+from everfresh.adapters.kafka.topics import end_offsets, ensure_topics
 from everfresh.contracts.settings import load_settings
 from everfresh.infra.broker.broker import EmbeddedBroker
 
@@ -92,7 +92,7 @@ def _fill(bootstrap: str, topic: str, size: Size) -> int:
     command = [peers_python(), "-m", "benchmarks.peers.produce", bootstrap, topic]
     limits = [str(size.events), str(USERS), "0", str(size.fill_s)]
     subprocess.run([*command, *limits], cwd=ROOT, check=True)
-    events = sum(one.end for one in log_positions(bootstrap, topic, "benchmark"))
+    events = sum(end_offsets(bootstrap, topic).values())
     print(f"{events:,} events written", file=sys.stderr, flush=True)
     return events
 

@@ -29,7 +29,7 @@ from benchmarks.swap.asker import Asked
 from benchmarks.swap.check import count_mixed
 from benchmarks.swap.outcome import Outcome, Segment, draw, summarise
 from benchmarks.swap.publisher import begin
-from everfresh.adapters.machine.child_process import LeashedProcess
+from everfresh.adapters.machine.child_process import ChildProcess
 from everfresh.adapters.weights.store import FsspecWeightStore
 
 PACE, RATE, ITEMS, USERS, HISTORY = 3.0, 100.0, 10_000, 20, 100
@@ -107,17 +107,17 @@ class Storm:
         draft.write_text(str(value))
         draft.replace(self._folder / name)
 
-    def _publish(self) -> LeashedProcess:
+    def _publish(self) -> ChildProcess:
         return self._run("benchmarks.swap.publisher", str(self._folder))
 
-    def _ask(self) -> LeashedProcess:
+    def _ask(self) -> ChildProcess:
         files = ["--out", str(self._folder / "answers"), "--stop", str(self._folder / "stop")]
         load = ["--rate", str(RATE), "--users", str(USERS)]
         return self._run("benchmarks.swap.asker", self.on.url, *files, *load)
 
-    def _run(self, module: str, *words: str) -> LeashedProcess:
+    def _run(self, module: str, *words: str) -> ChildProcess:
         with (self._folder / f"{module}.log").open("ab") as log:
-            return LeashedProcess(
+            return ChildProcess(
                 [sys.executable, "-m", module, *words],
                 stdout=subprocess.DEVNULL,
                 stderr=log,

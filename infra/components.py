@@ -1,7 +1,7 @@
-"""The processes of the loop: how each is started, what it needs, and how it learns the settings.
+"""The processes of the loop: how each is started, what it needs, and how it gets its settings.
 
-Settings go to children through the environment, every one of them, so that a child sees what its
-supervisor saw whatever files lie in its working directory.
+Children get every setting through the environment. So a child has its supervisor's settings,
+whatever settings files lie in its working directory.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+from everfresh import serving, streaming, trainer
 from everfresh.contracts.settings import FILE_VARIABLE, Settings
+from everfresh.infra import broker
 from everfresh.infra.processes.processes import ChildSpec
 
 BROKER, RAY, WORKER, TRAINER, SERVING = "broker", "ray", "worker", "trainer", "serving"
-LOOP = (WORKER, TRAINER, SERVING)
 
 NEEDS: dict[str, tuple[str, ...]] = {
     BROKER: (),
@@ -25,11 +27,11 @@ NEEDS: dict[str, tuple[str, ...]] = {
     TRAINER: (BROKER, RAY),
     SERVING: (BROKER, RAY),
 }
-"""A component is started, again too, only while those it needs are running."""
+"""A component is started or restarted only while those it needs are running."""
 
 
 def stop_order() -> tuple[tuple[str, ...], ...]:
-    """Who is stopped with whom: those that need others before those they need."""
+    """The components in stages: those that need others stop before those they need."""
     return ((SERVING, TRAINER, WORKER), (RAY, BROKER))
 
 
@@ -37,9 +39,9 @@ def settings_environment(settings: Settings) -> dict[str, str]:
     """Every setting as ``EVERFRESH_GROUP__NAME``; the inverse of loading them."""
     tree = settings.model_dump(mode="json")
     tree["home"] = str(settings.home.resolve())
-    found = dict(_leaves("EVERFRESH", tree, "_"))
-    # Nothing is left for a file to say, and one that was named may be relative to elsewhere.
-    return {**found, FILE_VARIABLE: ""}
+    variables = dict(_leaves("EVERFRESH", tree, "_"))
+    # No settings file has anything to add, and the path of one may be relative to elsewhere.
+    return {**variables, FILE_VARIABLE: ""}
 
 
 def _leaves(prefix: str, tree: Mapping[str, Any], joint: str) -> Iterator[tuple[str, str]]:
@@ -48,26 +50,27 @@ def _leaves(prefix: str, tree: Mapping[str, Any], joint: str) -> Iterator[tuple[
         if isinstance(value, dict):
             yield from _leaves(key, value, "__")
         elif value is not None:
-            # What is None by default has no other way to say so in the environment.
+            # A setting that is None has no form in the environment; it is None by default.
             yield key, value if isinstance(value, str) else json.dumps(value)
 
 
 def broker_spec(home: Path, port: int, settings: Settings) -> ChildSpec:
     """The embedded Kafka broker."""
     options = {"--data": home / "kafka", "--port": port, "--heap-mb": settings.kafka.heap_mb}
-    words = [str(word) for pair in options.items() for word in pair]
-    argv = [sys.executable, "-m", "everfresh.infra.broker", *words]
+    arguments = [str(argument) for pair in options.items() for argument in pair]
+    argv = _run_package(broker, *arguments)
     return ChildSpec(BROKER, argv, settings_environment(settings), grace_s=4.0)
 
 
 def loop_specs(env: Mapping[str, str]) -> list[ChildSpec]:
     """Worker, trainer and serving; they start in any order once broker and Ray are there."""
-    modules = {
-        WORKER: "everfresh.streaming",
-        TRAINER: "everfresh.trainer",
-        SERVING: "everfresh.serving",
-    }
+    packages = {WORKER: streaming, TRAINER: trainer, SERVING: serving}
     return [
-        ChildSpec(name, [sys.executable, "-m", module], dict(env), grace_s=5.0)
-        for name, module in modules.items()
+        ChildSpec(name, _run_package(package), dict(env), grace_s=5.0)
+        for name, package in packages.items()
     ]
+
+
+def _run_package(package: ModuleType, *arguments: str) -> list[str]:
+    """``python -m PACKAGE``. Importing a package loads none of its modules, nor torch or ray."""
+    return [sys.executable, "-m", package.__name__, *arguments]

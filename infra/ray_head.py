@@ -1,6 +1,6 @@
-"""A local Ray head as a child process: loopback, own ports, own token, own temporary folder.
+"""A local Ray head as a child process, on loopback, with its own ports, token and folder.
 
-Ray's command starts it, in a process of its own; nothing here imports ray.
+Ray's own command starts it; nothing here imports ray.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from everfresh.contracts.settings import RaySettings
 from everfresh.infra.components import RAY
 from everfresh.infra.processes.processes import ChildSpec
 
-HOST = "127.0.0.1"
+_HOST = "127.0.0.1"
 READY_LINE = "Ray runtime started."
-"""What ``ray start`` says when drivers can connect."""
-_LEAST_CPUS = 4  # slots for actors, not processors: trainer, replicas and Serve's own must all fit
+"""``ray start`` writes this line when drivers can connect."""
+_LEAST_CPUS = 4  # slots for actors, not processors: trainer, replicas and Serve's actors must fit
 
 
-class Head(msgspec.Struct, frozen=True):
-    """How to start the head, its address, and what its drivers need in their environment."""
+class RayHead(msgspec.Struct, frozen=True):
+    """How to start the head, its address, and the variables that its drivers need."""
 
     spec: ChildSpec
     address: str
-    drivers: dict[str, str]
+    driver_environment: dict[str, str]
 
 
-def head(run_id: str, settings: RaySettings) -> Head:
-    """A head for this run; makes its temporary folder, with a token only its owner can read."""
+def prepare_head(run_id: str, settings: RaySettings) -> RayHead:
+    """A head for this run. Creates its temporary folder, with a token that only the owner reads."""
     folder = temporary_folder(run_id)
     folder.mkdir(mode=0o700)
     token = folder / "token"
@@ -42,7 +42,7 @@ def head(run_id: str, settings: RaySettings) -> Head:
     token.write_text(secrets.token_hex(32))
     gcs, client, agent, scaler, dashboard = free_ports(5)
     options: dict[str, str | int | Path] = {
-        "--node-ip-address": HOST,
+        "--node-ip-address": _HOST,
         "--port": gcs,
         "--ray-client-server-port": client,
         "--dashboard-agent-listen-port": agent,
@@ -57,28 +57,32 @@ def head(run_id: str, settings: RaySettings) -> Head:
         "--log-color": "false",
     }
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"]
-    words = [f"{name}={value}" for name, value in options.items()]
-    drivers = _driver_environment(token)
-    env = {**drivers, **_head_environment(scaler, dashboard), "TMPDIR": str(_scratch(folder))}
-    # Its agent goes through every observation one by one, in Python.
+    arguments = [f"{name}={value}" for name, value in options.items()]
+    driver_environment = _driver_environment(token)
+    env = {
+        **driver_environment,
+        **_head_environment(scaler, dashboard),
+        "TMPDIR": str(_scratch(folder)),
+    }
+    # With metrics, Ray's agent handles every observation one by one, in Python.
     env["RAY_enable_metrics_collection"] = "1" if settings.metrics else "0"
-    argv = [*command, "--no-monitor", "--disable-usage-stats", *words]
-    return Head(ChildSpec(RAY, argv, env, grace_s=4.0), f"{HOST}:{gcs}", drivers)
+    argv = [*command, "--no-monitor", "--disable-usage-stats", *arguments]
+    return RayHead(ChildSpec(RAY, argv, env, grace_s=4.0), f"{_HOST}:{gcs}", driver_environment)
 
 
 def temporary_folder(run_id: str) -> Path:
     """Ray's own folder. It holds Unix sockets, whose paths the kernel limits to 107 bytes, so it
-    cannot lie in a home of any depth."""
+    does not lie in the home, whose path may be long."""
     return Path(tempfile.gettempdir()) / f"everfresh-{run_id[:12]}"
 
 
 def remove_temporary_folder(run_id: str) -> None:
-    """After the head has ended."""
+    """Remove the folder, after the head has ended."""
     shutil.rmtree(temporary_folder(run_id), ignore_errors=True)
 
 
 def _scratch(folder: Path) -> Path:
-    """Where everything inside this Ray, replicas too, keeps what a kill would leave lying."""
+    """Temporary folder of all processes inside this Ray; a kill leaves nothing elsewhere."""
     scratch = folder / "tmp"
     scratch.mkdir()
     return scratch
@@ -86,8 +90,8 @@ def _scratch(folder: Path) -> Path:
 
 def _driver_environment(token: Path) -> dict[str, str]:
     return {
-        # "A cluster of one machine": without it Ray replaces a loopback address by the machine's
-        # outside one and listens on every interface.
+        # Despite its name it means "a cluster of one machine". Otherwise Ray replaces a loopback
+        # address by the machine's outside one and listens on every interface.
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token),
@@ -99,13 +103,13 @@ def _head_environment(scaler_port: int, dashboard_port: int) -> dict[str, str]:
     binaries = str(Path(sys.executable).parent)
     return {
         "PATH": os.pathsep.join([binaries, os.environ.get("PATH", os.defpath)]),
-        # Serve's detached actors would otherwise hold a stop up for half a minute.
+        # Serve's detached actors would otherwise delay a stop by half a minute.
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
-        # Ray's workers run at 15 otherwise, and replicas would wait for whatever else is running.
+        # Ray's workers run at niceness 15 otherwise, behind every other process.
         "RAY_worker_niceness": "0",
-        # Idle workers made ahead cost 70 MB each.
+        # Idle workers started in advance cost 70 MB each.
         "RAY_prestart_worker_first_driver": "0",
-        # Fixed ports otherwise, which a second loop on the machine would want too.
+        # Otherwise Ray uses fixed ports, which a second loop on the machine would need too.
         "AUTOSCALER_METRIC_PORT": str(scaler_port),
         "DASHBOARD_METRIC_PORT": str(dashboard_port),
         "OMP_NUM_THREADS": "1",

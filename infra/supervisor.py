@@ -1,8 +1,8 @@
-"""The local supervisor: starts the loop, keeps it up, and leaves no process behind.
+"""The local supervisor: starts the loop, restarts what dies, and leaves no process behind.
 
-Steps of a start: 1 the home is taken and leftovers of a killed run are ended; 2 broker and Ray are
-started together, or those that were named are tried; 3 topics; 4 worker, trainer and serving, all
-three at once; 5 ready when serving's HTTP door answers. Stopping goes backwards.
+Steps of a start: 1 lock the home and end what a killed run left; 2 start the broker and Ray
+together, or check those that the settings name; 3 create the topics; 4 start worker, trainer and
+serving, all three at once; 5 wait until serving's HTTP endpoint answers. Stopping goes backwards.
 """
 
 from __future__ import annotations
@@ -17,28 +17,31 @@ from typing import Self
 
 import msgspec
 
-from everfresh.adapters.kafka.admin import answers as kafka_answers
+from everfresh.adapters.kafka.admin import broker_answers
 from everfresh.adapters.kafka.topics import ensure_topics
-from everfresh.adapters.machine import endpoint_record as door
+from everfresh.adapters.machine.endpoint_record import (
+    endpoint_answers,
+    endpoint_url,
+    remove_endpoint,
+)
 from everfresh.adapters.machine.interrupts import Interrupts
 from everfresh.adapters.machine.tcp_ports import free_ports, require_free, require_reachable
-from everfresh.adapters.observe.scrape_targets import forget_targets
+from everfresh.adapters.observe.scrape_targets import remove_targets
 from everfresh.contracts.errors import RunError, Unreachable
 from everfresh.contracts.settings import Settings
-from everfresh.infra import components
-from everfresh.infra import ray_head as ray_cluster
-from everfresh.infra.processes.children import Children, Note, Said
+from everfresh.infra import components, ray_head
+from everfresh.infra.processes.children import Children, OnUpdate, StepUpdate
 from everfresh.infra.processes.processes import Child, ChildSpec, become_subreaper, end_run
 from everfresh.infra.run.run_record import (
     ProcessRecord,
     RunRecord,
-    hold,
+    lock_home,
     read_record,
     remove_record,
     write_record,
 )
 
-STOP_BUDGET_S = 8.5
+_STOP_BUDGET_S = 8.5
 _PAUSE_S = 0.05
 _BROKER_S = 900.0  # a first start downloads Kafka; the child itself gives up much earlier
 _STEP_S = 90.0
@@ -47,29 +50,29 @@ _STEP_S = 90.0
 class Supervisor:
     """A run of one home, as a context manager: whatever happens inside, its processes end.
 
-    ``said`` is called with every :class:`Note`, on the thread that calls the methods.
+    ``on_update`` is called with every :class:`StepUpdate`, on the thread that calls the methods.
     """
 
-    def __init__(self, settings: Settings, interrupts: Interrupts, said: Said) -> None:
+    def __init__(self, settings: Settings, interrupts: Interrupts, on_update: OnUpdate) -> None:
         self.home = settings.home.resolve()
         self.settings = settings
         self._interrupts = interrupts
-        self._said = said
+        self._on_update = on_update
         self._run_id = uuid.uuid4().hex
-        self._children = Children(self.home / "logs", self._run_id, components.NEEDS, said)
+        self._children = Children(self.home / "logs", self._run_id, components.NEEDS, on_update)
         self._closing = contextlib.ExitStack()
         self._record: RunRecord | None = None
         self._ray_environment: dict[str, str] = {}
         self.left_behind: list[str] = []
 
     def __enter__(self) -> Self:
-        """Step 1: be the only one, and end what a killed run left."""
+        """Step 1: lock the home, and end what a killed run left."""
         become_subreaper()
-        self._closing.enter_context(hold(self.home))
-        end_leftovers(self.home, self._said)
+        self._closing.enter_context(lock_home(self.home))
+        end_leftovers(self.home, self._on_update)
         _rotate_logs(self.home / "logs")
-        door.forget(self.home)
-        forget_targets(self.home)
+        remove_endpoint(self.home)
+        remove_targets(self.home)
         self._record = RunRecord(
             self._run_id,
             ProcessRecord.of_this_process(),
@@ -89,19 +92,19 @@ class Supervisor:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop in order; a second signal, from now on, only hurries."""
+        """Stop in order. From now on a signal only ends the waiting."""
         self._interrupts.closing()
         self._write(state="stopping")
         self.left_behind = self._children.stop(
-            components.stop_order(), STOP_BUDGET_S, self._interrupts.hurry.is_set
+            components.stop_order(), _STOP_BUDGET_S, self._interrupts.hurry.is_set
         )
-        ray_cluster.remove_temporary_folder(self._run_id)
+        ray_head.remove_temporary_folder(self._run_id)
         if not self.left_behind:
             remove_record(self.home)
         self._closing.close()
 
     def start(self) -> None:
-        """Steps 2 to 5. ``Unreachable`` or ``RunError`` where one of them cannot be done."""
+        """Steps 2 to 5. ``Unreachable`` or ``RunError`` where one of them fails."""
         serving = self.settings.serving
         if serving.port:
             require_free(serving.host, serving.port, "serving.port")
@@ -116,12 +119,12 @@ class Supervisor:
         self._write(state="ready")
 
     def watch(self) -> None:
-        """Call several times a second: restarts what died. ``RunError`` when it gives up."""
+        """Restart what died; call it several times a second. ``RunError`` when it gives up."""
         if self._children.watch(time.monotonic()):
             self._write()
 
-    def start_helper(self, spec: ChildSpec) -> Child:
-        """Start a process that belongs to the run for a while and is never started again."""
+    def start_one_off(self, spec: ChildSpec) -> Child:
+        """Start a process that belongs to the run for a while and is never restarted."""
         return self._children.start(spec)
 
     def _start_clusters(self) -> None:
@@ -132,8 +135,8 @@ class Supervisor:
             servers = f"127.0.0.1:{port}"
             self._start(components.broker_spec(self.home, port, self.settings))
         if not address:
-            head = ray_cluster.head(self._run_id, self.settings.ray)
-            address, self._ray_environment = head.address, head.drivers
+            head = ray_head.prepare_head(self._run_id, self.settings.ray)
+            address, self._ray_environment = head.address, head.driver_environment
             self._start(head.spec)
         self.settings = _with_addresses(self.settings, servers, address)
         self._write(bootstrap_servers=servers, ray_address=address)
@@ -144,8 +147,8 @@ class Supervisor:
 
     def _await_kafka(self, servers: str) -> None:
         if self._children.get(components.BROKER):
-            self._until(components.BROKER, lambda: kafka_answers(servers), _BROKER_S)
-        elif not kafka_answers(servers):
+            self._until(components.BROKER, lambda: broker_answers(servers), _BROKER_S)
+        elif not broker_answers(servers):
             raise Unreachable(
                 f"no Kafka broker answers at {servers}; start it, correct --bootstrap-servers "
                 "(kafka.bootstrap_servers), or leave it out to have one started here"
@@ -153,13 +156,13 @@ class Supervisor:
 
     def _await_ray(self, address: str) -> None:
         if head := self._children.get(components.RAY):
-            self._until(components.RAY, lambda: head.has_said(ray_cluster.READY_LINE), _STEP_S)
+            self._until(components.RAY, lambda: head.has_logged(ray_head.READY_LINE), _STEP_S)
         else:
             require_reachable(address, "--ray-address (ray.address)", "Ray cluster")
 
     def _serves(self) -> bool:
-        url = door.door_url(self.home)
-        return url is not None and door.is_open(url)
+        url = endpoint_url(self.home)
+        return url is not None and endpoint_answers(url)
 
     def _start(self, spec: ChildSpec) -> None:
         self._children.start(spec)
@@ -168,19 +171,19 @@ class Supervisor:
     @contextlib.contextmanager
     def _step(self, name: str) -> Iterator[None]:
         began = time.monotonic()
-        self._said(Note(name, "begins"))
+        self._on_update(StepUpdate(name, "begins"))
         yield
-        self._said(Note(name, "done", seconds=time.monotonic() - began))
+        self._on_update(StepUpdate(name, "done", seconds=time.monotonic() - began))
 
     def _until(self, name: str, ready: Callable[[], bool], limit_s: float) -> None:
-        """Wait, and tell the newest log line of the component meanwhile."""
+        """Wait for ``ready``; meanwhile report the newest log line of the component."""
         until = time.monotonic() + limit_s
         while not ready():
             self._children.require_alive()
             if time.monotonic() > until:
                 log = self.home / "logs" / f"{name}.out"
                 raise RunError(f"{name} was not ready after {limit_s:.0f} s; see {log}")
-            self._said(Note(name, "waits", self._children.last_line(name)))
+            self._on_update(StepUpdate(name, "waits", self._children.last_line(name)))
             time.sleep(_PAUSE_S)
 
     def _write(self, **changes: str) -> None:
@@ -191,15 +194,17 @@ class Supervisor:
         write_record(self.home, self._record)
 
 
-def end_leftovers(home: Path, said: Said) -> int:
+def end_leftovers(home: Path, on_update: OnUpdate) -> int:
     """End the processes of a run whose supervisor is gone; returns how many there were."""
     record = read_record(home)
     if record is None:
         return 0
     count = end_run(record.run_id)
-    ray_cluster.remove_temporary_folder(record.run_id)
+    ray_head.remove_temporary_folder(record.run_id)
     if count:
-        said(Note("leftovers", "done", f"ended {count} processes of a run that was killed"))
+        on_update(
+            StepUpdate("leftovers", "done", f"ended {count} processes of a run that was killed")
+        )
     remove_record(home)
     return count
 

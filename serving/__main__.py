@@ -12,9 +12,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
-
 from everfresh.adapters.machine import tcp_ports as ports
+from everfresh.adapters.machine.endpoint_record import remove_endpoint, write_endpoint
 from everfresh.adapters.machine.interrupts import Interrupted, Interrupts
 from everfresh.adapters.observe.logs import configure_logging, run_main
 from everfresh.adapters.weights.signing import Keys
@@ -70,16 +69,16 @@ def _serve(settings: Settings, environment: dict[str, str], interrupts: Interrup
             deployment.deploy(settings, port, grpc_port)
             url = f"http://{_reached_by(host)}:{port}"
             grpc_address = f"{_reached_by(host)}:{grpc_port}"
-            _record(settings.home, url, grpc_address)
+            write_endpoint(settings.home, url, grpc_address)
             sys.stdout.write(f"gRPC on {grpc_address}\nserving on {url}\n")
             sys.stdout.flush()
             with _pushing(settings, deployment.broadcast):
                 _wait_while_ray_is_there(settings.ray.address)
         finally:
             interrupts.closing()
-            _forget(settings.home)
+            remove_endpoint(settings.home)
             # Where Ray went first, everything went with it, and asking would take long.
-            if ports.answers(*ports.parse_address(settings.ray.address, "ray.address")):
+            if ports.accepts_connections(*ports.parse_address(settings.ray.address, "ray.address")):
                 deployment.withdraw()
 
 
@@ -107,7 +106,7 @@ def _wait_while_ray_is_there(address: str) -> None:
     missed = 0
     while missed < _MISSES:
         time.sleep(_LOOK_S)
-        missed = 0 if ports.answers(host, port) else missed + 1
+        missed = 0 if ports.accepts_connections(host, port) else missed + 1
     raise Unreachable(f"Ray at {address} is gone; start it, then serving again")
 
 
@@ -176,22 +175,6 @@ def _reached_by(host: str) -> str:
     if host in haproxy.ANYWHERE:
         host = "127.0.0.1"
     return f"[{host}]" if ":" in host else host
-
-
-def _record_path(home: Path) -> Path:
-    return home / "run" / "serving.json"
-
-
-def _record(home: Path, url: str, grpc_address: str) -> None:
-    path = _record_path(home)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    record = {"url": url, "grpc": grpc_address, "pid": os.getpid()}
-    path.with_suffix(".new").write_bytes(msgspec.json.encode(record))
-    path.with_suffix(".new").replace(path)
-
-
-def _forget(home: Path) -> None:
-    _record_path(home).unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

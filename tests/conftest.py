@@ -1,8 +1,10 @@
-"""Fixtures for every suite: one real broker per session, settings that touch nothing of yours."""
+"""Rules and fixtures for every suite: one real broker per pytest-xdist worker, settings that touch
+nothing of yours, one thread for torch, and a marker on each test that starts a process."""
 
 from __future__ import annotations
 
 import os
+import sys
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
@@ -11,8 +13,11 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
 
 from everfresh.contracts.settings import FILE_VARIABLE, Settings, load_settings
+from tests import processes_started
+from tests.scheduling import MixedScheduling
 
 with warnings.catch_warnings():
     # kafka-python 3.0 loads its message schemas by a call that Python 3.11 deprecates. Warnings
@@ -30,6 +35,17 @@ def pytest_configure(config: pytest.Config) -> None:
     category = pytest.PytestUnraisableExceptionWarning
     config.addinivalue_line("filterwarnings", f"ignore:{message}:pytest.{category.__name__}")
     warnings.filterwarnings("ignore", message, category)
+    config.pluginmanager.register(processes_started)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> MixedScheduling:
+    return MixedScheduling(config, log)
+
+
+def pytest_collection_finish() -> None:
+    # Several workers share the cores. More threads would wait for each other in busy loops.
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

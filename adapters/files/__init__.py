@@ -1,1 +1,1 @@
-"""Event files of others, read as events in time order."""
+"""Event files: published datasets and JSON lines, read as events in time order."""

@@ -1,13 +1,13 @@
-"""Readers of the publishers' own event files, each as events in time order.
+"""Reads published event datasets in their own file formats, as events in time order.
 
     ml-100k   MovieLens 100K: GroupLens ``u.data``, RecBole ``ml-100k.inter``, or an archive with
               one of them (``ml-100k.zip``, the ``recbole`` wheel)
     ml-1m     MovieLens 1M: GroupLens ``ratings.dat``, or the archive with it
-    ader      DIGINETICA as ADER cut it: ``period_N.txt``, or a folder of them
+    ader      DIGINETICA as the ADER project divides it: ``period_N.txt``, or a folder of them
     jsonl     events as JSON, one a line (``adapters.files.jsonl``)
 
-Ratings are sorted by time, equal times in the file's order. The same file yields the same events,
-ids included, so that replaying it again adds duplicates and nothing new.
+Ratings are sorted by time; equal times stay in the file's order. The same file yields the same
+events with the same ids, so a second replay of it adds duplicates and nothing new.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Protocol
 
 from everfresh.adapters.files.jsonl import JsonLines
 from everfresh.adapters.files.movielens import INTER, INTER_HEADER, fetch_ml100k
-from everfresh.adapters.files.rows import parsed
+from everfresh.adapters.files.rows import parse_rows
 from everfresh.contracts.errors import DataFileError
 from everfresh.contracts.event import Event
 
@@ -32,12 +32,12 @@ _PERIOD = re.compile(r"period_(\d+)\.txt")
 _ML_100K = ("u.data", INTER)
 _ML_1M = ("ratings.dat",)
 
-Row = tuple[int, int, float, int]
+RatingRow = tuple[int, int, float, int]
 """user, item, rating, UTC seconds."""
 
 
 class EventFile(Protocol):
-    """The events of one file: iterate as often as you like; ``len`` is their number."""
+    """The events of one file. It can be iterated several times; ``len`` is their number."""
 
     def __len__(self) -> int:
         """How many events there are."""
@@ -47,9 +47,9 @@ class EventFile(Protocol):
 
 
 class Ratings:
-    """Ratings sorted by time. Columns, because a million Python objects would cost more."""
+    """Ratings sorted by time. In columns, because a million Python objects need more memory."""
 
-    def __init__(self, name: str, rows: Iterable[Row]) -> None:
+    def __init__(self, name: str, rows: Iterable[RatingRow]) -> None:
         self._name = name
         self._users, self._items = array("q"), array("q")
         self._ratings, self._seconds = array("f"), array("q")
@@ -76,7 +76,7 @@ class Ratings:
 
 
 class Clicks:
-    """Clicks of sessions in the order of their rows; a session is a user, the row is the time."""
+    """Clicks of sessions in file order. The session is the user, the row number is the time."""
 
     def __init__(self, rows: Iterable[tuple[int, int]]) -> None:
         self._sessions, self._items = array("q"), array("q")
@@ -96,25 +96,25 @@ def read_ml_100k(path: Path) -> EventFile:
     """``user item rating timestamp`` between tabs; a RecBole header is skipped."""
     expected = "user, item, rating and UTC seconds between tabs (MovieLens 100K)"
 
-    def parse(line: str) -> Row | None:
+    def parse(line: str) -> RatingRow | None:
         cells = line.split("\t")
         return None if line == INTER_HEADER else _row(cells)
 
-    return Ratings("ml-100k", parsed(path, _ML_100K, expected, parse))
+    return Ratings("ml-100k", parse_rows(path, _ML_100K, expected, parse))
 
 
 def read_ml_1m(path: Path) -> EventFile:
     """``UserID::MovieID::Rating::Timestamp``."""
     expected = "UserID::MovieID::Rating::Timestamp (MovieLens 1M)"
-    return Ratings("ml-1m", parsed(path, _ML_1M, expected, lambda line: _row(line.split("::"))))
+    return Ratings("ml-1m", parse_rows(path, _ML_1M, expected, lambda line: _row(line.split("::"))))
 
 
 def read_ader(path: Path) -> EventFile:
     """``session item``; a folder's ``period_N.txt`` follow each other by number."""
     files = [path]
     if path.is_dir():
-        found = [(int(match[1]), entry) for entry in path.iterdir() if (match := _period(entry))]
-        files = [entry for _, entry in sorted(found)]
+        periods = [(int(match[1]), entry) for entry in path.iterdir() if (match := _period(entry))]
+        files = [entry for _, entry in sorted(periods)]
         if not files:
             raise DataFileError(f"{path} holds no period_N.txt; expected ADER's folder of them")
     return Clicks(row for file in files for row in _clicks(file))
@@ -123,9 +123,9 @@ def read_ader(path: Path) -> EventFile:
 def _clicks(file: Path) -> Iterator[tuple[int, int]]:
     def parse(line: str) -> tuple[int, int]:
         session, item = line.split()
-        return _whole(session), _whole(item)
+        return _int64(session), _int64(item)
 
-    return parsed(file, (), "session and item between spaces (ADER)", parse)
+    return parse_rows(file, (), "session and item between spaces (ADER)", parse)
 
 
 def read_jsonl(path: Path) -> EventFile:
@@ -141,17 +141,17 @@ DATASETS: dict[str, Callable[[Path], EventFile]] = {
 }
 
 
-def _row(cells: list[str]) -> Row:
+def _row(cells: list[str]) -> RatingRow:
     user, item, rating_text, seconds_text = cells
     # RecBole writes whole numbers as floats now and then.
     rating, seconds = float(rating_text), float(seconds_text)
-    # Written so that NaN fails too.
+    # Written as "not in range", so that NaN fails too.
     if not (abs(rating) <= _MAX_RATING and 0 <= seconds < _YEAR_9999):
         raise ValueError
-    return _whole(user), _whole(item), rating, int(seconds)
+    return _int64(user), _int64(item), rating, int(seconds)
 
 
-def _whole(text: str) -> int:
+def _int64(text: str) -> int:
     number = int(text)
     if not -(2**63) <= number < 2**63:
         raise ValueError

@@ -1,7 +1,7 @@
-"""Events as JSON, one a line: the fields of :class:`everfresh.contracts.event.Event`.
+"""Reads events as JSON lines, with the fields of :class:`everfresh.contracts.event.Event`.
 
-The file's order is the order in time. ``id`` and ``time`` may be missing: the id then follows from
-the line's number and text, and the time is that of the line before (0 for the first).
+The file's order is the order in time. ``id`` and ``time`` may be missing. The id is then made from
+the line's number and text, and the time is that of the line before (0 for the first line).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from everfresh.adapters.files.rows import parsed
+from everfresh.adapters.files.rows import parse_rows
 from everfresh.contracts.event import Event, ItemId, UserId
 
 _EXPECTED = "a JSON object with at least type, user_id and item_id"
@@ -34,26 +34,26 @@ _DECODER = msgspec.json.Decoder(_Line)
 
 
 class JsonLines:
-    """The events of one file, read anew at each iteration and never held in memory as a whole.
+    """The events of one file, read again at each iteration and never whole in memory.
 
-    ``DataFileError`` at the first line that is no event: at construction, not in the middle.
+    The constructor checks every line: ``DataFileError`` at the first that is not an event.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._length = sum(1 for _ in parsed(path, (), _EXPECTED, _DECODER.decode))
+        self._length = sum(1 for _ in parse_rows(path, (), _EXPECTED, _DECODER.decode))
 
     def __len__(self) -> int:
         return self._length
 
     def __iter__(self) -> Iterator[Event]:
         time = 0
-        rows = parsed(self._path, (), _EXPECTED, lambda text: (text, _DECODER.decode(text)))
+        rows = parse_rows(self._path, (), _EXPECTED, lambda text: (text, _DECODER.decode(text)))
         for number, (text, line) in enumerate(rows, 1):
             time = time if line.time is None else line.time
-            made = hashlib.sha256(text.encode()).hexdigest()[:16]
+            digest = hashlib.sha256(text.encode()).hexdigest()[:16]
             yield Event(
-                id=line.id or f"jsonl:{number}:{made}",
+                id=line.id or f"jsonl:{number}:{digest}",
                 type=line.type,
                 time=time,
                 user_id=line.user_id,

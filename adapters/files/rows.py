@@ -1,4 +1,4 @@
-"""Rows of a text file, of a file in a folder, or of one in an archive; mistakes named by line."""
+"""Reads rows of a text file, alone, in a folder or in an archive; errors name the line."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from everfresh.contracts.errors import DataFileError
 
 _Parsed = TypeVar("_Parsed")
 _SHOWN = 80
-# Bytes that are no text come through, so that the parser refuses them with their line's number.
+# Bytes that are not UTF-8 reach the parser, which refuses them with their line number.
 _ERRORS = "surrogateescape"
 
 
-def parsed(
+def parse_rows(
     path: Path, names: tuple[str, ...], expected: str, parse: Callable[[str], _Parsed | None]
 ) -> Iterator[_Parsed]:
-    """What ``parse`` makes of each line; blank lines, and ``None`` for one, are left out.
+    """The result of ``parse`` for each line. Blank lines and results of ``None`` are left out.
 
     ``path`` is the file itself, or a folder or zip archive with one of ``names`` in it. ``parse``
-    raises ``ValueError`` for a line that is not as ``expected``. ``DataFileError`` names the path,
-    the line and what was found there; also where there is no row at all.
+    raises ``ValueError`` for a line that is not as ``expected``. ``DataFileError`` then names the
+    path, the line and its text. It is also raised where there is no row at all.
     """
     rows = 0
     with _opened(path, names) as lines:
@@ -49,8 +49,8 @@ def parsed(
         raise DataFileError(f"{path} is empty; expected rows of {expected}")
 
 
-def require_file(path: Path) -> None:
-    """``DataFileError`` where there is nothing at ``path``, or no file."""
+def _require_file(path: Path) -> None:
+    """``DataFileError`` where ``path`` is missing or not a file."""
     if not path.exists():
         raise DataFileError(f"{path} does not exist; name an event file")
     if not path.is_file():
@@ -63,7 +63,7 @@ def _opened(path: Path, names: tuple[str, ...]) -> Iterator[IO[str]]:
         path = next((path / name for name in names if (path / name).is_file()), path)
         if path.is_dir():
             raise DataFileError(f"{path} holds no {' or '.join(names)}; name the file itself")
-    require_file(path)
+    _require_file(path)
     try:
         if names and zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:

@@ -1,4 +1,4 @@
-"""Admin connections: a light check first, and clear words instead of a client's long wait."""
+"""Admin connections to Kafka: a quick check first, so that a missing broker is told at once."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from everfresh.contracts.errors import Unreachable
 _CONNECT_SECONDS = 1.0
 
 
-def listens(bootstrap_servers: str) -> bool:
-    """Whether anything accepts a connection at one of ``host:port[,…]``; else ``SettingsError``."""
+def has_listener(bootstrap_servers: str) -> bool:
+    """Whether anything accepts a connection at one of ``host:port[,…]``.
+
+    ``SettingsError`` where the text is not of that form.
+    """
     for part in bootstrap_servers.split(","):
         address = parse_address(part, "kafka.bootstrap_servers")
         try:
@@ -28,8 +31,8 @@ def listens(bootstrap_servers: str) -> bool:
 
 
 def require_listener(bootstrap_servers: str) -> None:
-    """``Unreachable`` at once where nothing accepts a connection."""
-    if not listens(bootstrap_servers):
+    """Raise ``Unreachable`` at once where nothing accepts a connection."""
+    if not has_listener(bootstrap_servers):
         raise Unreachable(
             f"no Kafka broker accepts connections at {bootstrap_servers}; start it, or correct "
             "kafka.bootstrap_servers (--bootstrap-servers HOST:PORT)"
@@ -52,9 +55,9 @@ def connect_admin(bootstrap_servers: str, timeout_ms: int = 10_000) -> KafkaAdmi
         ) from None
 
 
-def answers(bootstrap_servers: str) -> bool:
+def broker_answers(bootstrap_servers: str) -> bool:
     """Whether an admin request is answered with at least one broker that is not fenced."""
-    if not listens(bootstrap_servers):
+    if not has_listener(bootstrap_servers):
         return False
     try:
         with connect_admin(bootstrap_servers, timeout_ms=2_000) as admin:

@@ -1,4 +1,4 @@
-"""Bounded consumers: partitions assigned by hand, no group, positions kept by the caller."""
+"""Kafka consumers without a group: partitions are assigned by hand, the caller keeps positions."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _METADATA_SECONDS = 5.0
 def connect_consumer(bootstrap_servers: str, topics: Iterable[str]) -> KafkaConsumer:
     """A consumer assigned to all partitions of ``topics``, positions not set.
 
-    A position that the log no longer or not yet has raises instead of being moved. ``Unreachable``
-    where no broker answers or a topic is missing.
+    A position outside the log raises, and is never moved in silence. ``Unreachable`` where no
+    broker answers or a topic is missing.
     """
     require_listener(bootstrap_servers)
     try:

@@ -15,13 +15,14 @@ from everfresh.contracts.errors import Unreachable
 from everfresh.contracts.topics import DEAD_LETTERS, topic_name
 
 _POLL_MS = 200
-_SILENCE = 100  # polls without a record, some 20 s, before the broker is said to be gone
+_MAX_EMPTY_POLLS = 100  # in a row, some 20 s; then the broker counts as gone
 
 
 class Selection(msgspec.Struct, frozen=True):
-    """Which letters are meant; ``None`` stands for any. ``since_ms`` is when they were rejected.
+    """A filter over dead letters; ``None`` stands for any.
 
-    ``places`` are partitions and offsets in the dead-letter topic.
+    ``since_ms`` bounds when a letter was rejected. ``places`` are partitions and offsets in the
+    dead-letter topic.
     """
 
     reason: str | None = None
@@ -30,8 +31,8 @@ class Selection(msgspec.Struct, frozen=True):
     since_ms: int | None = None
     places: frozenset[tuple[int, int]] | None = None
 
-    def takes(self, letter: DeadLetter) -> bool:
-        """Whether this letter is meant; ``since_ms`` is seen to by who reads."""
+    def matches(self, letter: DeadLetter) -> bool:
+        """Whether the filter selects this letter. The reader applies ``since_ms``."""
         return (
             self.reason in (None, letter.reason)
             and self.topic in (None, letter.topic)
@@ -40,20 +41,19 @@ class Selection(msgspec.Struct, frozen=True):
         )
 
 
-class LetterReader:
-    """Reads letters one by one; a letter that was delivered again after a crash comes once.
+class DeadLetterReader:
+    """Reads dead letters one by one. One that was written again after a crash is returned once.
 
-    ``foreign`` counts records that are no dead letters, ``repeated`` those that came before.
+    ``foreign`` counts records that are not dead letters.
     """
 
     def __init__(self, bootstrap_servers: str, topic_prefix: str) -> None:
         self._servers = bootstrap_servers
         self._topic = topic_name(topic_prefix, DEAD_LETTERS)
         self.foreign = 0
-        self.repeated = 0
 
-    def letters(self, selection: Selection) -> Iterator[DeadLetter]:
-        """Those that are meant, in the order of their partition of the dead-letter topic.
+    def read(self, selection: Selection) -> Iterator[DeadLetter]:
+        """The selected letters, in the order of their partition of the dead-letter topic.
 
         ``Unreachable`` where the broker does not answer or the topic is missing.
         """
@@ -68,10 +68,9 @@ class LetterReader:
             origin = (place[0], letter.topic, letter.partition)
             reached = (letter.timestamp, letter.offset)
             if reached <= last.get(origin, (-1, -1)):
-                self.repeated += 1
                 continue
             last[origin] = reached
-            if selection.takes(letter):
+            if selection.matches(letter):
                 yield letter
 
     def _records(self, since_ms: int | None) -> Iterator[tuple[tuple[int, int], Any]]:
@@ -79,16 +78,16 @@ class LetterReader:
         try:
             ends = consumer.end_offsets(consumer.assignment())
             _seek(consumer, since_ms, ends)
-            silence = 0
+            empty_polls = 0
             while any(consumer.position(part) < end for part, end in ends.items()):
-                found = consumer.poll(timeout_ms=_POLL_MS)
-                silence = 0 if found else silence + 1
-                if silence > _SILENCE:
+                batches = consumer.poll(timeout_ms=_POLL_MS)
+                empty_polls = 0 if batches else empty_polls + 1
+                if empty_polls > _MAX_EMPTY_POLLS:
                     raise Unreachable(
                         f"{self._topic} could not be read to its end; check the broker at "
                         f"{self._servers}"
                     )
-                for part, records in found.items():
+                for part, records in batches.items():
                     for record in records:
                         if record.offset < ends[part]:
                             yield (part.partition, record.offset), record
@@ -105,5 +104,5 @@ def _seek(consumer: KafkaConsumer, since_ms: int | None, ends: dict[Any, int]) -
     consumer.seek_to_beginning()
     if since_ms is None:
         return
-    for part, found in consumer.offsets_for_times(dict.fromkeys(ends, since_ms)).items():
-        consumer.seek(part, found.offset if found else ends[part])
+    for part, first in consumer.offsets_for_times(dict.fromkeys(ends, since_ms)).items():
+        consumer.seek(part, first.offset if first else ends[part])

@@ -1,7 +1,7 @@
-"""``ExposureSink`` on Kafka by librdkafka: one record per answer, so its cost is every answer's.
+"""``ExposureSink`` on Kafka, by librdkafka because it writes one record per recommendation.
 
-kafka-python, which the other sinks use, takes 250 µs of a processor per record at the rate of a
-busy replica, more than the answer itself; librdkafka takes a few.
+At the rate of a busy replica kafka-python, which the other sinks use, takes 250 µs of a processor
+per record. That is more than the recommendation itself costs. librdkafka takes a few µs.
 """
 
 from __future__ import annotations
@@ -17,19 +17,20 @@ from everfresh.contracts.event import user_key
 from everfresh.contracts.exposure import Exposure, encode_exposure
 from everfresh.contracts.topics import EXPOSURES, topic_name
 
-MAX_PENDING = 20_000
-"""More records than this waiting for a broker are dropped, and counted as failed."""
+MAX_PENDING_EXPOSURES = 20_000
+"""How many records may wait for a broker. Further ones are dropped and counted as failed."""
 
 LINGER_MS = 200
-"""How long a record waits for others; a replica that is killed loses those of so long."""
+"""How long a record waits for others. A replica that is killed loses its last records, at most
+this long ago."""
 
-_LOOK_S = 0.1
+_POLL_S = 0.1
 
 
 class KafkaExposureSink:
     """Writes exposures, keyed by user, to the ``exposures`` topic. Thread-safe.
 
-    ``Unreachable`` at the start where broker or topic is not there.
+    The constructor raises ``Unreachable`` where the broker or the topic is missing.
     """
 
     def __init__(self, bootstrap_servers: str, topic_prefix: str) -> None:
@@ -39,20 +40,20 @@ class KafkaExposureSink:
         self._closed = False
         self._ended = threading.Event()
         self._producer = _connect(bootstrap_servers, self._topic)
-        self._thread = threading.Thread(target=self._settle, name="exposures", daemon=True)
+        self._thread = threading.Thread(target=self._poll_failures, name="exposures", daemon=True)
         self._thread.start()
 
     def send(self, exposure: Exposure) -> None:
-        """Queue one exposure; it is on its way within :data:`LINGER_MS`."""
+        """Queue one exposure; it is sent within :data:`LINGER_MS`."""
         key, value = user_key(exposure.user_id), encode_exposure(exposure)
         with self._lock:
-            if self._closed or len(self._producer) >= MAX_PENDING:
+            if self._closed or len(self._producer) >= MAX_PENDING_EXPOSURES:
                 self._failed += 1
                 return
         try:
-            self._producer.produce(self._topic, value, key, on_delivery=self._told)
+            self._producer.produce(self._topic, value, key, on_delivery=self._on_delivery)
         except (BufferError, KafkaException) as error:
-            self._told(error, None)
+            self._on_delivery(error, None)
 
     def failed(self) -> int:
         """How many exposures could not be delivered since the start."""
@@ -68,7 +69,7 @@ class KafkaExposureSink:
         """Flush, then end the connection; what is still undelivered counts as failed."""
         self.flush(timeout_s)
         with self._lock:
-            # What is told of these later is not counted a second time.
+            # Later reports of these records must not count them a second time.
             self._closed = True
             self._failed += len(self._producer)
         self._ended.set()
@@ -76,12 +77,12 @@ class KafkaExposureSink:
         self._producer.purge()
         self._producer.flush(0)
 
-    def _settle(self) -> None:
-        # librdkafka keeps what failed for whoever asks.
-        while not self._ended.wait(_LOOK_S):
+    def _poll_failures(self) -> None:
+        # librdkafka calls ``_on_delivery`` only from within a poll.
+        while not self._ended.wait(_POLL_S):
             self._producer.poll(0)
 
-    def _told(self, error: Any, _: Any) -> None:
+    def _on_delivery(self, error: Any, _: Any) -> None:
         with self._lock:
             if not self._closed:
                 self._failed += error is not None
@@ -97,23 +98,23 @@ def _connect(bootstrap_servers: str, topic: str) -> Producer:
             "enable.idempotence": True,
             # A batch costs the broker as much as many records do.
             "linger.ms": LINGER_MS,
-            # Deliveries need no word; only what failed is told.
+            # Only failed deliveries are reported back.
             "delivery.report.only.error": True,
             "message.timeout.ms": 30_000,
-            "queue.buffering.max.messages": 2 * MAX_PENDING,
+            "queue.buffering.max.messages": 2 * MAX_PENDING_EXPOSURES,
             "allow.auto.create.topics": False,
-            # What fails is counted; librdkafka would write to stderr.
+            # Failures are counted here; librdkafka would also write them to stderr.
             "log_level": 0,
         }
     )
-    said = ""
+    reason = ""
     try:
-        # Of all topics: asking for one by name would have the broker make it.
+        # Lists all topics: asking for one by name would make the broker create it.
         if topic in producer.list_topics(timeout=10.0).topics:
             return producer
     except KafkaException as error:
-        said = f": {error}"
+        reason = f": {error}"
     raise Unreachable(
-        f"nothing can be written to {topic} at {bootstrap_servers}{said}; "
+        f"nothing can be written to {topic} at {bootstrap_servers}{reason}; "
         "check that the broker is up and that `everfresh up` created the topics"
     )

@@ -1,14 +1,15 @@
-"""Sends dead letters back to the topic and partition they came from, and remembers which.
+"""Sends dead letters back to the topic and partition they came from, and records which.
 
-For every batch of letters, in this order:
+For every batch of dead letters, in this order:
 
 1. ``begun`` on the ``redrives`` topic names the letters, and where their topics end now;
 2. the original bytes are produced, with the letter's name in the header ``redriven_from``;
-3. ``sent`` names those that all replicas have.
+3. ``sent`` names the letters that every replica of the topic has stored.
 
-Killed between 1 and 3, the next run reads the topics from the ends that ``begun`` named: letters
-that are there are marked as sent, the others are still to be sent. So each goes out once, as long
-as one re-drive runs at a time. What is refused again becomes a new letter, with a new place.
+Where a run is killed between 1 and 3, the next run reads the topics from the ends that ``begun``
+named. Letters it finds there are marked as sent; the others are still to be sent. So each letter is
+sent once, as long as one re-drive runs at a time. A record that is rejected again becomes a new
+dead letter, with a new place.
 """
 
 from __future__ import annotations
@@ -49,11 +50,11 @@ class Redriver:
     def __init__(self, bootstrap_servers: str, topic_prefix: str) -> None:
         self._servers = bootstrap_servers
         self._marks = topic_name(topic_prefix, REDRIVES)
-        self._found: set[str] = set()
+        self._already_there: set[str] = set()
         self._producer: KafkaProducer
 
     def sent(self) -> set[str]:
-        """Identities of all letters that were sent, those of a killed run included. Only reads."""
+        """Identities of all letters sent so far, those of a killed run included. Only reads."""
         done: set[str] = set()
         begun: list[_Begun] = []
         for mark in self._read_marks():
@@ -63,17 +64,18 @@ class Redriver:
                 begun.append(mark)
         open_letters = {letter for mark in begun for letter in mark.letters} - done
         if open_letters:
-            self._found = self._arrived(open_letters, begun)
-        return done | self._found
+            self._already_there = self._arrived(open_letters, begun)
+        return done | self._already_there
 
     def send(self, letters: Iterable[DeadLetter]) -> Iterator[DeadLetter]:
-        """Send them, and yield each that has arrived. ``DeliveryError`` at the first that cannot.
+        """Send the letters, and yield each once its topic has stored it.
 
-        Letters whose value was cut must not be among them.
+        ``DeliveryError`` after the first batch in which a topic rejected a letter. A letter whose
+        value was truncated must not be among them.
         """
         with self._connect() as self._producer:
-            if self._found:
-                self._mark(_Sent(sorted(self._found)))
+            if self._already_there:
+                self._mark(_Sent(sorted(self._already_there)))
             remaining = iter(letters)
             while batch := list(itertools.islice(remaining, BATCH)):
                 yield from self._send(batch)
@@ -94,8 +96,8 @@ class Redriver:
         yield from arrived
         if refused:
             raise DeliveryError(
-                f"{len(refused)} letters were not taken by their topics, the first {refused[0]}; "
-                "those that were sent are marked, so run it again for the rest"
+                f"{len(refused)} dead letters were refused by their topics, first {refused[0]}; "
+                "those that were sent are marked: run it again to send the rest"
             )
 
     def _produce(self, letter: DeadLetter) -> Any:
@@ -115,8 +117,8 @@ class Redriver:
             future.get(timeout=_WAIT_S)
         except KafkaError as error:
             raise DeliveryError(
-                f"{self._marks} does not take the mark of what is re-driven ({error}); nothing "
-                "more is sent, check the broker and run it again"
+                f"{self._marks} does not accept the record of what is re-driven ({error}); nothing "
+                "more is sent: check the broker and run it again"
             ) from None
 
     def _ends(self, places: Iterable[tuple[str, int]]) -> dict[str, dict[int, int]]:
@@ -125,17 +127,17 @@ class Redriver:
             if missing := wanted - consumer.assignment():
                 part = min(missing)
                 raise DeliveryError(
-                    f"topic {part.topic} has no partition {part.partition} any more, which letters "
-                    "came from; leave them out with --topic or --partition"
+                    f"topic {part.topic} has no partition {part.partition} any more, and dead "
+                    "letters came from it; leave them out with --topic or --partition"
                 )
             ends = consumer.end_offsets(list(wanted))
-        found: dict[str, dict[int, int]] = {}
+        by_topic: dict[str, dict[int, int]] = {}
         for part, end in ends.items():
-            found.setdefault(part.topic, {})[part.partition] = end
-        return found
+            by_topic.setdefault(part.topic, {})[part.partition] = end
+        return by_topic
 
     def _arrived(self, letters: set[str], begun: Iterable[_Begun]) -> set[str]:
-        """Which of these stand in their topics, from where the batches began."""
+        """Which of these letters are in their topics, at or after where their batch began."""
         starts: dict[TopicPartition, int] = {}
         for mark in begun:
             if not letters.isdisjoint(mark.letters):
@@ -159,12 +161,12 @@ class Redriver:
                 yield _MARK.decode(record.value or b"")
             except msgspec.MsgspecError as error:
                 raise DeliveryError(
-                    f"offset {record.offset} of {self._marks} is no mark of a re-drive ({error}); "
-                    "nothing is sent, find out what else writes to that topic"
+                    f"offset {record.offset} of {self._marks} is not a record of a re-drive "
+                    f"({error}); nothing is sent: find out what else writes to that topic"
                 ) from None
 
     def _records(self, starts: Mapping[TopicPartition, int]) -> Iterator[Any]:
-        """From these offsets, or what is left after them, to the ends as they are now."""
+        """Records from these offsets, or from the oldest kept, to the ends as they are now."""
         with connect_consumer(self._servers, []) as consumer:
             consumer.assign(list(starts))
             ends = consumer.end_offsets(list(starts))

@@ -1,4 +1,4 @@
-"""``ReportSink`` on Kafka: queue and return, count what fails."""
+"""``ReportSink`` on Kafka: sending queues a record and returns; failures are counted."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from everfresh.contracts.errors import Unreachable
 from everfresh.contracts.report import ComponentStatus, WindowReport, encode_report
 from everfresh.contracts.topics import REPORTS, STATUS, topic_name
 
-MAX_PENDING = 20_000
-"""More records than this waiting for a broker are dropped, and counted as failed."""
+MAX_PENDING_REPORTS = 20_000
+"""How many records may wait for a broker. Further ones are dropped and counted as failed."""
 
 
 class _Producer(KafkaProducer):  # type: ignore[misc]  # the library has no type hints
-    """Closes also when the broker is gone; the library's ``close`` stops where its flush fails."""
+    """Closes even when the broker is gone. The library's ``close`` stops where its flush fails."""
 
     def flush(self, timeout: float | None = None) -> None:
-        """As the library's, without the error: whoever asks looks at what is still pending."""
+        """As the library's, without the error: the caller looks at what is still pending."""
         with contextlib.suppress(KafkaTimeoutError):
             super().flush(timeout)
 
@@ -33,7 +33,7 @@ def _connect(bootstrap_servers: str, topics: list[str], linger_ms: int) -> _Prod
         producer = _Producer(
             bootstrap_servers=bootstrap_servers,
             linger_ms=linger_ms,
-            # Metadata is fetched here, so a later send finds it; a lost topic costs little.
+            # Topic metadata is fetched here, so a later send need not wait for it.
             max_block_ms=1_000,
             delivery_timeout_ms=30_000,
             request_timeout_ms=10_000,
@@ -51,7 +51,7 @@ def _connect(bootstrap_servers: str, topics: list[str], linger_ms: int) -> _Prod
     return producer
 
 
-class _Outlet:
+class _NonBlockingProducer:
     """A producer that never makes its caller wait. Thread-safe."""
 
     def __init__(self, bootstrap_servers: str, topics: list[str], linger_ms: int) -> None:
@@ -63,7 +63,7 @@ class _Outlet:
 
     def send(self, topic: str, key: bytes, value: bytes) -> None:
         with self._lock:
-            if self._closed or self._pending >= MAX_PENDING:
+            if self._closed or self._pending >= MAX_PENDING_REPORTS:
                 self._failed += 1
                 return
             self._pending += 1
@@ -88,7 +88,7 @@ class _Outlet:
     def close(self, timeout_s: float) -> None:
         self.flush(timeout_s)
         with self._lock:
-            # What is told of these later is not counted a second time.
+            # Later reports of these records must not count them a second time.
             self._closed = True
             self._failed += self._pending
             self._pending = 0
@@ -107,24 +107,26 @@ class KafkaReportSink:
     def __init__(self, bootstrap_servers: str, topic_prefix: str) -> None:
         self._reports = topic_name(topic_prefix, REPORTS)
         self._status = topic_name(topic_prefix, STATUS)
-        self._outlet = _Outlet(bootstrap_servers, [self._reports, self._status], linger_ms=0)
+        self._producer = _NonBlockingProducer(
+            bootstrap_servers, [self._reports, self._status], linger_ms=0
+        )
 
     def window(self, report: WindowReport) -> None:
         """Queue one window report."""
-        self._outlet.send(self._reports, str(report.label).encode(), encode_report(report))
+        self._producer.send(self._reports, str(report.label).encode(), encode_report(report))
 
     def status(self, status: ComponentStatus) -> None:
         """Queue one status."""
-        self._outlet.send(self._status, status.component.encode(), encode_report(status))
+        self._producer.send(self._status, status.component.encode(), encode_report(status))
 
     def failed(self) -> int:
         """How many records could not be delivered since the start."""
-        return self._outlet.failed()
+        return self._producer.failed()
 
     def flush(self, timeout_s: float = 5.0) -> bool:
         """Wait for what is queued; False where time ran out before."""
-        return self._outlet.flush(timeout_s)
+        return self._producer.flush(timeout_s)
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Flush, then end the connection."""
-        self._outlet.close(timeout_s)
+        self._producer.close(timeout_s)

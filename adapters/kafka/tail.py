@@ -1,4 +1,4 @@
-"""What the views read: window reports, component status and exposures, decoded."""
+"""Follows the topics that views show: window reports, component status and exposures, decoded."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from everfresh.contracts.report import (
 )
 from everfresh.contracts.topics import EXPOSURES, REPORTS, STATUS, TopicSpec, topic_name
 
-Record = WindowReport | ComponentStatus | Exposure
+ObservedRecord = WindowReport | ComponentStatus | Exposure
 
-_DECODERS: dict[str, Callable[[bytes], Record]] = {
+_DECODERS: dict[str, Callable[[bytes], ObservedRecord]] = {
     REPORTS.name: decode_window_report,
     STATUS.name: decode_status,
     EXPOSURES.name: decode_exposure,
@@ -35,7 +35,8 @@ _READ_SECONDS = 20.0
 class RecordTail:
     """Follows some of ``reports``, ``status`` and ``exposures``. Used by one thread.
 
-    Starts at the beginning of each topic, or with ``from_end`` after its last record of now.
+    Starts at the beginning of each topic. With ``from_end`` it starts after the last record that
+    is there now.
     ``skipped`` counts records that could not be decoded. A context manager.
     """
 
@@ -54,12 +55,12 @@ class RecordTail:
         if from_end:
             self._consumer.seek_to_end()
             for part in self._consumer.assignment():
-                # Looks the end up now; what comes later than this line is seen.
+                # Resolves the end now, so that every later record is seen.
                 self._consumer.position(part)
         else:
             self._consumer.seek_to_beginning()
 
-    def poll(self, timeout_ms: int = 200) -> list[Record]:
+    def poll(self, timeout_ms: int = 200) -> list[ObservedRecord]:
         """New records, in order per partition; empty after the timeout."""
         try:
             batches = self._consumer.poll(timeout_ms=timeout_ms)
@@ -74,11 +75,11 @@ class RecordTail:
             if (record := self._decode(part, message.value)) is not None
         ]
 
-    def read_to_end(self) -> list[Record]:
+    def read_to_end(self) -> list[ObservedRecord]:
         """All records up to the end of the topics as it is now; for small topics."""
         until = time.monotonic() + _READ_SECONDS
         ends = self._consumer.end_offsets(self._consumer.assignment())
-        out: list[Record] = []
+        out: list[ObservedRecord] = []
         while any(self._consumer.position(part) < end for part, end in ends.items()):
             if time.monotonic() > until:
                 raise Unreachable(
@@ -103,15 +104,9 @@ class RecordTail:
     ) -> None:
         self.close()
 
-    def _decode(self, part: TopicPartition, value: bytes | None) -> Record | None:
+    def _decode(self, part: TopicPartition, value: bytes | None) -> ObservedRecord | None:
         try:
             return self._decoders[part.topic](value or b"")
         except msgspec.MsgspecError:
             self.skipped += 1
             return None
-
-
-def read_topic(bootstrap_servers: str, topic_prefix: str, spec: TopicSpec) -> list[Record]:
-    """Every record of one small topic, up to its end as it is now."""
-    with RecordTail(bootstrap_servers, topic_prefix, [spec]) as tail:
-        return tail.read_to_end()

@@ -1,20 +1,12 @@
-"""The topics on a cluster: made where they are missing, checked where they exist."""
+"""The topics on a Kafka cluster: created where they are missing, checked where they exist."""
 
 from __future__ import annotations
 
 import time
 
-import msgspec
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
-from kafka.errors import (
-    CoordinatorLoadInProgressError,
-    CoordinatorNotAvailableError,
-    KafkaError,
-    NotCoordinatorError,
-    TopicAlreadyExistsError,
-)
-from kafka.structs import OffsetAndMetadata
+from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from everfresh.adapters.kafka.admin import connect_admin
 from everfresh.contracts.errors import SettingsError, Unreachable
@@ -31,21 +23,6 @@ from everfresh.contracts.topics import (
 )
 
 _WAIT_SECONDS = 20.0
-_COORDINATOR_SECONDS = 5.0
-_MOVING = (CoordinatorNotAvailableError, CoordinatorLoadInProgressError, NotCoordinatorError)
-
-
-class PartitionPosition(msgspec.Struct, frozen=True):
-    """Where one events partition stands. ``committed`` is None before the group's first commit."""
-
-    partition: int
-    end: int
-    committed: int | None
-
-    @property
-    def lag(self) -> int:
-        """Records after the committed offset; all of them before the first commit."""
-        return self.end - (self.committed or 0)
 
 
 def ensure_topics(bootstrap_servers: str, settings: Settings) -> dict[str, int]:
@@ -66,7 +43,7 @@ def ensure_topics(bootstrap_servers: str, settings: Settings) -> dict[str, int]:
                 if topic_name(prefix, spec) not in existing:
                     # The owner of an events partition has that number of the others too.
                     _create(admin, spec, spec.partitions or events, settings)
-            found = _await_topics(admin, [topic_name(prefix, spec) for spec in ALL])
+            partitions = _await_topics(admin, [topic_name(prefix, spec) for spec in ALL])
             for spec in (EVENTS, EXPOSURES, CLOCK):
                 _require_append_time(admin, topic_name(prefix, spec))
     except KafkaError as error:
@@ -75,9 +52,9 @@ def ensure_topics(bootstrap_servers: str, settings: Settings) -> dict[str, int]:
             "broker is up and that it lets this client create topics"
         ) from None
     for spec in (WINDOWS, OUTCOMES):
-        _require_room(found, topic_name(prefix, EVENTS), topic_name(prefix, spec))
-    _require_equal(found, topic_name(prefix, EVENTS), topic_name(prefix, EXPOSURES))
-    return found
+        _require_at_least(partitions, topic_name(prefix, EVENTS), topic_name(prefix, spec))
+    _require_equal(partitions, topic_name(prefix, EVENTS), topic_name(prefix, EXPOSURES))
+    return partitions
 
 
 def topic_partitions(admin: KafkaAdminClient) -> dict[str, int]:
@@ -91,43 +68,21 @@ def topic_partitions(admin: KafkaAdminClient) -> dict[str, int]:
     }
 
 
-def log_positions(bootstrap_servers: str, topic: str, group: str) -> list[PartitionPosition]:
-    """End and committed offsets of every partition of ``topic``; empty where it does not exist."""
+def end_offsets(bootstrap_servers: str, topic: str) -> dict[int, int]:
+    """The end offset of every partition of ``topic``; empty where the topic does not exist."""
     try:
         with connect_admin(bootstrap_servers) as admin:
             number = topic_partitions(admin).get(topic, 0)
             parts = [TopicPartition(topic, partition) for partition in range(number)]
             if not parts:
-                return []
+                return {}
             ends = admin.list_partition_offsets(dict.fromkeys(parts, OffsetSpec.LATEST))
-            committed = _group_offsets(admin, group)
     except KafkaError as error:
         raise Unreachable(
             f"offsets could not be read from {bootstrap_servers}: {error}; check that the broker "
             "is up"
         ) from None
-    return [
-        PartitionPosition(
-            part.partition,
-            ends[part].offset,
-            committed[part].offset if part in committed else None,
-        )
-        for part in parts
-    ]
-
-
-def _group_offsets(admin: KafkaAdminClient, group: str) -> dict[TopicPartition, OffsetAndMetadata]:
-    until = time.monotonic() + _COORDINATOR_SECONDS
-    while True:
-        try:
-            found: dict[str, dict[TopicPartition, OffsetAndMetadata]]
-            found = admin.list_group_offsets({group: None})
-            return found[group]
-        except _MOVING:
-            # A broker makes its offsets topic on the first question about a group.
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.05)
+    return {part.partition: ends[part].offset for part in parts}
 
 
 def _create(admin: KafkaAdminClient, spec: TopicSpec, partitions: int, settings: Settings) -> None:
@@ -162,18 +117,18 @@ def _await_topics(admin: KafkaAdminClient, names: list[str]) -> dict[str, int]:
 def _require_append_time(admin: KafkaAdminClient, topic: str) -> None:
     resource = ConfigResource(ConfigResourceType.TOPIC, topic)
     configs = admin.describe_configs([resource], config_filter="all")
-    found = configs["topic"][topic]["message.timestamp.type"]["value"]
-    if found != "LogAppendTime":
+    timestamp_type = configs["topic"][topic]["message.timestamp.type"]["value"]
+    if timestamp_type != "LogAppendTime":
         raise SettingsError(
-            f"topic {topic} has message.timestamp.type={found}, and windows are cut and feedback "
-            "is joined by broker append time; alter it with kafka-configs.sh --alter "
+            f"topic {topic} has message.timestamp.type={timestamp_type}, and windows are cut and "
+            "feedback is joined by broker append time; alter it with kafka-configs.sh --alter "
             f"--entity-type topics --entity-name {topic} --add-config "
             "message.timestamp.type=LogAppendTime before anything is written, or choose "
             "another kafka.topic_prefix"
         )
 
 
-def _require_room(partitions: dict[str, int], events: str, other: str) -> None:
+def _require_at_least(partitions: dict[str, int], events: str, other: str) -> None:
     if partitions[other] < partitions[events]:
         raise SettingsError(
             f"topic {other} has {partitions[other]} partitions and {events} has "

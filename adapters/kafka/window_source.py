@@ -1,4 +1,4 @@
-"""``WindowSource`` on Kafka."""
+"""``WindowSource`` on Kafka: the trainer reads its training windows here."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from everfresh.contracts.window import SliceRecord, decode_slice_record
 
 
 class KafkaWindowSource:
-    """Reads the ``windows`` topic by assign and seek; before :meth:`seek`, from the beginning.
+    """Reads the ``windows`` topic; from the beginning, until :meth:`seek` is called.
 
-    No consumer group: the positions live in the weights' manifests (law 5). Used by one thread.
+    It uses no consumer group: positions are kept in the weights' manifests (law 5). Used by one
+    thread.
     """
 
     def __init__(self, bootstrap_servers: str, topic_prefix: str) -> None:
@@ -52,7 +53,7 @@ class KafkaWindowSource:
         """New ``(partition, offset, record)``, in order per partition; empty after the timeout.
 
         ``LogMismatch`` where the log does not hold a position any more, ``WindowGap`` for a record
-        that is no slice record, ``Unreachable`` where the broker refuses.
+        that is not a slice record, ``Unreachable`` where the broker refuses.
         """
         try:
             batches = self._consumer.poll(timeout_ms=timeout_ms)

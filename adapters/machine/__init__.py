@@ -1,1 +1,1 @@
-"""This machine: signals, TCP ports, child processes, and the record of open endpoints."""
+"""This machine: signals, TCP ports, child processes, and the record of serving's endpoints."""

@@ -1,33 +1,24 @@
-"""Child processes that cannot outlive this one, not even when it is killed.
+"""A child process that cannot outlive this one, not even when this one is killed.
 
-Linux sends a child the signal it asked for (``PR_SET_PDEATHSIG``) when the *thread* that created
-it ends. So each child is created by a thread of its own that stays until the child has ended. The
-child asks for the signal in a small Python step that then becomes the program (``exec`` keeps the
-wish), because running Python between fork and exec is unsafe in a process with threads.
+The kernel kills the child when the *thread* that started it ends (see ``death_signal``). So each
+child is started by a thread of its own, its keeper, which lives until the child has ended.
 """
 
 from __future__ import annotations
 
-import os
+import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-_SHIM = """
-import ctypes, os, signal, sys
-ctypes.CDLL(None).prctl(1, int(signal.SIGKILL), 0, 0, 0)
-if os.getppid() != int(sys.argv[1]):
-    os._exit(1)
-os.execvp(sys.argv[2], sys.argv[2:])
-"""
+from everfresh.adapters.machine.death_signal import with_death_signal
 
 Stream = int | IO[str] | IO[bytes] | None
 
 
-class LeashedProcess:
+class ChildProcess:
     """One child in a session of its own, so that Ctrl-C in the terminal reaches us alone.
 
     It is killed if this process dies; in the ordinary course :meth:`stop` ends it.
@@ -43,14 +34,14 @@ class LeashedProcess:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
     ) -> None:
-        shimmed = [sys.executable, "-I", "-S", "-c", _SHIM, str(os.getpid()), *command]
+        tied = with_death_signal(command, signal.SIGKILL)
         started = threading.Event()
         failure: list[OSError] = []
 
         def keep() -> None:
             try:
                 self._process = subprocess.Popen(
-                    shimmed,
+                    tied,
                     stdin=stdin,
                     stdout=stdout,
                     stderr=stderr,

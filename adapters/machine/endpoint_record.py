@@ -1,8 +1,9 @@
-"""Serving's HTTP door as seen from outside: where it is, and whether it answers."""
+"""The record of serving's open endpoints on disk: serving writes it, everyone else reads it."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -10,39 +11,51 @@ from pathlib import Path
 import msgspec
 
 
-class DoorRecord(msgspec.Struct, frozen=True):
-    """``<home>/run/serving.json``, written by serving when its door is open; other keys may follow.
+class EndpointRecord(msgspec.Struct, frozen=True):
+    """``<home>/run/serving.json``: there from the moment serving answers until it stops.
 
-    ``url`` is the root, such as ``http://127.0.0.1:23456``, without a slash at its end.
+    ``url`` is the root of the HTTP endpoint, such as ``http://127.0.0.1:23456``, without a slash at
+    its end. ``grpc`` is ``host:port`` of the gRPC endpoint, ``pid`` the process that wrote this.
     """
 
     url: str
+    grpc: str = ""
+    pid: int = 0
 
 
-def _path(home: Path) -> Path:
-    return home / "run" / "serving.json"
+def write_endpoint(home: Path, url: str, grpc: str) -> None:
+    """Say where this process serves. Replaces the record atomically."""
+    path = _path(home)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".new")
+    draft.write_bytes(msgspec.json.encode(EndpointRecord(url, grpc, os.getpid())))
+    draft.replace(path)
 
 
-def forget(home: Path) -> None:
-    """Remove an earlier run's word."""
-    _path(home).unlink(missing_ok=True)
-
-
-def door_url(home: Path) -> str | None:
-    """Where serving answers; ``None`` until it has said so."""
+def endpoint_url(home: Path) -> str | None:
+    """The root of the HTTP endpoint; ``None`` where serving is not up or not yet."""
     try:
-        record = msgspec.json.decode(_path(home).read_bytes(), type=DoorRecord)
+        record = msgspec.json.decode(_path(home).read_bytes(), type=EndpointRecord)
     except (OSError, msgspec.DecodeError):
         return None
     return record.url.rstrip("/")
 
 
-def is_open(url: str, timeout_s: float = 2.0) -> bool:
+def remove_endpoint(home: Path) -> None:
+    """Serving has stopped, or the record is an earlier run's. Harmless where there is none."""
+    _path(home).unlink(missing_ok=True)
+
+
+def endpoint_answers(url: str, timeout_s: float = 2.0) -> bool:
     """Whether ``/healthz`` answers as serving does: 200, or 503 while there is no version yet."""
     with contextlib.suppress(OSError):
         try:
-            with urllib.request.urlopen(f"{url}/healthz", timeout=timeout_s) as answer:
-                return bool(answer.status == 200)
+            with urllib.request.urlopen(f"{url}/healthz", timeout=timeout_s) as response:
+                return bool(response.status == 200)
         except urllib.error.HTTPError as error:
             return error.code == 503
     return False
+
+
+def _path(home: Path) -> Path:
+    return home / "run" / "serving.json"

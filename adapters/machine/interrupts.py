@@ -1,7 +1,8 @@
-"""One way out: the first Ctrl-C, SIGTERM or SIGHUP unwinds the main thread, later ones only hurry.
+"""Stop signals as an exception: the first Ctrl-C, SIGTERM or SIGHUP unwinds the main thread.
 
 An exception at an arbitrary place is safe once, and unsafe while it is being handled. So the
-handler raises :class:`Interrupted` at most once, and never while :func:`closing` has been called.
+handler raises :class:`Interrupted` at most once, and never after :meth:`Interrupts.closing`.
+Later signals only set ``hurry``.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ class Interrupted(BaseException):
 
 
 class Interrupts:
-    """The signals of this process, from :meth:`install` to its end. ``hurry`` counts repeats."""
+    """The stop signals of this process, from :meth:`install` on. ``hurry`` is set by the second."""
 
     def __init__(self) -> None:
         self.hurry = threading.Event()
@@ -35,7 +36,7 @@ class Interrupts:
             signal.signal(number, self._handle)
 
     def closing(self) -> None:
-        """From now on signals raise nothing: the caller is stopping what it started."""
+        """From now on signals raise nothing, because the caller is stopping what it started."""
         self._closing = True
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:

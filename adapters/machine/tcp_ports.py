@@ -1,4 +1,4 @@
-"""TCP ports of this machine: free ones, taken ones, and whether somebody answers."""
+"""TCP ports and addresses: finding free ports, and checking that an address answers."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ import socket
 
 from everfresh.contracts.errors import SettingsError, Unreachable
 
-# Below Linux's range for outgoing connections (32768 and up), so that none takes our port first.
+# Below Linux's range for outgoing connections (32768 and up), which could take a port first.
 _RANGE = range(20_000, 32_000)
 
 
 def free_ports(number: int, host: str = "127.0.0.1") -> list[int]:
     """Different random ports that were free a moment ago."""
-    found: list[int] = []
-    with contextlib.ExitStack() as held:
+    ports: list[int] = []
+    with contextlib.ExitStack() as open_sockets:
         for port in random.sample(_RANGE, len(_RANGE)):
-            one = held.enter_context(socket.socket())
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe = open_sockets.enter_context(socket.socket())
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):
-                one.bind((host, port))
-                found.append(port)
-            if len(found) == number:
-                return found
-    raise Unreachable(f"no {number} free ports on {host}; stop what holds them")
+                probe.bind((host, port))
+                ports.append(port)
+            if len(ports) == number:
+                return ports
+    raise Unreachable(f"fewer than {number} free ports on {host}; stop what uses them")
 
 
 def require_free(host: str, port: int, setting: str) -> None:
     """``Unreachable`` where the port is taken; ``setting`` is what the operator can change."""
-    with socket.socket() as one:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            one.bind((host, port))
+            probe.bind((host, port))
         except OSError as error:
             raise Unreachable(
                 f"{setting} is {port}, and {host}:{port} cannot be taken ({error.strerror}); "
@@ -40,7 +40,7 @@ def require_free(host: str, port: int, setting: str) -> None:
             ) from error
 
 
-def answers(host: str, port: int, timeout_s: float = 1.0) -> bool:
+def accepts_connections(host: str, port: int, timeout_s: float = 1.0) -> bool:
     """Whether a TCP connection is accepted there."""
     with contextlib.suppress(OSError), socket.create_connection((host, port), timeout_s):
         return True
@@ -58,7 +58,7 @@ def parse_address(text: str, setting: str) -> tuple[str, int]:
 def require_reachable(address: str, setting: str, what: str) -> None:
     """``Unreachable`` unless ``address``, a ``host:port``, accepts a connection."""
     host, port = parse_address(address, setting)
-    if not answers(host, port, timeout_s=3.0):
+    if not accepts_connections(host, port, timeout_s=3.0):
         raise Unreachable(
             f"no {what} answers at {address}; start it, correct {setting}, "
             "or leave it out to have one started here"

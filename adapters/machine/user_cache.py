@@ -1,4 +1,4 @@
-"""The folder for what is fetched once for all projects of a user: Kafka's jars, the demo's data."""
+"""The folder for downloads that all projects of a user share: Kafka's jars, the demo's data."""
 
 from __future__ import annotations
 

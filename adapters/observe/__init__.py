@@ -1,1 +1,1 @@
-"""What a process says of itself: log files, Prometheus metrics, scrape targets."""
+"""Observability of a process: log files, Prometheus metrics, scrape targets."""

@@ -1,4 +1,4 @@
-"""Where the parts say what they do: one rotated file per component, one line for a mistake."""
+"""Log files: one rotated file per component, and one line on stderr for an operator's mistake."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from everfresh.contracts.errors import EverfreshError, SettingsError
 _FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s"
 _BYTES = 5_000_000
 _KEPT = 3
-# These write a line per request or per connection; their warnings are still kept.
-_TALKATIVE = ("kafka", "aiokafka", "faust", "httpx", "ray", "asyncio")
+# These loggers write a line per request or connection; only their warnings are kept.
+_VERBOSE = ("kafka", "aiokafka", "faust", "httpx", "ray", "asyncio")
 
 
 def configure_logging(component: str, home: Path) -> Path:
@@ -34,9 +34,9 @@ def configure_logging(component: str, home: Path) -> Path:
     formatter = logging.Formatter(_FORMAT, "%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
-    logging.raiseExceptions = False  # a full disk is told by who cannot work, not by each line
+    logging.raiseExceptions = False  # on a full disk, not one error per line
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    for name in _TALKATIVE:
+    for name in _VERBOSE:
         logging.getLogger(name).setLevel(logging.WARNING)
     return path
 
@@ -45,7 +45,7 @@ def run_main(main: Callable[[], None]) -> None:
     """Run a program's ``main`` and end the process with its status.
 
     0 when it returns, 1 with one line on standard error for an :class:`EverfreshError`, 130 after
-    Ctrl-C. Anything else is our own bug and keeps its traceback.
+    Ctrl-C. Any other error is a bug of ours and keeps its traceback.
     """
     try:
         main()

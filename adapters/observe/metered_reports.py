@@ -1,4 +1,4 @@
-"""What trainer and replicas report, offered to Prometheus as well: one source, two readers."""
+"""A ``ReportSink`` that also offers what trainer and replicas report to Prometheus."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _STAGE_SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 
 
 class MeteredReports:
-    """A ``ReportSink`` that hands everything on, and keeps a metrics door beside it.
+    """Passes every report on to ``sink``, and serves its figures on a metrics endpoint.
 
-    Every number among a component's figures is a gauge under its own name, as of the last status;
-    window reports become scores, durations of stages, and ages of events when they were published.
-    The door opens with the first status, which is when the component's name is known; where no port
-    can be had, that is logged and the reports go on without.
+    Every number among a component's figures is a gauge under its own name, as of the last status.
+    Window reports become scores, durations of stages, and the age of events at publication. The
+    endpoint opens with the first status, when the component's name is known. Where no port is free,
+    that is logged and reports are passed on without metrics.
     """
 
     def __init__(self, sink: ReportSink, kind: str, settings: Settings) -> None:
@@ -50,7 +50,7 @@ class MeteredReports:
 
     @property
     def figures(self) -> Mapping[str, Any]:
-        """Those of the last status."""
+        """The figures of the last status."""
         return self._figures
 
     def status(self, status: ComponentStatus) -> None:
@@ -74,7 +74,7 @@ class MeteredReports:
         self._sink.window(report)
 
     def close(self) -> None:
-        """Close the door; the sink is its owner's to close."""
+        """Close the endpoint. The sink stays open; its owner closes it."""
         self._metrics.close()
 
     def _open(self, component: str) -> str:

@@ -1,17 +1,17 @@
-"""Figures of one process in Prometheus text format, on a port of its own.
+"""The metrics endpoint of one process: Prometheus text format, on a port of its own.
 
 A component builds one :class:`Metrics`, takes its counters, gauges and histograms from it, and
-opens the door:
+opens the endpoint:
 
     metrics = Metrics("trainer")
     windows = metrics.counter("windows", "Windows trained since the start.")
     metrics.reading("version", "Version that is live.", lambda: figures.version)
     figures["metrics"] = metrics.open(settings.metrics, "trainer", settings.home)
 
-Names are prefixed (``everfresh_trainer_windows_total``). Taking in a figure costs about a
-microsecond and a lock: once per fetch, window or request, never once per event.
+Names are prefixed (``everfresh_trainer_windows_total``). Recording a figure costs about a
+microsecond and a lock: do it once per fetch, window or request, never once per event.
 
-Scrapers find open doors by :mod:`everfresh.adapters.observe.scrape_targets`.
+Scrapers find open endpoints by :mod:`everfresh.adapters.observe.scrape_targets`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _SEARCHED = 100  # ports above metrics.port that a process tries for itself
 _ATTEMPTS = 5
 
 
-class _Count(Collector):
+class _ReadCounter(Collector):
     def __init__(self, name: str, about: str, read: Callable[[], float]) -> None:
         self._name, self._about, self._read = name, about, read
 
@@ -57,7 +57,7 @@ class _Count(Collector):
 class Metrics:
     """The figures of one component of a kind (``worker``, ``trainer``, ``replica``). Thread-safe.
 
-    Figures can be taken in whether the door is open or not.
+    Figures can be recorded whether the endpoint is open or not.
     """
 
     def __init__(self, kind: str) -> None:
@@ -69,11 +69,11 @@ class Metrics:
         ProcessCollector(registry=self._registry)
 
     def counter(self, name: str, about: str, labels: Sequence[str] = ()) -> Counter:
-        """What only grows; ``_total`` is added to the name."""
+        """A counter, which only grows; ``_total`` is added to the name."""
         return Counter(self._prefix + name, about, labels, registry=self._registry)
 
     def gauge(self, name: str, about: str, labels: Sequence[str] = ()) -> Gauge:
-        """What goes up and down."""
+        """A gauge, which goes up and down."""
         return Gauge(self._prefix + name, about, labels, registry=self._registry)
 
     def histogram(
@@ -93,12 +93,12 @@ class Metrics:
     ) -> None:
         """A gauge, or with ``grows`` a counter, that is read at each scrape, by its thread."""
         if grows:
-            self.register(_Count(self._prefix + name, about, read))
+            self.register(_ReadCounter(self._prefix + name, about, read))
         else:
             self.gauge(name, about).set_function(read)
 
     def register(self, collector: Collector) -> None:
-        """Have a collector asked at each scrape; its names must begin as all here do."""
+        """Add a collector, read at each scrape. Its names must have this component's prefix."""
         self._registry.register(collector)
 
     def open(self, settings: MetricsSettings, component: str, home: Path) -> str:
@@ -108,7 +108,7 @@ class Metrics:
         """
         if not settings.enabled:
             return ""
-        assert self._server is None, "the door is open already"
+        assert self._server is None, "the metrics endpoint is open already"
         self._server, port = self._listen(settings)
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         address = f"{host}:{port}"
@@ -116,7 +116,7 @@ class Metrics:
         return f"http://{address}/metrics"
 
     def close(self) -> None:
-        """Stop listening. Harmless twice, and where the door was never opened."""
+        """Stop listening. Harmless twice, and where it was never opened."""
         server, self._server = self._server, None
         if server is not None:
             server.shutdown()

@@ -1,7 +1,7 @@
-"""Where Prometheus finds this run's processes: a file for each open metrics door.
+"""Where Prometheus finds this run's processes: one file per open metrics endpoint.
 
-``<home>/run/metrics/COMPONENT-PID.json`` has the form of ``file_sd_configs``, so a scraper finds
-all of them, free ports too, with one line: ``files: [<home>/run/metrics/*.json]``.
+``<home>/run/metrics/COMPONENT-PID.json`` has the form of ``file_sd_configs``. So a scraper finds
+all of them, on whatever ports, with one line: ``files: [<home>/run/metrics/*.json]``.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import msgspec
 
 
 def write_target(home: Path, component: str, kind: str, address: str) -> Path:
-    """Say where this process is scraped, ``host:port``; the file is the caller's to remove."""
+    """Record where this process is scraped, ``host:port``. The caller removes the file."""
     folder = _folder(home)
     folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.glob(f"{component}-*.json"):
-        # Of a process of this name that was killed; replicas, whose names differ, go at `up`.
-        left.unlink(missing_ok=True)
+    for stale in folder.glob(f"{component}-*.json"):
+        # Of a killed process of this name. Replicas have names of their own; `up` removes those.
+        stale.unlink(missing_ok=True)
     path = folder / f"{component}-{os.getpid()}.json"
     group = {"targets": [address], "labels": {"component": component, "kind": kind}}
     draft = path.with_suffix(".new")
@@ -27,10 +27,10 @@ def write_target(home: Path, component: str, kind: str, address: str) -> Path:
     return path
 
 
-def forget_targets(home: Path) -> None:
-    """Remove what an earlier run left."""
-    for left in _folder(home).glob("*.json"):
-        left.unlink(missing_ok=True)
+def remove_targets(home: Path) -> None:
+    """Remove the files that an earlier run left."""
+    for stale in _folder(home).glob("*.json"):
+        stale.unlink(missing_ok=True)
 
 
 def _folder(home: Path) -> Path:

@@ -1,8 +1,8 @@
-"""``HistoryReader`` over the stream worker's RocksDB directories, read beside the live writer.
+"""``HistoryReader`` over the stream worker's RocksDB directories, read while the worker writes.
 
-RocksDB calls a reader of another process's database a *secondary*: it follows the writer's log of
-changes when told to. Nothing is copied and no second fold exists, so what serving reads is what the
-worker wrote (law 1), some ten milliseconds later.
+RocksDB calls a reader of another process's database a *secondary*: it applies the writer's log when
+asked to. Nothing is copied and events are folded once, so serving reads what the worker wrote
+(law 1), some ten milliseconds later.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import threading
 import time
 from pathlib import Path
 
-from everfresh.adapters.state.directory_cache import WatchedFolder
+from everfresh.adapters.state.directory_cache import DirectoryCache
 from everfresh.adapters.state.secondary import Secondary
 from everfresh.adapters.state.user_state import UserReader, by_likelihood, read_meta
 from everfresh.contracts.event import UserId
@@ -23,15 +23,15 @@ from everfresh.contracts.sequence import PartitionMeta, StoredSequence, UserStat
 
 _LOG = logging.getLogger(__name__)
 _PREFIX = "everfresh-reader-"
-_REST_S = 0.005  # between two looks, however long one takes
+_REST_S = 0.005  # between two catch-ups, however long one takes
 
 
 class RocksHistoryReader:
     """Reads ``<state_dir>/<topic>-<partition>`` for every partition that is there.
 
-    Directories are opened when they appear, and anew when the worker replaced them. One daemon
-    thread looks every ``catch_up_ms`` whether a writer wrote, and catches up where one did.
-    ``read`` and ``partition_meta`` may be called from any thread; they never wait for that thread.
+    Directories are opened when they appear, and again after the worker replaced them. Every
+    ``catch_up_ms`` milliseconds a daemon thread catches up with what writers wrote. ``read`` and
+    ``partition_meta`` may be called from any thread; they never wait for that thread.
     """
 
     def __init__(
@@ -41,9 +41,9 @@ class RocksHistoryReader:
         self._topic = topic
         self._length = history_length
         self._pause_s = catch_up_ms / 1000
-        # RocksDB wants a place of its own for what a reader says of itself.
+        # RocksDB writes a log of each reader, which needs a folder.
         self._private = _private_folder()
-        self._watched = WatchedFolder(state_dir)
+        self._directory = DirectoryCache(state_dir)
         self._open: dict[int, Secondary] = {}
         self._users: dict[int, UserReader] = {}
         self._closing = threading.Event()
@@ -70,12 +70,12 @@ class RocksHistoryReader:
         return sorted(self._open)
 
     def partition_meta(self, partition: int) -> PartitionMeta | None:
-        """What a partition says of itself; ``None`` where it is not known yet."""
+        """A partition's description of its state; ``None`` where it is not known yet."""
         secondary = self._open.get(partition)
         return None if secondary is None else read_meta(secondary.get)
 
     def close(self) -> None:
-        """Stop following and let go of the directories. Harmless twice."""
+        """Stop following and release the directories. Harmless twice."""
         self._closing.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -84,29 +84,29 @@ class RocksHistoryReader:
 
     def catch_up(self) -> None:
         """One round over all directories; the thread calls it, and the constructor before it."""
-        found = dict(self._open)
+        opened = dict(self._open)
         for partition, folder in self._folders().items():
-            secondary = found.get(partition)
+            secondary = opened.get(partition)
             if secondary is None:
                 secondary = Secondary(folder, self._private / str(partition))
             if secondary.catch_up():
-                found[partition] = secondary
-        if found.keys() == self._open.keys():
+                opened[partition] = secondary
+        if opened.keys() == self._open.keys():
             return
         users = {
             partition: self._users.get(partition) or self._reader(partition, secondary)
-            for partition, secondary in found.items()
+            for partition, secondary in opened.items()
         }
-        # Readers hold the old tables or the new ones, never one in the making.
-        self._open, self._users = found, users
+        # Replaced as a whole: another thread sees the old tables or the new ones.
+        self._open, self._users = opened, users
 
     def _reader(self, partition: int, secondary: Secondary) -> UserReader:
-        return UserReader(secondary.get, partition, self._length, lambda: secondary.moves)
+        return UserReader(secondary.get, partition, self._length, lambda: secondary.revision)
 
     def _folders(self) -> dict[int, Path]:
         prefix = f"{self._topic}-"
         try:
-            names = self._watched.names()
+            names = self._directory.names()
         except OSError:
             return {}
         return {
@@ -116,23 +116,23 @@ class RocksHistoryReader:
         }
 
     def _follow(self) -> None:
-        said, took_s = "", 0.0
+        last_error, took_s = "", 0.0
         while not self._closing.wait(max(_REST_S, self._pause_s - took_s)):
             began = time.monotonic()
             try:
                 self.catch_up()
             except Exception as error:
-                # The thread must outlive a bad moment of the disk; one line per kind of it.
-                if str(error) != said:
-                    said = str(error)
-                    _LOG.warning("state in %s cannot be followed: %s", self._state_dir, said)
+                # The thread must outlive an error of the disk; each kind is logged once in a row.
+                if str(error) != last_error:
+                    last_error = str(error)
+                    _LOG.warning("state in %s cannot be followed: %s", self._state_dir, last_error)
             took_s = time.monotonic() - began
 
 
 def _private_folder() -> Path:
-    """A temporary folder that names its process; those of processes that were killed go."""
-    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
-        pid = left.name.removeprefix(_PREFIX).partition("-")[0]
+    """A temporary folder named after this process; removes those of processes that have ended."""
+    for stale in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        pid = stale.name.removeprefix(_PREFIX).partition("-")[0]
         if pid.isdecimal() and not Path("/proc", pid).exists():
-            shutil.rmtree(left, ignore_errors=True)
+            shutil.rmtree(stale, ignore_errors=True)
     return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))

@@ -1,4 +1,4 @@
-"""One RocksDB directory, read beside the process that writes it."""
+"""One RocksDB directory, read while another process writes it (RocksDB's *secondary* mode)."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from pathlib import Path
 
 from rocksdict import AccessType, Options, Rdict
 
-from everfresh.adapters.state.directory_cache import WatchedFolder
+from everfresh.adapters.state.directory_cache import DirectoryCache
 
 _LOG = logging.getLogger(__name__)
 _RETRY_SECONDS = 1.0
 _LOG_BYTES = 1_000_000
-# Catching up while the writer moves its log into a file can miss the newest writes, without an
-# error; the next time does not. So each change is followed by two.
+# A catch-up at the moment when the writer moves its log into a file can miss the newest writes
+# without an error. The next catch-up does not miss them, so each change is followed by two.
 _ROUNDS = 2
 
-# What tells that the writer wrote: its log files and manifests, with their sizes.
+# The writer's log files and manifests with their sizes: they differ once the writer wrote.
 _Signature = Sequence[tuple[str, int]]
-# What tells one database from another. A state that came back from a snapshot names itself as the
-# lost one did, so the file that says so counts as well: it is written when a database is made.
+# Tells one database from another: content, inode and time of the file IDENTITY. A state restored
+# from a snapshot has the content of the lost one, but its file is a new one.
 _Identity = tuple[bytes, int, int]
 
 
 class Secondary:
-    """Follows one directory; opens it when it is complete, and anew when it was replaced.
+    """Follows one directory. Opens it once it is complete, and again after it was replaced.
 
-    :meth:`catch_up` is called by one thread, :meth:`get` by any. ``moves`` grows after each moment
-    at which what :meth:`get` finds may have changed.
+    :meth:`catch_up` is called by one thread, :meth:`get` by any. ``revision`` grows each time the
+    values that :meth:`get` returns may have changed.
     """
 
     def __init__(self, folder: Path, private: Path) -> None:
-        self.moves = 0
+        self.revision = 0
         self._folder = folder
-        self._watched = WatchedFolder(folder)
+        self._directory = DirectoryCache(folder)
         self._names: Sequence[str] = ()
         self._followed: list[tuple[str, Path]] = []
-        self._found: _Identity | None = None
+        self._current: _Identity | None = None
         self._private = private
         self._database: Rdict | None = None
         self._identity: _Identity | None = None
@@ -55,15 +55,15 @@ class Secondary:
         return value
 
     def catch_up(self) -> bool:
-        """See what the writer wrote; whether there is anything to read.
+        """Apply what the writer wrote since; returns whether there is anything to read.
 
         A directory that vanished keeps its last content until another takes its place.
         """
-        identity, signature = self._look()
+        identity, signature = self._inspect()
         if identity is None:
             return self._database is not None
         if signature != self._signature:
-            # Taken before we catch up: what is written meanwhile shows as another difference.
+            # Taken before the catch-up, so that a write during it shows as another difference.
             self._signature, self._rounds = signature, 0
         if self._database is None or identity != self._identity:
             self._reopen(identity)
@@ -71,37 +71,37 @@ class Secondary:
             self._rounds += 1
             try:
                 self._database.try_catch_up_with_primary()
-                self.moves += 1
+                self.revision += 1
             except Exception as error:  # rocksdict raises plain Exception for every cause
-                # The writer may have removed files that we had not opened yet.
+                # The writer may have removed files before they were opened here.
                 _LOG.info("reopening %s: %s", self._folder, error)
                 self._reopen(identity)
         return self._database is not None
 
-    def _look(self) -> tuple[_Identity | None, _Signature]:
+    def _inspect(self) -> tuple[_Identity | None, _Signature]:
         try:
-            names = self._watched.names()
+            names = self._directory.names()
             if names is not self._names:
-                self._find(names)
+                self._scan(names)
             sizes = [(name, path.stat().st_size) for name, path in self._followed]
         except OSError:
-            # Being made, replaced or rotated at this moment; the next look tells.
+            # Being created, replaced or rotated at this moment; the next call sees the result.
             self._names = ()
             return None, ()
-        return self._found, sizes
+        return self._current, sizes
 
-    def _find(self, names: Sequence[str]) -> None:
-        """Who the database is, and what to follow; ``OSError`` where it is not complete."""
-        self._found, self._followed = None, []
+    def _scan(self, names: Sequence[str]) -> None:
+        """Note the identity and the files to follow; ``OSError`` for an incomplete database."""
+        self._current, self._followed = None, []
         if "CURRENT" in names:
-            said = self._folder / "IDENTITY"
-            about = said.stat()
+            identity = self._folder / "IDENTITY"
+            status = identity.stat()
             self._followed = [
                 (name, self._folder / name)
                 for name in names
                 if name.endswith(".log") or name.startswith("MANIFEST")
             ]
-            self._found = (said.read_bytes(), about.st_ino, about.st_mtime_ns)
+            self._current = (identity.read_bytes(), status.st_ino, status.st_mtime_ns)
         self._names = names
 
     def _reopen(self, identity: _Identity) -> None:
@@ -124,4 +124,4 @@ class Secondary:
             _LOG.info("%s cannot be opened yet: %s", self._folder, error)
             return
         self._database, self._identity = opened, identity
-        self.moves += 1
+        self.revision += 1

@@ -4,11 +4,13 @@
     s<offset>-<milliseconds>/
         manifest.json                  written last: with it the snapshot exists
 
-Files are kept by content, so that a snapshot uploads only what no earlier one has brought; most of
-a RocksDB directory are files that never change. What no manifest names is removed after the next
-snapshot. On a local folder writers take turns; an object store has no lock, and a writer that lost
-its partition may remove a file which its successor has just found to be there: such a snapshot is
-refused when it is read, as a damaged one is, and the one before it is taken.
+Files are kept by content, so a snapshot uploads only files that no earlier one has uploaded. Most
+files of a RocksDB directory never change. Files that no manifest names are removed after the next
+snapshot.
+
+On a local folder a lock lets one writer in at a time. An object store has no lock: a writer that
+has lost its partition may remove a file that its successor has just relied on. Such a snapshot is
+refused when it is read, as a damaged one is, and the one before it is used.
 """
 
 from __future__ import annotations
@@ -26,17 +28,17 @@ import msgspec
 from everfresh.adapters.blobs import open_blobs
 from everfresh.contracts.errors import SnapshotError, WeightsError
 
-FORMAT = 1
+SNAPSHOT_FORMAT = 1
 _MANIFEST = "manifest.json"
 _FILES = "files"
 _FOLDER = re.compile(r"s\d{20}-\d{13}")
 _SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_READERS = 4  # files read at a time; each is in memory as a whole, RocksDB's are up to 64 MiB
+_READERS = 4  # files read at the same time; each is whole in memory, up to 64 MiB
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """Which state a snapshot is of. One of another origin is never taken."""
+    """Which state a snapshot is of. A snapshot of another origin is never restored."""
 
     cluster: str
     topic: str
@@ -71,7 +73,7 @@ class SnapshotManifest(msgspec.Struct, frozen=True):
 
     @property
     def bytes(self) -> int:
-        """What a restore reads."""
+        """How many bytes a restore reads."""
         return sum(file.bytes for file in self.files)
 
 
@@ -90,29 +92,31 @@ class SnapshotStore:
 
     def names(self) -> list[str]:
         """Names of all snapshots, those of the greatest offset first; some may be unfinished."""
-        with _told():
+        with _as_snapshot_error():
             return sorted(filter(_FOLDER.fullmatch, self._blobs.folders()), reverse=True)
 
     def manifest(self, name: str) -> SnapshotManifest | None:
-        """What a snapshot says of itself; ``None`` where it does not exist yet, or any more."""
-        with _told():
+        """A snapshot's manifest; ``None`` where it is unfinished or was removed."""
+        with _as_snapshot_error():
             raw = self._blobs.get(f"{name}/{_MANIFEST}")
         if raw is None:
             return None
         try:
-            found = msgspec.json.decode(raw, type=SnapshotManifest)
+            manifest = msgspec.json.decode(raw, type=SnapshotManifest)
         except msgspec.MsgspecError as error:
-            raise SnapshotError("corrupt", f"{_MANIFEST} of {name} is not one ({error})") from None
-        if found.format != FORMAT or found.name != name:
+            raise SnapshotError(
+                "corrupt", f"{_MANIFEST} of {name} cannot be read ({error})"
+            ) from None
+        if manifest.format != SNAPSHOT_FORMAT or manifest.name != name:
             raise SnapshotError(
                 "corrupt",
-                f"{_MANIFEST} of {name} names format {found.format} and {found.name}; expected "
-                f"format {FORMAT}",
+                f"{_MANIFEST} of {name} names format {manifest.format} and {manifest.name}; "
+                f"expected format {SNAPSHOT_FORMAT}",
             )
-        for file in found.files:
+        for file in manifest.files:
             if not (_SAFE.fullmatch(file.name) and _SHA256.fullmatch(file.sha256)):
                 raise SnapshotError("corrupt", f"{name} names the file {file.name!r}")
-        return found
+        return manifest
 
     def save(
         self, manifest: SnapshotManifest, folder: Path, keep: int, proceed: Callable[[], None]
@@ -123,11 +127,11 @@ class SnapshotStore:
         then files that none names. ``proceed`` is called before each file and may raise to end it;
         until the manifest is there the snapshot does not exist.
         """
-        with _told(), self._blobs.exclusive():
-            there, uploaded, files = self._blobs.sizes(_FILES), 0, []
-            for path, file in self._described(folder):
+        with _as_snapshot_error(), self._blobs.exclusive():
+            stored, uploaded, files = self._blobs.sizes(_FILES), 0, []
+            for path, file in self._hashed_files(folder):
                 proceed()
-                if there.get(file.sha256) != file.bytes:
+                if stored.get(file.sha256) != file.bytes:
                     self._blobs.put(f"{_FILES}/{file.sha256}", path.read_bytes())
                     uploaded += file.bytes
                 files.append(file)
@@ -140,10 +144,13 @@ class SnapshotStore:
     def restore(
         self, manifest: SnapshotManifest, folder: Path, arrived: Callable[[int], None]
     ) -> None:
-        """Write the files into ``folder``, each verified first; ``arrived`` hears of bytes done."""
+        """Write the files into ``folder``, each verified first.
 
-        def bring(file: SnapshotFile) -> int:
-            with _told():
+        ``arrived`` is called with the bytes of each file that has been written.
+        """
+
+        def fetch(file: SnapshotFile) -> int:
+            with _as_snapshot_error():
                 data = self._blobs.get(f"{_FILES}/{file.sha256}")
             if data is None:
                 raise SnapshotError("corrupt", f"file {file.name} of {manifest.name} is missing")
@@ -161,47 +168,47 @@ class SnapshotStore:
             return len(data)
 
         with ThreadPoolExecutor(_READERS, thread_name_prefix="restore") as readers:
-            for size in readers.map(bring, manifest.files):
+            for size in readers.map(fetch, manifest.files):
                 arrived(size)
 
-    def _described(self, folder: Path) -> Iterator[tuple[Path, SnapshotFile]]:
+    def _hashed_files(self, folder: Path) -> Iterator[tuple[Path, SnapshotFile]]:
         known, self._hashes = self._hashes, {}
         for path in sorted(folder.iterdir()):
-            about = path.stat()
-            # A checkpoint links to the files of the state: a file that has not changed is the same
-            # one as last time, and need not be read again.
-            identity = (about.st_ino, about.st_mtime_ns, about.st_size)
+            status = path.stat()
+            # A checkpoint links to the files of the state. A file that has not changed is the same
+            # inode as last time, and need not be read again.
+            identity = (status.st_ino, status.st_mtime_ns, status.st_size)
             digest = known.get(identity) or hashlib.sha256(path.read_bytes()).hexdigest()
             self._hashes[identity] = digest
-            yield path, SnapshotFile(path.name, digest, about.st_size)
+            yield path, SnapshotFile(path.name, digest, status.st_size)
 
     def _prune(self, origin: Origin, keep: int) -> None:
-        found, readable = [], True
+        manifests, readable = [], True
         for name in self.names():
             try:
                 manifest = self.manifest(name)
             except SnapshotError:
-                readable = False  # what it needs cannot be told
+                readable = False  # which files it needs is unknown
                 continue
-            if manifest is None:  # cut short at its manifest, or at its deletion
+            if manifest is None:  # killed before its manifest, or during its deletion
                 self._blobs.remove_folder(name)
             else:
-                found.append(manifest)
-        # By what they reach: the clocks of two machines that owned the partition may disagree.
-        found.sort(key=lambda manifest: (manifest.applied, manifest.created_ms), reverse=True)
-        for old in [manifest for manifest in found if manifest.origin == origin][keep:]:
+                manifests.append(manifest)
+        # By offset: the clocks of two machines that owned the partition may disagree.
+        manifests.sort(key=lambda manifest: (manifest.applied, manifest.created_ms), reverse=True)
+        for old in [manifest for manifest in manifests if manifest.origin == origin][keep:]:
             self._blobs.remove(f"{old.name}/{_MANIFEST}")
             self._blobs.remove_folder(old.name)
-            found.remove(old)
+            manifests.remove(old)
         if readable:
-            needed = {file.sha256 for manifest in found for file in manifest.files}
+            needed = {file.sha256 for manifest in manifests for file in manifest.files}
             for sha256 in set(self._blobs.sizes(_FILES)) - needed:
                 self._blobs.remove(f"{_FILES}/{sha256}")
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """What the store's files raise, as the error of this module."""
+def _as_snapshot_error() -> Iterator[None]:
+    """Turn errors of the store's files into this module's error."""
     try:
         yield
     except (WeightsError, OSError) as error:

@@ -1,4 +1,4 @@
-"""Reading a user's state by the layout of ``contracts``, from wherever it is kept."""
+"""Reads a user's state by the layout in ``contracts``, from any key-value store."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _ATTEMPTS = 8
 
 
 def read_meta(get: Get) -> PartitionMeta | None:
-    """What the partition says of itself; ``None`` before its first batch."""
+    """The partition's description of its state; ``None`` before its first batch."""
     raw = get(META_KEY)
     if raw is None:
         return None
@@ -46,18 +46,17 @@ def read_meta(get: Get) -> PartitionMeta | None:
 class UserReader:
     """Assembles users' states of one partition: sequence value, then the segments after it.
 
-    Segments that were looked into are kept until the state no longer names them: a stretch of the
-    log at most. ``moves``, where given, grows after each moment at which what ``get`` finds may
-    have changed; what the state says of itself is then looked up once in between. Thread-safe where
-    ``get`` is.
+    Segments that were read are kept until the state no longer names them. ``revision``, where
+    given, grows each time the values that ``get`` returns may have changed; the partition's
+    description is then read once per revision. Thread-safe where ``get`` is.
     """
 
     def __init__(
-        self, get: Get, partition: int, length: int, moves: Callable[[], int] | None = None
+        self, get: Get, partition: int, length: int, revision: Callable[[], int] | None = None
     ) -> None:
         self._get = get
-        self._moves = moves
-        self._named: tuple[int, PartitionMeta, list[_Runs]] | None = None
+        self._revision = revision
+        self._described: tuple[int, PartitionMeta, list[_Runs]] | None = None
         self._partition = partition
         self._length = length
         self._log: tuple[str, str] | None = None
@@ -94,15 +93,15 @@ class UserReader:
         )
 
     def _meta_and_segments(self) -> tuple[PartitionMeta | None, list[_Runs] | None]:
-        """What the state says of itself, and the segments it names, ``None`` where one is gone."""
-        moves, named = 0 if self._moves is None else self._moves(), self._named
-        if named is not None and named[0] == moves:
-            return named[1], named[2]
+        """The partition's description, and the segments it names: ``None`` where one is gone."""
+        revision, described = 0 if self._revision is None else self._revision(), self._described
+        if described is not None and described[0] == revision:
+            return described[1], described[2]
         meta = read_meta(self._get)
         indexes = None if meta is None else self._segments(meta)
-        if self._moves is not None and meta is not None and indexes is not None:
-            # Named by the count from before: what comes during these look-ups raises it.
-            self._named = (moves, meta, indexes)
+        if self._revision is not None and meta is not None and indexes is not None:
+            # Under the revision from before: a change during these look-ups raises it.
+            self._described = (revision, meta, indexes)
         return meta, indexes
 
     def _actions(self) -> list[str]:
@@ -113,7 +112,7 @@ class UserReader:
         """The segments that ``meta`` names, ``None`` where one is gone."""
         log = (meta.cluster, meta.topic_id)
         known = self._indexes if log == self._log else {}
-        found: dict[tuple[int, int], _Runs] = {}
+        indexes: dict[tuple[int, int], _Runs] = {}
         for name in meta.segments:
             index = known.get(name)
             if index is None:
@@ -121,18 +120,18 @@ class UserReader:
                 if raw is None:
                     return None
                 index = decode_runs(raw)
-            found[name] = index
+            indexes[name] = index
         # Replaced as a whole: another thread that reads sees the old table or the new one.
-        self._indexes, self._log = found, log
-        return list(found.values())
+        self._indexes, self._log = indexes, log
+        return list(indexes.values())
 
 
 def _assembled(value: bytes | None, run: bytes) -> bytes | None:
     if not run:
         return value
     entries, offsets, _ = split(run)
-    held = 0 if value is None else unpack_header(value)[2]
-    return grown(value, entries, len(offsets), offsets[-1], held + len(offsets))
+    stored = 0 if value is None else unpack_header(value)[2]
+    return grown(value, entries, len(offsets), offsets[-1], stored + len(offsets))
 
 
 def by_likelihood(user: UserId, partitions: Sequence[int]) -> list[int]:

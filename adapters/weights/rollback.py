@@ -1,4 +1,4 @@
-"""A rollback by an operator: the same pointer epoch that the trainer's own rollback raises."""
+"""A rollback by an operator: it raises the pointer's epoch, as the trainer's own rollback does."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ _ATTEMPTS = 20
 def roll_back(store: WeightStore, version: int) -> Pointer:
     """Make ``version`` the current one by a greater epoch, and return the pointer (law 8).
 
-    A running trainer notices before its next window, goes on from ``version`` and does not train
-    again what was trained since; replicas swap as after any publish. ``VersionNotFound`` where it
-    is not complete; ``WeightsError`` where it is the current one or nothing was published yet.
+    A running trainer notices before its next window. It goes on from ``version`` and does not train
+    again on windows it has trained on since. Replicas swap as after any publish.
+
+    ``VersionNotFound`` where the version is not complete; ``WeightsError`` where it is the current
+    one or nothing was published yet.
     """
     for _ in range(_ATTEMPTS):
         current = store.pointer()
@@ -29,6 +31,6 @@ def roll_back(store: WeightStore, version: int) -> Pointer:
             continue
         return wanted
     raise WeightsError(
-        f"the pointer moved {_ATTEMPTS} times while version {version} was to be made current; stop "
+        f"the pointer moved {_ATTEMPTS} times while version {version} was being made current; stop "
         "the trainer, then roll back"
     )

@@ -1,7 +1,8 @@
-"""Signed manifests: who may make a version. Ed25519 (RFC 8032), keys as PEM files.
+"""Signs manifests and checks their signatures: only a holder of the key can make a version.
 
-A manifest carries the sha256 of every file, so its signature covers them all. The pointer is not
-signed: who can write to the store can still choose among signed versions.
+Ed25519 (RFC 8032), keys as PEM files. A manifest holds the sha256 of every file, so its signature
+covers them all. The pointer is not signed: anyone who can write to the store can still choose among
+signed versions.
 
     openssl genpkey -algorithm ed25519 -out signing.pem
     openssl pkey -in signing.pem -pubout -out trusted.pem
@@ -22,10 +23,10 @@ SIGNATURE = "manifest.sig"
 
 
 class Keys:
-    """The keys of one process: to sign with, to trust, both or neither."""
+    """The keys of one process: one to sign with, one to check by, both or neither."""
 
     def __init__(self, signing: Path | None = None, trusted: Path | None = None) -> None:
-        """``SettingsError`` where a named file is no such key."""
+        """``SettingsError`` where a named file is not such a key."""
         self._signing: Ed25519PrivateKey | None = None
         self._trusted: Ed25519PublicKey | None = None
         if signing is not None:
@@ -44,11 +45,11 @@ class Keys:
         return cls(settings.signing_key, settings.trusted_key)
 
     def sign(self, manifest: bytes) -> bytes | None:
-        """The signature to store beside it, ``None`` without a key to sign with."""
+        """The signature to store beside the manifest; ``None`` without a signing key."""
         return None if self._signing is None else self._signing.sign(manifest)
 
     def require_signed(self, version: int, manifest: bytes, signature: bytes | None) -> None:
-        """``CorruptVersion`` unless a trusted key signed it; harmless where none is named."""
+        """``CorruptVersion`` unless the trusted key signed it. Without that key all is accepted."""
         if self._trusted is None:
             return
         if signature is None:

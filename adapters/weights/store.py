@@ -1,4 +1,4 @@
-"""``WeightStore`` on a local folder or any fsspec URL."""
+"""``WeightStore`` on a local folder or any fsspec URL: writes, reads and deletes versions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 from everfresh.adapters.blobs import open_blobs
 from everfresh.adapters.weights.deltas import DeltaName, apply_delta, encode_delta
-from everfresh.adapters.weights.held import read_rejected, write_rejected
+from everfresh.adapters.weights.rejected_windows import read_rejected, write_rejected
 from everfresh.adapters.weights.signing import SIGNATURE, Keys
 from everfresh.adapters.weights.version_folder import (
     MANIFEST,
@@ -17,15 +17,15 @@ from everfresh.adapters.weights.version_folder import (
     ROLLBACK,
     folder_name,
     folder_version,
-    greatest,
     named_file,
     parse_manifest,
     parse_plans,
     parse_pointer,
     require_greater,
     require_intact,
-    require_same,
+    require_same_manifest,
     weight_file,
+    winning_pointer,
     with_files,
 )
 from everfresh.contracts.errors import VersionNotFound, WeightsError
@@ -40,23 +40,22 @@ from everfresh.contracts.manifest import (
     with_plan,
 )
 
-_WORTH = 0.7
-"""A delta larger than this share of its file is not kept: the file is, whole."""
+_LARGEST_DELTA = 0.7
+"""Where a delta is larger than this share of its file, the whole file is stored instead."""
 
 
 class FsspecWeightStore:
     """Its files are laid out by :mod:`everfresh.adapters.weights.version_folder`.
 
-    Safe for many readers beside one writer.
+    Many readers and one writer may use a store at the same time. On a local folder every step is
+    durable, and a second writer gets ``StalePublish``. An object store has no lock, so the operator
+    must run one trainer only. A rollback is safe beside that trainer: it has a file of its own,
+    which no publish overwrites.
 
-    On a local folder every step is durable, and a second writer loses with ``StalePublish``; an
-    object store has no lock, so there one trainer is the operator's promise. A rollback is safe
-    beside it: it has a file of its own, which a publish that is under way does not overwrite.
-
-    A version is kept as deltas of its parent (law 6), and every ``snapshot_every``-th whole as
-    well; a file that a delta would hardly shrink is whole. Which it is follows from the two
-    versions alone, so a version written again is the same. Of each file the newest contents read
-    or written are held in memory: following the versions one by one fetches deltas only.
+    A version is stored as deltas of its parent (law 6), and every ``snapshot_every``-th version
+    whole as well. A file that a delta would hardly shrink is stored whole. The choice follows from
+    the two versions alone, so a version that is written again has the same files. The newest
+    contents of each file stay in memory: reading the versions in order fetches deltas only.
     """
 
     def __init__(self, url: str, snapshot_every: int = 1, keys: Keys | None = None) -> None:
@@ -67,14 +66,14 @@ class FsspecWeightStore:
         self._newest: dict[str, tuple[WeightFile, bytes]] = {}
 
     def write(self, manifest: WeightManifest, files: Mapping[str, bytes]) -> WeightManifest:
-        """See the port. Order: the leftover goes, the files come, the manifest comes last."""
+        """See the port. Order: leftovers are removed, files written, the manifest written last."""
         filled, stored = self._encode(with_files(manifest, files), files)
         folder = folder_name(manifest.version)
         with self._blobs.exclusive():
-            kept = self._blobs.get(f"{folder}/{MANIFEST}")
-            if kept is not None:
-                existing = parse_manifest(manifest.version, kept)
-                require_same(existing, filled)
+            raw_manifest = self._blobs.get(f"{folder}/{MANIFEST}")
+            if raw_manifest is not None:
+                existing = parse_manifest(manifest.version, raw_manifest)
+                require_same_manifest(existing, filled)
                 return existing
             self._blobs.remove_folder(folder)
             for name, data in stored.items():
@@ -102,16 +101,16 @@ class FsspecWeightStore:
         ``WrongParent`` where a delta is of another version than its manifest names.
         """
         file = named_file(manifest, name)
-        held = {one.name: one for one in manifest.stored or manifest.files}
-        kept = manifest.delta(name)
-        if manifest.delta_of is None or kept is None or name in held:
-            data = require_intact(manifest, file, self._fetch(manifest, held.get(name, file)))
+        stored = {entry.name: entry for entry in manifest.stored or manifest.files}
+        delta_file = manifest.delta(name)
+        if manifest.delta_of is None or delta_file is None or name in stored:
+            data = require_intact(manifest, file, self._fetch(manifest, stored.get(name, file)))
         else:
             parent = self.manifest(manifest.delta_of)
-            delta = self._fetch(manifest, kept)
-            leads = DeltaName(name, parent.version, manifest.version)
+            delta = self._fetch(manifest, delta_file)
+            delta_name = DeltaName(name, parent.version, manifest.version)
             before = self._contents(parent, name)
-            data = apply_delta(leads, before, delta, named_file(parent, name).sha256)
+            data = apply_delta(delta_name, before, delta, named_file(parent, name).sha256)
             require_intact(manifest, file, data)
         self._newest[name] = (file, data)
         return data
@@ -121,27 +120,27 @@ class FsspecWeightStore:
         return self.read(manifest, name)
 
     def delta(self, manifest: WeightManifest, name: str) -> bytes | None:
-        """See the port. Who follows by deltas holds the contents: they are let go here."""
-        kept = manifest.delta(name)
-        if kept is None:
+        """See the port. A caller that applies deltas has the contents, so they are dropped here."""
+        delta_file = manifest.delta(name)
+        if delta_file is None:
             return None
-        delta = self._fetch(manifest, kept)
+        delta = self._fetch(manifest, delta_file)
         self._newest.pop(name, None)
         return delta
 
     def versions(self) -> list[int]:
         """See the port."""
-        found = [(folder_version(name), name) for name in self._blobs.folders()]
+        folders = [(folder_version(name), name) for name in self._blobs.folders()]
         return sorted(
             version
-            for version, name in found
+            for version, name in folders
             if version is not None and self._blobs.get(f"{name}/{MANIFEST}") is not None
         )
 
     def pointer(self) -> Pointer | None:
         """See the port; ``CorruptVersion`` where the file is damaged."""
         names = (POINTER, ROLLBACK)
-        return greatest(parse_pointer(name, self._blobs.get(name)) for name in names)
+        return winning_pointer(parse_pointer(name, self._blobs.get(name)) for name in names)
 
     def advance(self, pointer: Pointer) -> None:
         """See the port; ``VersionNotFound`` for a version that is not complete."""
@@ -161,17 +160,17 @@ class FsspecWeightStore:
                     f"version {version} is the current one and cannot be deleted; publish or roll "
                     "back to another first"
                 )
-            later = [one for one in self.versions() if one > version]
-            if needed := [one for one in later if self._is_delta_of(one, version)]:
+            later = [number for number in self.versions() if number > version]
+            if children := [number for number in later if self._is_delta_of(number, version)]:
                 raise WeightsError(
-                    f"version {needed[0]} is kept as a delta of version {version}, which cannot "
+                    f"version {children[0]} is kept as a delta of version {version}, which cannot "
                     f"be deleted before it"
                 )
             self._blobs.remove(f"{folder_name(version)}/{MANIFEST}")
             self._blobs.remove_folder(folder_name(version))
 
     def set_aside(self, rejected: Rejected, files: Mapping[str, bytes]) -> None:
-        """See the port; kept whole, whatever the versions are kept as."""
+        """See the port; stored whole, never as deltas."""
         with self._blobs.exclusive():
             write_rejected(self._blobs, rejected, files)
 
@@ -202,7 +201,7 @@ class FsspecWeightStore:
     def _encode(
         self, manifest: WeightManifest, files: Mapping[str, bytes]
     ) -> tuple[WeightManifest, Mapping[str, bytes]]:
-        """What the folder will hold, and the manifest that says so."""
+        """The files that the folder will hold, and the manifest that names them."""
         parent = self._parent(manifest)
         if parent is None:
             return manifest, files
@@ -212,7 +211,9 @@ class FsspecWeightStore:
         )
         if not deltas:
             return manifest, files
-        stored = dict(files) if whole else {n: files[n] for n in files if n + DELTA not in deltas}
+        stored = dict(files)
+        if not whole:
+            stored = {name: files[name] for name in files if name + DELTA not in deltas}
         stored |= deltas
         listed = [weight_file(name, stored[name]) for name in sorted(stored)]
         depth = 0 if whole else parent.depth + 1
@@ -227,13 +228,13 @@ class FsspecWeightStore:
         parent: WeightManifest,
         wanted: Collection[str],
     ) -> dict[str, bytes]:
-        """The wanted files as deltas, by the names these are kept under, where that saves much."""
-        there = {file.name for file in parent.files}
+        """Deltas of the wanted files where they save much, by the names they are stored under."""
+        of_parent = {file.name for file in parent.files}
         deltas: dict[str, bytes] = {}
-        for name in sorted(there & files.keys() & set(wanted)):
-            leads = DeltaName(name, parent.version, manifest.version)
-            delta = encode_delta(leads, self._contents(parent, name), files[name])
-            if len(delta) < _WORTH * len(files[name]):
+        for name in sorted(of_parent & files.keys() & set(wanted)):
+            delta_name = DeltaName(name, parent.version, manifest.version)
+            delta = encode_delta(delta_name, self._contents(parent, name), files[name])
+            if len(delta) < _LARGEST_DELTA * len(files[name]):
                 deltas[name + DELTA] = delta
         return deltas
 
@@ -247,14 +248,14 @@ class FsspecWeightStore:
             return None
 
     def _contents(self, manifest: WeightManifest, name: str) -> bytes:
-        """A whole file to take a difference from: the one in memory, if it is that one."""
-        kept = self._newest.get(name)
-        if kept is not None and kept[0] == named_file(manifest, name):
-            return kept[1]
+        """A whole file to take a difference from: from memory, if it is there."""
+        cached = self._newest.get(name)
+        if cached is not None and cached[0] == named_file(manifest, name):
+            return cached[1]
         return self.read(manifest, name)
 
     def _fetch(self, manifest: WeightManifest, file: WeightFile) -> bytes:
-        """One file of the folder as it lies there; verified, if it is a delta."""
+        """One file of the folder as it is stored; verified if it is a delta."""
         data = self._blobs.get(f"{folder_name(manifest.version)}/{file.name}")
         if data is None:
             self.manifest(manifest.version)
@@ -264,7 +265,7 @@ class FsspecWeightStore:
 
     def _is_delta_of(self, version: int, base: int) -> bool:
         try:
-            found = self.manifest(version)
+            manifest = self.manifest(version)
         except VersionNotFound:
             return False
-        return found.depth > 0 and found.delta_of == base
+        return manifest.depth > 0 and manifest.delta_of == base

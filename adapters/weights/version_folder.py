@@ -1,12 +1,12 @@
-"""The layout of a weight store, and the rules that every implementation of the port shares.
+"""The layout of a weight store, and the rules that all implementations of ``WeightStore`` share.
 
 v0000000012/          one folder per version
     dense.safetensors     its files, under the names the trainer chose, whole or
     items.safetensors.delta   as their difference from the parent's (law 6)
     manifest.json         written last: with it the version exists
 pointer.json          which version was published last
-rollback.json         which one was rolled back to last; the greater of the two is current (law 8)
-plan.json             what a trainer that is behind trains next, decided since its version
+rollback.json         which one was rolled back to last; the greater epoch is current (law 8)
+plan.json             which windows a trainer that lags has decided to train on next
 """
 
 from __future__ import annotations
@@ -70,22 +70,22 @@ def with_files(manifest: WeightManifest, files: Mapping[str, bytes]) -> WeightMa
 
 
 def weight_file(name: str, data: bytes) -> WeightFile:
-    """What a manifest says of a file."""
+    """The manifest's entry for a file: name, sha256, bytes."""
     return WeightFile(name, hashlib.sha256(data).hexdigest(), len(data))
 
 
-def require_same(kept: WeightManifest, wanted: WeightManifest) -> None:
-    """``StalePublish`` where two manifests of one version say more than another time of day.
+def require_same_manifest(existing: WeightManifest, wanted: WeightManifest) -> None:
+    """``StalePublish`` where two manifests of one version differ in more than the time of day.
 
-    A trainer that was killed between writing a version and moving the pointer trains it again to
-    the same weights (law 5), at another time.
+    A trainer that is killed between writing a version and moving the pointer trains it again
+    (law 5). It makes the same weights, at another time.
     """
-    undated = msgspec.structs.replace(wanted, created_ms=kept.created_ms)
-    if undated != kept:
+    undated = msgspec.structs.replace(wanted, created_ms=existing.created_ms)
+    if undated != existing:
         differing = [
             name
             for name in wanted.__struct_fields__
-            if getattr(undated, name) != getattr(kept, name)
+            if getattr(undated, name) != getattr(existing, name)
         ]
         raise StalePublish(
             f"version {wanted.version} exists already with other contents ({', '.join(differing)} "
@@ -146,10 +146,10 @@ def parse_pointer(name: str, raw: bytes | None) -> Pointer | None:
         ) from None
 
 
-def greatest(pointers: Iterable[Pointer | None]) -> Pointer | None:
-    """The one that wins (law 8); ``None`` where there is none."""
-    found = [pointer for pointer in pointers if pointer is not None]
-    return max(found, key=lambda pointer: (pointer.epoch, pointer.version), default=None)
+def winning_pointer(pointers: Iterable[Pointer | None]) -> Pointer | None:
+    """The pointer with the greatest epoch (law 8); ``None`` where there is none."""
+    present = [pointer for pointer in pointers if pointer is not None]
+    return max(present, key=lambda pointer: (pointer.epoch, pointer.version), default=None)
 
 
 def parse_plans(raw: bytes | None) -> list[Plan]:
@@ -160,15 +160,15 @@ def parse_plans(raw: bytes | None) -> list[Plan]:
         return msgspec.json.decode(raw, type=list[Plan])
     except msgspec.MsgspecError as error:
         raise CorruptVersion(
-            f"{PLAN} cannot be read: {error}; remove it, the trainer then decides anew"
+            f"{PLAN} cannot be read: {error}; remove it: the trainer then decides again"
         ) from None
 
 
 def require_greater(current: Pointer | None, wanted: Pointer) -> None:
     """``StalePublish`` unless the pointer moves forward (law 8).
 
-    A rollback (it has left something) counts only over the pointer that it was made from: it would
-    undo another one, or leave out of ``left`` what was published meanwhile.
+    A rollback, whose ``left`` is not empty, is valid only over the pointer it was made from. Over
+    another one it would undo another rollback, or miss in ``left`` what was published meanwhile.
     """
     if current is None:
         return

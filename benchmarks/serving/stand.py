@@ -18,12 +18,12 @@ import httpx
 import psutil
 
 from everfresh.adapters.kafka.topics import ensure_topics
-from everfresh.adapters.machine.child_process import LeashedProcess
-from everfresh.adapters.machine.tcp_ports import answers, parse_address
+from everfresh.adapters.machine.child_process import ChildProcess
+from everfresh.adapters.machine.tcp_ports import accepts_connections, parse_address
 from everfresh.contracts.settings import ModelSettings, RaySettings, Settings
 from everfresh.infra.broker.broker import EmbeddedBroker
 from everfresh.infra.components import settings_environment
-from everfresh.infra.ray_head import Head, head, remove_temporary_folder
+from everfresh.infra.ray_head import RayHead, prepare_head, remove_temporary_folder
 
 _WAIT_S = 480.0
 ECHO = "/echo"
@@ -32,7 +32,7 @@ ECHO = "/echo"
 class Stand:
     """A broker and a Ray head that run, with settings that name both."""
 
-    def __init__(self, settings: Settings, ray: Head, pids: Sequence[int]) -> None:
+    def __init__(self, settings: Settings, ray: RayHead, pids: Sequence[int]) -> None:
         self.settings = settings
         self.ray = ray
         self._tops = [psutil.Process(pid) for pid in pids]
@@ -52,7 +52,7 @@ class Stand:
 def cluster(model: ModelSettings, **serving: Any) -> Iterator[Stand]:
     """A stand; everything goes in the end."""
     run_id = uuid.uuid4().hex
-    ray = head(run_id, RaySettings())
+    ray = prepare_head(run_id, RaySettings())
     with contextlib.ExitStack() as stack:
         stack.callback(remove_temporary_folder, run_id)
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="everfresh-bench-")))
@@ -66,24 +66,24 @@ def cluster(model: ModelSettings, **serving: Any) -> Iterator[Stand]:
             serving=serving,
         )
         ensure_topics(broker.bootstrap_servers, settings)
-        process = LeashedProcess(
+        process = ChildProcess(
             ray.spec.argv,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env={**os.environ, **ray.spec.env},
         )
         stack.callback(process.stop, 5.0)
-        _until(lambda: answers(*parse_address(ray.address, "ray.address")), "Ray")
+        _until(lambda: accepts_connections(*parse_address(ray.address, "ray.address")), "Ray")
         yield Stand(settings, ray, [broker.pid, process.pid])
 
 
 @contextlib.contextmanager
-def replicas(settings: Settings, ray: Head) -> Iterator[str]:
+def replicas(settings: Settings, ray: RayHead) -> Iterator[str]:
     """``python -m everfresh.serving``; yields the door's URL once every replica answers."""
     output = settings.home / "driver.out"
-    environment = {**os.environ, **ray.drivers, **settings_environment(settings)}
+    environment = {**os.environ, **ray.driver_environment, **settings_environment(settings)}
     with output.open("wb") as file:
-        driver = LeashedProcess(
+        driver = ChildProcess(
             [sys.executable, "-m", "everfresh.serving"], stdout=file, stderr=file, env=environment
         )
     try:
@@ -97,14 +97,18 @@ def replicas(settings: Settings, ray: Head) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def echo(settings: Settings, ray: Head, url: str) -> Iterator[None]:
+def echo(settings: Settings, ray: RayHead, url: str) -> Iterator[None]:
     """An empty deployment behind the same HAProxy, with as many replicas of its own.
 
     It reads nothing and says two letters; the rest is what Ray Serve and HAProxy cost anyway.
     """
     argv = [sys.executable, "-m", "benchmarks.serving.echo", settings.ray.address]
-    environment = {**os.environ, **ray.drivers, "ECHO_REPLICAS": str(settings.serving.replicas)}
-    process = LeashedProcess(argv, stdout=subprocess.DEVNULL, stderr=None, env=environment)
+    environment = {
+        **os.environ,
+        **ray.driver_environment,
+        "ECHO_REPLICAS": str(settings.serving.replicas),
+    }
+    process = ChildProcess(argv, stdout=subprocess.DEVNULL, stderr=None, env=environment)
     try:
         _until(lambda: _says_ok("POST", url + ECHO), "the echo")
         yield

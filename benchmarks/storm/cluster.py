@@ -12,7 +12,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from everfresh.adapters.machine.child_process import LeashedProcess
+from everfresh.adapters.machine.child_process import ChildProcess
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import EVENTS, topic_name
 from everfresh.infra.broker.broker import EmbeddedBroker
@@ -31,7 +31,7 @@ class Part:
         self.settings = settings
         self._words = words
         self._log = log
-        self._process: LeashedProcess | None = None
+        self._process: ChildProcess | None = None
         self.wanted = False
         self.exits: list[str] = []
 
@@ -46,7 +46,7 @@ class Part:
         if self.running:
             return
         with self._log.open("wb") as said:
-            self._process = LeashedProcess(
+            self._process = ChildProcess(
                 [sys.executable, "-m", *self._words],
                 env={**os.environ, **settings_environment(self.settings), "OMP_NUM_THREADS": "1"},
                 stdout=subprocess.DEVNULL,

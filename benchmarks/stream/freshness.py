@@ -18,7 +18,7 @@ from benchmarks.peers.job import PROBE_USERS
 from benchmarks.stream.measure import wait_for
 from benchmarks.stream.processes import ROOT, peers_python
 from benchmarks.stream.systems import OURS, Place, ours, peer
-from everfresh.adapters.machine.child_process import LeashedProcess
+from everfresh.adapters.machine.child_process import ChildProcess
 from everfresh.adapters.state.reader import RocksHistoryReader
 from everfresh.contracts.sequence import unpack_header
 
@@ -48,7 +48,7 @@ def half_load(name: str, place: Place, full: float, users: int, seconds: float) 
 def _producing(place: Place, load: float, users: int, seconds: float) -> Iterator[None]:
     events = round(load * (seconds + 2 * _SETTLE_S))
     command = [peers_python(), "-m", "benchmarks.peers.produce", place.bootstrap, place.topic]
-    process = LeashedProcess([*command, str(events), str(users), str(load)], cwd=ROOT)
+    process = ChildProcess([*command, str(events), str(users), str(load)], cwd=ROOT)
     try:
         yield
     finally:

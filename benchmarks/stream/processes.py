@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import psutil
 
-from everfresh.adapters.machine.child_process import LeashedProcess
+from everfresh.adapters.machine.child_process import ChildProcess
 
 ROOT = Path(__file__).resolve().parents[2]
 PEERS = ROOT / ".venv-peers"
@@ -35,10 +35,10 @@ def peers_python() -> str:
 
 
 @contextlib.contextmanager
-def child(command: list[str], env: dict[str, str], log: Path) -> Iterator[LeashedProcess]:
+def child(command: list[str], env: dict[str, str], log: Path) -> Iterator[ChildProcess]:
     """A process that ends with the block, and with the benchmark where that is killed."""
     with log.open("ab") as errors:
-        process = LeashedProcess(
+        process = ChildProcess(
             command,
             cwd=ROOT,
             env={**os.environ, "OMP_NUM_THREADS": "1", **env},
@@ -54,7 +54,7 @@ def child(command: list[str], env: dict[str, str], log: Path) -> Iterator[Leashe
 class Told:
     """The newest object that a peer has printed; its ``events`` count, its probes' ages."""
 
-    def __init__(self, process: LeashedProcess) -> None:
+    def __init__(self, process: ChildProcess) -> None:
         self.events = 0
         self.ages_ms: list[float] = []
         self._process = process

@@ -13,7 +13,7 @@ import psutil
 
 from benchmarks.stream.measure import Run, measure, wait_for
 from benchmarks.stream.processes import Told, child, peers_python
-from everfresh.adapters.machine.child_process import LeashedProcess
+from everfresh.adapters.machine.child_process import ChildProcess
 from everfresh.adapters.state.reader import RocksHistoryReader
 
 OURS = "everfresh"
@@ -91,7 +91,7 @@ def ours(place: Place) -> Iterator[tuple[RocksHistoryReader, Callable[[], bool]]
             reader.close()
 
 
-def _worker(place: Place, index: int) -> contextlib.AbstractContextManager[LeashedProcess]:
+def _worker(place: Place, index: int) -> contextlib.AbstractContextManager[ChildProcess]:
     env = {
         "EVERFRESH_KAFKA__BOOTSTRAP_SERVERS": place.bootstrap,
         "EVERFRESH_KAFKA__TOPIC_PREFIX": place.prefix,

@@ -4,12 +4,7 @@
 combinations are refused at load, before anything heavy is imported.
 """
 
-from everfresh.contracts.settings.learning import (
-    GateSettings,
-    ModelSettings,
-    TrainerSettings,
-    WeightSettings,
-)
+from everfresh.contracts.settings.learning import GateSettings, TrainerSettings
 from everfresh.contracts.settings.serving import MetricsSettings, RaySettings, ServingSettings
 from everfresh.contracts.settings.stream import (
     EventSettings,
@@ -19,6 +14,7 @@ from everfresh.contracts.settings.stream import (
     WindowSettings,
 )
 from everfresh.contracts.settings.tree import DEFAULT_FILE, FILE_VARIABLE, Settings, load_settings
+from everfresh.contracts.settings.weights import ModelSettings, WeightSettings
 
 __all__ = [
     "DEFAULT_FILE",

@@ -1,4 +1,4 @@
-"""What all groups of settings share."""
+"""The base class of all groups of settings, and types of values that several groups use."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
 
-def _loopback_or_named(host: str) -> str:
+def _not_empty(host: str) -> str:
     if not host:
-        raise ValueError("a host is needed; 127.0.0.1 keeps it to this machine")
+        raise ValueError(
+            "a network address was expected, and it is empty; 127.0.0.1 is this machine alone"
+        )
     return host
 
 
-Host = Annotated[str, AfterValidator(_loopback_or_named)]
+Host = Annotated[str, AfterValidator(_not_empty)]
 
 
 class Group(BaseModel):

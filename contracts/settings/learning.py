@@ -1,181 +1,225 @@
-"""Settings of the network, of the trainer, and of the versions it makes."""
+"""Settings of the trainer, and of the gate that its models must pass."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from everfresh.contracts.manifest import Rows
 from everfresh.contracts.settings.group import Group
 
 
-class ModelSettings(Group):
-    """The network (HSTU, arXiv 2402.17152)."""
-
-    dim: int = Field(64, ge=4, description="Width of item embeddings and of every block.")
-    blocks: int = Field(2, ge=1, description="Number of HSTU blocks.")
-    heads: int = Field(2, ge=1, description="Attention heads; must divide dim.")
-    max_length: int = Field(
-        100, ge=2, le=8192, description="Longest sequence the network sees, in events."
-    )
-    dropout: float = Field(0.4, ge=0.0, lt=1.0, description="Dropout while training.")
-    temperature: float = Field(0.07, gt=0.0, description="Softmax temperature over cosine scores.")
-    negatives: int = Field(
-        4096, ge=1, description="Sampled negatives per batch; all items where there are fewer."
-    )
-    admit_after: int = Field(1, ge=1, description="Sightings before an item gets a row.")
-    epsilon: float = Field(
-        1e-5,
-        gt=0.0,
-        description="Added to variances that blocks norm by; the larger, the less few events say.",
-    )
-
-    @model_validator(mode="after")
-    def _divisible(self) -> Self:
-        if self.dim % self.heads:
-            raise ValueError(f"model.heads ({self.heads}) must divide model.dim ({self.dim})")
-        return self
-
-
-class GateSettings(Group):
-    """What a window and its candidate must hold to be published; see trainer/gate.py."""
-
-    share: float = Field(
-        0.05, ge=0.0, lt=1.0, description="Share of targets held back to measure on; 0 for none."
-    )
-    windows: int = Field(
-        3, ge=1, description="Windows for which a target is held back before it is trained."
-    )
-    tolerance: float = Field(
-        0.1, ge=0.0, description="Loss of discounted gain, as a share of the parent's, let pass."
-    )
-    confidence: float = Field(
-        3.0, ge=0.0, description="Standard errors by which a loss must exceed the tolerance."
-    )
-    norm_jump: float = Field(
-        4.0, gt=1.0, description="Factor by which a weight's norm may grow in one window."
-    )
-    item_share: float = Field(
-        0.5, gt=0.0, le=1.0, description="Share of a window's events that one item may have."
-    )
-    clock_shift: float = Field(
-        0.35,
-        gt=0.0,
-        le=1.0,
-        description="Share of pauses between a user's events that may change in length at once.",
-    )
-    trial_windows: int = Field(
-        3, ge=0, description="Windows on which a version is tried against its parent; 0 for none."
-    )
-    patience: int = Field(
-        10, ge=0, description="Windows held in a row until one passes all the same; 0 for never."
-    )
-
-
 class TrainerSettings(Group):
-    """Learning from each window."""
+    """How the trainer learns from each window."""
 
     strategy: Literal["frozen", "finetune", "replay", "distill", "ewc", "retrain"] = Field(
-        "replay", description="How a window is learnt; docs/quality.md compares them."
+        "replay",
+        description="How a window is learned: frozen, finetune, replay, distill, ewc or retrain. "
+        "docs/quality.md compares them; do so on your own events with `everfresh evaluate` before "
+        "you change it.",
     )
-    learning_rate: float = Field(4e-3, gt=0.0, description="AdamW learning rate.")
+    learning_rate: float = Field(
+        4e-3,
+        gt=0.0,
+        description="Step size of the optimiser (AdamW); no unit. Lower it if training is "
+        "unstable, raise it if the model follows the stream too slowly.",
+    )
     schedule: Literal["constant", "decay"] = Field(
         "constant",
-        description="Learning rate within a window: the same, or falling, anew with each window.",
+        description="Whether the learning rate stays the same within a window (constant) or falls "
+        "from its beginning to its end (decay). Try decay for long windows with many passes.",
     )
-    epochs: int = Field(3, ge=1, description="Passes over each window.")
+    epochs: int = Field(
+        3,
+        ge=1,
+        description="Number of passes over each window. More learns a window better and takes "
+        "longer; too many learn it by heart.",
+    )
     first_epochs: int = Field(
-        0, ge=0, description="Passes over the first window, and of each retrain; 0 takes epochs."
+        0,
+        ge=0,
+        description="Number of passes over the first window, and over all events at each retrain "
+        "(strategy retrain); 0 takes the value of epochs. Raise it if the first window holds much "
+        "of your history.",
     )
-    batch_tokens: int = Field(1024, ge=16, description="Events in one optimisation step.")
+    batch_tokens: int = Field(
+        1024,
+        ge=16,
+        description="Number of events in one step of the optimiser. Larger steps are fewer and "
+        "smoother, and take more memory.",
+    )
     replay_examples: int = Field(
-        1024, ge=0, description="Past examples kept in the replay reservoir; 0 for none."
+        1024,
+        ge=0,
+        description="Number of past examples that are kept for replay (strategy replay); 0 keeps "
+        "none. More remembers more and makes each version larger on disk.",
     )
     replay_ratio: float = Field(
-        1.0, ge=0.0, description="Replayed events per new event in each pass."
+        1.0,
+        ge=0.0,
+        description="Number of replayed events per new event in each pass. More forgets less and "
+        "takes longer.",
     )
     parent_share: float = Field(
         0.0,
         ge=0.0,
         lt=1.0,
-        description="Share of the weights before a window in those it leaves: suits long windows "
-        "of many passes; 0 leaves what was trained.",
+        description="Share (0 to 1) of the weights before a window that is mixed into the weights "
+        "after it. Raise it for long windows with many passes; 0 keeps what was trained as it is.",
     )
     expire_after_s: float = Field(
         2_592_000.0,
         ge=0.0,
-        description="Log time without a sighting after which an item loses its row; 0 for never.",
+        description="Seconds of log time without an event on an item after which it loses its row "
+        "and is no longer recommended; 0 for never. Lower it if your items are short-lived.",
     )
     replay_choice: Literal["random", "herding", "loss"] = Field(
         "random",
-        description="Which past examples are kept: a reservoir, or exemplars as ADER chooses them.",
+        description="Which past examples are kept for replay: a random sample of all (random), or "
+        "exemplars as the ADER paper chooses them (herding, loss). Compare them with `everfresh "
+        "evaluate` before you change it.",
     )
     distill_weight: float = Field(
-        0.8, ge=0.0, description="Strategy distill: base weight of the parent's word on the past."
+        0.8,
+        ge=0.0,
+        description="Strategy distill: how strongly the model is held to what its parent says on "
+        "past examples; no unit. Raise it to forget less.",
     )
     ewc_weight: float = Field(
-        1.0, ge=0.0, description="Strategy ewc: weight of the pull towards the parent's weights."
+        1.0,
+        ge=0.0,
+        description="Strategy ewc: how strongly weights are pulled back to the parent's, by their "
+        "importance; no unit. Raise it to forget less, lower it to learn faster.",
     )
     ewc_decay: float = Field(
-        0.9, ge=0.0, le=1.0, description="Strategy ewc: what a window leaves of older importance."
+        0.9,
+        ge=0.0,
+        le=1.0,
+        description="Strategy ewc: share (0 to 1) of the earlier importance that is left after "
+        "each window. Lower it to let go of the past sooner.",
     )
     ewc_examples: int = Field(
-        128, ge=1, description="Strategy ewc: examples of a window that importance is measured on."
+        128,
+        ge=1,
+        description="Strategy ewc: number of a window's examples on which importance is measured. "
+        "More is more exact and takes longer.",
     )
     backlog: Literal["every", "merge", "sample"] = Field(
         "every",
-        description="Behind the stream: train every window, merge those that wait, or sample each.",
+        description="What to do with windows that wait because the trainer is behind: train each "
+        "(every), join them into one (merge), or train a share of each (sample). Choose merge or "
+        "sample if answers must stay fresh when events come faster than they can be learned.",
     )
     backlog_windows: int = Field(
-        4, ge=1, description="Complete windows that may wait until they are merged or sampled."
+        4,
+        ge=1,
+        description="Number of complete windows that may wait before merge or sample begins. "
+        "Raise it to sit out short bursts.",
     )
     workers: int = Field(
-        1, ge=1, le=64, description="Processes that train a window together; see trainer/team.py."
+        1,
+        ge=1,
+        le=64,
+        description="Number of processes that train each window together. Raise it if one process "
+        "cannot keep up and cores are free.",
     )
     device: Literal["cpu", "cuda"] = Field(
-        "cpu", description="What trains and ranks: the CPU, or one GPU for each training process."
+        "cpu",
+        description="What trains and ranks: the CPU (cpu), or one GPU for each training process "
+        "(cuda). Choose cuda if the machine has GPUs.",
     )
-    threads: int = Field(1, ge=1, description="CPU threads of the trainer, and of each worker.")
-    seed: int = Field(17, ge=0, description="Seed of every random choice.")
+    threads: int = Field(
+        1,
+        ge=1,
+        description="Number of CPU threads of the trainer, and of each further training process. "
+        "Raise it if cores are free. Repeating a run byte for byte needs the same number.",
+    )
+    seed: int = Field(
+        17,
+        ge=0,
+        description="Number that all random choices are drawn from. Change it to see how much "
+        "results differ between runs.",
+    )
     exclude_seen: bool = Field(
-        False, description="Rank only items new to the user when scoring; for all contenders alike."
+        False,
+        description="Whether scoring ranks only items that are new to the user; this holds for "
+        "all contenders alike. Turn it on if your requests leave out items that users have seen.",
     )
 
     @model_validator(mode="after")
-    def _means_only(self) -> Self:
+    def _one_process_for_distill(self) -> Self:
+        # Its loss is no mean over targets, which is what several processes can sum.
         if self.workers > 1 and self.strategy == "distill":
             raise ValueError(
-                "trainer.workers > 1 needs a loss that is a mean over targets, which that of "
-                "strategy distill is not: set workers to 1, or choose replay"
+                f"trainer.workers is {self.workers}, and strategy distill can be trained by one "
+                "process only: set trainer.workers to 1, or choose another strategy such as replay"
             )
         return self
 
 
-class WeightSettings(Group):
-    """Where versions are kept."""
+class GateSettings(Group):
+    """What a window, and the model trained on it, must pass before it is published."""
 
-    url: str = Field(
-        "", description="fsspec URL or folder of the weight store; empty means <home>/weights."
+    share: float = Field(
+        0.05,
+        ge=0.0,
+        lt=1.0,
+        description="Share (0 to 1) of each window's targets that is kept back, to compare a new "
+        "model with the one before on events that neither has learned. More makes the comparison "
+        "surer and learning later. 0 turns this comparison off.",
     )
-    keep: int = Field(
-        20,
-        ge=2,
-        description="Versions kept of the live line, and at most as many of those that a rollback "
-        "turned away from, until the line has grown by so many; others are deleted.",
+    windows: int = Field(
+        3,
+        ge=1,
+        description="Number of windows for which such a target is kept back before it is trained. "
+        "More gives the comparison more targets, which are learned later.",
     )
-    snapshot_every: int = Field(
-        16, ge=1, description="Every how many versions one is kept whole, not as a delta; 1: all."
+    tolerance: float = Field(
+        0.1,
+        ge=0.0,
+        description="How much worse a new model may rank than the one before it, as a share of "
+        "that one's gain (0.1 is a tenth). Lower it to stop smaller losses; more good windows are "
+        "then held as well.",
     )
-    rows: Rows = Field(
-        "float32",
-        description="What replicas read item rows as; shorter ones cost them accuracy, and the "
-        "trainer another file.",
+    confidence: float = Field(
+        3.0,
+        ge=0.0,
+        description="How sure a comparison must be before the gate acts, in standard errors. "
+        "Lower it to act on weaker evidence, with more false alarms.",
     )
-    signing_key: Path | None = Field(
-        None, description="Ed25519 private key, PEM: the trainer signs each manifest with it."
+    norm_jump: float = Field(
+        4.0,
+        gt=1.0,
+        description="Factor by which the size (root mean square) of any weight may grow in one "
+        "window; a model that grows more is held. Raise it if models that score well are held for "
+        "this reason.",
     )
-    trusted_key: Path | None = Field(
-        None, description="Ed25519 public key, PEM: versions it did not sign are refused."
+    item_share: float = Field(
+        0.5,
+        gt=0.0,
+        le=1.0,
+        description="Largest share (0 to 1) of a window's events that one item may have; a window "
+        "with more is held. Raise it if your catalogue has one item that most events are about.",
+    )
+    clock_shift: float = Field(
+        0.35,
+        gt=0.0,
+        le=1.0,
+        description="Largest share (0 to 1) of the pauses between a user's events that may be of "
+        "another length than in the windows before. A window with more is held, since its clocks "
+        "look broken. Raise it if your traffic really changes so fast.",
+    )
+    trial_windows: int = Field(
+        3,
+        ge=0,
+        description="Number of windows on which a published version is still compared with its "
+        "parent; if it proves worse, the trainer rolls back. More is surer and slower. 0 compares "
+        "none.",
+    )
+    patience: int = Field(
+        10,
+        ge=0,
+        description="Number of windows held in a row after which the next passes, because the "
+        "stream itself must have changed. Raise it to stop longer stretches of bad data; after a "
+        "real change learning then stands still for longer. 0 never lets one pass.",
     )

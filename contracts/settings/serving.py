@@ -8,32 +8,91 @@ from everfresh.contracts.settings.group import Group, Host
 
 
 class ServingSettings(Group):
-    """The replicas and their HTTP door."""
+    """The replicas, which answer requests over HTTP and gRPC."""
 
     host: Host = Field(
-        "127.0.0.1", description="Address the HTTP door binds; other than loopback is your choice."
+        "127.0.0.1",
+        description="Network address on which HTTP and gRPC are offered. 127.0.0.1 is reachable "
+        "from this machine only; set 0.0.0.0, or one of its addresses, to serve other machines.",
     )
-    port: int = Field(0, ge=0, le=65_535, description="HTTP port; 0 picks a free one.")
-    grpc_port: int = Field(0, ge=0, le=65_535, description="gRPC port; 0 picks a free one.")
-    replicas: int = Field(2, ge=1, description="Number of replicas.")
-    poll_ms: int = Field(100, ge=10, description="How often a replica looks for a new version.")
+    port: int = Field(
+        0,
+        ge=0,
+        le=65_535,
+        description="TCP port of the HTTP service; 0 takes a free one. Set it if clients need a "
+        "fixed address.",
+    )
+    grpc_port: int = Field(
+        0,
+        ge=0,
+        le=65_535,
+        description="TCP port of the gRPC service; 0 takes a free one. Set it if clients need a "
+        "fixed address.",
+    )
+    replicas: int = Field(
+        2,
+        ge=1,
+        description="Number of processes that answer requests. Raise it for more requests per "
+        "second if cores are free: plan 1.26 ms of CPU for each recommendation. It is fixed while "
+        "serving runs.",
+    )
+    poll_ms: int = Field(
+        100,
+        ge=10,
+        description="Milliseconds between two looks of a replica at the weight store for a new "
+        "version. Lower it to swap sooner; raise it if looks are slow or cost money, as at an "
+        "object store.",
+    )
     push_ms: int = Field(
-        20, ge=0, description="How often the driver looks, to push a version to all; 0: no push."
+        20,
+        ge=0,
+        description="Milliseconds between two looks of the serving process at the weight store, "
+        "to fetch a new version once and hand it to all replicas. 0 leaves fetching to each "
+        "replica.",
     )
     push_bytes: int = Field(
-        4_194_304, ge=0, description="A version of fewer bytes is left to the replicas' own look."
+        4_194_304,
+        ge=0,
+        description="Size in bytes from which a version is handed to the replicas in this way. A "
+        "smaller one is fetched by each replica, which costs less than handing it on.",
     )
-    max_k: int = Field(200, ge=1, description="Largest k a request may ask for.")
+    max_k: int = Field(
+        200,
+        ge=1,
+        description="Most items that one request may ask for (k). Raise it if clients need longer "
+        "lists.",
+    )
     max_items: int = Field(
-        10_000, ge=1, description="Most items a request may name to score, allow or exclude."
+        10_000,
+        ge=1,
+        description="Most items that one request may list to score, to allow or to exclude. Raise "
+        "it if clients rank longer lists of candidates.",
     )
-    max_events: int = Field(100, ge=0, description="Most events of its own a request may bring.")
-    max_body_bytes: int = Field(262_144, ge=1024, description="Longest request body.")
+    max_events: int = Field(
+        100,
+        ge=0,
+        description="Most events that one request may bring along because the log may not have "
+        "them yet. 0 allows none.",
+    )
+    max_body_bytes: int = Field(
+        262_144,
+        ge=1024,
+        description="Longest request body in bytes; a longer one is refused. Raise it if clients "
+        "list many items.",
+    )
     timeout_ms: int = Field(
-        2_000, ge=1, description="A request whose body or turn takes longer is refused."
+        2_000,
+        ge=1,
+        description="Milliseconds within which a request's body must arrive and its turn must "
+        "come; otherwise it is refused. Raise it for slow clients, lower it to refuse sooner "
+        "under overload.",
     )
     cache_mb: int = Field(
-        256, ge=0, description="Memory of a replica for what it made of users' pasts; 0 for none."
+        256,
+        ge=0,
+        description="Memory of each replica, in MiB, for what the model has computed from users' "
+        "histories; 0 caches nothing. Raise it if more users are active at a time than it holds "
+        "(419 KiB each if the network reads 200 events).",
     )
     cache_reuse_versions: int = Field(
         0,
@@ -44,10 +103,15 @@ class ServingSettings(Group):
     cache_ahead: int = Field(
         64,
         ge=0,
-        description="Of so many users, asked for last, a version reads the past before it is live.",
+        description="Number of recently active users whose histories each new version reads "
+        "before it answers requests. More makes the first answers after a swap faster; each costs "
+        "about 1.5 ms of processor time per version (100 events). Raise it if more users are "
+        "active at a time; a version waits at most 0.3 s for it.",
     )
     admin_token: SecretStr = Field(
-        SecretStr(""), description="Opens /v1/admin; empty keeps it closed to everyone."
+        SecretStr(""),
+        description="Secret that opens /v1/admin, sent as `Authorization: Bearer SECRET`. Set it "
+        "to use these addresses; empty keeps them closed to everyone.",
     )
 
     @field_serializer("admin_token", when_used="json")
@@ -55,32 +119,59 @@ class ServingSettings(Group):
         # Settings go to child processes as JSON; what is printed or logged shows asterisks.
         return token.get_secret_value()
 
-    threads: int = Field(1, ge=1, description="CPU threads of a replica.")
+    threads: int = Field(
+        1,
+        ge=1,
+        description="Number of CPU threads of each replica. Raise it if cores are free and single "
+        "answers take too long.",
+    )
     max_ongoing: int = Field(
-        64, ge=1, description="Requests a replica has under way; it refuses what comes on top."
+        64,
+        ge=1,
+        description="Number of requests that a replica works on at a time; it refuses what comes "
+        "on top with 503. Raise it for short bursts, lower it to keep waits short.",
     )
 
 
 class RaySettings(Group):
-    """The Ray cluster."""
+    """The Ray cluster that the trainer and the replicas run on."""
 
-    address: str = Field("", description="host:port to join; empty starts a local one with `up`.")
-    object_store_mb: int = Field(256, ge=80, description="Object store of a local cluster.")
+    address: str = Field(
+        "",
+        description="Ray cluster to join, as HOST:PORT. Leave it empty, and `everfresh up` starts "
+        "one on this machine.",
+    )
+    object_store_mb: int = Field(
+        256,
+        ge=80,
+        description="Shared memory of a local Ray cluster, in MiB; large versions reach the "
+        "replicas through it. Raise it if one version of your weights is larger.",
+    )
     metrics: bool = Field(
         False,
-        description="Let Ray keep metrics of its own, of every request too; they cost as much as "
-        "a sixth of an answer. Everfresh's do not need them.",
+        description="Whether Ray keeps metrics of its own, about every request too. They cost up "
+        "to a sixth of an answer's time. Turn them on if you look at Ray's dashboards; "
+        "everfresh's own metrics do not need them.",
     )
 
 
 class MetricsSettings(Group):
-    """Figures for Prometheus, from each process."""
+    """Prometheus metrics of each process."""
 
-    enabled: bool = Field(True, description="Whether processes open a port for metrics.")
-    host: Host = Field("127.0.0.1", description="Address that the metrics ports bind.")
+    enabled: bool = Field(
+        True,
+        description="Whether each process offers metrics on a TCP port of its own. Turn it off if "
+        "nothing collects them.",
+    )
+    host: Host = Field(
+        "127.0.0.1",
+        description="Network address on which metrics are offered. 127.0.0.1 is reachable from "
+        "this machine only; set another to collect from elsewhere.",
+    )
     port: int = Field(
         0,
         ge=0,
         le=65_535,
-        description="First port for metrics: each process takes the next that is free; 0 for any.",
+        description="First TCP port for metrics; each process takes the next one that is free. 0 "
+        "takes any free port. Set it if a firewall must know the ports.",
     )

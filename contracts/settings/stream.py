@@ -10,83 +10,139 @@ from everfresh.contracts.settings.group import Group
 
 
 class KafkaSettings(Group):
-    """The log."""
+    """The Kafka cluster that all parts read from and write to."""
 
     bootstrap_servers: str = Field(
-        "", description="host:port[,…] of the brokers; empty starts an embedded one with `up`."
+        "",
+        description="Kafka brokers to join, as HOST:PORT, with commas between several. Leave it "
+        "empty, and `everfresh up` starts a broker of its own on this machine.",
     )
-    topic_prefix: str = Field("everfresh.", description="Put before every topic name.")
-    partitions: int = Field(4, ge=1, le=4096, description="Partitions of the events topic.")
-    replication: int = Field(1, ge=1, description="Replicas of each topic that is created.")
-    heap_mb: int = Field(384, ge=128, description="Heap of the embedded broker.")
+    topic_prefix: str = Field(
+        "everfresh.",
+        description="Text put before every topic name. Change it if several loops share one Kafka "
+        "cluster.",
+    )
+    partitions: int = Field(
+        4,
+        ge=1,
+        le=4096,
+        description="Number of partitions of the events topic; each is read by one worker at a "
+        "time. Choose it before the first event, 4 to 8 per worker: it cannot be changed under an "
+        "existing state.",
+    )
+    replication: int = Field(
+        1,
+        ge=1,
+        description="Number of brokers that keep a copy of each topic that is created. Raise it "
+        "(3 is usual) on a cluster of several brokers; the embedded broker can keep only 1.",
+    )
+    heap_mb: int = Field(
+        384,
+        ge=128,
+        description="Largest Java heap of the embedded broker, in MiB. Raise it if the broker's "
+        "log file reports that memory ran out.",
+    )
     session_ms: int = Field(
         10_000,
         ge=1000,
-        description="A worker silent for so long loses its partitions; the brokers' "
-        "group.min.session.timeout.ms must allow it.",
+        description="Milliseconds without a word from a worker after which its partitions go to "
+        "another worker. Lower it for a faster takeover, raise it if busy workers lose "
+        "partitions. The brokers' group.min.session.timeout.ms must allow the value.",
     )
 
 
 class EventSettings(Group):
-    """What is accepted from producers."""
+    """Which events are accepted from producers."""
 
     actions: list[str] = Field(
         ["view", "click", "like", "purchase", "rating", "skip"],
         min_length=1,
         max_length=255,
-        description="Accepted event types, in a fixed order: new ones go to the end.",
+        description="Event types that are accepted; an event of any other type becomes a dead "
+        "letter. Add new types at the end: stored events name their type by its place in this "
+        "list.",
     )
-    max_bytes: int = Field(65_536, ge=256, description="Larger event values are dead letters.")
+    max_bytes: int = Field(
+        65_536,
+        ge=256,
+        description="Longest event value in bytes; an event with a longer one becomes a dead "
+        "letter. Raise it if your events carry large attributes.",
+    )
     ahead_s: float = Field(
         3600.0,
         ge=0.0,
-        description="Events whose time is later than the broker's by more than this are dead "
-        "letters.",
+        description="Seconds by which an event's time may lie ahead of the broker's clock; an "
+        "event further ahead becomes a dead letter. Raise it if your producers' clocks run that "
+        "far ahead.",
     )
     remember_ids: int = Field(
         50_000,
         ge=0,
-        description="An event is a duplicate where one of at least so many accepted events before "
-        "it, in its partition, had its user and id; twice as many are kept at most, at some 100 "
-        "bytes of memory each. 0 looks for none.",
+        description="Number of last accepted events per partition among which a repeated one "
+        "(same user and id) is found. Up to twice as many are kept, at some 100 bytes of memory "
+        "each. Raise it if producers may repeat an event later than that; 0 finds no duplicates.",
     )
 
     @model_validator(mode="after")
     def _unique(self) -> Self:
         if len(set(self.actions)) != len(self.actions):
-            raise ValueError("events.actions names an action twice")
+            raise ValueError("events.actions names an action twice: name each action once")
         return self
 
 
 class StateSettings(Group):
-    """The per-user state in RocksDB."""
+    """Each user's state, which the stream worker keeps in RocksDB."""
 
     history_length: int = Field(
-        200, ge=1, le=10_000, description="How many of a user's last events are kept."
+        200,
+        ge=1,
+        le=10_000,
+        description="Number of last events kept for each user. Raise it if the model is to read "
+        "longer histories (model.max_length); disk space and the bytes written grow with it.",
     )
     block_cache_mb: int = Field(
-        64, ge=1, description="RocksDB block cache, shared by all partitions."
+        64,
+        ge=1,
+        description="Memory with which a worker's RocksDB caches what it reads, in MiB, for all "
+        "of its partitions together. Raise it if the worker spends its time reading from disk.",
     )
-    write_buffer_mb: int = Field(16, ge=1, description="RocksDB write buffer per partition.")
+    write_buffer_mb: int = Field(
+        16,
+        ge=1,
+        description="RocksDB write buffer in MiB; each partition may hold two. Lower it if a "
+        "worker has many partitions (to 4 at 32 partitions).",
+    )
     outbox_mb: int = Field(
         64,
         ge=1,
-        description="Where more than this waits in a partition's outbox for Kafka, the worker "
-        "reads no further until it is delivered.",
+        description="MiB of windows, outcomes and dead letters that may wait in a partition for "
+        "delivery to Kafka. With more than that, the worker reads no further until Kafka has "
+        "taken them. Raise it if one window of a partition is larger.",
     )
     snapshot_url: str = Field(
         "",
-        description="fsspec URL or folder of state snapshots; empty means <home>/snapshots. Name a "
-        "place off this machine to survive the loss of its disk.",
+        description="Where copies of the state are kept: a folder, or an fsspec URL such as "
+        "s3://bucket/path; empty means <home>/snapshots. Name a place off this machine, or a lost "
+        "disk takes the snapshots with it.",
     )
     snapshot_every_s: float = Field(
-        300.0, ge=0.0, description="How often each partition's state is snapshot; 0 for never."
+        300.0,
+        ge=0.0,
+        description="Seconds between two snapshots of a partition's state; 0 makes none. A "
+        "shorter time leaves less of the log to read again after a disk is lost. A snapshot takes "
+        "about 0.1 s of the worker's time per partition.",
     )
-    snapshots_kept: int = Field(2, ge=1, description="Snapshots kept of each partition.")
+    snapshots_kept: int = Field(
+        2,
+        ge=1,
+        description="Number of snapshots kept of each partition; older ones are deleted. Raise it "
+        "to have more to fall back on if one is damaged.",
+    )
     accept_truncated_log: bool = Field(
         False,
-        description="Begin at the log's first record where retention has cut its beginning and no "
-        "state or snapshot reaches it; users then lack what was cut.",
+        description="Whether a worker may begin at the log's first record when Kafka's retention "
+        "has deleted the log's beginning and no state or snapshot replaces it. If off, the worker "
+        "stops and says so. Turn it on only if users may lose the deleted events.",
     )
 
 
@@ -94,32 +150,50 @@ class WindowSettings(Group):
     """How the log is cut into training windows."""
 
     seconds: float = Field(
-        2.0, ge=0.1, le=86_400, description="Length of a window in broker append time."
+        2.0,
+        ge=0.1,
+        le=86_400,
+        description="Length of a training window, in seconds of the broker's append time. Shorter "
+        "windows teach the model sooner, as long as the trainer keeps up. Raise it if windows "
+        "wait for the trainer (`backlog` in `everfresh status`).",
     )
     grace_ms: int = Field(
-        200, ge=0, description="How long an idle partition waits past a window's end to close it."
+        200,
+        ge=0,
+        description="Milliseconds that a partition without new events waits after a window's end "
+        "before it closes the window. Raise it if your brokers' clocks differ by more; windows "
+        "then close later.",
     )
     max_targets: int = Field(
-        512, ge=1, description="More events of one user in one window make a further example."
+        512,
+        ge=1,
+        description="Most events of one user in one training example; what is more goes into "
+        "further examples. Lower it if the worker says that an example does not fit into a Kafka "
+        "record.",
     )
     stretch_events: int = Field(
         65_536,
         ge=1,
-        description="More events of one partition in one window make further examples of its "
-        "users; bounds the worker's memory.",
+        description="Number of events of one partition after which a window's examples are made "
+        "early. It bounds the worker's memory: for up to twice as many events per partition, at "
+        "some 100 bytes each. Lower it to save memory.",
     )
     part_bytes: int = Field(
-        131_072, ge=1024, description="Examples of a window are sent in parts of about this size."
+        131_072,
+        ge=1024,
+        description="Approximate size, in bytes, of the Kafka records in which a window's "
+        "examples are sent. Lower it if your brokers take only small records.",
     )
 
 
 class JoinSettings(Group):
-    """How exposures are joined with the feedback they got."""
+    """How answers are joined with the feedback that they got."""
 
     horizon_s: float = Field(
         1800.0,
         ge=0,
         le=2_592_000,
-        description="How long, in append time, feedback on an exposure counts for its outcome; the "
-        "outcome is written after that. 0 joins nothing.",
+        description="Seconds of append time during which feedback on an answer counts. The "
+        "outcome of the answer is written after that, so a longer horizon catches later feedback "
+        "and makes outcomes later. 0 joins nothing.",
     )

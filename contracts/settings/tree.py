@@ -1,4 +1,4 @@
-"""The tree of all groups, and how it is filled: file, environment, command line."""
+"""The tree of all groups of settings, and how it is filled: file, environment, command line."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -15,12 +16,7 @@ from pydantic_settings import (
 )
 
 from everfresh.contracts.errors import SettingsError
-from everfresh.contracts.settings.learning import (
-    GateSettings,
-    ModelSettings,
-    TrainerSettings,
-    WeightSettings,
-)
+from everfresh.contracts.settings.learning import GateSettings, TrainerSettings
 from everfresh.contracts.settings.serving import MetricsSettings, RaySettings, ServingSettings
 from everfresh.contracts.settings.stream import (
     EventSettings,
@@ -29,6 +25,7 @@ from everfresh.contracts.settings.stream import (
     StateSettings,
     WindowSettings,
 )
+from everfresh.contracts.settings.weights import ModelSettings, WeightSettings
 
 DEFAULT_FILE = "everfresh.toml"
 FILE_VARIABLE = "EVERFRESH_CONFIG"
@@ -42,7 +39,9 @@ class Settings(BaseSettings):
     )
 
     home: Path = Field(
-        Path(".everfresh"), description="Folder of everything a run keeps on this machine."
+        Path(".everfresh"),
+        description="Folder in which a run keeps everything on this machine: state, weights, log "
+        "files. Give each run on one machine a folder of its own.",
     )
     kafka: KafkaSettings = Field(default_factory=KafkaSettings)
     events: EventSettings = Field(default_factory=EventSettings)
@@ -94,19 +93,34 @@ def load_settings(overrides: dict[str, Any] | None = None) -> Settings:
     """The settings of this process; ``overrides`` is a nested dict that beats everything else.
 
     The TOML file is ``everfresh.toml`` in the working directory, or the one that
-    ``EVERFRESH_CONFIG`` names; a file that was named must exist. Raises ``SettingsError`` with one
-    line per mistake.
+    ``EVERFRESH_CONFIG`` names; a file that was named must exist. Raises ``SettingsError`` with all
+    mistakes in one line.
     """
     named = os.environ.get(FILE_VARIABLE)
     if named and not Path(named).is_file():
-        raise SettingsError(f"{FILE_VARIABLE} names {named}, which is not a file")
+        raise SettingsError(
+            f"{FILE_VARIABLE} (or --config) names {named}, which is not a file: name a settings "
+            "file that exists"
+        )
     try:
         return Settings(**(overrides or {}))
     except ValidationError as error:
-        lines = [
-            f"{'.'.join(str(part) for part in item['loc']) or 'settings'}: {item['msg']}"
-            for item in error.errors()
-        ]
-        raise SettingsError("wrong setting: " + "; ".join(lines)) from None
+        mistakes = "; ".join(_mistake(item) for item in error.errors())
+        raise SettingsError(f"wrong setting: {mistakes}") from None
     except ValueError as error:
-        raise SettingsError(f"settings cannot be read: {error}") from None
+        raise SettingsError(
+            f"settings cannot be read: {error}; mend {named or DEFAULT_FILE} or the EVERFRESH_ "
+            "variables of the environment"
+        ) from None
+
+
+def _mistake(item: ErrorDetails) -> str:
+    """What is wrong with one setting: its name, what was expected, and what was found."""
+    name = ".".join(str(part) for part in item["loc"]) or "settings"
+    if item["type"] == "extra_forbidden":
+        return f"{name}: there is no such setting; `everfresh settings` lists all"
+    if item["type"] == "value_error":  # one of ours, which says all of that
+        return f"{name}: {item['msg'].removeprefix('Value error, ')}"
+    # A secret is a string, so a wrong one is of that type: it is not repeated.
+    shown = isinstance(item["input"], (str, int, float)) and item["type"] != "string_type"
+    return f"{name}: {item['msg']}" + (f"; found {item['input']!r}" if shown else "")

@@ -1,4 +1,4 @@
-"""The embedded broker by itself: ``python -m everfresh.infra.broker --data DIR [--port N]``.
+"""Runs the embedded broker alone: ``python -m everfresh.infra.broker --data DIR [--port N]``.
 
 Prints the bootstrap address on standard output when the broker is ready, progress on standard
 error; stops on SIGTERM and SIGINT with status 0.
@@ -19,27 +19,27 @@ from everfresh.infra.broker.broker import EmbeddedBroker
 
 
 def main() -> None:
-    """Run until a signal comes or the broker ends by itself (``Unreachable``)."""
+    """Run until SIGTERM or SIGINT. ``Unreachable`` where the broker ends before."""
     parser = argparse.ArgumentParser(prog="python -m everfresh.infra.broker", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the broker's own")
     parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 picks one")
     parser.add_argument("--heap-mb", type=int, default=384, help="heap of the Java process")
-    wanted = parser.parse_args()
+    arguments = parser.parse_args()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    broker = EmbeddedBroker(wanted.data, wanted.heap_mb, wanted.port)
+    broker = EmbeddedBroker(arguments.data, arguments.heap_mb, arguments.port)
     try:
-        broker.start(lambda text: _say(sys.stderr, text))
-        _say(sys.stdout, broker.bootstrap_servers)
+        broker.start(lambda text: _write_line(sys.stderr, text))
+        _write_line(sys.stdout, broker.bootstrap_servers)
         while not stop.wait(0.5):
             if not broker.running:
-                raise Unreachable(f"the embedded Kafka broker ended; see {wanted.data}/logs")
+                raise Unreachable(f"the embedded Kafka broker ended; see {arguments.data}/logs")
     finally:
         broker.stop()
 
 
-def _say(stream: TextIO, text: str) -> None:
+def _write_line(stream: TextIO, text: str) -> None:
     stream.write(text + "\n")
     stream.flush()
 

@@ -1,6 +1,7 @@
-"""The embedded broker: one real Apache Kafka in KRaft mode, for one machine.
+"""The embedded broker: one real Apache Kafka in KRaft mode, as a child process.
 
-Loopback only, no ZooKeeper, no container. Not for production: one node holds the only replica.
+It listens on loopback only and needs no ZooKeeper and no container. It is not for production,
+because one node holds the only replica.
 """
 
 from __future__ import annotations
@@ -12,15 +13,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from everfresh.adapters.kafka.admin import answers
-from everfresh.adapters.machine.child_process import LeashedProcess
+from everfresh.adapters.kafka.admin import broker_answers
+from everfresh.adapters.machine.child_process import ChildProcess
 from everfresh.adapters.machine.tcp_ports import free_ports, require_free
 from everfresh.contracts.errors import Unreachable
 from everfresh.infra.broker.data_folder import BrokerFolder
 from everfresh.infra.broker.jars import find_java, kafka_jars, kafka_version
 
-HOST = "127.0.0.1"
-LOG4J = Path(__file__).with_name("log4j2.properties")
+_HOST = "127.0.0.1"
+_LOG4J = Path(__file__).with_name("log4j2.properties")
 _START_SECONDS = 60.0
 _STOP_SECONDS = 4.0
 
@@ -28,7 +29,7 @@ _STOP_SECONDS = 4.0
 class EmbeddedBroker:
     """A Kafka broker as a child process; its data outlives it in ``data_dir``.
 
-    ``port`` 0 picks a free one, anew at each start. ``heap_mb`` bounds the Java heap. The child
+    ``port`` 0 picks a free one at each start. ``heap_mb`` bounds the Java heap. The child
     dies with this process, also when this process is killed.
     """
 
@@ -37,7 +38,7 @@ class EmbeddedBroker:
         self._heap_mb = heap_mb
         self._wanted_port = port
         self._port = 0
-        self._process: LeashedProcess | None = None
+        self._process: ChildProcess | None = None
 
     @property
     def data_dir(self) -> Path:
@@ -48,7 +49,7 @@ class EmbeddedBroker:
     def bootstrap_servers(self) -> str:
         """``host:port`` for clients; known after :meth:`start`."""
         assert self._port, "the broker has not been started"
-        return f"{HOST}:{self._port}"
+        return f"{_HOST}:{self._port}"
 
     @property
     def pid(self) -> int:
@@ -70,23 +71,23 @@ class EmbeddedBroker:
         """
         java = find_java()
         jars = kafka_jars(on_progress)
-        self._port, controller_port = free_ports(2, HOST)
+        self._port, controller_port = free_ports(2, _HOST)
         if self._wanted_port:
-            require_free(HOST, self._wanted_port, "the Kafka port")
+            require_free(_HOST, self._wanted_port, "the Kafka port")
             self._port = self._wanted_port
         self._folder.prepare(self._port, controller_port)
         try:
             self._folder.format(self._java(java, jars))
             on_progress(f"starting Apache Kafka {kafka_version()} on {self.bootstrap_servers}")
             self._spawn(self._java(java, jars))
-            self._await_answer()
+            self._await_ready()
         except BaseException:
             self.stop()
             raise
         on_progress(f"Apache Kafka answers on {self.bootstrap_servers}")
 
     def stop(self) -> None:
-        """End the process: politely first, by force after some seconds. Harmless twice."""
+        """End the process: SIGTERM, then SIGKILL after some seconds. Harmless twice."""
         if self._process is not None:
             self._process.stop(_STOP_SECONDS)
             self._process = None
@@ -106,7 +107,7 @@ class EmbeddedBroker:
 
     def _spawn(self, java: list[str]) -> None:
         with self._folder.console.open("wb") as console:
-            self._process = LeashedProcess(
+            self._process = ChildProcess(
                 [*java, "kafka.Kafka", str(self._folder.properties)],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
@@ -119,13 +120,13 @@ class EmbeddedBroker:
         return [
             *(java, f"-Xmx{self._heap_mb}m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
             f"-Deverfresh.log={self._folder.log}",
-            f"-Dlog4j2.configurationFile={LOG4J}",
+            f"-Dlog4j2.configurationFile={_LOG4J}",
             *("-cp", f"{jars}/*"),
         ]
 
-    def _await_answer(self) -> None:
+    def _await_ready(self) -> None:
         until = time.monotonic() + _START_SECONDS
-        while not answers(self.bootstrap_servers):
+        while not broker_answers(self.bootstrap_servers):
             if not self.running or time.monotonic() > until:
                 raise self._failure()
             time.sleep(0.05)
@@ -133,7 +134,7 @@ class EmbeddedBroker:
     def _failure(self) -> Unreachable:
         happened = "did not answer in time" if self.running else "ended while starting"
         return Unreachable(
-            f"the embedded Kafka broker {happened} (heap {self._heap_mb} MB, {HOST}:{self._port}); "
-            f"free memory or raise kafka.heap_mb, or look into {self._folder.log}; it said last: "
-            f"{self._folder.last_words()}"
+            f"the embedded Kafka broker {happened} (heap {self._heap_mb} MB, "
+            f"{self.bootstrap_servers}); free memory or raise kafka.heap_mb, or look into "
+            f"{self._folder.log}; its last lines: {self._folder.last_lines()}"
         )

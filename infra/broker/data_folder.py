@@ -1,10 +1,10 @@
 """The embedded broker's data folder: what is in it, and when it may be used.
 
-everfresh-kafka.json   says that the folder is ours; holds the cluster id, which never changes
-server.properties      written anew at each start: ports and heap may change
+everfresh-kafka.json   marks the folder as a broker's; holds the cluster id, which never changes
+server.properties      written at each start: ports and heap may change
 formatted              exists once ``data`` has been formatted as a whole
 data/                  the log itself
-logs/                  what the broker says
+logs/                  the broker's own log files
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ share.coordinator.state.topic.num.partitions=1
 group.initial.rebalance.delay.ms=0
 # kafka.session_ms decides, not the broker.
 group.min.session.timeout.ms=1000
-# After a kill, the broker's former self must time out before it may register again.
+# A killed broker can register again only after its old session has timed out.
 broker.session.timeout.ms=4000
 broker.heartbeat.interval.ms=1000
 # Few threads and small buffers: the machine is shared with everything else.
@@ -74,7 +74,7 @@ class BrokerFolder:
         self._lock: IO[str] | None = None
 
     def prepare(self, port: int, controller_port: int) -> None:
-        """Make the folder ours, keep others out and write ``server.properties``.
+        """Mark and lock the folder, and write ``server.properties``.
 
         ``StateError`` where it is a file, cannot be written or holds something else;
         ``StateLocked`` where another broker runs in it. :meth:`release` lets others in again.
@@ -82,7 +82,7 @@ class BrokerFolder:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             self._claim()
-            self._keep_others_out()
+            self._lock_folder()
             self.log.parent.mkdir(exist_ok=True)
             self._log_from = self.log.stat().st_size if self.log.exists() else 0
             text = _PROPERTIES.format(port=port, controller_port=controller_port)
@@ -94,19 +94,19 @@ class BrokerFolder:
             ) from None
 
     def release(self) -> None:
-        """Let another broker use the folder; also happens when this process dies."""
+        """Unlock the folder. The kernel does it too when this process dies."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None
 
     def format(self, java: list[str]) -> None:
-        """Format the log folder once; a folder left half-formatted is formatted anew."""
+        """Format the log folder once. One whose formatting was cut short is formatted again."""
         if self._formatted.exists():
             return
         shutil.rmtree(self.root / "data", ignore_errors=True)
         command = [*java, "kafka.tools.StorageTool", "format", "--config", str(self.properties)]
         done = subprocess.run(
-            # In one word: an id may begin with a dash, and would be read as an option.
+            # As one argument: an id that begins with a dash would be read as an option.
             [*command, f"--cluster-id={self._cluster()}"],
             cwd=self.root,
             stdin=subprocess.DEVNULL,
@@ -117,21 +117,21 @@ class BrokerFolder:
         if done.returncode:
             raise Unreachable(
                 f"the broker's data folder {self.root} could not be formatted: "
-                f"{_telling(done.stdout + done.stderr)}"
+                f"{_most_telling(done.stdout + done.stderr)}"
             )
         self._formatted.touch()
 
-    def last_words(self) -> str:
-        """What the broker said last since :meth:`prepare`, as one line."""
-        said = self.console.read_text(errors="replace") if self.console.exists() else ""
+    def last_lines(self) -> str:
+        """The most telling lines that the broker logged since :meth:`prepare`, as one line."""
+        text = self.console.read_text(errors="replace") if self.console.exists() else ""
         if self.log.exists():
             with self.log.open("rb") as log:
                 # A rotated log starts anew.
                 log.seek(self._log_from if self.log.stat().st_size >= self._log_from else 0)
-                said += log.read().decode(errors="replace")
-        return _telling(said)
+                text += log.read().decode(errors="replace")
+        return _most_telling(text)
 
-    def _keep_others_out(self) -> None:
+    def _lock_folder(self) -> None:
         self.release()
         lock = (self.root / "lock").open("w")
         try:
@@ -170,9 +170,9 @@ class BrokerFolder:
         )
 
 
-def _telling(said: str) -> str:
-    """The last lines that tell most: errors where there are any, stack frames never."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+def _most_telling(text: str) -> str:
+    """The last lines: of the errors where there are many lines; never stack frames."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     frames = ("at ", "...")
     lines = [line for line in lines if not line.startswith(frames)]
     errors = [line for line in lines if re.search(r"ERROR|FATAL|Error|Exception", line)]

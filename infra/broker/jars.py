@@ -1,8 +1,8 @@
-"""The broker's jars and the Java that runs them.
+"""The broker's jars, fetched once, and the Java that runs them.
 
-The jars come once from Maven, by the pinned ``pom.xml`` beside this file, into a user cache that
-all projects share. The cache folder appears by one rename, so it is whole or not there; a lock
-file lets one process at a time fetch.
+Maven fetches the jars once, by the pinned ``pom.xml`` beside this file, into a user cache that all
+projects share. The cache folder appears by one rename, so it is complete or not there. A lock file
+lets one process at a time fetch.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from xml.etree import ElementTree
 
-from everfresh.adapters.machine.child_process import LeashedProcess
+from everfresh.adapters.machine.child_process import ChildProcess
 from everfresh.adapters.machine.user_cache import user_cache
 from everfresh.contracts.errors import MissingDependency
 
 POM = Path(__file__).with_name("pom.xml")
 MINIMUM_JAVA = 17
-OTHERWISE = "or pass --bootstrap-servers HOST:PORT to use a Kafka that runs elsewhere"
+_OTHERWISE = "or pass --bootstrap-servers HOST:PORT to use a Kafka that runs elsewhere"
 _NAMESPACE = "{http://maven.apache.org/POM/4.0.0}"
 
-Progress = Callable[[str], None]
+OnProgress = Callable[[str], None]
 
 
 def kafka_version() -> str:
@@ -47,15 +47,15 @@ def find_java() -> str:
     if java is None:
         raise MissingDependency(
             f"Java {MINIMUM_JAVA} or newer is needed for the embedded Kafka and none was found; "
-            f"install one (Debian: apt install openjdk-17-jre-headless) {OTHERWISE}"
+            f"install one (Debian: apt install openjdk-17-jre-headless) {_OTHERWISE}"
         )
     shown = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
     major = java_major(shown)
     if major < MINIMUM_JAVA:
-        found = f"Java {major}" if major else "something that names no version"
+        version = f"Java {major}" if major else "of unknown version"
         raise MissingDependency(
-            f"Java {MINIMUM_JAVA} or newer is needed for the embedded Kafka, {java} is {found}; "
-            f"install a newer one, set JAVA_HOME to it, {OTHERWISE}"
+            f"Java {MINIMUM_JAVA} or newer is needed for the embedded Kafka, {java} is {version}; "
+            f"install a newer one, set JAVA_HOME to it, {_OTHERWISE}"
         )
     return java
 
@@ -69,8 +69,8 @@ def java_major(shown: str) -> int:
     return int(match.group(1)) if match else 0
 
 
-def kafka_jars(on_progress: Progress) -> Path:
-    """The folder of the broker's jars, fetched first where the cache lacks it."""
+def kafka_jars(on_progress: OnProgress) -> Path:
+    """The folder of the broker's jars. Fetches them where the cache lacks them."""
     pinned = hashlib.sha256(POM.read_bytes()).hexdigest()[:8]
     folder = user_cache() / f"kafka-{kafka_version()}-{pinned}"
     if folder.is_dir():
@@ -83,13 +83,13 @@ def kafka_jars(on_progress: Progress) -> Path:
     except OSError as error:
         raise MissingDependency(
             f"the Kafka jars cannot be kept in {folder.parent}: {error}; make it writable, set "
-            f"XDG_CACHE_HOME to a folder that is, {OTHERWISE}"
+            f"XDG_CACHE_HOME to a folder that is, {_OTHERWISE}"
         ) from None
     return folder
 
 
 @contextmanager
-def _lock(path: Path, on_progress: Progress) -> Iterator[None]:
+def _lock(path: Path, on_progress: OnProgress) -> Iterator[None]:
     with path.open("w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -99,14 +99,14 @@ def _lock(path: Path, on_progress: Progress) -> Iterator[None]:
         yield
 
 
-def _fetch(folder: Path, on_progress: Progress) -> None:
+def _fetch(folder: Path, on_progress: OnProgress) -> None:
     maven = shutil.which("mvn")
     if maven is None:
         raise MissingDependency(
             "Maven is needed once, to fetch Apache Kafka, and mvn was not found; install it "
-            f"(Debian: apt install maven) {OTHERWISE}"
+            f"(Debian: apt install maven) {_OTHERWISE}"
         )
-    # We hold the lock, so a partial folder can only be what a killed process left.
+    # This process has the lock, so a partial folder was left by a killed one.
     for leftover in folder.parent.glob(f"{folder.name}.partial-*"):
         shutil.rmtree(leftover, ignore_errors=True)
     partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}.partial-", dir=folder.parent))
@@ -116,14 +116,14 @@ def _fetch(folder: Path, on_progress: Progress) -> None:
         if not (partial / f"kafka_2.13-{kafka_version()}.jar").is_file():
             raise MissingDependency(
                 f"Maven could not fetch Apache Kafka {kafka_version()}: {_first_error(output)}; "
-                f"check the network and ~/.m2/settings.xml and try again, {OTHERWISE}"
+                f"check the network and ~/.m2/settings.xml and try again, {_OTHERWISE}"
             )
         partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _run_maven(maven: str, folder: Path, on_progress: Progress) -> list[str]:
+def _run_maven(maven: str, folder: Path, on_progress: OnProgress) -> list[str]:
     """Copy the pinned jars into ``folder``; return Maven's output lines."""
     on_progress(f"fetching Apache Kafka {kafka_version()} with Maven (about 45 MB, once)")
     command = [
@@ -132,7 +132,7 @@ def _run_maven(maven: str, folder: Path, on_progress: Progress) -> list[str]:
         "-DincludeScope=runtime",
         f"-DoutputDirectory={folder}",
     ]
-    maven_process = LeashedProcess(
+    maven_process = ChildProcess(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     lines: list[str] = []

@@ -15,7 +15,9 @@ from everfresh.infra.cli.options import given as _given
 from everfresh.infra.cli.options import load as _settings
 
 app = typer.Typer(
-    help="A Kafka stream of user events keeps a generative recommender seconds old.",
+    help="A Kafka stream of user events keeps a generative recommender seconds old.\n\n"
+    "The loop is Kafka, a stream worker, a trainer, and the replicas that answer requests. Begin "
+    "with `everfresh demo`, or with `everfresh up` and `everfresh replay FILE`.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -26,7 +28,7 @@ app.add_typer(dlq, name="dlq")
 
 
 class Format(StrEnum):
-    """File formats that ``replay`` reads."""
+    """File formats that ``replay`` and ``evaluate`` read."""
 
     ML_100K = "ml-100k"
     ML_1M = "ml-1m"
@@ -34,18 +36,53 @@ class Format(StrEnum):
     JSONL = "jsonl"
 
 
+EventFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE", help="Event file, as its publisher ships it (ader: the folder)."
+    ),
+]
+FileFormat = Annotated[
+    Format,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help="Format of the file: ml-100k and ml-1m (MovieLens), ader (the session files of the "
+        "ADER paper), or jsonl (one event as a JSON object per line).",
+    ),
+]
+User = Annotated[
+    str,
+    typer.Argument(
+        metavar="USER", help="User id. Ids keep their type: 42 is a number, '\"42\"' is text."
+    ),
+]
+
+
 @app.command()
 def up(
-    servers: Servers = "",
+    servers: Annotated[
+        str,
+        typer.Option(
+            "--bootstrap-servers",
+            metavar="HOST:PORT",
+            help="Kafka brokers to join, with commas between several. Default: start one here.",
+        ),
+    ] = "",
     ray_address: Annotated[
-        str, typer.Option("--ray-address", help="Ray cluster to join, host:port.")
+        str,
+        typer.Option(
+            "--ray-address",
+            metavar="HOST:PORT",
+            help="Ray cluster to join. Default: start one here.",
+        ),
     ] = "",
     home: Home = None,
     config: Config = None,
 ) -> None:
-    """Start the loop; stays up until Ctrl-C.
+    """Start the loop and keep it running until Ctrl-C.
 
-    `everfresh down` stops it from another terminal.
+    A part that dies is started again. `everfresh down` stops the loop from another terminal.
     """
     settings = _settings(
         home, config, kafka=_given(bootstrap_servers=servers), ray=_given(address=ray_address)
@@ -58,19 +95,33 @@ def up(
 @app.command()
 def demo(
     events: Annotated[
-        int, typer.Option(min=2000, help="Replay only the first N events of MovieLens 100K.")
+        int,
+        typer.Option(min=2000, metavar="N", help="Replay only the first N of the 100,000 ratings."),
     ] = 40_000,
     speed: Annotated[
-        float, typer.Option(min=0.0, help="Events per second; 0 finds one from the time budget.")
+        float,
+        typer.Option(
+            min=0.0,
+            metavar="N",
+            help="Events per second; 0 chooses a speed that ends within three minutes.",
+        ),
     ] = 0.0,
-    servers: Servers = "",
+    servers: Annotated[
+        str,
+        typer.Option(
+            "--bootstrap-servers",
+            metavar="HOST:PORT",
+            help="Kafka brokers to join, with commas between several. Default: start one here.",
+        ),
+    ] = "",
     home: Home = None,
     config: Config = None,
 ) -> None:
-    """Run the loop on MovieLens 100K.
+    """Show the loop at work on MovieLens 100K ratings.
 
-    Its own folder, demo, lies in the home and is made anew each time.
-    Shows what it does while it runs, and stops everything it started.
+    Starts the loop, replays the ratings while it answers requests, prints and draws what came of
+    it, and stops everything that it started. It works in the folder `demo` below --home, which it
+    empties each time.
     """
     settings = _settings(home, config, kafka=_given(bootstrap_servers=servers))
     from everfresh.infra.cli.demo.demo import run_demo
@@ -80,77 +131,119 @@ def demo(
 
 @app.command()
 def replay(
-    file: Annotated[Path, typer.Argument(help="Event file, as its publisher ships it.")],
-    form: Annotated[Format, typer.Option("--format", help="Format of the file.")],
+    file: EventFile,
+    file_format: FileFormat,
     speed: Annotated[
-        float, typer.Option(min=0.0, help="Events per second; 0 is as fast as possible.")
+        float,
+        typer.Option(min=0.0, metavar="N", help="Events per second; 0 is as fast as possible."),
     ] = 0.0,
     servers: Servers = "",
     home: Home = None,
     config: Config = None,
 ) -> None:
-    """Send a file of events, in its order.
+    """Send the events of a file to Kafka, in its order.
 
-    Uses the public producer client, against a running loop or a named Kafka.
+    They go to a loop that is up, or to the brokers that you name, by the same producer client that
+    applications use.
     """
     settings = _settings(home, config, kafka=_given(bootstrap_servers=servers))
     from everfresh.infra.cli.commands.replay import run_replay
 
-    run_replay(settings, file, form.value, speed)
+    run_replay(settings, file, file_format.value, speed)
 
 
 @app.command()
 def evaluate(  # noqa: PLR0913, PLR0917  (every option is one word of the command line)
-    file: Annotated[Path, typer.Argument(help="Event file, as its publisher ships it.")],
-    form: Annotated[Format, typer.Option("--format", help="Format of the file.")],
+    file: EventFile,
+    file_format: FileFormat,
     strategies: Annotated[
-        str, typer.Option(help="Which, with commas; replay:herding chooses the exemplars.")
+        str,
+        typer.Option(
+            metavar="NAMES",
+            help="Strategies to compare, with commas between them: frozen, finetune, replay, "
+            "distill, ewc, retrain. replay:herding and replay:loss choose examples as ADER does.",
+        ),
     ] = "frozen,finetune,replay",
     against: Annotated[
-        str, typer.Option(help="The contender that the others' margins are over.")
+        str,
+        typer.Option(
+            metavar="NAME", help="Contender that the others are compared with, user by user."
+        ),
     ] = "frozen",
-    windows: Annotated[int, typer.Option(min=2, help="Windows of as many events each.")] = 50,
+    windows: Annotated[
+        int,
+        typer.Option(
+            min=2, metavar="N", help="Cut the file into N windows of equally many events."
+        ),
+    ] = 50,
     window_s: Annotated[
-        float, typer.Option("--window-s", min=0.0, help="Windows of this many seconds instead.")
+        float,
+        typer.Option(
+            "--window-s", min=0.0, metavar="SECONDS", help="Cut by time instead; 0 does not."
+        ),
     ] = 0.0,
     first: Annotated[
-        float, typer.Option(min=0.0, max=0.95, help="Share of all events in the first window.")
+        float,
+        typer.Option(
+            min=0.0,
+            max=0.95,
+            metavar="SHARE",
+            help="Share of all events (0 to 0.95) that the first window has; 0: as the others.",
+        ),
     ] = 0.0,
-    limit: Annotated[int, typer.Option(min=0, help="Only the first N events.")] = 0,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 17,
+    limit: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Read only the first N events; 0 reads all.")
+    ] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Seed of every random choice.")
+    ] = 17,
     exclude_seen: Annotated[
-        bool, typer.Option("--exclude-seen", help="Rank only items new to the user.")
+        bool, typer.Option("--exclude-seen", help="Rank only items that are new to the user.")
     ] = False,
-    json: Annotated[Path | None, typer.Option("--json", help="Write the figures there.")] = None,
-    plot: Annotated[Path | None, typer.Option("--plot", help="Draw a PNG there.")] = None,
+    json: Annotated[
+        Path | None,
+        typer.Option("--json", metavar="FILE", help="Write all figures to this JSON file."),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE", help="Draw them into this PNG file.")
+    ] = None,
     home: Home = None,
     config: Config = None,
 ) -> None:
-    """Compare strategies of learning on a file.
+    """Compare training strategies on a file of events.
 
-    Test, then train: each window of events is ranked before it is learnt. No Kafka is needed; the
-    code that learns is the live trainer's, with its settings.
+    Each window of events is scored before it is trained on. Needs no Kafka and no run. The
+    training is the live trainer's, with the settings of the groups model and trainer.
     """
     settings = _settings(home, config)
     from everfresh.infra.cli.commands.evaluate import Request, run_evaluate
 
     request = Request(
-        file, form.value, strategies, against, windows, window_s, first, limit, seed, exclude_seen
+        file,
+        file_format.value,
+        strategies,
+        against,
+        windows,
+        window_s,
+        first,
+        limit,
+        seed,
+        exclude_seen,
     )
     run_evaluate(settings, request, json, plot)
 
 
 @app.command()
 def recommend(
-    user: Annotated[str, typer.Argument(help="User id; 42 is a number, '\"42\"' a text.")],
-    k: Annotated[int, typer.Option("--k", "-k", min=1, help="How many items.")] = 10,
+    user: User,
+    k: Annotated[int, typer.Option("--k", "-k", min=1, metavar="N", help="How many items.")] = 10,
     keep_seen: Annotated[
-        bool, typer.Option("--keep-seen", help="Also items the user has had already.")
+        bool, typer.Option("--keep-seen", help="Also show items that the user has seen.")
     ] = False,
     home: Home = None,
     config: Config = None,
 ) -> None:
-    """Ask the loop for a user's recommendations."""
+    """Ask a loop that is up for a user's recommendations."""
     settings = _settings(home, config)
     from everfresh.infra.cli.commands.recommend import run_recommend
 
@@ -159,16 +252,19 @@ def recommend(
 
 @app.command()
 def state(
-    user: Annotated[str, typer.Argument(help="User id; 42 is a number, '\"42\"' a text.")],
-    last: Annotated[int, typer.Option("--last", min=0, help="Only the newest N; 0 for all.")] = 20,
-    as_json: Annotated[bool, typer.Option("--json", help="As a JSON object.")] = False,
+    user: User,
+    last: Annotated[
+        int,
+        typer.Option("--last", min=0, metavar="N", help="Show only the newest N; 0 shows all."),
+    ] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     servers: Servers = "",
     home: Home = None,
     config: Config = None,
 ) -> None:
-    """Show a user's sequence, and how new it is.
+    """Show the events known of a user, and whether any are missing.
 
-    Reads the worker's state beside it; works after it has stopped as well.
+    Reads the stream worker's state on this machine, while it runs and after it has stopped.
     """
     settings = _settings(home, config, kafka=_given(bootstrap_servers=servers))
     from everfresh.infra.cli.commands.state import run_state
@@ -178,7 +274,11 @@ def state(
 
 @app.command()
 def status(servers: Servers = "", home: Home = None, config: Config = None) -> None:
-    """Show components, lag, versions, freshness."""
+    """Show what runs, how far it is behind, and how fresh.
+
+    Lists the parts with their figures, the last windows with their scores, and the time from an
+    event to a model that has learned from it.
+    """
     settings = _settings(home, config, kafka=_given(bootstrap_servers=servers))
     from everfresh.infra.cli.commands.status import run_status
 
@@ -187,13 +287,19 @@ def status(servers: Servers = "", home: Home = None, config: Config = None) -> N
 
 @app.command()
 def rollback(
-    version: Annotated[int, typer.Argument(help="The version to go back to; see `versions`.")],
+    version: Annotated[
+        int,
+        typer.Argument(
+            metavar="VERSION", help="Version to go back to; `everfresh versions` lists them."
+        ),
+    ],
     home: Home = None,
     config: Config = None,
 ) -> None:
-    """Make an earlier version the current one.
+    """Make an earlier version of the weights current again.
 
-    Replicas swap at once; a running trainer goes on from it and does not undo it.
+    All replicas swap to it. The trainer goes on from it, and does not train the windows between
+    again.
     """
     settings = _settings(home, config)
     from everfresh.infra.cli.commands.rollback import run_rollback
@@ -203,13 +309,14 @@ def rollback(
 
 @app.command()
 def versions(
-    as_json: Annotated[bool, typer.Option("--json", help="As a JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     home: Home = None,
     config: Config = None,
 ) -> None:
-    """List weights versions and what the gate held.
+    """List the versions of the weights, and windows held.
 
-    With lineage, time, scores, size, and which one is current or was rolled back.
+    Shows for each version its parent, time, scores, size, and whether it is current or was rolled
+    back; then the windows that the trainer's gate held (stopped). Works without a run as well.
     """
     settings = _settings(home, config)
     from everfresh.infra.cli.commands.versions import run_versions
@@ -219,9 +326,9 @@ def versions(
 
 @app.command()
 def down(home: Home = None, config: Config = None) -> None:
-    """Stop the loop that `everfresh up` keeps up.
+    """Stop a loop that `everfresh up` started.
 
-    Ends what a killed one left behind as well.
+    Also ends the processes of a run that was killed.
     """
     settings = _settings(home, config)
     from everfresh.infra.cli.commands.down import run_down
@@ -231,8 +338,8 @@ def down(home: Home = None, config: Config = None) -> None:
 
 @app.command()
 def settings(home: Home = None, config: Config = None) -> None:
-    """Print every setting, its value and meaning."""
-    found = _settings(home, config)
+    """Print all settings: value, meaning, when to change."""
+    current = _settings(home, config)
     from everfresh.infra.cli.commands.settings import run_settings
 
-    run_settings(found)
+    run_settings(current)

@@ -10,13 +10,28 @@ from typing import Annotated, Any
 import typer
 
 Home = Annotated[
-    Path | None, typer.Option("--home", help="Folder of the run; .everfresh where not set.")
+    Path | None,
+    typer.Option(
+        "--home",
+        metavar="FOLDER",
+        help="Folder in which the run keeps everything. Default: .everfresh here.",
+    ),
 ]
 Config = Annotated[
-    Path | None, typer.Option("--config", help="Settings file; everfresh.toml where there is one.")
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="Settings file. Default: everfresh.toml here, if there is one.",
+    ),
 ]
 Servers = Annotated[
-    str, typer.Option("--bootstrap-servers", help="Kafka to join, host:port[,host:port…].")
+    str,
+    typer.Option(
+        "--bootstrap-servers",
+        metavar="HOST:PORT",
+        help="Kafka brokers to use, with commas between several. Default: those of the run.",
+    ),
 ]
 
 

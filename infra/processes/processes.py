@@ -1,12 +1,12 @@
-"""Child processes that never outlive the one that started them.
+"""Child processes of a run, and how to end them and everything they started.
 
-* Each child leads a session of its own, so a Ctrl-C in the terminal reaches the parent alone and
-  the order of stopping stays the parent's choice.
-* The kernel tells a child when its parent died (``launch.py``).
+* Each child leads a session of its own. A Ctrl-C in the terminal reaches the parent alone, which
+  chooses the order of stopping.
+* A child receives SIGTERM when its parent dies (``adapters.machine.death_signal``).
 * The parent is the *subreaper* of its descendants: a daemon whose own parent ended becomes a child
-  of this process instead of process 1, so nothing it started can leave its tree.
-* Every descendant inherits ``EVERFRESH_RUN_ID``. What a killed parent left behind is found by that
-  value in its environment, and never by a name.
+  of this process instead of process 1. So nothing that was started can leave the tree.
+* Every descendant inherits ``EVERFRESH_RUN_ID``. Processes that a killed parent left behind are
+  found by that value in their environment, and never by a name.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import ctypes
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,21 +23,21 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from everfresh.adapters.machine.death_signal import with_death_signal
 from everfresh.contracts.errors import MissingDependency
 
 RUN_VARIABLE = "EVERFRESH_RUN_ID"
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_GET_CHILD_SUBREAPER = 37
-_LAUNCH = Path(__file__).with_name("launch.py")
 _TAIL_BYTES = 16_384
 _PAUSE_S = 0.02
 _KILL_RESERVE_S = 1.0
 
 
 class ChildSpec(msgspec.Struct, frozen=True):
-    """What to run. ``grace_s`` is how long it may take to stop after SIGTERM.
+    """A command to run. ``grace_s`` is how many seconds it may take to stop after SIGTERM.
 
-    With ``piped`` standard output is a pipe for the parent to read; else it goes to the log.
+    With ``piped`` its standard output is a pipe that the parent reads; else it goes to the log.
     """
 
     name: str
@@ -49,7 +48,7 @@ class ChildSpec(msgspec.Struct, frozen=True):
 
 
 class Child:
-    """A started process, its log, and where in the log this start begins."""
+    """A started process, its log file, and where in the file this start begins."""
 
     def __init__(self, spec: ChildSpec, process: subprocess.Popen[bytes], log: Path, at: int):
         self.spec = spec
@@ -77,8 +76,8 @@ class Child:
         if self.process.poll() is None:
             self.process.terminate()
 
-    def has_said(self, text: str) -> bool:
-        """Whether the text stands in what this start has written to its log."""
+    def has_logged(self, text: str) -> bool:
+        """Whether the text is in what this start has written to its log."""
         with contextlib.suppress(OSError), self.log.open("rb") as file:
             file.seek(self._at)
             return text.encode() in file.read()
@@ -101,22 +100,24 @@ def become_subreaper() -> None:
 
 def is_subreaper() -> bool:
     """Whether :func:`become_subreaper` was called, so that all descendants are this process's."""
-    answer = ctypes.c_int(0)
-    ctypes.CDLL(None).prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(answer), 0, 0, 0)
-    return bool(answer.value)
+    value = ctypes.c_int(0)
+    ctypes.CDLL(None).prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(value), 0, 0, 0)
+    return bool(value.value)
 
 
 def spawn(spec: ChildSpec, logs: Path, run_id: str) -> Child:
-    """Start a child; its output goes to ``logs/NAME.out``. Call from a thread that stays alive:
-    the kernel's word on a dead parent is on the thread that started the child."""
+    """Start a child; its output goes to ``logs/NAME.out``.
+
+    Call it from a thread that lives as long as the child: the kernel ends the child with the thread
+    that started it. ``ChildProcess`` has a thread of its own for that.
+    """
     logs.mkdir(parents=True, exist_ok=True)
     log = logs / f"{spec.name}.out"
     with log.open("ab") as file:
         at = file.tell()
-        command = [sys.executable, "-I", "-S", str(_LAUNCH), str(os.getpid()), *spec.argv]
         try:
             process = subprocess.Popen(
-                command,
+                with_death_signal(spec.argv, signal.SIGTERM),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE if spec.piped else file,
                 stderr=file,
@@ -136,19 +137,20 @@ def stop_in_order(
     stages: Sequence[Sequence[Child]],
     budget_s: float,
     hurry: Callable[[], bool],
-    said: Callable[[str], None],
+    on_stop: Callable[[str], None],
 ) -> list[str]:
     """SIGTERM one stage after the other, then SIGKILL every descendant that is left.
 
-    Returns within ``budget_s`` whatever the children do: a stage gets the longest grace among its
-    children, but never so long that less than a second is left for the killing. Returns what could
-    not be killed, as ``pid name`` (nothing, unless a process hangs inside the kernel).
+    Returns within ``budget_s`` seconds whatever the children do. A stage gets the longest grace
+    among its children, but always leaves a second for SIGKILL. ``on_stop`` is called with each
+    child's name; ``hurry`` ends the waiting once it is true. Returns the processes that could not
+    be killed, as ``pid name`` (none, unless one hangs inside the kernel).
     """
     end = time.monotonic() + budget_s
     for stage in stages:
         alive = [child for child in stage if child.exit_code() is None]
         for child in alive:
-            said(child.name)
+            on_stop(child.name)
             child.terminate()
         grace = max((child.spec.grace_s for child in alive), default=0.0)
         until = min(time.monotonic() + grace, end - _KILL_RESERVE_S)
@@ -161,18 +163,19 @@ def stop_in_order(
 
 def end_descendants(until: float) -> list[str]:
     """SIGKILL everything below this process until nothing is left or the time is ``until``
-    (``time.monotonic``). Killing a parent hands its children to us, hence the rounds."""
+    (``time.monotonic``). Killing a parent makes its children ours, hence the rounds."""
     while True:
-        left = [one for one in psutil.Process().children(recursive=True) if not _ended(one)]
+        descendants = psutil.Process().children(recursive=True)
+        left = [process for process in descendants if not _ended(process)]
         if not left:
-            # What has ended is collected here; left to process 1 it would show for a while longer.
+            # Collected here, because process 1 would show them for a while longer.
             reap_orphans(())
             return []
         if time.monotonic() >= until:
-            return [f"{one.pid} {_name(one)}" for one in left]
-        for one in left:
+            return [f"{process.pid} {_process_name(process)}" for process in left]
+        for process in left:
             with contextlib.suppress(psutil.NoSuchProcess):
-                one.kill()
+                process.kill()
         reap_orphans(())
         time.sleep(_PAUSE_S)
 
@@ -180,47 +183,50 @@ def end_descendants(until: float) -> list[str]:
 def reap_orphans(known: Sequence[Child]) -> None:
     """Collect adopted children that have ended; those in ``known`` are left to their ``Popen``.
 
-    Only safe while no other part of this process waits for a subprocess of its own.
+    Safe only while no other part of this process waits for a subprocess of its own.
     """
     ours = {child.pid for child in known}
-    for one in psutil.Process().children():
-        if one.pid not in ours and _zombie(one):
+    for process in psutil.Process().children():
+        if process.pid not in ours and _zombie(process):
             with contextlib.suppress(ChildProcessError):
-                os.waitpid(one.pid, os.WNOHANG)
+                os.waitpid(process.pid, os.WNOHANG)
 
 
 def processes_of(run_id: str) -> list[psutil.Process]:
-    """Every live process of this machine that carries the run's id, and what is below those: a
-    program that rewrites its title (Ray's agents do) may have written over its environment."""
-    found: set[psutil.Process] = set()
-    for one in psutil.process_iter():
+    """Every live process of this machine that has the run's id, with all its descendants.
+
+    Descendants count because a program that rewrites its title, as Ray's agents do, may have
+    overwritten its environment.
+    """
+    of_run: set[psutil.Process] = set()
+    for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if one.pid != os.getpid() and one.environ().get(RUN_VARIABLE) == run_id:
-                found |= {one, *one.children(recursive=True)}
-    return [one for one in found if not _ended(one)]
+            if process.pid != os.getpid() and process.environ().get(RUN_VARIABLE) == run_id:
+                of_run |= {process, *process.children(recursive=True)}
+    return [process for process in of_run if not _ended(process)]
 
 
 def end_run(run_id: str, budget_s: float = 8.0) -> int:
-    """End what an earlier run left behind: SIGTERM, then SIGKILL. Returns how many there were."""
+    """End the processes that an earlier run left: SIGTERM, then SIGKILL. Returns how many."""
     left = processes_of(run_id)
     count = len(left)
     end = time.monotonic() + budget_s
     for number, share in ((signal.SIGTERM, 0.5), (signal.SIGKILL, 1.0)):
         until = end - budget_s * (1.0 - share)
         while left and time.monotonic() < until:
-            for one in left:
+            for process in left:
                 with contextlib.suppress(psutil.NoSuchProcess):
-                    one.send_signal(number)
+                    process.send_signal(number)
             psutil.wait_procs(left, timeout=max(0.05, (until - time.monotonic()) / 2))
             left = processes_of(run_id)
     return count
 
 
 def same_process(pid: int, started: float) -> bool:
-    """Whether the process that was started then still runs under that number."""
+    """Whether the process with this id and start time still runs."""
     with contextlib.suppress(psutil.Error):
-        one = psutil.Process(pid)
-        return abs(one.create_time() - started) < 1.0 and not _ended(one)
+        process = psutil.Process(pid)
+        return abs(process.create_time() - started) < 1.0 and not _ended(process)
     return False
 
 
@@ -230,17 +236,17 @@ def _create_time(pid: int) -> float:
     return 0.0
 
 
-def _zombie(one: psutil.Process) -> bool:
+def _zombie(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.Error):
-        return bool(one.status() == psutil.STATUS_ZOMBIE)
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
     return False
 
 
-def _ended(one: psutil.Process) -> bool:
-    return not one.is_running() or _zombie(one)
+def _ended(process: psutil.Process) -> bool:
+    return not process.is_running() or _zombie(process)
 
 
-def _name(one: psutil.Process) -> str:
+def _process_name(process: psutil.Process) -> str:
     with contextlib.suppress(psutil.Error):
-        return one.name()
+        return process.name()
     return "?"

@@ -1,4 +1,4 @@
-"""When a component that died is started again, and when the run gives up. Pure; time is given."""
+"""Decides when a component that died is restarted and when the run gives up. Time is given."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The record of a run on disk, by which other commands find it."""
+"""A run on disk: its record, by which other commands find it, and the lock of its home."""

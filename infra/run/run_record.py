@@ -1,8 +1,9 @@
-"""What a run says of itself on disk, so that other commands find it and leftovers are ended.
+"""The record of a run on disk, and the lock of its home.
 
 ``<home>/run/run.json`` is written before the first process is started and removed after the last
-has ended. ``<home>/run/lock`` is held by the supervisor for as long as it lives: the kernel lets go
-of it however the supervisor ends, so a lock that is free means that nobody supervises.
+has ended: other commands find the run by it, and the next run ends what a killed one left. The
+supervisor holds ``<home>/run/lock`` while it lives. The kernel releases the lock however the
+supervisor ends, so a free lock means that no supervisor runs.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from everfresh.contracts.errors import RunError
 
 
 class ProcessRecord(msgspec.Struct, frozen=True):
-    """A process by number and start time (seconds since the epoch), and its log."""
+    """A process by its id and start time (seconds since the epoch), and the path of its log."""
 
     pid: int
     started: float
@@ -48,14 +49,14 @@ class RunRecord(msgspec.Struct, frozen=True):
     components: dict[str, ProcessRecord]
 
 
-def record_path(home: Path) -> Path:
+def _record_path(home: Path) -> Path:
     """Where the record of a home's run lies."""
     return home / "run" / "run.json"
 
 
 def write_record(home: Path, record: RunRecord) -> None:
     """Replace the record atomically."""
-    path = record_path(home)
+    path = _record_path(home)
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_suffix(".new")
     new.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2))
@@ -63,21 +64,21 @@ def write_record(home: Path, record: RunRecord) -> None:
 
 
 def read_record(home: Path) -> RunRecord | None:
-    """``None`` where no run left a record, or one that is not readable."""
+    """The record; ``None`` where there is none or it cannot be decoded."""
     try:
-        return msgspec.json.decode(record_path(home).read_bytes(), type=RunRecord)
+        return msgspec.json.decode(_record_path(home).read_bytes(), type=RunRecord)
     except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
         return None
 
 
 def remove_record(home: Path) -> None:
-    """Nothing of the run is left."""
-    record_path(home).unlink(missing_ok=True)
+    """Remove the record, once nothing of the run is left."""
+    _record_path(home).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def hold(home: Path) -> Iterator[None]:
-    """Be the only supervisor of a home; ``RunError`` where another one is."""
+def lock_home(home: Path) -> Iterator[None]:
+    """Lock the home for one supervisor; ``RunError`` where another one has it."""
     path = home / "run" / "lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -86,9 +87,9 @@ def hold(home: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             record = read_record(home)
-            who = f" (process {record.supervisor.pid})" if record else ""
+            supervisor = f" (process {record.supervisor.pid})" if record else ""
             raise RunError(
-                f"a run of {home} is up already{who}; `everfresh down` stops it, "
+                f"a run of {home} is up already{supervisor}; `everfresh down` stops it, "
                 "or give this one another --home"
             ) from None
         yield
@@ -96,13 +97,13 @@ def hold(home: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def is_held(home: Path) -> bool:
+def is_supervised(home: Path) -> bool:
     """Whether a supervisor of this home is alive."""
     path = home / "run" / "lock"
     if not path.exists():
         return False
     try:
-        with hold(home):
+        with lock_home(home):
             return False
     except RunError:
         return True

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from everfresh.adapters.state.snapshots import FORMAT, SnapshotManifest, SnapshotStore
+from everfresh.adapters.state.snapshots import SNAPSHOT_FORMAT, SnapshotManifest, SnapshotStore
 from everfresh.contracts.ports import Clock
 from everfresh.contracts.settings import StateSettings
 
@@ -96,7 +96,7 @@ class SnapshotTaker:
         now, applied = self._clock(), mine.partition.applied
         self._due_ms[number] = now + self._every_ms
         folder = mine.store.path.with_name(f"{mine.store.path.name}.checkpoint")
-        manifest = SnapshotManifest(FORMAT, mine.origin, applied, now, [])
+        manifest = SnapshotManifest(SNAPSHOT_FORMAT, mine.origin, applied, now, [])
         try:
             shutil.rmtree(folder, ignore_errors=True)
             mine.store.checkpoint(folder)

@@ -15,6 +15,7 @@ LOADS = {
 }
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("module", LOADS)
 def test_loading_it_loads_no_framework(module: str) -> None:
     code = f"import sys, {module}; print(*sorted(m for m in {LOADS[module]!r} if m in sys.modules))"

@@ -69,6 +69,7 @@ def test_the_last_event_of_a_user_is_tested_and_never_trained(ratings: Path) -> 
     assert 0.0 <= scores["ndcg10"] <= scores["hr10"] <= scores["hr50"] <= 1.0
 
 
+@pytest.mark.process
 def test_ties_are_in_the_order_that_the_published_sort_leaves(tmp_path: Path) -> None:
     rng, path = random.Random(4), tmp_path / "ratings.dat"
     rows = [(rng.randint(1, 3), item, 1000 + rng.randint(0, 20)) for item in range(400)]

@@ -41,8 +41,8 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def _wait_for_url(server: subprocess.Popen[bytes], log: Path) -> str:
     while server.poll() is None:
-        found = re.search(r"Running on (http://127\.0\.0\.1:\d+)", log.read_text())
-        if found:
-            return found.group(1)
+        match = re.search(r"Running on (http://127\.0\.0\.1:\d+)", log.read_text())
+        if match:
+            return match.group(1)
         time.sleep(0.05)
     raise RuntimeError(f"the S3 server ended: {log.read_text()}")

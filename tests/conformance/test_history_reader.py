@@ -91,13 +91,13 @@ def items(state: UserState | None) -> list[int | str] | None:
 
 def settled(reader: HistoryReader, user: UserId, offset: int) -> UserState | None:
     """The user's state once it has reached ``offset``; readers follow within milliseconds."""
-    found = None
+    state = None
     for _ in range(400):
-        found = reader.read(user)
-        if found is not None and found.offset == offset:
+        state = reader.read(user)
+        if state is not None and state.offset == offset:
             break
         time.sleep(0.01)
-    return found
+    return state
 
 
 def test_a_user_without_events_has_no_state(state: State) -> None:
@@ -108,10 +108,15 @@ def test_a_user_without_events_has_no_state(state: State) -> None:
 
 def test_a_state_tells_its_partition_offset_count_and_history(state: State) -> None:
     state.write(1, {**meta_pair(1, 43), **user_pairs("ann", [4, 5], 42)})
-    found = settled(state.reader, "ann", 42)
-    assert found is not None
-    assert (found.user, found.partition, found.offset, found.accepted) == ("ann", 1, 42, 9)
-    assert [(one.item, one.action, one.time) for one in found.history] == [
+    user_state = settled(state.reader, "ann", 42)
+    assert user_state is not None
+    assert (user_state.user, user_state.partition, user_state.offset, user_state.accepted) == (
+        "ann",
+        1,
+        42,
+        9,
+    )
+    assert [(entry.item, entry.action, entry.time) for entry in user_state.history] == [
         (4, "view", 1004),
         (5, "like", 1005),
     ]
@@ -140,9 +145,9 @@ def test_a_user_is_found_wherever_the_partitioner_put_them(state: State, partiti
     for number in range(4):
         state.write(number, meta_pair(number, 1))
     state.write(partition, user_pairs("ann", [3], 5))
-    found = settled(state.reader, "ann", 5)
-    assert found is not None
-    assert found.partition == partition
+    user_state = settled(state.reader, "ann", 5)
+    assert user_state is not None
+    assert user_state.partition == partition
 
 
 def test_a_partition_says_how_far_it_is(state: State) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from everfresh.adapters.kafka.exposure_sink import KafkaExposureSink
 from everfresh.adapters.kafka.report_sink import KafkaReportSink
-from everfresh.adapters.kafka.tail import Record, read_topic
+from everfresh.adapters.kafka.tail import ObservedRecord
 from everfresh.adapters.kafka.topics import ensure_topics
 from everfresh.adapters.memory import MemoryExposureSink, MemoryReportSink
 from everfresh.contracts.exposure import Exposure
@@ -16,6 +16,7 @@ from everfresh.contracts.ports import ExposureSink, ReportSink
 from everfresh.contracts.report import ComponentStatus, WindowReport
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import EXPOSURES, REPORTS, STATUS
+from tests.adapters.kafka.topic_records import read_topic
 
 REPORT = WindowReport(
     label=4,
@@ -46,7 +47,7 @@ class Memory:
         self.exposures: ExposureSink = self._exposures
         self.reports: ReportSink = self._reports
 
-    def arrived(self) -> list[Record]:
+    def arrived(self) -> list[ObservedRecord]:
         return [*self._exposures.exposures, *self._reports.windows, *self._reports.statuses]
 
     def close(self) -> None:
@@ -60,7 +61,7 @@ class Kafka:
         self.exposures = KafkaExposureSink(servers, self._prefix)
         self.reports = KafkaReportSink(servers, self._prefix)
 
-    def arrived(self) -> list[Record]:
+    def arrived(self) -> list[ObservedRecord]:
         assert self.exposures.flush()
         assert self.reports.flush()
         return [
@@ -92,8 +93,8 @@ def sinks(
 
 def test_exposures_of_a_user_arrive_complete_and_in_order(sinks: Sinks) -> None:
     sent = [exposure(number) for number in range(50)]
-    for one in sent:
-        sinks.exposures.send(one)
+    for record in sent:
+        sinks.exposures.send(record)
     assert sinks.arrived() == sent
     assert sinks.exposures.failed() == 0
 

@@ -10,7 +10,12 @@ from typing import Any
 import fsspec
 import pytest
 
-from everfresh.adapters.state.snapshots import FORMAT, Origin, SnapshotManifest, SnapshotStore
+from everfresh.adapters.state.snapshots import (
+    SNAPSHOT_FORMAT,
+    Origin,
+    SnapshotManifest,
+    SnapshotStore,
+)
 from everfresh.contracts.errors import SettingsError, SnapshotError
 
 ORIGIN = Origin("cluster", "t.events", "id", 3)
@@ -29,20 +34,20 @@ class Place:
 
     def save(self, state: Path, applied: int, keep: int = 2, **more: Any) -> int:
         at = more.pop("at", 1000 + applied)
-        about = SnapshotManifest(FORMAT, more.pop("origin", ORIGIN), applied, at, [])
+        about = SnapshotManifest(SNAPSHOT_FORMAT, more.pop("origin", ORIGIN), applied, at, [])
         return self.store.save(about, state, keep, more.pop("proceed", lambda: None))[1]
 
     def kept(self) -> list[int]:
         return [self.manifest(name).applied for name in self.store.names()]
 
     def manifest(self, name: str) -> SnapshotManifest:
-        found = self.store.manifest(name)
-        assert found is not None
-        return found
+        manifest = self.store.manifest(name)
+        assert manifest is not None
+        return manifest
 
     def contents(self) -> set[str]:
-        found = self.files.find(f"{self.root}/files")
-        return {path.rpartition("/")[2] for path in found}
+        paths = self.files.find(f"{self.root}/files")
+        return {path.rpartition("/")[2] for path in paths}
 
 
 @pytest.fixture(params=["local", "memory", pytest.param("s3", marks=pytest.mark.integration)])
@@ -204,7 +209,7 @@ def test_a_place_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     store = SnapshotStore(str(tmp_path / "file"), ORIGIN.topic, 0)
     with pytest.raises(SnapshotError, match=r"state\.snapshot_url") as raised:
-        store.save(SnapshotManifest(FORMAT, ORIGIN, 1, 1, []), tmp_path, 1, lambda: None)
+        store.save(SnapshotManifest(SNAPSHOT_FORMAT, ORIGIN, 1, 1, []), tmp_path, 1, lambda: None)
     assert raised.value.reason == "unreachable"
     with pytest.raises(SettingsError, match=r"state\.snapshot_url"):
         SnapshotStore("nonsense://x", ORIGIN.topic, 0)

@@ -275,7 +275,7 @@ def test_what_is_held_again_is_kept_once_and_the_oldest_goes(store: TrainerStore
     for label in range(REJECTED_KEPT + 2):
         store.set_aside(rejected(label), FILES)
     store.set_aside(rejected(4, reason="again"), {})
-    labels = [one.label for one in store.rejected()]
+    labels = [window.label for window in store.rejected()]
     assert labels == [2, 3, *range(5, REJECTED_KEPT + 2), 4]
     assert store.rejected()[-1].reason == "again"
 

@@ -29,7 +29,7 @@ def test_overrides_beat_everything(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[windows]\nsecond = 7\n", "windows.second: Extra inputs"),
+        ("[windows]\nsecond = 7\n", "windows.second: there is no such setting"),
         ("[model]\ndim = 10\nheads = 4\n", "must divide"),
         ('[events]\nactions = ["a", "a"]\n', "twice"),
         ("[kafka]\npartitions = 0\n", "kafka.partitions"),

@@ -38,14 +38,14 @@ def offered(url: str) -> set[str]:
         return set(re.findall(r"^(?:# TYPE )?(\w+)[{ ]", answer.read().decode(), re.MULTILINE))
 
 
-def said(status: ComponentStatus, settings: Settings) -> set[str]:
+def offered_with(status: ComponentStatus, settings: Settings) -> set[str]:
     """What a component offers with this status."""
     sink = MemoryReportSink()
     reports = MeteredReports(sink, status.kind, settings)
     try:
         reports.status(status)
-        (told,) = sink.statuses
-        return offered(told.figures["metrics"])
+        (passed_on,) = sink.statuses
+        return offered(passed_on.figures["metrics"])
     finally:
         reports.close()
 
@@ -56,15 +56,15 @@ def metrics(make_settings: Callable[..., Settings], tmp_path: Path) -> set[str]:
     worker = WorkerMetrics()
     worker.watch({}, RestoreFigures(), SnapshotFigures(), ManualClock())
     try:
-        found = offered(worker.door.open(settings.metrics, "worker-0", tmp_path))
+        names = offered(worker.door.open(settings.metrics, "worker-0", tmp_path))
     finally:
         worker.door.close()
-    found |= said(reporting.status(reporting.Figures(), "running", 0), settings)
+    names |= offered_with(reporting.status(reporting.Figures(), "running", 0), settings)
     bench = Bench()
     publish(bench.store, 1)
     bench.replica.start()
     bench.replica.stop()
-    return found | said(bench.replica.status(), settings)
+    return names | offered_with(bench.replica.status(), settings)
 
 
 def test_every_metric_that_a_rule_names_is_offered(metrics: set[str]) -> None:
@@ -77,12 +77,12 @@ def test_every_alarm_of_the_trainer_has_a_rule() -> None:
     expressions = " ".join(rule["expr"] for rule in rules())
     figures = reporting.Figures()
     for name in figures.__struct_fields__:
-        one = {name: 1} if isinstance(getattr(figures, name), int) else {}
-        if reporting.Figures(**one).alarms:
+        raised = {name: 1} if isinstance(getattr(figures, name), int) else {}
+        if reporting.Figures(**raised).alarms:
             assert f"everfresh_trainer_{name}[" in expressions
 
 
 def test_a_rule_has_a_name_of_its_own_and_says_what_happened() -> None:
-    found = rules()
-    assert len({rule["alert"] for rule in found}) == len(found)
-    assert all(rule["annotations"]["summary"].endswith(".") for rule in found)
+    all_rules = rules()
+    assert len({rule["alert"] for rule in all_rules}) == len(all_rules)
+    assert all(rule["annotations"]["summary"].endswith(".") for rule in all_rules)

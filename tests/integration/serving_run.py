@@ -15,14 +15,14 @@ import psutil
 from rocksdict import Options, Rdict
 
 from everfresh.adapters.kafka.topics import ensure_topics
-from everfresh.adapters.machine.child_process import LeashedProcess
-from everfresh.adapters.machine.tcp_ports import answers, parse_address
+from everfresh.adapters.machine.child_process import ChildProcess
+from everfresh.adapters.machine.tcp_ports import accepts_connections, parse_address
 from everfresh.adapters.weights.store import FsspecWeightStore
 from everfresh.contracts.settings import RaySettings, Settings
 from everfresh.contracts.topics import EVENTS, topic_name
 from everfresh.infra.broker.broker import EmbeddedBroker
 from everfresh.infra.components import settings_environment
-from everfresh.infra.ray_head import Head, head, remove_temporary_folder
+from everfresh.infra.ray_head import RayHead, prepare_head, remove_temporary_folder
 from tests.serving.made import PARTITION, state_pairs
 
 USER, HISTORY, OFFSET = "known", [3, 5, 7], 41
@@ -33,18 +33,18 @@ TOKEN = "let-me-in"
 class Loop:
     """A Ray of this module's own, a home with one known user, and the driver on them."""
 
-    def __init__(self, ray: Head, process: LeashedProcess, settings: Settings) -> None:
+    def __init__(self, ray: RayHead, process: ChildProcess, settings: Settings) -> None:
         self.ray = ray
         self.ray_pid = process.pid
         self.settings = settings
         self.store = FsspecWeightStore(settings.weights_url)
         self.output = settings.home / "driver.out"
 
-    def start(self, **environment: str) -> LeashedProcess:
+    def start(self, **environment: str) -> ChildProcess:
         """``python -m everfresh.serving``, as the supervisor starts it."""
-        env = {**os.environ, **self.ray.drivers, **settings_environment(self.settings)}
+        env = {**os.environ, **self.ray.driver_environment, **settings_environment(self.settings)}
         with self.output.open("wb") as file:
-            return LeashedProcess(
+            return ChildProcess(
                 [sys.executable, "-m", "everfresh.serving"],
                 stdout=file,
                 stderr=file,
@@ -101,7 +101,7 @@ def wait_until(true: Callable[[], bool], what: str, seconds: float = 200.0) -> N
 def serving_loop(kafka: EmbeddedBroker, home: Path) -> Iterator[Loop]:
     """A Ray head, topics and state; serving itself is started by each test."""
     run_id = uuid.uuid4().hex
-    ray = head(run_id, RaySettings())
+    ray = prepare_head(run_id, RaySettings())
     settings = Settings(
         home=home,
         kafka={
@@ -118,14 +118,16 @@ def serving_loop(kafka: EmbeddedBroker, home: Path) -> Iterator[Loop]:
     state = Rdict(str(settings.state_dir / f"{topic}-{PARTITION}"), Options(raw_mode=True))
     for key, value in state_pairs(USER, HISTORY, OFFSET).items():
         state[key] = value
-    process = LeashedProcess(
+    process = ChildProcess(
         ray.spec.argv,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env={**os.environ, **ray.spec.env},
     )
     try:
-        wait_until(lambda: answers(*parse_address(ray.address, "ray.address")), "Ray's head")
+        wait_until(
+            lambda: accepts_connections(*parse_address(ray.address, "ray.address")), "Ray's head"
+        )
         yield Loop(ray, process, settings)
     finally:
         process.stop(5.0)

@@ -17,7 +17,6 @@ import pytest
 from kafka import KafkaProducer
 
 from everfresh.adapters.kafka.exposure_sink import KafkaExposureSink
-from everfresh.adapters.kafka.tail import read_topic
 from everfresh.adapters.kafka.topics import ensure_topics
 from everfresh.adapters.machine.tcp_ports import free_ports
 from everfresh.contracts.errors import StateLocked, Unreachable
@@ -26,6 +25,7 @@ from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import EXPOSURES
 from everfresh.infra.broker.broker import EmbeddedBroker
 from everfresh.infra.broker.data_folder import MARKER
+from tests.adapters.kafka.topic_records import read_topic
 
 pytestmark = pytest.mark.integration
 

@@ -12,7 +12,7 @@ from kafka import KafkaProducer
 
 from everfresh.adapters.kafka.exposure_sink import KafkaExposureSink
 from everfresh.adapters.kafka.report_sink import KafkaReportSink
-from everfresh.adapters.kafka.tail import Record, RecordTail, read_topic
+from everfresh.adapters.kafka.tail import ObservedRecord, RecordTail
 from everfresh.adapters.kafka.topics import ensure_topics
 from everfresh.adapters.kafka.window_source import KafkaWindowSource
 from everfresh.contracts.errors import Unreachable, WindowGap
@@ -20,6 +20,7 @@ from everfresh.contracts.report import ComponentStatus
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import EXPOSURES, REPORTS, STATUS, WINDOWS, topic_name
 from everfresh.infra.broker.broker import EmbeddedBroker
+from tests.adapters.kafka.topic_records import read_topic
 from tests.conformance.test_sinks import REPORT, exposure, status
 
 pytestmark = pytest.mark.integration
@@ -38,8 +39,8 @@ def write_raw(servers: str, topic: str, value: bytes | None) -> None:
         producer.send(topic, value, key=b"key").get(timeout=30)
 
 
-def take(tail: RecordTail, number: int) -> list[Record]:
-    out: list[Record] = []
+def take(tail: RecordTail, number: int) -> list[ObservedRecord]:
+    out: list[ObservedRecord] = []
     for _ in range(50):
         out.extend(tail.poll(200))
         if len(out) >= number:

@@ -4,14 +4,13 @@ import socket
 from collections.abc import Callable
 
 import pytest
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaAdminClient, KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType
-from kafka.structs import OffsetAndMetadata
 
-from everfresh.adapters.kafka.admin import answers
+from everfresh.adapters.kafka.admin import broker_answers
 from everfresh.adapters.kafka.report_sink import KafkaReportSink
 from everfresh.adapters.kafka.tail import RecordTail
-from everfresh.adapters.kafka.topics import ensure_topics, log_positions
+from everfresh.adapters.kafka.topics import end_offsets, ensure_topics
 from everfresh.adapters.kafka.window_source import KafkaWindowSource
 from everfresh.adapters.machine.tcp_ports import free_ports
 from everfresh.contracts.errors import SettingsError, Unreachable
@@ -97,30 +96,19 @@ def test_an_events_topic_without_append_time_is_refused_with_the_remedy(
         ensure_topics(kafka.bootstrap_servers, make_settings())
 
 
-def test_positions_tell_end_committed_and_lag(
+def test_end_offsets_are_told_by_partition(
     kafka: EmbeddedBroker, make_settings: Make, topic_prefix: str
 ) -> None:
     ensure_topics(kafka.bootstrap_servers, make_settings(kafka={"partitions": 2}))
-    topic, group = topic_name(topic_prefix, EVENTS), f"{topic_prefix}group"
+    topic = topic_name(topic_prefix, EVENTS)
     with KafkaProducer(bootstrap_servers=kafka.bootstrap_servers) as producer:
         for _ in range(5):
             producer.send(topic, b"x", partition=1)
-    before = log_positions(kafka.bootstrap_servers, topic, group)
-    assert [(one.partition, one.end, one.committed, one.lag) for one in before] == [
-        (0, 0, None, 0),
-        (1, 5, None, 5),
-    ]
-    consumer = KafkaConsumer(bootstrap_servers=kafka.bootstrap_servers, group_id=group)
-    part = TopicPartition(topic, 1)
-    consumer.assign([part])
-    consumer.commit({part: OffsetAndMetadata(3, "", -1)})
-    consumer.close()
-    after = log_positions(kafka.bootstrap_servers, topic, group)
-    assert [(one.committed, one.lag) for one in after] == [(None, 0), (3, 2)]
+    assert end_offsets(kafka.bootstrap_servers, topic) == {0: 0, 1: 5}
 
 
-def test_positions_of_a_topic_that_is_not_there_are_none(kafka: EmbeddedBroker) -> None:
-    assert log_positions(kafka.bootstrap_servers, "nosuch", "g") == []
+def test_a_topic_that_is_not_there_has_no_end_offsets(kafka: EmbeddedBroker) -> None:
+    assert end_offsets(kafka.bootstrap_servers, "nosuch") == {}
 
 
 def test_without_a_broker_every_client_says_so_in_a_line(make_settings: Make) -> None:
@@ -129,14 +117,14 @@ def test_without_a_broker_every_client_says_so_in_a_line(make_settings: Make) ->
     settings = make_settings()
     for use in (
         lambda: ensure_topics(servers, settings),
-        lambda: log_positions(servers, "t", "g"),
+        lambda: end_offsets(servers, "t"),
         lambda: KafkaWindowSource(servers, "p."),
         lambda: KafkaReportSink(servers, "p."),
         lambda: RecordTail(servers, "p."),
     ):
         with pytest.raises(Unreachable, match=f"no Kafka broker accepts connections at {servers}"):
             use()
-    assert not answers(servers)
+    assert not broker_answers(servers)
 
 
 def test_a_listener_that_is_no_broker_is_named(make_settings: Make) -> None:

@@ -15,8 +15,8 @@ import torch
 from kafka import KafkaProducer
 
 from everfresh.adapters.kafka.topics import ensure_topics
-from everfresh.adapters.machine.child_process import LeashedProcess
-from everfresh.adapters.machine.tcp_ports import answers, parse_address
+from everfresh.adapters.machine.child_process import ChildProcess
+from everfresh.adapters.machine.tcp_ports import accepts_connections, parse_address
 from everfresh.adapters.weights.store import FsspecWeightStore
 from everfresh.contracts.manifest import Pointer
 from everfresh.contracts.settings import RaySettings, Settings
@@ -24,7 +24,7 @@ from everfresh.contracts.topics import WINDOWS, topic_name
 from everfresh.contracts.window import encode_slice_record
 from everfresh.infra.broker.broker import EmbeddedBroker
 from everfresh.infra.components import settings_environment
-from everfresh.infra.ray_head import Head, head, remove_temporary_folder
+from everfresh.infra.ray_head import RayHead, prepare_head, remove_temporary_folder
 from everfresh.trainer.checkpoint import load_recommender
 from tests.trainer.bench import Bench, content
 from tests.trainer.logs import Log, make_log
@@ -38,9 +38,9 @@ LABELS = list(range(10, 34, 2))
 class Cluster:
     """A Ray of this module's own."""
 
-    def __init__(self, started: Head, process: LeashedProcess) -> None:
+    def __init__(self, started: RayHead, process: ChildProcess) -> None:
         self.address = started.address
-        self.environment = started.drivers
+        self.environment = started.driver_environment
         self._process = process
 
     def trainers(self) -> list[psutil.Process]:
@@ -66,8 +66,8 @@ def _title(process: psutil.Process) -> str:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     run_id = uuid.uuid4().hex
-    started = head(run_id, RaySettings())
-    process = LeashedProcess(
+    started = prepare_head(run_id, RaySettings())
+    process = ChildProcess(
         started.spec.argv,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -75,7 +75,10 @@ def cluster() -> Iterator[Cluster]:
         env={**os.environ, **started.spec.env, "RAY_worker_niceness": "0"},
     )
     try:
-        wait_until(lambda: answers(*parse_address(started.address, "ray.address")), "Ray's head")
+        wait_until(
+            lambda: accepts_connections(*parse_address(started.address, "ray.address")),
+            "Ray's head",
+        )
         yield Cluster(started, process)
     finally:
         process.stop(5.0)
@@ -103,15 +106,15 @@ def output(tmp_path: Path) -> Path:
 @pytest.fixture
 def start_driver(
     settings: Settings, cluster: Cluster, output: Path
-) -> Iterator[Callable[[], LeashedProcess]]:
+) -> Iterator[Callable[[], ChildProcess]]:
     """Starts ``python -m everfresh.trainer``; ends it after the test, however that went."""
-    drivers: list[LeashedProcess] = []
+    drivers: list[ChildProcess] = []
 
-    def start() -> LeashedProcess:
+    def start() -> ChildProcess:
         environment = {**os.environ, **cluster.environment, **settings_environment(settings)}
         command = [sys.executable, "-m", "everfresh.trainer"]
         with output.open("ab") as file:
-            drivers.append(LeashedProcess(command, stdout=file, env=environment))
+            drivers.append(ChildProcess(command, stdout=file, env=environment))
         return drivers[-1]
 
     yield start
@@ -145,7 +148,7 @@ def live(store: FsspecWeightStore) -> int:
 
 
 def test_kill_9_of_the_training_process_midway_changes_no_version(
-    settings: Settings, cluster: Cluster, start_driver: Callable[[], LeashedProcess]
+    settings: Settings, cluster: Cluster, start_driver: Callable[[], ChildProcess]
 ) -> None:
     torch.set_num_threads(1)
     log = make_log(2, LABELS)
@@ -185,7 +188,7 @@ def test_two_workers_train_what_one_does_and_a_lost_one_is_replaced(
     write(two_workers, log, 0.0, 0.5)
     environment = {**os.environ, **cluster.environment, **settings_environment(two_workers)}
     with output.open("ab") as file:
-        driver = LeashedProcess(
+        driver = ChildProcess(
             [sys.executable, "-m", "everfresh.trainer"], stdout=file, env=environment
         )
     try:
@@ -208,7 +211,7 @@ def test_two_workers_train_what_one_does_and_a_lost_one_is_replaced(
 def test_sigterm_ends_the_driver_with_0_and_leaves_no_actor(
     settings: Settings,
     cluster: Cluster,
-    start_driver: Callable[[], LeashedProcess],
+    start_driver: Callable[[], ChildProcess],
     output: Path,
 ) -> None:
     log = make_log(2, LABELS)
@@ -225,7 +228,7 @@ def test_sigterm_ends_the_driver_with_0_and_leaves_no_actor(
 
 
 def test_a_killed_driver_takes_its_actor_with_it_and_the_next_one_goes_on(
-    settings: Settings, cluster: Cluster, start_driver: Callable[[], LeashedProcess]
+    settings: Settings, cluster: Cluster, start_driver: Callable[[], ChildProcess]
 ) -> None:
     log = make_log(2, LABELS)
     store = FsspecWeightStore(settings.weights_url)

@@ -49,6 +49,7 @@ def binds(path: Path) -> list[str]:
     return [line[1] for line in lines if line[:1] == ["bind"]]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]"), ("0.0.0.0", "*")]
 )
@@ -160,6 +161,7 @@ def head(length: int) -> bytes:
     return b"POST /v1/score HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % length
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("length", [20, 20_000, 262_144])
 def test_a_request_that_its_replica_died_of_is_asked_again_of_another(
     backends: Backends, door: int, length: int
@@ -170,6 +172,7 @@ def test_a_request_that_its_replica_died_of_is_asked_again_of_another(
     assert backends.taken == [("dying", length), ("answering", length)]
 
 
+@pytest.mark.process
 def test_haproxys_own_errors_are_problem_documents(backends: Backends, door: int) -> None:
     with send(door, head(20)) as connection:
         slow = connection.makefile("rb").read()

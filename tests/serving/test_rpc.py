@@ -228,6 +228,7 @@ def test_calls_on_top_of_the_limit_are_refused(bench: Bench) -> None:
     assert len(bench.exposures.exposures) == 2
 
 
+@pytest.mark.process
 def test_the_generated_code_is_what_the_description_says(tmp_path: Path) -> None:
     generate(tmp_path)
     here = Path(pb.__file__).parent

@@ -7,6 +7,8 @@ import sys
 import threading
 from pathlib import Path
 
+import pytest
+
 from everfresh.adapters.memory import ManualClock, MemoryWeightStore
 from everfresh.serving.versions.follow import Follower, load_version
 from everfresh.serving.versions.holder import Served, VersionHolder
@@ -55,6 +57,7 @@ def test_a_turn_that_does_not_end_is_waited_for_only_so_long(tmp_path: Path) -> 
     assert entered
 
 
+@pytest.mark.process
 def test_the_turn_of_a_process_that_was_killed_is_over(tmp_path: Path) -> None:
     path = tmp_path / "turn"
     argv = [sys.executable, "-c", _HOLDS, str(path)]

@@ -47,11 +47,13 @@ def connect(process: subprocess.Popen[bytes], port: int) -> socket.socket:
     raise AssertionError("the server has ended")
 
 
+@pytest.mark.process
 def test_killed_between_head_and_body_nothing_of_the_answer_has_left() -> None:
     with server(HOOKED) as ask:
         assert ask("POST", "/die") == b""
 
 
+@pytest.mark.process
 def test_without_the_hook_the_answer_would_be_torn() -> None:
     with server("plain") as ask:
         assert ask("POST", "/die").endswith(b"\r\n\r\n"), "the head alone"
@@ -63,6 +65,7 @@ def hooked() -> Iterator[Ask]:
         yield ask
 
 
+@pytest.mark.process
 def test_an_app_that_fails_between_head_and_body_sends_nothing(hooked: Ask) -> None:
     assert hooked("POST", "/fail") == b""
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from everfresh.adapters.state.snapshots import FORMAT, SnapshotManifest, SnapshotStore
+from everfresh.adapters.state.snapshots import SNAPSHOT_FORMAT, SnapshotManifest, SnapshotStore
 from everfresh.streaming.fold.rules import FoldRules
 from everfresh.streaming.partition import Partition
 from everfresh.streaming.state.opening import open_partition
@@ -58,7 +58,7 @@ class Machine:
     def snapshot(self, **more: Any) -> str:
         folder = self.path.with_name("checkpoint")
         self.store.checkpoint(folder)
-        about = SnapshotManifest(FORMAT, origin_of(HERE), self.partition.applied, 1, [])
+        about = SnapshotManifest(SNAPSHOT_FORMAT, origin_of(HERE), self.partition.applied, 1, [])
         saved, _ = self.snapshots.save(about, folder, 9, lambda: None)
         shutil.rmtree(folder)
         return saved.name

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from everfresh.adapters.state.snapshots import FORMAT, SnapshotManifest, SnapshotStore
+from everfresh.adapters.state.snapshots import SNAPSHOT_FORMAT, SnapshotManifest, SnapshotStore
 from everfresh.contracts.errors import LogTruncated, StateError
 from everfresh.contracts.sequence import USER_PREFIX
 from everfresh.streaming.state.key_layout import HEAD_KEY, OutboxRow
@@ -137,7 +137,7 @@ def test_a_snapshot_that_rocksdb_cannot_open_is_corrupt(machine: Machine, tmp_pa
     machine.store.checkpoint(folder)
     for table in folder.glob("*.sst"):
         table.unlink()
-    about = SnapshotManifest(FORMAT, origin_of(HERE), 700, 1, [])
+    about = SnapshotManifest(SNAPSHOT_FORMAT, origin_of(HERE), 700, 1, [])
     machine.snapshots.save(about, folder, 9, lambda: None)
     machine.lose()
     assert machine.restore() is None

@@ -1,1 +1,1 @@
-"""One file per command of ``everfresh``."""
+"""What each command of ``everfresh`` does: one file per command."""

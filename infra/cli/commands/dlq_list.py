@@ -1,4 +1,4 @@
-"""``everfresh dlq list`` and ``show``."""
+"""``everfresh dlq list`` and ``show``: which events were not accepted, and why."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from everfresh.adapters.kafka.dead_letters import LetterReader, Selection
+from everfresh.adapters.kafka.dead_letters import DeadLetterReader, Selection
 from everfresh.adapters.kafka.redrive import Redriver
 from everfresh.contracts.dead_letter import DeadLetter
 from everfresh.contracts.errors import RunError, SettingsError
 from everfresh.contracts.settings import Settings
-from everfresh.infra.cli.commands.replay import joined
+from everfresh.infra.cli.running import with_brokers
+from everfresh.infra.cli.views.tables import new_table
+from everfresh.infra.cli.views.text import utc_time
 
 _EXCERPT = 60
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -29,7 +31,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 def selection(
     reason: str, topic: str, partition: int, since: str, places: Sequence[str] = ()
 ) -> Selection:
-    """The letters that these options mean; ``SettingsError`` where one cannot be read."""
+    """The dead letters that these options mean; ``SettingsError`` where one cannot be read."""
     return Selection(
         reason or None,
         topic or None,
@@ -41,15 +43,18 @@ def selection(
 
 def parse_place(text: str) -> tuple[int, int]:
     """``PARTITION:OFFSET``."""
-    found = re.fullmatch(r"(\d+):(\d+)", text)
-    if not found:
-        raise SettingsError(f"a letter's place is PARTITION:OFFSET, such as 0:17; found {text!r}")
-    return int(found[1]), int(found[2])
+    match = re.fullmatch(r"(\d+):(\d+)", text)
+    if not match:
+        raise SettingsError(
+            f"the place of a dead letter is PARTITION:OFFSET, such as 0:17; found {text!r}; "
+            "`everfresh dlq list` shows places"
+        )
+    return int(match[1]), int(match[2])
 
 
 def _moment_ms(text: str) -> int:
-    if found := re.fullmatch(r"(\d+)([smhd])", text):
-        return time.time_ns() // 1_000_000 - int(found[1]) * _UNITS[found[2]] * 1000
+    if ago := re.fullmatch(r"(\d+)([smhd])", text):
+        return time.time_ns() // 1_000_000 - int(ago[1]) * _UNITS[ago[2]] * 1000
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -63,11 +68,11 @@ def _moment_ms(text: str) -> int:
 def run_list(
     settings: Settings, chosen: Selection, limit: int, *, oldest: bool, as_json: bool
 ) -> None:
-    """Print them; ``Unreachable`` where no broker answers."""
-    settings = joined(settings)
+    """Print the chosen dead letters; ``Unreachable`` where no broker answers."""
+    settings = with_brokers(settings)
     reader, reasons = _reader(settings), Counter[str]()
     shown: deque[DeadLetter] = deque(maxlen=None if oldest else limit)
-    for letter in reader.letters(chosen):
+    for letter in reader.read(chosen):
         reasons[letter.reason] += 1
         if not oldest or len(shown) < limit:
             shown.append(letter)
@@ -88,12 +93,14 @@ def run_list(
     which = "oldest" if oldest else "newest"
     console.print(f"the {which} {len(ordered):,} of {reasons.total():,}: {total}")
     if reader.foreign:
-        console.print(f"{reader.foreign:,} records on the topic are no dead letters of everfresh")
+        console.print(
+            f"left out: {reader.foreign:,} records on the topic that everfresh did not write"
+        )
 
 
 def run_show(settings: Settings, place: str, *, raw: bool) -> None:
-    """Print one; ``RunError`` where there is no letter at that place."""
-    settings = joined(settings)
+    """Print one dead letter; ``RunError`` where there is none at that place."""
+    settings = with_brokers(settings)
     letter = _at(_reader(settings), parse_place(place))
     if letter is None:
         raise RunError(f"there is no dead letter at {place}; `everfresh dlq list` shows places")
@@ -107,7 +114,7 @@ def run_show(settings: Settings, place: str, *, raw: bool) -> None:
     grid.add_column(overflow="fold")
     rows = [
         ("from", _origin(letter)),
-        ("appended", utc(letter.timestamp)),
+        ("appended", utc_time(letter.timestamp)),
         ("reason", letter.reason),
         ("detail", letter.detail),
         *((f"header {name}", _text(content)) for name, content in letter.headers),
@@ -115,53 +122,44 @@ def run_show(settings: Settings, place: str, *, raw: bool) -> None:
         ("value", "(none)" if letter.value is None else _text(letter.value)),
     ]
     if letter.cut_from is not None:
-        rows.append(("cut from", f"{letter.cut_from:,} bytes; it cannot be sent again"))
+        rows.append(
+            ("cut from", f"{letter.cut_from:,} bytes, too long to keep; it cannot be sent again")
+        )
     for name, text in rows:
         grid.add_row(name, Text(text))
     console.print(grid)
 
 
-def utc(ms: int) -> str:
-    """A time in UTC, to the second."""
-    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(ms / 1000))
+def _at(reader: DeadLetterReader, place: tuple[int, int]) -> DeadLetter | None:
+    there: Iterator[DeadLetter] = reader.read(Selection(places=frozenset([place])))
+    return next(there, None)
 
 
-def _at(reader: LetterReader, place: tuple[int, int]) -> DeadLetter | None:
-    found: Iterator[DeadLetter] = reader.letters(Selection(places=frozenset([place])))
-    return next(found, None)
-
-
-def _reader(settings: Settings) -> LetterReader:
-    return LetterReader(settings.kafka.bootstrap_servers, settings.kafka.topic_prefix)
+def _reader(settings: Settings) -> DeadLetterReader:
+    return DeadLetterReader(settings.kafka.bootstrap_servers, settings.kafka.topic_prefix)
 
 
 def _table(letters: Sequence[DeadLetter], sent: set[str]) -> Table:
-    table = Table()
-    for name in ("place", "from", "appended", "reason", "detail", "value"):
-        table.add_column(name, overflow="fold")
+    """One entry per dead letter: its place, and beside it three lines on what it is."""
+    table = new_table("place", "reason, time of append, where it came from; detail; value")
     for letter in letters:
         size = letter.cut_from or len(letter.value or b"")
         value = _text((letter.value or b"")[:_EXCERPT]) + ("…" if size > _EXCERPT else "")
         mark = " (sent again)" if letter.identity in sent else ""
-        cells = (
-            f"{letter.place[0]}:{letter.place[1]}",
-            _origin(letter),
-            utc(letter.timestamp),
-            letter.reason + mark,
-            letter.detail,
-            f"{value} ({size:,} bytes)",
-        )
-        table.add_row(*(Text(cell) for cell in cells))
+        head = f"{letter.reason}{mark}  {utc_time(letter.timestamp)}  {_origin(letter)}"
+        about = Text.assemble((head, "bold"), f"\n{letter.detail}\n", (f"{value} ", "dim"))
+        about.append(f"({size:,} bytes)", "dim")
+        table.add_row(f"{letter.place[0]}:{letter.place[1]}", about)
     return table
 
 
 def _origin(letter: DeadLetter) -> str:
-    return f"{letter.topic} {letter.partition} @ {letter.offset}"
+    return f"{letter.topic} partition {letter.partition} offset {letter.offset}"
 
 
 def _described(letter: DeadLetter, sent: bool) -> dict[str, Any]:
     """Bytes as text where they are text, else as base64 under a name that says so."""
-    found: dict[str, Any] = {
+    described: dict[str, Any] = {
         "place": f"{letter.place[0]}:{letter.place[1]}",
         "topic": letter.topic,
         "partition": letter.partition,
@@ -174,13 +172,13 @@ def _described(letter: DeadLetter, sent: bool) -> dict[str, Any]:
     }
     for name, content in (("key", letter.key), ("value", letter.value)):
         try:
-            found[name] = None if content is None else content.decode()
+            described[name] = None if content is None else content.decode()
         except UnicodeDecodeError:
-            found[f"{name}_base64"] = content  # msgspec writes bytes as base64
-    return found
+            described[f"{name}_base64"] = content  # msgspec writes bytes as base64
+    return described
 
 
 def _text(content: bytes) -> str:
     """Readable on a terminal whatever it holds: what is no text, or steers it, is escaped."""
     text = content.decode(errors="backslashreplace")
-    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)

@@ -1,4 +1,4 @@
-"""``everfresh dlq redrive``: dead letters back to where they came from, each once."""
+"""``everfresh dlq redrive``: sends dead letters back to where they came from, each once."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from pathlib import Path
 
 from rich.console import Console
 
-from everfresh.adapters.kafka.dead_letters import LetterReader, Selection
+from everfresh.adapters.kafka.dead_letters import DeadLetterReader, Selection
 from everfresh.adapters.kafka.redrive import Redriver
 from everfresh.contracts.dead_letter import DeadLetter
 from everfresh.contracts.errors import RunError
 from everfresh.contracts.settings import Settings
-from everfresh.infra.cli.commands.replay import joined
+from everfresh.infra.cli.running import with_brokers
 
-_TELL = 10_000
+_PROGRESS_EVERY = 10_000
 
 
-class _Sifted:
-    """Letters that can and may be sent; the others are counted."""
+class _Sendable:
+    """The dead letters that can and may be sent; the others are counted."""
 
     def __init__(self, letters: Iterable[DeadLetter], sent: set[str]) -> None:
         self._letters = letters
         self._sent = sent
-        self.before = 0
+        self.sent_before = 0
         self.cut = 0
 
     def __iter__(self) -> Iterator[DeadLetter]:
@@ -34,45 +34,45 @@ class _Sifted:
             if letter.cut_from is not None:
                 self.cut += 1
             elif letter.identity in self._sent:
-                self.before += 1
+                self.sent_before += 1
             else:
                 yield letter
 
 
 def run_redrive(settings: Settings, chosen: Selection, *, again: bool, act: bool) -> None:
     """Count, and with ``act`` send; ``DeliveryError`` where some could not be sent."""
-    settings = joined(settings)
+    settings = with_brokers(settings)
     console = Console(highlight=False)
     servers, prefix = settings.kafka.bootstrap_servers, settings.kafka.topic_prefix
     with _alone(settings.home.resolve()):
         redriver = Redriver(servers, prefix)
         sent = set() if again else redriver.sent()
-        reader = LetterReader(servers, prefix)
-        sifted = _Sifted(reader.letters(chosen), sent)
+        reader = DeadLetterReader(servers, prefix)
+        sendable = _Sendable(reader.read(chosen), sent)
         counts: Counter[tuple[str, str]] = Counter()
         try:
-            for letter in redriver.send(sifted) if act else sifted:
+            for letter in redriver.send(sendable) if act else sendable:
                 counts[letter.topic, letter.reason] += 1
-                if act and counts.total() % _TELL == 0:
+                if act and counts.total() % _PROGRESS_EVERY == 0:
                     console.print(f"{counts.total():,} sent …")
         finally:
-            _sum_up(console, counts, sifted, act=act)
+            _sum_up(console, counts, sendable, act=act)
 
 
 def _sum_up(
-    console: Console, counts: Counter[tuple[str, str]], sifted: _Sifted, *, act: bool
+    console: Console, counts: Counter[tuple[str, str]], sendable: _Sendable, *, act: bool
 ) -> None:
     done = "were sent" if act else "would be sent"
     if not counts:
         console.print("no dead letters " + done)
     for (topic, reason), number in counts.most_common():
         console.print(f"{number:,} ({reason}) {done} to {topic}")
-    if sifted.before:
-        console.print(f"{sifted.before:,} were sent before; --again sends them once more")
-    if sifted.cut:
-        console.print(f"{sifted.cut:,} were cut for their length and cannot be sent")
+    if sendable.sent_before:
+        console.print(f"{sendable.sent_before:,} were sent before; --again sends them once more")
+    if sendable.cut:
+        console.print(f"{sendable.cut:,} were cut for their length, so they cannot be sent again")
     if counts and not act:
-        console.print("nothing was sent: add --yes")
+        console.print("nothing was sent: add --yes to send them")
 
 
 @contextlib.contextmanager
@@ -85,6 +85,6 @@ def _alone(home: Path) -> Iterator[None]:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise RunError(
-                "another re-drive of this home is running; wait until it has ended"
+                f"another re-drive of {home} is running; wait until it has ended"
             ) from None
         yield

@@ -1,7 +1,7 @@
-"""``everfresh evaluate``: strategies of learning on a file's events; progress, table, plot.
+"""``everfresh evaluate``: compares training strategies on a file's events; progress, table, plot.
 
-A child process does the work (``python -m everfresh.evaluation``), so that this one, which draws,
-loads no torch. The child ends with this one, however this one ends.
+A child process does the work (``everfresh.evaluation``), so that this one, which draws, loads no
+torch. The child ends with this one, however this one ends.
 """
 
 from __future__ import annotations
@@ -15,27 +15,28 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
-from rich.box import SIMPLE
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
-from everfresh.adapters.machine.child_process import LeashedProcess
+from everfresh import evaluation
+from everfresh.adapters.machine.child_process import ChildProcess
 from everfresh.contracts.errors import DataFileError, RunError, SettingsError
 from everfresh.contracts.settings import Settings
 from everfresh.evaluation.results import ResultLine, WindowScore, decode_line
 from everfresh.evaluation.summary import Evaluation, collect
+from everfresh.infra.cli.views.tables import described, new_table
 from everfresh.infra.components import settings_environment
 
 _PLAIN_S = 10.0
 _GRACE_S = 2.0
+_TITLES = {"hr10": "HR@10", "ndcg10": "NDCG@10"}
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What is to be evaluated; zeros are what was not asked for."""
+    """What is to be evaluated: the options of the command; 0 is what was not asked for."""
 
     file: Path
-    form: str
+    file_format: str
     strategies: str
     against: str
     windows: int
@@ -48,7 +49,7 @@ class Request(msgspec.Struct, frozen=True):
     def command(self) -> list[str]:
         """The child's command line."""
         options = {
-            "--format": self.form,
+            "--format": self.file_format,
             "--strategies": self.strategies,
             "--against": self.against,
             "--windows": self.windows,
@@ -59,7 +60,7 @@ class Request(msgspec.Struct, frozen=True):
         }
         words = [str(word) for pair in options.items() for word in pair]
         seen = ["--exclude-seen"] if self.exclude_seen else []
-        return [sys.executable, "-m", "everfresh.evaluation", str(self.file), *words, *seen]
+        return [sys.executable, "-m", evaluation.__name__, str(self.file), *words, *seen]
 
 
 def run_evaluate(
@@ -67,32 +68,31 @@ def run_evaluate(
 ) -> None:
     """Return when table, plot and JSON are there; errors are those of the file or the settings."""
     if not request.file.exists():
-        raise DataFileError(f"{request.file} does not exist; name an event file to evaluate on")
+        raise DataFileError(f"{request.file} does not exist; name an event file that does")
     for target in (json, plot):
         if target is not None and not target.resolve().parent.is_dir():
-            raise SettingsError(f"{target} cannot be written: {target.parent} is no folder")
+            raise SettingsError(
+                f"{target} cannot be written: {target.parent} is no folder; make it first"
+            )
     console, began = Console(highlight=False), time.monotonic()
     names = request.strategies.split(",")
-    found = collect(_shown(console, names, _lines(settings, request)))
-    console.print(_table(found, request))
-    console.print(
-        f"fresh: HR@10 on the {found.fresh_events:,} whose item is younger than one window"
-    )
-    for line in _margins(found):
-        console.print(line)
+    result = collect(_with_progress(console, names, _lines(settings, request)))
+    for part in (_table(result, request), *_margins(result)):
+        console.print(part)
     console.print(f"{time.monotonic() - began:.0f} s in all; seed {request.seed}")
     if json is not None:
-        json.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
+        json.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
+        console.print(f"figures: {json}", soft_wrap=True)
     if plot is not None:
         from everfresh.infra.cli.views.evaluation_plot import draw  # noqa: PLC0415  (matplotlib is slow to load)
 
-        draw(found, f"{request.form}: test, then train", plot)
-        console.print(f"plot: {plot}")
+        draw(result, f"{request.file.name}: each window scored before training on it", plot)
+        console.print(f"plot: {plot}", soft_wrap=True)
 
 
 def _lines(settings: Settings, request: Request) -> Iterator[ResultLine]:
     with tempfile.TemporaryFile() as errors:
-        child = LeashedProcess(
+        child = ChildProcess(
             request.command(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -107,14 +107,16 @@ def _lines(settings: Settings, request: Request) -> Iterator[ResultLine]:
             # It has closed its output: it ends by itself, or is not wanted any more.
             code = child.stop(_GRACE_S)
         errors.seek(0)
-        said = errors.read().decode(errors="replace").splitlines()
+        last_words = errors.read().decode(errors="replace").splitlines()
     if code:
-        raise RunError((said or [f"it ended with exit code {code}"])[-1].removeprefix("error: "))
+        last_words = last_words or [f"the evaluation ended with exit code {code}"]
+        raise RunError(last_words[-1].removeprefix("error: "))
 
 
-def _shown(
+def _with_progress(
     console: Console, names: Sequence[str], lines: Iterator[ResultLine]
 ) -> Iterator[ResultLine]:
+    """The same lines; meanwhile a bar for each strategy, or now and then a line of text."""
     columns = (
         TextColumn("{task.description:12}"),
         BarColumn(),
@@ -122,7 +124,7 @@ def _shown(
         TextColumn("{task.fields[score]}"),
         TimeElapsedColumn(),
     )
-    told = time.monotonic()
+    printed = time.monotonic()
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         tasks = {name: progress.add_task(name, total=None, start=False, score="") for name in names}
         for line in lines:
@@ -133,36 +135,50 @@ def _shown(
             progress.start_task(task)
             score = f"HR@10 {hr10:.3f}"
             progress.update(task, total=line.windows, completed=line.window + 1, score=score)
-            if not console.is_terminal and time.monotonic() - told >= _PLAIN_S:
-                told = time.monotonic()
-                console.print(f"{line.contender} {line.window + 1}/{line.windows}  {score}")
+            if not console.is_terminal and time.monotonic() - printed >= _PLAIN_S:
+                printed = time.monotonic()
+                console.print(f"{line.contender}: window {line.window + 1}/{line.windows}, {score}")
 
 
-def _table(found: Evaluation, request: Request) -> Table:
-    title = f"{request.file.name}: {found.events:,} events tested in {found.windows - 1} windows"
-    gaps = [gap for line in found.contenders.values() for gap in line.margins.values()]
-    if gaps:
-        title += f"\nmargins below are over {gaps[0].over}"
-    table = Table(title=title, box=SIMPLE, pad_edge=False)
-    for column in ("contender", "HR@10", "NDCG@10", "MRR@10", "R@20", "fresh", "train s", "tokens"):
-        table.add_column(column, justify="left" if column == "contender" else "right")
-    for name, line in found.contenders.items():
-        means = [line.scores.get(metric, 0.0) for metric in ("hr10", "ndcg10", "mrr10", "hr20")]
+def _table(result: Evaluation, request: Request) -> RenderableType:
+    figures = ("HR@10 ↑", "NDCG@10 ↑", "MRR@10 ↑", "R@20 ↑", "fresh ↑", "train s ↓", "tokens ↓")
+    table = new_table("contender", *figures, right=figures)
+    for name, of in result.contenders.items():
+        means = [of.scores.get(metric, 0.0) for metric in ("hr10", "ndcg10", "mrr10", "hr20")]
         table.add_row(
             name,
             *(f"{mean:.4f}" for mean in means),
-            f"{line.fresh['hr10']:.4f}" if line.fresh else "",
-            f"{line.train_s:.1f}",
-            f"{line.tokens:,}" if line.tokens else "",
+            f"{of.fresh['hr10']:.4f}" if of.fresh else "",
+            f"{of.train_s:.1f}",
+            f"{of.tokens:,}" if of.tokens else "",
         )
-    return table
+    title = f"{request.file.name}: {result.events:,} events in {result.windows - 1} windows"
+    note = (
+        "Each window is scored before training on it. ↑ more is better, ↓ less is better. HR@10 "
+        "and R@20: share of events whose item was among the 10 or 20 ranked highest; NDCG@10 and "
+        f"MRR@10 also count how high. fresh: HR@10 over the {result.fresh_events:,} events whose "
+        "item is younger than one window. train s: processor seconds of all training. tokens: "
+        "events fed to the network in training."
+    )
+    return described(title, table, note)
 
 
-def _margins(found: Evaluation) -> Iterator[str]:
-    """What each gains over the contender that was chosen, with its interval, in both metrics."""
-    for name, line in found.contenders.items():
-        for metric, title in (("hr10", "HR@10"), ("ndcg10", "NDCG@10")):
-            if (gap := line.margins.get(metric)) is not None:
-                interval = f"[{gap.low:+.4f}, {gap.high:+.4f}]"
-                said = f"{gap.mean:+.4f}, 95 % {interval}, {gap.users} users"
-                yield f"{name} over {gap.over}, {title}: {said}"
+def _margins(result: Evaluation) -> Iterator[str]:
+    """How far each contender is ahead of the one that was chosen, in both metrics."""
+    margins = [
+        margin
+        for figures in result.contenders.values()
+        for metric in ("hr10", "ndcg10")
+        if (margin := figures.margins.get(metric)) is not None
+    ]
+    if not margins:
+        return
+    yield (
+        f"Compared with {margins[0].over}, user by user (above 0 is better; where the interval "
+        "includes 0, the difference may be chance):"
+    )
+    for margin in margins:
+        yield (
+            f"  {margin.contender}, {_TITLES[margin.metric]}: {margin.mean:+.4f}, 95 % interval "
+            f"{margin.low:+.4f} to {margin.high:+.4f}, {margin.users} users"
+        )

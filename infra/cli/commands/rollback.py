@@ -1,4 +1,4 @@
-"""``everfresh rollback VERSION``: an earlier version becomes the current one, on every replica."""
+"""``everfresh rollback``: makes an earlier version the current one, on every replica."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from everfresh.adapters.weights.store import FsspecWeightStore
 from everfresh.contracts.manifest import MODEL_FILES, Pointer
 from everfresh.contracts.report import ComponentStatus
 from everfresh.contracts.settings import Settings
-from everfresh.infra.cli.commands.replay import joined
-from everfresh.infra.run.run_record import is_held
+from everfresh.infra.cli.running import with_brokers
+from everfresh.infra.run.run_record import is_supervised
 
 _WAIT_POLLS = 75
 _POLL_MS = 200
@@ -32,14 +32,14 @@ def run_rollback(settings: Settings, version: int) -> None:
     before = store.pointer()
     now = roll_back(store, version)
     old = "none" if before is None else f"version {before.version}, epoch {before.epoch}"
-    console.print(f"version {now.version} is the current one, epoch {now.epoch}; it was {old}")
-    if not is_held(settings.home.resolve()):
-        console.print("no run is up in this home: replicas take it over as they see the pointer")
+    console.print(f"version {now.version} is the current one, epoch {now.epoch} (before: {old})")
+    if not is_supervised(settings.home.resolve()):
+        console.print("nothing is up in this home; replicas elsewhere swap when they next look")
         return
-    live, replicas = _wait_for_replicas(joined(settings), now)
+    live, replicas = _wait_for_replicas(with_brokers(settings), now)
     console.print(f"live on {live} of {replicas} replicas")
     if live < replicas:
-        console.print("the others follow as they can; see `everfresh status`")
+        console.print("the others swap as soon as they can; watch them with `everfresh status`")
 
 
 def _wait_for_replicas(settings: Settings, wanted: Pointer) -> tuple[int, int]:
@@ -51,7 +51,7 @@ def _wait_for_replicas(settings: Settings, wanted: Pointer) -> tuple[int, int]:
             for record in tail.poll(_POLL_MS):
                 if isinstance(record, ComponentStatus) and record.kind == "replica":
                     newest[record.component] = record
-            serving = [one.figures for one in newest.values() if one.state != "stopped"]
+            serving = [status.figures for status in newest.values() if status.state != "stopped"]
             live = sum(_reached(figures, wanted) for figures in serving)
             if live >= settings.serving.replicas:
                 break

@@ -1,9 +1,10 @@
-"""``everfresh settings``: the whole tree, with values, where they come from, and the sentences."""
+"""``everfresh settings``: every setting with its value, where it comes from, and what it does."""
 
 from __future__ import annotations
 
 import json
 import os
+import textwrap
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,46 +13,64 @@ from typing import Any
 import msgspec
 from pydantic import BaseModel
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from everfresh.contracts.settings import DEFAULT_FILE, FILE_VARIABLE, Settings
 
+_INDENT = "    "
+_WIDEST = 100
+"""Longer lines are hard to read."""
+_HOW_TO_CHANGE = f"""
+To change settings, write them as they stand above into {DEFAULT_FILE},
+or into the file that --config or {FILE_VARIABLE} names:
+
+  [windows]
+  seconds = 5
+
+Or set a variable of the environment: EVERFRESH_WINDOWS__SECONDS=5.
+Parts that are running keep their settings until they are started again."""
+
 
 class Row(msgspec.Struct, frozen=True):
-    """One setting: dotted name, value, ``default`` or where it was changed, and its sentence."""
+    """One setting. ``source`` is ``default``, or names where the value was changed."""
 
     name: str
     value: Any
+    default: Any
     source: str
     sentence: str
 
 
 def run_settings(settings: Settings) -> None:
-    """Print every setting; changed ones stand out, with their source."""
+    """Print every setting as it would stand in the file; changed ones stand out, with their source.
+
+    The sentences stand below the values, so that they are as wide as the terminal allows.
+    """
     console = Console(highlight=False)
-    table = Table.grid(padding=(0, 2))
-    for overflow in ("fold", "fold", "fold"):
-        table.add_column(overflow=overflow)
+    width = min(console.width, _WIDEST)
     group = ""
     for row in rows(settings, dict(os.environ), _file()):
-        first, _, leaf = row.name.rpartition(".")
-        if first != group:
-            table.add_row()
-            table.add_row(Text(first, "bold"))
-            group = first
+        table, _, leaf = row.name.rpartition(".")
+        if table != group:
+            group = table
+            about = f"[{table}]  {' '.join((getattr(settings, table).__doc__ or '').split())}"
+            text = Text("\n" + "\n".join(textwrap.wrap(about, width, break_on_hyphens=False)))
+            text.stylize("bold", 1, len(table) + 3)
+            _print(console, text)
         changed = row.source != "default"
-        value = Text(_shown(row.value), "bold green" if changed else "cyan")
-        sentence = Text(row.sentence, "dim")
+        line = Text.assemble(
+            f"{leaf} = ", (_as_toml(row.value), "bold green" if changed else "cyan")
+        )
         if changed:
-            sentence.append(f" (from {row.source})", "green")
-        table.add_row(Text(f"  {leaf}" if first else leaf), value, sentence)
-    console.print(table)
-    console.print(
-        f"\nChange them in {DEFAULT_FILE} (or the file that {FILE_VARIABLE} or --config names),\n"
-        "  [windows]\n  seconds = 5\nor in the environment, as EVERFRESH_WINDOWS__SECONDS=5.",
-        markup=False,
-    )
+            line.append(f"  from {row.source}; default {_as_toml(row.default)}", "green")
+        _print(console, line)
+        for part in textwrap.wrap(row.sentence, width - len(_INDENT), break_on_hyphens=False):
+            _print(console, Text(_INDENT + part, "dim"))
+    _print(console, Text(_HOW_TO_CHANGE))
+
+
+def _print(console: Console, text: Text) -> None:
+    console.print(text, soft_wrap=True)
 
 
 def rows(settings: Settings, environment: dict[str, str], file: dict[str, Any]) -> list[Row]:
@@ -59,7 +78,7 @@ def rows(settings: Settings, environment: dict[str, str], file: dict[str, Any]) 
     defaults = Settings.model_construct()
     return sorted(
         (
-            Row(name, value, _source(name, value != default, environment, file), sentence)
+            Row(name, value, default, _source(name, value != default, environment, file), sentence)
             for name, value, default, sentence in _leaves(settings, defaults, "")
         ),
         key=lambda row: "." in row.name,
@@ -92,7 +111,9 @@ def _file() -> dict[str, Any]:
     return tomllib.loads(path.read_text()) if path.is_file() else {}
 
 
-def _shown(value: object) -> str:
-    if value == "":
-        return "(empty)"
-    return json.dumps(value) if isinstance(value, (list, bool)) else str(value)
+def _as_toml(value: object) -> str:
+    if value is None:
+        return "(not set)"
+    if isinstance(value, (list, bool, int, float)):
+        return json.dumps(value)
+    return json.dumps(str(value))  # of a secret that is asterisks

@@ -1,4 +1,4 @@
-"""``everfresh state``: what the worker knows of one user, and how new that is."""
+"""``everfresh state``: the events known of one user, and whether any are missing."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from everfresh.adapters.kafka.topics import log_positions
+from everfresh.adapters.kafka.topics import end_offsets
 from everfresh.adapters.state.reader import RocksHistoryReader
 from everfresh.contracts.errors import RunError
 from everfresh.contracts.event import UserId, parse_id
 from everfresh.contracts.sequence import Interaction, UserState
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import EVENTS, topic_name
-from everfresh.infra.cli.commands.dlq_list import utc
-from everfresh.infra.cli.commands.replay import joined
-from everfresh.infra.run.run_record import is_held
+from everfresh.infra.cli.running import with_brokers
+from everfresh.infra.cli.views.tables import new_table
+from everfresh.infra.cli.views.text import utc_time
+from everfresh.infra.run.run_record import is_supervised
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -35,16 +36,18 @@ class Known(msgspec.Struct, frozen=True):
 
     @property
     def lag(self) -> int | None:
-        """Records of the partition that the state does not contain yet, at most: what ends a
-        transaction counts, which is no record."""
+        """At most how many records of the partition the state does not contain yet.
+
+        Kafka's marks at the end of transactions take offsets too, and count here.
+        """
         return None if self.end is None else max(0, self.end - self.applied)
 
 
 def run_state(settings: Settings, user: str, last: int, *, as_json: bool) -> None:
-    """Print it; ``RunError`` where there is no state at all, or none of this user."""
-    running = is_held(settings.home.resolve()) or bool(settings.kafka.bootstrap_servers)
+    """Print the user's state; ``RunError`` where there is none, or no state at all."""
+    running = is_supervised(settings.home.resolve()) or bool(settings.kafka.bootstrap_servers)
     if running:
-        settings = joined(settings)
+        settings = with_brokers(settings)
     known = _look_up(settings, parse_id(user), running=running)
     history = known.state.history[-last:] if last else known.state.history
     if as_json:
@@ -62,8 +65,9 @@ def _look_up(settings: Settings, user: UserId, *, running: bool) -> Known:
     try:
         if not reader.partitions():
             raise RunError(
-                f"there is no state of {topic} in {settings.state_dir}; start `everfresh up`, give "
-                "its --home, or wait until its worker has opened its partitions"
+                f"there is no state of {topic} in {settings.state_dir}; start the loop with "
+                "`everfresh up`, name the folder of another run with --home, or wait until the "
+                "worker of this one has opened its partitions"
             )
         state = reader.read(user)
         if state is None:
@@ -74,28 +78,25 @@ def _look_up(settings: Settings, user: UserId, *, running: bool) -> Known:
         reader.close()
     end = None
     if running:
-        positions = log_positions(settings.kafka.bootstrap_servers, topic, "everfresh")
-        end = next((one.end for one in positions if one.partition == state.partition), None)
+        end = end_offsets(settings.kafka.bootstrap_servers, topic).get(state.partition)
     return Known(state, meta.applied, end)
 
 
 def _unknown(user: UserId, partitions: int) -> str:
-    other = f"'\"{user}\"' is a text" if isinstance(user, int) else "a bare number is a number"
+    kind = "number" if isinstance(user, int) else "text"
+    other = f"'\"{user}\"' for text" if isinstance(user, int) else "42 without quotes for a number"
     return (
-        f"user {user!r} has no accepted events in the {partitions} partitions here; ids keep their "
-        f"type ({other}), and events that were not accepted are in `everfresh dlq list`"
+        f"no accepted events of user {user!r} are in the {partitions} partitions here; this id is "
+        f"a {kind} and ids keep their type, so try {other}; `everfresh dlq list` shows events that "
+        "were not accepted"
     )
 
 
 def _table(history: list[Interaction]) -> Table:
-    table = Table()
-    table.add_column("item")
-    table.add_column("action")
-    table.add_column("time")
-    table.add_column("value", justify="right")
-    for one in history:
-        value = "" if one.value is None else f"{one.value:g}"
-        table.add_row(Text(repr(one.item)), one.action, utc(one.time), value)
+    table = new_table("item", "action", "time", "value", right=("value",))
+    for event in history:
+        value = "" if event.value is None else f"{event.value:g}"
+        table.add_row(Text(repr(event.item)), event.action, utc_time(event.time), value)
     return table
 
 
@@ -108,16 +109,18 @@ def _lines(known: Known, shown: int) -> list[str]:
     ]
     if known.end is None:
         lines.append(
-            f"nothing is up here: this is what the worker left, {place} up to offset "
-            f"{known.applied}"
+            f"nothing is up here: this is the state that the worker left, with all events of "
+            f"{place} before offset {known.applied}"
         )
     elif known.lag:
         lines.append(
-            f"the state of {place} reaches {known.applied} of {known.end}: at most {known.lag:,} "
-            "records are still to come, which may be this user's"
+            f"the state of {place} reaches offset {known.applied} of {known.end}: at most "
+            f"{known.lag:,} records are still to be applied, and some may be this user's"
         )
     else:
-        lines.append(f"the state of {place} reaches the log's end, {known.end}: nothing is newer")
+        lines.append(
+            f"the state of {place} reaches the log's end, offset {known.end}: no event is missing"
+        )
     return lines
 
 
@@ -132,7 +135,7 @@ def _described(known: Known, history: list[Interaction]) -> dict[str, Any]:
         "end": known.end,
         "lag": known.lag,
         "history": [
-            {"item": one.item, "action": one.action, "time": one.time, "value": one.value}
-            for one in history
+            {"item": event.item, "action": event.action, "time": event.time, "value": event.value}
+            for event in history
         ],
     }

@@ -1,4 +1,4 @@
-"""``everfresh status``: what runs, how far it is behind, and how fresh its answers are."""
+"""``everfresh status``: what runs, how far it is behind, and how fresh its model is."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import contextlib
 import time
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, RenderableType
 from rich.text import Text
 
 from everfresh.adapters.kafka.tail import RecordTail
-from everfresh.adapters.kafka.topics import log_positions
-from everfresh.adapters.machine.endpoint_record import door_url
+from everfresh.adapters.kafka.topics import end_offsets
 from everfresh.adapters.weights.signing import Keys
 from everfresh.adapters.weights.store import FsspecWeightStore
 from everfresh.contracts.errors import EverfreshError
@@ -20,19 +18,21 @@ from everfresh.contracts.manifest import Pointer
 from everfresh.contracts.report import ComponentStatus, WindowReport
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import DEAD_LETTERS, EVENTS, topic_name
-from everfresh.infra.cli.commands.replay import joined
-from everfresh.infra.cli.views.figures import CONTENDERS
-from everfresh.infra.cli.views.live import figure, seconds
-from everfresh.infra.cli.views.observed import Observed
-from everfresh.infra.run.run_record import is_held, read_record
+from everfresh.infra.cli.http_client import serving_url
+from everfresh.infra.cli.running import with_brokers
+from everfresh.infra.cli.views.run_reports import STALE_MS, RunReports
+from everfresh.infra.cli.views.scores import CONTENDERS
+from everfresh.infra.cli.views.tables import described, new_table
+from everfresh.infra.cli.views.text import MISSING, local_time, score, seconds
+from everfresh.infra.run.run_record import is_supervised, read_record
 
-_LAST = 8
+_LAST_WINDOWS = 8
 _FIGURES = {
     "worker": ("applied", "rejected", "lag"),
     "trainer": ("version", "windows", "backlog"),
     "replica": ("version", "requests", "failed"),
 }
-_IF_ANY = {
+_IF_NOT_ZERO = {
     "worker": ("restoring", "from_snapshot", "from_log", "truncated", "snapshots_refused"),
     "trainer": (
         *("backlog_s", "merged", "sampled", "events_per_s", "loss", "held", "let_pass"),
@@ -40,76 +40,76 @@ _IF_ANY = {
     ),
     "replica": ("epoch", "load_failures", "reason"),
 }
-"""Figures that are shown where they are there and not zero; texts, which are long, come last."""
+"""Figures that are shown where they are not zero; texts, which are long, come last."""
 
 
 def run_status(settings: Settings) -> None:
     """Print it; ``RunError`` where nothing is up, ``Unreachable`` where no broker answers."""
-    settings = joined(settings)
+    settings = with_brokers(settings)
     console = Console(highlight=False)
-    seen = _observe(settings)
+    reports = _read(settings)
     now_ms = time.time_ns() // 1_000_000
     _print_run(console, settings.home.resolve())
-    console.print(_components(seen, now_ms))
+    console.print(_components(reports, now_ms))
     servers, prefix = settings.kafka.bootstrap_servers, settings.kafka.topic_prefix
     for spec in (EVENTS, DEAD_LETTERS):
-        ends = [one.end for one in log_positions(servers, topic_name(prefix, spec), "everfresh")]
-        console.print(f"{spec.name}: {sum(ends):,} records in {len(ends)} partitions")
-    lag = seen.total("worker", "lag", now_ms)
-    console.print(f"lag: {lag:,} events not applied to the state yet\n")
-    console.print(_windows(seen.windows[-_LAST:]))
-    console.print(freshness_line(seen, _pointer(settings), now_ms))
+        ends = end_offsets(servers, topic_name(prefix, spec))
+        console.print(f"{spec.name}: {sum(ends.values()):,} records in {len(ends)} partitions")
+    lag = reports.total("worker", "lag", now_ms)
+    console.print(f"lag: {lag:,} events are in the log and not yet in the users' state\n")
+    console.print(_windows(reports.windows[-_LAST_WINDOWS:]))
+    console.print(freshness_line(reports, _pointer(settings), now_ms))
 
 
 def _pointer(settings: Settings) -> Pointer | None:
-    """``None`` also where the weight store cannot be read from here: the rest is said all the
-    same."""
+    """``None`` also where the weight store cannot be read from here: all else is still shown."""
     with contextlib.suppress(EverfreshError):
         return FsspecWeightStore(settings.weights_url, keys=Keys.of(settings.weights)).pointer()
     return None
 
 
-def _observe(settings: Settings) -> Observed:
-    seen = Observed(settings.serving.replicas)
+def _read(settings: Settings) -> RunReports:
+    reports = RunReports(settings.serving.replicas)
     with RecordTail(settings.kafka.bootstrap_servers, settings.kafka.topic_prefix) as tail:
         for record in tail.read_to_end():
             if isinstance(record, WindowReport):
-                seen.window(record)
+                reports.window(record)
             elif isinstance(record, ComponentStatus):
-                seen.status(record)
-    return seen
+                reports.status(record)
+    return reports
 
 
 def _print_run(console: Console, home: Path) -> None:
     record = read_record(home)
-    if record is None or not is_held(home):
+    if record is None or not is_supervised(home):
         return
-    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.started_ms / 1000))
-    console.print(f"run of {home}: {record.state}, since {since}")
+    console.print(f"run in {home}: {record.state}, started {local_time(record.started_ms)}")
     console.print(f"  Kafka {record.bootstrap_servers}   Ray {record.ray_address}")
-    if url := door_url(home):
+    if url := serving_url(home):
         console.print(f"  recommendations {url}/v1/recommend")
-    for name, one in record.components.items():
-        console.print(f"  {name:8} process {one.pid}", style="dim")
+    for name, process in record.components.items():
+        console.print(f"  {name:8} process {process.pid}", style="dim")
 
 
-def _components(seen: Observed, now_ms: int) -> Table:
-    table = Table()
-    for name in ("component", "state", "heard", "figures"):
-        table.add_column(name)
+def _components(reports: RunReports, now_ms: int) -> RenderableType:
+    table = new_table("component", "state", "last report", "figures")
     for kind, names in _FIGURES.items():
-        for one in seen.components(kind, now_ms):
-            words = [f"{name} {one.figures.get(name, '-')}" for name in names]
+        for status in reports.components(kind, now_ms):
+            words = [f"{name} {status.figures.get(name, MISSING)}" for name in names]
             words += [
-                f"{name} {_short(one.figures[name])}"
-                for name in (*_IF_ANY[kind], "metrics")
-                if one.figures.get(name)
+                f"{name} {_short(status.figures[name])}"
+                for name in (*_IF_NOT_ZERO[kind], "metrics")
+                if status.figures.get(name)
             ]
-            heard = f"{max(0, now_ms - one.time) / 1000:.1f} s ago"
-            table.add_row(one.component, one.state, heard, Text("  ".join(words)))
+            age = f"{max(0, now_ms - status.time) / 1000:.1f} s ago"
+            table.add_row(status.component, status.state, age, Text("  ".join(words)))
     if not table.row_count:
-        table.add_row("none has been heard of lately", "", "", "")
-    return table
+        table.add_row(f"none has reported in the last {STALE_MS / 1000:.0f} s", "", "", "")
+    note = (
+        "applied, rejected: records so far. lag: records not applied yet. backlog: windows "
+        "that wait for training. Less is better for rejected, lag, backlog and failed."
+    )
+    return described("Components", table, note)
 
 
 def _short(value: object) -> str:
@@ -118,58 +118,74 @@ def _short(value: object) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def _how(one: WindowReport) -> str:
+def _what_happened(report: WindowReport) -> str:
     """What the gate, a rollback or a backlog did with a window."""
-    words = [f"held: {one.held}"] if one.held else []
-    if one.left:
-        words.append(f"version {one.left} left out by a rollback")
-    if one.merged:
-        words.append(f"{len(one.merged)} windows merged")
-    if one.sampled < 1.0:
-        words.append(f"{one.sampled:.0%} sampled")
-    return ", ".join(words) or "usual"
+    words = [f"held: {report.held}" if report.held else "trained"]
+    if report.left:
+        words.append(f"first after the rollback from version {report.left}")
+    if report.merged:
+        words.append(f"{len(report.merged)} windows as one")
+    if report.sampled < 1.0:
+        words.append(f"{report.sampled:.0%} of its examples")
+    return ", ".join(words)
 
 
-def _windows(windows: list[WindowReport]) -> Table:
-    table = Table(title="last windows; HR@10 before training on them", title_justify="left")
-    for name in ("version", "events", *CONTENDERS, "append to published"):
-        table.add_column(name, justify="right")
-    table.add_column("how")
-    for one in windows:
-        scores = [figure(one.scores.get(name, {}).get("hr10")) for name in CONTENDERS]
-        middle = one.appended[len(one.appended) // 2] if one.appended else one.published_ms
-        took = None if one.held else (one.published_ms - middle) / 1000
-        how = Text(_how(one))
-        table.add_row(str(one.version), f"{one.events:,}", *scores, seconds(took), how)
-    return table
+def _windows(windows: list[WindowReport]) -> RenderableType:
+    figures = ("version", "events", *CONTENDERS, "took")
+    table = new_table(*figures, "what happened", right=figures)
+    for report in windows:
+        scores = [score(report.scores.get(name, {}).get("hr10")) for name in CONTENDERS]
+        times = report.appended
+        median = times[len(times) // 2] if times else report.published_ms
+        took = None if report.held else (report.published_ms - median) / 1000
+        table.add_row(
+            str(report.version),
+            f"{report.events:,}",
+            *scores,
+            seconds(took),
+            Text(_what_happened(report)),
+        )
+    note = (
+        f"{', '.join(CONTENDERS)}: HR@10, the share of events whose item was among the ten ranked "
+        "highest, before training on the window; more is better. took: from the append of its "
+        "median event until its version was published; less is better."
+    )
+    return described("Last windows, oldest first", table, note)
 
 
-def freshness_line(seen: Observed, pointer: Pointer | None, now_ms: int) -> str:
+def _live_now(version: int) -> str:
+    return f"now version {version} is" if version else "no version is yet"
+
+
+def freshness_line(reports: RunReports, pointer: Pointer | None, now_ms: int) -> str:
     """How old the events of the newest window were when its version was live everywhere.
 
-    Of earlier versions the status topic, which keeps last words, does not tell any more. After a
-    rollback there is no such figure until a version has come of it: it says what is live instead.
+    The status topic keeps each component's last status only, so nothing is known of earlier
+    versions. After a rollback there is no such figure until the next version: the line says what
+    is live instead.
     """
     if pointer is not None and pointer.left:
-        replicas = seen.components("replica", now_ms)
-        live = sum(one.figures.get("version") == pointer.version for one in replicas)
+        replicas = reports.components("replica", now_ms)
+        live = sum(status.figures.get("version") == pointer.version for status in replicas)
         return (
-            f"freshness: version {pointer.version} is the current one by a rollback from "
-            f"{pointer.left}, live on {live} of {len(replicas)} replicas; known again once the "
-            "next version is trained and live everywhere"
+            f"freshness: not known after the rollback from version {pointer.left} to "
+            f"{pointer.version}, which is live on {live} of {len(replicas)} replicas; it is "
+            "measured again with the next version"
         )
-    trained = [window for window in seen.windows if not window.held]
+    trained = [report for report in reports.windows if not report.held]
     if not trained:
-        return "freshness: known once the first version is trained and live everywhere"
+        return "freshness: not known before the first version is live on every replica"
     newest = trained[-1]
-    moment, everywhere = seen.live.everywhere_since(newest.version), seen.version_everywhere(now_ms)
+    moment = reports.live.everywhere_since(newest.version)
+    everywhere = reports.version_everywhere(now_ms)
     if moment is None or everywhere != newest.version:
         return (
-            f"freshness: known once version {newest.version}, which is trained, is live "
-            f"everywhere; now that is {everywhere}"
+            f"freshness: not known before version {newest.version}, the newest that was trained, "
+            f"is live on every replica; {_live_now(everywhere)}"
         )
     ages = [(moment - at) / 1000 for at in newest.appended]
     return (
         f"freshness of the newest window: p50 {seconds(ages[len(ages) // 2])}, "
-        f"p99 {seconds(ages[min(1, len(ages) - 1)])} from append to live on every replica"
+        f"p99 {seconds(ages[min(1, len(ages) - 1)])} from an event's append until its version is "
+        "live on every replica (less is better)"
     )

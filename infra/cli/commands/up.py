@@ -1,4 +1,4 @@
-"""``everfresh up``: the loop, staying up, with one live view."""
+"""``everfresh up``: starts the loop and keeps it up, with a live view."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import time
 from rich.console import Console
 from rich.live import Live
 
-from everfresh.adapters.machine import endpoint_record as door
 from everfresh.adapters.machine.interrupts import Interrupted
-from everfresh.contracts.errors import RunError
 from everfresh.contracts.settings import Settings
-from everfresh.infra.cli import INTERRUPTS
-from everfresh.infra.cli.views.live import Snapshot, plain_line, render
+from everfresh.infra.cli.http_client import serving_url
+from everfresh.infra.cli.interrupts import INTERRUPTS
+from everfresh.infra.cli.running import require_nothing_left
+from everfresh.infra.cli.views.follow import RunFollower
+from everfresh.infra.cli.views.live_screen import Snapshot, plain_line, render
 from everfresh.infra.cli.views.steps import StepPrinter
-from everfresh.infra.cli.views.watch import Watch
 from everfresh.infra.supervisor import Supervisor
 
 _POLL_MS = 200
@@ -42,38 +42,37 @@ def run_up(settings: Settings) -> None:
     console.print("everything has stopped")
 
 
-def require_nothing_left(run: Supervisor) -> None:
-    """``RunError`` that names the processes which could not be ended."""
-    if run.left_behind:
-        left = ", ".join(run.left_behind)
-        raise RunError(f"could not be ended: {left}; `everfresh down` tries again")
-
-
 def _greet(console: Console, run: Supervisor) -> None:
-    url = door.door_url(run.home)
-    kafka = run.settings.kafka
-    console.print(f"\nThe loop is up. Recommendations: {url}/v1/recommend\nTheir pages: {url}/docs")
-    console.print(f"Events go to topic {kafka.topic_prefix}events at {kafka.bootstrap_servers}")
-    console.print(f"Logs: {run.home / 'logs'}.  Ctrl-C or `everfresh down` stops it.\n")
+    url, kafka = serving_url(run.home), run.settings.kafka
+    console.print(
+        f"\nThe loop is up.\n"
+        f"  recommendations  POST {url}/v1/recommend, described at {url}/docs\n"
+        f"  events           topic {kafka.topic_prefix}events at {kafka.bootstrap_servers}\n"
+        f"  log files        {run.home / 'logs'}\n"
+        "Stop it with Ctrl-C here, or with `everfresh down` in another terminal.\n",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def _stay(console: Console, run: Supervisor) -> None:
-    began, told = time.monotonic(), 0.0
+    began, printed = time.monotonic(), 0.0
     with (
-        Watch(run.settings, from_end=True) as watch,
+        RunFollower(run.settings, from_end=True) as follower,
         Live(console=console, auto_refresh=False, transient=True) as live,
     ):
         while True:
             run.watch()
-            watch.poll(_POLL_MS)
-            now = _snapshot(watch, time.monotonic() - began)
+            follower.poll(_POLL_MS)
+            now = _snapshot(follower, time.monotonic() - began)
             if console.is_terminal:
                 live.update(render(now), refresh=True)
-            elif now.elapsed_s - told >= _PLAIN_S:
-                told = now.elapsed_s
+            elif now.elapsed_s - printed >= _PLAIN_S:
+                printed = now.elapsed_s
                 console.print(plain_line(now), markup=False, soft_wrap=True)
 
 
-def _snapshot(watch: Watch, elapsed_s: float) -> Snapshot:
-    phase = "up" if watch.observed.version_everywhere() else "up, waiting for the first window"
-    return watch.snapshot("everfresh", phase, elapsed_s)
+def _snapshot(follower: RunFollower, elapsed_s: float) -> Snapshot:
+    live = follower.reports.version_everywhere()
+    phase = "up" if live else "up, waiting for the first window to be trained"
+    return follower.snapshot("everfresh", phase, elapsed_s)

@@ -1,16 +1,15 @@
-"""``everfresh versions``: where each comes from, how it did, and what became of it."""
+"""``everfresh versions``: each version's parent, scores and size, and what became of it."""
 
 from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, RenderableType
+from rich.text import Text
 
 from everfresh.adapters.kafka.tail import RecordTail
 from everfresh.adapters.weights.signing import Keys
@@ -19,12 +18,20 @@ from everfresh.contracts.errors import CorruptVersion, RunError, Unreachable, Ve
 from everfresh.contracts.manifest import Pointer, Rejected, WeightManifest
 from everfresh.contracts.report import ComponentStatus, WindowReport
 from everfresh.contracts.settings import Settings
-from everfresh.infra.cli.commands.replay import joined
-from everfresh.infra.cli.views.life import UNKNOWN, lives
-from everfresh.infra.cli.views.live import figure, seconds
+from everfresh.infra.cli.running import with_brokers
+from everfresh.infra.cli.views.scores import CONTENDERS
+from everfresh.infra.cli.views.tables import described, new_table
+from everfresh.infra.cli.views.text import MISSING, local_time, score
+from everfresh.infra.cli.views.version_life import UNKNOWN, lives
 
 CURRENT, ROLLED_BACK, NOT_LIVE = "current", "rolled back", "never live"
-_SCORES = ("live", "frozen", "popularity", "markov")
+_COLUMNS = (
+    *("version", "parent", "window", "made", "events", "items", "live", "frozen", "size"),
+    *("age, s", "state"),
+)
+_WIDE = 120
+_WIDE_ONLY = ("window", "events", "items", "frozen")
+"""Columns for which narrower terminals have no room."""
 
 
 def run_versions(settings: Settings, *, as_json: bool) -> None:
@@ -35,14 +42,14 @@ def run_versions(settings: Settings, *, as_json: bool) -> None:
     known = _lives(settings)
     rows = [{**row, **known.get(row["version"], UNKNOWN)} for row in rows]
     if as_json:
-        found = {"versions": rows, "damaged": damaged, "rejected": msgspec.to_builtins(rejected)}
-        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+        tree = {"versions": rows, "damaged": damaged, "rejected": msgspec.to_builtins(rejected)}
+        sys.stdout.write(json.dumps(tree, indent=2) + "\n")
         return
     console = Console(highlight=False)
     if not rows:
-        console.print(f"no version in {settings.weights_url} yet")
+        console.print(f"no version is in {settings.weights_url} yet", markup=False)
     else:
-        console.print(_table(rows))
+        console.print(_table(rows, console.width))
     for line in damaged:
         console.print(line, markup=False)
     if rejected:
@@ -71,129 +78,153 @@ def describe_versions(
     ``hr10_live`` and the like are those of the version itself, measured on the window after it
     before that was trained, so the newest has none yet (``None``).
     """
-    by_version = {one.version: one for one in manifests}
-    line = _line(by_version, pointer)
-    left = _left(line, pointer)
-    after = {one.parent: one for one in manifests if one.parent is not None}
-    after |= {one.parent: one for one in line if one.parent is not None}
-    known = {one.version for one in line}
+    by_version = {manifest.version: manifest for manifest in manifests}
+    lineage = _lineage(by_version, pointer)
+    turned_from = _turned_away_from(lineage, pointer)
+    children = {child.parent: child for child in manifests if child.parent is not None}
+    children |= {child.parent: child for child in lineage if child.parent is not None}
+    ancestors = {manifest.version for manifest in lineage}
     return [
         {
-            "version": one.version,
-            "parent": one.parent,
-            "window": one.label,
-            "made_ms": one.created_ms,
-            "events": one.events,
-            "items": one.items,
+            "version": manifest.version,
+            "parent": manifest.parent,
+            "window": manifest.label,
+            "made_ms": manifest.created_ms,
+            "events": manifest.events,
+            "items": manifest.items,
             **{
-                f"{metric}_{name}": _score(after.get(one.version), metric, name)
+                f"{metric}_{name}": _score(children.get(manifest.version), metric, name)
                 for metric in ("hr10", "ndcg10")
-                for name in _SCORES
+                for name in CONTENDERS
             },
-            "bytes": sum(file.bytes for file in one.stored or one.files),
-            "delta_of": one.delta_of if one.depth else None,
-            "state": _state(one.version, pointer, known, left),
+            "bytes": sum(file.bytes for file in manifest.stored or manifest.files),
+            "delta_of": manifest.delta_of if manifest.depth else None,
+            "state": _state(manifest.version, pointer, ancestors, turned_from),
         }
-        for one in manifests
+        for manifest in manifests
     ]
 
 
-def _line(
+def _lineage(
     by_version: Mapping[int, WeightManifest], pointer: Pointer | None
 ) -> list[WeightManifest]:
     """The current version and its ancestors, as far back as they are kept."""
-    found: list[WeightManifest] = []
-    at = by_version.get(pointer.version) if pointer else None
-    while at is not None:
-        found.append(at)
-        at = None if at.parent is None else by_version.get(at.parent)
-    return found
+    lineage: list[WeightManifest] = []
+    manifest = by_version.get(pointer.version) if pointer else None
+    while manifest is not None:
+        lineage.append(manifest)
+        manifest = None if manifest.parent is None else by_version.get(manifest.parent)
+    return lineage
 
 
-def _left(line: Iterable[WeightManifest], pointer: Pointer | None) -> set[int]:
+def _turned_away_from(lineage: Iterable[WeightManifest], pointer: Pointer | None) -> set[int]:
     """Versions that a rollback has turned away from."""
-    left: set[int] = set()
-    for one in line:
-        left.update(range((one.parent or 0) + 1, one.left + 1))
+    versions: set[int] = set()
+    for manifest in lineage:
+        versions.update(range((manifest.parent or 0) + 1, manifest.left + 1))
     if pointer is not None:
-        left.update(range(pointer.version + 1, pointer.left + 1))
-    return left
+        versions.update(range(pointer.version + 1, pointer.left + 1))
+    return versions
 
 
-def _state(version: int, pointer: Pointer | None, line: set[int], left: set[int]) -> str:
+def _state(version: int, pointer: Pointer | None, lineage: set[int], turned_from: set[int]) -> str:
     if pointer is not None and version == pointer.version:
         return CURRENT
-    if version in left:
+    if version in turned_from:
         return ROLLED_BACK
-    oldest = min(line, default=0)
-    return "" if version in line or version < oldest else NOT_LIVE
+    oldest = min(lineage, default=0)
+    return "" if version in lineage or version < oldest else NOT_LIVE
 
 
 def _score(child: WeightManifest | None, metric: str, contender: str) -> float | None:
     return child.scores.get(f"{metric}_{contender}") if child else None
 
 
-def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
+def _table(rows: Sequence[Mapping[str, Any]], width: int) -> RenderableType:
     known = any(row["age_published_s"] is not None for row in rows)
-    title = "versions; HR@10 on the window after each, before training on it"
+    note = (
+        "live, frozen: HR@10 of this version and of the first one on the window after it, before "
+        "training on that; more is better. never live: written, and current at no time."
+    )
     if known:
-        title += "\nage: of its window's median event when published + until live on every replica"
-    table = Table(title=title, title_justify="left")
-    for name in ("version", "parent", "window", "made", "events", "items"):
-        table.add_column(name, justify="right")
-    for name in ("live", "frozen", "size", *(("age",) if known else ())):
-        table.add_column(name, justify="right")
-    table.add_column("state")
-    for row in rows:
-        kept = f"{row['bytes'] / 1e6:.1f} MB"
-        table.add_row(
-            str(row["version"]),
-            _or_dash(row["parent"]),
-            _or_dash(row["window"]),
-            _moment(row["made_ms"]),
-            f"{row['events']:,}",
-            f"{row['items']:,}",
-            figure(row["hr10_live"]),
-            figure(row["hr10_frozen"]),
-            f"delta, {kept}" if row["delta_of"] else kept,
-            *((_age(row),) if known else ()),
-            row["state"],
-            style="dim" if row["state"] in (ROLLED_BACK, NOT_LIVE) else None,
+        note += (
+            " age, s: of its window's median event when it was published, + seconds until it was "
+            "live on every replica; less is better."
         )
-    return table
+    left_out: tuple[str, ...] = ("age, s",) if not known else ()
+    if width < _WIDE:
+        left_out += _WIDE_ONLY
+        note += f" A terminal of {_WIDE} columns also shows {', '.join(_WIDE_ONLY)}."
+    cells = [{**_cells(row), "made": _made(row["made_ms"], width)} for row in rows]
+    columns = [name for name in _COLUMNS if name not in left_out]
+    table = new_table(*columns, right=_COLUMNS[:-1])
+    for row, cell in zip(rows, cells, strict=True):
+        style = "dim" if row["state"] in (ROLLED_BACK, NOT_LIVE) else None
+        table.add_row(*(cell[name] for name in columns), style=style)
+    return described("Versions of the weights, oldest first", table, note)
 
 
-def _rejected(rejected: Sequence[Rejected]) -> Table:
-    table = Table(title="windows that the gate held", title_justify="left")
-    for name in ("window", "parent", "events", "when", "reason"):
-        table.add_column(name)
-    for one in rejected:
-        when = _moment(one.at_ms)
-        table.add_row(str(one.label), _or_dash(one.parent), f"{one.events:,}", when, one.reason)
-    return table
+def _made(ms: int, width: int) -> str:
+    return local_time(ms) if width >= _WIDE else local_time(ms)[len("2026-") :]
 
 
-def _or_dash(value: object) -> str:
-    return "-" if value is None else str(value)
+def _cells(row: Mapping[str, Any]) -> dict[str, str]:
+    size = f"{row['bytes'] / 1e6:.1f} MB"
+    return {
+        "version": str(row["version"]),
+        "parent": _or_missing(row["parent"]),
+        "window": _or_missing(row["window"]),
+        "events": f"{row['events']:,}",
+        "items": f"{row['items']:,}",
+        "live": score(row["hr10_live"]),
+        "frozen": score(row["hr10_frozen"]),
+        "size": f"delta {size}" if row["delta_of"] else size,
+        "age, s": _age(row),
+        "state": row["state"],
+    }
+
+
+def _rejected(rejected: Sequence[Rejected]) -> RenderableType:
+    table = new_table("window", "parent", "events", "when", "reason", right=("events",))
+    for window in rejected:
+        table.add_row(
+            str(window.label),
+            _or_missing(window.parent),
+            f"{window.events:,}",
+            local_time(window.at_ms),
+            Text(window.reason),
+        )
+    note = (
+        "Their events were not learned, and the parent stayed current. The weight store keeps what "
+        "was trained on them under rejected/."
+    )
+    return described("Windows that the gate held, oldest first", table, note)
+
+
+def _or_missing(value: object) -> str:
+    return MISSING if value is None else str(value)
 
 
 def _age(row: Mapping[str, Any]) -> str:
     published, after = row["age_published_s"], row["live_after_s"]
-    return seconds(published) if after is None else f"{published:.2f} + {after:.2f} s"
-
-
-def _moment(ms: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(ms / 1000))
+    if published is None:
+        return MISSING
+    return f"{published:.2f}" if after is None else f"{published:.2f} + {after:.2f}"
 
 
 def _lives(settings: Settings) -> dict[int, dict[str, Any]]:
-    """What the run's log knows; nothing where it is not up, as the weight store is enough."""
+    """What the run's log tells of each version; nothing where no run is up, since the weight store
+    is enough for all else."""
     try:
-        settings = joined(settings)
+        settings = with_brokers(settings)
         with RecordTail(settings.kafka.bootstrap_servers, settings.kafka.topic_prefix) as tail:
             records = tail.read_to_end()
     except (RunError, Unreachable):
         return {}
-    words = [one for one in records if isinstance(one, ComponentStatus) and one.kind == "replica"]
-    newest = {one.component: one for one in words}
-    return lives([one for one in records if isinstance(one, WindowReport)], list(newest.values()))
+    newest = {
+        status.component: status
+        for status in records
+        if isinstance(status, ComponentStatus) and status.kind == "replica"
+    }
+    windows = [report for report in records if isinstance(report, WindowReport)]
+    return lives(windows, list(newest.values()))

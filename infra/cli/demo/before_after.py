@@ -1,4 +1,4 @@
-"""One user before and after a new event of theirs: what the state and the answers make of it."""
+"""One user's recommendations before and after a new event: how soon answers know of it."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any
 
 import httpx
 import msgspec
-from rich.console import Console, Group, RenderableType
-from rich.table import Table
+from rich.console import RenderableType
 from rich.text import Text
 
 from everfresh.contracts.errors import RunError
-from everfresh.infra.cli.commands.recommend import ask
+from everfresh.infra.cli.http_client import ask
+from everfresh.infra.cli.views.tables import described, new_table
 
 _WAIT_S = 15.0
 _K = 8
 
 
 class Change(msgspec.Struct, frozen=True):
-    """Two answers to the same question, the item that the event between them was about, and the
-    seconds from the event's way to the producer until an answer knew of it."""
+    """Two answers to the same request, the item of the event between them, and the seconds from
+    the moment the event was in the log until an answer knew of it."""
 
     item: int | str
     before: dict[str, Any]
@@ -47,7 +47,10 @@ def observe_change(
             if after["state_offset"] != before["state_offset"]:
                 return Change(item, before, after, time.monotonic() - began)
             if time.monotonic() - began > _WAIT_S:
-                raise RunError(f"no answer knew of a new event of user {user} in {_WAIT_S:.0f} s")
+                raise RunError(
+                    f"no answer knew of a new event of user {user} within {_WAIT_S:.0f} s; look "
+                    "for errors of worker and serving in the log files"
+                )
             tick()
             time.sleep(0.01)
 
@@ -67,28 +70,24 @@ def one_event_file(folder: Path, user: int | str, item: int | str) -> Path:
 
 
 def change_view(change: Change) -> RenderableType:
-    """Both lists side by side, and what there is to see in them."""
+    """Both lists side by side, and what to see in them."""
     old, new = change.before, change.after
-    table = Table(
-        title=f"User {old['user_id']} before and after rating item {change.item}",
-        title_justify="left",
-        title_style="bold",
-    )
-    table.add_column("#", justify="right", style="dim")
-    for when, answer in (("before", old), ("after", new)):
-        table.add_column(f"{when} (offset {answer['state_offset']}, version {answer['version']})")
-    for rank, (one, two) in enumerate(zip(old["items"], new["items"], strict=False), 1):
-        gone = "strike" if one == change.item else ""
-        fresh = "bold green" if two not in old["items"] else ""
-        table.add_row(str(rank), Text(str(one), gone), Text(str(two), fresh))
-    moved = sum(a != b for a, b in zip(old["items"], new["items"], strict=False))
+    heads = [
+        f"{when} (offset {answer['state_offset']}, version {answer['version']})"
+        for when, answer in (("before", old), ("after", new))
+    ]
+    table = new_table("#", *heads, right=("#",))
+    pairs = list(zip(old["items"], new["items"], strict=False))
+    for rank, (before, after) in enumerate(pairs, 1):
+        gone = "strike" if before == change.item else ""
+        fresh = "bold green" if after not in old["items"] else ""
+        table.add_row(str(rank), Text(str(before), gone), Text(str(after), fresh))
+    moved = sum(before != after for before, after in pairs)
     words = (
-        f"Answers know of the event {change.seconds:.2f} s after it was in the log: its item is in "
-        f"the history and no longer recommended; {moved} of {len(new['items'])} places changed."
+        f"Answers knew of the event {change.seconds:.2f} s after it was in the log (less is "
+        f"better). Item {change.item} (struck out) now belongs to the user's history and is no "
+        f"longer recommended. {moved} of {len(pairs)} places have another item; those in green "
+        "were not in the list before."
     )
-    return Group(table, Text(words, "dim"))
-
-
-def print_change(console: Console, change: Change) -> None:
-    """Show it."""
-    console.print(change_view(change))
+    title = f"User {old['user_id']} before and after rating item {change.item}"
+    return described(title, table, words)

@@ -1,8 +1,9 @@
 """``everfresh demo``: the whole loop on MovieLens 100K, from nothing to a report, in one command.
 
-Steps: 1 the data is there and the demo's home is new; 2 the loop starts; 3 the events are replayed
-while requests are answered; 4 every window is trained and live; 5 table, plot and report; 6 one
-user before and after an event; 7 everything stops, and the report gets its last figure.
+Steps: 1 fetch the data and empty the demo's home; 2 start the loop; 3 replay the events while
+requests are answered; 4 wait until every window is trained and live; 5 print tables, draw the plot,
+write the report; 6 show one user before and after an event; 7 stop everything, and write the
+report's last figure.
 """
 
 from __future__ import annotations
@@ -20,28 +21,28 @@ from rich.console import Console
 from rich.live import Live
 
 from everfresh.adapters.files.datasets import fetch_ml100k
-from everfresh.adapters.machine import endpoint_record as door
 from everfresh.contracts.errors import RunError
 from everfresh.contracts.settings import Settings
-from everfresh.infra.cli import INTERRUPTS
-from everfresh.infra.cli.commands.feed import Feed, replay_spec
-from everfresh.infra.cli.commands.up import require_nothing_left
+from everfresh.infra.cli.demo.background_requests import BackgroundRequests
 from everfresh.infra.cli.demo.before_after import change_view, observe_change, one_event_file
 from everfresh.infra.cli.demo.report import Counts, build_report, report_table, write_report
-from everfresh.infra.cli.demo.requester import Requester
-from everfresh.infra.cli.views.live import Snapshot, plain_line, render
+from everfresh.infra.cli.http_client import serving_url
+from everfresh.infra.cli.interrupts import INTERRUPTS
+from everfresh.infra.cli.replay_process import ReplayProcess, replay_spec
+from everfresh.infra.cli.running import require_nothing_left
+from everfresh.infra.cli.views.follow import RunFollower
+from everfresh.infra.cli.views.live_screen import Snapshot, plain_line, render
 from everfresh.infra.cli.views.steps import StepPrinter
-from everfresh.infra.cli.views.watch import Watch
 from everfresh.infra.components import settings_environment
-from everfresh.infra.processes.children import Note
-from everfresh.infra.run.run_record import hold
+from everfresh.infra.processes.children import StepUpdate
+from everfresh.infra.run.run_record import lock_home
 from everfresh.infra.supervisor import Supervisor, end_leftovers
 
 BUDGET_S = 160.0
 """What the demo aims at in all; 3 minutes is what it may take."""
 _AFTER_REPLAY_S = 25.0
 _SLOWEST = 400.0
-"""Events per second that two cores learn as fast as they come, window by window."""
+"""Events per second that two cores can learn as fast as they come, window by window."""
 _REQUESTS_PER_S = 20.0
 _DRAIN_S = 90.0
 _POLL_MS = 150
@@ -50,7 +51,7 @@ _MARKER = "everfresh-demo"
 
 
 def run_demo(settings: Settings, events: int, speed: float) -> None:
-    """Run the demo; returns only if all went well. ``speed`` 0 finds one from the time budget."""
+    """Run the demo; returns only if all went well. ``speed`` 0 takes one that fits the budget."""
     console = Console(highlight=False)
     began = time.monotonic()
     steps = StepPrinter(console)
@@ -73,7 +74,7 @@ def run_demo(settings: Settings, events: int, speed: float) -> None:
     if report["failed_requests"]:
         raise RunError(
             f"{report['failed_requests']} of {report['requests']} requests failed, the last with "
-            f"{demo.requests.last_failure}; see {settings.home / 'logs'}"
+            f"{demo.requests.last_failure}; look for errors in {settings.home / 'logs'}"
         )
 
 
@@ -86,84 +87,91 @@ class _Demo:
         self._began = began
         self._file = file
         self._users: list[int | str] = []
-        self._told = 0.0
+        self._printed = 0.0
         self._replay_s = 0.0
-        self.requests = Requester(
-            lambda: door.door_url(run.home), lambda: self._users, _REQUESTS_PER_S
+        self.requests = BackgroundRequests(
+            lambda: serving_url(run.home), lambda: self._users, _REQUESTS_PER_S
         )
 
     def show(self, events: int, speed: float) -> dict[str, Any]:
         """The report, without its last figure."""
         startup_s = self._elapsed()
         speed = speed or _speed(events, startup_s)
-        with Watch(self._run.settings) as watch:
+        with RunFollower(self._run.settings) as follower:
             with self._live() as live:
-                feed = self._replay(self._file, "ml-100k", speed, events)
-                self._follow(watch, feed, live, speed)
-                self._drain(watch, feed, live)
+                replay = self._start_replay(self._file, "ml-100k", speed, events)
+                self._follow_replay(follower, replay, live, speed)
+                self._wait_for_training(follower, replay, live)
             self.requests.stop()
-            report = self._report(watch, feed, startup_s)
-        self._one_user(feed)
+            report = self._report(follower, replay, startup_s)
+        self._show_one_user(replay)
         return report
 
-    def _replay(self, file: Path, form: str, speed: float, limit: int) -> Feed:
+    def _start_replay(
+        self, file: Path, file_format: str, speed: float, limit: int
+    ) -> ReplayProcess:
         env = settings_environment(self._run.settings)
-        return Feed(self._run.start_helper(replay_spec(file, form, speed, limit, env)))
+        spec = replay_spec(file, file_format, speed, limit, env)
+        return ReplayProcess(self._run.start_one_off(spec))
 
-    def _follow(self, watch: Watch, feed: Feed, live: Live, speed: float) -> None:
+    def _follow_replay(
+        self, follower: RunFollower, replay: ReplayProcess, live: Live, speed: float
+    ) -> None:
         """Step 3."""
         began = time.monotonic()
-        while not feed.ended():
-            self._tick(watch, feed, live, f"replaying at {speed:,.0f}/s")
+        while not replay.ended():
+            self._tick(follower, replay, live, f"replaying {speed:,.0f} events/s")
         self._replay_s = time.monotonic() - began
 
-    def _drain(self, watch: Watch, feed: Feed, live: Live) -> None:
+    def _wait_for_training(self, follower: RunFollower, replay: ReplayProcess, live: Live) -> None:
         """Step 4."""
-        seen, until = watch.observed, time.monotonic() + _DRAIN_S
+        reports, until = follower.reports, time.monotonic() + _DRAIN_S
         while (
-            seen.trained_events() + watch.dead_letters() < feed.latest.sent
-            or seen.freshness_pending()
+            reports.trained_events() + follower.dead_letters() < replay.latest.sent
+            or reports.freshness_pending()
         ):
             if time.monotonic() > until:
                 raise RunError(
-                    f"{_DRAIN_S:.0f} s after the last of {feed.latest.sent} events only "
-                    f"{seen.trained_events()} were trained, and version "
-                    f"{seen.version_everywhere()} of {seen.version()} was live everywhere; see "
-                    f"{self._run.home / 'logs'}"
+                    f"{_DRAIN_S:.0f} s after the last of {replay.latest.sent} events only "
+                    f"{reports.trained_events()} were trained, and version "
+                    f"{reports.version_everywhere()} of {reports.version()} was live everywhere; "
+                    f"look for errors in {self._run.home / 'logs'}, or choose a lower --speed"
                 )
-            self._tick(watch, feed, live, "training the last windows")
+            self._tick(follower, replay, live, "training the last windows")
 
-    def _tick(self, watch: Watch, feed: Feed, live: Live, phase: str) -> None:
+    def _tick(self, follower: RunFollower, replay: ReplayProcess, live: Live, phase: str) -> None:
         self._run.watch()
-        watch.poll(_POLL_MS)
-        self._users = feed.users()
-        if watch.observed.version_everywhere():
+        follower.poll(_POLL_MS)
+        self._users = replay.users()
+        if follower.reports.version_everywhere():
             self.requests.start()
-        now = self._snapshot(watch, feed, phase)
+        now = self._snapshot(follower, replay, phase)
         if self._console.is_terminal:
             live.update(render(now), refresh=True)
-        elif now.elapsed_s - self._told >= _PLAIN_S:
-            self._told = now.elapsed_s
+        elif now.elapsed_s - self._printed >= _PLAIN_S:
+            self._printed = now.elapsed_s
             self._console.print(plain_line(now), markup=False, soft_wrap=True)
 
-    def _snapshot(self, watch: Watch, feed: Feed, phase: str) -> Snapshot:
-        now = watch.snapshot("everfresh demo", phase, self._elapsed())
+    def _snapshot(self, follower: RunFollower, replay: ReplayProcess, phase: str) -> Snapshot:
+        now = follower.snapshot("everfresh demo", phase, self._elapsed())
         return msgspec.structs.replace(
             now,
-            sent=feed.latest.sent,
-            total=feed.latest.total,
+            sent=replay.latest.sent,
+            total=replay.latest.total,
             requests=self.requests.sent,
             failed_requests=self.requests.failed,
             request_p50_ms=self.requests.took_ms(0.5),
         )
 
-    def _report(self, watch: Watch, feed: Feed, startup_s: float) -> dict[str, Any]:
+    def _report(
+        self, follower: RunFollower, replay: ReplayProcess, startup_s: float
+    ) -> dict[str, Any]:
         """Step 5."""
-        seen = watch.observed
-        p50, p99 = seen.freshness(0.5, 0.99)
+        reports = follower.reports
+        p50, p99 = reports.freshness(0.5, 0.99)
         counts = Counts(
-            replayed=feed.latest.sent,
-            dead_letters=watch.dead_letters(),
+            replayed=replay.latest.sent,
+            dead_letters=follower.dead_letters(),
             requests=self.requests.sent,
             failed_requests=self.requests.failed,
             request_p50_ms=self.requests.took_ms(0.5),
@@ -174,7 +182,7 @@ class _Demo:
             replay_s=self._replay_s,
             seconds=self._elapsed(),
         )
-        report = build_report(seen.windows, counts)
+        report = build_report(reports.windows, counts)
         home = self._run.home
         write_report(home / "report.json", report)
         self._console.print(report_table(report))
@@ -183,19 +191,20 @@ class _Demo:
 
         title = f"everfresh on MovieLens 100K: {report['events']:,} events, "
         title += f"{report['windows']} windows, {report['versions']} versions"
-        draw(seen.windows, seen.live, title, home / "plot.png")
+        draw(reports.windows, reports.live, title, home / "plot.png")
         self._console.print(f"plot {home / 'plot.png'}\nreport {home / 'report.json'}\n")
         return report
 
-    def _one_user(self, feed: Feed) -> None:
+    def _show_one_user(self, replay: ReplayProcess) -> None:
         """Step 6."""
-        url = door.door_url(self._run.home)
+        url = serving_url(self._run.home)
         assert url is not None, "the loop is up"
-        user = feed.users()[-1]
+        user = replay.users()[-1]
 
         def send(item: int | str) -> None:
-            one = self._replay(one_event_file(self._run.home, user, item), "jsonl", 0.0, 1)
-            while not one.latest.done and not one.ended():
+            file = one_event_file(self._run.home, user, item)
+            event = self._start_replay(file, "jsonl", 0.0, 1)
+            while not event.latest.done and not event.ended():
                 time.sleep(0.005)
 
         self._console.print(change_view(observe_change(url, user, send, self._run.watch)))
@@ -215,10 +224,10 @@ def _speed(events: int, startup_s: float) -> float:
 
 
 def _fetch(steps: StepPrinter) -> Path:
-    steps(Note("data", "begins"))
+    steps(StepUpdate("data", "begins"))
     began = time.monotonic()
-    file = fetch_ml100k(lambda text: steps(Note("data", "waits", text)))
-    steps(Note("data", "done", seconds=time.monotonic() - began))
+    file = fetch_ml100k(lambda text: steps(StepUpdate("data", "waits", text)))
+    steps(StepUpdate("data", "done", seconds=time.monotonic() - began))
     return file
 
 
@@ -226,7 +235,7 @@ def _demo_settings(settings: Settings) -> Settings:
     """Its own home and weights; a real Kafka gets topics of this demo's own."""
     changes: dict[str, Any] = {
         "home": (settings.home / "demo").resolve(),
-        # In these data nobody rates an item twice, so no contender has to rank what was rated.
+        # In these ratings nobody rates an item twice, so no contender has to rank what was rated.
         "trainer": settings.trainer.model_copy(update={"exclude_seen": True}),
         "weights": settings.weights.model_copy(update={"url": ""}),
     }
@@ -240,8 +249,11 @@ def _renew(home: Path) -> None:
     """An empty home: what an earlier demo left is removed, anything else is refused."""
     if home.exists():
         if any(home.iterdir()) and not (home / _MARKER).exists():
-            raise RunError(f"{home} is not a demo's folder; remove it, or give another --home")
-        with hold(home):
+            raise RunError(
+                f"{home} is not empty and was not made by a demo; remove it, or name another "
+                "folder with --home"
+            )
+        with lock_home(home):
             end_leftovers(home, lambda note: None)
         shutil.rmtree(home)
     home.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""The demo's picture: quality per window for four contenders, and how fresh the answers were."""
+"""The demo's plot: quality per window for four contenders, and the time from event to live."""
 
 from __future__ import annotations
 
@@ -6,12 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from everfresh.contracts.report import WindowReport
-from everfresh.infra.cli.views.curves import End, name_end, name_ends, new_figure, save, tidy
-from everfresh.infra.cli.views.figures import CONTENDERS, mean_score, scored, smoothed
 from everfresh.infra.cli.views.freshness import LiveVersions, weighted_quantile, window_freshness
+from everfresh.infra.cli.views.plot_style import (
+    End,
+    name_end,
+    name_ends,
+    new_figure,
+    save,
+    tidy,
+    title_and_note,
+)
+from everfresh.infra.cli.views.scores import CONTENDERS, mean_score, scored, smoothed
 
 _COLOURS = {
     "live": "#0b7a4b",
@@ -25,7 +32,10 @@ _NAMES = {
     "popularity": "popularity",
     "markov": "last-item Markov",
 }
-_TITLES = {"hr10": "HR@10", "ndcg10": "NDCG@10"}
+_TITLES = {
+    "hr10": "HR@10: share of events with the item in the top ten",
+    "ndcg10": "NDCG@10: also counts how high it stands",
+}
 _SPAN = 7
 
 
@@ -37,23 +47,21 @@ def draw(windows: Sequence[WindowReport], live: LiveVersions, title: str, path: 
     for column, metric in enumerate(_TITLES):
         _quality(figure.add_subplot(grid[0, column]), kept, metric)
     _freshness(figure.add_subplot(grid[1, :]), windows, live)
-    _titles(figure, title)
+    note = (
+        "Each window is scored before training on it. Thin lines: single windows; thick lines: "
+        f"mean of the {_SPAN} around each. The figure after a name is its mean over all windows."
+    )
+    title_and_note(figure, title, note)
     save(figure, path)
 
 
-def _titles(figure: Figure, title: str) -> None:
-    figure.suptitle(
-        f"{title}\n", x=0.01, ha="left", fontsize=13, fontweight="bold", linespacing=0.5
-    )
-
-
 def _quality(axes: Axes, kept: Sequence[WindowReport], metric: str) -> None:
-    numbers = [one.version for one in kept]
-    weights = [float(one.events) for one in kept]
+    numbers = [report.version for report in kept]
+    weights = [float(report.events) for report in kept]
     ends: list[tuple[float, str]] = []
     # The live model is drawn last, on top.
     for name in reversed(CONTENDERS):
-        raw = [one.scores[name][metric] for one in kept]
+        raw = [report.scores[name][metric] for report in kept]
         curve = smoothed(raw, weights, _SPAN)
         width = 2.4 if name == "live" else 1.6
         axes.plot(numbers, raw, color=_COLOURS[name], alpha=0.22, linewidth=0.9)
@@ -71,37 +79,33 @@ def _quality(axes: Axes, kept: Sequence[WindowReport], metric: str) -> None:
         for value, name in ends
     ]
     name_ends(axes, named)
-    axes.set_title(
-        f"{_TITLES[metric]} per window, before training on it (figures: mean)",
-        loc="left",
-        fontsize=10.5,
-    )
+    axes.set_title(f"{_TITLES[metric]}; higher is better", loc="left", fontsize=10.5)
     axes.set_xlabel("window")
     tidy(axes)
 
 
 def _freshness(axes: Axes, windows: Sequence[WindowReport], live: LiveVersions) -> None:
     numbers, middle, worst = [], [], []
-    for one in windows:
-        samples = window_freshness(one, live)
+    for report in windows:
+        samples = window_freshness(report, live)
         p50, p99 = weighted_quantile(samples, 0.5), weighted_quantile(samples, 0.99)
         if p50 is not None and p99 is not None:
-            numbers.append(one.version)
+            numbers.append(report.version)
             middle.append(p50)
             worst.append(p99)
     colour = _COLOURS["live"]
     axes.fill_between(numbers, middle, worst, color=colour, alpha=0.14, linewidth=0)
     axes.plot(numbers, worst, color=colour, linewidth=1.0, alpha=0.6)
     axes.plot(numbers, middle, color=colour, linewidth=2.2)
-    for name, curve in (("p50", middle), ("p99", worst)):
+    for name, curve in (("p50 (median event)", middle), ("p99 (slowest 1 %)", worst)):
         if curve:
-            name_end(axes, End(curve[-1], name, colour, name == "p50"))
+            name_end(axes, End(curve[-1], name, colour, curve is middle))
     axes.set_ylim(bottom=0)
     axes.set_title(
-        "seconds from an event's append to a version trained on it, live on every replica",
+        "Time from an event until a version with it is live on every replica; lower is better",
         loc="left",
         fontsize=10.5,
     )
     axes.set_xlabel("window")
-    axes.set_ylabel("s")
+    axes.set_ylabel("seconds")
     tidy(axes)

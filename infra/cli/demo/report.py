@@ -1,4 +1,4 @@
-"""The demo's result: the flat report, and the same as a table."""
+"""The demo's result: a flat report, and the same as tables."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any
 
 import msgspec
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from everfresh.contracts.report import WindowReport
-from everfresh.infra.cli.views.figures import CONTENDERS, FRESH, METRICS, score_figures, scored
-from everfresh.infra.cli.views.live import COLOURS, NAMES, figure, seconds
+from everfresh.infra.cli.views.live_screen import COLOURS, NAMES
+from everfresh.infra.cli.views.scores import CONTENDERS, FRESH, METRICS, score_figures, scored
+from everfresh.infra.cli.views.tables import described, new_table
+from everfresh.infra.cli.views.text import milliseconds, score, seconds
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -37,13 +38,13 @@ def build_report(windows: Sequence[WindowReport], counts: Counts) -> dict[str, A
     scores are means over the ``scored_events`` of the windows on which all were measured."""
     kept = scored(windows)
     return {
-        "events": sum(one.events for one in windows),
+        "events": sum(report.events for report in windows),
         "windows": len(windows),
-        "versions": len({one.version for one in windows}),
+        "versions": len({report.version for report in windows}),
         **_rounded(score_figures(windows), 5),
         "scored_windows": len(kept),
-        "scored_events": sum(one.events for one in kept),
-        "fresh_events": sum(one.fresh for one in kept),
+        "scored_events": sum(report.events for report in kept),
+        "fresh_events": sum(report.fresh for report in kept),
         **_rounded(msgspec.structs.asdict(counts), 3),
     }
 
@@ -57,45 +58,41 @@ def write_report(path: Path, report: dict[str, Any]) -> None:
 
 def report_table(report: dict[str, Any]) -> RenderableType:
     """Quality of the four contenders, then the figures of the loop."""
-    quality = Table(title="Prequential quality", title_justify="left", title_style="bold")
-    quality.add_column("contender")
-    for metric in METRICS:
-        quality.add_column(metric.upper().replace("10", "@10"), justify="right")
-    quality.add_column("HR@10 fresh", justify="right")
+    heads = [f"{metric.upper().replace('10', '@10')} ↑" for metric in METRICS] + ["fresh HR@10 ↑"]
+    quality = new_table("contender", *heads, right=tuple(heads))
     for name in CONTENDERS:
-        cells = [figure(report[f"{metric}_{name}"]) for metric in (*METRICS, FRESH)]
+        cells = [score(report[f"{metric}_{name}"]) for metric in (*METRICS, FRESH)]
         style = f"bold {COLOURS[name]}" if name == "live" else COLOURS[name]
         quality.add_row(NAMES[name], *cells, style=style)
     about = (
-        f"Means over {report['scored_events']:,} events in {report['scored_windows']} windows; all "
-        "items new to the user are ranked, and each window is scored before it is trained on. "
-        f"Fresh: {report['fresh_events']:,} events on items younger than one window."
+        f"Means over {report['scored_events']:,} events in {report['scored_windows']} windows. For "
+        "each event, all items that are new to its user are ranked. HR@10 is the share of events "
+        "whose item was among the ten ranked highest; NDCG@10 also counts how high. Fresh: the "
+        f"{report['fresh_events']:,} events whose item is younger than one window. ↑ more is "
+        "better, ↓ less is better."
     )
-    loop = Table(show_header=False)
-    loop.add_column(style="dim")
-    loop.add_column(justify="right")
+    loop = new_table("the loop", "", right=("",))
     for row in _loop_rows(report):
         loop.add_row(*row)
-    return Group(quality, Text(about, "dim"), loop)
+    title = "Quality: each window scored before training on it"
+    return Group(Text(), described(title, quality, about), loop, Text())
 
 
 def _loop_rows(report: dict[str, Any]) -> list[tuple[str, str]]:
     fresh = f"{seconds(report['freshness_p50_s'])} / {seconds(report['freshness_p99_s'])}"
-    asked = f"{report['requests']:,}, {report['failed_requests']} failed"
-    took = f"{figure_ms(report['request_p50_ms'])} / {figure_ms(report['request_p99_ms'])}"
+    requests = f"{report['requests']:,} / {report['failed_requests']}"
+    took = f"{milliseconds(report['request_p50_ms'])} / {milliseconds(report['request_p99_ms'])}"
     return [
-        ("events trained / dead letters", f"{report['events']:,} / {report['dead_letters']:,}"),
-        ("windows / versions", f"{report['windows']} / {report['versions']}"),
-        ("event to served on every replica, p50 / p99", fresh),
-        ("requests meanwhile", asked),
-        ("request time p50 / p99", took),
-        ("start / replay", f"{report['startup_s']:.1f} s / {report['replay_s']:.1f} s"),
+        ("events trained / not accepted ↓", f"{report['events']:,} / {report['dead_letters']:,}"),
+        ("windows / versions of the weights", f"{report['windows']} / {report['versions']}"),
+        ("event to live on every replica ↓, p50 / p99", fresh),
+        ("requests meanwhile / failed ↓", requests),
+        ("time of a request ↓, p50 / p99", took),
+        (
+            "time of the start / of the replay",
+            f"{report['startup_s']:.1f} s / {report['replay_s']:.1f} s",
+        ),
     ]
-
-
-def figure_ms(value: float | None) -> str:
-    """Milliseconds, or a dash."""
-    return "-" if value is None else f"{value:.0f} ms"
 
 
 def _rounded(figures: dict[str, Any], digits: int) -> dict[str, Any]:

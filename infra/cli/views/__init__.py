@@ -1,1 +1,1 @@
-"""What commands show, and the pure figures behind it."""
+"""What commands show: a run's reports turned into figures, tables, a live screen and plots."""

@@ -1,4 +1,4 @@
-"""The picture of an evaluation: quality per window, on all items and fresh ones, and its price."""
+"""The plot of an evaluation: quality per window, for all items and fresh ones, and its cost."""
 
 from __future__ import annotations
 
@@ -8,8 +8,15 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from everfresh.evaluation.summary import ContenderFigures, Evaluation
-from everfresh.infra.cli.views.curves import End, name_ends, new_figure, save, tidy
-from everfresh.infra.cli.views.figures import smoothed
+from everfresh.infra.cli.views.plot_style import (
+    End,
+    name_ends,
+    new_figure,
+    save,
+    tidy,
+    title_and_note,
+)
+from everfresh.infra.cli.views.scores import smoothed
 
 _COLOURS = ("#2b6cb0", "#0b7a4b", "#c53030", "#6b46c1", "#00808a", "#b83280", "#4a5568")
 _BASELINES = {"popularity": "#b7791f", "markov": "#8d6e63"}
@@ -18,38 +25,39 @@ _SPAN = 5
 _WIDE = 20
 
 
-def draw(found: Evaluation, title: str, path: Path) -> None:
+def draw(result: Evaluation, title: str, path: Path) -> None:
     """Write a PNG."""
     figure = new_figure(12, 7.6)
     grid = figure.add_gridspec(2, 2)
-    colours = _colours(found)
-    span = _SPAN if found.windows > 2 * _SPAN else 1
-    around = f", mean of the {span} around it" if span > 1 else ""
+    colours = _colours(result)
+    span = _SPAN if result.windows > 2 * _SPAN else 1
     panels = [
-        (f"HR@10 per window, before learning it{around} (figures: mean)", False, "hr10"),
-        ("NDCG@10", False, "ndcg10"),
-        ("HR@10 on fresh items, younger than one window", True, "hr10"),
+        ("HR@10: share of events with the item in the top ten", False, "hr10"),
+        ("NDCG@10: also counts how high it stands", False, "ndcg10"),
+        ("HR@10 of items younger than one window", True, "hr10"),
     ]
     for at, (words, fresh, metric) in enumerate(panels):
         axes = figure.add_subplot(grid[at // 2, at % 2])
-        _curves(axes, found, colours, metric, span, fresh=fresh)
-        axes.set_title(words, loc="left", fontsize=10.5)
+        _curves(axes, result, colours, metric, span, fresh=fresh)
+        axes.set_title(f"{words}; higher is better", loc="left", fontsize=10.5)
         axes.set_xlabel("window")
         tidy(axes)
-    _price(figure.add_subplot(grid[1, 1]), found, colours)
-    figure.suptitle(f"{title}\n", x=0.01, ha="left", fontsize=13, fontweight="bold")
+    _cost(figure.add_subplot(grid[1, 1]), result, colours)
+    around = f"A point is the mean of the {span} windows around it. " if span > 1 else ""
+    note = f"{around}The figure after a name is its mean over all windows."
+    title_and_note(figure, title, note)
     save(figure, path)
 
 
-def _colours(found: Evaluation) -> dict[str, str]:
-    strategies = [name for name in found.contenders if name not in _BASELINES]
+def _colours(result: Evaluation) -> dict[str, str]:
+    strategies = [name for name in result.contenders if name not in _BASELINES]
     own = {name: _COLOURS[at % len(_COLOURS)] for at, name in enumerate(strategies)}
     return {**own, **_BASELINES}
 
 
 def _curves(
     axes: Axes,
-    found: Evaluation,
+    result: Evaluation,
     colours: dict[str, str],
     metric: str,
     span: int,
@@ -57,45 +65,46 @@ def _curves(
     fresh: bool,
 ) -> None:
     ends = []
-    for name, line in found.contenders.items():
-        kept = [one for one in line.windows if (one.fresh if fresh else one.scores)]
+    for name, figures in result.contenders.items():
+        kept = [window for window in figures.windows if (window.fresh if fresh else window.scores)]
         if not kept:
             continue
-        values = [(one.fresh if fresh else one.scores)[metric] for one in kept]
-        weights = [float(one.fresh_events if fresh else one.events) for one in kept]
+        values = [(window.fresh if fresh else window.scores)[metric] for window in kept]
+        weights = [float(window.fresh_events if fresh else window.events) for window in kept]
         curve = smoothed(values, weights, span)
         baseline = name in _BASELINES
-        numbers = [one.window for one in kept]
+        numbers = [window.window for window in kept]
         axes.plot(numbers, curve, color=colours[name], linewidth=1.3 if baseline else 1.9)
-        mean = (line.fresh if fresh else line.scores)[metric]
+        mean = (figures.fresh if fresh else figures.scores)[metric]
         ends.append(End(curve[-1], f"{name}  {mean:.3f}", colours[name], not baseline))
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     name_ends(axes, ends)
 
 
-def _price(axes: Axes, found: Evaluation, colours: dict[str, str]) -> None:
-    """One point a strategy: processor seconds of all its learning, and what they brought."""
+def _cost(axes: Axes, result: Evaluation, colours: dict[str, str]) -> None:
+    """One point per strategy: processor seconds of all its training, and the mean HR@10."""
     strategies: dict[str, ContenderFigures] = {
-        name: line for name, line in found.contenders.items() if line.tokens
+        name: figures for name, figures in result.contenders.items() if figures.tokens
     }
-    for name, line in strategies.items():
-        hr10 = line.scores.get("hr10", 0.0)
-        axes.scatter(line.train_s, hr10, s=60, color=colours[name], zorder=3)
+    for name, figures in strategies.items():
+        hr10 = figures.scores.get("hr10", 0.0)
+        axes.scatter(figures.train_s, hr10, s=60, color=colours[name], zorder=3)
         axes.annotate(
             name,
-            (line.train_s, hr10),
+            (figures.train_s, hr10),
             xytext=(7, 4),
             textcoords="offset points",
             color=colours[name],
             fontsize=9,
         )
-    seconds = [line.train_s for line in strategies.values()]
+    seconds = [figures.train_s for figures in strategies.values()]
     if seconds and max(seconds) > _WIDE * min(seconds):
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_title("mean HR@10 by cost of learning", loc="left", fontsize=10.5)
-    axes.set_xlabel("processor seconds")
+    axes.set_title("Quality and cost of training; up and left is better", loc="left", fontsize=10.5)
+    axes.set_xlabel("processor seconds of all training")
+    axes.set_ylabel("mean HR@10")
     tidy(axes)
     axes.margins(x=0.2, y=0.15)

@@ -1,4 +1,4 @@
-"""How old a recommendation's knowledge is: from an event's append to its version live everywhere.
+"""Freshness: the time from an event's append until a version trained on it is live everywhere.
 
 Pure. A window's events are as fresh as the moment at which the version trained on them answered on
 *every* replica; before that a request may still be answered without them.
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from everfresh.contracts.report import WindowReport
 
 SILENT_MS = 10_000
-"""A replica not heard of for so long is gone; its replacement counts in its place."""
+"""A replica without a status for so long is gone; its replacement counts in its place."""
 
 
 class LiveVersions:
@@ -26,23 +26,24 @@ class LiveVersions:
     def __init__(self, expected: int) -> None:
         self._expected = expected
         self._steps: dict[str, list[tuple[int, int]]] = {}
-        self._heard: dict[str, int] = {}
+        self._last_status: dict[str, int] = {}
         self._everywhere: list[tuple[int, int]] = []
 
     def seen(self, replica: str, now_ms: int, version: int | None, since_ms: int | None) -> None:
-        """A replica's word at ``now_ms``: it answers with ``version`` since ``since_ms``."""
-        self._heard[replica] = now_ms
+        """A replica's status at ``now_ms``: it has answered with ``version`` since ``since_ms``."""
+        self._last_status[replica] = now_ms
         steps = self._steps.setdefault(replica, [])
         if version and (not steps or version > steps[-1][0]):
             steps.append((version, now_ms if since_ms is None else since_ms))
-        newest = max(self._heard.values())
-        for name in [one for one, at in self._heard.items() if newest - at > SILENT_MS]:
+        newest = max(self._last_status.values())
+        silent = [name for name, at in self._last_status.items() if newest - at > SILENT_MS]
+        for name in silent:
             self.gone(name)
         self._settle()
 
     def gone(self, replica: str) -> None:
         """It stopped; others decide from here on."""
-        self._heard.pop(replica, None)
+        self._last_status.pop(replica, None)
         self._steps.pop(replica, None)
 
     def everywhere_since(self, version: int) -> int | None:

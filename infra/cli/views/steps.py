@@ -1,4 +1,4 @@
-"""The steps of a start and a stop, on the terminal as they happen."""
+"""Prints the steps of a start and a stop as they happen."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
-from everfresh.infra.processes.children import Note
+from everfresh.infra.processes.children import StepUpdate
 
 TITLES = {
     "kafka": "Apache Kafka",
-    "topics": "topics",
+    "topics": "Kafka topics",
     "ray": "Ray",
     "serving": "worker, trainer and serving",
-    "leftovers": "leftovers",
+    "leftovers": "processes of an earlier run",
     "data": "MovieLens 100K",
 }
 
@@ -21,7 +21,7 @@ TITLES = {
 class StepPrinter:
     """Prints a line per finished step, and a spinner with the newest log line for the current one.
 
-    Call it with every :class:`Note`; ``end`` takes the spinner away.
+    Call it with every :class:`StepUpdate`; ``end`` takes the spinner away.
     """
 
     def __init__(self, console: Console) -> None:
@@ -30,7 +30,7 @@ class StepPrinter:
         self._step = ""
         self._stopping = False
 
-    def __call__(self, note: Note) -> None:
+    def __call__(self, note: StepUpdate) -> None:
         """Show one note."""
         title = TITLES.get(note.step, note.step)
         if note.what == "begins":
@@ -54,7 +54,7 @@ class StepPrinter:
             self._spinner.stop()
             self._spinner = None
 
-    def _stop(self, note: Note) -> None:
+    def _stop(self, note: StepUpdate) -> None:
         if not self._stopping:
             self._stopping = True
             self._console.print("stopping …")

@@ -1,0 +1,54 @@
+"""Asks serving for recommendations over HTTP, as an application would."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from everfresh.adapters.machine import endpoint_record
+from everfresh.contracts.errors import RunError
+from everfresh.contracts.event import UserId
+
+
+def serving_url(home: Path) -> str | None:
+    """Where the run in this home answers, without a slash at the end; ``None`` until it does."""
+    return endpoint_record.endpoint_url(home)
+
+
+def require_serving_url(home: Path) -> str:
+    """As above; ``RunError`` where nothing is up."""
+    url = serving_url(home)
+    if url is None:
+        raise RunError(
+            f"nothing is up in {home} that could answer; start it with `everfresh up`, or name the "
+            "folder of another run with --home"
+        )
+    return url
+
+
+def ask(client: httpx.Client, user: UserId, k: int, *, exclude_seen: bool) -> dict[str, Any]:
+    """One ``POST /v1/recommend``; ``RunError`` with the server's words unless it answers 200."""
+    body = {"user_id": user, "k": k, "exclude_seen": exclude_seen}
+    try:
+        response = client.post("/v1/recommend", json=body)
+    except httpx.HTTPError as error:
+        raise RunError(
+            f"serving at {client.base_url} does not answer ({error}); look at `everfresh status`"
+        ) from None
+    if response.status_code != 200:
+        raise RunError(f"serving answered {response.status_code}: {_problem(response)}")
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+def _problem(response: httpx.Response) -> str:
+    """The text of an RFC 9457 problem document, or the body's beginning."""
+    try:
+        problem = response.json()
+    except ValueError:
+        return response.text[:200]
+    if not isinstance(problem, dict):
+        return str(problem)[:200]
+    return str(problem.get("detail") or problem.get("title") or problem)[:400]

@@ -1,0 +1,87 @@
+"""What a run has reported of itself so far, put together for the views. Pure: records come in."""
+
+from __future__ import annotations
+
+from everfresh.contracts.report import ComponentStatus, WindowReport
+from everfresh.infra.cli.views.freshness import LiveVersions, weighted_quantile, window_freshness
+
+STALE_MS = 10_000
+"""A component without a status for so long is taken to have gone."""
+
+
+class RunReports:
+    """Gets the records of the ``status`` and ``reports`` topics, in the order of their logs."""
+
+    def __init__(self, replicas: int) -> None:
+        self.windows: list[WindowReport] = []
+        self.live = LiveVersions(replicas)
+        self._components: dict[str, ComponentStatus] = {}
+        self._labels: set[int] = set()
+
+    def status(self, record: ComponentStatus) -> None:
+        """Take the newest status of a component."""
+        self._components[record.component] = record
+        if record.kind != "replica":
+            return
+        if record.state == "stopped":
+            self.live.gone(record.component)
+        else:
+            version = _integer(record.figures.get("version"))
+            since = _integer(record.figures.get("live_since_ms"))
+            self.live.seen(record.component, record.time, version, since)
+
+    def window(self, report: WindowReport) -> None:
+        """Take a window's report; one that was written again is counted once."""
+        if report.label not in self._labels:
+            self._labels.add(report.label)
+            self.windows.append(report)
+
+    def components(self, kind: str, now_ms: int | None = None) -> list[ComponentStatus]:
+        """Those of a kind that have not stopped and, with ``now_ms``, have reported lately."""
+        return sorted(
+            (
+                status
+                for status in self._components.values()
+                if status.kind == kind
+                and status.state != "stopped"
+                and (now_ms is None or now_ms - status.time <= STALE_MS)
+            ),
+            key=lambda status: status.component,
+        )
+
+    def total(self, kind: str, figure: str, now_ms: int | None = None) -> int:
+        """A figure summed over the components of a kind."""
+        components = self.components(kind, now_ms)
+        return sum(_integer(status.figures.get(figure)) or 0 for status in components)
+
+    def trained_events(self) -> int:
+        """Events of all trained windows."""
+        return sum(report.events for report in self.windows)
+
+    def version(self) -> int:
+        """The newest version that was trained; 0 before the first."""
+        return max((report.version for report in self.windows), default=0)
+
+    def version_everywhere(self, now_ms: int | None = None) -> int:
+        """The newest version that every replica has been seen with; 0 before the first.
+
+        With ``now_ms``, of those that have reported lately: one that was killed does not say so.
+        """
+        replicas = self.components("replica", now_ms)
+        versions = [_integer(status.figures.get("version")) or 0 for status in replicas]
+        return min(versions, default=0)
+
+    def freshness_pending(self) -> bool:
+        """Whether the newest version is not yet live everywhere, so freshness is incomplete."""
+        return self.live.everywhere_since(self.version()) is None
+
+    def freshness(self, *shares: float) -> list[float | None]:
+        """Quantiles, in seconds, over all events whose version is live everywhere."""
+        samples = [
+            sample for report in self.windows for sample in window_freshness(report, self.live)
+        ]
+        return [weighted_quantile(samples, share) for share in shares]
+
+
+def _integer(value: object) -> int | None:
+    return int(value) if isinstance(value, (int, float)) else None

@@ -1,0 +1,21 @@
+"""Tables as every view draws them: few lines, and title and note as wide as the terminal."""
+
+from __future__ import annotations
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+
+def new_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
+    """An empty table; the columns named in ``right`` are figures. Cells are folded, never cut."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    for name in columns:
+        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    return table
+
+
+def described(title: str, table: Table, note: str) -> Group:
+    """The table between its title and what a reader needs to know of its columns."""
+    return Group(Text(title, "bold"), table, Text(note, "dim"), Text())

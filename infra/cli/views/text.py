@@ -1,0 +1,33 @@
+"""Figures, durations and times as every view writes them."""
+
+from __future__ import annotations
+
+import time
+
+MISSING = "-"
+"""Stands for what is not known, or not known yet."""
+
+
+def score(value: float | None) -> str:
+    """A score in four decimals."""
+    return MISSING if value is None else f"{value:.4f}"
+
+
+def seconds(value: float | None) -> str:
+    """A duration in seconds."""
+    return MISSING if value is None else f"{value:.2f} s"
+
+
+def milliseconds(value: float | None) -> str:
+    """A duration in whole milliseconds."""
+    return MISSING if value is None else f"{value:.0f} ms"
+
+
+def local_time(ms: int) -> str:
+    """UTC milliseconds as this machine's local time, to the second."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(ms / 1000))
+
+
+def utc_time(ms: int) -> str:
+    """UTC milliseconds as a time in UTC, to the second."""
+    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(ms / 1000))

@@ -1,0 +1,209 @@
+"""The command line as an operator meets it: help, mistakes, exit codes. Nothing is started here."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from everfresh.infra.run.run_record import ProcessRecord, RunRecord, lock_home, write_record
+
+MAIN = [sys.executable, "-c", "from everfresh.infra.cli import main; main()"]
+
+
+def everfresh(*words: str, cwd: Path, **env: str) -> tuple[int, str, str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("EVERFRESH_")}
+    done = subprocess.run(
+        [*MAIN, *words],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**kept, "PYTHONPATH": str(Path(__file__).parents[3]), **env},
+        timeout=120,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def silent_port() -> Iterator[int]:
+    """Something that accepts connections and never says a word of Kafka's."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield int(bound.getsockname()[1])
+
+
+def files(folder: Path) -> None:
+    (folder / "good.jsonl").write_text('{"type": "view", "user_id": 1, "item_id": 2}\n')
+    (folder / "bad.jsonl").write_text('{"type": "view"}\n')
+    (folder / "periods").mkdir()
+    (folder / "periods" / "period_1.txt").write_text("1 2\n")
+    (folder / "foreign.dat").write_text("hello\n")
+    (folder / "empty.data").write_text("")
+    (folder / "wrong.toml").write_text("[windows]\nsecond = 5\n")
+    (folder / "broken.toml").write_text("[windows\n")
+
+
+MISTAKES = [
+    ("frobnicate", 2, "No such command"),
+    ("replay", 2, "Missing argument"),
+    ("replay good.jsonl", 2, "Missing option"),
+    ("replay good.jsonl --format csv", 2, "'csv' is not one of"),
+    ("replay good.jsonl --format jsonl --speed -1", 2, "--speed.*greater than or equal to 0"),
+    ("replay good.jsonl --format jsonl --speed fast", 2, "--speed.*number"),
+    ("replay absent.jsonl --format jsonl", 1, "absent.jsonl does not exist"),
+    ("replay good.jsonl --format jsonl", 1, "nothing is up in .*start it with `everfresh up`"),
+    ("replay bad.jsonl --format jsonl --bootstrap-servers SILENT", 1, "bad.jsonl"),
+    ("replay foreign.dat --format ml-1m --bootstrap-servers SILENT", 1, "foreign.dat.*ml-1m|Movie"),
+    ("replay empty.data --format ml-100k --bootstrap-servers SILENT", 1, "empty.data"),
+    ("replay good.jsonl --format jsonl --bootstrap-servers SILENT", 1, "no Kafka broker"),
+    ("evaluate", 2, "Missing argument"),
+    ("evaluate good.jsonl --format jsonl --first 1", 2, "--first.*0.95"),
+    ("evaluate absent.jsonl --format jsonl", 1, "absent.jsonl does not exist"),
+    ("evaluate good.jsonl --format jsonl --plot no/folder.png", 1, "no is no folder"),
+    ("evaluate bad.jsonl --format jsonl", 1, "bad.jsonl line 1"),
+    ("evaluate good.jsonl --format jsonl", 1, "with 1 events makes 1 window; at least two"),
+    ("replay periods --format ader --bootstrap-servers SILENT", 1, "no Kafka broker"),
+    ("replay . --format ader --bootstrap-servers SILENT", 1, "holds no period_N.txt"),
+    ("recommend 7", 1, "nothing is up in .*start it with `everfresh up`"),
+    ("recommend 7 -k 0", 2, "-k.*greater than or equal to 1"),
+    ("status", 1, "nothing is up in"),
+    ("state 7", 1, "there is no state of everfresh.events in .*start the loop with"),
+    ("state 7 --last -1", 2, "--last.*greater than or equal to 0"),
+    ("dlq list", 1, "nothing is up in"),
+    ("dlq list --since yesterday --bootstrap-servers SILENT", 1, "--since is 'yesterday'; expect"),
+    ("dlq list --bootstrap-servers SILENT", 1, "no Kafka broker"),
+    ("dlq show first --bootstrap-servers SILENT", 1, "PARTITION:OFFSET.*found 'first'"),
+    ("dlq redrive --bootstrap-servers SILENT", 2, "choose dead letters by place, by --reason"),
+    ("dlq redrive --all --bootstrap-servers SILENT", 1, "no Kafka broker"),
+    ("status --bootstrap-servers SILENT", 1, "no Kafka broker"),
+    ("status --bootstrap-servers nonsense", 1, "must be host:port"),
+    ("settings --config absent.toml", 1, "absent.toml, which is not a file"),
+    ("settings --config wrong.toml", 1, "windows.second"),
+    ("settings --config broken.toml", 1, "settings cannot be read"),
+    ("up --bootstrap-servers SILENT --ray-address SILENT", 1, "no Kafka broker answers at"),
+    ("up --ray-address nonsense --bootstrap-servers SILENT", 1, "host:port|no Kafka broker"),
+    ("demo --events 5", 2, "--events.*2000"),
+]
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(("words", "code", "said"), MISTAKES)
+def test_a_mistake_is_one_clear_message_and_no_traceback(
+    words: str, code: int, said: str, tmp_path: Path, silent_port: int
+) -> None:
+    files(tmp_path)
+    # The port is bound and nobody listens, so a connection is refused at once.
+    words = words.replace("SILENT", f"127.0.0.1:{silent_port}")
+    ended, output, errors = everfresh(*words.split(), cwd=tmp_path)
+    assert ended == code, errors
+    assert re.search(said, errors), errors
+    assert "Traceback" not in output + errors
+    if code == 1:
+        assert errors.startswith("error: ")
+        assert errors.count("\n") == 1
+
+
+@pytest.mark.process
+def test_a_wrong_environment_names_the_setting(tmp_path: Path) -> None:
+    code, _, said = everfresh("settings", cwd=tmp_path, EVERFRESH_WINDOWS__SECONDS="soon")
+    assert code == 1
+    assert said.startswith("error: wrong setting: windows.seconds: ")
+
+
+@pytest.mark.process
+def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    code, _, said = everfresh("up", "--home", "file", cwd=tmp_path)
+    assert code == 1
+    assert re.match(r"error: .*file.*(exists|directory)", said)
+    assert said.count("\n") == 1
+
+
+@pytest.mark.process
+def test_a_taken_serving_port_is_named_before_anything_starts(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        code, _, said = everfresh("up", cwd=tmp_path, EVERFRESH_SERVING__PORT=port)
+    assert code == 1
+    assert f"serving.port is {port}" in said
+    assert not list(tmp_path.glob(".everfresh/logs/*"))
+    assert not (tmp_path / ".everfresh/run/run.json").exists()
+
+
+@pytest.mark.process
+def test_a_second_up_says_who_is_up(tmp_path: Path) -> None:
+    home = tmp_path / ".everfresh"
+    me = ProcessRecord.of_this_process()
+    with lock_home(home):
+        write_record(home, RunRecord("other", me, 1, "ready", "127.0.0.1:1", "e.", "", {}))
+        code, _, said = everfresh("up", cwd=tmp_path)
+    assert code == 1
+    assert f"is up already (process {me.pid}); `everfresh down` stops it" in said
+
+
+@pytest.mark.process
+def test_help_and_every_commands_help(tmp_path: Path) -> None:
+    code, said, _ = everfresh("--help", cwd=tmp_path)
+    assert code == 0
+    for name in ("up", "demo", "replay", "recommend", "status", "state", "down", "settings"):
+        assert re.search(rf"^  {name}  ", said, re.MULTILINE)
+        assert everfresh(name, "--help", cwd=tmp_path)[0] == 0
+    for name in ("list", "show", "redrive"):
+        assert everfresh("dlq", name, "--help", cwd=tmp_path)[0] == 0
+
+
+@pytest.mark.process
+def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.argv = ['everfresh', '--help']; from everfresh.infra.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'ray', 'faust', 'kafka', 'pydantic', 'httpx', 'matplotlib', 'numpy'}\n"
+        "print('loaded:', sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[3],
+        timeout=120,
+        check=True,
+    )
+    assert done.stdout.endswith("loaded: []\n")
+
+
+@pytest.mark.process
+def test_no_command_loads_torch_or_ray() -> None:
+    code = """
+import importlib, pkgutil, sys
+import everfresh.infra.cli as cli
+for module in pkgutil.walk_packages(cli.__path__, "everfresh.infra.cli."):
+    if not module.name.endswith(".state"):  # it opens RocksDB
+        importlib.import_module(module.name)
+assert "everfresh.infra.cli.commands.up" in sys.modules
+print({"torch", "ray", "faust", "rocksdict"} & set(sys.modules))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[3],
+        timeout=120,
+        check=True,
+    )
+    assert done.stdout == "set()\n"
+
+
+def test_down_where_nothing_is_up_is_no_failure(tmp_path: Path) -> None:
+    code, said, _ = everfresh("down", cwd=tmp_path)
+    assert code == 0
+    assert said.startswith("nothing is up in")

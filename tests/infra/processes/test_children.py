@@ -1,0 +1,106 @@
+"""The children of a run, with stand-in programs: restarts, and deaths that end the run."""
+
+from __future__ import annotations
+
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from everfresh.contracts.errors import RunError
+from everfresh.infra.processes.children import Children, StepUpdate
+from everfresh.infra.processes.processes import ChildSpec, same_process
+from everfresh.infra.processes.restarts import RestartPolicy
+
+pytestmark = pytest.mark.process
+
+NEEDS = {"base": (), "top": ("base",)}
+
+
+class Run:
+    """Children of stand-in programs, and what was said of them."""
+
+    def __init__(self, logs: Path, policy: RestartPolicy) -> None:
+        self.run_id = uuid.uuid4().hex
+        self.notes: list[StepUpdate] = []
+        self.children = Children(logs, self.run_id, NEEDS, self.notes.append, policy)
+
+    def start(self, name: str, code: str) -> None:
+        self.children.start(ChildSpec(name, [sys.executable, "-c", code], {}))
+
+    def watch_until(self, what: str, name: str) -> None:
+        while not any(note.what == what and note.step == name for note in self.notes):
+            self.children.watch(time.monotonic())
+            time.sleep(0.01)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    stand_ins = Run(tmp_path, RestartPolicy(limit=2, first_s=0.0))
+    yield stand_ins
+    # By their handles: one that has just been started does not show its environment yet, by which
+    # a run's leftovers are found.
+    for name in stand_ins.children.records():
+        child = stand_ins.children.get(name)
+        assert child is not None
+        child.process.kill()
+        child.process.wait()
+
+
+SLEEP = "import time; time.sleep(600)"
+FAIL = "import sys; sys.exit('it broke')"
+
+
+def test_one_that_dies_is_said_and_started_again(run: Run) -> None:
+    run.start("base", SLEEP)
+    first = run.children.records()["base"]
+    child = run.children.get("base")
+    assert child is not None
+    child.process.kill()
+    run.watch_until("restarted", "base")
+    second = run.children.records()["base"]
+    assert second.pid != first.pid
+    assert same_process(second.pid, second.started)
+    assert not same_process(first.pid, first.started)
+    [died] = [note for note in run.notes if note.what == "died"]
+    assert died.text.startswith("base was ended by SIGKILL; it is started again")
+
+
+def test_one_that_dies_too_often_stops_the_run_with_its_last_words(run: Run) -> None:
+    run.start("base", FAIL)
+    with pytest.raises(
+        RunError, match=r"base ended with exit code 1 once too often(?s:.*)it broke"
+    ):
+        run.watch_until("never", "base")
+    assert [note.what for note in run.notes] == ["died", "restarted"] * 2
+
+
+def test_nothing_is_started_again_before_what_it_needs(run: Run) -> None:
+    run.start("top", "import time; time.sleep(0.05)")
+    run.watch_until("died", "top")
+    for _ in range(5):
+        run.children.watch(time.monotonic() + 60.0)
+    assert not any(note.what == "restarted" for note in run.notes)
+    run.start("base", SLEEP)
+    run.watch_until("restarted", "top")
+
+
+def test_a_death_while_starting_is_an_error_at_once(run: Run) -> None:
+    run.start("base", FAIL)
+    child = run.children.get("base")
+    assert child is not None
+    child.process.wait(timeout=60)
+    with pytest.raises(RunError, match=r"base ended with exit code 1 while the run was starting"):
+        run.children.require_alive()
+
+
+def test_a_helper_that_ends_is_not_started_again(run: Run) -> None:
+    run.start("helper", "pass")
+    helper = run.children.get("helper")
+    assert helper is not None
+    helper.process.wait(timeout=60)
+    assert not run.children.watch(time.monotonic())
+    assert run.notes == []
