@@ -37,7 +37,7 @@ from everfresh.model.network.optimizer import (
 from everfresh.model.recommender import Recommender
 from everfresh.model.vocabulary.vocabulary import Vocabulary
 from everfresh.model.weights import copy_into, decode_tensors, encode_tensors
-from everfresh.trainer.learning.device import prepare
+from everfresh.trainer.learning.device import prepare_device
 
 WEIGHTS, OPTIMIZER = "model.safetensors", "optimizer.safetensors"
 BATCH_TOKENS = 4096
@@ -64,7 +64,7 @@ class Training:
         published: bool = False,
         device: str = "cpu",
     ) -> None:
-        prepare(device)
+        prepare_device(device)
         torch.manual_seed(seed)
         plan = MODELS[model]
         made = PublishedRecommender if published else Recommender

@@ -26,8 +26,9 @@ from everfresh.infra.broker.broker import EmbeddedBroker
 from everfresh.infra.components import settings_environment
 from everfresh.infra.ray_head import RayHead, prepare_head, remove_temporary_folder
 from everfresh.trainer.checkpoint import load_recommender
-from tests.trainer.bench import SMALL, Bench, content
+from tests.trainer.bench import Bench, content
 from tests.trainer.logs import Log, make_log
+from tests.trainer.small_settings import SMALL
 
 pytestmark = pytest.mark.integration
 

@@ -37,9 +37,9 @@ class Exemplars(Reservoir):
         self, examples: Sequence[DecodedExample], recommender: Recommender, seed: int
     ) -> None:
         """Choose among those held and ``examples``; the same recommender and seed choose alike."""
-        candidates = [*self._examples, *(self._cut(one) for one in examples)]
+        candidates = [*self._examples, *(self._cut(example) for example in examples)]
         self._offered += len(examples)
-        vectors, losses, labels = look(recommender, candidates, losses=self._by == "loss")
+        vectors, losses, labels = read_examples(recommender, candidates, losses=self._by == "loss")
         shares = draw_shares(labels, self.size, seed)
         chosen: list[int] = []
         for label, share in shares.items():
@@ -80,7 +80,7 @@ def herd(vectors: npt.NDArray[np.float32], number: int) -> npt.NDArray[np.int64]
     return np.asarray(chosen, dtype=np.int64)
 
 
-def look(
+def read_examples(
     recommender: Recommender, examples: Sequence[DecodedExample], *, losses: bool
 ) -> tuple[Tensor, Tensor, npt.NDArray[np.int64]]:
     """User vectors ``(n, d)`` before each example's last event, its loss ``(n,)``, its row.
