@@ -16,12 +16,13 @@ from everfresh.contracts.manifest import VOCABULARY_FILE, Rows, weights_file
 from everfresh.contracts.sequence import Interaction
 from everfresh.contracts.settings import ModelSettings
 from everfresh.contracts.window import DecodedExample
-from everfresh.model.inference.ranking import LEAST_NORM, Catalogue, factors_of, rank_examples
+from everfresh.model.catalogue import LEAST_NORM, Catalogue, factors_of
 from everfresh.model.metrics import Ranks
-from everfresh.model.network.batches import Batch, derive_seed, encode_example, query
+from everfresh.model.network.batches import Batch, derive_seed, encode_example, query_batch
 from everfresh.model.network.hstu import HSTU
 from everfresh.model.network.losses import sampled_cross_entropy
-from everfresh.model.row_changes import Changes, RowChange, require_names
+from everfresh.model.ranking import rank_examples
+from everfresh.model.row_changes import RowChange, RowChanges, require_names
 from everfresh.model.short_rows import decode_change, encode_rows, view_rows
 from everfresh.model.vocabulary.vocabulary import UNKNOWN, Vocabulary
 from everfresh.model.weights import (
@@ -208,11 +209,11 @@ class Recommender:
         """
         barred = [row for item in exclude if (row := self.vocabulary.row(item)) != UNKNOWN]
         with torch.inference_mode():
-            user = self.network(query(history, self.vocabulary, self.settings.max_length))[-1]
+            user = self.network(query_batch(history, self.vocabulary, self.settings.max_length))[-1]
             rows, scores = self.catalogue().best(user, k, barred)
         return [self.vocabulary.item(row) for row in rows], scores
 
-    def take(self, weights: Changes, vocabulary: Changes) -> None:
+    def take(self, weights: RowChanges, vocabulary: RowChanges) -> None:
         """Become the next version, at the cost of the rows that changed: bit-equal to loading it.
 
         Nobody else may be using this one. ``CorruptVersion`` where the changes do not fit or are
@@ -282,8 +283,8 @@ class Recommender:
         """Use these as weights, where they are."""
         expected: dict[str, Tensor] = self.network.state_dict()
         for name in ("items", "item_bias"):
-            one = expected[name][:1]
-            expected[name] = one.expand(self.vocabulary.rows, *one.shape[1:])
+            row = expected[name][:1]
+            expected[name] = row.expand(self.vocabulary.rows, *row.shape[1:])
         require_alike(expected, tensors, weights_file(self.rows))
         for name, weight in self.network.named_parameters():
             weight.data = tensors[name]

@@ -35,12 +35,6 @@ class ServingSettings(Group):
     cache_mb: int = Field(
         256, ge=0, description="Memory of a replica for what it made of users' pasts; 0 for none."
     )
-    cache_reuse_versions: int = Field(
-        0,
-        ge=0,
-        description="For how many versions what an older one made of a past is extended by newer "
-        "ones; 0 has every version read every past itself.",
-    )
     cache_ahead: int = Field(
         64,
         ge=0,

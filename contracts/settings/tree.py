@@ -33,6 +33,12 @@ from everfresh.contracts.settings.stream import (
 DEFAULT_FILE = "everfresh.toml"
 FILE_VARIABLE = "EVERFRESH_CONFIG"
 
+_GONE = {
+    "serving.cache_reuse_versions": "this setting is gone; remove it (serving.cache_ahead keeps "
+    "swaps fast without mixing versions)",
+}
+"""Settings of earlier releases, and what to do instead."""
+
 
 class Settings(BaseSettings):
     """The whole tree. Build it with :func:`load_settings`."""
@@ -103,10 +109,10 @@ def load_settings(overrides: dict[str, Any] | None = None) -> Settings:
     try:
         return Settings(**(overrides or {}))
     except ValidationError as error:
-        lines = [
-            f"{'.'.join(str(part) for part in item['loc']) or 'settings'}: {item['msg']}"
-            for item in error.errors()
-        ]
+        lines = []
+        for item in error.errors():
+            name = ".".join(str(part) for part in item["loc"]) or "settings"
+            lines.append(f"{name}: {_GONE.get(name, item['msg'])}")
         raise SettingsError("wrong setting: " + "; ".join(lines)) from None
     except ValueError as error:
         raise SettingsError(f"settings cannot be read: {error}") from None

@@ -17,14 +17,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from everfresh.model.network.attention_tiles import Layout, Rows, Tile
+from everfresh.model.network.attention_tiles import Tile, TileLayout, TileQueries
 
 
 def attend(
     values_queries_keys: Tensor,
     position_bias: Tensor,
     time_bias: Tensor,
-    layout: Layout,
+    layout: TileLayout,
     heads: int,
 ) -> Tensor:
     """Attention of packed tokens, ``(T, 3 dim)`` to ``(T, dim)``.
@@ -40,7 +40,12 @@ def attend(
 class _Attention(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, vqk: Tensor, position_bias: Tensor, time_bias: Tensor, layout: Layout, heads: int
+        ctx: Any,
+        vqk: Tensor,
+        position_bias: Tensor,
+        time_bias: Tensor,
+        layout: TileLayout,
+        heads: int,
     ) -> Tensor:
         ctx.save_for_backward(vqk)
         ctx.bias_shapes = position_bias.shape, time_bias.shape
@@ -87,7 +92,7 @@ class _Attention(torch.autograd.Function):
 
 
 def _rows_backward(
-    inputs: Tensor, o_grad: Tensor, input_grads: Tensor, scores: Tensor, rows: Rows
+    inputs: Tensor, o_grad: Tensor, input_grads: Tensor, scores: Tensor, rows: TileQueries
 ) -> Tensor:
     """Add the gradients of values, queries and keys; return that of the scores."""
     (v, q, k), (v_grad, q_grad, k_grad) = inputs, input_grads
@@ -117,7 +122,7 @@ def _whole(parted: Tensor, tile: Tile) -> Tensor:
     return joined.reshape(number * length, -1)
 
 
-def _scores(q: Tensor, k: Tensor, rows: Rows, position: Tensor, time_bias: Tensor) -> Tensor:
+def _scores(q: Tensor, k: Tensor, rows: TileQueries, position: Tensor, time_bias: Tensor) -> Tensor:
     """``Q K^T + rab`` of some rows of a tile, ``(B * heads, end - begin, end)``."""
     bias = time_bias.index_select(0, rows.bucket.view(-1)).view(rows.bucket.shape)
     bias += position[rows.begin : rows.end, : rows.end]
@@ -126,7 +131,7 @@ def _scores(q: Tensor, k: Tensor, rows: Rows, position: Tensor, time_bias: Tenso
     return bias.baddbmm_(q[:, rows.begin : rows.end], k[:, : rows.end].mT)
 
 
-def _distances(layout: Layout, like: Tensor) -> Tensor:
+def _distances(layout: TileLayout, like: Tensor) -> Tensor:
     """``(L, L)`` distances in positions, 0 above the diagonal, for the longest sequence."""
     steps = torch.arange(layout.longest, device=like.device)
     return (steps[:, None] - steps).clamp(min=0)

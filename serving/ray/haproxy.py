@@ -20,10 +20,10 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from pathlib import Path
 
-from everfresh.serving.http import problems
-from everfresh.serving.http.problems import Problem
+from everfresh.serving.requests import problems
+from everfresh.serving.requests.problems import Problem
 
-HOOK = "everfresh.serving.ray.process_hook:prepare"
+HOOK = "everfresh.serving.ray.process_hook:install_patches"
 """Called in each of Serve's processes before its doors open."""
 
 ANYWHERE = ("0.0.0.0", "::")
@@ -46,7 +46,7 @@ BESIDE_BODY = 16_384
 """Bytes of HAProxy's buffers beyond the longest body: a request's head, or a small answer."""
 
 _LAUNCHER = r"""#!/bin/sh
-# Written by everfresh; see serving/haproxy.py for why.
+# Written by everfresh; see serving/ray/haproxy.py for why.
 for word in "$@"; do
     [ "$previous" = "-f" ] && config="$word"
     previous="$word"
@@ -80,7 +80,7 @@ def write_launcher(
     errors = [problems.no_replica(status) for status in kinds]
     errors.append(problems.body_too_slow(timeout_ms))
     quiet = [] if metrics else ["option dontlog-normal"]
-    lines = [*quiet, *(_errorfile(one, path) for one in errors)]
+    lines = [*quiet, *(_errorfile(error, path) for error in errors)]
     defaults.write_text("".join(f"    {line}\n" for line in lines))
     frontend.write_text(f"    http-request wait-for-body time {timeout_ms}ms if METH_POST\n")
     ours = _ONCE.replace("{defaults}", shlex.quote(str(defaults)))

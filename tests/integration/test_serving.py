@@ -37,7 +37,7 @@ from tests.integration.serving_run import (
     serving_loop,
     wait_until,
 )
-from tests.serving.made import publish
+from tests.serving.replica_in_memory import publish
 
 pytestmark = pytest.mark.integration
 

@@ -5,7 +5,7 @@ import torch
 
 from everfresh.contracts.errors import CorruptVersion
 from everfresh.model.network.batches import make_batches
-from everfresh.model.network.optimizer import (
+from everfresh.model.optimizer import (
     build_optimizer,
     encode_optimizer,
     grow_optimizer,

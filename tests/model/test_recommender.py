@@ -11,7 +11,7 @@ from everfresh.contracts.errors import CorruptVersion
 from everfresh.contracts.manifest import MODEL_FILES
 from everfresh.model.metrics import MISS
 from everfresh.model.network.batches import derive_seed, make_batches
-from everfresh.model.network.optimizer import build_optimizer, grow_optimizer, step
+from everfresh.model.optimizer import build_optimizer, grow_optimizer, step
 from everfresh.model.recommender import Recommender
 from everfresh.model.vocabulary.vocabulary import Vocabulary
 from everfresh.model.weights import all_finite

@@ -8,7 +8,7 @@ import torch
 
 from everfresh.model.metrics import MISS
 from everfresh.model.network.batches import make_batches
-from everfresh.model.network.optimizer import build_optimizer, forget_rows, step
+from everfresh.model.optimizer import build_optimizer, forget_rows, step
 from tests.model.streams import (
     SMALL,
     example,

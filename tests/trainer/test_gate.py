@@ -12,7 +12,7 @@ from everfresh.contracts.errors import VersionNotFound, WeightsError
 from everfresh.contracts.manifest import Pointer
 from everfresh.contracts.settings import Settings, load_settings
 from everfresh.contracts.window import TrainingWindow
-from everfresh.model.network.optimizer import encode_optimizer
+from everfresh.model.optimizer import encode_optimizer
 from everfresh.trainer.gate.candidate import judge, measure
 from everfresh.trainer.loop import ROLL_BACK, TrainerLoop
 from everfresh.trainer.windows.holdout import prepare

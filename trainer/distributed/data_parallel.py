@@ -21,7 +21,7 @@ from torch.distributed import ProcessGroupGloo
 
 from everfresh.contracts.errors import WorkerLost
 from everfresh.model.network.batches import Batch
-from everfresh.model.network.optimizer import apply_gradients, descend
+from everfresh.model.optimizer import apply_gradients, descend
 from everfresh.model.vocabulary.vocabulary import UNKNOWN
 
 if TYPE_CHECKING:

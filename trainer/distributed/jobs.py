@@ -14,7 +14,7 @@ from typing import Protocol
 
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.window import DecodedExample, TrainingWindow
-from everfresh.model.network.optimizer import build_optimizer, encode_optimizer, restore_optimizer
+from everfresh.model.optimizer import build_optimizer, encode_optimizer, restore_optimizer
 from everfresh.model.recommender import Recommender
 from everfresh.trainer.distributed.data_parallel import Team
 from everfresh.trainer.learning.strategies import build_strategy

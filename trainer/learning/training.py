@@ -23,7 +23,7 @@ from everfresh.contracts.settings import Settings
 from everfresh.contracts.window import DecodedExample, TrainingWindow
 from everfresh.model.baselines import LastItemMarkov, Popularity
 from everfresh.model.network.batches import derive_seed
-from everfresh.model.network.optimizer import build_optimizer, forget_rows, grow_optimizer
+from everfresh.model.optimizer import build_optimizer, forget_rows, grow_optimizer
 from everfresh.model.recommender import Recommender
 from everfresh.model.vocabulary.vocabulary import Vocabulary
 from everfresh.model.weights import all_finite

@@ -19,11 +19,11 @@ from everfresh.contracts.settings import Settings
 from everfresh.contracts.window import DecodedExample, TrainingWindow
 from everfresh.model.network.batches import (
     Batch,
-    cut,
+    cut_into_chunks,
     derive_seed,
     encode_example,
     make_batches,
-    pack,
+    pack_batch,
 )
 
 if TYPE_CHECKING:
@@ -101,8 +101,12 @@ class Strategy:
     def one_batch(self, network: Network, examples: list[DecodedExample]) -> Batch:
         """All of these examples in one batch, in this order."""
         encoded = [encode_example(one, network.recommender.vocabulary) for one in examples]
-        return pack(
-            [piece for one in encoded for piece in cut(one, self.settings.model.max_length)]
+        return pack_batch(
+            [
+                piece
+                for one in encoded
+                for piece in cut_into_chunks(one, self.settings.model.max_length)
+            ]
         )
 
     def seed(self, number: int, *purpose: int) -> int:

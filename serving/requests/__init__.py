@@ -1,0 +1,1 @@
+"""What a request may say, how many come in at once, and how a refused one is told why."""
