@@ -21,7 +21,7 @@ _EVERYWHERE = "[::]"
 _REPLICA = "ray.serve._private.replica"
 
 
-def install() -> None:
+def bind_grpc_to_node() -> None:
     """For a process of Serve's whose doors are not open yet. Harmless twice."""
     host = _node_host()
     _bind_grpc_door(host)

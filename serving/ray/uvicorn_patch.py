@@ -24,8 +24,8 @@ UVICORN_VERSION = "0.54.0"
 """The release in which these private parts were read."""
 
 
-def install() -> None:
-    """Make it the protocol of every uvicorn server that this process opens from now on."""
+def install_atomic_response() -> None:
+    """Give every uvicorn server that this process opens from now on the protocol below."""
     protocol = f"{__name__}:{AtomicResponseProtocol.__name__}"
     uvicorn.config.HTTP_PROTOCOLS["auto"] = protocol
 

@@ -1,3 +1,5 @@
+"""The baselines: popularity and last-item followers rank as counting by hand does."""
+
 from __future__ import annotations
 
 from collections import Counter, defaultdict

@@ -1,3 +1,5 @@
+"""The optimiser beside a model that grows: its state, and training that goes on bit-equal."""
+
 from __future__ import annotations
 
 import pytest

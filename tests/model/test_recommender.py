@@ -1,3 +1,5 @@
+"""The recommender: its loss, its answers, and that saving and loading lose nothing."""
+
 from __future__ import annotations
 
 import threading

@@ -82,18 +82,6 @@ def test_a_full_window_takes_no_more(made: Recommender) -> None:
         states.extend(made.network, codes[:, :1])
 
 
-def test_states_handed_to_other_weights_read_the_last_event_anew(made: Recommender) -> None:
-    codes = encode_events(EVENTS, made.vocabulary)
-    states = HistoryStates(LENGTH)
-    vector = states.extend(made.network, codes[:, :9])
-    same = states.handed_over().extend(made.network, codes[:, 8:9])
-    torch.testing.assert_close(same, vector, atol=2e-5, rtol=1e-4)
-    other = Recommender(MODEL, made.vocabulary, 6)
-    mixed = states.handed_over().extend(other.network, codes[:, 8:9])
-    assert not torch.allclose(mixed, vector, atol=1e-2)
-    assert states.length == 10
-
-
 def test_states_say_what_they_weigh(made: Recommender) -> None:
     codes = encode_events(EVENTS, made.vocabulary)
     states = HistoryStates(LENGTH)

@@ -1,3 +1,5 @@
+"""Attention on tiles against attention written down plainly, forward and backward."""
+
 from __future__ import annotations
 
 from typing import NamedTuple

@@ -1,3 +1,5 @@
+"""Batches: each target is predicted once, and codes of values and events."""
+
 from __future__ import annotations
 
 import math

@@ -1,3 +1,5 @@
+"""The network: causality, padding and packing against a plain reading of the paper."""
+
 from __future__ import annotations
 
 import dataclasses

@@ -1,3 +1,5 @@
+"""The sampled loss against the one over all items, and what its gradients are."""
+
 from __future__ import annotations
 
 import math

@@ -1,3 +1,5 @@
+"""The vocabulary: rows of items through admission, expiry and bytes."""
+
 from __future__ import annotations
 
 from collections import Counter

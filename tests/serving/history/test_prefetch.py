@@ -67,7 +67,7 @@ def test_histories_read_ahead_in_one_run_are_those_read_alone(
             log.append([8])
     figures = histories.figures()
     known = sum(number > 0 for number in LENGTHS)
-    assert (figures.prefetchd, figures.extended) == (known, known)
+    assert (figures.prepared, figures.extended) == (known, known)
 
 
 def test_a_run_takes_no_more_tokens_than_it_may_with_their_padding(
@@ -125,7 +125,7 @@ def test_whom_the_last_requests_were_for_is_read_before_a_version_is_live(
     built = histories.figures().built
     for user, prepared in ((3, 1), (2, 2), (1, 2)):
         assert_same(histories.read(V2, user), CachedHistoryReader(log, NO_CACHE).read(V2, user))
-        assert histories.figures().prefetchd == prepared
+        assert histories.figures().prepared == prepared
     assert histories.figures().built == built + 1
     histories.prefetch(V3)
     assert_same(histories.read(V2, 1), CachedHistoryReader(log, NO_CACHE).read(V2, 1))
@@ -142,7 +142,7 @@ def test_a_version_waits_for_histories_to_be_read_only_so_long(
     histories.read(V1, 1)
     histories.prefetch(V2)
     assert_same(histories.read(V2, 1), CachedHistoryReader(log, NO_CACHE).read(V2, 1))
-    assert histories.figures().prefetchd == 0
+    assert histories.figures().prepared == 0
 
 
 def test_a_state_that_cannot_be_read_holds_no_version_back(

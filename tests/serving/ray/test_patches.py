@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib.metadata
-import inspect
+import subprocess
 import sys
-from typing import Any
+from pathlib import Path
 
 import pytest
 
 from everfresh.serving.ray import process_hook, ray_patches, uvicorn_patch
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize(
@@ -29,51 +31,44 @@ def test_the_installed_release_is_the_one_whose_private_parts_were_read(
     )
 
 
+# In a process of its own: Ray Serve warns as it is loaded, and what is patched stays patched.
+SCRIPT = """
+import inspect, sys
+import ray
+from ray.serve._private import default_impl, grpc_util
+from everfresh.serving.ray import ray_patches
+
 class Server:
-    """Of Ray's gRPC servers, what the patches ask."""
-
-    def __init__(self) -> None:
-        self.bound: list[str] = []
-
-    def add_insecure_port(self, address: str) -> int:
-        self.bound.append(address)
+    def add_insecure_port(self, address):
+        print(address)
         return 1234
 
-
-def test_each_grpc_server_is_bound_to_the_nodes_own_address(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    from ray._common import tls_utils  # noqa: PLC0415 - as the patches, which are late
-    from ray.serve._private import default_impl, grpc_util, replica  # noqa: PLC0415 - as above
-
-    # Put back afterwards: what is patched here is this process's own.
-    monkeypatch.setattr(default_impl, "add_grpc_address", default_impl.add_grpc_address)
-    monkeypatch.setattr(replica, "add_port_to_grpc_server", tls_utils.add_port_to_grpc_server)
-    monkeypatch.setattr("ray.util.get_node_ip_address", lambda: "10.1.2.3")
-    assert "add_grpc_address(server" in inspect.getsource(grpc_util), "looked up at each call"
-    server: Any = Server()
-    for _ in range(2):  # Ray may call the hook twice in a process
-        ray_patches.install()
-    default_impl.add_grpc_address(server, "[::]:9000")
-    assert replica.add_port_to_grpc_server(server, "[::]:0") == 1234
-    assert server.bound == ["10.1.2.3:9000", "10.1.2.3:0"]
+ray.util.get_node_ip_address = lambda: "10.1.2.3"
+before = "ray.serve._private.replica" in sys.modules
+ray_patches.bind_grpc_to_node()
+assert ("ray.serve._private.replica" in sys.modules) == before, "only a replica has its code"
+from ray.serve._private import replica
+for _ in range(2):  # Ray may call the hook twice in a process
+    ray_patches.bind_grpc_to_node()
+assert "import add_grpc_address" in inspect.getsource(grpc_util.start_grpc_server)
+assert "add_port_to_grpc_server(self._server" in inspect.getsource(replica)
+default_impl.add_grpc_address(Server(), "[::]:9000")
+assert replica.add_port_to_grpc_server(Server(), "[::]:0") == 1234
+"""
 
 
-def test_a_process_without_a_replica_does_not_load_ones_code(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    from ray.serve._private import default_impl  # noqa: PLC0415 - as above
-
-    monkeypatch.setattr(default_impl, "add_grpc_address", default_impl.add_grpc_address)
-    monkeypatch.setattr("ray.util.get_node_ip_address", lambda: "10.1.2.3")
-    monkeypatch.delitem(sys.modules, "ray.serve._private.replica", raising=False)
-    ray_patches.install()
-    assert "ray.serve._private.replica" not in sys.modules
+def test_each_grpc_server_is_bound_to_the_nodes_own_address() -> None:
+    command = [sys.executable, "-c", SCRIPT]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["10.1.2.3:9000", "10.1.2.3:0"]
 
 
 def test_the_hook_installs_both_and_adds_no_middleware(monkeypatch: pytest.MonkeyPatch) -> None:
     installed: list[str] = []
-    monkeypatch.setattr(ray_patches, "install", lambda: installed.append("ray"))
-    monkeypatch.setattr(uvicorn_patch, "install", lambda: installed.append("uvicorn"))
+    monkeypatch.setattr(ray_patches, "bind_grpc_to_node", lambda: installed.append("ray"))
+    monkeypatch.setattr(
+        uvicorn_patch, "install_atomic_response", lambda: installed.append("uvicorn")
+    )
     assert process_hook.install_patches() == []
     assert installed == ["ray", "uvicorn"]

@@ -27,7 +27,7 @@ ITEMS = 400
 EVERY = 5
 
 
-class Line:
+class Lineage:
     """A trainer's line of versions in a folder, and a follower beside it."""
 
     def __init__(self, folder: Path, seed: int = 1, rows: Rows = "float32") -> None:
