@@ -1,1 +1,1 @@
-"""What a request may say, how many come in at once, and how a refused one is told why."""
+"""What both doors share: checks of a request, admission, and problem documents."""

@@ -1,4 +1,4 @@
-"""Errors of a request: problem documents (RFC 9457) over HTTP, every one of them."""
+"""Errors of a request: what was wrong, what to do, and the problem document (RFC 9457)."""
 
 from __future__ import annotations
 

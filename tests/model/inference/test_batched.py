@@ -1,4 +1,4 @@
-"""Pasts that are read in one run are what each is that was read alone."""
+"""Histories that are read in one run are what each is that was read alone."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def made(request: pytest.FixtureRequest) -> Recommender:
     windows=st.lists(st.tuples(st.integers(0, LENGTH), st.integers(1, LENGTH - 2)), min_size=1),
     more=st.integers(1, 3),
 )
-def test_read_together_equals_read_alone_and_goes_on_alike(
+def test_read_batched_equals_read_alone_and_goes_on_alike(
     made: Recommender, windows: list[tuple[int, int]], more: int
 ) -> None:
     codes = [

@@ -1,4 +1,4 @@
-"""Extending a user's past gives what the whole network gives."""
+"""Extending a user's history gives what the whole network gives."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_extended_states_equal_the_full_forward(made: Recommender, cuts: set[int
         torch.testing.assert_close(vector, whole(made, EVENTS[:end]), atol=2e-5, rtol=1e-4)
 
 
-def test_a_long_past_goes_through_in_pieces(
+def test_a_long_history_goes_through_in_pieces(
     made: Recommender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(incremental, "_PIECE", 5)
