@@ -58,7 +58,7 @@ class Recommender:
         self.network.initialise(torch.Generator().manual_seed(derive_seed(seed)))
         self._shared = False
         self._catalogue: Catalogue | None = None
-        self._known: Tensor | None = None  # factors of the next catalogue
+        self._next_factors: Tensor | None = None
         self._shares: tuple[Tensor, Tensor] | None = None
         self.grow()
 
@@ -94,7 +94,7 @@ class Recommender:
         if freed:
             fill_rows(self.network.items.data, freed, self.seed)
             self.network.item_bias.data[freed] = 0.0
-            self._catalogue = self._known = self._shares = None
+            self._catalogue = self._next_factors = self._shares = None
         return freed
 
     def item_tables(self) -> list[nn.Parameter]:
@@ -110,7 +110,7 @@ class Recommender:
     def _resize(self) -> None:
         for table in self.item_tables():
             grow_rows(table, self.vocabulary.rows)
-        self._catalogue = self._known = self._shares = None
+        self._catalogue = self._next_factors = self._shares = None
 
     def loss(self, batch: Batch) -> Tensor:
         """Softmax cross-entropy, the mean over the batch's targets that have a row; a scalar.
@@ -121,7 +121,7 @@ class Recommender:
         that scores mean the same either way. Draws from torch's global generator. Zero where no
         target has a row.
         """
-        self._catalogue = self._known = None
+        self._catalogue = self._next_factors = None
         batch = batch.to(self.network.device)
         # Drawn first: the same seed gives the same negatives, whatever the batch's size.
         drawn, each = self._draw()
@@ -157,7 +157,7 @@ class Recommender:
         history gets the popular items; the weight and the item's own bias are learnt. A free row
         scores minus infinity: it is no answer and no negative.
         """
-        items, known = self.network.items.detach(), self._known
+        items, known = self.network.items.detach(), self._next_factors
         factors = factors_of(items, self.settings.temperature) if known is None else known
         return Catalogue(items, self._score_bias(), factors)
 
@@ -235,14 +235,14 @@ class Recommender:
 
     def _follow_rows(self, change: RowChange) -> None:
         """Keep the factors of rows that stay as they are; biases change with every version."""
-        kept = self._known if self._catalogue is None else self._catalogue.factors
-        self._catalogue = self._known = None
+        kept = self._next_factors if self._catalogue is None else self._catalogue.factors
+        self._catalogue = self._next_factors = None
         if kept is not None and change.rows is not None:
             rows = torch.from_numpy(change.rows)
             with torch.inference_mode():
-                self._known = lengthen(kept, self.vocabulary.rows)
+                self._next_factors = lengthen(kept, self.vocabulary.rows)
                 renewed = factors_of(self.network.items[rows], self.settings.temperature)
-                self._known.index_copy_(0, rows, renewed)
+                self._next_factors.index_copy_(0, rows, renewed)
 
     def tensors(self) -> dict[str, Tensor]:
         """What the file of weights holds; views, but for shorter rows."""
@@ -289,7 +289,7 @@ class Recommender:
         for name, weight in self.network.named_parameters():
             weight.data = tensors[name]
         self._shared = True
-        self._catalogue = self._known = self._shares = None
+        self._catalogue = self._next_factors = self._shares = None
 
     def _own(self) -> None:
         """Copy weights that others may be using."""

@@ -103,9 +103,9 @@ def test_the_exact_files_are_kept_whatever_replicas_read_and_made_once_where_the
     before, encoded = exact.save(), list[Recommender]()
     save = Recommender.save
 
-    def counted(one: Recommender) -> dict[str, bytes]:
-        encoded.append(one)
-        return save(one)
+    def counted(recommender: Recommender) -> dict[str, bytes]:
+        encoded.append(recommender)
+        return save(recommender)
 
     monkeypatch.setattr(Recommender, "save", counted)
     files = version_files(exact, rows)

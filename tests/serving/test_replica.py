@@ -112,7 +112,7 @@ def test_every_answer_leaves_one_exposure() -> None:
     bench.clock.advance(5)
     answers = [bench.replica.answer(request(number, user=number)) for number in range(3)]
     bench.replica.stop()
-    assert [one.request_id for one in bench.exposures.exposures] == ["r-0", "r-1", "r-2"]
+    assert [shown.request_id for shown in bench.exposures.exposures] == ["r-0", "r-1", "r-2"]
     for answer, shown in zip(answers, bench.exposures.exposures, strict=True):
         assert answer is not None
         assert (shown.items, shown.version, shown.time) == (answer.items, 1, 1_005)
@@ -160,7 +160,7 @@ def test_the_status_says_waiting_then_the_version_and_last_that_it_stopped() -> 
     assert figures["swaps"] == 1
     bench.replica.stop()
     bench.replica.stop()
-    assert [one.state for one in bench.reports.statuses].count("stopped") == 1
+    assert [status.state for status in bench.reports.statuses].count("stopped") == 1
     assert bench.reports.statuses[-1].state == "stopped"
 
 

@@ -61,15 +61,15 @@ def test_given_items_score_as_in_the_whole_catalogue_however_many_at_once(
     monkeypatch.setattr(retrieval, "MICRO_BATCH", at_once)
     items, scores = best_items(made, user(made), 100, NONE)
     assert len(set(scores)) == len(items) == 10
-    found = score_items(made, user(made), [*items, 4, "?"])
-    assert found[:-2] == pytest.approx(scores, abs=1e-5)
-    assert found[-2:] == [None, None]
+    scored = score_items(made, user(made), [*items, 4, "?"])
+    assert scored[:-2] == pytest.approx(scores, abs=1e-5)
+    assert scored[-2:] == [None, None]
 
 
 def test_expired_items_are_nobodys_neighbours(made: Recommender) -> None:
-    found = similar_items(made, 1, 100)
-    assert found is not None
-    assert sorted(map(int, found[0])) == [2, 3, 5, 6, 7, 8, 10, 11, 12]
+    similar = similar_items(made, 1, 100)
+    assert similar is not None
+    assert sorted(map(int, similar[0])) == [2, 3, 5, 6, 7, 8, 10, 11, 12]
     assert similar_items(made, 4, 3) is None
 
 
@@ -90,7 +90,7 @@ def test_the_first_places_are_exact_whatever_is_barred(number: int, k: int) -> N
     for barred in (0.0, 0.5, 0.999, 1.0):
         scores = random.integers(0, 1_000, number).astype(np.float32)
         scores[random.random(number) < barred] = -np.inf
-        found = first_places(scores, k)
+        places = first_places(scores, k)
         free = scores[scores > -np.inf]
-        assert len(set(found.tolist())) == len(found) == min(k, len(free))
-        assert scores[found].tolist() == sorted(free.tolist(), reverse=True)[:k]
+        assert len(set(places.tolist())) == len(places) == min(k, len(free))
+        assert scores[places].tolist() == sorted(free.tolist(), reverse=True)[:k]

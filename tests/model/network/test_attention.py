@@ -80,12 +80,12 @@ def test_attention_and_its_gradients_equal_loops_over_queries_and_keys(
     lengths: list[int], heads: int
 ) -> None:
     made = case(lengths, heads, 3)
-    found = attend(*made.parameters, made.layout, heads)
+    attended = attend(*made.parameters, made.layout, heads)
     expected = plain(made, heads)
-    torch.testing.assert_close(found, expected)
-    upstream = torch.randn(found.shape, dtype=torch.float64)
+    torch.testing.assert_close(attended, expected)
+    upstream = torch.randn(attended.shape, dtype=torch.float64)
     for mine, theirs in zip(
-        torch.autograd.grad(found, made.parameters, upstream),
+        torch.autograd.grad(attended, made.parameters, upstream),
         torch.autograd.grad(expected, made.parameters, upstream),
         strict=True,
     ):
@@ -97,8 +97,8 @@ def test_attention_and_its_gradients_equal_loops_over_queries_and_keys(
 def test_attention_equals_loops_on_random_inputs(lengths: list[int], heads: int, seed: int) -> None:
     made = case(lengths, heads, seed)
     with torch.no_grad():
-        found = attend(*made.parameters, made.layout, heads)
-        torch.testing.assert_close(found, plain(made, heads))
+        attended = attend(*made.parameters, made.layout, heads)
+        torch.testing.assert_close(attended, plain(made, heads))
 
 
 @pytest.mark.usefixtures("tiles")

@@ -126,10 +126,10 @@ def test_codes_of_stored_entries_are_those_of_the_events(items: list[int | str])
         encode_entry(item, at % 2, 1_000 * at, (None, 2.5, -1.0)[at % 3])
         for at, item in enumerate(items)
     )
-    found = encode_entries(raw, ["view", "like"], vocabulary)
-    assert found.dtype == np.int64
+    codes = encode_entries(raw, ["view", "like"], vocabulary)
+    assert codes.dtype == np.int64
     wanted = encode_events(decode_entries(raw, ["view", "like"]), vocabulary)
-    assert np.array_equal(found, wanted)
+    assert np.array_equal(codes, wanted)
 
 
 def test_a_stored_entry_with_an_action_beyond_the_table_is_refused() -> None:

@@ -73,12 +73,12 @@ def test_the_network_equals_its_equations_written_out_in_loops(epsilon: float) -
     network = spread_out(recommender(stream(1), settings).network)
     batch = random_batch([1, 3, 12, 7, 12, 2], 20, 4)
     with torch.no_grad():
-        found = network.double()(batch).numpy()
+        vectors = network.double()(batch).numpy()
     expected = [
         outputs(network, tokens_of(batch, b), SMALL.heads, epsilon)
         for b in range(len(batch.offsets) - 1)
     ]
-    np.testing.assert_allclose(found, np.concatenate(expected), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(vectors, np.concatenate(expected), rtol=1e-9, atol=1e-9)
 
 
 def test_a_later_event_changes_no_earlier_output() -> None:
@@ -135,8 +135,8 @@ def test_the_gradient_of_the_loss_equals_finite_differences(negatives: int) -> N
             flat[place] = kept - step
             below = float(loss().detach())
             flat[place] = kept
-            found = float(weight.grad.view(-1)[place])
-            assert found == pytest.approx((above - below) / (2 * step), rel=1e-4, abs=1e-7)
+            gradient = float(weight.grad.view(-1)[place])
+            assert gradient == pytest.approx((above - below) / (2 * step), rel=1e-4, abs=1e-7)
 
 
 def test_dropout_acts_only_where_it_is_asked_for() -> None:

@@ -54,10 +54,10 @@ def test_the_loss_and_its_gradients_equal_a_softmax_written_out(
     tokens: int, drawn: int, seed: int
 ) -> None:
     given_inputs = inputs(tokens, drawn, seed)
-    found, expected = sampled_cross_entropy(*given_inputs), plain(*given_inputs)
-    torch.testing.assert_close(found, expected)
+    loss, expected = sampled_cross_entropy(*given_inputs), plain(*given_inputs)
+    torch.testing.assert_close(loss, expected)
     for mine, theirs in zip(
-        torch.autograd.grad(found, given_inputs[:4]),
+        torch.autograd.grad(loss, given_inputs[:4]),
         torch.autograd.grad(expected, given_inputs[:4]),
         strict=True,
     ):
@@ -138,10 +138,10 @@ def test_a_batchs_loss_equals_a_loop_over_its_targets_and_the_negatives_they_are
     assert len(items) == ITEMS
     for seed in range(4):
         torch.manual_seed(seed)
-        found = float(model.loss(batch).detach())
+        loss = float(model.loss(batch).detach())
         drawn = draws[-1]
         assert len(set(drawn)) == len(drawn) == min(negatives, ITEMS), "none is drawn twice"
         assert set(drawn) <= items
         assert set(drawn) & set(batch.targets[batch.predicts].tolist()), "some are targets"
-        assert found == pytest.approx(plain_loss(model, batch, drawn), rel=1e-9)
+        assert loss == pytest.approx(plain_loss(model, batch, drawn), rel=1e-9)
     assert len(set(map(tuple, draws))) == (4 if negatives < ITEMS else 1)

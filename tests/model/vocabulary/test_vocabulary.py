@@ -60,9 +60,9 @@ def test_bytes_bring_back_the_same_vocabulary_which_grows_the_same(
     vocabulary.admit(before)
     again = Vocabulary.decode(vocabulary.encode())
     assert again.encode() == vocabulary.encode()
-    for one in (vocabulary, again):
-        one.admit(after)
-        one.admit_actions(["skip"])
+    for copy in (vocabulary, again):
+        copy.admit(after)
+        copy.admit_actions(["skip"])
     assert again.encode() == vocabulary.encode()
     assert all(again.row(item) == vocabulary.row(item) for item in [*before, *after])
     assert again.action("skip") == vocabulary.action("skip") == 3
@@ -77,10 +77,10 @@ def test_popular_items_are_the_most_sighted_ones_outside_the_excluded(
     vocabulary.popular(1)
     vocabulary.admit(items[len(items) // 2 :])
     vocabulary = vocabulary if k % 2 else Vocabulary.decode(vocabulary.encode())
-    found, shares = vocabulary.popular(k, exclude)
+    popular, shares = vocabulary.popular(k, exclude)
     ordered = [item for item, _ in Counter(items).most_common() if item not in exclude]
-    assert found == ordered[:k]
-    assert shares == [Counter(items)[item] / len(items) for item in found]
+    assert popular == ordered[:k]
+    assert shares == [Counter(items)[item] / len(items) for item in popular]
 
 
 STEPS = st.lists(st.tuples(st.lists(st.integers(1, 9), max_size=8), st.integers(0, 5)), max_size=25)
@@ -122,9 +122,9 @@ def test_read_back_anywhere_it_admits_and_expires_as_if_it_had_not_been(
     for label, (items, patience) in enumerate(steps):
         if label == cut:
             again = Vocabulary.decode(again.encode())
-        for one in (vocabulary, again):
-            one.admit(items, label)
-            one.expire(label - patience)
+        for copy in (vocabulary, again):
+            copy.admit(items, label)
+            copy.expire(label - patience)
     assert again.encode() == vocabulary.encode()
 
 
@@ -238,7 +238,7 @@ def test_changes_of_another_vocabulary_are_refused() -> None:
     fitting = changes(small, large)
     small.take(fitting)
     with pytest.raises(CorruptVersion, match="first misfit kinds"):
-        small.take({name: one for name, one in fitting.items() if name != "kinds"})
+        small.take({name: change for name, change in fitting.items() if name != "kinds"})
     doubled = Vocabulary()
     doubled.admit(["z", "a"])
     with pytest.raises(CorruptVersion, match="a vocabulary of 3 rows with 2 items"):

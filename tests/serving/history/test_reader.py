@@ -103,9 +103,9 @@ def test_a_state_that_was_made_anew_is_read_anew() -> None:
 def test_the_cache_stays_within_its_bytes_and_forgets_who_was_asked_for_longest_ago() -> None:
     log = UserLog(20)
     log.append([1, 2, 3])
-    one = CachedHistoryReader(log, 1 << 20)
-    one.read(V1, 0)
-    room = 3 * one.figures().bytes + 10
+    single = CachedHistoryReader(log, 1 << 20)
+    single.read(V1, 0)
+    room = 3 * single.figures().bytes + 10
     histories = CachedHistoryReader(log, room)
     for user in (1, 2, 3, 1, 4):
         histories.read(V1, user)

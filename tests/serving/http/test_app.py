@@ -32,7 +32,7 @@ def test_an_answer_has_everything_that_traces_it(bench: Bench, client: Client) -
     assert (body["state_partition"], body["state_offset"]) == (0, 7)
     assert response.headers["x-everfresh-version"] == "1"
     assert response.headers["x-everfresh-replica"] == "replica-a"
-    assert [one.request_id for one in bench.exposures.exposures] == ["home-1"]
+    assert [shown.request_id for shown in bench.exposures.exposures] == ["home-1"]
 
 
 def test_defaults_are_ten_unseen_items_and_a_request_id_of_our_own(client: Client) -> None:
@@ -87,7 +87,7 @@ def test_a_bad_request_is_refused_with_the_field_named(
 ) -> None:
     response = client.post("/v1/recommend", content=raw)
     body = assert_problem(response, 422, "bad-request")
-    assert {one["field"] for one in body["errors"]} == {field}
+    assert {error["field"] for error in body["errors"]} == {field}
     assert bench.exposures.exposures == []
 
 

@@ -14,10 +14,10 @@ from tests.serving.http_client import TOKEN, Client, assert_problem
 class _Links(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[str] = []
+        self.urls: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found += [value for name, value in attrs if name in ("src", "href") and value]
+        self.urls += [value for name, value in attrs if name in ("src", "href") and value]
 
 
 def test_the_documentation_page_needs_no_other_server(client: Client) -> None:
@@ -26,8 +26,8 @@ def test_the_documentation_page_needs_no_other_server(client: Client) -> None:
     assert not re.search(r"https?://", page.text)
     links = _Links()
     links.feed(page.text)
-    assert any(link.endswith(".js") for link in links.found)
-    for link in links.found:
+    assert any(link.endswith(".js") for link in links.urls)
+    for link in links.urls:
         assert client.get(link).status_code == 200, link
 
 
@@ -58,8 +58,8 @@ PATHS = [
 
 def resolved(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     name = schema["$ref"].removeprefix("#/components/schemas/")
-    found: dict[str, Any] = document["components"]["schemas"][name]
-    return found
+    schema: dict[str, Any] = document["components"]["schemas"][name]
+    return schema
 
 
 def test_every_address_of_the_door_is_documented(client: Client) -> None:

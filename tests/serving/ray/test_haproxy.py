@@ -98,10 +98,10 @@ class Backends:
     def close(self) -> int:
         """Close both; the port that the first had."""
         port: int = self.dying.getsockname()[1]
-        for one in (self.dying, self.answering):
+        for server in (self.dying, self.answering):
             # What waits in accept is only woken by this.
-            one.shutdown(socket.SHUT_RDWR)
-            one.close()
+            server.shutdown(socket.SHUT_RDWR)
+            server.close()
         return port
 
 
@@ -109,8 +109,8 @@ class Backends:
 def backends() -> Iterator[Backends]:
     made = Backends()
     yield made
-    for one in (made.dying, made.answering):
-        one.close()
+    for server in (made.dying, made.answering):
+        server.close()
 
 
 @pytest.fixture

@@ -47,16 +47,16 @@ def test_what_comes_on_top_of_the_limit_is_refused_at_once_and_told_when_to_come
 
     async def together() -> list[Slow]:
         asked = [Slow(client) for _ in range(3)]
-        tasks = [one.start() for one in asked]
+        tasks = [slow.start() for slow in asked]
         await tasks[2]
-        for one in asked[:2]:
-            assert one.said == []
-            one.finish()
+        for slow in asked[:2]:
+            assert slow.said == []
+            slow.finish()
         await asyncio.gather(*tasks)
         return asked
 
     asked = asyncio.run(together())
-    assert [one.status for one in asked] == [200, 200, 503]
+    assert [slow.status for slow in asked] == [200, 200, 503]
     assert dict(asked[2].said[0]["headers"])[b"retry-after"] == b"1"
     assert b"overloaded" in asked[2].said[1]["body"]
     assert client.admission.refused == 1
@@ -67,9 +67,9 @@ def test_a_body_that_does_not_come_ends_the_request(bench: Bench) -> None:
     client = Client(bench, ServingSettings(timeout_ms=20))
 
     async def alone() -> Slow:
-        one = Slow(client)
-        await one.start()
-        return one
+        slow = Slow(client)
+        await slow.start()
+        return slow
 
     assert asyncio.run(alone()).status == 408
 
@@ -78,17 +78,17 @@ def test_a_request_whose_turn_comes_too_late_is_not_worked_on(bench: Bench) -> N
     client = Client(bench, ServingSettings(timeout_ms=500))
 
     async def late() -> Slow:
-        one = Slow(client)
-        task = one.start()
+        slow = Slow(client)
+        task = slow.start()
         await asyncio.sleep(0)
         bench.clock.advance(501)
-        one.finish()
+        slow.finish()
         await task
-        return one
+        return slow
 
-    one = asyncio.run(late())
-    assert one.status == 503
-    assert b"timed-out" in one.said[1]["body"]
+    slow = asyncio.run(late())
+    assert slow.status == 503
+    assert b"timed-out" in slow.said[1]["body"]
     assert bench.exposures.exposures == []
 
 
@@ -116,8 +116,8 @@ def test_with_the_token_a_replica_tells_what_it_has_done(client: Client) -> None
     said = client.get("/v1/admin/status", headers={"authorization": f"Bearer {TOKEN}"}).json()
     assert said["component"] == "replica-a"
     assert (said["figures"]["version"], said["figures"]["requests"]) == (1, 2)
-    found = [said["figures"][f"cache_{name}"] for name in ("built", "hits", "users")]
-    assert found == [1, 1, 1]
+    cache = [said["figures"][f"cache_{name}"] for name in ("built", "hits", "users")]
+    assert cache == [1, 1, 1]
 
 
 @pytest.mark.parametrize("given", ["Bearer ", "Bearer x"])

@@ -101,13 +101,13 @@ def test_a_recommendation_is_the_same_as_over_http(bench: Bench, client: Client)
         "request_id": "home-1",
     }
     wanted = client.post("/v1/recommend", json=body).json()
-    assert [plain(one.item_id) for one in answer.items] == wanted["items"]
-    assert [one.score for one in answer.items] == pytest.approx(wanted["scores"])
+    assert [plain(scored.item_id) for scored in answer.items] == wanted["items"]
+    assert [scored.score for scored in answer.items] == pytest.approx(wanted["scores"])
     for name in ("request_id", "version", "epoch", "arm", "source", "request_events"):
         assert getattr(answer, name) == wanted[name]
     assert (answer.state_partition, answer.state_offset) == (0, 7)
     assert not answer.HasField("note")
-    assert [one.request_id for one in bench.exposures.exposures] == ["home-1", "home-1"]
+    assert [shown.request_id for shown in bench.exposures.exposures] == ["home-1", "home-1"]
 
 
 def test_absent_fields_have_https_defaults(bench: Bench) -> None:
@@ -123,8 +123,8 @@ def test_absent_fields_have_https_defaults(bench: Bench) -> None:
 def test_candidates_are_scored_and_unknown_ones_have_no_score(bench: Bench) -> None:
     asked = pb.ScoreRequest(user_id=ONE, items=[pb.Id(number=4), pb.Id(text="?")])
     answer = call(bench, lambda stub: stub.Score(asked))
-    assert [plain(one.item_id) for one in answer.items] == [4, "?"]
-    assert [one.HasField("score") for one in answer.items] == [True, False]
+    assert [plain(scored.item_id) for scored in answer.items] == [4, "?"]
+    assert [scored.HasField("score") for scored in answer.items] == [True, False]
 
 
 def test_neighbours_and_the_version_are_told(bench: Bench) -> None:
@@ -223,7 +223,8 @@ def test_calls_on_top_of_the_limit_are_refused(bench: Bench) -> None:
         await asyncio.gather(*(door.recommend(asked, context) for context in contexts))
 
     asyncio.run(together())
-    assert [one.code for one in contexts] == [None, None, grpc.StatusCode.RESOURCE_EXHAUSTED]
+    exhausted = grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert [context.code for context in contexts] == [None, None, exhausted]
     assert len(bench.exposures.exposures) == 2
 
 
@@ -232,7 +233,7 @@ def test_the_generated_code_is_what_the_description_says(tmp_path: Path) -> None
     here = Path(pb.__file__).parent
     made = sorted((tmp_path / "everfresh" / "serving" / "rpc").iterdir())
     assert len(made) == 3
-    for one in made:
-        assert one.read_text() == (here / one.name).read_text(), (
+    for module in made:
+        assert module.read_text() == (here / module.name).read_text(), (
             "run `python -m everfresh.serving.rpc`"
         )

@@ -114,7 +114,7 @@ def test_weights_that_others_share_are_never_written_to(lineage: Lineage) -> Non
             file.sha256: memoryview(lineage.store.read(manifest, file.name))
             for file in manifest.files
         }
-        shared += [(one, bytes(one)) for one in contents.values()]
+        shared += [(view, bytes(view)) for view in contents.values()]
         lineage.pushed.receive(contents)
         lineage.follower.step()
         lineage.require_as_written()
@@ -122,7 +122,7 @@ def test_weights_that_others_share_are_never_written_to(lineage: Lineage) -> Non
         lineage.write()
     assert lineage.pushed.used == 4, "the first two were taken as they were"
     assert lineage.follower.by_deltas() == 4
-    assert all(one == before for one, before in shared)
+    assert all(view == before for view, before in shared)
 
 
 def test_a_rollback_and_what_is_published_after_it_are_as_written(lineage: Lineage) -> None:
