@@ -28,7 +28,7 @@ from everfresh.contracts.sequence import Interaction
 from everfresh.contracts.settings import ModelSettings
 from everfresh.contracts.window import DecodedExample
 from everfresh.model.recommender import Recommender
-from everfresh.model.served import saved
+from everfresh.model.version_files import version_files
 from everfresh.serving.versions.follow import Follower, load_version
 from everfresh.serving.versions.holder import VersionHolder
 
@@ -97,14 +97,14 @@ def measure(items: int, share: float, turns: int, rows: Rows) -> dict[str, float
         root = Path(name)
         writer = FsspecWeightStore(name, snapshot_every=turns + 4)
         made = first(ModelSettings(), items)
-        parent = writer.write(declared(1, made, rows), saved(made, rows))
+        parent = writer.write(declared(1, made, rows), version_files(made, rows))
         writer.advance(Pointer(1, 1))
         whole_s = median(follow(fresh(name))[0] for _ in range(turns))
         follower = fresh(name)
         follow(follower)
         for turn in range(turns + 4):
             touch(made, share, turn)
-            files = saved(made, rows)
+            files = version_files(made, rows)
             began = time.perf_counter()
             child = writer.write(declared(turn + 2, made, rows), files)
             took = time.perf_counter() - began

@@ -28,7 +28,7 @@ from benchmarks._leave_one_out import LeaveOneOut, read_users
 from benchmarks._offline_runs import MODELS, Epoch, Run, draw, show_runs
 from benchmarks._published import NEGATIVES, PublishedRecommender, quicksorted
 from everfresh.model.network.batches import derive_seed
-from everfresh.model.network.optimizer import (
+from everfresh.model.optimizer import (
     build_optimizer,
     encode_optimizer,
     restore_optimizer,

@@ -1,7 +1,7 @@
 """What shorter item rows (``weights.rows``) cost in accuracy, on MovieLens 100K.
 
-As ``benchmarks.cache_reuse``: the trainer's own loop makes a version of every 1,000 events, and
-each event is first asked for as a replica would. Here every contender reads the same versions, with
+The trainer's own loop makes a version of every 1,000 events, and each event is first asked for as a
+replica would (``benchmarks._asked_before_learnt``). Every contender reads the same versions, with
 item rows in float32, bfloat16 or eight bits, and its history through the rows it has. How many
 bytes that saves, ``benchmarks.deltas`` tells.
 """
@@ -14,8 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from benchmarks._asked_before_learnt import EVENTS, Contender, States, read, run
 from benchmarks._harness import finish, parse_options, show
-from benchmarks.cache_reuse import EVENTS, Contender, States, read, run
 from everfresh.contracts.manifest import Rows
 from everfresh.model.metrics import scores
 

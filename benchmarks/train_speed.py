@@ -34,9 +34,15 @@ from benchmarks import _padded_hstu as plain
 from benchmarks._harness import finish, median, show
 from everfresh.adapters.files.datasets import read_ml_1m
 from everfresh.contracts.settings import ModelSettings
-from everfresh.model.network.batches import Batch, Encoded, cut, group_by_tokens, pack
+from everfresh.model.network.batches import (
+    Batch,
+    EncodedExample,
+    cut_into_chunks,
+    group_by_tokens,
+    pack_batch,
+)
 from everfresh.model.network.hstu import HSTU
-from everfresh.model.network.optimizer import build_optimizer, step
+from everfresh.model.optimizer import build_optimizer, step
 from everfresh.model.recommender import Recommender
 from everfresh.model.vocabulary.vocabulary import Vocabulary
 
@@ -126,9 +132,9 @@ def make_batches(lengths: Sequence[int], number: int) -> list[Batch]:
                 np.cumsum(rng.integers(0, 3_000, events)),
             ]
         )
-        chunks += list(cut(Encoded(codes, 0), SETTINGS.max_length))
+        chunks += list(cut_into_chunks(EncodedExample(codes, 0), SETTINGS.max_length))
     groups = itertools.islice(group_by_tokens(chunks, BATCH_TOKENS), number)
-    return [pack(group) for group in groups]
+    return [pack_batch(group) for group in groups]
 
 
 def trained(contender: Contender, batches: Sequence[Batch]) -> Callable[[], float]:

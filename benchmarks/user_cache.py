@@ -18,11 +18,11 @@ from everfresh.contracts.event import UserId
 from everfresh.contracts.manifest import FORMAT, WeightManifest
 from everfresh.contracts.sequence import StoredSequence, UserState, pack_sequence
 from everfresh.contracts.settings import ModelSettings
-from everfresh.model.network.batches import Chunk, Encoded, encode_events, pack
+from everfresh.model.network.batches import EncodedExample, SequenceChunk, encode_events, pack_batch
 from everfresh.model.recommender import Recommender
-from everfresh.serving.history.history import PastReader
-from everfresh.serving.recommend import Request, recommend
-from everfresh.serving.versions.holder import Served
+from everfresh.serving.history.reader import CachedHistoryReader
+from everfresh.serving.recommend import RecommendRequest, recommend_items
+from everfresh.serving.versions.holder import LoadedVersion
 
 ITEMS, LENGTHS, BATCH = 10_000, (200, 1_000, 2_000, 4_000), 16
 _SPARE = 200
@@ -79,18 +79,20 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _one_length(length: int, rounds: int) -> dict[str, float]:
     """A window of ``length`` events and some room, so that it does not jump meanwhile."""
     made = recommender(ITEMS, ModelSettings(max_length=length + _SPARE + 1))
-    served = Served(1, 0, made, _manifest(), 0)
+    served = LoadedVersion(1, 0, made, _manifest(), 0)
     history = History(length)
-    request = Request("r", 1, 10, True)
-    kept, anew = PastReader(history, 1 << 30), PastReader(history, 0)
-    recommend(served, kept, request)
+    request = RecommendRequest("r", 1, 10, True)
+    kept, anew = CachedHistoryReader(history, 1 << 30), CachedHistoryReader(history, 0)
+    recommend_items(served, kept, request)
 
     def extended() -> None:
-        recommend(served, kept, request)
+        recommend_items(served, kept, request)
 
     hit = _timed(extended, lambda: None, rounds)
     extend = _timed(extended, history.append, min(rounds, _SPARE - 1))
-    build = _timed(lambda: recommend(served, anew, request), lambda: None, max(3, rounds // 10))
+    build = _timed(
+        lambda: recommend_items(served, anew, request), lambda: None, max(3, rounds // 10)
+    )
     figures = kept.figures()
     assert figures.built == 1, "the window jumped"
     return {
@@ -107,8 +109,8 @@ def _batching(rounds: int) -> dict[str, float]:
     random = np.random.default_rng(4)
     history = made.settings.max_length - 1
     codes = [_codes(made, random.integers(1, ITEMS, history)) for _ in range(BATCH)]
-    batches = [pack([Chunk(one, 0, 0, history)]) for one in codes]
-    together = pack([Chunk(one, 0, 0, history) for one in codes])
+    batches = [pack_batch([SequenceChunk(one, 0, 0, history)]) for one in codes]
+    together = pack_batch([SequenceChunk(one, 0, 0, history) for one in codes])
     catalogue = made.catalogue()
     users = torch.nn.functional.normalize(torch.randn(BATCH, made.settings.dim), dim=1)
 
@@ -142,11 +144,11 @@ def _batching(rounds: int) -> dict[str, float]:
     }
 
 
-def _codes(made: Recommender, items: np.ndarray) -> Encoded:
+def _codes(made: Recommender, items: np.ndarray) -> EncodedExample:
     stored = StoredSequence(
         1, 0, pack_sequence(len(items), 0, len(items), entries(items)), ["view"], len(items)
     )
-    return Encoded(encode_events(stored.decode().history, made.vocabulary), 0)
+    return EncodedExample(encode_events(stored.decode().history, made.vocabulary), 0)
 
 
 def _timed(work: Callable[[], object], before: Callable[[], object], rounds: int) -> float:

@@ -15,11 +15,10 @@ class Exposure(msgspec.Struct, frozen=True):
     delivered has none. ``version`` is the weights version that scored every item of the answer
     (law 7). ``state_offset`` is the log offset, in ``state_partition``, of the user's last event
     that was known; both are ``None`` for a user without state. ``request_events`` is how many
-    events of the request itself, which had not reached that state, were used besides.
+    events of the request itself, which had not reached that state, were used besides. ``source``
+    is ``model`` or ``popular``.
 
-    ``past_version`` is an older version that read part of
-    the user's past, where ``serving.cache_reuse_versions`` allows that; ``None`` where ``version``
-    read all of it. ``source`` is ``model`` or ``popular``.
+    Readers ignore fields they do not know: older exposures also carry ``past_version``.
     """
 
     request_id: str
@@ -34,7 +33,6 @@ class Exposure(msgspec.Struct, frozen=True):
     state_partition: int | None = None
     state_offset: int | None = None
     request_events: int = 0
-    past_version: int | None = None
 
 
 def encode_exposure(exposure: Exposure) -> bytes:

@@ -17,7 +17,6 @@ NAMES = {
     "deltas": ["whole_mb_2000_0.01", "ratio_8000_0.01", "delta_s_8000_0.01_int8"],
     "topk": ["exact_float32_2000_p50_ms", "faiss_hnsw_2000_recall"],
     "user_cache": ["hit_ms_20", "extend_ratio_longest", "network_batched_ms"],
-    "cache_reuse": ["hr10_0", "ndcg10_16", "mixed_4", "read_ms_1"],
     "short_rows": ["hr10_float32", "same_rank_bf16", "same_rank_int8"],
     "gate": ["usual_held", "random_clock_held", "hr10_before", "hr10_lowest"],
     "push": ["mb", "put_s", "handed_over_s", "live_s"],
@@ -48,7 +47,6 @@ SMALLER: dict[str, dict[str, Any]] = {
     "deltas": {"SIZES": (2_000, 8_000, 8_000)},
     "topk": {"SIZES": (2_000,), "CLUSTERS": 50},
     "user_cache": {"ITEMS": 500, "LENGTHS": (20, 40)},
-    "cache_reuse": {},
     "short_rows": {"EVENTS": 40},
     "gate": {"EVENTS": 100},
     "push": {"ITEMS": 20_000, "ray": NoRay},
@@ -78,7 +76,7 @@ def test_a_short_run_over_little_gives_all_figures_and_names_its_machine(
     benchmark = importlib.import_module(f"benchmarks.{name}")
     for constant, value in SMALLER[name].items():
         monkeypatch.setattr(benchmark, constant, value)
-    monkeypatch.setattr("benchmarks.cache_reuse.EVENTS", 40)  # short_rows reads by it
+    monkeypatch.setattr("benchmarks._asked_before_learnt.EVENTS", 40)  # short_rows reads by it
     threads, written = torch.get_num_threads(), tmp_path / "figures.json"
     options = ["--quick", "--repeats", "1", "--data", str(ratings), "--json", str(written)]
     try:

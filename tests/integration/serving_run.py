@@ -23,7 +23,7 @@ from everfresh.contracts.topics import EVENTS, topic_name
 from everfresh.infra.broker.broker import EmbeddedBroker
 from everfresh.infra.components import settings_environment
 from everfresh.infra.ray_head import RayHead, prepare_head, remove_temporary_folder
-from tests.serving.made import PARTITION, state_pairs
+from tests.serving.replica_in_memory import PARTITION, state_pairs
 
 USER, HISTORY, OFFSET = "known", [3, 5, 7], 41
 LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")

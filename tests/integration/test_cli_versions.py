@@ -17,7 +17,7 @@ from everfresh.contracts.settings import Settings
 from everfresh.infra.broker.broker import EmbeddedBroker
 from everfresh.infra.cli.commands.versions import run_versions
 from tests.conformance.test_sinks import REPORT
-from tests.serving.made import Bench, publish
+from tests.serving.replica_in_memory import Bench, publish
 
 
 @pytest.mark.integration

@@ -38,7 +38,7 @@ from tests.integration.serving_run import (
     serving_run,
     wait_until,
 )
-from tests.serving.made import publish
+from tests.serving.replica_in_memory import publish
 
 pytestmark = pytest.mark.integration
 

@@ -14,7 +14,7 @@ import pytest
 
 from everfresh.infra.broker.broker import EmbeddedBroker
 from tests.integration.serving_run import STOP_SECONDS, USER, ServingRun, serving_run, wait_until
-from tests.serving.made import publish
+from tests.serving.replica_in_memory import publish
 
 pytestmark = pytest.mark.integration
 BODY = json.dumps({"user_id": USER, "k": 5}).encode()
