@@ -34,7 +34,7 @@ from everfresh.contracts.sequence import Interaction
 from everfresh.contracts.settings import ModelSettings
 from everfresh.contracts.window import DecodedExample
 from everfresh.model.recommender import Recommender
-from everfresh.model.served import saved
+from everfresh.model.version_files import version_files
 from everfresh.serving.versions.follow import Follower, load_version
 from everfresh.serving.versions.holder import VersionHolder
 
@@ -126,14 +126,14 @@ def measure(case: Case, turns: int) -> dict[str, float]:
         root = Path(name)
         writer = FsspecWeightStore(name, snapshot_every=turns + 4)
         recommender = untrained(items, ModelSettings())
-        parent = writer.write(declared(1, recommender, rows), saved(recommender, rows))
+        parent = writer.write(declared(1, recommender, rows), version_files(recommender, rows))
         writer.advance(Pointer(1, 1))
         whole_s = median(follow(fresh(name))[0] for _ in range(turns))
         follower = fresh(name)
         follow(follower)
         for turn in range(turns + 4):
             touch(recommender, share, turn)
-            files = saved(recommender, rows)
+            files = version_files(recommender, rows)
             began = time.perf_counter()
             child = writer.write(declared(turn + 2, recommender, rows), files)
             took = time.perf_counter() - began

@@ -33,7 +33,7 @@ from everfresh.contracts.manifest import MODEL_FILES, Pointer, WeightManifest
 from everfresh.contracts.settings import ModelSettings
 from everfresh.serving.versions.follow import Follower, load_version
 from everfresh.serving.versions.holder import VersionHolder
-from everfresh.serving.versions.pushed import OfferedStore
+from everfresh.serving.versions.pushed_weights import PushedStore
 
 Times = dict[str, float]
 REPLICAS, DIM, ITEMS = 2, 256, 1_000_000
@@ -43,10 +43,10 @@ class Holder:
     """What a replica has between the object store and its live version."""
 
     def __init__(self, url: str) -> None:
-        self._offered = OfferedStore(FsspecWeightStore(url))
+        self._pushed = PushedStore(FsspecWeightStore(url))
         self._taken = 0
         self._holder = VersionHolder()
-        self._follower = Follower(self._offered, self._holder, ManualClock(1), load_version)
+        self._follower = Follower(self._pushed, self._holder, ManualClock(1), load_version)
 
     def ready(self) -> int:
         """That it is up."""
@@ -55,13 +55,13 @@ class Holder:
     def take(self, contents: dict[str, Any]) -> tuple[float, float]:
         """When the contents were here, and when they were live: seconds of the system's clock."""
         here = time.time()
-        self._offered.offer({sha256: memoryview(data) for sha256, data in contents.items()})
+        self._pushed.receive({sha256: memoryview(data) for sha256, data in contents.items()})
         swapped = self._follower.step()
         assert swapped, self._follower.state.reason
         live = time.time()
         self._taken += len(contents)
-        assert self._offered.used == self._taken, "all was pushed, nothing fetched"
-        self._offered.drop()
+        assert self._pushed.used == self._taken, "all was pushed, nothing fetched"
+        self._pushed.drop()
         return here, live
 
 

@@ -25,11 +25,11 @@ from everfresh.contracts.event import UserId
 from everfresh.contracts.manifest import FORMAT, WeightManifest
 from everfresh.contracts.sequence import StoredSequence, UserState, pack_sequence
 from everfresh.contracts.settings import ModelSettings
-from everfresh.model.network.batches import Chunk, Encoded, encode_events, pack
+from everfresh.model.network.batches import EncodedExample, SequenceChunk, encode_events, pack_batch
 from everfresh.model.recommender import Recommender
-from everfresh.serving.history.history import PastReader
-from everfresh.serving.recommend import Request, recommend
-from everfresh.serving.versions.holder import Served
+from everfresh.serving.history.reader import CachedHistoryReader
+from everfresh.serving.recommend import RecommendRequest, recommend_items
+from everfresh.serving.versions.holder import LoadedVersion
 
 ITEMS, LENGTHS, BATCH = 10_000, (200, 1_000, 2_000, 4_000), 16
 _SPARE = 200
@@ -65,18 +65,20 @@ class History:
 def measure(length: int, rounds: int) -> dict[str, float]:
     """A window of ``length`` events and some room, so that it does not jump meanwhile."""
     recommender = untrained(ITEMS, ModelSettings(max_length=length + _SPARE + 1))
-    served = Served(1, 0, recommender, _manifest(), 0)
+    served = LoadedVersion(1, 0, recommender, _manifest(), 0)
     history = History(length)
-    request = Request("r", 1, 10, True)
-    cached, anew = PastReader(history, 1 << 30), PastReader(history, 0)
-    recommend(served, cached, request)
+    request = RecommendRequest("r", 1, 10, True)
+    cached, anew = CachedHistoryReader(history, 1 << 30), CachedHistoryReader(history, 0)
+    recommend_items(served, cached, request)
 
     def answer() -> None:
-        recommend(served, cached, request)
+        recommend_items(served, cached, request)
 
     hit = _timed(answer, lambda: None, rounds)
     extend = _timed(answer, history.append, min(rounds, _SPARE - 1))
-    build = _timed(lambda: recommend(served, anew, request), lambda: None, max(3, rounds // 10))
+    build = _timed(
+        lambda: recommend_items(served, anew, request), lambda: None, max(3, rounds // 10)
+    )
     counts = cached.figures()
     assert counts.built == 1, "the window jumped"
     return {
@@ -93,8 +95,8 @@ def measure_batching(rounds: int) -> dict[str, dict[str, float]]:
     generator = np.random.default_rng(4)
     history = recommender.settings.max_length - 1
     codes = [_codes(recommender, generator.integers(1, ITEMS, history)) for _ in range(BATCH)]
-    batches = [pack([Chunk(each, 0, 0, history)]) for each in codes]
-    together = pack([Chunk(each, 0, 0, history) for each in codes])
+    batches = [pack_batch([SequenceChunk(each, 0, 0, history)]) for each in codes]
+    together = pack_batch([SequenceChunk(each, 0, 0, history) for each in codes])
     catalogue = recommender.catalogue()
     users = torch.nn.functional.normalize(torch.randn(BATCH, recommender.settings.dim), dim=1)
 
@@ -124,11 +126,11 @@ def measure_batching(rounds: int) -> dict[str, dict[str, float]]:
     }
 
 
-def _codes(recommender: Recommender, items: np.ndarray) -> Encoded:
+def _codes(recommender: Recommender, items: np.ndarray) -> EncodedExample:
     stored = StoredSequence(
         1, 0, pack_sequence(len(items), 0, len(items), entries(items)), ["view"], len(items)
     )
-    return Encoded(encode_events(stored.decode().history, recommender.vocabulary), 0)
+    return EncodedExample(encode_events(stored.decode().history, recommender.vocabulary), 0)
 
 
 def _timed(work: Callable[[], object], before: Callable[[], object], rounds: int) -> float:

@@ -18,10 +18,10 @@ from everfresh.adapters.observe.logs import run_main
 from everfresh.contracts.errors import SettingsError
 from everfresh.contracts.settings import Settings, load_settings
 from everfresh.contracts.window import TrainingWindow
-from everfresh.evaluation.comparison import FROZEN, Trial, evaluate
+from everfresh.evaluation.comparison import FROZEN, Comparison, compare
 from everfresh.evaluation.file_windows import by_count, by_time, cut_windows
-from everfresh.evaluation.results import Line, encode_line
-from everfresh.trainer.learning.device import prepare
+from everfresh.evaluation.results import ResultLine, encode_line
+from everfresh.trainer.learning.device import prepare_device
 
 
 def main() -> None:
@@ -31,10 +31,10 @@ def main() -> None:
     tuning = settings.trainer.model_copy(update={"seed": options.seed, "expire_after_s": 0.0})
     settings = settings.model_copy(update={"trainer": tuning})
     torch.set_num_threads(tuning.threads)
-    prepare(tuning.device)
+    prepare_device(tuning.device)
     windows = read_windows(options, settings)
-    trial = Trial.of(windows, exclude_seen=options.exclude_seen)
-    evaluate(trial, options.strategies.split(","), settings, _say, options.against)
+    comparison = Comparison.of(windows, exclude_seen=options.exclude_seen)
+    compare(comparison, options.strategies.split(","), settings, _write, options.against)
 
 
 def read_windows(options: argparse.Namespace, settings: Settings) -> list[TrainingWindow]:
@@ -56,7 +56,7 @@ def read_windows(options: argparse.Namespace, settings: Settings) -> list[Traini
     return windows
 
 
-def _say(line: Line) -> None:
+def _write(line: ResultLine) -> None:
     sys.stdout.buffer.write(encode_line(line))
     sys.stdout.buffer.flush()
 

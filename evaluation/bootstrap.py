@@ -8,20 +8,20 @@ import numpy.typing as npt
 from everfresh.model.metrics import Ranks
 
 MARGINS = ("hr10", "ndcg10")
-"""The metrics whose margins are told."""
+"""The metrics whose margins are reported."""
 
 RESAMPLES = 1000
 
 
-def gains(ranks: Ranks, metric: str) -> npt.NDArray[np.float64]:
-    """What each target adds to ``hr10`` or ``ndcg10``."""
+def metric_values(ranks: Ranks, metric: str) -> npt.NDArray[np.float64]:
+    """What each target adds to ``hr10`` or ``ndcg10``, before the mean is taken."""
     hit = ranks <= 10
     if metric == "hr10":
         return hit.astype(np.float64)
     return np.where(hit, 1.0 / np.log2(1.0 + np.where(hit, ranks, 1)), 0.0)
 
 
-def margin(
+def mean_with_interval(
     gained: npt.NDArray[np.float64], users: npt.NDArray[np.int64], seed: int
 ) -> tuple[float, float, float]:
     """Mean over events, and its 95 % interval by a percentile bootstrap over users.

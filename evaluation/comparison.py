@@ -1,8 +1,8 @@
 """Test, then train (law 4) over windows at hand: several strategies, the same code as live.
 
 Every contender goes through all windows on its own: it ranks a window's targets, then learns them
-as the trainer does (``trainer.learning.training``). What it comes to is told window by window, and
-at the end the margins of all over one of them.
+as the trainer does (``trainer.learning.training``). Its scores are emitted window by window, and at
+the end the margins of all over one of them.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ import numpy.typing as npt
 from everfresh.contracts.errors import RunError, SettingsError
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.window import TrainingWindow
-from everfresh.evaluation.bootstrap import MARGINS, gains, margin
-from everfresh.evaluation.results import Line, Margin, WindowScore
+from everfresh.evaluation.bootstrap import MARGINS, mean_with_interval, metric_values
+from everfresh.evaluation.results import Margin, ResultLine, WindowScore
 from everfresh.model.baselines import LastItemMarkov, Popularity
 from everfresh.model.metrics import Ranks, scores
+from everfresh.trainer.learning.learner import fresh_learner
 from everfresh.trainer.learning.strategies import STRATEGIES
-from everfresh.trainer.learning.training import broken, fresh_learner, train_window
+from everfresh.trainer.learning.training import broken, train_window
 from everfresh.trainer.scoring.prequential import MARKOV, POPULARITY
 
 KS = (10, 20)
@@ -34,11 +35,11 @@ _BASELINES: dict[str, type[Popularity] | type[LastItemMarkov]] = {
     MARKOV: LastItemMarkov,
 }
 
-Tell = Callable[[Line], None]
+Emit = Callable[[ResultLine], None]
 
 
 @dataclasses.dataclass(frozen=True)
-class Trial:
+class Comparison:
     """What all contenders share: the windows, which of their targets are fresh, whose they are."""
 
     windows: Sequence[TrainingWindow]
@@ -47,7 +48,7 @@ class Trial:
     exclude_seen: bool
 
     @classmethod
-    def of(cls, windows: Sequence[TrainingWindow], *, exclude_seen: bool) -> Trial:
+    def of(cls, windows: Sequence[TrainingWindow], *, exclude_seen: bool) -> Comparison:
         """A target is fresh where the window before it was the first to bring its item.
 
         ``users`` numbers the user of every target of every window but the first.
@@ -56,7 +57,11 @@ class Trial:
         numbers: dict[object, int] = {}
         fresh, users = [], []
         for at, window in enumerate(windows):
-            pairs = [(one.user, target.item) for one in window.examples for target in one.targets]
+            pairs = [
+                (example.user, target.item)
+                for example in window.examples
+                for target in example.targets
+            ]
             born_here = [born.setdefault(item, at) for _, item in pairs]
             fresh.append(np.array([first == at - 1 for first in born_here], dtype=np.bool_))
             if at:
@@ -64,13 +69,17 @@ class Trial:
         return cls(windows, fresh, np.array(users, dtype=np.int64), exclude_seen)
 
 
-def evaluate(
-    trial: Trial, names: Sequence[str], settings: Settings, tell: Tell, against: str = FROZEN
+def compare(
+    comparison: Comparison,
+    names: Sequence[str],
+    settings: Settings,
+    emit: Emit,
+    against: str = FROZEN,
 ) -> None:
-    """Run every named strategy and both baselines, then tell margins over ``against``.
+    """Run every named strategy and both baselines, then emit margins over ``against``.
 
     ``SettingsError`` for an unknown name, or where ``against`` is none of those that run; where
-    frozen does not run, and no other was asked for, no margins are told.
+    frozen does not run, and no other was asked for, no margins are emitted.
     """
     chosen = {name: strategy_settings(settings, name) for name in names}
     if against not in (*chosen, *_BASELINES, FROZEN):
@@ -78,23 +87,23 @@ def evaluate(
             f"no contender {against!r} to hold others against; there run "
             f"{', '.join((*chosen, *_BASELINES))}: choose one of them or add it to the strategies"
         )
-    ranks = {name: _run_strategy(trial, name, own, tell) for name, own in chosen.items()}
+    ranks = {name: _run_strategy(comparison, name, own, emit) for name, own in chosen.items()}
     for name, baseline in _BASELINES.items():
-        ranks[name] = _run_baseline(trial, name, baseline(), tell)
+        ranks[name] = _run_baseline(comparison, name, baseline(), emit)
     if against in ranks:
-        _tell_margins(trial, ranks, against, settings.trainer.seed, tell)
+        _emit_margins(comparison, ranks, against, settings.trainer.seed, emit)
 
 
-def _tell_margins(
-    trial: Trial, ranks: Mapping[str, Ranks], against: str, seed: int, tell: Tell
+def _emit_margins(
+    comparison: Comparison, ranks: Mapping[str, Ranks], against: str, seed: int, emit: Emit
 ) -> None:
     """What each gains over ``against``, target by target."""
-    users = len(np.unique(trial.users))
-    for name in [one for one in ranks if one != against]:
+    users = len(np.unique(comparison.users))
+    for name in [contender for contender in ranks if contender != against]:
         for metric in MARGINS:
-            gained = gains(ranks[name], metric) - gains(ranks[against], metric)
-            interval = margin(gained, trial.users, seed)
-            tell(Margin(name, metric, *interval, users, against))
+            gained = metric_values(ranks[name], metric) - metric_values(ranks[against], metric)
+            interval = mean_with_interval(gained, comparison.users, seed)
+            emit(Margin(name, metric, *interval, users, against))
 
 
 def strategy_settings(settings: Settings, name: str) -> Settings:
@@ -110,46 +119,46 @@ def strategy_settings(settings: Settings, name: str) -> Settings:
     return settings.model_copy(update={"trainer": tuning})
 
 
-def _run_strategy(trial: Trial, name: str, settings: Settings, tell: Tell) -> Ranks:
+def _run_strategy(comparison: Comparison, name: str, settings: Settings, emit: Emit) -> Ranks:
     learner = fresh_learner(settings)
-    network, strategy = learner.network, learner.strategy
-    kept: list[Ranks] = []
-    for at, window in enumerate(trial.windows):
+    network = learner.network
+    ranked: list[Ranks] = []
+    for at, window in enumerate(comparison.windows):
         if at:
-            kept.append(network.recommender.ranks(window.examples, trial.exclude_seen))
+            ranked.append(network.recommender.ranks(window.examples, comparison.exclude_seen))
         began = time.process_time()
-        outcome = train_window(network, strategy, window, settings, at)
+        outcome = train_window(learner.task(window, settings, at))
         if why := broken(network, outcome):
             raise RunError(f"{name} broke in window {at}: {why}; lower trainer.learning_rate")
-        strategy.remember(network, window, at)
+        learner.strategy.remember(network, window, at)
         train_s = time.process_time() - began
-        tell(_score(trial, name, at, kept, train_s, outcome.tokens))
-    return _joined(kept)
+        emit(_score(comparison, name, at, ranked, train_s, outcome.tokens))
+    return _concatenated(ranked)
 
 
 def _run_baseline(
-    trial: Trial, name: str, baseline: Popularity | LastItemMarkov, tell: Tell
+    comparison: Comparison, name: str, baseline: Popularity | LastItemMarkov, emit: Emit
 ) -> Ranks:
-    kept: list[Ranks] = []
-    for at, window in enumerate(trial.windows):
+    ranked: list[Ranks] = []
+    for at, window in enumerate(comparison.windows):
         if at:
-            kept.append(baseline.ranks(window.examples, trial.exclude_seen))
+            ranked.append(baseline.ranks(window.examples, comparison.exclude_seen))
         began = time.process_time()
         baseline.update(window.examples)
-        tell(_score(trial, name, at, kept, time.process_time() - began, 0))
-    return _joined(kept)
+        emit(_score(comparison, name, at, ranked, time.process_time() - began, 0))
+    return _concatenated(ranked)
 
 
 def _score(
-    trial: Trial, name: str, at: int, kept: list[Ranks], train_s: float, tokens: int
+    comparison: Comparison, name: str, at: int, ranked: list[Ranks], train_s: float, tokens: int
 ) -> WindowScore:
-    ranks, fresh = (kept[-1], trial.fresh[at]) if at else (np.zeros(0, np.int64), None)
+    ranks, fresh = (ranked[-1], comparison.fresh[at]) if at else (np.zeros(0, np.int64), None)
     young = ranks[fresh] if fresh is not None else ranks
     return WindowScore(
         name,
         at,
-        len(trial.windows),
-        trial.windows[at].events,
+        len(comparison.windows),
+        comparison.windows[at].events,
         len(young),
         scores(ranks, KS) if at else {},
         scores(young, KS) if len(young) else {},
@@ -158,5 +167,5 @@ def _score(
     )
 
 
-def _joined(kept: list[Ranks]) -> Ranks:
-    return np.concatenate(kept) if kept else np.zeros(0, dtype=np.int64)
+def _concatenated(ranked: list[Ranks]) -> Ranks:
+    return np.concatenate(ranked) if ranked else np.zeros(0, dtype=np.int64)

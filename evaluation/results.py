@@ -40,17 +40,17 @@ class Margin(msgspec.Struct, frozen=True, tag="margin"):
     over: str
 
 
-Line = WindowScore | Margin
+ResultLine = WindowScore | Margin
 _ENCODER = msgspec.json.Encoder()
-_DECODER: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
+_DECODER: msgspec.json.Decoder[ResultLine] = msgspec.json.Decoder(ResultLine)
 
 
-def encode_line(line: Line) -> bytes:
+def encode_line(line: ResultLine) -> bytes:
     """One line, with its end."""
     return _ENCODER.encode(line) + b"\n"
 
 
-def decode_line(raw: bytes | str) -> Line | None:
+def decode_line(raw: bytes | str) -> ResultLine | None:
     """``None`` for a line that is something else."""
     try:
         return _DECODER.decode(raw)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from everfresh.evaluation.results import Line, Margin, WindowScore
+from everfresh.evaluation.results import Margin, ResultLine, WindowScore
 
 
 class ContenderFigures(msgspec.Struct):
@@ -29,7 +29,7 @@ class Evaluation(msgspec.Struct):
     contenders: dict[str, ContenderFigures]
 
 
-def collect(lines: Iterable[Line]) -> Evaluation:
+def collect(lines: Iterable[ResultLine]) -> Evaluation:
     """All lines of one run; contenders in the order in which they came."""
     windows: dict[str, list[WindowScore]] = {}
     margins: dict[str, dict[str, Margin]] = {}
@@ -38,17 +38,17 @@ def collect(lines: Iterable[Line]) -> Evaluation:
             windows.setdefault(line.contender, []).append(line)
         else:
             margins.setdefault(line.contender, {})[line.metric] = line
-    any_one = next(iter(windows.values()), [])
+    any_contender = next(iter(windows.values()), [])
     return Evaluation(
-        events=sum(one.events for one in any_one if one.scores),
-        fresh_events=sum(one.fresh_events for one in any_one),
-        windows=len(any_one),
+        events=sum(window.events for window in any_contender if window.scores),
+        fresh_events=sum(window.fresh_events for window in any_contender),
+        windows=len(any_contender),
         contenders={
             name: ContenderFigures(
-                scores=_mean([(one.events, one.scores) for one in scored]),
-                fresh=_mean([(one.fresh_events, one.fresh) for one in scored]),
-                train_s=sum(one.train_s for one in scored),
-                tokens=sum(one.tokens for one in scored),
+                scores=_mean([(window.events, window.scores) for window in scored]),
+                fresh=_mean([(window.fresh_events, window.fresh) for window in scored]),
+                train_s=sum(window.train_s for window in scored),
+                tokens=sum(window.tokens for window in scored),
                 margins=margins.get(name, {}),
                 windows=scored,
             )

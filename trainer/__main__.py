@@ -16,7 +16,7 @@ from everfresh.adapters.observe.logs import configure_logging, run_main
 from everfresh.contracts.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from everfresh.trainer.distributed.ray_actor import Trainer
+    from everfresh.trainer.ray_driver import TrainerDriver
 
 WATCH_S = 1.0
 
@@ -28,39 +28,39 @@ def main() -> None:
     stop = threading.Event()
     _stop_on_signals(stop)
     # Ray and torch take seconds to load: a wrong setting must not wait for them.
-    from everfresh.trainer.distributed import ray_actor as actor  # noqa: PLC0415
+    from everfresh.trainer import ray_driver  # noqa: PLC0415
     from everfresh.trainer.wiring import open_ports  # noqa: PLC0415
 
     if stop.is_set():
         return
     try:
-        actor.connect(settings)
+        ray_driver.join_cluster(settings)
     except SystemExit:  # the handler Ray sets while it connects: SIGTERM came meanwhile
         return
     try:
         _stop_on_signals(stop)  # Ray took SIGTERM for itself
-        trainer = actor.Trainer(settings, open_ports)
+        trainer = ray_driver.TrainerDriver(settings, open_ports)
         try:
             _watch(trainer, stop, settings)
         finally:
             last = trainer.stop()
-        _say(f"stopped at version {last.figures.version}" if last else "ended in mid-window")
+        _print(f"stopped at version {last.figures.version}" if last else "ended in mid-window")
     finally:
-        actor.disconnect()
+        ray_driver.leave_cluster()
 
 
-def _watch(trainer: Trainer, stop: threading.Event, settings: Settings) -> None:
+def _watch(trainer: TrainerDriver, stop: threading.Event, settings: Settings) -> None:
     running, restarts = False, 0
     while not stop.wait(WATCH_S):
-        condition = trainer.check()
+        status = trainer.check()
         if trainer.restarts != restarts:
             running, restarts = False, trainer.restarts
-            _say("the training process was lost; Ray starts it again")
-        if condition is None or condition.state != "running":
+            _print("the training process was lost; Ray starts it again")
+        if status is None or status.state != "running":
             continue
         if not running:
             running = True
-            _say(f"training, at version {condition.figures.version}; {settings.weights_url}")
+            _print(f"training, at version {status.figures.version}; {settings.weights_url}")
 
 
 def _stop_on_signals(stop: threading.Event) -> None:
@@ -71,7 +71,7 @@ def _stop_on_signals(stop: threading.Event) -> None:
         signal.signal(number, ask)
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     sys.stdout.write(f"trainer: {line}\n")
     sys.stdout.flush()
 

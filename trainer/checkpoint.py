@@ -6,7 +6,7 @@
     optimizer.safetensors  AdamW moments and step counts
     trainer.msgpack        memories of strategy and gate, baselines, the frozen version
 
-Random state is not stored: every draw is seeded by the version's place in its line (``learn``).
+Random state is not stored: every draw is seeded by the version's place in its lineage.
 The version's own number is in no file, so equal learning gives equal files.
 """
 
@@ -23,13 +23,15 @@ from everfresh.contracts.manifest import FORMAT, MODEL_FILES, Rows, WeightManife
 from everfresh.contracts.ports import WeightStore
 from everfresh.contracts.settings import ModelSettings, Settings
 from everfresh.model.baselines import LastItemMarkov, Popularity
-from everfresh.model.network.optimizer import build_optimizer, encode_optimizer, restore_optimizer
+from everfresh.model.optimizer import build_optimizer, encode_optimizer, restore_optimizer
 from everfresh.model.recommender import Recommender
-from everfresh.model.served import saved
-from everfresh.trainer.gate.candidate import GateMemory
+from everfresh.model.version_files import version_files
+from everfresh.trainer.gate.memory import GateMemory
+from everfresh.trainer.learning.learner import Learner
+from everfresh.trainer.learning.network import Network
 from everfresh.trainer.learning.strategies import build_strategy
 from everfresh.trainer.learning.strategies.base import Strategy
-from everfresh.trainer.learning.training import Learner, Network
+from everfresh.trainer.scoring.window_summary import WindowSummary
 from everfresh.trainer.windows.assemble import Progress
 
 OPTIMIZER_FILE = "optimizer.safetensors"
@@ -37,20 +39,8 @@ MEMORY_FILE = "trainer.msgpack"
 MEMORY_FORMAT = 3
 
 
-class TrainedWindow(msgspec.Struct, frozen=True):
-    """What a report says of its window, kept so that a lost report can be written again."""
-
-    label: int
-    events: int
-    users: int
-    appended: list[int]
-    fresh: int = 0
-    merged: list[int] = []
-    sampled: float = 1.0
-
-
 class TrainerMemory(msgspec.Struct, frozen=True):
-    """``trainer.msgpack``. ``frozen`` is ``None`` in the first version of a line: it is itself.
+    """``trainer.msgpack``. ``frozen`` is ``None`` in a lineage's first version: it is itself.
 
     ``memory`` is what the strategy remembers, as it encoded it, and ``kind`` says of which sort.
     """
@@ -61,7 +51,7 @@ class TrainerMemory(msgspec.Struct, frozen=True):
     memory: bytes
     popularity: bytes
     markov: bytes
-    window: TrainedWindow
+    window: WindowSummary
     gate: GateMemory
 
 
@@ -71,7 +61,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
     manifest: WeightManifest
     learner: Learner
     frozen: int
-    window: TrainedWindow
+    window: WindowSummary
 
     @property
     def progress(self) -> Progress:
@@ -88,7 +78,7 @@ def progress_of(manifest: WeightManifest) -> Progress:
 
 
 def encode_files(
-    learner: Learner, frozen: int | None, window: TrainedWindow, rows: Rows
+    learner: Learner, frozen: int | None, window: WindowSummary, rows: Rows
 ) -> dict[str, bytes]:
     """The files of a version. What is gone on from is exact, whatever ``rows`` replicas read."""
     memory = TrainerMemory(
@@ -103,7 +93,7 @@ def encode_files(
     )
     network = learner.network
     return {
-        **saved(network.recommender, rows),
+        **version_files(network.recommender, rows),
         OPTIMIZER_FILE: encode_optimizer(network.optimizer, network.recommender),
         MEMORY_FILE: msgspec.msgpack.encode(memory),
     }
@@ -184,32 +174,32 @@ def load_served(store: WeightStore, manifest: WeightManifest) -> Recommender:
 
 
 def same_training(
-    found: WeightManifest, wanted: WeightManifest, files: Mapping[str, bytes]
+    stored: WeightManifest, wanted: WeightManifest, files: Mapping[str, bytes]
 ) -> bool:
-    """Whether ``found`` is ``wanted`` written with ``files``, number and time aside.
+    """Whether ``stored`` is ``wanted`` written with ``files``, number and time aside.
 
     True for a version whose trainer was killed before it moved the pointer, trained again.
     """
-    kept: dict[str, Any] = {"delta_of": None, "depth": 0, "stored": []}
-    blank = {"version": 0, "created_ms": 0, "files": [], **kept}
-    if msgspec.structs.replace(found, **blank) != msgspec.structs.replace(wanted, **blank):
+    storage: dict[str, Any] = {"delta_of": None, "depth": 0, "stored": []}
+    blank = {"version": 0, "created_ms": 0, "files": [], **storage}
+    if msgspec.structs.replace(stored, **blank) != msgspec.structs.replace(wanted, **blank):
         return False
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    return hashes == {file.name: file.sha256 for file in found.files}
+    return hashes == {file.name: file.sha256 for file in stored.files}
 
 
 def candidate_manifest(
     parent: WeightManifest | None,
     progress: Progress,
     learner: Learner,
-    window: TrainedWindow,
+    window: WindowSummary,
     scores: Mapping[str, float],
     left: int,
     rows: Rows,
 ) -> WeightManifest:
     """The manifest of a candidate; its number, time and files are filled in as it is written.
 
-    ``events`` counts what this line of versions was trained on in all; ``left`` is the pointer's.
+    ``events`` counts what this lineage was trained on in all; ``left`` is the pointer's.
     """
     recommender = learner.network.recommender
     return WeightManifest(
@@ -238,9 +228,9 @@ def _refuse_other_model(manifest: WeightManifest, settings: Settings) -> None:
     had = ModelSettings().model_dump(mode="json") | manifest.model
     differing = [name for name in wanted if had[name] != wanted[name]]
     if differing:
-        found = ", ".join(f"model.{name}={had[name]}" for name in differing)
+        built = ", ".join(f"model.{name}={had[name]}" for name in differing)
         asked = ", ".join(f"{name}={wanted[name]}" for name in differing)
         raise SettingsError(
-            f"version {manifest.version} was built with {found}, the settings say {asked}; "
+            f"version {manifest.version} was built with {built}, the settings say {asked}; "
             "set them back, or name an empty folder in weights.url"
         )

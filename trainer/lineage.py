@@ -1,9 +1,9 @@
-"""Where the trainer stands in the line of versions: read from the store, moved by publishing.
+"""Where the trainer stands among the versions: read from the store, moved by publishing.
 
 Everything follows from the pointer and the versions it leads to (law 5). Versions only grow: a
 complete version above the parent is taken over where it equals the candidate, and its number is
-left alone where it does not. A rollback is a new pointer epoch (law 8), whoever raised it: the line
-goes on from the version it names and passes over the windows that were trained since.
+left alone where it does not. A rollback is a new pointer epoch (law 8), whoever raised it: the
+lineage goes on from the version it names and passes over the windows that were trained since.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from everfresh.contracts.ports import TrainerStore
 from everfresh.contracts.settings import Settings
 from everfresh.model.recommender import Recommender
 from everfresh.trainer.checkpoint import (
-    TrainedWindow,
     load_served,
     progress_of,
     restore,
@@ -29,19 +28,22 @@ from everfresh.trainer.checkpoint import (
     restore_network,
     same_training,
 )
-from everfresh.trainer.learning.training import Learner, Network, fresh_learner, fresh_network
+from everfresh.trainer.learning.learner import Learner, fresh_learner
+from everfresh.trainer.learning.network import Network, fresh_network
 from everfresh.trainer.retention import removable
+from everfresh.trainer.scoring.prequential import FROZEN, LIVE, MARKOV, POPULARITY, Contender
+from everfresh.trainer.scoring.window_summary import WindowSummary
 from everfresh.trainer.windows.assemble import Progress
 
 _LOG = logging.getLogger("everfresh.trainer")
 
 
-class Line:
+class Lineage:
     """Built anew after any failure and any rollback; the constructor reads the pointer's version.
 
-    ``frozen`` is the line's first version; ``parents`` holds the models of versions on trial, and
-    that of the current one, which will be, as replicas hold them. All ``None`` or empty before the
-    first publish.
+    ``frozen`` is the first version; ``parents`` holds the models that probations compare with, and
+    that of the current version, which one will, as replicas hold them. All ``None`` or empty before
+    the first publish.
     """
 
     def __init__(self, store: TrainerStore, settings: Settings) -> None:
@@ -54,26 +56,28 @@ class Line:
         self.parents: dict[int, Recommender] = {}
         self.learner: Learner = fresh_learner(settings)
         self.progress = Progress()
-        self.trained: TrainedWindow | None = None
+        self.trained: WindowSummary | None = None
         if self.pointer is not None:
             self._read(self.pointer)
 
     def _read(self, pointer: Pointer) -> None:
-        found = restore(self._store, self._store.manifest(pointer.version), self._settings)
-        self.parent, self.learner, self.trained = found.manifest, found.learner, found.window
-        self.progress, self.frozen = found.progress, found.frozen
-        self.frozen_model = self._load(found.frozen)
+        checkpoint = restore(self._store, self._store.manifest(pointer.version), self._settings)
+        self.parent, self.learner = checkpoint.manifest, checkpoint.learner
+        self.progress, self.trained = checkpoint.progress, checkpoint.window
+        self.frozen = checkpoint.frozen
+        self.frozen_model = self._load(checkpoint.frozen)
         self.parents[pointer.version] = self._load(pointer.version)
-        for trial in self.learner.gate.trials:
+        for probation in self.learner.gate.probations:
             try:
-                self.parents[trial.parent] = self._load(trial.parent)
+                self.parents[probation.parent] = self._load(probation.parent)
             except (VersionNotFound, CorruptVersion, WrongParent) as error:
-                _LOG.warning("a trial ends without its parent: %s", error)
+                _LOG.warning("a probation ends without its parent: %s", error)
         self._pass_over(pointer)
 
     def _pass_over(self, pointer: Pointer) -> None:
         """Go on behind the newest version that can be read of those a rollback turned away from."""
-        above = [one for one in self._store.versions() if pointer.version < one <= pointer.left]
+        versions = self._store.versions()
+        above = [version for version in versions if pointer.version < version <= pointer.left]
         for version in reversed(above):
             try:
                 left = self._store.manifest(version)
@@ -92,12 +96,22 @@ class Line:
 
     @property
     def number(self) -> int:
-        """The number of the next step in the line, which seeds all that is random in it."""
+        """The number of the next step, which seeds all that is random in it."""
         return self.parent.version if self.parent else 0
 
     def moved(self) -> bool:
         """Whether another has moved the pointer."""
         return self._store.pointer() != self.pointer
+
+    def contenders(self) -> dict[str, Contender]:
+        """Who ranks a window: what serves, its frozen ancestor, the baselines."""
+        baselines: dict[str, Contender] = {
+            POPULARITY: self.learner.popularity,
+            MARKOV: self.learner.markov,
+        }
+        if self.frozen_model is None:  # no version serves yet
+            return baselines
+        return {LIVE: self.parents[self.number], FROZEN: self.frozen_model, **baselines}
 
     def parent_network(self) -> Network:
         """The parent's weights and optimizer state, read again."""
@@ -113,9 +127,9 @@ class Line:
         above = [version for version in self._store.versions() if version > below]
         for version in above:
             with contextlib.suppress(CorruptVersion):  # none of ours: its number is left alone
-                found = self._store.manifest(version)
-                if same_training(found, candidate, files):
-                    return found
+                stored = self._store.manifest(version)
+                if same_training(stored, candidate, files):
+                    return stored
         numbered = msgspec.structs.replace(
             candidate, version=max([below, *above]) + 1, created_ms=now_ms
         )
@@ -124,7 +138,7 @@ class Line:
     def advance(self, manifest: WeightManifest, files: Mapping[str, bytes]) -> None:
         """Make a stored candidate the current version. ``StalePublish`` where another was faster.
 
-        Its parent stays at hand for its trial.
+        Its parent stays at hand for its probation.
         """
         pointer = Pointer(self.pointer.epoch if self.pointer else 1, manifest.version)
         self._store.advance(pointer)
@@ -134,11 +148,12 @@ class Line:
         if self.frozen is None:
             self.frozen, self.frozen_model = manifest.version, live
         self.parents[manifest.version] = live
-        wanted = {manifest.version, *(trial.parent for trial in self.learner.gate.trials)}
-        self.parents = {number: one for number, one in self.parents.items() if number in wanted}
+        compared = {probation.parent for probation in self.learner.gate.probations}
+        wanted = compared | {manifest.version}
+        self.parents = {number: self.parents[number] for number in self.parents if number in wanted}
 
     def roll_back(self, version: int) -> None:
-        """Name ``version`` current by a new epoch. The line itself is to be built anew."""
+        """Name ``version`` current by a new epoch. The lineage itself is to be built anew."""
         assert self.pointer is not None, "what was never published cannot be rolled back"
         self._store.advance(rolled_back(self.pointer, version))
 
@@ -161,8 +176,8 @@ class Line:
                 manifests, failed = [], failed + 1
         pinned = {self.frozen, *self.parents}
         surplus = removable(manifests, current, self._settings.weights.keep, pinned)
-        todo: list[Callable[[], None]] = [partial(self._store.delete, one) for one in surplus]
-        for clear in [*todo, self._store.sweep]:
+        steps: list[Callable[[], None]] = [partial(self._store.delete, old) for old in surplus]
+        for clear in [*steps, self._store.sweep]:
             try:
                 clear()
             except WeightsError:

@@ -4,17 +4,17 @@
     |------------|----------------------------------------------|--------------------------------|
     | 1 read     | take the next complete window                | read again, from the manifest  |
     | 2 score    | rank it with the version that serves (law 4) | as 1                           |
-    | 3 train    | admit items, hold back some targets, learn   | as 1                           |
+    | 3 train    | admit items, hold out some targets, learn    | as 1                           |
     | 4 check    | measure the candidate against its parent     | as 1: trains to the same bytes |
     | 5 write    | store the candidate, immutable from then on  | as 4                           |
     | 6 advance  | move the pointer to it: it is live           | the orphan is found and taken  |
     | 7 report   | report the window                            | reported at the next start     |
     | 8 tidy     | delete old versions                          | after the next window          |
     | hold       | for 3 or 5: set it aside, keep the parent    | as 1: held again               |
-    | roll back  | for 3: a parent that won its trial is live   | as 1: decided again            |
+    | roll back  | for 3: probation failed, a parent is live    | as 1: decided again            |
 
 A restart begins from the version that the pointer names and from nothing else (law 5); how the
-line of versions goes on is in ``trainer.lineage``. A window without events moves the positions that
+lineage goes on is in ``trainer.lineage``. A window without events moves the positions that
 the next manifest names; it trains nothing and makes no version. So does one that was held.
 """
 
@@ -30,27 +30,21 @@ from everfresh.contracts.manifest import Rejected, WeightManifest
 from everfresh.contracts.ports import Clock, ReportSink, TrainerStore, WindowSource
 from everfresh.contracts.report import WindowReport
 from everfresh.contracts.settings import Settings
-from everfresh.contracts.window import DecodedExample, TrainingWindow
-from everfresh.trainer.checkpoint import candidate_manifest, encode_files
-from everfresh.trainer.distributed.jobs import Train
-from everfresh.trainer.gate.candidate import GateMemory, judge, measure
-from everfresh.trainer.gate.paired import Paired
-from everfresh.trainer.gate.probation import going_on, hear, lost
-from everfresh.trainer.learning.training import (
-    Outcome,
-    broken,
-    remember,
-    train_window,
-    update_baselines,
-)
-from everfresh.trainer.lineage import Line
+from everfresh.contracts.window import TrainingWindow
+from everfresh.trainer.candidate_training import encode_candidate, take_in, train_candidate
+from everfresh.trainer.checkpoint import encode_files
+from everfresh.trainer.gate.memory import GateMemory
+from everfresh.trainer.gate.probation import failed, observed
+from everfresh.trainer.gate.window_checks import implausible
+from everfresh.trainer.learning.learner import update_baselines
+from everfresh.trainer.learning.training import TrainWindow, train_window
+from everfresh.trainer.lineage import Lineage
+from everfresh.trainer.scoring.paired import Paired
 from everfresh.trainer.scoring.prequential import LIVE
 from everfresh.trainer.scoring.reporting import Figures, Timing, held_report, window_report
-from everfresh.trainer.scoring.window_scores import Scored, score
-from everfresh.trainer.windows.backlog import Taken, sampled
-from everfresh.trainer.windows.holdout import Lesson, prepare
-from everfresh.trainer.windows.window_checks import implausible
-from everfresh.trainer.windows.window_queue import Reader
+from everfresh.trainer.scoring.window_scores import ScoredWindow, score_planned
+from everfresh.trainer.windows.backlog import PlannedWindow, sampled_examples
+from everfresh.trainer.windows.window_queue import WindowQueue
 
 STEPS = ("read", "score", "train", "check", "write", "advance", "report", "tidy")
 HOLD, ROLL_BACK = "hold", "roll back"
@@ -75,7 +69,7 @@ class TrainerLoop:
         reports: ReportSink,
         clock: Clock,
         boundary: Boundary = lambda step: None,
-        train: Train = train_window,
+        train: TrainWindow = train_window,
     ) -> None:
         self._settings = settings
         self._rows = settings.weights.rows
@@ -94,16 +88,16 @@ class TrainerLoop:
         Returns the report of one that was published or held. ``WindowGap`` where slices do not tile
         the log, ``WeightsError`` where the store fails; both end the trainer.
         """
-        taken = self._read(timeout_ms)
-        if taken is None:
+        planned = self._read(timeout_ms)
+        if planned is None:
             return None
-        if not taken.window.events:
-            self._pass_over(taken.window)
+        if not planned.window.events:
+            self._pass_over(planned.window)
             return None
         try:
-            if self._line.moved():
+            if self._lineage.moved():
                 raise StalePublish("the pointer moved since this trainer's last publish")
-            return self._consume(taken)
+            return self._consume(planned)
         except StalePublish:
             # A rollback or another trainer: go on from what is live now.
             self._note(overtaken=self.figures.overtaken + 1)
@@ -114,59 +108,77 @@ class TrainerLoop:
         return None
 
     def _resume(self) -> None:
-        self._line = line = Line(self._store, self._settings)
-        self.learner, self.progress = line.learner, line.progress
+        self._lineage = lineage = Lineage(self._store, self._settings)
+        self.learner, self.progress = lineage.learner, lineage.progress
         self._held_in_a_row = 0
-        if line.parent is not None and line.trained is not None:
-            self._reports.window(window_report(line.parent, line.trained, None))
-            self.figures = self.figures.live(line.parent)
+        if lineage.parent is not None and lineage.trained is not None:
+            self._reports.window(window_report(lineage.parent, lineage.trained, None))
+            self.figures = self.figures.live(lineage.parent)
         tuning = self._settings.trainer
-        self._reader = Reader(self._source, self._store, self.progress, tuning, self._clock)
+        self._queue = WindowQueue(self._source, self._store, self.progress, tuning, self._clock)
 
-    def _read(self, timeout_ms: int) -> Taken | None:
+    def _read(self, timeout_ms: int) -> PlannedWindow | None:
         self._enter("read")
-        taken = self._reader.read(self._line.number, self.progress.label, timeout_ms)
-        windows, seconds = self._reader.behind()
+        planned = self._queue.read(self._lineage.number, self.progress.label, timeout_ms)
+        windows, seconds = self._queue.behind()
         self._note(backlog=windows, backlog_s=seconds)
-        return taken
+        return planned
 
     def _pass_over(self, window: TrainingWindow) -> None:
-        self._reader.pass_over(window)
+        self._queue.pass_over(window)
         self.progress = self.progress.after(window)
         self._note(rejected=self.figures.rejected + window.rejected)
 
-    def _consume(self, taken: Taken) -> WindowReport | None:
-        closed, started = self._reader.complete_since(taken.window), self._clock()
+    def _consume(self, planned: PlannedWindow) -> WindowReport | None:
+        closed, started = self._queue.complete_since(planned.window), self._clock()
         self._enter("score")
-        scored = score(taken, self._line, self._settings.trainer.exclude_seen)
-        trusted = self._out_of_patience(taken.window)
+        scored = self._score(planned)
+        trusted = self._out_of_patience(planned.window)
         if not trusted and (reason := self._doubt(scored, None)):
             return self._hold(scored, reason, {})
-        # A bad version makes good windows look bad: its trial comes before the blame.
-        if self._roll_back_if_lost(scored):
+        # A bad version makes good windows look bad: its probation comes before the blame.
+        if self._roll_back_if_failed(scored):
             return None
         if not trusted and (reason := self._doubt(scored, scored.behind)):
             return self._hold(scored, reason, {})
         score_end = self._clock()
         self._enter("train")
-        lesson, reason, outcome = self._train(scored, sampled(taken, self._settings.trainer.seed))
+        examples = sampled_examples(planned, self._settings.trainer.seed)
+        candidate = train_candidate(
+            self._lineage,
+            scored,
+            examples,
+            self._settings,
+            self._train_window,
+            lambda: self._enter("check"),
+        )
         trained = self._clock()
-        if reason:
-            files = encode_files(self.learner, self._line.frozen, scored.about, self._rows)
-            self.learner.network = self._line.parent_network()
-            return self._hold(scored, reason, files)
-        self._learn(scored, lesson)
+        if candidate.refused:
+            files = encode_files(self.learner, self._lineage.frozen, scored.summary, self._rows)
+            self.learner.network = self._lineage.parent_network()
+            return self._hold(scored, candidate.refused, files)
+        take_in(self._lineage, scored, candidate.split, self._settings)
         manifest = self._publish(scored)
         self._pass_over(scored.window)
         timing = Timing(closed, started, score_end, trained, self._clock())
         per_s = scored.window.events / max(timing.took_s, 0.001)
-        self.figures = self.figures.trained(manifest, outcome.loss, per_s)
+        self.figures = self.figures.trained(manifest, candidate.outcome.loss, per_s)
         self._enter("report")
-        report = window_report(manifest, scored.about, timing)
+        report = window_report(manifest, scored.summary, timing)
         self._reports.window(report)
         self._enter("tidy")
-        self._note(undeleted=self.figures.undeleted + self._line.tidy())
+        self._note(undeleted=self.figures.undeleted + self._lineage.tidy())
         return report
+
+    def _score(self, planned: PlannedWindow) -> ScoredWindow:
+        lineage, parent = self._lineage, self._lineage.parent
+        return score_planned(
+            planned,
+            lineage.contenders(),
+            self.learner.network.recommender.vocabulary,
+            parent.label if parent else None,
+            self._settings.trainer.exclude_seen,
+        )
 
     def _out_of_patience(self, window: TrainingWindow) -> bool:
         """Whether so many windows were held that this one must pass; then the gate begins anew."""
@@ -178,113 +190,70 @@ class TrainerLoop:
         self._note(let_pass=self.figures.let_pass + 1)
         return True
 
-    def _doubt(self, scored: Scored, behind: Paired | None) -> str | None:
+    def _doubt(self, scored: ScoredWindow, behind: Paired | None) -> str | None:
         return implausible(scored.window, behind, self.learner.gate.profile, self._settings.gate)
 
-    def _roll_back_if_lost(self, scored: Scored) -> bool:
-        """Hear the trials on this window; go back where a parent has won its own."""
+    def _roll_back_if_failed(self, scored: ScoredWindow) -> bool:
+        """Compare with the parents on this window; go back to one where probation is failed."""
         if LIVE not in scored.ranks:
             return False
         gate, tuning = self.learner.gate, self._settings.trainer
-        trials = hear(
-            gate.trials,
-            self._line.parents,
+        probations = observed(
+            gate.probations,
+            self._lineage.parents,
             scored.window,
             scored.ranks[LIVE],
             tuning.exclude_seen,
             tuning.seed,
         )
-        self.learner.gate = msgspec.structs.replace(gate, trials=trials)
-        trial = lost(trials, self._settings.gate)
-        if trial is None:
+        self.learner.gate = msgspec.structs.replace(gate, probations=probations)
+        decided = failed(probations, self._settings.gate)
+        if decided is None:
             return False
         self._enter(ROLL_BACK)
         _LOG.warning(
             "rolled back from version %d to %d: %.4f of gain was lost, of %.4f",
-            self._line.number,
-            trial.parent,
-            trial.compared.loss,
-            trial.compared.base / trial.compared.n,
+            self._lineage.number,
+            decided.parent,
+            decided.compared.loss,
+            decided.compared.base / decided.compared.n,
         )
-        self._line.roll_back(trial.parent)
+        self._lineage.roll_back(decided.parent)
         self._note(rolled_back=self.figures.rolled_back + 1)
         self._resume()
         return True
 
-    def _train(
-        self, scored: Scored, examples: list[DecodedExample]
-    ) -> tuple[Lesson, str | None, Outcome]:
-        """Train the candidate; the reason is why it must not be published."""
-        tuning, network = self._settings.trainer, self.learner.network
-        part = msgspec.structs.replace(scored.window, examples=examples)
-        lesson = prepare(part, self.learner.gate.held, self._settings.gate, tuning.seed)
-        trusted = self._line.parent and self.learner.gate != GateMemory()
-        measured = measure(network.recommender, lesson) if trusted else None
-        outcome = self._train_window(
-            network,
-            self.learner.strategy,
-            lesson.window,
-            self._settings,
-            self._line.number,
-            scored.window.examples,
-        )
-        self._enter("check")
-        reason = broken(network, outcome)
-        if reason is None and measured is not None:
-            reason = judge(network.recommender, measured, self._settings.gate)
-        return lesson, reason, outcome
-
-    def _learn(self, scored: Scored, lesson: Lesson) -> None:
-        """Let memories take in what was trained; what they hold goes into the checkpoint."""
-        remember(self.learner, lesson.window, self._line.number, scored.window)
-        gate = self.learner.gate
-        parent = self._line.parent.version if self._line.parent else None
-        self.learner.gate = GateMemory(
-            lesson.kept,
-            gate.profile.after(scored.window, scored.behind),
-            going_on(gate.trials, parent, self._settings.gate),
-        )
-
-    def _publish(self, scored: Scored) -> WeightManifest:
-        line = self._line
-        files = encode_files(self.learner, line.frozen, scored.about, self._rows)
-        candidate = candidate_manifest(
-            line.parent,
-            self.progress.after(scored.window),
-            self.learner,
-            scored.about,
-            scored.scores,
-            line.pointer.left if line.pointer else 0,
-            self._rows,
-        )
+    def _publish(self, scored: ScoredWindow) -> WeightManifest:
+        progress = self.progress.after(scored.window)
+        candidate, files = encode_candidate(self._lineage, scored, progress, self._settings)
         self._enter("write")
-        manifest = line.write(candidate, files, self._clock())
+        manifest = self._lineage.write(candidate, files, self._clock())
         self._enter("advance")
-        line.advance(manifest, files)
+        self._lineage.advance(manifest, files)
         self._held_in_a_row = 0
         return manifest
 
-    def _hold(self, scored: Scored, reason: str, files: Mapping[str, bytes]) -> WindowReport:
+    def _hold(self, scored: ScoredWindow, reason: str, files: Mapping[str, bytes]) -> WindowReport:
         """Keep the parent: the window's events stay out of weights, vocabulary and memories."""
         self._enter(HOLD)
         window, now = scored.window, self._clock()
         _LOG.warning("window %d is held: %s", window.label, reason)
         rejected = Rejected(
             window.label,
-            self._line.number or None,
+            self._lineage.number or None,
             reason,
             now,
             window.events,
             window.ranges,
             scored.scores,
         )
-        self._line.set_aside(rejected, files)
+        self._lineage.set_aside(rejected, files)
         update_baselines(self.learner, window)
-        closed = self._reader.complete_since(window)
+        closed = self._queue.complete_since(window)
         self._pass_over(window)
         self._held_in_a_row += 1
         self._note(held=self.figures.held + 1, last_held=f"window {window.label}: {reason}")
-        report = held_report(rejected, scored.about, closed, now)
+        report = held_report(rejected, scored.summary, closed, now)
         self._reports.window(report)
         return report
 

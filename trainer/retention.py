@@ -12,32 +12,34 @@ def removable(
 ) -> list[int]:
     """What is surplus of a store with ``current`` live, in an order in which it can be deleted.
 
-    Of the live line, which is ``current`` and its ancestors, the last ``keep`` stay. Versions off
-    the line, from which a rollback turned away or which never were live, stay for a while, should
-    an operator want one back: until the line has grown by ``keep`` versions, the newest ``keep``
+    Of the live lineage, which is ``current`` and its ancestors, the last ``keep`` stay. Other
+    versions, from which a rollback turned away or which never were live, stay for a while, should
+    an operator want one back: until the lineage has grown by ``keep`` versions, the newest ``keep``
     of them. ``pinned`` versions stay, and so does every version down to the full snapshot that a
     kept one is a delta of. A delta comes before the version it is made from.
     """
     by_version = {manifest.version: manifest for manifest in manifests}
-    line = _line(by_version, current, keep)
-    if not line:  # it cannot be told what the line needs
+    lineage = _live_lineage(by_version, current, keep)
+    if not lineage:  # it cannot be told what the lineage needs
         return []
-    aside = sorted(one for one in by_version.keys() - set(line) if one > line[-1])[-keep:]
+    aside = sorted(
+        version for version in by_version.keys() - set(lineage) if version > lineage[-1]
+    )[-keep:]
     kept: set[int] = set()
-    for version in {*line, *aside, *pinned} & by_version.keys():
-        at: int | None = version
-        while at is not None and at not in kept:
-            kept.add(at)
-            found = by_version.get(at)
-            at = found.delta_of if found is not None and found.depth else None
+    for version in {*lineage, *aside, *pinned} & by_version.keys():
+        needed: int | None = version
+        while needed is not None and needed not in kept:
+            kept.add(needed)
+            manifest = by_version.get(needed)
+            needed = manifest.delta_of if manifest is not None and manifest.depth else None
     return sorted(by_version.keys() - kept, reverse=True)
 
 
-def _line(by_version: Mapping[int, WeightManifest], current: int, keep: int) -> list[int]:
+def _live_lineage(by_version: Mapping[int, WeightManifest], current: int, keep: int) -> list[int]:
     """``current`` and its ancestors, newest first, ``keep`` at most, as far as they are there."""
-    line: list[int] = []
-    found = by_version.get(current)
-    while found is not None and len(line) < keep:
-        line.append(found.version)
-        found = None if found.parent is None else by_version.get(found.parent)
-    return line
+    lineage: list[int] = []
+    manifest = by_version.get(current)
+    while manifest is not None and len(lineage) < keep:
+        lineage.append(manifest.version)
+        manifest = None if manifest.parent is None else by_version.get(manifest.parent)
+    return lineage

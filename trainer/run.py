@@ -17,11 +17,11 @@ import msgspec
 from everfresh.contracts.errors import EverfreshError
 from everfresh.contracts.ports import Clock, ReportSink, TrainerStore, WindowSource
 from everfresh.contracts.settings import Settings
-from everfresh.trainer.distributed.jobs import Train
-from everfresh.trainer.learning.device import prepare
-from everfresh.trainer.learning.training import train_window
+from everfresh.trainer.learning.device import prepare_device
+from everfresh.trainer.learning.training import TrainWindow, train_window
 from everfresh.trainer.loop import TrainerLoop
-from everfresh.trainer.scoring.reporting import Figures, status
+from everfresh.trainer.scoring import reporting
+from everfresh.trainer.scoring.reporting import Figures
 
 POLL_MS = 200
 """How long one read waits for records; also about how long a stop waits for an idle loop."""
@@ -32,8 +32,8 @@ _LOG = logging.getLogger("everfresh.trainer")
 
 
 @dataclass(frozen=True)
-class Ports:
-    """The doors of one run, opened in the process that trains; ``close`` shuts all of them."""
+class TrainerPorts:
+    """What one run reads and writes, opened in the process that trains; ``close`` closes all."""
 
     source: WindowSource
     store: TrainerStore
@@ -41,7 +41,7 @@ class Ports:
     close: Callable[[], None]
 
 
-class Condition(msgspec.Struct, frozen=True):
+class RunStatus(msgspec.Struct, frozen=True):
     """How a run stands. ``state`` is ``starting``, ``running``, ``stopped`` or ``failed``.
 
     ``error`` is the one line of a failure, for the operator; ``figures`` are those of the loop.
@@ -62,9 +62,9 @@ class TrainerRun:
     def __init__(
         self,
         settings: Settings,
-        open_ports: Callable[[Settings], Ports],
+        open_ports: Callable[[Settings], TrainerPorts],
         clock: Clock,
-        train: Train = train_window,
+        train: TrainWindow = train_window,
     ) -> None:
         self._settings = settings
         self._open_ports = open_ports
@@ -90,14 +90,14 @@ class TrainerRun:
         """Wait for the end, however it comes; whether it came within ``timeout_s``."""
         return self._ended.wait(timeout_s)
 
-    def condition(self) -> Condition:
+    def status(self) -> RunStatus:
         """A snapshot, from any thread."""
         figures = self._loop.figures if self._loop else Figures()
-        return Condition(self._state, self._error, figures)
+        return RunStatus(self._state, self._error, figures)
 
     def _run(self) -> None:
         try:
-            prepare(self._settings.trainer.device)
+            prepare_device(self._settings.trainer.device)
             ports = self._open_ports(self._settings)
             try:
                 self._train(ports)
@@ -117,7 +117,7 @@ class TrainerRun:
         _LOG.error("%s", line)
         self._error, self._state = line, "failed"
 
-    def _train(self, ports: Ports) -> None:
+    def _train(self, ports: TrainerPorts) -> None:
         loop = TrainerLoop(
             self._settings,
             ports.source,
@@ -144,7 +144,7 @@ class TrainerRun:
         finally:
             self._asked.set()
             speaker.join()
-            ports.reports.status(status(loop.figures, "stopped", self._clock()))
+            ports.reports.status(reporting.status(loop.figures, "stopped", self._clock()))
 
     def _boundary(self, step: str) -> None:
         if self._asked.is_set():
@@ -152,7 +152,7 @@ class TrainerRun:
 
     def _speak(self, loop: TrainerLoop, reports: ReportSink) -> None:
         while True:
-            reports.status(status(loop.figures, "running", self._clock()))
+            reports.status(reporting.status(loop.figures, "running", self._clock()))
             if self._asked.wait(STATUS_S):
                 return
 

@@ -1,6 +1,6 @@
 """Which adapters stand behind the trainer's ports: Kafka for windows and reports, any fsspec store.
 
-Called in the process that trains. The only file of this package that names adapters.
+Called in the process that trains. The only file of this package that names these adapters.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from everfresh.adapters.observe.metered_reports import MeteredReports
 from everfresh.adapters.weights.signing import Keys
 from everfresh.adapters.weights.store import FsspecWeightStore
 from everfresh.contracts.settings import Settings
-from everfresh.trainer.run import Ports
+from everfresh.trainer.run import TrainerPorts
 
 _CLOSE_S = 1.0
 
 
-def open_ports(settings: Settings) -> Ports:
+def open_ports(settings: Settings) -> TrainerPorts:
     """Connect. ``SettingsError`` or ``Unreachable`` with one line where that cannot be."""
     store = FsspecWeightStore(
         settings.weights_url, settings.weights.snapshot_every, Keys.of(settings.weights)
@@ -31,4 +31,4 @@ def open_ports(settings: Settings) -> Ports:
         opened.callback(reports.close, _CLOSE_S)
         metered = MeteredReports(reports, "trainer", settings)
         opened.callback(metered.close)
-        return Ports(source, store, metered, opened.pop_all().close)
+        return TrainerPorts(source, store, metered, opened.pop_all().close)

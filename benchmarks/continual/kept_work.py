@@ -9,9 +9,9 @@ import msgspec
 
 from everfresh.contracts.manifest import MODEL_FILES
 from everfresh.contracts.settings import Settings
-from everfresh.model.network.optimizer import encode_optimizer, restore_optimizer
+from everfresh.model.optimizer import encode_optimizer, restore_optimizer
 from everfresh.model.recommender import Recommender
-from everfresh.trainer.learning.training import Learner, fresh_learner
+from everfresh.trainer.learning.learner import Learner, fresh_learner
 
 _OPTIMIZER, _MEMORY = "optimizer.safetensors", "memory.msgpack"
 

@@ -19,7 +19,8 @@ from everfresh.contracts.sequence import Interaction
 from everfresh.contracts.settings import Settings, load_settings
 from everfresh.contracts.window import DecodedExample, TrainingWindow
 from everfresh.model.metrics import scores
-from everfresh.trainer.learning.training import Learner, fresh_learner, remember, train_window
+from everfresh.trainer.learning.learner import Learner, fresh_learner, remember
+from everfresh.trainer.learning.training import train_window
 
 PERIODS = 16
 STRATEGIES = ("frozen", "finetune", "ewc", "replay", "herding", "distill", "retrain")
@@ -107,7 +108,7 @@ def run_strategy(
         if name == "retrain" and at not in chosen:
             learner.network.recommender.admit(window.examples, window.label)
         else:
-            tokens = train_window(learner.network, learner.strategy, window, settings, at).tokens
+            tokens = train_window(learner.task(window, settings, at)).tokens
         remember(learner, window, at)
         train_s = time.process_time() - began
         if at in chosen:

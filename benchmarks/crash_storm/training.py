@@ -39,7 +39,7 @@ def main() -> None:
     run.start()
     while not run.wait(1.0):
         pass
-    raise EverfreshError(run.condition().error or "the trainer ended by itself")
+    raise EverfreshError(run.status().error or "the trainer ended by itself")
 
 
 def in_peace(settings: Settings) -> Settings:

@@ -19,16 +19,16 @@ from everfresh.contracts.event import UserId
 from everfresh.contracts.sequence import Interaction
 from everfresh.contracts.settings import ModelSettings
 from everfresh.contracts.window import DecodedExample
-from everfresh.model.inference.ranking import rank_examples
 from everfresh.model.metrics import scores
 from everfresh.model.network.batches import (
     Batch,
-    Encoded,
-    cut,
+    EncodedExample,
+    cut_into_chunks,
     encode_example,
     group_by_tokens,
-    pack,
+    pack_batch,
 )
+from everfresh.model.ranking import rank_examples
 from everfresh.model.recommender import Recommender
 
 KS = (10, 50, 200)
@@ -66,14 +66,14 @@ class LeaveOneOut:
             _example(number, events[-settings.max_length : -1], events[-1:])
             for number, events in enumerate(users)
         ]
-        self._encoded: list[Encoded] = []
+        self._encoded: list[EncodedExample] = []
 
     def encode(self, recommender: Recommender) -> None:
         """Admit the training events and turn everything into codes, once."""
         recommender.admit(self.training)
         longest, vocabulary = self.settings.max_length, recommender.vocabulary
         encoded = [encode_example(example, vocabulary) for example in self.training]
-        self._encoded = [Encoded(example.codes[:, -longest:], 0) for example in encoded]
+        self._encoded = [EncodedExample(example.codes[:, -longest:], 0) for example in encoded]
         self._codes = [encode_example(example, vocabulary) for example in self._tests]
 
     def batches(self, batch_tokens: int, seed: int) -> list[Batch]:
@@ -81,10 +81,14 @@ class LeaveOneOut:
         order = np.random.Generator(np.random.PCG64(seed)).permutation(len(self._encoded))
         return list(self._packed([self._encoded[at] for at in order], batch_tokens))
 
-    def _packed(self, examples: Sequence[Encoded], batch_tokens: int) -> Iterator[Batch]:
-        chunks = [chunk for example in examples for chunk in cut(example, self.settings.max_length)]
+    def _packed(self, examples: Sequence[EncodedExample], batch_tokens: int) -> Iterator[Batch]:
+        chunks = [
+            chunk
+            for example in examples
+            for chunk in cut_into_chunks(example, self.settings.max_length)
+        ]
         for group in group_by_tokens(chunks, batch_tokens):
-            yield pack(group)
+            yield pack_batch(group)
 
     def test(self, recommender: Recommender) -> dict[str, float]:
         """HR and NDCG of the held-out events over the whole catalogue."""

@@ -13,7 +13,7 @@ from benchmarks.offline.leave_one_out import LeaveOneOut, read_users
 from benchmarks.offline.published import NEGATIVES, PublishedRecommender, quicksorted
 from benchmarks.offline.runs import MODELS, Epoch, Run
 from everfresh.model.network.batches import derive_seed
-from everfresh.model.network.optimizer import (
+from everfresh.model.optimizer import (
     build_optimizer,
     encode_optimizer,
     restore_optimizer,
@@ -22,7 +22,7 @@ from everfresh.model.network.optimizer import (
 from everfresh.model.recommender import Recommender
 from everfresh.model.vocabulary.vocabulary import Vocabulary
 from everfresh.model.weights import copy_into, decode_tensors, encode_tensors
-from everfresh.trainer.learning.device import prepare
+from everfresh.trainer.learning.device import prepare_device
 
 WEIGHTS, OPTIMIZER = "model.safetensors", "optimizer.safetensors"
 BATCH_TOKENS = 4096
@@ -49,7 +49,7 @@ class Training:
         published: bool = False,
         device: str = "cpu",
     ) -> None:
-        prepare(device)
+        prepare_device(device)
         torch.manual_seed(seed)
         plan = MODELS[model]
         kind = PublishedRecommender if published else Recommender

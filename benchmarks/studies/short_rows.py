@@ -34,11 +34,11 @@ from everfresh.contracts.sequence import StoredSequence, UserState, encode_entry
 from everfresh.contracts.settings import load_settings
 from everfresh.evaluation.file_windows import by_count, cut_windows
 from everfresh.model.metrics import MISS, scores
-from everfresh.model.served import served
+from everfresh.model.version_files import with_item_rows
 from everfresh.model.vocabulary.vocabulary import UNKNOWN
-from everfresh.serving.history.history import PastReader
+from everfresh.serving.history.reader import CachedHistoryReader
 from everfresh.serving.versions.follow import load_version
-from everfresh.serving.versions.holder import Served
+from everfresh.serving.versions.holder import LoadedVersion
 from everfresh.trainer.loop import TrainerLoop
 
 KINDS: tuple[Rows, ...] = ("float32", "bf16", "int8")
@@ -82,13 +82,13 @@ class Contender:
 
     def __init__(self, states: States, rows: Rows) -> None:
         self._rows = rows
-        self._live: Served | None = None
-        self._histories = PastReader(states, 1 << 30)
+        self._live: LoadedVersion | None = None
+        self._histories = CachedHistoryReader(states, 1 << 30)
         self.ranks: list[int] = []
 
-    def take_over(self, version: Served) -> None:
+    def take_over(self, version: LoadedVersion) -> None:
         """Answer with it from now on."""
-        recommender = served(version.recommender, self._rows)
+        recommender = with_item_rows(version.recommender, self._rows)
         self._live = msgspec.structs.replace(version, recommender=recommender)
 
     def rank(self, event: Event) -> None:
@@ -151,11 +151,11 @@ def _replay(
         states.append(event)
 
 
-def _newest(store: MemoryWeightStore) -> Served:
+def _newest(store: MemoryWeightStore) -> LoadedVersion:
     pointer = store.pointer()
     assert pointer is not None, "the first window is trained"
     manifest = store.manifest(pointer.version)
-    return Served(pointer.version, pointer.epoch, load_version(manifest, store), manifest, 0)
+    return LoadedVersion(pointer.version, pointer.epoch, load_version(manifest, store), manifest, 0)
 
 
 def show(ranks: Mapping[str, Sequence[int]], versions: int) -> None:

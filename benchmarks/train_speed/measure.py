@@ -12,8 +12,14 @@ import numpy as np
 
 from benchmarks.train_speed.contenders import ITEMS, SETTINGS, Contender
 from everfresh.adapters.files.datasets import read_ml_1m
-from everfresh.model.network.batches import Batch, Encoded, cut, group_by_tokens, pack
-from everfresh.model.network.optimizer import build_optimizer, step
+from everfresh.model.network.batches import (
+    Batch,
+    EncodedExample,
+    cut_into_chunks,
+    group_by_tokens,
+    pack_batch,
+)
+from everfresh.model.optimizer import build_optimizer, step
 from everfresh.model.recommender import Recommender
 from everfresh.model.vocabulary.vocabulary import Vocabulary
 
@@ -49,9 +55,9 @@ def make_batches(lengths: Sequence[int], number: int) -> list[Batch]:
                 np.cumsum(rng.integers(0, 3_000, events)),
             ]
         )
-        chunks += list(cut(Encoded(codes, 0), SETTINGS.max_length))
+        chunks += list(cut_into_chunks(EncodedExample(codes, 0), SETTINGS.max_length))
     groups = itertools.islice(group_by_tokens(chunks, BATCH_TOKENS), number)
-    return [pack(group) for group in groups]
+    return [pack_batch(group) for group in groups]
 
 
 def trained(contender: Contender, batches: Sequence[Batch]) -> Callable[[], float]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from everfresh.contracts.settings import ModelSettings
-from everfresh.model.network.attention_tiles import Layout
+from everfresh.model.network.attention_tiles import TileLayout
 from everfresh.model.network.batches import Batch
 from everfresh.model.network.hstu import HSTU, Block, time_bucket
 
@@ -46,7 +46,7 @@ def dense(
 
 
 def tile_by_tile(
-    vqk: Tensor, position_bias: Tensor, time_bias: Tensor, layout: Layout, heads: int
+    vqk: Tensor, position_bias: Tensor, time_bias: Tensor, layout: TileLayout, heads: int
 ) -> Tensor:
     """``model.network.attention.attend`` on the same tiles, with autograd's gradients."""
     parts, places = [], []

@@ -14,9 +14,9 @@ from benchmarks.continual import measure as continual
 from benchmarks.continual.kept_work import Period
 from everfresh.contracts.settings import Settings, load_settings
 from everfresh.model.metrics import scores
-from everfresh.trainer.learning.training import fresh_learner, remember, train_window
-from tests.trainer.bench import SMALL
-from tests.trainer.strategies.test_every_strategy import with_strategy
+from everfresh.trainer.learning.learner import fresh_learner, remember
+from everfresh.trainer.learning.training import train_window
+from tests.trainer.small_settings import SMALL, with_strategy
 
 
 def write(folder: Path, periods: dict[int, list[tuple[int, int]]]) -> None:
@@ -72,7 +72,7 @@ def test_figures_are_those_of_ranking_every_kept_click(
     assert [period.period for period in periods] == [0, 1, 2]
     learner, known = fresh_learner(settings), set()
     for at in range(3):
-        train_window(learner.network, learner.strategy, windows[at], settings, at)
+        train_window(learner.task(windows[at], settings, at))
         remember(learner, windows[at], at)
         known |= {click.item for example in windows[at].examples for click in example.targets}
     ranker = learner.network.recommender

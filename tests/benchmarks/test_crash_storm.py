@@ -19,7 +19,7 @@ from everfresh.contracts.window import (
     encode_slice_record,
 )
 from everfresh.streaming.state.store import MemoryStore
-from tests.streaming.log import (
+from tests.streaming.sample_log import (
     ACTIONS,
     PERIOD_MS,
     START_MS,

@@ -11,7 +11,7 @@ from benchmarks.swap_storm.report import Outcome, Segment, figures
 from everfresh.adapters.memory import MemoryWeightStore
 from everfresh.contracts.event import UserId
 from everfresh.contracts.sequence import Interaction
-from tests.serving.made import publish
+from tests.serving.replica_in_memory import publish
 
 HISTORIES: dict[UserId, list[Interaction]] = {
     7: [Interaction(3, "view", 0), Interaction(5, "view", 60_000)],

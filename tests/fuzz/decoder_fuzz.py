@@ -29,8 +29,7 @@ from everfresh.contracts.event import Event
 from everfresh.contracts.event_codec import MAX_TIME_MS, EventDecoder
 from everfresh.streaming.fold.rules import FoldRules
 from everfresh.streaming.log.identity import LogPlace
-from everfresh.streaming.partition import Partition
-from everfresh.streaming.state.opening import open_partition
+from everfresh.streaming.partition import Partition, open_partition
 from everfresh.streaming.state.store import MemoryStore
 from tests.fuzz.malformed_records import Headers, MalformedRecords
 
@@ -141,9 +140,9 @@ def _fold(
 ) -> None:
     changes = partition.apply(records)
     missing_dead_letters = sum(changes.rejected.values())
-    while rows := partition.parcel():
+    while rows := partition.outbox.oldest():
         missing_dead_letters -= sum(row.topic == "dead-letters" for row in rows)
-        partition.delivered()
+        partition.outbox.remove_oldest()
     same = changes.rejected == alone and changes.accepted == len(records) - alone.total()
     if not same or missing_dead_letters:
         findings.disagreed += 1

@@ -8,29 +8,9 @@ from typing import Any
 from everfresh.adapters.memory import MemoryReportSink, MemoryWeightStore, MemoryWindowSource
 from everfresh.contracts.manifest import WeightManifest
 from everfresh.contracts.settings import Settings
-from everfresh.trainer.distributed.jobs import Train
-from everfresh.trainer.learning.training import train_window
+from everfresh.trainer.learning.training import TrainWindow, train_window
 from everfresh.trainer.loop import Boundary, TrainerLoop
 from tests.trainer.logs import Log
-
-SMALL: dict[str, Any] = {
-    "model": {
-        "dim": 8,
-        "blocks": 1,
-        "heads": 1,
-        "max_length": 16,
-        "dropout": 0.1,
-        "temperature": 0.05,
-        "negatives": 8,
-    },
-    "trainer": {
-        "learning_rate": 0.01,
-        "epochs": 2,
-        "batch_tokens": 64,
-        "replay_examples": 6,
-        "replay_ratio": 0.5,
-    },
-}
 
 
 class Bench:
@@ -44,7 +24,7 @@ class Bench:
         self._ticks = itertools.count(1_000)
 
     def start(
-        self, boundary: Boundary = lambda step: None, train: Train = train_window
+        self, boundary: Boundary = lambda step: None, train: TrainWindow = train_window
     ) -> TrainerLoop:
         """A new trainer, as after a restart: nothing but store and log is left of the last one."""
         return TrainerLoop(

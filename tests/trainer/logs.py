@@ -45,7 +45,7 @@ def run(
         SlicePart(partition, label, number, ACTIONS, examples)
         for number, examples in enumerate(parts)
     ]
-    events = sum(len(one.offsets) for part in parts for one in part)
+    events = sum(len(example.offsets) for part in parts for example in part)
     closed = SliceClosed(
         FORMAT,
         partition,
@@ -55,7 +55,7 @@ def run(
         len(parts),
         events,
         rejected,
-        slice_digest(one for one in made if isinstance(one, SlicePart)),
+        slice_digest(part for part in made if isinstance(part, SlicePart)),
     )
     # Through the wire form, so that what is tested is what a reader gets.
     return [decode_slice_record(encode_slice_record(record)) for record in [*made, closed]]
@@ -94,7 +94,7 @@ def make_log(
                 seen.extend(new)
                 offset += len(new)
             parts = [examples[n : n + 2] for n in range(0, len(examples), 2)]
-            start = offset - sum(len(one.offsets) for one in examples)
+            start = offset - sum(len(example.offsets) for example in examples)
             log[partition] += run(partition, label, start, parts)
     return log
 

@@ -31,8 +31,8 @@ def test_a_restored_learner_encodes_to_the_same_bytes(
     store: MemoryWeightStore, small_settings: Settings
 ) -> None:
     manifest = store.manifest(3)
-    found = restore(store, manifest, small_settings)
-    again = encode_files(found.learner, found.frozen, found.window, "float32")
+    checkpoint = restore(store, manifest, small_settings)
+    again = encode_files(checkpoint.learner, checkpoint.frozen, checkpoint.window, "float32")
     assert set(again) == {
         "model.safetensors",
         "vocabulary.safetensors",
@@ -40,8 +40,8 @@ def test_a_restored_learner_encodes_to_the_same_bytes(
         MEMORY_FILE,
     }
     assert {name: store.read(manifest, name) for name in again} == again
-    assert found.frozen == 1
-    assert found.progress == progress_of(manifest)
+    assert checkpoint.frozen == 1
+    assert checkpoint.progress == progress_of(manifest)
 
 
 def test_the_first_version_is_its_own_frozen_one(

@@ -15,8 +15,9 @@ from everfresh.contracts.settings import load_settings
 from everfresh.model.recommender import VOCABULARY_FILE
 from everfresh.model.vocabulary.vocabulary import Vocabulary
 from everfresh.trainer.loop import HOLD, ROLL_BACK, STEPS, TrainerLoop
-from tests.trainer.bench import SMALL, Bench
+from tests.trainer.bench import Bench
 from tests.trainer.logs import make_log
+from tests.trainer.small_settings import SMALL
 
 LABELS = [3, 4, 6, 7, 9]
 GATED = list(range(3, 11))
@@ -93,7 +94,7 @@ def now_and_then(seed: int) -> Blow:
 
 
 def spoil_one(loop: TrainerLoop | None, step: str) -> None:
-    """The candidate of one window is noise, which too little was held back to show."""
+    """The candidate of one window is noise, which too little was held out to show."""
     if loop is not None and step == "check" and loop.progress.label == SPOILT:
         spoil(loop)
 
@@ -116,7 +117,7 @@ def forgetful(home: Path) -> Bench:
 
 
 def gated(home: Path) -> Bench:
-    """One window is poisoned, and one candidate will lose its trial."""
+    """One window is poisoned, and one candidate will fail its probation."""
 
     def distort(label: int, items: list[int]) -> list[int]:
         return [5] * len(items) if label == POISONED else items
@@ -152,11 +153,11 @@ def test_killed_at_every_step_and_restarted_it_reaches_the_same_versions(
     assert kills >= sum(step != "read" for step in undisturbed.steps)
     assert killed.bench.versions() == undisturbed.bench.versions()
     assert killed.bench.store.pointer() == undisturbed.bench.store.pointer()
-    assert [one.reason for one in killed.bench.store.rejected()] == [
-        one.reason for one in undisturbed.bench.store.rejected()
+    assert [rejected.reason for rejected in killed.bench.store.rejected()] == [
+        rejected.reason for rejected in undisturbed.bench.store.rejected()
     ]
-    told = {one.label for one in undisturbed.bench.reports.windows}
-    assert {one.label for one in killed.bench.reports.windows} == told
+    told = {report.label for report in undisturbed.bench.reports.windows}
+    assert {report.label for report in killed.bench.reports.windows} == told
 
 
 def test_killed_at_random_it_reaches_the_same_versions(tmp_path: Path) -> None:

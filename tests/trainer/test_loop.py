@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 import pytest
 import torch
@@ -10,7 +8,9 @@ from everfresh.contracts.errors import WindowGap, WorkerLost
 from everfresh.contracts.manifest import Pointer
 from everfresh.contracts.settings import Settings
 from everfresh.model.weights import all_finite
-from everfresh.trainer.learning.training import Network, Outcome, train_window
+from everfresh.trainer.learning.network import TrainingOutcome
+from everfresh.trainer.learning.training import train_window
+from everfresh.trainer.learning.window_task import WindowTask
 from everfresh.trainer.loop import STEPS, TrainerLoop
 from tests.trainer.bench import Bench
 from tests.trainer.logs import example, make_log, run
@@ -110,7 +110,9 @@ def test_frozen_stays_the_first_version_also_after_a_restart(
 
 def frozen_scores(bench: Bench) -> dict[int, dict[str, float]]:
     reports = bench.reports.windows
-    return {one.version: one.scores["frozen"] for one in reports if "frozen" in one.scores}
+    return {
+        report.version: report.scores["frozen"] for report in reports if "frozen" in report.scores
+    }
 
 
 def test_windows_without_events_train_nothing_and_still_move_the_positions(
@@ -222,15 +224,15 @@ def test_old_versions_are_deleted_but_never_the_frozen_or_the_current_one(
     bench.run()  # a restart finds the frozen one
 
 
-def test_a_damaged_parent_on_trial_ends_its_trial_and_no_trainer(bench: Bench) -> None:
+def test_a_damaged_parent_ends_its_probation_and_no_trainer(bench: Bench) -> None:
     loop = bench.start()
     for _ in range(3):
         loop.step(0)
-    assert [trial.parent for trial in loop.learner.gate.trials] == [1, 2]
+    assert [probation.parent for probation in loop.learner.gate.probations] == [1, 2]
     bench.store.damage(2, "model.safetensors", b"not what the manifest says")
     loop = bench.start()
     assert loop.step(0) is not None
-    assert 2 not in [trial.parent for trial in loop.learner.gate.trials]
+    assert 2 not in [probation.parent for probation in loop.learner.gate.probations]
 
 
 def test_backlog_counts_complete_windows_read_ahead(bench: Bench) -> None:
@@ -245,13 +247,13 @@ def test_backlog_counts_complete_windows_read_ahead(bench: Bench) -> None:
 def test_a_window_whose_worker_was_lost_is_trained_again(bench: Bench, undisturbed: Bench) -> None:
     calls = 0
 
-    def train(network: Network, *rest: Any) -> Outcome:
+    def train(task: WindowTask) -> TrainingOutcome:
         nonlocal calls
         calls += 1
         if calls in (1, 4, 5):
-            train_window(network, *rest)
+            train_window(task)
             raise WorkerLost("a training worker was lost")
-        return train_window(network, *rest)
+        return train_window(task)
 
     loop = bench.start(train=train)
     for _ in range(2 * len(LABELS)):

@@ -14,7 +14,7 @@ def line(*snapshots: int, upto: int) -> list[WeightManifest]:
             manifest(version),
             parent=version - 1 or None,
             delta_of=version - 1 or None,
-            depth=version - max(one for one in snapshots if one <= version),
+            depth=version - max(snapshot for snapshot in snapshots if snapshot <= version),
         )
         for version in range(1, upto + 1)
     ]
@@ -24,8 +24,8 @@ def grown(versions: list[WeightManifest], parent: int, *added: int) -> list[Weig
     """``versions``, after a rollback to ``parent`` and so many published since, all kept whole."""
     parents = [parent, *added]
     fresh = [
-        msgspec.structs.replace(manifest(one), parent=before, delta_of=before)
-        for before, one in zip(parents, added, strict=False)
+        msgspec.structs.replace(manifest(version), parent=before, delta_of=before)
+        for before, version in zip(parents, added, strict=False)
     ]
     return [*versions, *fresh]
 

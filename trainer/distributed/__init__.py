@@ -1,1 +1,1 @@
-"""One window trained by several processes, and the trainer as a Ray actor."""
+"""One window trained by several processes in step, each of them a Ray actor."""

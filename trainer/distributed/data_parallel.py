@@ -1,57 +1,36 @@
 """Training one window with several processes in step: data parallel, gradients summed.
 
-Every member holds the whole network and makes the same lots; of each lot it computes the sequences
-that are its own. The gradients, weighted by targets, are summed over the members, so that all of
-them take the step that one alone would take, within the order of additions. Each step is seeded
-anew, so that all draw the same negatives; dropout masks are each member's own. Sums go over gloo
-between CPUs and over nccl between GPUs.
+Every member holds the whole network and makes the same training batches; of each it computes the
+sequences that are its own. The gradients, weighted by targets, are summed over the members, so that
+all of them take the step that one alone would take, within the order of additions. Each step is
+seeded anew, so that all draw the same negatives; dropout masks are each member's own. Sums go over
+gloo between CPUs and over nccl between GPUs.
 
-Knows no Ray: who starts members and replaces lost ones is in ``trainer.distributed.ray_actor``.
+Knows no Ray: who starts members and replaces lost ones is in ``trainer.distributed.ray_workers``.
 """
 
 from __future__ import annotations
 
 import os
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.distributed import ProcessGroupGloo
 
 from everfresh.contracts.errors import WorkerLost
-from everfresh.model.network.batches import Batch
-from everfresh.model.network.optimizer import apply_gradients, descend
-from everfresh.model.vocabulary.vocabulary import UNKNOWN
-
-if TYPE_CHECKING:
-    from everfresh.trainer.learning.strategies.base import Lot, Strategy
-    from everfresh.trainer.learning.training import Network
+from everfresh.model.optimizer import apply_gradients
+from everfresh.trainer.learning.network import Network
+from everfresh.trainer.learning.strategies.base import Strategy
+from everfresh.trainer.learning.training_batch import TrainingBatch
 
 
-class Team(Protocol):
-    """Takes optimizer steps on behalf of ``trainer.learning.training``."""
-
-    def descend(self, network: Network, strategy: Strategy, lot: Lot) -> float:
-        """One step on the strategy's loss of ``lot``; the loss before it, of the whole lot."""
-
-
-class Alone:
-    """One process, which is all that most need."""
-
-    def descend(self, network: Network, strategy: Strategy, lot: Lot) -> float:
-        """See :class:`Team`."""
-        return descend(network.recommender, network.optimizer, strategy.loss(network, lot))
-
-
-ALONE = Alone()
-
-
-class Member:
+class DataParallelMember:
     """One of ``size`` processes. All must take the same steps; ``WorkerLost`` where one is gone.
 
-    ``store`` is the ``torch.distributed`` store where they meet; the constructor waits for all.
-    Gradients are on ``device``.
+    A :class:`~everfresh.trainer.learning.stepper.Stepper`. ``store`` is the ``torch.distributed``
+    store where they meet; the constructor waits for all. Gradients are on ``device``.
     """
 
     def __init__(
@@ -65,14 +44,14 @@ class Member:
         except RuntimeError as error:
             raise _lost(error) from None
 
-    def descend(self, network: Network, strategy: Strategy, lot: Lot) -> float:
-        """See :class:`Team`. The loss must be a mean over the batch's targets that have a row."""
-        total, part = _learnt(lot.batch), _part(lot.batch, self._rank, self._size)
-        mine = _learnt(part)
+    def descend(self, network: Network, strategy: Strategy, batch: TrainingBatch) -> float:
+        """See ``Stepper``. The loss must be a mean over the batch's targets that have a row."""
+        own_part = batch.restricted_to(self._rank, self._size)
+        own_targets = own_part.learnt_targets
         network.optimizer.zero_grad(set_to_none=True)
         loss = torch.zeros(1, device=network.recommender.network.device)
-        if mine:
-            share = strategy.loss(network, type(lot)(part)) * (mine / total)
+        if own_targets:
+            share = strategy.loss(network, own_part) * (own_targets / batch.learnt_targets)
             torch.autograd.backward(share)
             loss += share.detach()
         weights = network.recommender.parameters()
@@ -103,27 +82,6 @@ def _nccl(store: Any, rank: int, size: int, timeout: timedelta) -> Any:
     os.environ.setdefault("TORCH_NCCL_BLOCKING_WAIT", "1")
     made: Any = ProcessGroupNCCL  # its stubs know the constructor with options alone
     return made(store, rank, size, timeout)
-
-
-def _learnt(batch: Batch) -> int:
-    """Targets that the loss is a mean over."""
-    return int(torch.count_nonzero(batch.predicts & (batch.targets != UNKNOWN)))
-
-
-def _part(batch: Batch, rank: int, size: int) -> Batch:
-    """Every ``size``-th sequence from the ``rank``-th on."""
-    lengths = batch.offsets.diff()
-    own = torch.arange(len(lengths)) % size == rank
-    at = torch.repeat_interleave(own, lengths)
-    return Batch(
-        batch.rows[at],
-        batch.actions[at],
-        batch.values[at],
-        batch.times[at],
-        torch.cat([torch.zeros(1, dtype=torch.long), lengths[own].cumsum(0)]),
-        batch.targets[at],
-        batch.predicts[at],
-    )
 
 
 def _lost(error: RuntimeError) -> WorkerLost:

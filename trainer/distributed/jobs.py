@@ -1,4 +1,4 @@
-"""What workers are told of a window, and what they answer. No framework: that is the actor's.
+"""What workers are told of a window, and what they answer. No framework: Ray's are elsewhere.
 
 A worker keeps nothing between windows: every job carries the parent's weights, optimizer state and
 the strategy's memory, so that a worker that takes a lost one's place needs no more than the next
@@ -10,36 +10,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.window import DecodedExample, TrainingWindow
-from everfresh.model.network.optimizer import build_optimizer, encode_optimizer, restore_optimizer
+from everfresh.model.optimizer import build_optimizer, encode_optimizer, restore_optimizer
 from everfresh.model.recommender import Recommender
-from everfresh.trainer.distributed.data_parallel import Team
+from everfresh.trainer.learning.network import Network
+from everfresh.trainer.learning.stepper import Stepper
 from everfresh.trainer.learning.strategies import build_strategy
-from everfresh.trainer.learning.strategies.base import Strategy
-from everfresh.trainer.learning.training import Network, Outcome, train_window
-
-
-class Train(Protocol):
-    """:func:`~everfresh.trainer.learning.training.train_window`, or several processes doing it."""
-
-    def __call__(
-        self,
-        network: Network,
-        strategy: Strategy,
-        window: TrainingWindow,
-        settings: Settings,
-        number: int,
-        sighted: Sequence[DecodedExample] | None = None,
-    ) -> Outcome:
-        """Train ``network`` in place. ``WorkerLost`` leaves it spoilt, to be read again."""
+from everfresh.trainer.learning.training import train_window
+from everfresh.trainer.learning.window_task import WindowTask
 
 
 @dataclass(frozen=True)
 class Job:
-    """One window for a worker."""
+    """One window for a worker: a ``WindowTask`` as bytes, without the settings, which it has."""
 
     model: dict[str, bytes]
     optimizer: bytes
@@ -49,25 +34,20 @@ class Job:
     sighted: Sequence[DecodedExample] | None
 
 
-def describe_job(
-    network: Network,
-    strategy: Strategy,
-    window: TrainingWindow,
-    number: int,
-    sighted: Sequence[DecodedExample] | None,
-) -> Job:
-    """To be made before training begins."""
+def describe_job(task: WindowTask) -> Job:
+    """To be made before training begins: the task's network is trained in place."""
+    network = task.network
     return Job(
         network.recommender.save(),
         encode_optimizer(network.optimizer, network.recommender),
-        strategy.encode(),
-        window,
-        number,
-        sighted,
+        task.strategy.encode(),
+        task.window,
+        task.number,
+        task.sighted,
     )
 
 
-def do_job(job: Job, settings: Settings, team: Team) -> str:
+def do_job(job: Job, settings: Settings, stepper: Stepper) -> str:
     """Train as the others do; the digest of the weights reached."""
     recommender = Recommender.load(settings.model.model_dump(mode="json"), job.model)
     recommender.to(settings.trainer.device)
@@ -75,14 +55,15 @@ def do_job(job: Job, settings: Settings, team: Team) -> str:
     restore_optimizer(optimizer, recommender, job.optimizer)
     network, strategy = Network(recommender, optimizer), build_strategy(settings)
     strategy.restore(job.memory)
-    train_window(network, strategy, job.window, settings, job.number, job.sighted, team)
-    return digest(network)
+    task = WindowTask(network, strategy, job.window, settings, job.number, job.sighted)
+    train_window(task, stepper)
+    return weights_digest(network)
 
 
-def digest(network: Network) -> str:
-    """Of weights and vocabulary; equal for all members of a team after a window."""
-    found = hashlib.sha256()
+def weights_digest(network: Network) -> str:
+    """Of weights and vocabulary; equal for all members of a group after a window."""
+    digest = hashlib.sha256()
     for name, data in sorted(network.recommender.save().items()):
-        found.update(name.encode())
-        found.update(data)
-    return found.hexdigest()
+        digest.update(name.encode())
+        digest.update(data)
+    return digest.hexdigest()

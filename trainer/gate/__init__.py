@@ -1,1 +1,1 @@
-"""Whether a candidate is published, and whether a published version stays."""
+"""Whether a window is trained, a candidate published, and a published version stays."""

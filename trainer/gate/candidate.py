@@ -2,11 +2,11 @@
 
     1 finite      loss and all weights are numbers (``trainer.learning.training.broken``)
     2 norm        no weight's root mean square has grown ``norm_jump``-fold
-    3 not worse   on targets neither has learnt from, held back from this window (``new``) and from
-                  those before (``past``), it loses no more than ``tolerance`` of the parent's gain,
+    3 not worse   on targets neither has learnt from, held out of this window (``new``) and of those
+                  before (``past``), it loses no more than ``tolerance`` of the parent's gain,
                   by ``confidence`` standard errors
 
-A window that is not plausible (``trainer.windows.window_checks``) yields no candidate at all. After
+A window that is not plausible (``trainer.gate.window_checks``) yields no candidate at all. After
 ``patience`` windows held in a row the stream is taken to have changed: only 1 still holds, and
 what the gate knew is forgotten. What turns out worse all the same: ``trainer.gate.probation``.
 """
@@ -16,47 +16,37 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import msgspec
-
 from everfresh.contracts.settings import GateSettings
 from everfresh.contracts.window import DecodedExample
 from everfresh.model.metrics import Ranks
 from everfresh.model.recommender import Recommender
-from everfresh.trainer.gate.paired import pair
-from everfresh.trainer.gate.probation import Trial
-from everfresh.trainer.windows.holdout import Held, Lesson
-from everfresh.trainer.windows.window_checks import Profile
+from everfresh.trainer.scoring.paired import pair
+from everfresh.trainer.windows.holdout import HoldoutSplit
 
 _LEAST = 0.01
 """Root mean squares below this count as this: a weight that has yet to move may."""
 
 
-class GateMemory(msgspec.Struct, frozen=True):
-    """What the gate knows at a version; part of the checkpoint (law 5)."""
-
-    held: list[Held] = []
-    profile: Profile = Profile()
-    trials: list[Trial] = []
-
-
 @dataclass(frozen=True)
-class Measured:
+class MeasuredParent:
     """A parent as it was before its candidate was trained in its place."""
 
     norms: dict[str, float]
     slices: dict[str, tuple[Sequence[DecodedExample], Ranks]]
 
 
-def measure(parent: Recommender, lesson: Lesson) -> Measured:
+def measure_parent(parent: Recommender, split: HoldoutSplit) -> MeasuredParent:
     """To be called before training."""
-    slices = {"new": lesson.new, "past": lesson.past}
-    return Measured(
+    slices = {"new": split.new, "past": split.past}
+    return MeasuredParent(
         _norms(parent),
         {name: (examples, parent.ranks(examples, False)) for name, examples in slices.items()},
     )
 
 
-def judge(candidate: Recommender, parent: Measured, settings: GateSettings) -> str | None:
+def judge_candidate(
+    candidate: Recommender, parent: MeasuredParent, settings: GateSettings
+) -> str | None:
     """Why the candidate must not take its parent's place, ``None`` where nothing speaks against."""
     for name, norm in _norms(candidate).items():
         before = max(_LEAST, parent.norms.get(name, 0.0))

@@ -1,10 +1,10 @@
-"""The gate in retrospect: what was published, against what its parent would have served instead.
+"""Probation: what was published, against what its parent would have served instead.
 
-Every version opens a trial of its parent. On each of the next ``trial_windows`` windows, before it
-is trained on, the parent ranks the targets that the live model ranks (test, then train: law 4), on
-a sample of whole examples. If in all what was live lost more than ``tolerance`` of the parent's
-gain, by ``confidence`` standard errors, the trainer rolls back (law 8): to the newest parent that
-wins its trial so far.
+Every version is on probation against its parent. On each of the next ``trial_windows`` windows,
+before it is trained on, the parent ranks the targets that the live model ranks (test, then train:
+law 4), on a sample of whole examples. If in all what was live lost more than ``tolerance`` of the
+parent's gain, by ``confidence`` standard errors, the trainer rolls back (law 8): to the newest
+parent that is ahead so far.
 """
 
 from __future__ import annotations
@@ -20,65 +20,74 @@ from everfresh.contracts.window import DecodedExample, TrainingWindow
 from everfresh.model.metrics import Ranks
 from everfresh.model.network.batches import derive_seed
 from everfresh.model.recommender import Recommender
-from everfresh.trainer.gate.paired import Paired, pair
+from everfresh.trainer.scoring.paired import Paired, pair
 
 _TARGETS = 512
-"""Targets of a window on which trials are held; more would cost time and tell little more."""
+"""Targets of a window that probations compare; more would cost time and tell little more."""
 _PURPOSE = 8
 
 
-class Trial(msgspec.Struct, frozen=True):
-    """``parent`` is the version that would serve, had nothing been published since."""
+class Probation(msgspec.Struct, frozen=True):
+    """``parent`` is the version that would serve, had nothing been published since.
+
+    ``compared`` is what live lost against it in all, over so many ``windows``.
+    """
 
     parent: int
     windows: int = 0
     compared: Paired = Paired()
 
 
-def hear(
-    trials: Sequence[Trial],
+def observed(
+    probations: Sequence[Probation],
     parents: Mapping[int, Recommender],
     window: TrainingWindow,
     live: Ranks,
     exclude_seen: bool,
     seed: int,
-) -> list[Trial]:
-    """The trials after one more window; ``live`` are the live model's ranks of all its targets.
+) -> list[Probation]:
+    """The probations after one more window; ``live`` are the live model's ranks of its targets.
 
-    A trial whose parent is not at hand any more is dropped.
+    One whose parent is not at hand any more is dropped.
     """
-    if not trials:
+    if not probations:
         return []
     examples, ranks = _sample(window, live, seed)
     return [
-        Trial(
-            trial.parent,
-            trial.windows + 1,
-            trial.compared
-            + pair(ranks, parents[trial.parent].ranks(examples, exclude_seen), examples),
+        Probation(
+            probation.parent,
+            probation.windows + 1,
+            probation.compared
+            + pair(ranks, parents[probation.parent].ranks(examples, exclude_seen), examples),
         )
-        for trial in trials
-        if trial.parent in parents
+        for probation in probations
+        if probation.parent in parents
     ]
 
 
-def lost(trials: Sequence[Trial], settings: GateSettings) -> Trial | None:
-    """The trial to whose parent the trainer should go back, once one that is over was lost.
+def failed(probations: Sequence[Probation], settings: GateSettings) -> Probation | None:
+    """The probation to whose parent the trainer should go back, once one that is over was failed.
 
-    That is the newest that its parent has won so far: while a bad version serves, parents older
-    than its own win as well, and know less.
+    That is the newest that is being failed: while a bad version serves, parents older than its own
+    are ahead as well, and know less.
     """
-    won = [one for one in trials if one.compared.worse(settings.tolerance, settings.confidence)]
-    over = any(one.windows >= settings.trial_windows for one in won)
-    return won[-1] if over else None
+    behind = [
+        probation
+        for probation in probations
+        if probation.compared.worse(settings.tolerance, settings.confidence)
+    ]
+    over = any(probation.windows >= settings.trial_windows for probation in behind)
+    return behind[-1] if over else None
 
 
-def going_on(trials: Sequence[Trial], parent: int | None, settings: GateSettings) -> list[Trial]:
-    """Trials that are not over, and that of ``parent``, of which a version has now come."""
-    rest = [trial for trial in trials if trial.windows < settings.trial_windows]
+def continued(
+    probations: Sequence[Probation], parent: int | None, settings: GateSettings
+) -> list[Probation]:
+    """Those that are not over, and that against ``parent``, of which a version has now come."""
+    rest = [probation for probation in probations if probation.windows < settings.trial_windows]
     if parent is None or not settings.trial_windows:
         return rest
-    return [*rest, Trial(parent)]
+    return [*rest, Probation(parent)]
 
 
 def _sample(window: TrainingWindow, live: Ranks, seed: int) -> tuple[list[DecodedExample], Ranks]:

@@ -1,1 +1,1 @@
-"""Learning from one window: one training step after another, by a strategy."""
+"""Learning from one window: the learner, its training steps and its strategies."""

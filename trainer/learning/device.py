@@ -14,7 +14,7 @@ import torch
 from everfresh.contracts.errors import SettingsError
 
 
-def prepare(device: str) -> None:
+def prepare_device(device: str) -> None:
     """Before the first tensor there. ``SettingsError`` where torch finds no such device."""
     if device != "cuda":
         return

@@ -18,7 +18,12 @@ import torch
 from torch import Tensor
 
 from everfresh.contracts.window import DecodedExample
-from everfresh.model.network.batches import Chunk, encode_example, group_by_tokens, pack
+from everfresh.model.network.batches import (
+    SequenceChunk,
+    encode_example,
+    group_by_tokens,
+    pack_batch,
+)
 from everfresh.model.recommender import Recommender
 from everfresh.model.vocabulary.vocabulary import UNKNOWN
 from everfresh.trainer.learning.reservoir import Reservoir
@@ -37,9 +42,9 @@ class Exemplars(Reservoir):
         self, examples: Sequence[DecodedExample], recommender: Recommender, seed: int
     ) -> None:
         """Choose among those held and ``examples``; the same recommender and seed choose alike."""
-        candidates = [*self._examples, *(self._cut(one) for one in examples)]
+        candidates = [*self._examples, *(self._cut(example) for example in examples)]
         self._offered += len(examples)
-        vectors, losses, labels = look(recommender, candidates, losses=self._by == "loss")
+        vectors, losses, labels = read_examples(recommender, candidates, losses=self._by == "loss")
         shares = draw_shares(labels, self.size, seed)
         chosen: list[int] = []
         for label, share in shares.items():
@@ -80,7 +85,7 @@ def herd(vectors: npt.NDArray[np.float32], number: int) -> npt.NDArray[np.int64]
     return np.asarray(chosen, dtype=np.int64)
 
 
-def look(
+def read_examples(
     recommender: Recommender, examples: Sequence[DecodedExample], *, losses: bool
 ) -> tuple[Tensor, Tensor, npt.NDArray[np.int64]]:
     """User vectors ``(n, d)`` before each example's last event, its loss ``(n,)``, its row.
@@ -92,12 +97,12 @@ def look(
     for example in examples:
         encoded = encode_example(example, recommender.vocabulary)
         stop = encoded.codes.shape[1]
-        chunks.append(Chunk(encoded, max(0, stop - length), stop - 1, stop))
+        chunks.append(SequenceChunk(encoded, max(0, stop - length), stop - 1, stop))
     vectors, costs = [], []
     catalogue = recommender.catalogue()
     with torch.inference_mode():
         for group in group_by_tokens(chunks, _BATCH_TOKENS):
-            batch = pack(group).to(recommender.network.device)
+            batch = pack_batch(group).to(recommender.network.device)
             users = recommender.network(batch)[batch.predicts]
             vectors.append(users)
             if losses:

@@ -2,7 +2,7 @@
 
 Many passes over a window fit it too closely and cost what was known before; a point between the
 two versions is better on both (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
-The next window begins there, so that the line of versions is a running average of what its windows
+The next window begins there, so that the lineage is a running average of what its windows
 taught, at no cost in tokens.
 """
 
@@ -20,14 +20,14 @@ from everfresh.model.vocabulary.vocabulary import UNKNOWN
 
 
 @dataclass(frozen=True)
-class Before:
-    """Copies of all weights as they were, and which rows held items then, the cold row first."""
+class ParentWeights:
+    """Copies of all weights before a window, and which rows held items then, the cold row first."""
 
     weights: list[Tensor]
     rows: npt.NDArray[np.int64]
 
     @classmethod
-    def of(cls, recommender: Recommender) -> Before:
+    def of(cls, recommender: Recommender) -> ParentWeights:
         """Taken before a window's items are admitted."""
         weights = [weight.detach().clone() for weight in recommender.parameters()]
         return cls(weights, np.append(UNKNOWN, recommender.vocabulary.item_rows()))

@@ -1,9 +1,8 @@
 """Learning from one window: admit its items, let the strategy mix it, take the optimizer's steps.
 
 Everything random is drawn from ``(settings.trainer.seed, number)``, where ``number`` is that of the
-step in the line of versions. The same learner, window and number give the same weights, bit by
-bit, on one machine with one thread count (law 5). How a window is learnt is
-``trainer.learning.strategies``.
+step in the lineage. The same learner, window and number give the same weights, bit by bit, on one
+machine with one thread count (law 5). How a window is learnt is ``trainer.learning.strategies``.
 
 The learning rate suits a model that never ends: Adam's moments are carried from window to window,
 and the rate is either constant or, by ``trainer.schedule``, falls along a line within each window
@@ -14,117 +13,66 @@ and starts anew with the next (warm restarts: Loshchilov and Hutter 2017). By
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
 from everfresh.contracts.settings import Settings
-from everfresh.contracts.window import DecodedExample, TrainingWindow
-from everfresh.model.baselines import LastItemMarkov, Popularity
+from everfresh.contracts.window import DecodedExample
 from everfresh.model.network.batches import derive_seed
-from everfresh.model.network.optimizer import build_optimizer, forget_rows, grow_optimizer
-from everfresh.model.recommender import Recommender
-from everfresh.model.vocabulary.vocabulary import Vocabulary
+from everfresh.model.optimizer import forget_rows, grow_optimizer
 from everfresh.model.weights import all_finite
-from everfresh.trainer.distributed.data_parallel import ALONE, Team
-from everfresh.trainer.gate.candidate import GateMemory
-from everfresh.trainer.learning.parent_mean import Before
-from everfresh.trainer.learning.strategies import build_strategy
-from everfresh.trainer.learning.strategies.base import Lot, Strategy
+from everfresh.trainer.learning.network import Network, TrainingOutcome
+from everfresh.trainer.learning.parent_mean import ParentWeights
+from everfresh.trainer.learning.stepper import SINGLE_PROCESS, Stepper
+from everfresh.trainer.learning.training_batch import TrainingBatch
+from everfresh.trainer.learning.window_task import WindowTask
 
 _STEP = 4
 LOWEST_RATE = 0.05
 """Where a falling learning rate ends, as a share of ``trainer.learning_rate``."""
 
+TrainWindow = Callable[[WindowTask], TrainingOutcome]
+"""Trains the task's network in place: :func:`train_window`, or several processes doing it.
 
-@dataclass
-class Network:
-    """What a candidate may spoil: the recommender and its optimizer's state."""
-
-    recommender: Recommender
-    optimizer: torch.optim.AdamW
+``WorkerLost`` leaves the network spoilt, to be read again.
+"""
 
 
-@dataclass
-class Learner:
-    """All that changes while windows are trained; a checkpoint holds all of it."""
-
-    network: Network
-    strategy: Strategy
-    popularity: Popularity
-    markov: LastItemMarkov
-    gate: GateMemory = field(default_factory=GateMemory)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What training a window came to: mean loss over its steps, their number, tokens seen."""
-
-    loss: float
-    steps: int
-    tokens: int = 0
-
-
-def fresh_network(settings: Settings) -> Network:
-    """Untrained, with an empty vocabulary."""
-    tuning, vocabulary = settings.trainer, Vocabulary(settings.model.admit_after)
-    recommender = Recommender(settings.model, vocabulary, tuning.seed).to(tuning.device)
-    return Network(recommender, build_optimizer(recommender, tuning.learning_rate))
-
-
-def fresh_learner(settings: Settings) -> Learner:
-    """A learner that has seen nothing."""
-    return Learner(
-        fresh_network(settings), build_strategy(settings), Popularity(), LastItemMarkov()
-    )
-
-
-def train_window(
-    network: Network,
-    strategy: Strategy,
-    window: TrainingWindow,
-    settings: Settings,
-    number: int,
-    sighted: Sequence[DecodedExample] | None = None,
-    team: Team = ALONE,
-) -> Outcome:
-    """Train ``network`` in place as the strategy has it; what the strategy remembers stays.
+def train_window(task: WindowTask, stepper: Stepper = SINGLE_PROCESS) -> TrainingOutcome:
+    """Train the task's network in place; what its strategy remembers stays as it was.
 
     Each pass sees every target of the window once. A loss that is not finite ends the training at
-    once: the candidate is broken already. Items are counted in the targets of ``sighted``, where
-    the window's own examples are not those that its slices brought.
+    once: the candidate is broken already.
     """
-    passes = strategy.passes(number)
+    network, settings, number = task.network, task.settings, task.number
+    passes = task.strategy.passes(number)
     if not passes:
-        return Outcome(0.0, 0)
-    strategy.begin(network, window, number)
-    share = settings.trainer.parent_share if number and strategy.continues else 0.0
-    before = Before.of(network.recommender) if share else None
-    examples = window.examples if sighted is None else sighted
-    renew_vocabulary(network, examples, window.label, settings)
+        return TrainingOutcome(0.0, 0)
+    task.strategy.begin(network, task.window, number)
+    share = settings.trainer.parent_share if number and task.strategy.continues else 0.0
+    parent = ParentWeights.of(network.recommender) if share else None
+    renew_vocabulary(network, task.admitted, task.window.label, settings)
     losses: list[float] = []
     tokens = 0
-    for lot, draw, done in _steps(network, strategy, window, number, passes):
+    for batch, draw, done in _steps(task, passes):
         _set_rate(network, settings, done)
         torch.manual_seed(derive_seed(settings.trainer.seed, number, _STEP, *draw))
-        losses.append(team.descend(network, strategy, lot))
-        tokens += lot.tokens
+        losses.append(stepper.descend(network, task.strategy, batch))
+        tokens += batch.tokens
         if not math.isfinite(losses[-1]):
-            return Outcome(losses[-1], len(losses), tokens)
-    if before is not None:
-        before.blend(network.recommender, share)
-    return Outcome(sum(losses) / len(losses) if losses else 0.0, len(losses), tokens)
+            return TrainingOutcome(losses[-1], len(losses), tokens)
+    if parent is not None:
+        parent.blend(network.recommender, share)
+    return TrainingOutcome(sum(losses) / len(losses) if losses else 0.0, len(losses), tokens)
 
 
-def _steps(
-    network: Network, strategy: Strategy, window: TrainingWindow, number: int, passes: int
-) -> Iterator[tuple[Lot, tuple[int, int], float]]:
-    """Every lot of every pass: the lot, its pass and place, the share of the window before it."""
+def _steps(task: WindowTask, passes: int) -> Iterator[tuple[TrainingBatch, tuple[int, int], float]]:
+    """Every batch of every pass, its pass and place, and the share of the window before it."""
     for epoch in range(passes):
-        lots = strategy.lots(network, window, number, epoch)
-        for at, lot in enumerate(lots):
-            yield lot, (epoch, at), (epoch + at / len(lots)) / passes
+        batches = task.strategy.training_batches(task.network, task.window, task.number, epoch)
+        for place, batch in enumerate(batches):
+            yield batch, (epoch, place), (epoch + place / len(batches)) / passes
 
 
 def _set_rate(network: Network, settings: Settings, done: float) -> None:
@@ -151,24 +99,10 @@ def renew_vocabulary(
     grow_optimizer(network.optimizer)
 
 
-def broken(network: Network, outcome: Outcome) -> str | None:
+def broken(network: Network, outcome: TrainingOutcome) -> str | None:
     """Why this candidate must not be published, or ``None`` where nothing speaks against it."""
     if not math.isfinite(outcome.loss):
         return f"loss is {outcome.loss} after {outcome.steps} steps"
     if not all_finite(network.recommender.parameters()):
         return f"weights are not finite after {outcome.steps} steps"
     return None
-
-
-def remember(
-    learner: Learner, trained: TrainingWindow, number: int, window: TrainingWindow | None = None
-) -> None:
-    """Let the strategy take in what was ``trained``, and the baselines the ``window`` as it was."""
-    learner.strategy.remember(learner.network, trained, number)
-    update_baselines(learner, window or trained)
-
-
-def update_baselines(learner: Learner, window: TrainingWindow) -> None:
-    """Let the baselines take in a window; they learn from every one, trained or not."""
-    learner.popularity.update(window.examples)
-    learner.markov.update(window.examples)

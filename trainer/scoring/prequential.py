@@ -42,17 +42,9 @@ def fresh_targets(
     """Which targets have an item that window ``label``, and none before, has brought."""
     items = (target.item for example in window.examples for target in example.targets)
     seen = (vocabulary.sightings(item) for item in items)
-    return np.array([one is not None and one.first == label for one in seen], dtype=np.bool_)
-
-
-def score_window(
-    window: TrainingWindow,
-    contenders: Mapping[str, Contender],
-    exclude_seen: bool,
-    fresh: NDArray[np.bool_] | None = None,
-) -> dict[str, dict[str, float]]:
-    """:func:`rank_window` and :func:`score_table` in one."""
-    return score_table(rank_window(window, contenders, exclude_seen), fresh)
+    return np.array(
+        [sighting is not None and sighting.first == label for sighting in seen], dtype=np.bool_
+    )
 
 
 def rank_window(

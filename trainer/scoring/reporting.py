@@ -7,17 +7,15 @@ first report of a version.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from everfresh.contracts.manifest import Rejected, WeightManifest
-from everfresh.contracts.report import QUANTILES, ComponentStatus, WindowReport
-from everfresh.contracts.window import TrainingWindow
-from everfresh.trainer.checkpoint import TrainedWindow
+from everfresh.contracts.report import ComponentStatus, WindowReport
 from everfresh.trainer.scoring.prequential import LIVE, METRICS, unflatten
+from everfresh.trainer.scoring.window_summary import WindowSummary
 
 
 class Timing(msgspec.Struct, frozen=True):
@@ -31,12 +29,12 @@ class Timing(msgspec.Struct, frozen=True):
 
     @property
     def took_s(self) -> float:
-        """From taken up to published."""
+        """From when training took it up to published."""
         return (self.published - self.started) / 1000
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Stage -> duration; ``read`` runs from complete to taken up, waiting included."""
+        """Stage -> duration; ``read`` runs from complete to when training took it up."""
         return {
             "read": (self.started - self.closed) / 1000,
             "score": (self.scored - self.started) / 1000,
@@ -45,23 +43,8 @@ class Timing(msgspec.Struct, frozen=True):
         }
 
 
-def describe(
-    window: TrainingWindow, fresh: int = 0, labels: Sequence[int] = (), share: float = 1.0
-) -> TrainedWindow:
-    """A window's figures; percentiles of append times are times that events really had.
-
-    ``labels`` are of the windows joined in it, ``share`` of its examples is trained.
-    """
-    times = np.array([time for example in window.examples for time in example.appended], np.int64)
-    marks = np.percentile(times, np.linspace(0, 100, QUANTILES), method="lower")
-    users = len({example.user for example in window.examples})
-    appended = [int(mark) for mark in marks]
-    merged = list(labels) if len(labels) > 1 else []
-    return TrainedWindow(window.label, window.events, users, appended, fresh, merged, share)
-
-
 def held_report(
-    rejected: Rejected, window: TrainedWindow, closed_ms: int, now_ms: int
+    rejected: Rejected, window: WindowSummary, closed_ms: int, now_ms: int
 ) -> WindowReport:
     """The report of a window that the gate held; ``published_ms`` is when it did."""
     return WindowReport(
@@ -83,7 +66,7 @@ def held_report(
 
 
 def window_report(
-    manifest: WeightManifest, window: TrainedWindow, timing: Timing | None
+    manifest: WeightManifest, window: WindowSummary, timing: Timing | None
 ) -> WindowReport:
     """The report of ``manifest``'s window; without ``timing`` it is one written again.
 
@@ -111,14 +94,14 @@ def window_report(
 class Figures(msgspec.Struct, frozen=True):
     """The trainer's figures since it started; replaced as a whole, so any thread may read them.
 
-    ``events`` is of the whole line of versions; ``backlog`` counts complete windows read ahead and
+    ``events`` is of the whole lineage; ``backlog`` counts complete windows read ahead and
     not yet trained, ``backlog_s`` is for how long the oldest of them has waited. ``merged`` and
     ``sampled`` count windows joined with the one before or trained in part; ``events_per_s`` is of
-    the last window, from taken up to published.
+    the last window, from when training took it up to published.
 
     Alarms: ``held`` windows that the gate kept out (``last_held`` says which and why), ``let_pass``
-    after too many of them, ``rolled_back`` times a parent won its trial, ``overtaken`` times
-    another moved the pointer, ``workers_lost`` in mid-window, ``undeleted`` old versions.
+    after too many of them, ``rolled_back`` times a version failed its probation, ``overtaken``
+    times another moved the pointer, ``workers_lost`` in mid-window, ``undeleted`` old versions.
     """
 
     windows: int = 0

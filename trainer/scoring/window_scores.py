@@ -7,13 +7,10 @@ from dataclasses import dataclass
 
 from everfresh.contracts.window import TrainingWindow
 from everfresh.model.metrics import Ranks
-from everfresh.trainer.checkpoint import TrainedWindow
-from everfresh.trainer.gate.paired import Paired, pair
-from everfresh.trainer.lineage import Line
+from everfresh.model.vocabulary.vocabulary import Vocabulary
+from everfresh.trainer.scoring.paired import Paired, pair
 from everfresh.trainer.scoring.prequential import (
-    FROZEN,
     LIVE,
-    MARKOV,
     POPULARITY,
     Contender,
     flatten,
@@ -21,18 +18,18 @@ from everfresh.trainer.scoring.prequential import (
     rank_window,
     score_table,
 )
-from everfresh.trainer.scoring.reporting import describe
-from everfresh.trainer.windows.backlog import Taken
+from everfresh.trainer.scoring.window_summary import WindowSummary, summarize
+from everfresh.trainer.windows.backlog import PlannedWindow
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredWindow:
     """``ranks`` are of all targets by contender; ``scores`` are as a manifest keeps them."""
 
     window: TrainingWindow
     ranks: Mapping[str, Ranks]
     scores: dict[str, float]
-    about: TrainedWindow
+    summary: WindowSummary
 
     @property
     def behind(self) -> Paired | None:
@@ -42,21 +39,19 @@ class Scored:
         return pair(self.ranks[LIVE], self.ranks[POPULARITY], self.window.examples)
 
 
-def score(taken: Taken, line: Line, exclude_seen: bool) -> Scored:
-    """Rank with the version that serves, its frozen ancestor and the baselines."""
-    window = taken.window
-    label = line.parent.label if line.parent else None
-    fresh = fresh_targets(window, line.learner.network.recommender.vocabulary, label)
-    ranks = rank_window(window, _contenders(line), exclude_seen)
-    about = describe(window, int(fresh.sum()), taken.labels, taken.share)
-    return Scored(window, ranks, flatten(score_table(ranks, fresh)), about)
+def score_planned(
+    planned: PlannedWindow,
+    contenders: Mapping[str, Contender],
+    vocabulary: Vocabulary,
+    newest: int | None,
+    exclude_seen: bool,
+) -> ScoredWindow:
+    """Rank with the version that serves, its frozen ancestor and the baselines.
 
-
-def _contenders(line: Line) -> dict[str, Contender]:
-    baselines: dict[str, Contender] = {
-        POPULARITY: line.learner.popularity,
-        MARKOV: line.learner.markov,
-    }
-    if line.frozen_model is None:  # no version serves yet
-        return baselines
-    return {LIVE: line.parents[line.number], FROZEN: line.frozen_model, **baselines}
+    ``vocabulary`` and ``newest``, the label of the window trained last, say what is fresh.
+    """
+    window = planned.window
+    fresh = fresh_targets(window, vocabulary, newest)
+    ranks = rank_window(window, contenders, exclude_seen)
+    summary = summarize(window, int(fresh.sum()), planned.labels, planned.share)
+    return ScoredWindow(window, ranks, flatten(score_table(ranks, fresh)), summary)

@@ -1,1 +1,1 @@
-"""From slices to the window that is trained next: assembly, backlog, checks, holdout."""
+"""From slices to the window that is trained next: assembly, backlog, holdout."""

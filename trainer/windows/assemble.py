@@ -158,8 +158,8 @@ class Assembler:
 
     def events(self, label: int) -> int:
         """Events of a window that waits."""
-        slices = [state.closed.get(label) for state in self._partitions.values()]
-        return sum(one.closed.events for one in slices if one is not None)
+        waiting = [state.closed.get(label) for state in self._partitions.values()]
+        return sum(piece.closed.events for piece in waiting if piece is not None)
 
     def add(self, partition: int, offset: int, record: SliceRecord) -> None:
         """One record of the topic. ``WindowGap`` where slices do not tile the log."""
@@ -196,7 +196,7 @@ class Assembler:
             for number, state in sorted(self._partitions.items())
             if label in state.closed
         }
-        self._held -= sum(one.closed.events for one in slices.values())
+        self._held -= sum(piece.closed.events for piece in slices.values())
         return _join(label, slices)
 
     def _watermark(self) -> int | None:
@@ -209,13 +209,13 @@ def _join(label: int, slices: Mapping[int, _Slice]) -> TrainingWindow:
     """Examples by partition, then part, then place: an order that the log alone decides."""
     return TrainingWindow(
         label=label,
-        ranges={number: (one.closed.start, one.closed.end) for number, one in slices.items()},
+        ranges={number: (piece.closed.start, piece.closed.end) for number, piece in slices.items()},
         examples=[
             decode_example(example, part.actions)
-            for one in slices.values()
-            for part in one.parts
+            for piece in slices.values()
+            for part in piece.parts
             for example in part.examples
         ],
-        next_read={number: one.next_read for number, one in slices.items()},
-        rejected=sum(one.closed.rejected for one in slices.values()),
+        next_read={number: piece.next_read for number, piece in slices.items()},
+        rejected=sum(piece.closed.rejected for piece in slices.values()),
     )

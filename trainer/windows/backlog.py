@@ -29,7 +29,7 @@ _LEAST_SHARE = 0.05
 _PURPOSE = 9
 
 
-class Taken(msgspec.Struct, frozen=True):
+class PlannedWindow(msgspec.Struct, frozen=True):
     """What is trained next: ``labels`` are of the windows joined in it, ``share`` is trained."""
 
     window: TrainingWindow
@@ -48,7 +48,7 @@ class Backlog:
         self._settings = settings
         self._plans = {(plan.version, plan.after): plan for plan in store.planned()}
 
-    def take(self, version: int, label: int | None) -> Taken | None:
+    def take(self, version: int, label: int | None) -> PlannedWindow | None:
         """The next windows of a trainer that stands at ``version`` with ``label`` consumed.
 
         ``None`` where none is complete, or not yet all that were planned.
@@ -76,12 +76,12 @@ class Backlog:
         self._store.plan(plan)
         return plan
 
-    def _take(self, number: int, share: float) -> Taken:
-        taken = [window for _ in range(number) if (window := self._assembler.take())]
-        return Taken(joined(taken), [window.label for window in taken], share)
+    def _take(self, number: int, share: float) -> PlannedWindow:
+        windows = [window for _ in range(number) if (window := self._assembler.take())]
+        return PlannedWindow(join_windows(windows), [window.label for window in windows], share)
 
 
-def joined(windows: Sequence[TrainingWindow]) -> TrainingWindow:
+def join_windows(windows: Sequence[TrainingWindow]) -> TrainingWindow:
     """Consecutive windows as one, under the label of the last (law 3: ranges meet exactly)."""
     if len(windows) == 1:
         return windows[0]
@@ -100,9 +100,9 @@ def joined(windows: Sequence[TrainingWindow]) -> TrainingWindow:
     )
 
 
-def sampled(taken: Taken, seed: int) -> list[DecodedExample]:
+def sampled_examples(planned: PlannedWindow, seed: int) -> list[DecodedExample]:
     """The examples to train: all, or the share of them that chance and the window's label pick."""
-    if taken.share >= 1.0:
-        return taken.window.examples
-    rng = random.Random(derive_seed(seed, taken.window.label, _PURPOSE))
-    return [example for example in taken.window.examples if rng.random() < taken.share]
+    if planned.share >= 1.0:
+        return planned.window.examples
+    rng = random.Random(derive_seed(seed, planned.window.label, _PURPOSE))
+    return [example for example in planned.window.examples if rng.random() < planned.share]

@@ -1,9 +1,9 @@
 """What the gate measures on: a share of each window's targets, trained some windows later.
 
-Of every example the last targets may be held back, each with the same chance. They are kept for
+Of every example the last targets may be held out, each with the same chance. They are kept for
 ``gate.windows`` windows and then join the next window's training: every event is still a
 target exactly once (law 3), and until then neither a candidate nor its parent has learnt from it.
-What is held back follows from the window alone, so a restart holds back the same (law 5).
+What is held out follows from the window alone, so a restart holds out the same (law 5).
 """
 
 from __future__ import annotations
@@ -20,28 +20,30 @@ from everfresh.model.network.batches import derive_seed
 _PURPOSE = 7
 
 
-class Held(msgspec.Struct, frozen=True):
-    """The examples that one window held back."""
+class HeldOut(msgspec.Struct, frozen=True):
+    """The examples that one window held out."""
 
     label: int
     examples: list[DecodedExample]
 
 
-class Lesson(msgspec.Struct, frozen=True):
+class HoldoutSplit(msgspec.Struct, frozen=True):
     """A window as it is trained, and the slices that its candidate is measured on.
 
-    ``window`` has the examples to train. ``new`` was held back from this window, ``past`` from
-    those before; ``kept`` is what is held back once a version has come of it.
+    ``window`` has the examples to train. ``new`` was held out of this window, ``past`` of those
+    before; ``held`` is what is held out once a version has come of it.
     """
 
     window: TrainingWindow
     new: list[DecodedExample]
     past: list[DecodedExample]
-    kept: list[Held]
+    held: list[HeldOut]
 
 
-def prepare(window: TrainingWindow, held: list[Held], settings: GateSettings, seed: int) -> Lesson:
-    """Hold back from ``window``, and take in what was ``held`` (oldest first) long enough."""
+def hold_out(
+    window: TrainingWindow, held: list[HeldOut], settings: GateSettings, seed: int
+) -> HoldoutSplit:
+    """Hold out of ``window``, and take in what was ``held`` (oldest first) long enough."""
     rng = random.Random(derive_seed(seed, window.label, _PURPOSE))
     trained: list[DecodedExample] = []
     new: list[DecodedExample] = []
@@ -52,12 +54,12 @@ def prepare(window: TrainingWindow, held: list[Held], settings: GateSettings, se
         new += [last] if last.targets else []
     released = held[: len(held) - settings.windows] if len(held) > settings.windows else []
     rest = held[len(released) :]
-    late = [example for one in released for example in one.examples]
-    return Lesson(
+    late = [example for past in released for example in past.examples]
+    return HoldoutSplit(
         msgspec.structs.replace(window, examples=trained + late),
         new,
-        [example for one in rest for example in one.examples],
-        [*rest, Held(window.label, new)],
+        [example for past in rest for example in past.examples],
+        [*rest, HeldOut(window.label, new)],
     )
 
 

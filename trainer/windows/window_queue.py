@@ -6,13 +6,13 @@ from everfresh.contracts.ports import Clock, TrainerStore, WindowSource
 from everfresh.contracts.settings import TrainerSettings
 from everfresh.contracts.window import TrainingWindow
 from everfresh.trainer.windows.assemble import Assembler, Progress
-from everfresh.trainer.windows.backlog import Backlog, Taken
+from everfresh.trainer.windows.backlog import Backlog, PlannedWindow
 
 READ_AHEAD_EVENTS = 200_000
 """Events of complete windows held while training; beyond them the topic keeps the rest."""
 
 
-class Reader:
+class WindowQueue:
     """Reads from ``progress`` on; built anew wherever the trainer goes on from another version."""
 
     def __init__(
@@ -31,7 +31,7 @@ class Reader:
         self._short = False  # of windows that are planned for: only the topic has them
         source.seek(progress.reads)
 
-    def read(self, version: int, label: int | None, timeout_ms: int) -> Taken | None:
+    def read(self, version: int, label: int | None, timeout_ms: int) -> PlannedWindow | None:
         """What is trained next from ``version`` on, with ``label`` consumed.
 
         Waits up to ``timeout_ms`` for records where nothing is complete, or less than is planned.
@@ -44,17 +44,17 @@ class Reader:
         now = self._clock()
         for complete in self._assembler.complete():
             self._complete.setdefault(complete, now)
-        taken = self._backlog.take(version, label)
-        self._short = taken is None
-        return taken
+        planned = self._backlog.take(version, label)
+        self._short = planned is None
+        return planned
 
     def complete_since(self, window: TrainingWindow) -> int:
-        """UTC ms at which this reader knew the window, or the first of those in it, complete."""
+        """UTC ms at which this queue knew the window, or the first of those in it, complete."""
         return min(ms for label, ms in self._complete.items() if label <= window.label)
 
     def pass_over(self, window: TrainingWindow) -> None:
         """The window is consumed, trained or not."""
-        self._complete = {at: ms for at, ms in self._complete.items() if at > window.label}
+        self._complete = {label: ms for label, ms in self._complete.items() if label > window.label}
 
     def behind(self) -> tuple[int, float]:
         """Complete windows not taken yet, and for how many seconds the oldest has waited."""

@@ -22,7 +22,7 @@ from everfresh import evaluation
 from everfresh.adapters.machine.child_process import ChildProcess
 from everfresh.contracts.errors import DataFileError, RunError, SettingsError
 from everfresh.contracts.settings import Settings
-from everfresh.evaluation.results import Line, WindowScore, decode_line
+from everfresh.evaluation.results import ResultLine, WindowScore, decode_line
 from everfresh.evaluation.summary import Evaluation, collect
 from everfresh.infra.cli.views.tables import described, new_table
 from everfresh.infra.components import settings_environment
@@ -90,7 +90,7 @@ def run_evaluate(
         console.print(f"plot: {plot}", soft_wrap=True)
 
 
-def _lines(settings: Settings, request: Request) -> Iterator[Line]:
+def _lines(settings: Settings, request: Request) -> Iterator[ResultLine]:
     with tempfile.TemporaryFile() as errors:
         child = ChildProcess(
             request.command(),
@@ -113,7 +113,9 @@ def _lines(settings: Settings, request: Request) -> Iterator[Line]:
         raise RunError(last_words[-1].removeprefix("error: "))
 
 
-def _with_progress(console: Console, names: Sequence[str], lines: Iterator[Line]) -> Iterator[Line]:
+def _with_progress(
+    console: Console, names: Sequence[str], lines: Iterator[ResultLine]
+) -> Iterator[ResultLine]:
     """The same lines; meanwhile a bar for each strategy, or now and then a line of text."""
     columns = (
         TextColumn("{task.description:12}"),

@@ -1,17 +1,14 @@
-"""What a strategy of learning is: the door between the trainer's steps and how a window is learnt.
+"""What a strategy of learning is: the interface between the trainer's steps and how one learns.
 
 For each window ``trainer.learning.training`` calls, in this order: :meth:`Strategy.passes`; where
 that is not zero :meth:`Strategy.begin`, after which the window's items are admitted; then per pass
-:meth:`Strategy.lots` and, per lot, one optimizer step on :meth:`Strategy.loss`; and only where the
-candidate is good, :meth:`Strategy.remember`. What must survive a restart changes in ``remember``
-alone, and ``encode`` holds all of it: killed anywhere before, the same window is learnt again to
-the same bytes (law 5).
+:meth:`Strategy.training_batches` and, per batch, one optimizer step on :meth:`Strategy.loss`; and
+only where the candidate is good, :meth:`Strategy.remember`. What must survive a restart changes in
+``remember`` alone, and ``encode`` holds all of it: killed anywhere before, the same window is
+learnt again to the same bytes (law 5).
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
@@ -19,37 +16,20 @@ from everfresh.contracts.settings import Settings
 from everfresh.contracts.window import DecodedExample, TrainingWindow
 from everfresh.model.network.batches import (
     Batch,
-    cut,
+    cut_into_chunks,
     derive_seed,
     encode_example,
     make_batches,
-    pack,
+    pack_batch,
 )
-
-if TYPE_CHECKING:
-    from everfresh.trainer.learning.training import Network
-
-
-@dataclass(frozen=True)
-class Lot:
-    """What one optimizer step sees: a batch to learn, and where a strategy needs it one apart.
-
-    ``past`` holds replayed sequences that are not learnt from their targets (distillation).
-    """
-
-    batch: Batch
-    past: Batch | None = None
-
-    @property
-    def tokens(self) -> int:
-        """Input tokens of both."""
-        return self.batch.tokens + (self.past.tokens if self.past else 0)
+from everfresh.trainer.learning.network import Network
+from everfresh.trainer.learning.training_batch import TrainingBatch
 
 
 class Strategy:
     """Passes over the window and nothing else; subclasses override what they do otherwise.
 
-    ``number`` is that of the step in the line of versions, 0 for the first: everything random is
+    ``number`` is that of the step in the lineage, 0 for the first: everything random is
     drawn from it and from ``trainer.seed``. Memories of one ``memory_kind`` can be exchanged.
     """
 
@@ -68,13 +48,18 @@ class Strategy:
     def begin(self, network: Network, window: TrainingWindow, number: int) -> None:
         """Prepare for the passes: nothing of the window is in the network yet."""
 
-    def lots(self, network: Network, window: TrainingWindow, number: int, epoch: int) -> list[Lot]:
+    def training_batches(
+        self, network: Network, window: TrainingWindow, number: int, epoch: int
+    ) -> list[TrainingBatch]:
         """The steps of one pass, every target of the window once among them."""
-        return [Lot(batch) for batch in self.batches(network, window.examples, number, epoch)]
+        return [
+            TrainingBatch(batch)
+            for batch in self.shuffled_batches(network, window.examples, number, epoch)
+        ]
 
-    def loss(self, network: Network, lot: Lot) -> Tensor:
+    def loss(self, network: Network, batch: TrainingBatch) -> Tensor:
         """The scalar to descend."""
-        return network.recommender.loss(lot.batch)
+        return network.recommender.loss(batch.sequences)
 
     def remember(self, network: Network, window: TrainingWindow, number: int) -> None:
         """Take in a window that was trained."""
@@ -86,7 +71,7 @@ class Strategy:
     def restore(self, raw: bytes) -> None:
         """The inverse of :meth:`encode`, on a new strategy; ``CorruptVersion`` on foreign bytes."""
 
-    def batches(
+    def shuffled_batches(
         self, network: Network, examples: list[DecodedExample], number: int, *draw: int
     ) -> list[Batch]:
         """Training batches of these examples, shuffled by ``number`` and ``draw``."""
@@ -100,9 +85,10 @@ class Strategy:
 
     def one_batch(self, network: Network, examples: list[DecodedExample]) -> Batch:
         """All of these examples in one batch, in this order."""
-        encoded = [encode_example(one, network.recommender.vocabulary) for one in examples]
-        return pack(
-            [piece for one in encoded for piece in cut(one, self.settings.model.max_length)]
+        vocabulary, length = network.recommender.vocabulary, self.settings.model.max_length
+        encoded = [encode_example(example, vocabulary) for example in examples]
+        return pack_batch(
+            [chunk for sequence in encoded for chunk in cut_into_chunks(sequence, length)]
         )
 
     def seed(self, number: int, *purpose: int) -> int:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -25,11 +24,9 @@ from everfresh.contracts.settings import Settings
 from everfresh.contracts.window import TrainingWindow
 from everfresh.model.network.batches import Batch
 from everfresh.model.recommender import Recommender
-from everfresh.trainer.learning.strategies.base import Lot
+from everfresh.trainer.learning.network import Network
 from everfresh.trainer.learning.strategies.replay import Replay
-
-if TYPE_CHECKING:
-    from everfresh.trainer.learning.training import Network
+from everfresh.trainer.learning.training_batch import TrainingBatch
 
 
 class Distill(Replay):
@@ -51,25 +48,27 @@ class Distill(Replay):
         share = before / max(1, now) * held / max(1, window.events)
         self._weight = self.settings.trainer.distill_weight * math.sqrt(share)
 
-    def lots(self, network: Network, window: TrainingWindow, number: int, epoch: int) -> list[Lot]:
+    def training_batches(
+        self, network: Network, window: TrainingWindow, number: int, epoch: int
+    ) -> list[TrainingBatch]:
         """The window's batches, each with an even part of the replayed examples apart."""
         assert self._parent is not None, "a window begins before its first pass"
         known = self._parent.vocabulary.shared_rows(network.recommender.vocabulary)
         self._shared = torch.from_numpy(known).to(network.recommender.network.device)
-        batches = self.batches(network, window.examples, number, epoch)
+        batches = self.shuffled_batches(network, window.examples, number, epoch)
         past = self.draw(window, number, epoch)
         parts = [past[at :: len(batches)] for at in range(len(batches))]
         return [
-            Lot(batch, self.one_batch(network, part) if part else None)
+            TrainingBatch(batch, self.one_batch(network, part) if part else None)
             for batch, part in zip(batches, parts, strict=True)
         ]
 
-    def loss(self, network: Network, lot: Lot) -> Tensor:
+    def loss(self, network: Network, batch: TrainingBatch) -> Tensor:
         """Cross-entropy on the window, weighted distillation on the past."""
-        loss = super().loss(network, lot)
-        if lot.past is None or self._parent is None:
+        loss = super().loss(network, batch)
+        if batch.past is None or self._parent is None:
             return loss
-        said = distillation(network.recommender, self._parent, lot.past, self._shared)
+        said = distillation(network.recommender, self._parent, batch.past, self._shared)
         return loss + self._weight * said
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -19,10 +18,9 @@ from torch import Tensor
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.window import DecodedExample, TrainingWindow
 from everfresh.model.weights import decode_tensors, encode_tensors
-from everfresh.trainer.learning.strategies.base import Lot, Strategy
-
-if TYPE_CHECKING:
-    from everfresh.trainer.learning.training import Network
+from everfresh.trainer.learning.network import Network
+from everfresh.trainer.learning.strategies.base import Strategy
+from everfresh.trainer.learning.training_batch import TrainingBatch
 
 _PICK, _NOISE = 3, 4
 
@@ -44,9 +42,9 @@ class Ewc(Strategy):
         device = network.recommender.network.device  # what was restored is on the CPU
         self._fisher = {name: value.to(device) for name, value in self._fisher.items()}
 
-    def loss(self, network: Network, lot: Lot) -> Tensor:
+    def loss(self, network: Network, batch: TrainingBatch) -> Tensor:
         """The window's loss and the pull towards the anchor."""
-        loss = super().loss(network, lot)
+        loss = super().loss(network, batch)
         weights = dict(network.recommender.network.named_parameters())
         return loss + self.settings.trainer.ewc_weight * penalty(
             weights, self._anchor, self._fisher

@@ -1,4 +1,4 @@
-"""Frozen: learn the first window of a line and never again. What the others are measured by."""
+"""Frozen: learn a lineage's first window and never again. What the others are measured by."""
 
 from __future__ import annotations
 

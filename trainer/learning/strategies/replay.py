@@ -7,19 +7,16 @@ same chance to be, or exemplars chosen by what the model makes of them
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
 from everfresh.contracts.errors import CorruptVersion
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.window import DecodedExample, TrainingWindow
 from everfresh.trainer.learning.exemplars import Exemplars
+from everfresh.trainer.learning.network import Network
 from everfresh.trainer.learning.reservoir import Reservoir, ReservoirState
-from everfresh.trainer.learning.strategies.base import Lot, Strategy
-
-if TYPE_CHECKING:
-    from everfresh.trainer.learning.training import Network
+from everfresh.trainer.learning.strategies.base import Strategy
+from everfresh.trainer.learning.training_batch import TrainingBatch
 
 _DRAW, _OFFER = 1, 2
 """Second numbers of the seeds of replay, apart from the epochs' (which have a third)."""
@@ -36,10 +33,14 @@ class Replay(Strategy):
         by = settings.trainer.replay_choice
         self.memory = Reservoir(size, length) if by == "random" else Exemplars(size, length, by)
 
-    def lots(self, network: Network, window: TrainingWindow, number: int, epoch: int) -> list[Lot]:
+    def training_batches(
+        self, network: Network, window: TrainingWindow, number: int, epoch: int
+    ) -> list[TrainingBatch]:
         """The window's targets once, and replayed ones among them."""
         mixed = window.examples + self.draw(window, number, epoch)
-        return [Lot(batch) for batch in self.batches(network, mixed, number, epoch)]
+        return [
+            TrainingBatch(batch) for batch in self.shuffled_batches(network, mixed, number, epoch)
+        ]
 
     def draw(self, window: TrainingWindow, number: int, epoch: int) -> list[DecodedExample]:
         """The past of one pass."""

@@ -7,8 +7,6 @@ sequence, so that no context is computed twice.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
 from everfresh.contracts.errors import CorruptVersion
@@ -17,10 +15,9 @@ from everfresh.contracts.settings import Settings
 from everfresh.contracts.window import DecodedExample, TrainingWindow
 from everfresh.model.recommender import Recommender
 from everfresh.model.weights import copy_into
-from everfresh.trainer.learning.strategies.base import Lot, Strategy
-
-if TYPE_CHECKING:
-    from everfresh.trainer.learning.training import Network
+from everfresh.trainer.learning.network import Network
+from everfresh.trainer.learning.strategies.base import Strategy
+from everfresh.trainer.learning.training_batch import TrainingBatch
 
 
 class Retrain(Strategy):
@@ -44,10 +41,15 @@ class Retrain(Strategy):
         copy_into(recommender.network.state_dict(), fresh.network.state_dict(), "fresh weights")
         network.optimizer.state.clear()
 
-    def lots(self, network: Network, window: TrainingWindow, number: int, epoch: int) -> list[Lot]:
+    def training_batches(
+        self, network: Network, window: TrainingWindow, number: int, epoch: int
+    ) -> list[TrainingBatch]:
         """Every event so far, once."""
         everything = list(_joined(self._past, window).values())
-        return [Lot(batch) for batch in self.batches(network, everything, number, epoch)]
+        return [
+            TrainingBatch(batch)
+            for batch in self.shuffled_batches(network, everything, number, epoch)
+        ]
 
     def remember(self, network: Network, window: TrainingWindow, number: int) -> None:
         """Keep the window's events."""
@@ -91,7 +93,7 @@ def _append(before: DecodedExample, after: DecodedExample) -> DecodedExample:
 
 
 def _in_order(example: DecodedExample) -> DecodedExample:
-    """By offset: what the gate held back comes some windows late."""
+    """By offset: what the gate held out comes some windows late."""
     rows = zip(example.offsets, example.targets, example.appended, strict=True)
     offsets, targets, appended = zip(*sorted(rows, key=lambda row: row[0]), strict=True)
     return DecodedExample(

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from everfresh.contracts.errors import SettingsError
+from everfresh.contracts.settings import Settings
+from everfresh.evaluation.comparison import Comparison, compare, strategy_settings
+from everfresh.evaluation.file_windows import by_count, cut_windows
+from everfresh.evaluation.results import (
+    Margin,
+    ResultLine,
+    WindowScore,
+    decode_line,
+    encode_line,
+)
+from tests.evaluation.made_up_events import event, stream
+
+
+def test_fresh_targets_are_those_the_window_before_brought() -> None:
+    made = list(
+        cut_windows(
+            [event(n, 1, item) for n, item in enumerate([1, 2, 2, 3, 1, 3, 4, 4])],
+            by_count(8, 4, 0.0),
+            history_length=5,
+        )
+    )
+    comparison = Comparison.of(made, exclude_seen=False)
+    # Windows: 1 2 | 2 3 | 1 3 | 4 4. An item that its own window brings cannot be known.
+    assert [mask.tolist() for mask in comparison.fresh] == [
+        [False, False],
+        [True, False],
+        [False, True],
+        [False, False],
+    ]
+
+
+def run(settings: Settings, names: list[str], against: str = "frozen") -> list[ResultLine]:
+    made = list(cut_windows(stream(120), by_count(120, 4, 0.0), history_length=10))
+    told: list[ResultLine] = []
+    compare(Comparison.of(made, exclude_seen=False), names, settings, told.append, against)
+    return [decode_line(encode_line(line)) for line in told]  # type: ignore[misc]
+
+
+def test_every_contender_is_tested_before_it_learns_and_then_told_apart_from_frozen(
+    small_settings: Settings,
+) -> None:
+    told = run(small_settings, ["frozen", "finetune"])
+    names = ["frozen", "finetune", "popularity", "markov"]
+    windows = [line for line in told if isinstance(line, WindowScore)]
+    margins = [line for line in told if isinstance(line, Margin)]
+    assert [(window.contender, window.window) for window in windows] == [
+        (name, number) for name in names for number in range(4)
+    ]
+    assert all(window.scores == {} for window in windows if window.window == 0)
+    assert [line.contender for line in margins] == [name for name in names[1:] for _ in range(2)]
+    scores = {(window.contender, window.window): window.scores for window in windows}
+    assert scores["frozen", 1] == scores["finetune", 1], "both have learnt one window alike"
+    assert scores["frozen", 3] != scores["finetune", 3]
+    costs = {window.contender: window.tokens for window in windows if window.window == 2}
+    assert costs["finetune"] > 0 == costs["frozen"]
+    events = [window.events for window in windows if window.contender == "frozen" and window.scores]
+    for margin_line in margins:
+        means = [
+            np.average([scores[name, at][margin_line.metric] for at in (1, 2, 3)], weights=events)
+            for name in (margin_line.contender, "frozen")
+        ]
+        assert math.isclose(margin_line.mean, means[0] - means[1], abs_tol=1e-12)
+
+
+def test_margins_are_over_any_contender_wherever_it_stands(small_settings: Settings) -> None:
+    def margins(told: list[ResultLine]) -> dict[tuple[str, str], Margin]:
+        return {(line.contender, line.metric): line for line in told if isinstance(line, Margin)}
+
+    names = ["frozen", "finetune"]
+    plain, turned = margins(run(small_settings, names)), run(small_settings, names, "finetune")
+    mirrored = margins(turned)
+    assert {margin.over for margin in mirrored.values()} == {"finetune"}
+    assert {name for name, _ in mirrored} == {"frozen", "popularity", "markov"}
+    for metric in ("hr10", "ndcg10"):
+        ours, theirs = mirrored["frozen", metric], plain["finetune", metric]
+        assert (ours.mean, ours.low, ours.high) == pytest.approx(
+            (-theirs.mean, -theirs.high, -theirs.low)
+        )
+    assert margins(run(small_settings, ["finetune"])) == {}, "frozen did not run"
+
+
+def test_the_same_seed_tells_the_same(small_settings: Settings) -> None:
+    def figures(told: list[ResultLine]) -> list[object]:
+        return [line.scores if isinstance(line, WindowScore) else line for line in told]
+
+    assert figures(run(small_settings, ["replay"])) == figures(run(small_settings, ["replay"]))
+
+
+@pytest.mark.parametrize("name", ["nothing", "replay:best", ""])
+def test_an_unknown_strategy_is_refused_with_those_there_are(
+    small_settings: Settings, name: str
+) -> None:
+    with pytest.raises(SettingsError, match=r"no strategy .*frozen, finetune, replay"):
+        strategy_settings(small_settings, name)
+
+
+def test_the_choice_of_exemplars_stands_behind_a_colon(small_settings: Settings) -> None:
+    tuning = strategy_settings(small_settings, "distill:loss").trainer
+    assert (tuning.strategy, tuning.replay_choice) == ("distill", "loss")

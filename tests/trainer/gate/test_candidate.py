@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks.gate.runs import spoil
+from everfresh.contracts.manifest import Pointer
+from everfresh.contracts.settings import Settings, load_settings
+from everfresh.contracts.window import TrainingWindow
+from everfresh.model.optimizer import encode_optimizer
+from everfresh.trainer.gate.candidate import judge_candidate, measure_parent
+from everfresh.trainer.loop import TrainerLoop
+from everfresh.trainer.windows.holdout import hold_out
+from tests.trainer.bench import Bench
+from tests.trainer.logs import make_log
+from tests.trainer.small_settings import SMALL
+
+LABELS = list(range(3, 11))
+POISONED = 7
+
+
+def tuned(settings: Settings, **gate: Any) -> Settings:
+    return load_settings({"home": str(settings.home), **SMALL, "gate": gate})
+
+
+def all_one(label: int, items: list[int]) -> list[int]:
+    return [5] * len(items) if label == POISONED else items
+
+
+@pytest.fixture
+def poisoned(small_settings: Settings) -> Bench:
+    return Bench(make_log(2, LABELS, users=20, distort=all_one), small_settings)
+
+
+def test_a_poisoned_window_is_held_counted_set_aside_and_alarmed(
+    poisoned: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "everfresh.trainer"):
+        loop = poisoned.run()
+    store = poisoned.store
+    labels = [store.manifest(version).label for version in store.versions()]
+    assert labels == [label for label in LABELS if label != POISONED]
+    (rejected,) = store.rejected()
+    assert (rejected.label, rejected.files) == (POISONED, [])
+    assert "item 5 has 100%" in rejected.reason
+    assert rejected.parent == labels.index(POISONED - 1) + 1
+    assert (loop.figures.held, loop.figures.alarms) == (1, 1)
+    assert loop.figures.last_held == f"window {POISONED}: {rejected.reason}"
+    assert "window 7 is held: item 5 has 100%" in caplog.text
+    (report,) = [report for report in poisoned.reports.windows if report.held]
+    assert (report.label, report.version, report.held) == (POISONED, 4, rejected.reason)
+    assert report.events == rejected.events > 0
+
+
+def bytes_of(loop: TrainerLoop) -> tuple[dict[str, bytes], bytes, bytes]:
+    """All that a window may leave its trace in: weights, vocabulary, memory, the optimizer."""
+    network = loop.learner.network
+    optimizer = encode_optimizer(network.optimizer, network.recommender)
+    return network.recommender.save(), loop.learner.strategy.encode(), optimizer
+
+
+def test_a_held_window_moves_the_positions_and_leaves_no_trace_in_the_weights(
+    poisoned: Bench,
+) -> None:
+    loop = poisoned.start()
+    while loop.progress.label != POISONED - 1:
+        loop.step(0)
+    before = bytes_of(loop)
+    report = loop.step(0)
+    assert report is not None
+    assert "item 5 has 100%" in report.held
+    assert bytes_of(loop) == before
+    loop.step(0)
+    store = poisoned.store
+    after = store.manifest(store.versions()[4])
+    assert (after.label, after.parent) == (POISONED + 1, 4)
+    ends = {partition: offsets[1] for partition, offsets in store.rejected()[0].ranges.items()}
+    assert all(after.trained_through[partition] > end for partition, end in ends.items())
+
+
+def test_a_candidate_of_noise_is_held_as_worse_than_its_parent(small_settings: Settings) -> None:
+    labels = list(range(3, 14))
+    bench = Bench(make_log(2, labels, users=40), tuned(small_settings, share=0.5))
+    loop: TrainerLoop | None = None
+
+    def hit(step: str) -> None:
+        if loop is not None and step == "check" and loop.progress.label == 12:
+            spoil(loop)
+
+    loop = bench.start(hit)
+    for _ in labels:
+        loop.step(0)
+    (rejected,) = bench.store.rejected()
+    assert (rejected.label, rejected.parent) == (13, 10)
+    assert "worse than its parent on" in rejected.reason
+    assert {file.name for file in rejected.files} >= {"model.safetensors", "trainer.msgpack"}
+    assert bench.store.pointer() == Pointer(1, 10)
+
+
+def test_a_candidate_whose_norm_has_jumped_is_held_and_leaves_no_trace(
+    small_settings: Settings,
+) -> None:
+    bench = Bench(make_log(2, LABELS), small_settings)
+    loop: TrainerLoop | None = None
+
+    def hit(step: str) -> None:
+        if loop is not None and step == "check" and loop.progress.label == POISONED - 1:
+            with torch.no_grad():
+                loop.learner.network.recommender.network.items.mul_(5.0)
+
+    loop = bench.start(hit)
+    while loop.progress.label != POISONED - 1:
+        loop.step(0)
+    before = bytes_of(loop)
+    loop.step(0)
+    assert bytes_of(loop) == before
+    while loop.progress.label != LABELS[-1]:
+        loop.step(0)
+    assert [rejected.label for rejected in bench.store.rejected()] == [POISONED]
+    assert "the norm of items has grown" in bench.store.rejected()[0].reason
+
+
+def test_a_parent_judged_as_its_own_candidate_passes(small_settings: Settings) -> None:
+    bench = Bench(make_log(2, LABELS, users=30), tuned(small_settings, share=0.5))
+    loop = bench.run()
+    newest = TrainingWindow(99, {}, loop.learner.gate.held[-1].examples, {})
+    gate = bench.settings.gate
+    split = hold_out(newest, loop.learner.gate.held, gate, 1)
+    model = loop.learner.network.recommender
+    assert judge_candidate(model, measure_parent(model, split), gate) is None
+
+
+def test_after_its_patience_the_gate_takes_the_stream_as_it_is(small_settings: Settings) -> None:
+    def forever(label: int, items: list[int]) -> list[int]:
+        return [5] * len(items) if label >= POISONED - 1 else items
+
+    settings = tuned(small_settings, patience=2)
+    bench = Bench(make_log(2, LABELS, users=20, distort=forever), settings)
+    loop = bench.run()
+    labels = [bench.store.manifest(version).label for version in bench.store.versions()]
+    assert labels == [3, 4, 5, 8]
+    assert [rejected.label for rejected in bench.store.rejected()] == [6, 7, 9, 10]
+    assert loop.figures.let_pass == 1
+    patient = Bench(bench.log, tuned(small_settings, patience=0))
+    assert patient.run().figures.held == 5

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from everfresh.contracts.settings import Settings
+from everfresh.contracts.window import TrainingWindow
+from everfresh.trainer.learning.learner import (
+    Learner,
+    fresh_learner,
+    remember,
+    update_baselines,
+)
+from everfresh.trainer.learning.network import Network, TrainingOutcome
+from everfresh.trainer.learning.stepper import SingleProcess
+from everfresh.trainer.learning.strategies.base import Strategy
+from everfresh.trainer.learning.strategies.replay import Replay
+from everfresh.trainer.learning.training import LOWEST_RATE, broken, train_window
+from everfresh.trainer.learning.training_batch import TrainingBatch
+from tests.trainer.logs import make_log, windows_of
+
+
+def windows(settings: Settings, number: int) -> list[TrainingWindow]:
+    return windows_of(make_log(2, list(range(number))))
+
+
+def train(settings: Settings, made: list[TrainingWindow]) -> tuple[Learner, list[TrainingOutcome]]:
+    learner = fresh_learner(settings)
+    outcomes = []
+    for number, window in enumerate(made):
+        outcomes.append(train_window(learner.task(window, settings, number)))
+        remember(learner, window, number)
+    return learner, outcomes
+
+
+def held_examples(learner: Learner) -> int:
+    assert isinstance(learner.strategy, Replay)
+    return len(learner.strategy.memory)
+
+
+def test_the_same_windows_give_the_same_weights_whatever_was_drawn_before(
+    small_settings: Settings,
+) -> None:
+    made = windows(small_settings, 4)
+    first, _ = train(small_settings, made)
+    torch.rand(7)
+    second, _ = train(small_settings, made)
+    assert first.network.recommender.save() == second.network.recommender.save()
+
+
+def test_another_seed_gives_other_weights(small_settings: Settings) -> None:
+    made = windows(small_settings, 2)
+    tuning = small_settings.trainer.model_copy(update={"seed": 18})
+    first, _ = train(small_settings, made)
+    second, _ = train(small_settings.model_copy(update={"trainer": tuning}), made)
+    assert first.network.recommender.save() != second.network.recommender.save()
+
+
+def test_the_network_grows_with_the_items_and_learns_what_follows_what(
+    small_settings: Settings,
+) -> None:
+    made = windows(small_settings, 30)
+    learner, outcomes = train(small_settings, made)
+    assert len(learner.network.recommender.vocabulary) == 12
+    # Twelve items, each followed by the next one: guessing costs ln 12 = 2.48.
+    assert outcomes[-1].loss < 1.2
+    ranks = learner.network.recommender.ranks(made[-1].examples, False)
+    assert (ranks == 1).mean() > 0.7
+
+
+def test_a_window_is_replayed_only_after_it_was_trained(small_settings: Settings) -> None:
+    made = windows(small_settings, 2)
+    learner = fresh_learner(small_settings)
+    train_window(learner.task(made[0], small_settings, 0))
+    assert held_examples(learner) == 0
+    remember(learner, made[0], 0)
+    held = held_examples(learner)
+    assert 0 < held <= small_settings.trainer.replay_examples
+    train_window(learner.task(made[1], small_settings, 1))
+    assert held_examples(learner) == held
+
+
+def test_replay_adds_steps_in_proportion_to_its_ratio(small_settings: Settings) -> None:
+    made = windows(small_settings, 3)
+    steps = {}
+    for ratio in (0.0, 4.0):
+        changed = {"replay_ratio": ratio, "batch_tokens": 16, "replay_examples": 50}
+        tuning = small_settings.trainer.model_copy(update=changed)
+        _, outcomes = train(small_settings.model_copy(update={"trainer": tuning}), made)
+        steps[ratio] = [outcome.steps for outcome in outcomes]
+    assert steps[0.0][0] == steps[4.0][0]
+    assert steps[4.0][-1] > steps[0.0][-1]
+
+
+class RateRecorder(SingleProcess):
+    """Trains, and notes the rate of every step."""
+
+    def __init__(self) -> None:
+        self.rates: list[float] = []
+
+    def descend(self, network: Network, strategy: Strategy, batch: TrainingBatch) -> float:
+        (rate,) = {group["lr"] for group in network.optimizer.param_groups}
+        self.rates.append(rate)
+        return super().descend(network, strategy, batch)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "decay"])
+def test_the_learning_rate_is_constant_or_falls_along_a_line_and_starts_anew_with_each_window(
+    small_settings: Settings, schedule: str
+) -> None:
+    changed = {"schedule": schedule, "strategy": "finetune", "batch_tokens": 1, "epochs": 3}
+    tuning = small_settings.trainer.model_copy(update=changed)
+    settings = small_settings.model_copy(update={"trainer": tuning})
+    learner, rate = fresh_learner(settings), tuning.learning_rate
+    for number, window in enumerate(windows(settings, 3)):
+        recorder = RateRecorder()
+        train_window(learner.task(window, settings, number), recorder)
+        assert len(recorder.rates) % 3 == 0, "as many steps in each pass"
+        ends = LOWEST_RATE * rate if schedule == "decay" else rate
+        line = np.linspace(rate, ends, len(recorder.rates), endpoint=False)
+        assert len(line) > 3
+        assert recorder.rates == pytest.approx(line.tolist(), rel=1e-9)
+
+
+@pytest.mark.parametrize("spoiled", [float("nan"), float("inf")])
+def test_weights_or_a_loss_that_are_not_finite_are_broken(
+    small_settings: Settings, spoiled: float
+) -> None:
+    network = fresh_learner(small_settings).network
+    assert broken(network, TrainingOutcome(0.5, 3)) is None
+    assert "loss" in str(broken(network, TrainingOutcome(spoiled, 3)))
+    with torch.no_grad():
+        network.recommender.parameters()[-1].view(-1)[0] = spoiled
+    assert "weights" in str(broken(network, TrainingOutcome(0.5, 3)))
+
+
+def test_baselines_learn_from_a_window_that_was_not_trained_too(small_settings: Settings) -> None:
+    (made,) = windows(small_settings, 1)
+    learner = fresh_learner(small_settings)
+    before = learner.popularity.encode(), learner.markov.encode()
+    update_baselines(learner, made)
+    assert learner.popularity.encode() != before[0]
+    assert learner.markov.encode() != before[1]
+    assert held_examples(learner) == 0

@@ -1,0 +1,62 @@
+"""Versions that an earlier build wrote: ``data/earlier_build``, made at commit 85783e7.
+
+That build trained the first four windows of :data:`LOG` by ``small_settings`` into that folder, as
+a snapshot and three deltas.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from everfresh.adapters.memory import MemoryReportSink, MemoryWindowSource
+from everfresh.adapters.weights.store import FsspecWeightStore
+from everfresh.contracts.manifest import Pointer
+from everfresh.contracts.settings import Settings
+from everfresh.trainer.checkpoint import encode_files, restore
+from everfresh.trainer.loop import TrainerLoop
+from tests.trainer.logs import make_log
+
+LOG = make_log(2, list(range(3, 9)), users=12)
+NEWEST = 4
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FsspecWeightStore:
+    shutil.copytree(Path(__file__).parent / "data" / "earlier_build", tmp_path / "weights")
+    return FsspecWeightStore(str(tmp_path / "weights"), 100)
+
+
+def test_a_version_of_an_earlier_build_still_loads(
+    store: FsspecWeightStore, small_settings: Settings
+) -> None:
+    assert store.versions() == [1, 2, 3, NEWEST]
+    for version in store.versions():
+        manifest = store.manifest(version)
+        checkpoint = restore(store, manifest, small_settings)
+        written = {file.name: store.read(manifest, file.name) for file in manifest.files}
+        frozen = None if version == 1 else checkpoint.frozen
+        # Nothing of it is lost or named otherwise: it encodes to the bytes that it came from.
+        again = encode_files(checkpoint.learner, frozen, checkpoint.window, manifest.rows)
+        assert again == written
+    gate = checkpoint.learner.gate
+    compared = {probation.parent: probation.windows for probation in gate.probations}
+    assert compared == {1: 2, 2: 1, 3: 0}
+    assert (len(gate.held), gate.profile.windows) == (4, NEWEST)
+
+
+def test_training_goes_on_from_a_version_of_an_earlier_build(
+    store: FsspecWeightStore, small_settings: Settings
+) -> None:
+    reports = MemoryReportSink()
+    loop = TrainerLoop(small_settings, MemoryWindowSource(LOG), store, reports, lambda: 5_000)
+    report = loop.step(0)
+    assert report is not None
+    assert (report.scored_version, report.version, report.label) == (NEWEST, 5, 7)
+    assert store.pointer() == Pointer(1, 5)
+    manifest = store.manifest(5)
+    assert [probation.parent for probation in loop.learner.gate.probations] == [2, 3, NEWEST]
+    assert (manifest.parent, manifest.trained_through) == (NEWEST, {0: 38, 1: 81})
+    assert manifest.events == sum(manifest.trained_through.values())

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from everfresh.contracts.errors import SettingsError
+from everfresh.contracts.settings import Settings
+from everfresh.trainer import ray_driver
+from everfresh.trainer.distributed.ray_workers import CPUS
+from everfresh.trainer.run import TrainerPorts
+from tests.trainer.small_settings import with_strategy
+
+
+def no_ports(settings: Settings) -> TrainerPorts:
+    raise AssertionError("the actor opens them, and none is made here")
+
+
+class FakeRay:
+    """A cluster with so many GPUs; keeps what actors ask for."""
+
+    def __init__(self, gpus: float) -> None:
+        self._resources = {"CPU": 4.0, "GPU": gpus} if gpus else {"CPU": 4.0}
+        self.options: list[dict[str, Any]] = []
+
+    def cluster_resources(self) -> dict[str, float]:
+        return self._resources
+
+    def remote(self, cls: type) -> Any:
+        ray = self
+
+        class Remote:
+            def options(self, **options: Any) -> Any:
+                ray.options.append(options)
+                return self
+
+            def remote(self, *_: Any) -> None:
+                pass
+
+        return Remote()
+
+
+@pytest.mark.parametrize(("device", "gpus"), [("cpu", 0.0), ("cuda", 1.0)])
+def test_a_process_that_trains_on_a_gpu_asks_for_one_of_its_own(
+    small_settings: Settings, monkeypatch: pytest.MonkeyPatch, device: str, gpus: float
+) -> None:
+    ray = FakeRay(gpus)
+    monkeypatch.setattr(ray_driver, "ray", ray)
+    settings = with_strategy(small_settings, "replay", device=device)
+    ray_driver.TrainerDriver(settings, no_ports)
+    assert [(asked["num_cpus"], asked["num_gpus"]) for asked in ray.options] == [(CPUS, gpus)]
+
+
+@pytest.mark.parametrize(("gpus", "workers"), [(0.0, 1), (1.0, 2), (3.0, 4)])
+def test_a_cluster_with_too_few_gpus_is_refused_rather_than_waited_for(
+    small_settings: Settings, monkeypatch: pytest.MonkeyPatch, gpus: float, workers: int
+) -> None:
+    ray = FakeRay(gpus)
+    monkeypatch.setattr(ray_driver, "ray", ray)
+    with pytest.raises(SettingsError, match=f"has {gpus:.0f} GPUs: one is needed for each"):
+        ray_driver.TrainerDriver(
+            with_strategy(small_settings, "replay", device="cuda", workers=workers), no_ports
+        )
+    assert ray.options == []

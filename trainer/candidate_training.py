@@ -1,0 +1,84 @@
+"""A candidate: trained in its parent's place, checked against it, and made ready to publish."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from everfresh.contracts.manifest import WeightManifest
+from everfresh.contracts.settings import Settings
+from everfresh.contracts.window import DecodedExample
+from everfresh.trainer.checkpoint import candidate_manifest, encode_files
+from everfresh.trainer.gate.candidate import judge_candidate, measure_parent
+from everfresh.trainer.gate.memory import GateMemory
+from everfresh.trainer.learning.learner import remember
+from everfresh.trainer.learning.network import TrainingOutcome
+from everfresh.trainer.learning.training import TrainWindow, broken
+from everfresh.trainer.lineage import Lineage
+from everfresh.trainer.scoring.window_scores import ScoredWindow
+from everfresh.trainer.windows.assemble import Progress
+from everfresh.trainer.windows.holdout import HoldoutSplit, hold_out
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """The learner's network after training; ``refused`` says why it must not be published."""
+
+    split: HoldoutSplit
+    outcome: TrainingOutcome
+    refused: str | None
+
+
+def train_candidate(
+    lineage: Lineage,
+    scored: ScoredWindow,
+    examples: list[DecodedExample],
+    settings: Settings,
+    train: TrainWindow,
+    before_check: Callable[[], None],
+) -> Candidate:
+    """Hold out of ``examples``, train on the rest, and measure what came of it.
+
+    ``before_check`` is called between training and measuring.
+    """
+    learner, network = lineage.learner, lineage.learner.network
+    part = msgspec.structs.replace(scored.window, examples=examples)
+    split = hold_out(part, learner.gate.held, settings.gate, settings.trainer.seed)
+    trusted = lineage.parent and learner.gate != GateMemory()
+    measured = measure_parent(network.recommender, split) if trusted else None
+    outcome = train(learner.task(split.window, settings, lineage.number, scored.window.examples))
+    before_check()
+    refused = broken(network, outcome)
+    if refused is None and measured is not None:
+        refused = judge_candidate(network.recommender, measured, settings.gate)
+    return Candidate(split, outcome, refused)
+
+
+def take_in(
+    lineage: Lineage, scored: ScoredWindow, split: HoldoutSplit, settings: Settings
+) -> None:
+    """Let memories take in what was trained; what they hold goes into the checkpoint."""
+    learner, parent = lineage.learner, lineage.parent
+    remember(learner, split.window, lineage.number, scored.window)
+    learner.gate = learner.gate.after(
+        scored.window,
+        scored.behind,
+        split.held,
+        parent.version if parent else None,
+        settings.gate,
+    )
+
+
+def encode_candidate(
+    lineage: Lineage, scored: ScoredWindow, progress: Progress, settings: Settings
+) -> tuple[WeightManifest, dict[str, bytes]]:
+    """Manifest and files of a version with ``progress``; its number comes as it is written."""
+    learner, rows = lineage.learner, settings.weights.rows
+    files = encode_files(learner, lineage.frozen, scored.summary, rows)
+    left = lineage.pointer.left if lineage.pointer else 0
+    manifest = candidate_manifest(
+        lineage.parent, progress, learner, scored.summary, scored.scores, left, rows
+    )
+    return manifest, files

@@ -1,0 +1,56 @@
+"""The learner: all that changes from window to window, as a checkpoint keeps it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from everfresh.contracts.settings import Settings
+from everfresh.contracts.window import DecodedExample, TrainingWindow
+from everfresh.model.baselines import LastItemMarkov, Popularity
+from everfresh.trainer.gate.memory import GateMemory
+from everfresh.trainer.learning.network import Network, fresh_network
+from everfresh.trainer.learning.strategies import build_strategy
+from everfresh.trainer.learning.strategies.base import Strategy
+from everfresh.trainer.learning.window_task import WindowTask
+
+
+@dataclass
+class Learner:
+    """All that changes while windows are trained; a checkpoint holds all of it."""
+
+    network: Network
+    strategy: Strategy
+    popularity: Popularity
+    markov: LastItemMarkov
+    gate: GateMemory = field(default_factory=GateMemory)
+
+    def task(
+        self,
+        window: TrainingWindow,
+        settings: Settings,
+        number: int,
+        sighted: list[DecodedExample] | None = None,
+    ) -> WindowTask:
+        """To train this learner's network on ``window``; see :class:`WindowTask`."""
+        return WindowTask(self.network, self.strategy, window, settings, number, sighted)
+
+
+def fresh_learner(settings: Settings) -> Learner:
+    """A learner that has seen nothing."""
+    return Learner(
+        fresh_network(settings), build_strategy(settings), Popularity(), LastItemMarkov()
+    )
+
+
+def remember(
+    learner: Learner, trained: TrainingWindow, number: int, window: TrainingWindow | None = None
+) -> None:
+    """Let the strategy take in what was ``trained``, and the baselines the ``window`` as it was."""
+    learner.strategy.remember(learner.network, trained, number)
+    update_baselines(learner, window or trained)
+
+
+def update_baselines(learner: Learner, window: TrainingWindow) -> None:
+    """Let the baselines take in a window; they learn from every one, trained or not."""
+    learner.popularity.update(window.examples)
+    learner.markov.update(window.examples)

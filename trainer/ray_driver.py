@@ -1,0 +1,145 @@
+"""The driver's side of the trainer on Ray: join the cluster, make the actor, watch it, end it.
+
+The actor is not detached: when its driver goes, however it goes, so does the actor. Its name keeps
+a second trainer out of the same cluster.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError, RayError
+
+from everfresh.adapters.machine.tcp_ports import require_reachable
+from everfresh.contracts.errors import EverfreshError, SettingsError, Unreachable
+from everfresh.contracts.settings import Settings
+from everfresh.trainer.distributed.ray_workers import process_resources
+from everfresh.trainer.ray_actor import TrainerActor
+from everfresh.trainer.run import RunStatus, TrainerPorts
+
+NAMESPACE = "everfresh"
+NAME = "trainer"
+
+STOP_S = 2.0
+"""How long a stop may wait for a step boundary before the actor is killed, which is harmless."""
+
+_NAME_WAIT_S = 10.0
+_ANSWER_S = 0.5
+_LOG = logging.getLogger("everfresh.trainer")
+
+
+def join_cluster(settings: Settings) -> None:
+    """Join the cluster of the settings, or of ``RAY_ADDRESS``. ``Unreachable`` where none answers.
+
+    Ray's token comes from the environment (``RAY_AUTH_TOKEN``, ``RAY_AUTH_TOKEN_PATH``).
+    """
+    address = settings.ray.address or os.environ.get("RAY_ADDRESS", "")
+    if not address:
+        raise SettingsError(
+            "ray.address is empty and so is RAY_ADDRESS: name the cluster to train on, or let "
+            "`everfresh up` start a local one"
+        )
+    # Ray itself would try for half a minute, and print.
+    require_reachable(address, "ray.address", "Ray cluster")
+    try:
+        ray.init(
+            address=address,
+            namespace=NAMESPACE,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            configure_logging=False,
+        )
+    except (RayError, ConnectionError, RuntimeError, ValueError) as error:
+        raise Unreachable(
+            f"no Ray cluster to join at {address} ({error}); check ray.address, that the cluster "
+            "runs, and that its token is in RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
+        ) from None
+
+
+class TrainerDriver:
+    """The driver's hold on its actor. :meth:`check` about once a second, :meth:`stop` once."""
+
+    def __init__(self, settings: Settings, open_ports: Callable[[Settings], TrainerPorts]) -> None:
+        self.restarts = 0
+        self._lost = False
+        self._question: Any = None
+        _require_gpus(settings)
+        self._actor = _create(settings, open_ports)
+
+    def check(self) -> RunStatus | None:
+        """How the actor stands; ``None`` while Ray starts it, the first time or again.
+
+        ``EverfreshError`` where it has failed for good; the message is the actor's own.
+        """
+        status = self._ask()
+        if status is not None and status.error is not None:
+            raise EverfreshError(status.error)
+        return status
+
+    def stop(self) -> RunStatus | None:
+        """End the actor, by asking and then by force; its last word where it gave one."""
+        last: RunStatus | None = None
+        with contextlib.suppress(RayError):
+            last = ray.get(self._actor.stop.remote(STOP_S), timeout=STOP_S + 0.5)
+        with contextlib.suppress(RayError):
+            ray.kill(self._actor, no_restart=True)
+        return last
+
+    def _ask(self) -> RunStatus | None:
+        # One question at a time, asked again only once answered: a busy actor is not flooded.
+        question = self._question or self._actor.status.remote()
+        answered, _ = ray.wait([question], timeout=_ANSWER_S)
+        self._question = None if answered else question
+        if not answered:
+            return None
+        try:
+            status: RunStatus = ray.get(question)
+        except RayActorError as error:
+            if not self._lost:
+                self._lost, self.restarts = True, self.restarts + 1
+                _LOG.warning("the trainer's process was lost (%s); Ray starts it again", error)
+            return None
+        self._lost = False
+        return status
+
+
+def leave_cluster() -> None:
+    """Leave the cluster."""
+    ray.shutdown()
+
+
+def _require_gpus(settings: Settings) -> None:
+    """``SettingsError`` where the cluster has too few: Ray would wait for them without a word."""
+    tuning = settings.trainer
+    gpus = int(ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
+    if tuning.device == "cuda" and gpus < tuning.workers:
+        raise SettingsError(
+            f"trainer.device is cuda with trainer.workers={tuning.workers}, and this Ray cluster "
+            f"has {gpus} GPUs: one is needed for each; add nodes with GPUs, lower "
+            "trainer.workers, or set trainer.device to cpu"
+        )
+
+
+def _create(settings: Settings, open_ports: Callable[[Settings], TrainerPorts]) -> Any:
+    """The named actor; waits a while for the name where an earlier driver has only just gone."""
+    here = settings.model_copy(update={"home": settings.home.resolve()})
+    actor = ray.remote(TrainerActor).options(
+        name=NAME, max_restarts=-1, max_task_retries=0, **process_resources(settings)
+    )
+    deadline = time.monotonic() + _NAME_WAIT_S
+    while True:
+        try:
+            return actor.remote(here, open_ports)
+        except ValueError:
+            if time.monotonic() >= deadline:
+                raise Unreachable(
+                    f"this Ray cluster has a trainer already (actor {NAME!r} in namespace "
+                    f"{NAMESPACE!r}); stop it first, or use another cluster"
+                ) from None
+            time.sleep(0.5)

@@ -1,0 +1,38 @@
+"""A window's figures, for its report and for the checkpoint of the version that came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from everfresh.contracts.report import QUANTILES
+from everfresh.contracts.window import TrainingWindow
+
+
+class WindowSummary(msgspec.Struct, frozen=True):
+    """What a report says of its window, kept so that a lost report can be written again."""
+
+    label: int
+    events: int
+    users: int
+    appended: list[int]
+    fresh: int = 0
+    merged: list[int] = []
+    sampled: float = 1.0
+
+
+def summarize(
+    window: TrainingWindow, fresh: int = 0, labels: Sequence[int] = (), share: float = 1.0
+) -> WindowSummary:
+    """A window's figures; percentiles of append times are times that events really had.
+
+    ``labels`` are of the windows joined in it, ``share`` of its examples is trained.
+    """
+    times = np.array([time for example in window.examples for time in example.appended], np.int64)
+    marks = np.percentile(times, np.linspace(0, 100, QUANTILES), method="lower")
+    users = len({example.user for example in window.examples})
+    appended = [int(mark) for mark in marks]
+    merged = list(labels) if len(labels) > 1 else []
+    return WindowSummary(window.label, window.events, users, appended, fresh, merged, share)
