@@ -10,7 +10,13 @@ from typing import Any
 
 import pytest
 
-from benchmarks import freshness, serve_load
+from benchmarks.freshness.measure import STAGES
+from benchmarks.freshness.measure import measure as measure_freshness
+from benchmarks.freshness.plot import draw as draw_freshness
+from benchmarks.freshness.report import quantile
+from benchmarks.serve_load.measure import measure as measure_load
+from benchmarks.serve_load.plot import draw as draw_load
+from benchmarks.serve_load.report import figures as load_figures
 from everfresh.adapters.machine.interrupts import Interrupts
 from everfresh.contracts.settings import load_settings
 from everfresh.infra.supervisor import Supervisor
@@ -20,13 +26,13 @@ pytestmark = pytest.mark.integration
 
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk makes the load; CI installs it")
 def test_serve_load_answers_every_request_with_the_cache_and_without(tmp_path: Path) -> None:
-    warm, cold = serve_load.measure(users=10, seconds=1.0, repeats=1)
-    figures = {**serve_load.figures_of(warm, ""), **serve_load.figures_of(cold, "uncached_")}
+    warm, cold = measure_load(users=10, seconds=1.0, repeats=1)
+    figures = {**load_figures(warm, ""), **load_figures(cold, "uncached_")}
     assert figures["failed"] == figures["uncached_failed"] == 0
     for name in ("requests_per_s", "ratio_vs_echo", "cpu_ratio_vs_echo", "p99_ms", "cpu_ms"):
         for prefix in ("", "score_", "uncached_", "uncached_score_"):
             assert figures[prefix + name] > 0, prefix + name
-    serve_load.draw({"warm": warm, "cold": cold}, tmp_path / "plot.png")
+    draw_load({"warm": warm, "cold": cold}, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -38,13 +44,13 @@ def test_freshness_follows_events_through_every_stage(tmp_path: Path) -> None:
     assert figures["requests"] > 0
     assert figures["probes"] > 0
     assert figures["windows"] > 0
-    for stage in freshness.STAGES:
+    for stage in STAGES:
         assert samples[stage], stage
     # A window is closed after it was accepted, and live after it was trained: parts of one whole.
     for share in (0.5, 0.99):
-        whole = freshness.quantile(samples["whole"], share)
-        assert whole >= max(freshness.quantile(samples[s], share) for s in ("closed", "trained"))
-    freshness.draw(samples, 300.0, tmp_path / "plot.png")
+        whole = quantile(samples["whole"], share)
+        assert whole >= max(quantile(samples[s], share) for s in ("closed", "trained"))
+    draw_freshness(samples, 300.0, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -52,4 +58,4 @@ def _loop(home: Path) -> tuple[Any, Any]:
     settings = load_settings({"home": home, "windows": {"seconds": 1}})
     with Supervisor(settings, Interrupts(), lambda _: None) as run:
         run.start()
-        return freshness.measure(run, 300.0, 3_600)
+        return measure_freshness(run, 300.0, 3_600)
