@@ -82,16 +82,15 @@ class StreamWorker:
         self._snapshots = SnapshotTaker(settings.state, self._ownership.snapshots, clock)
         figures = (self._ownership.restores, self._snapshots.figures)
         self._metrics.watch(self._owned, *figures, clock)
-        self._app = faust_app(settings, name)
-        self._app.transport = FetchTransport(
-            self._app.conf.broker_consumer,
-            self._app,
-            identity.topic,
-            self._ownership.resume,
-            self._ownership.release,
+        self._app = self._faust_app()
+
+    def _faust_app(self) -> faust.App:
+        app, topic = faust_app(self._settings, self._name), self._identity.topic
+        app.transport = FetchTransport(
+            app.conf.broker_consumer, app, topic, self._ownership.resume, self._ownership.release
         )
-        topic = self._app.topic(identity.topic, schema=FetchSchema())
-        self._app.agent(topic)(self._work)
+        app.agent(app.topic(topic, schema=FetchSchema()))(self._work)
+        return app
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set, then leave in order; raises what made work impossible."""
