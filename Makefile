@@ -35,8 +35,7 @@ check: setup
 	@$(VENV)/bin/lint-imports
 
 bench: setup
-	@test -n "$(NAME)" || { echo "usage: make bench NAME=freshness [ARGS='--quick']; names: $$(ls benchmarks | sed -n 's/\.py$$//p' | grep -v '^_' | tr '\n' ' ')"; exit 2; }
-	@$(PY) -m benchmarks.$(NAME) $(ARGS)
+	@$(PY) -m benchmarks $(NAME) $(ARGS)
 
 clean:
 	rm -rf $(VENV) .everfresh build *.egg-info .pytest_cache .mypy_cache .ruff_cache

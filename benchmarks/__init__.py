@@ -1,1 +1,1 @@
-"""Measured comparisons: `python -m benchmarks.NAME [--quick] [--json FILE] [--data PATH]`."""
+"""Benchmarks: each measures whether a promise of everfresh holds. README.md lists them."""

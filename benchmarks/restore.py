@@ -1,4 +1,8 @@
-"""How long a worker takes to be back: with its disk, from a snapshot, and from the log alone.
+"""How long is a stream worker away after a restart, or after losing its disk?
+
+    python -m benchmarks.restore [--quick] [--json FILE] [--repeats N]
+
+Good: few seconds until back; from a snapshot hardly more than with the disk.
 
 One log of users with the same number of events each, in 4 partitions of an embedded Kafka. The
 worker folds it once and takes snapshots, in a folder. Then it is started again and again, and each
@@ -19,15 +23,18 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import psutil
 
-from benchmarks._harness import finish, median, parse_options, show
-from benchmarks.stream.processes import ROOT, child, peers_python
+from benchmarks.harness.options import parse_options
+from benchmarks.harness.processes import ROOT, child
+from benchmarks.harness.report import median, show_table, write_figures
+from benchmarks.peers.environment import peers_python
 from everfresh.adapters.kafka.topics import end_offsets, ensure_topics
+from everfresh.adapters.machine.child_process import ChildProcess
 from everfresh.adapters.state.reader import RocksHistoryReader
 from everfresh.adapters.state.snapshots import SnapshotManifest, SnapshotStore
 from everfresh.contracts.settings import Settings, load_settings
@@ -45,8 +52,8 @@ class Took(NamedTuple):
     cpu_s: float
 
 
-class Machine:
-    """A broker with a filled log, and the home of one worker."""
+class RestartedWorker:
+    """A worker that is started again and again, over a filled log."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -64,8 +71,8 @@ class Machine:
     def take_snapshots(self) -> int:
         """Run a worker until each partition has a snapshot of the whole log; their bytes."""
         with self._worker(EVERFRESH_STATE__SNAPSHOT_EVERY_S="2"):
-            self._await(lambda: {n: one.applied for n, one in self._newest().items()} == self.ends)
-        return sum(one.bytes for one in self._newest().values())
+            self._await(lambda: self._snapshot_ends() == self.ends)
+        return sum(snapshot.bytes for snapshot in self._newest().values())
 
     def lose(self, *, snapshots: bool) -> None:
         """Remove the state, and with ``snapshots`` them as well."""
@@ -74,7 +81,7 @@ class Machine:
             shutil.rmtree(self._settings.snapshots_url)
 
     @contextlib.contextmanager
-    def _worker(self, **more: str) -> Iterator[subprocess.Popen[str]]:
+    def _worker(self, **more: str) -> Iterator[ChildProcess]:
         home = self._settings.home
         env = {
             "EVERFRESH_KAFKA__BOOTSTRAP_SERVERS": self._settings.kafka.bootstrap_servers,
@@ -111,14 +118,17 @@ class Machine:
         return 0
 
     def _newest(self) -> dict[int, SnapshotManifest]:
-        found = {}
+        newest = {}
         for number in self.ends:
             store = SnapshotStore(self._settings.snapshots_url, TOPIC, number)
             for name in store.names():
                 if manifest := store.manifest(name):
-                    found[number] = manifest
+                    newest[number] = manifest
                     break
-        return found
+        return newest
+
+    def _snapshot_ends(self) -> dict[int, int]:
+        return {number: newest.applied for number, newest in self._newest().items()}
 
     def _await(self, done: Callable[[], bool]) -> None:
         until = time.monotonic() + _LIMIT_S
@@ -137,65 +147,91 @@ def measure(home: Path, users: int, each: int, repeats: int) -> tuple[dict[str, 
         ensure_topics(broker.bootstrap_servers, settings)
         fill = [peers_python(), "-m", "benchmarks.peers.produce", broker.bootstrap_servers, TOPIC]
         subprocess.run([*fill, str(users * each), str(users), "0", "even"], cwd=ROOT, check=True)
-        machine = Machine(settings)
-        machine.until_back()
-        size = machine.take_snapshots()
+        worker = RestartedWorker(settings)
+        worker.until_back()
+        size = worker.take_snapshots()
         took: dict[str, list[Took]] = {"local": [], "snapshot": [], "log": []}
         for _ in range(repeats):
-            took["local"].append(machine.until_back())
-            machine.lose(snapshots=False)
-            took["snapshot"].append(machine.until_back())
+            took["local"].append(worker.until_back())
+            worker.lose(snapshots=False)
+            took["snapshot"].append(worker.until_back())
             print(took, file=sys.stderr)
         for _ in range(repeats):
             # Snapshots are lost with the first round; nothing takes new ones.
-            machine.lose(snapshots=Path(settings.snapshots_url).exists())
-            took["log"].append(machine.until_back())
+            worker.lose(snapshots=Path(settings.snapshots_url).exists())
+            took["log"].append(worker.until_back())
             print(took, file=sys.stderr)
         return took, size
 
 
-def main() -> None:
+def medians(took: Mapping[str, Sequence[Took]]) -> dict[str, Took]:
+    """By where the state came from."""
+    return {
+        name: Took(median(each.seconds for each in times), median(each.cpu_s for each in times))
+        for name, times in took.items()
+    }
+
+
+def beyond_local(took: Mapping[str, Took], users: int) -> dict[str, Took]:
+    """What each takes beyond a start with the disk there, for a million users."""
+    millions = users / 1e6
+    return {
+        name: Took(
+            max(0.0, each.seconds - took["local"].seconds) / millions,
+            max(0.0, each.cpu_s - took["local"].cpu_s) / millions,
+        )
+        for name, each in took.items()
+    }
+
+
+def show(took: Mapping[str, Took], users: int, each: int, size: int) -> None:
+    """A line for each place that the state came from."""
+    beyond = beyond_local(took, users)
+    show_table(
+        f"Back with {users:,} users of {each} events each, {size / 2**20:,.0f} MiB of snapshots",
+        (
+            "state from",
+            "s until back ↓",
+            "CPU s ↓",
+            "s beyond local, per million users ↓",
+            "CPU s beyond local, per million users ↓",
+        ),
+        [(name, *took[name], *beyond[name]) for name in took],
+        good="few seconds, the snapshot's hardly above those of the local disk",
+    )
+
+
+def figures(took: Mapping[str, Took], users: int) -> dict[str, float]:
+    """Seconds and CPU seconds by where the state came from, and per million users."""
+    beyond = beyond_local(took, users)
+    return {
+        **{f"{name}_s": round(each.seconds, 2) for name, each in took.items()},
+        **{f"{name}_cpu_s": round(each.cpu_s, 2) for name, each in took.items()},
+        **{
+            f"{name}_{field}_per_million_users": round(getattr(beyond[name], field), 2)
+            for name in ("snapshot", "log")
+            for field in Took._fields
+        },
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> None:
     """Run, print the table, write the JSON."""
-    options = parse_options(__doc__ or "")
+    options = parse_options("restore", __doc__, argv)
     began = time.monotonic()
     users, each = (20_000, 10) if options.quick else (50_000, 20)
     repeats = 1 if options.quick else options.repeats
     with tempfile.TemporaryDirectory(prefix="everfresh-bench-") as folder:
-        took, size = measure(Path(folder), users, each, repeats)
-    whole = {
-        name: Took(median(one.seconds for one in times), median(one.cpu_s for one in times))
-        for name, times in took.items()
+        times, size = measure(Path(folder), users, each, repeats)
+    took = medians(times)
+    show(took, users, each, size)
+    conditions = {
+        "users": users,
+        "events_per_user": each,
+        "snapshot_mib": round(size / 2**20, 1),
     }
-    millions = users / 1e6
-    beyond = {
-        name: Took(
-            max(0.0, one.seconds - whole["local"].seconds) / millions,
-            max(0.0, one.cpu_s - whole["local"].cpu_s) / millions,
-        )
-        for name, one in whole.items()
-    }
-    show(
-        f"Back with {users:,} users of {each} events each, {size / 2**20:,.0f} MiB of snapshots",
-        ("state from", "s until back", "CPU s", "s beyond, per M users", "CPU s beyond, per M"),
-        [(name, *whole[name], *beyond[name]) for name in whole],
-    )
-    finish(
-        {
-            "users": users,
-            "events_per_user": each,
-            "snapshot_mib": round(size / 2**20, 1),
-            **{f"{name}_s": round(one.seconds, 2) for name, one in whole.items()},
-            **{f"{name}_cpu_s": round(one.cpu_s, 2) for name, one in whole.items()},
-            **{
-                f"{name}_{field}_per_million_users": round(getattr(beyond[name], field), 2)
-                for name in ("snapshot", "log")
-                for field in Took._fields
-            },
-            "rounds": repeats,
-        },
-        began,
-        options.json,
-    )
+    named = {**conditions, **figures(took, users), "rounds": repeats}
+    write_figures(named, began, options.json)
 
 
 if __name__ == "__main__":

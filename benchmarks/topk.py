@@ -1,20 +1,28 @@
-"""The ten best of a large catalogue: exact in several precisions, and faiss's indexes.
+"""How long does exact ranking take as the catalogue grows, and would an index help?
 
-One user at a time, one thread, processor time. Item vectors are a mixture of clusters, as trained
-ones are; users stand near items. Recall is the share of the exact ten that a way finds.
+    python -m benchmarks.topk [--quick] [--json FILE]
+
+Good: few milliseconds at a recall@10 of 1, and few seconds to build: an index would have to be
+built for each version, every few seconds. Needs ``faiss-cpu`` (the extra ``benchmarks``).
+
+The ten best for one user at a time, one thread, processor time: exact in several precisions, and
+faiss's indexes. Item vectors are a mixture of clusters, as trained ones are; users stand near
+items. Recall is the share of the exact ten that a method finds.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import faiss
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from benchmarks._harness import finish, median, parse_options, show
+from benchmarks.harness.options import parse_options
+from benchmarks.harness.report import median, show_table, write_figures
 from everfresh.model.inference.retrieval import first_places
 
 DIM, K, CLUSTERS = 64, 10, 1_000
@@ -22,73 +30,68 @@ SIZES = (10_000, 100_000, 1_000_000)
 _HNSW_LIMIT = 100_000  # links for a million take an hour of one core; a version lives seconds
 
 Floats = npt.NDArray[np.float32]
-Ask = Callable[[Floats], npt.NDArray[np.int64]]
+Method = Callable[[Floats], npt.NDArray[np.int64]]
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Measure, print, write."""
-    options = parse_options(__doc__ or "", argv)
-    began = time.monotonic()
-    torch.set_num_threads(1)
-    faiss.omp_set_num_threads(1)
-    figures: dict[str, float] = {}
-    for size in SIZES[:2] if options.quick else SIZES:
-        vectors, users = _made(size, 20 if options.quick else 200)
-        wanted = [_exact32(vectors)[1](user) for user in users]
-        rows = []
-        for name, (built_s, ask) in _ways(vectors).items():
-            p50, p99, recall = _measured(ask, users, wanted)
-            rows.append((name, p50, p99, recall, built_s))
-            figures |= {
-                f"{name}_{size}_p50_ms": round(p50, 3),
-                f"{name}_{size}_p99_ms": round(p99, 3),
-                f"{name}_{size}_recall": round(recall, 4),
-                f"{name}_{size}_build_s": round(built_s, 2),
-            }
-        show(f"{size:,} items", ("", "p50 ms", "p99 ms", "recall@10", "build s"), rows)
-    finish(figures, began, options.json)
+class Measured(NamedTuple):
+    """A method at one size: CPU time of an answer, recall, and CPU time to build."""
+
+    p50_ms: float
+    p99_ms: float
+    recall: float
+    build_s: float
 
 
-def _made(size: int, users: int) -> tuple[Floats, Floats]:
-    random = np.random.default_rng(1)
-    centres = random.standard_normal((CLUSTERS, DIM), np.float32)
-    vectors = centres[random.integers(0, CLUSTERS, size)]
-    vectors += 0.6 * random.standard_normal((size, DIM), np.float32)
+def measure(size: int, users: int) -> dict[str, Measured]:
+    """Every method on the same vectors and users."""
+    vectors, asking = _clustered(size, users)
+    exact = [_exact32(vectors)[1](user) for user in asking]
+    return {
+        name: _measured(method, asking, exact, build_s)
+        for name, (build_s, method) in _methods(vectors).items()
+    }
+
+
+def _clustered(size: int, users: int) -> tuple[Floats, Floats]:
+    generator = np.random.default_rng(1)
+    centres = generator.standard_normal((CLUSTERS, DIM), np.float32)
+    vectors = centres[generator.integers(0, CLUSTERS, size)]
+    vectors += 0.6 * generator.standard_normal((size, DIM), np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    near = vectors[random.integers(0, size, users)]
-    asked = near + 0.08 * random.standard_normal((users, DIM), np.float32)
-    return vectors, asked / np.linalg.norm(asked, axis=1, keepdims=True)
+    near = vectors[generator.integers(0, size, users)]
+    towards = near + 0.08 * generator.standard_normal((users, DIM), np.float32)
+    return vectors, towards / np.linalg.norm(towards, axis=1, keepdims=True)
 
 
-def _ways(vectors: Floats) -> dict[str, tuple[float, Ask]]:
-    ways = {
+def _methods(vectors: Floats) -> dict[str, tuple[float, Method]]:
+    methods = {
         "exact_float32": _exact32(vectors),
         "exact_bfloat16": _exact16(vectors),
         "int8": _exact8(vectors),
         "faiss_ivf": _ivf(vectors),
     }
-    return ways | ({"faiss_hnsw": _hnsw(vectors)} if len(vectors) <= _HNSW_LIMIT else {})
+    return methods | ({"faiss_hnsw": _hnsw(vectors)} if len(vectors) <= _HNSW_LIMIT else {})
 
 
-def _exact32(vectors: Floats) -> tuple[float, Ask]:
+def _exact32(vectors: Floats) -> tuple[float, Method]:
     """What replicas do."""
     return 0.0, lambda user: first_places(vectors @ user, K)
 
 
-def _exact16(vectors: Floats) -> tuple[float, Ask]:
+def _exact16(vectors: Floats) -> tuple[float, Method]:
     """Scores from vectors of half the size."""
     began = time.process_time()
     table = torch.from_numpy(vectors).bfloat16()
 
-    def ask(user: Floats) -> npt.NDArray[np.int64]:
+    def rank(user: Floats) -> npt.NDArray[np.int64]:
         with torch.inference_mode():
             scores = table @ torch.from_numpy(user).bfloat16()
             return first_places(scores.float().numpy(), K)
 
-    return time.process_time() - began, ask
+    return time.process_time() - began, rank
 
 
-def _exact8(vectors: Floats) -> tuple[float, Ask]:
+def _exact8(vectors: Floats) -> tuple[float, Method]:
     """Every vector in eight bits a number (faiss's scalar quantizer); the first 100 scored anew."""
     began = time.process_time()
     index = faiss.IndexScalarQuantizer(
@@ -97,14 +100,14 @@ def _exact8(vectors: Floats) -> tuple[float, Ask]:
     index.train(vectors[:100_000])
     index.add(vectors)
 
-    def ask(user: Floats) -> npt.NDArray[np.int64]:
+    def rank(user: Floats) -> npt.NDArray[np.int64]:
         at = index.search(user[None], 10 * K)[1][0]
         return at[first_places(vectors[at] @ user, K)]
 
-    return time.process_time() - began, ask
+    return time.process_time() - began, rank
 
 
-def _ivf(vectors: Floats) -> tuple[float, Ask]:
+def _ivf(vectors: Floats) -> tuple[float, Method]:
     """Lists around centres; 16 lists are looked through."""
     began = time.process_time()
     lists = int(2 * len(vectors) ** 0.5)
@@ -115,7 +118,7 @@ def _ivf(vectors: Floats) -> tuple[float, Ask]:
     return time.process_time() - began, lambda user: index.search(user[None], K)[1][0]
 
 
-def _hnsw(vectors: Floats) -> tuple[float, Ask]:
+def _hnsw(vectors: Floats) -> tuple[float, Method]:
     """A graph of neighbours, 16 links each; 64 candidates are kept while it is walked."""
     began = time.process_time()
     index = faiss.IndexHNSWFlat(DIM, 16, faiss.METRIC_INNER_PRODUCT)
@@ -126,16 +129,49 @@ def _hnsw(vectors: Floats) -> tuple[float, Ask]:
 
 
 def _measured(
-    ask: Ask, users: Floats, wanted: list[npt.NDArray[np.int64]]
-) -> tuple[float, float, float]:
-    ask(users[0])
-    took, found = [], []
+    method: Method, users: Floats, exact: list[npt.NDArray[np.int64]], build_s: float
+) -> Measured:
+    method(users[0])
+    took, ranked = [], []
     for user in users:
         began = time.process_time()
-        found.append(ask(user))
+        ranked.append(method(user))
         took.append((time.process_time() - began) * 1000)
-    recall = np.mean([len(set(a) & set(b)) / K for a, b in zip(found, wanted, strict=True)])
-    return median(took), float(np.percentile(took, 99)), float(recall)
+    recall = np.mean([len(set(a) & set(b)) / K for a, b in zip(ranked, exact, strict=True)])
+    return Measured(median(took), float(np.percentile(took, 99)), float(recall), build_s)
+
+
+def show(size: int, measured: Mapping[str, Measured]) -> None:
+    """A line for each method."""
+    show_table(
+        f"The ten best of {size:,} items",
+        ("method", "p50 ms ↓", "p99 ms ↓", "recall@10 ↑", "build s ↓"),
+        [(name, *values) for name, values in measured.items()],
+        good="few milliseconds at recall 1; a build that is shorter than a version lives",
+    )
+
+
+def figures(size: int, measured: Mapping[str, Measured]) -> dict[str, float]:
+    """Each value by method and size."""
+    return {
+        f"{name}_{size}_{field}": round(getattr(values, field), digits)
+        for name, values in measured.items()
+        for field, digits in (("p50_ms", 3), ("p99_ms", 3), ("recall", 4), ("build_s", 2))
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure, print, write."""
+    options = parse_options("topk", __doc__, argv)
+    began = time.monotonic()
+    torch.set_num_threads(1)
+    faiss.omp_set_num_threads(1)
+    named: dict[str, float] = {}
+    for size in SIZES[:2] if options.quick else SIZES:
+        measured = measure(size, 20 if options.quick else 200)
+        show(size, measured)
+        named |= figures(size, measured)
+    write_figures(named, began, options.json)
 
 
 if __name__ == "__main__":

@@ -1,28 +1,35 @@
-"""What the user cache saves per answer, by length of history, and what batching would.
+"""What does the cache of users' histories save, and how much memory does it take?
 
-One process, one thread, no network. Times are processor time of this process, medians, so that
-other work on the machine shows less; 10,000 items, the default network with a longer window.
+    python -m benchmarks.user_cache [--quick] [--json FILE]
+
+Good: milliseconds that hardly grow with the length of a cached history, few KiB for a user.
+
+One answer by length of history, and what computing several users at once would save. One process,
+one thread, no network. Times are processor time of this process, medians, so that other work on the
+machine shows less; 10,000 items, the default network with a longer window.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
 
-from benchmarks._harness import finish, median, parse_options, show
-from benchmarks.serving.made import entries, recommender
+from benchmarks.harness.options import parse_options
+from benchmarks.harness.report import median, show_table, write_figures
+from benchmarks.synthetic.states import entries
+from benchmarks.synthetic.versions import untrained
 from everfresh.contracts.event import UserId
 from everfresh.contracts.manifest import FORMAT, WeightManifest
 from everfresh.contracts.sequence import StoredSequence, UserState, pack_sequence
 from everfresh.contracts.settings import ModelSettings
-from everfresh.model.network.batches import Chunk, Encoded, encode_events, pack
+from everfresh.model.network.batches import EncodedExample, SequenceChunk, encode_events, pack_batch
 from everfresh.model.recommender import Recommender
-from everfresh.serving.history.history import PastReader
-from everfresh.serving.recommend import Request, recommend
-from everfresh.serving.versions.holder import Served
+from everfresh.serving.history.reader import CachedHistoryReader
+from everfresh.serving.recommend import RecommendRequest, recommend_items
+from everfresh.serving.versions.holder import LoadedVersion
 
 ITEMS, LENGTHS, BATCH = 10_000, (200, 1_000, 2_000, 4_000), 16
 _SPARE = 200
@@ -32,9 +39,11 @@ class History:
     """One user's state, which starts with ``length`` events."""
 
     def __init__(self, length: int) -> None:
-        random = np.random.default_rng(2)
+        generator = np.random.default_rng(2)
         self._length = length
-        self._entries = [entries(random.integers(1, ITEMS, 1), at) for at in range(length + _SPARE)]
+        self._entries = [
+            entries(generator.integers(1, ITEMS, 1), at) for at in range(length + _SPARE)
+        ]
         self._upto = length
         self.append(0)
 
@@ -53,70 +62,49 @@ class History:
         return self.stored(user).decode()
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Measure, print, write."""
-    options = parse_options(__doc__ or "", argv)
-    began = time.monotonic()
-    torch.set_num_threads(1)
-    rounds = 5 if options.quick else 60
-    figures: dict[str, float] = {}
-    rows = []
-    for length in LENGTHS:
-        found = _one_length(length, rounds)
-        rows.append((f"{length:,}", *found.values()))
-        figures |= {f"{name}_{length}": value for name, value in found.items()}
-    columns = ("history", "hit ms", "one new event ms", "read anew ms", "kept KiB")
-    show("One answer of 10 items, by history", columns, rows)
-    short, long = LENGTHS[0], LENGTHS[-1]
-    figures["hit_ratio_longest"] = round(figures[f"hit_ms_{long}"] / figures[f"hit_ms_{short}"], 2)
-    figures["extend_ratio_longest"] = round(
-        figures[f"extend_ms_{long}"] / figures[f"extend_ms_{short}"], 2
-    )
-    figures |= _batching(rounds)
-    finish(figures, began, options.json)
-
-
-def _one_length(length: int, rounds: int) -> dict[str, float]:
+def measure(length: int, rounds: int) -> dict[str, float]:
     """A window of ``length`` events and some room, so that it does not jump meanwhile."""
-    made = recommender(ITEMS, ModelSettings(max_length=length + _SPARE + 1))
-    served = Served(1, 0, made, _manifest(), 0)
+    recommender = untrained(ITEMS, ModelSettings(max_length=length + _SPARE + 1))
+    served = LoadedVersion(1, 0, recommender, _manifest(), 0)
     history = History(length)
-    request = Request("r", 1, 10, True)
-    kept, anew = PastReader(history, 1 << 30), PastReader(history, 0)
-    recommend(served, kept, request)
+    request = RecommendRequest("r", 1, 10, True)
+    cached, anew = CachedHistoryReader(history, 1 << 30), CachedHistoryReader(history, 0)
+    recommend_items(served, cached, request)
 
-    def extended() -> None:
-        recommend(served, kept, request)
+    def answer() -> None:
+        recommend_items(served, cached, request)
 
-    hit = _timed(extended, lambda: None, rounds)
-    extend = _timed(extended, history.append, min(rounds, _SPARE - 1))
-    build = _timed(lambda: recommend(served, anew, request), lambda: None, max(3, rounds // 10))
-    figures = kept.figures()
-    assert figures.built == 1, "the window jumped"
+    hit = _timed(answer, lambda: None, rounds)
+    extend = _timed(answer, history.append, min(rounds, _SPARE - 1))
+    build = _timed(
+        lambda: recommend_items(served, anew, request), lambda: None, max(3, rounds // 10)
+    )
+    counts = cached.figures()
+    assert counts.built == 1, "the window jumped"
     return {
         "hit_ms": round(hit, 3),
         "extend_ms": round(extend, 3),
         "build_ms": round(build, 2),
-        "kib": round(figures.bytes / 1024, 1),
+        "kib": round(counts.bytes / 1024, 1),
     }
 
 
-def _batching(rounds: int) -> dict[str, float]:
-    """Users without a kept past, 16 at once and one by one: the network, then the catalogue."""
-    made = recommender(ITEMS, ModelSettings())
-    random = np.random.default_rng(4)
-    history = made.settings.max_length - 1
-    codes = [_codes(made, random.integers(1, ITEMS, history)) for _ in range(BATCH)]
-    batches = [pack([Chunk(one, 0, 0, history)]) for one in codes]
-    together = pack([Chunk(one, 0, 0, history) for one in codes])
-    catalogue = made.catalogue()
-    users = torch.nn.functional.normalize(torch.randn(BATCH, made.settings.dim), dim=1)
+def measure_batching(rounds: int) -> dict[str, dict[str, float]]:
+    """Users who are not cached, one by one and 16 at once: the network, then the catalogue."""
+    recommender = untrained(ITEMS, ModelSettings())
+    generator = np.random.default_rng(4)
+    history = recommender.settings.max_length - 1
+    codes = [_codes(recommender, generator.integers(1, ITEMS, history)) for _ in range(BATCH)]
+    batches = [pack_batch([SequenceChunk(each, 0, 0, history)]) for each in codes]
+    together = pack_batch([SequenceChunk(each, 0, 0, history) for each in codes])
+    catalogue = recommender.catalogue()
+    users = torch.nn.functional.normalize(torch.randn(BATCH, recommender.settings.dim), dim=1)
 
     def network(parts: list[object]) -> Callable[[], None]:
         def run() -> None:
             with torch.inference_mode():
                 for part in parts:
-                    made.network(part)
+                    recommender.network(part)
 
         return run
 
@@ -132,21 +120,17 @@ def _batching(rounds: int) -> dict[str, float]:
     batched = _timed(network([together]), lambda: None, rounds) / BATCH
     ranked = _timed(scores(users.split(1)), lambda: None, rounds) / BATCH
     ranked_batched = _timed(scores([users]), lambda: None, rounds) / BATCH
-    rows = [("network", single, batched), ("catalogue", ranked, ranked_batched)]
-    show("Per user, ms", ("", "one by one", f"{BATCH} at once"), rows)
     return {
-        "network_ms": round(single, 3),
-        "network_batched_ms": round(batched, 3),
-        "catalogue_ms": round(ranked, 3),
-        "catalogue_batched_ms": round(ranked_batched, 3),
+        "network": {"": single, "_batched": batched},
+        "catalogue": {"": ranked, "_batched": ranked_batched},
     }
 
 
-def _codes(made: Recommender, items: np.ndarray) -> Encoded:
+def _codes(recommender: Recommender, items: np.ndarray) -> EncodedExample:
     stored = StoredSequence(
         1, 0, pack_sequence(len(items), 0, len(items), entries(items)), ["view"], len(items)
     )
-    return Encoded(encode_events(stored.decode().history, made.vocabulary), 0)
+    return EncodedExample(encode_events(stored.decode().history, recommender.vocabulary), 0)
 
 
 def _timed(work: Callable[[], object], before: Callable[[], object], rounds: int) -> float:
@@ -162,6 +146,53 @@ def _timed(work: Callable[[], object], before: Callable[[], object], rounds: int
 
 def _manifest() -> WeightManifest:
     return WeightManifest(FORMAT, 1, None, None, 0, {}, {}, [], {}, ITEMS, 0, {})
+
+
+def show(
+    by_length: Mapping[int, Mapping[str, float]], batching: Mapping[str, Mapping[str, float]]
+) -> None:
+    """One answer by history, and users one by one and together."""
+    show_table(
+        "One answer of 10 items, by history",
+        ("history", "cached ms ↓", "one new event ms ↓", "read anew ms ↓", "kept KiB ↓"),
+        [(f"{length:,}", *values.values()) for length, values in by_length.items()],
+        good="times of cached histories that hardly grow with the length",
+    )
+    show_table(
+        "Per user, ms",
+        ("part", "one by one ↓", f"{BATCH} at once ↓"),
+        [(part, *values.values()) for part, values in batching.items()],
+        good="little time; batching pays only where it is much less",
+    )
+
+
+def figures(
+    by_length: Mapping[int, Mapping[str, float]], batching: Mapping[str, Mapping[str, float]]
+) -> dict[str, float]:
+    """Each value by its length, what the longest costs beside the shortest, and batching."""
+    short, long = by_length[LENGTHS[0]], by_length[LENGTHS[-1]]
+    return {
+        **{f"{n}_{length}": v for length, values in by_length.items() for n, v in values.items()},
+        "hit_ratio_longest": round(long["hit_ms"] / short["hit_ms"], 2),
+        "extend_ratio_longest": round(long["extend_ms"] / short["extend_ms"], 2),
+        **{
+            f"{part}{suffix}_ms": round(value, 3)
+            for part, values in batching.items()
+            for suffix, value in values.items()
+        },
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure, print, write."""
+    options = parse_options("user_cache", __doc__, argv)
+    began = time.monotonic()
+    torch.set_num_threads(1)
+    rounds = 5 if options.quick else 60
+    by_length = {length: measure(length, rounds) for length in LENGTHS}
+    batching = measure_batching(rounds)
+    show(by_length, batching)
+    write_figures(figures(by_length, batching), began, options.json)
 
 
 if __name__ == "__main__":

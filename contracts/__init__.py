@@ -1,5 +1,5 @@
-"""The language every part of everfresh speaks: records, settings, ports and errors. No I/O.
+"""What all parts share: records, settings, ports, errors and topics. No I/O, no framework.
 
-Importing this package loads neither torch, ray, faust nor rocksdict, so that an event producer
-or an operator's tool pays for nothing it does not use.
+Importing any of it loads neither torch, ray, faust nor rocksdict, so that an event producer or an
+operator's tool pays for nothing that it does not use.
 """

@@ -1,8 +1,8 @@
-"""Dead letters on their topic: what was not accepted, with where it came from and why (law 9).
+"""Dead letters: records that were not accepted, with where they came from and why (law 9).
 
-Written by the stream worker; read by operators (``everfresh dlq``). Key and value are the original
-bytes, the original headers stand in front, and the headers below follow. A letter that is delivered
-twice after a crash carries the same place and time.
+Written to ``dead-letters`` by the stream worker; read by operators (``everfresh dlq``). Key and
+value are the original bytes; the original headers come first, then the headers named below. A dead
+letter that is delivered twice after a crash names the same record both times.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ DEAD_DETAIL = "dead_detail"
 DEAD_CUT_FROM = "dead_cut_from"
 
 REDRIVEN_FROM = "redriven_from"
-"""Header of an event that was sent again: the :attr:`DeadLetter.identity` it had."""
+"""Header of an event that was sent again: the :attr:`DeadLetter.identity` it had. An event without
+it was never a dead letter."""
 
 Headers = Sequence[tuple[str, bytes | None]]
 _ADDED = {
@@ -30,11 +31,12 @@ _ADDED = {
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
-    """One dead letter. ``place`` is its own partition and offset in the dead-letter topic.
+    """One dead letter, as read. ``place`` is its partition and offset in the dead-letter topic.
 
     ``topic``, ``partition``, ``offset`` and ``timestamp`` (broker append time, UTC ms) are those of
-    the record that was not accepted; ``headers`` are its own alone. ``cut_from`` is the length in
-    bytes, key and headers included, of a record that was too long to keep whole, else ``None``.
+    the record that was not accepted; ``headers`` are that record's own. ``key`` and ``value`` are
+    ``None`` where the record had none. ``cut_from`` is the length in bytes, key and headers
+    included, of a record that was too long to keep whole; ``None`` where nothing was cut.
     """
 
     place: tuple[int, int]
@@ -51,18 +53,18 @@ class DeadLetter(msgspec.Struct, frozen=True):
 
     @property
     def identity(self) -> str:
-        """Names the rejected record, also where a recreated topic counts from 0 again."""
+        """Names the rejected record; unique even where a topic was recreated and counts from 0."""
         return f"{self.topic}/{self.partition}/{self.offset}/{self.timestamp}"
 
 
 def decode_dead_letter(
     place: tuple[int, int], key: bytes | None, value: bytes | None, headers: Headers
 ) -> DeadLetter | None:
-    """``None`` for a record that is no dead letter of ours."""
-    # Of a record that came back and was refused again, the last of each name are the newest.
-    said = {name: content or b"" for name, content in headers if name in _ADDED}
+    """``None`` for a record that everfresh did not write as a dead letter."""
+    # A record that was sent again and refused again has each header twice: the last is the newest.
+    added = {name: content or b"" for name, content in headers if name in _ADDED}
     try:
-        text = {name: content.decode() for name, content in said.items()}
+        text = {name: content.decode() for name, content in added.items()}
         cut = text.get(DEAD_CUT_FROM)
         return DeadLetter(
             place,

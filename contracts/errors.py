@@ -1,28 +1,28 @@
-"""Every error everfresh raises on purpose.
+"""Every error that everfresh raises on purpose.
 
     EverfreshError
-    ├── SettingsError          a setting is wrong or two exclude each other
-    ├── MissingDependency      a program or extra that the operator must install
-    ├── Unreachable            a broker, cluster or port cannot be reached or taken
-    ├── RunError               a run is up already, is not up, or a part of it died
+    ├── SettingsError          a setting is wrong, or two settings exclude each other
+    ├── MissingDependency      a program or package is missing that the operator must install
+    ├── Unreachable            a broker, cluster or TCP port cannot be reached or is taken
+    ├── RunError               a run is up already, is not up, or a component of it died
     ├── DataFileError          an event file is missing, empty or of another format
-    ├── EventRejected          one event cannot be accepted; goes to the dead letters
+    ├── EventRejected          one event cannot be accepted and becomes a dead letter
     ├── DeliveryError          events handed to the producer did not reach the log
     ├── StateError             the state directory cannot be used as it is
-    │   ├── StateFormatError   written by another format version or action table
-    │   ├── StateLocked        another process holds it
-    │   ├── LogMismatch        state and log disagree (topic recreated, retention gap)
-    │   ├── LogTruncated       no state, no snapshot, and the log's beginning is gone
+    │   ├── StateFormatError   it was written by another format version or list of actions
+    │   ├── StateLocked        another process uses it
+    │   ├── LogMismatch        state and log disagree (topic recreated, records deleted)
+    │   ├── LogTruncated       no state, no snapshot, and the log's beginning was deleted
     │   └── SnapshotError      a snapshot is damaged, foreign, or cannot be read or written
     ├── WorkerLost             one of several training processes has gone
-    ├── WindowGap              slices of one partition do not tile the log
+    ├── WindowGap              slices of one partition do not tile the log (law 3)
     └── WeightsError           a version cannot be read or written
-        ├── VersionNotFound
-        ├── CorruptVersion     a hash, a size or a format does not hold
-        ├── WrongParent        a delta meets another version than it was made from
-        └── StalePublish       the pointer moved on; this writer must not publish
+        ├── VersionNotFound    no complete version has that number
+        ├── CorruptVersion     a hash, a size or a format is not what the manifest names
+        ├── WrongParent        a delta meets another version than it was made from (law 6)
+        └── StalePublish       the pointer moved on; this writer must not publish (law 8)
 
-A message names what was expected, what was found, and what the operator can do.
+A message says what was expected, what was found, and what the operator can do.
 User mistakes raise these; ``assert`` is for our own bugs.
 """
 
@@ -30,7 +30,7 @@ from __future__ import annotations
 
 
 class EverfreshError(Exception):
-    """Root of the tree: anything below it prints as one line, without a traceback."""
+    """Root of the tree. The command line prints each of them as one line, without a traceback."""
 
 
 class SettingsError(EverfreshError):
@@ -38,23 +38,23 @@ class SettingsError(EverfreshError):
 
 
 class MissingDependency(EverfreshError):
-    """A program or package that is needed is not installed."""
+    """A program or package is missing that the operator must install."""
 
 
 class Unreachable(EverfreshError):
-    """A broker, cluster or port cannot be reached or taken."""
+    """A broker, cluster or TCP port cannot be reached, or is taken by another program."""
 
 
 class RunError(EverfreshError):
-    """The run of a home is not as needed: up already, not up, or a part of it died for good."""
+    """The run in a home is up already, is not up, or a component of it died for good."""
 
 
 class DataFileError(EverfreshError):
-    """An event file is missing, empty or not of the format that was named."""
+    """An event file is missing, empty, or of another format than was named."""
 
 
 class EventRejected(EverfreshError):
-    """One event cannot be accepted. ``reason`` is a short, countable name."""
+    """One event cannot be accepted and becomes a dead letter. ``reason`` is its short name."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -71,19 +71,19 @@ class StateError(EverfreshError):
 
 
 class StateFormatError(StateError):
-    """State bytes were written by another format version or action table."""
+    """The state was written by another format version, or with another list of actions."""
 
 
 class StateLocked(StateError):
-    """Another process holds the state directory."""
+    """Another process uses the state directory."""
 
 
 class LogMismatch(StateError):
-    """State and log disagree: a recreated topic or a retention gap."""
+    """State and log disagree: the topic was recreated, or records between them were deleted."""
 
 
 class LogTruncated(StateError):
-    """There is no state, no snapshot reaches the log, and the log's beginning is gone."""
+    """There is no state, no snapshot reaches the log, and the log's beginning was deleted."""
 
 
 class SnapshotError(StateError):
@@ -101,15 +101,15 @@ class WorkerLost(EverfreshError):
 
 
 class WindowGap(EverfreshError):
-    """Slices of one partition leave a gap or overlap (law 3)."""
+    """Slices of one partition leave a gap, or overlap (law 3)."""
 
 
 class WeightsError(EverfreshError):
-    """A weights version cannot be read or written."""
+    """A version of the weights cannot be read or written."""
 
 
 class VersionNotFound(WeightsError):
-    """No complete version of that number is in the store."""
+    """The store has no complete version of that number."""
 
 
 class CorruptVersion(WeightsError):
@@ -117,8 +117,8 @@ class CorruptVersion(WeightsError):
 
 
 class WrongParent(WeightsError):
-    """A delta was made from or for another version than the one at hand (law 6)."""
+    """A delta was made from, or for, another version than the one at hand (law 6)."""
 
 
 class StalePublish(WeightsError):
-    """The pointer moved on since this writer read it; it must not publish."""
+    """The pointer has moved on since this writer read it, so it must not publish (law 8)."""

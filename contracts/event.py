@@ -1,4 +1,4 @@
-"""The event: what a producer writes to the ``events`` topic and the stream worker reads.
+"""The event: what producers write to the ``events`` topic and the stream worker reads.
 
 Wire form: CloudEvents Kafka binding, binary mode. Headers carry ``ce_specversion``, ``ce_id``,
 ``ce_type``, ``ce_source``, ``ce_time`` and ``content-type``; the record key is the user id as
@@ -26,9 +26,10 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     """One thing a user did to an item.
 
     Written by producers, read by the stream worker alone. ``id`` is unique per event; ``type`` is
-    one of the action names in the settings; ``time`` is when it happened, in UTC milliseconds.
-    ``value`` is absent where the action has no magnitude. ``request_id`` names the exposure this
-    event answers; absent where none is known. ``attributes`` are kept by the log, not by the state.
+    one of ``events.actions`` in the settings; ``time`` is when it happened, in UTC milliseconds.
+    Absent fields: no ``value`` means that the action has no magnitude; no ``request_id`` that it
+    follows from no answer that is known; no ``attributes`` that there are none. Attributes stay in
+    the log and do not become part of the state.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""From a record's bytes to an event, or to one countable reason why not.
+"""Decodes a record's bytes into an event, or gives one countable reason why not.
 
 The same rules hold on both sides of the log: the producer runs what it is about to send through
 :class:`EventDecoder`, the stream worker everything it reads. Needs msgspec and nothing else.
@@ -74,7 +74,7 @@ class EventDecoder:
     def __init__(self, actions: Iterable[str] | None, max_bytes: int) -> None:
         self._actions = None if actions is None else frozenset(actions)
         self._max_bytes = max_bytes
-        self._fast = msgspec.json.Decoder(Event).decode
+        self._decode_fields = msgspec.json.Decoder(Event).decode
 
     def decode(self, key: bytes | None, value: bytes | None, headers: Headers) -> Event:
         """The event of one record; raises :class:`EventRejected` and nothing else.
@@ -98,7 +98,7 @@ class EventDecoder:
                     )
                 break
         try:
-            event = self._fast(value)
+            event = self._decode_fields(value)
         except _BROKEN:
             event = _decode_slowly(value, headers)
         self._check(event, key)

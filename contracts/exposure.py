@@ -1,4 +1,4 @@
-"""The exposure: what was shown to whom, by which weights, from which state."""
+"""The exposure: which items an answer showed to whom, by which weights, from which state."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ class Exposure(msgspec.Struct, frozen=True):
     """One answer that left a replica.
 
     Written by serving to the ``exposures`` topic (key: user id) once per answered request; read by
-    the stream's join with feedback and by experimenters. ``version`` is the weights version that
-    scored every item of the answer (law 7). ``state_offset`` is the log offset, in
-    ``state_partition``, of the user's last event that was known; both are ``None`` for a user
-    without state. ``request_events`` is how many events of the request itself, which had not
-    reached that state, were used besides. ``past_version`` is an older version that read part of
-    the user's past, where ``serving.cache_reuse_versions`` allows that; ``None`` where ``version``
-    read all of it. ``source`` is ``model`` or ``popular``.
+    the stream's join with feedback and by experimenters. An answer whose exposure could not be
+    delivered has none. ``version`` is the weights version that scored every item of the answer
+    (law 7). ``state_offset`` is the log offset, in ``state_partition``, of the user's last event
+    that was known; both are ``None`` for a user without state. ``request_events`` is how many
+    events of the request itself, which had not reached that state, were used besides. ``source``
+    is ``model`` or ``popular``.
+
+    Readers ignore fields they do not know: older exposures also carry ``past_version``.
     """
 
     request_id: str
@@ -32,7 +33,6 @@ class Exposure(msgspec.Struct, frozen=True):
     state_partition: int | None = None
     state_offset: int | None = None
     request_events: int = 0
-    past_version: int | None = None
 
 
 def encode_exposure(exposure: Exposure) -> bytes:

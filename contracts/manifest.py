@@ -1,4 +1,4 @@
-"""Weights versions: the manifest, which is the trainer's checkpoint (law 5), and the pointer."""
+"""Versions of the weights: manifest, which is the trainer's checkpoint (law 5), and pointer."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ FORMAT = 1
 WEIGHTS_FILE = "model.safetensors"
 VOCABULARY_FILE = "vocabulary.safetensors"
 MODEL_FILES = (WEIGHTS_FILE, VOCABULARY_FILE)
-"""The exact model, which the trainer goes on from."""
+"""The model as it was trained; the trainer goes on from these files."""
 SERVED_FILE = "served.safetensors"
-"""The weights with shorter item rows, for replicas: follows from the exact ones."""
+"""The weights with shorter item rows, which replicas read (``weights.rows``)."""
 Rows = Literal["float32", "bf16", "int8"]
-"""What replicas read item rows as."""
+"""Number formats in which replicas read item rows."""
 DELTA = ".delta"
-"""Ends the name of a file that is kept as its difference from the parent's (law 6)."""
+"""End of the name of a file that holds the difference from the parent's (law 6)."""
 
 
 class WeightFile(msgspec.Struct, frozen=True):
@@ -29,13 +29,17 @@ class WeightFile(msgspec.Struct, frozen=True):
 
 
 class WeightManifest(msgspec.Struct, frozen=True):
-    """Written by the trainer as the last file of a version folder: with it the version exists.
+    """Describes one version. Read by replicas, by the trainer when it restarts, and by operators.
+
+    Written by the trainer as the last file of a version's folder: with it the version exists, and
+    a folder without one is none.
 
     ``trained_through`` maps events partition to the offset after the last trained event, and
     ``windows_read`` maps windows partition to the next offset to read: a trainer resumes from
-    these alone. ``label`` is the last trained window, ``None`` for a version trained on nothing.
-    ``model`` holds the network settings it was built with. ``scores`` are the prequential scores
-    of the window that trained it, measured on its parent before training (law 4).
+    these alone. ``parent`` is ``None`` for the first version, ``label`` (the last trained window)
+    for a version trained on nothing. ``model`` holds the network settings it was built with.
+    ``scores`` are the prequential scores of the window that trained it, measured on its parent
+    before training (law 4).
 
     ``files`` are the contents, whole. How they are kept is the store's choice: where ``delta_of``
     names a version, ``stored`` lists what the folder holds instead, ``NAME.delta`` for a file kept
@@ -43,9 +47,9 @@ class WeightManifest(msgspec.Struct, frozen=True):
     this version and a full snapshot. A snapshot has depth 0: all its files are there whole, and
     beside them the deltas of what replicas read, for those that have its parent.
 
-    ``left`` is not 0 in the first version after a rollback: those from ``parent`` to ``left`` were
-    turned away from. ``merged`` are the labels of the windows it was trained on, where it was more
-    than one, and ``sampled`` the share of their examples that was trained.
+    ``left`` is 0 except in the first version after a rollback, which turned away from the versions
+    between ``parent`` and ``left``. ``merged`` are the labels of the windows it was trained on,
+    empty for a single one; ``sampled`` is the share of their examples that was trained.
     """
 
     format: int
@@ -86,6 +90,9 @@ def weights_file(rows: Rows) -> str:
 class Pointer(msgspec.Struct, frozen=True):
     """Which version is current. Ordered by ``(epoch, version)``: the greater one wins (law 8).
 
+    Written by the trainer when it publishes or rolls back, and by ``everfresh rollback``; read by
+    replicas and by the trainer. No pointer means that nothing was published yet.
+
     A publish keeps the epoch; a rollback raises it, so a racing publish of an older epoch loses.
     A rollback also names in ``left`` the newest version it turns away from: what that one was
     trained on is not trained again. 0 in a pointer that was published.
@@ -96,7 +103,7 @@ class Pointer(msgspec.Struct, frozen=True):
     left: int = 0
 
     def after(self, other: Pointer) -> bool:
-        """Whether this one wins over ``other``; equal ones do not, whatever they have left."""
+        """Whether this one wins over ``other``; equal ones do not, whatever their ``left`` is."""
         return (self.epoch, self.version) > (other.epoch, other.version)
 
 
@@ -106,11 +113,11 @@ def rolled_back(current: Pointer, version: int) -> Pointer:
 
 
 class Rejected(msgspec.Struct, frozen=True):
-    """A window that the gate held. Written by the trainer, kept beside the versions, for operators.
+    """A window that the gate held. Written by the trainer beside the versions; read by operators.
 
-    ``parent`` is the version that stayed (``None`` before the first), ``ranges`` are the window's
-    ``[start, end)`` per events partition. ``files`` are those of its candidate, none where the
-    window was held before it was trained.
+    ``parent`` is the version that stayed current (``None`` before the first), ``ranges`` are the
+    window's ``[start, end)`` per events partition. ``files`` are those of its candidate; there are
+    none where the window was held before it was trained.
     """
 
     label: int
@@ -124,11 +131,13 @@ class Rejected(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What a trainer that is behind trains next, written before it does (``trainer.backlog``).
+    """What a trainer that is behind trains next (``trainer.backlog``).
 
-    Holds for a trainer that stands at ``version`` with all windows up to ``after`` consumed: it
-    takes those up to ``last`` as one, and trains the ``share`` of their examples. A version has
-    several where windows were held: a trainer that restarts from it takes and holds them again.
+    Written by the trainer before it follows the plan, and read by it when it restarts. Without one
+    it trains the next window alone. It holds for a trainer at ``version`` that has consumed all
+    windows up to ``after`` (``None``: none yet): it takes those up to ``last`` as one, and trains
+    the ``share`` of their examples. A version has several plans where windows were held: a trainer
+    that restarts from it takes and holds them again.
     """
 
     version: int
@@ -137,9 +146,11 @@ class Plan(msgspec.Struct, frozen=True):
     share: float
 
 
-def with_plan(kept: Iterable[Plan], plan: Plan) -> list[Plan]:
+def with_plan(plans: Iterable[Plan], plan: Plan) -> list[Plan]:
     """The plans of its version, ``plan`` as the last one."""
-    others = [one for one in kept if one.version == plan.version and one.after != plan.after]
+    others = [
+        other for other in plans if other.version == plan.version and other.after != plan.after
+    ]
     return [*others, plan]
 
 

@@ -1,4 +1,4 @@
-"""The outcome: what became of an exposure, that is what the user did within the horizon."""
+"""The outcome: an exposure and the feedback that the user gave on it within the horizon."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from everfresh.contracts.exposure import Exposure
 
 
 class Feedback(msgspec.Struct, frozen=True):
-    """One accepted event that named the exposure's request.
+    """One accepted event that named the exposure's request; part of an :class:`Outcome`.
 
-    ``offset`` is its place in the events partition, which has the outcome's number; ``appended``
-    is its append time and ``time`` the user's, both UTC ms. ``position`` is the item's place in
-    ``exposure.items``, from 0; ``None`` for an item that was not shown. ``value`` is ``None``
-    where the action has no magnitude.
+    ``offset`` is its place in the events partition with the exposure's partition number;
+    ``appended`` is its append time and ``time`` the time that the producer gave, both UTC ms.
+    ``position`` is the item's place in ``exposure.items``, from 0; ``None`` for an item that was
+    not shown. ``value`` is ``None`` where the action has no magnitude.
     """
 
     offset: int
@@ -29,8 +29,9 @@ class Feedback(msgspec.Struct, frozen=True):
 class Outcome(msgspec.Struct, frozen=True):
     """One exposure and the feedback that came for it, in log order; empty where none came.
 
-    Written by the stream worker to ``outcomes`` (key: ``id``) once, in log time, nothing more can
-    come within ``horizon_ms`` of ``appended``, the exposure's append time. Read by experimenters.
+    Written by the stream worker to ``outcomes`` (key: ``id``) when the horizon is over in log time:
+    nothing more can come within ``horizon_ms`` of ``appended``, the exposure's append time. Read by
+    experimenters. An exposure without an outcome is one whose horizon is not over yet.
 
     ``id`` is ``<partition>-<offset>`` of the exposure's record. An outcome may be written again
     after a crash, with the same ``id``: readers keep the first of each.

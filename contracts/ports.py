@@ -1,6 +1,8 @@
-"""The doors between packages. Implementations live in ``infra``, real and in memory alike.
+"""The ports: interfaces through which logic reaches the world.
 
-Domain code receives these; it never opens a connection itself and never reads a clock (law 10).
+``adapters`` implements each, for real and in memory; ``tests/conformance`` holds both to the same
+promises. Logic receives ports; it never opens a connection itself and never reads a clock (law 10).
+Each says who calls it, how often, what callers may keep, and what never happens afterwards.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from everfresh.contracts.sequence import StoredSequence, UserState
 from everfresh.contracts.window import SliceRecord
 
 Clock = Callable[[], int]
-"""Returns now: UTC, integer milliseconds."""
+"""Returns now: UTC, integer milliseconds. May be called as often as needed, from any thread."""
 
 
 REJECTED_KEPT = 10
@@ -24,10 +26,15 @@ REJECTED_KEPT = 10
 
 
 class WeightStore(Protocol):
-    """Immutable version folders and one pointer. Called by trainer (writes) and replicas (reads).
+    """Immutable version folders and one pointer.
+
+    The trainer writes one version per window and deletes old ones. Replicas and the serving process
+    read the pointer several times a second, and a version's files once, when it is new to them.
 
     A version appears at once or not at all: ``write`` returns after its manifest is durable, and
-    ``manifest`` knows nothing of a half-written one. What was written is never changed.
+    ``manifest`` knows nothing of a half-written one. What was written never changes afterwards, so
+    manifests and bytes may be kept for as long as the caller likes. A version may be deleted at any
+    moment, unless the pointer names it: every reader must expect ``VersionNotFound``.
     """
 
     def write(self, manifest: WeightManifest, files: Mapping[str, bytes]) -> WeightManifest:
@@ -44,19 +51,19 @@ class WeightStore(Protocol):
         """One file, verified: ``CorruptVersion`` where size or sha256 differ."""
 
     def view(self, manifest: WeightManifest, name: str) -> bytes | memoryview:
-        """As ``read``, without a copy where others have it in memory: not to be written to."""
+        """As ``read``, but perhaps memory that others share: the caller never writes to it."""
 
     def delta(self, manifest: WeightManifest, name: str) -> bytes | None:
-        """One file as its difference from that of ``manifest.delta_of``, verified as it lies there.
+        """One file as its difference from that of ``manifest.delta_of``, verified as it is stored.
 
-        ``None`` where it is not kept so. Asked for by replicas that hold that version's contents.
+        ``None`` where it is not kept so. Called by those that hold that version's contents.
         """
 
     def versions(self) -> list[int]:
         """Numbers of the complete versions, ascending."""
 
     def pointer(self) -> Pointer | None:
-        """The current pointer, ``None`` before the first publish."""
+        """The current pointer, ``None`` before the first publish. It never goes back (law 8)."""
 
     def advance(self, pointer: Pointer) -> None:
         """Replace the pointer atomically. ``StalePublish`` unless greater than the current one."""
@@ -66,7 +73,11 @@ class WeightStore(Protocol):
 
 
 class TrainerStore(WeightStore, Protocol):
-    """A weight store as the trainer needs it: it also keeps what was not published."""
+    """A weight store as the trainer needs it: it also keeps what was not published.
+
+    Called by the trainer alone: ``set_aside`` and ``plan`` once per window at most, ``planned``
+    once, when it starts.
+    """
 
     def set_aside(self, rejected: Rejected, files: Mapping[str, bytes]) -> None:
         """Keep what the gate held, apart from the versions, with ``files`` listed in it.
@@ -86,7 +97,8 @@ class TrainerStore(WeightStore, Protocol):
     def plan(self, plan: Plan) -> None:
         """Write down what is trained next; durable on return.
 
-        Earlier plans of the same version stay, but for one of the same windows; others go.
+        Replaces an earlier plan for the same version and windows. Other plans of that version stay;
+        those of other versions are removed.
         """
 
     def planned(self) -> list[Plan]:
@@ -94,7 +106,12 @@ class TrainerStore(WeightStore, Protocol):
 
 
 class WindowSource(Protocol):
-    """The ``windows`` topic, read by one trainer from positions it keeps itself (law 5)."""
+    """The ``windows`` topic, read by one trainer from positions it keeps itself (law 5).
+
+    Called from one thread: ``partitions`` and ``seek`` once at the start, ``poll`` again and again.
+    Records may be kept. Nothing is ever committed, so reading changes nothing for anybody else, and
+    no record comes twice unless ``seek`` is called again.
+    """
 
     def partitions(self) -> list[int]:
         """All partitions of the topic, ascending."""
@@ -107,7 +124,11 @@ class WindowSource(Protocol):
 
 
 class HistoryReader(Protocol):
-    """A local read model of user state, fed by the log. Thread-safe; never waits on a network."""
+    """A local read model of user state, fed by the log.
+
+    Called by replicas for every request, from any thread; it never waits on a network. What it
+    returns may be kept and never changes; a later call may return something newer.
+    """
 
     def read(self, user: UserId) -> UserState | None:
         """The newest state known here, ``None`` for a user without accepted events."""
@@ -117,7 +138,11 @@ class HistoryReader(Protocol):
 
 
 class ExposureSink(Protocol):
-    """Where replicas leave exposures. Returns at once; failures are counted, not raised."""
+    """Where replicas leave exposures.
+
+    ``send`` is called once per answer, from any thread. It returns at once and never raises: what
+    cannot be delivered is counted, and not sent again.
+    """
 
     def send(self, exposure: Exposure) -> None:
         """Queue one exposure for the ``exposures`` topic."""
@@ -127,7 +152,11 @@ class ExposureSink(Protocol):
 
 
 class ReportSink(Protocol):
-    """Where parts leave reports and status. Returns at once; a lost status is no error."""
+    """Where components leave reports and status.
+
+    The trainer calls ``window`` once per window; every component calls ``status`` about once a
+    second. Both return at once. What cannot be delivered is lost, which is no error.
+    """
 
     def window(self, report: WindowReport) -> None:
         """Queue one window report for the ``reports`` topic."""

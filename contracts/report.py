@@ -1,4 +1,4 @@
-"""What the parts say of themselves: window reports and component status, JSON on their topics."""
+"""What components report of themselves: windows and status, as JSON on their topics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ QUANTILES = 101
 
 
 class WindowReport(msgspec.Struct, frozen=True):
-    """One trained window. Written by the trainer to ``reports`` after publishing.
+    """One window. Written by the trainer to ``reports`` after it published or held the window; read
+    by the command line's views. One that is missing was lost on its way to the topic; one that
+    comes twice, after a restart, has the same ``label``.
 
     ``scores`` maps contender (``live``, ``frozen``, ``popularity``, ``markov``) to its metrics
     (``hr10``, ``ndcg10``), each a mean over the window's ``events`` targets, measured before the
@@ -47,15 +49,19 @@ class WindowReport(msgspec.Struct, frozen=True):
 
 
 class ComponentStatus(msgspec.Struct, frozen=True):
-    """A component's word on itself: written to ``status`` (key: ``component``) about once a second.
+    """How a component is. Written by each to ``status`` (key: ``component``) about once a second;
+    read by the command line's views. The topic keeps the last one of each component.
 
-    ``component`` is unique per process, such as ``worker-0``, ``trainer``, ``replica-ab12``.
-    ``kind`` is ``worker``, ``trainer`` or ``replica``. A ``state`` of ``stopped`` is the last word.
+    ``component`` names it, such as ``worker-0``, ``trainer``, ``replica-ab12``. ``kind`` is
+    ``worker``, ``trainer`` or ``replica``. A process that stops reports ``state`` ``stopped``; one
+    that is silent for long without it was killed.
+
     ``figures`` are numbers or short texts: a worker's ``applied``, ``rejected``, ``duplicates``,
     ``lag``; a replica's ``version``, ``epoch``, ``live_since_ms``, ``requests``, ``failed``; a
-    trainer's ``windows``, ``version``, ``backlog``. A replica's ``lived`` are its last swaps,
-    ``[version, epoch, live_since_ms]``, oldest first, and ``joined_ms`` is when it began: its last
-    word, which the topic keeps, says since when it had each of its last versions.
+    trainer's ``windows``, ``version``, ``backlog``. One that is absent is not known, or the
+    component is of an older release. A replica's ``lived`` are its last swaps, ``[version, epoch,
+    live_since_ms]``, oldest first, and ``joined_ms`` is when it began: so its last status tells
+    since when it has had each of its last versions.
     """
 
     component: str

@@ -1,10 +1,11 @@
-"""Segments: what was accepted since the users' sequence values were last written.
+"""Segments: the events accepted since the users' sequence values were last written.
 
 A fold writes one segment, however many users it met: a contiguous range of the log as a map from
 user to that user's accepted events, each with its offset and append time. So an event is written
 once when it arrives, and a user's sequence value once per stretch of the log, not once per fetch.
 
-The writer is the stream worker, readers assemble ``sequence value + segments``. A user's run is
+Written by the stream worker; read by the worker, by replicas and by ``everfresh state``, which
+put ``sequence value + segments`` together. A user's run is
 part of the state where it begins after the offset in the user's sequence value; the others are in
 that value already, as a whole. Segments never change: a name always means the same bytes.
 ``PartitionMeta.segments`` names those that count; they are few (see :func:`surplus`).
@@ -132,8 +133,8 @@ def surplus(sizes: Sequence[int]) -> int:
     tiers = [size.bit_length() // _FAN_BITS for size in sizes]
     for tier in sorted(set(tiers)):
         trailing = 0
-        for found in reversed(tiers):
-            if found > tier:
+        for other in reversed(tiers):
+            if other > tier:
                 break
             trailing += 1
         if trailing >= _FAN:

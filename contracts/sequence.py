@@ -1,4 +1,4 @@
-"""The binary layout of a user's sequence, as the stream writes it and everyone else reads it.
+"""The binary format of a user's events: written by the stream worker, read by everyone else.
 
 A sequence value is ``header + entry*``; entries stand in log order, oldest first.
 
@@ -39,7 +39,10 @@ META_KEY = b"meta"
 
 
 class PartitionMeta(msgspec.Struct, frozen=True):
-    """What one partition's state directory says of itself; written with every batch (law 2).
+    """What one partition's state directory says of itself. A directory without it is new.
+
+    Written by the stream worker with every batch (law 2); read by it, by replicas and by
+    ``everfresh state``.
 
     ``applied`` is the offset after the last record that the state contains. ``cluster`` and
     ``topic_id`` name the log it was folded from; ``actions`` is the action table of its entries.
@@ -128,8 +131,8 @@ def decode_entries(raw: bytes, actions: list[str]) -> list[Interaction]:
         length, code, time, value = _ENTRY.unpack_from(raw, at)
         if code >= len(actions):
             raise StateFormatError(
-                f"entry names action code {code}, the table beside it has {len(actions)} actions; "
-                "the state was written with another action list"
+                f"an entry has action code {code}, and the table beside it has {len(actions)} "
+                "actions: the state was written with another list in events.actions; set that back"
             )
         item = decode_id(raw[at + _ENTRY.size : at + 1 + length])
         out.append(Interaction(item, actions[code], time, None if math.isnan(value) else value))
@@ -137,7 +140,7 @@ def decode_entries(raw: bytes, actions: list[str]) -> list[Interaction]:
 
 
 class EntryColumns(msgspec.Struct, frozen=True):
-    """Entries by what they hold, oldest first; ``values`` are NaN where there is none."""
+    """Entries as columns, oldest first; a value is NaN where there is none."""
 
     codes: tuple[int, ...]
     times: tuple[int, ...]
@@ -177,8 +180,11 @@ def pack_sequence(accepted: int, offset: int, count: int, entries: bytes) -> byt
 def unpack_header(raw: bytes) -> tuple[int, int, int]:
     """``(accepted, last offset, number of entries)``; refuses another format."""
     if len(raw) < HEADER_BYTES or raw[0] != FORMAT:
-        found = raw[0] if raw else "nothing"
-        raise StateFormatError(f"sequence format {FORMAT} expected, found {found}")
+        there = raw[0] if raw else "nothing"
+        raise StateFormatError(
+            f"sequence format {FORMAT} expected, found {there}: run the release that wrote this "
+            "state, or move it and its snapshots away, so that it is made again from the log"
+        )
     _, accepted, offset, count = _HEADER.unpack_from(raw)
     return accepted, offset, count
 

@@ -21,24 +21,28 @@ EVENTS = TopicSpec(
     0,
     # Append time is monotonic per partition, which is what window labels are cut by (law 3).
     {**_DELETE, "message.timestamp.type": "LogAppendTime"},
-    "Written by producers, keyed by user id; read by the stream worker.",
+    "Events, keyed by user id: written by producers, read by the stream worker.",
 )
 DEAD_LETTERS = TopicSpec(
     "dead-letters",
     1,
     # Room for the largest event that a broker takes, with the reason beside it.
     {**_DELETE, "max.message.bytes": "8388608"},
-    "Events that were not accepted, with reason and original bytes.",
+    "Events that were not accepted, with reason and original bytes: written by the stream worker, "
+    "read by operators.",
 )
 REDRIVES = TopicSpec(
     "redrives",
     1,
-    # Kept for as long as dead letters are: a letter that has expired cannot be sent again.
+    # Kept for as long as dead letters are: one that has expired cannot be sent again.
     _DELETE,
-    "Which dead letters were sent again, by `everfresh dlq redrive`.",
+    "Which dead letters were sent again: written and read by `everfresh dlq redrive`.",
 )
 WINDOWS = TopicSpec(
-    "windows", 0, {**_DELETE, "max.message.bytes": "8388608"}, "Slices, read by the trainer."
+    "windows",
+    0,
+    {**_DELETE, "max.message.bytes": "8388608"},
+    "Slices of training windows: written by the stream worker, read by the trainer.",
 )
 EXPOSURES = TopicSpec(
     "exposures",
@@ -46,23 +50,33 @@ EXPOSURES = TopicSpec(
     # As many partitions as events and the same partitioner, so that a user's exposures and feedback
     # meet in one worker; append time, because the join's horizon is measured in it.
     {**_DELETE, "message.timestamp.type": "LogAppendTime"},
-    "Answers that left a replica, keyed by user id; read by the stream worker.",
+    "Answers, keyed by user id: written by replicas, read by the stream worker.",
 )
 OUTCOMES = TopicSpec(
     "outcomes",
     0,
     {**_DELETE, "max.message.bytes": "8388608"},
-    "What became of each exposure, keyed by outcome id; read by experimenters.",
+    "Exposures with their feedback, keyed by outcome id: written by the stream worker, read by "
+    "experimenters.",
 )
-REPORTS = TopicSpec("reports", 1, _DELETE, "One record per trained window, from the trainer.")
+REPORTS = TopicSpec(
+    "reports",
+    1,
+    _DELETE,
+    "One report per window: written by the trainer, read by operators.",
+)
 STATUS = TopicSpec(
-    "status", 1, {"cleanup.policy": "compact"}, "The last word of each component, keyed by it."
+    "status",
+    1,
+    {"cleanup.policy": "compact"},
+    "The last status of each component, keyed by it: read by operators.",
 )
 CLOCK = TopicSpec(
     "clock",
     1,
     {**_DELETE, "message.timestamp.type": "LogAppendTime", "retention.ms": "3600000"},
-    "Empty records, whose append times tell the workers what time it is at the broker.",
+    "Empty records, whose append times tell the workers what time it is at the broker: written and "
+    "read by them.",
 )
 
 ALL = (EVENTS, DEAD_LETTERS, REDRIVES, WINDOWS, EXPOSURES, OUTCOMES, REPORTS, STATUS, CLOCK)

@@ -23,7 +23,7 @@ FORMAT = 1
 
 
 class Example(msgspec.Struct, frozen=True, array_like=True):
-    """One user's part of a slice: at most ``history_length`` past entries, then the targets.
+    """One user's part of a slice: at most ``history_length`` earlier entries, then the targets.
 
     ``context`` and ``targets`` are entries as in ``contracts.sequence``, oldest first. ``offsets``
     and ``appended`` (broker append time, UTC ms) have one number per target. A user with very many
@@ -38,7 +38,10 @@ class Example(msgspec.Struct, frozen=True, array_like=True):
 
 
 class SlicePart(msgspec.Struct, frozen=True, tag="part"):
-    """Some of a slice's examples; parts of one slice are numbered from 0."""
+    """Some of a slice's examples; parts of one slice are numbered from 0.
+
+    Written by the stream worker, read by the trainer. A slice without parts has no events.
+    """
 
     partition: int
     label: int
@@ -50,6 +53,7 @@ class SlicePart(msgspec.Struct, frozen=True, tag="part"):
 class SliceClosed(msgspec.Struct, frozen=True, tag="closed"):
     """The end of a slice: nothing with this label follows in this partition.
 
+    Written by the stream worker, read by the trainer. A slice without it is not complete yet.
     ``events`` counts accepted events, ``rejected`` those that went to the dead letters instead.
     ``digest`` is the sha256 of the encoded parts, in order, in hex.
     """

@@ -1,43 +1,64 @@
-"""Compare arms and versions by their outcomes: `python examples/outcomes_by_arm.py HOST:PORT`."""
+"""Compare arms and versions by outcomes: `python examples/outcomes_by_arm.py HOST:PORT [TOPIC]`.
 
+An outcome is one answer with the feedback that came for it within `joins.horizon_s`. The table
+says, for each arm of an experiment and each version of the weights, how many answers were shown,
+how many of them got feedback on an item that they showed, and the share of these (more is better).
+"""
+
+import argparse
 import sys
 from collections import Counter
 
 from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
 
 from everfresh.contracts.outcome import Outcome, decode_outcome
 
 
 def read(bootstrap_servers: str, topic: str) -> dict[str, Outcome]:
     """All outcomes up to now, by id: one that was written again counts once."""
+    outcomes: dict[str, Outcome] = {}
     with KafkaConsumer(bootstrap_servers=bootstrap_servers, enable_auto_commit=False) as consumer:
-        places = [TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic)]
-        consumer.assign(places)
+        numbers = consumer.partitions_for_topic(topic)
+        if not numbers:
+            sys.exit(
+                f"error: {bootstrap_servers} has no topic {topic}; name the topic of your loop"
+            )
+        partitions = [TopicPartition(topic, number) for number in numbers]
+        consumer.assign(partitions)
         consumer.seek_to_beginning()
-        ends = consumer.end_offsets(places)
-        found: dict[str, Outcome] = {}
-        while any(consumer.position(place) < ends[place] for place in places):
+        ends = consumer.end_offsets(partitions)
+        while any(consumer.position(partition) < ends[partition] for partition in partitions):
             for records in consumer.poll(timeout_ms=500).values():
                 for record in records:
                     outcome = decode_outcome(record.value)
-                    found.setdefault(outcome.id, outcome)
-        return found
+                    outcomes.setdefault(outcome.id, outcome)
+    return outcomes
 
 
-def main(bootstrap_servers: str, topic: str = "everfresh.outcomes") -> None:
-    """Per arm and version: exposures, and how many of them got feedback on an item shown."""
-    exposures: Counter[tuple[str, int]] = Counter()
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("bootstrap_servers", metavar="HOST:PORT", help="a Kafka broker")
+    parser.add_argument("topic", metavar="TOPIC", nargs="?", default="everfresh.outcomes")
+    wanted = parser.parse_args()
+    try:
+        outcomes = read(wanted.bootstrap_servers, wanted.topic)
+    except KafkaError as error:
+        sys.exit(f"error: no Kafka broker answers at {wanted.bootstrap_servers}: {error}")
+    shown: Counter[tuple[str, int]] = Counter()
     answered: Counter[tuple[str, int]] = Counter()
-    for outcome in read(bootstrap_servers, topic).values():
+    for outcome in outcomes.values():
         group = (outcome.exposure.arm, outcome.exposure.version)
-        exposures[group] += 1
-        answered[group] += any(one.position is not None for one in outcome.feedback)
-    print("arm        version  exposures  answered   rate")
-    for group, number in sorted(exposures.items()):
-        arm, version = group
-        rate = answered[group] / number
-        print(f"{arm:10} {version:7} {number:10} {answered[group]:9} {rate:6.3f}")
+        shown[group] += 1
+        answered[group] += any(event.position is not None for event in outcome.feedback)
+    print("arm        version      shown  answered   rate")
+    for (arm, version), number in sorted(shown.items()):
+        rate = answered[arm, version] / number
+        print(f"{arm:10} {version:7} {number:10} {answered[arm, version]:9} {rate:6.3f}")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -1,1 +1,1 @@
-"""The network, the item vocabulary, loss, retrieval and scoring."""
+"""The recommender: network, vocabulary, loss, optimiser, and retrieval."""

@@ -16,12 +16,13 @@ from everfresh.contracts.manifest import VOCABULARY_FILE, Rows, weights_file
 from everfresh.contracts.sequence import Interaction
 from everfresh.contracts.settings import ModelSettings
 from everfresh.contracts.window import DecodedExample
-from everfresh.model.inference.ranking import LEAST_NORM, Catalogue, factors_of, rank_examples
+from everfresh.model.catalogue import LEAST_NORM, Catalogue, factors_of
 from everfresh.model.metrics import Ranks
-from everfresh.model.network.batches import Batch, derive_seed, encode_example, query
+from everfresh.model.network.batches import Batch, derive_seed, encode_example, query_batch
 from everfresh.model.network.hstu import HSTU
 from everfresh.model.network.losses import sampled_cross_entropy
-from everfresh.model.row_changes import Changes, RowChange, require_names
+from everfresh.model.ranking import rank_examples
+from everfresh.model.row_changes import RowChange, RowChanges, require_names
 from everfresh.model.short_rows import decode_change, encode_rows, view_rows
 from everfresh.model.vocabulary.vocabulary import UNKNOWN, Vocabulary
 from everfresh.model.weights import (
@@ -57,7 +58,7 @@ class Recommender:
         self.network.initialise(torch.Generator().manual_seed(derive_seed(seed)))
         self._shared = False
         self._catalogue: Catalogue | None = None
-        self._known: Tensor | None = None  # factors of the next catalogue
+        self._next_factors: Tensor | None = None
         self._shares: tuple[Tensor, Tensor] | None = None
         self.grow()
 
@@ -93,7 +94,7 @@ class Recommender:
         if freed:
             fill_rows(self.network.items.data, freed, self.seed)
             self.network.item_bias.data[freed] = 0.0
-            self._catalogue = self._known = self._shares = None
+            self._catalogue = self._next_factors = self._shares = None
         return freed
 
     def item_tables(self) -> list[nn.Parameter]:
@@ -109,7 +110,7 @@ class Recommender:
     def _resize(self) -> None:
         for table in self.item_tables():
             grow_rows(table, self.vocabulary.rows)
-        self._catalogue = self._known = self._shares = None
+        self._catalogue = self._next_factors = self._shares = None
 
     def loss(self, batch: Batch) -> Tensor:
         """Softmax cross-entropy, the mean over the batch's targets that have a row; a scalar.
@@ -120,7 +121,7 @@ class Recommender:
         that scores mean the same either way. Draws from torch's global generator. Zero where no
         target has a row.
         """
-        self._catalogue = self._known = None
+        self._catalogue = self._next_factors = None
         batch = batch.to(self.network.device)
         # Drawn first: the same seed gives the same negatives, whatever the batch's size.
         drawn, each = self._draw()
@@ -156,7 +157,7 @@ class Recommender:
         history gets the popular items; the weight and the item's own bias are learnt. A free row
         scores minus infinity: it is no answer and no negative.
         """
-        items, known = self.network.items.detach(), self._known
+        items, known = self.network.items.detach(), self._next_factors
         factors = factors_of(items, self.settings.temperature) if known is None else known
         return Catalogue(items, self._score_bias(), factors)
 
@@ -208,11 +209,11 @@ class Recommender:
         """
         barred = [row for item in exclude if (row := self.vocabulary.row(item)) != UNKNOWN]
         with torch.inference_mode():
-            user = self.network(query(history, self.vocabulary, self.settings.max_length))[-1]
+            user = self.network(query_batch(history, self.vocabulary, self.settings.max_length))[-1]
             rows, scores = self.catalogue().best(user, k, barred)
         return [self.vocabulary.item(row) for row in rows], scores
 
-    def take(self, weights: Changes, vocabulary: Changes) -> None:
+    def take(self, weights: RowChanges, vocabulary: RowChanges) -> None:
         """Become the next version, at the cost of the rows that changed: bit-equal to loading it.
 
         Nobody else may be using this one. ``CorruptVersion`` where the changes do not fit or are
@@ -234,14 +235,14 @@ class Recommender:
 
     def _follow_rows(self, change: RowChange) -> None:
         """Keep the factors of rows that stay as they are; biases change with every version."""
-        kept = self._known if self._catalogue is None else self._catalogue.factors
-        self._catalogue = self._known = None
+        kept = self._next_factors if self._catalogue is None else self._catalogue.factors
+        self._catalogue = self._next_factors = None
         if kept is not None and change.rows is not None:
             rows = torch.from_numpy(change.rows)
             with torch.inference_mode():
-                self._known = lengthen(kept, self.vocabulary.rows)
+                self._next_factors = lengthen(kept, self.vocabulary.rows)
                 renewed = factors_of(self.network.items[rows], self.settings.temperature)
-                self._known.index_copy_(0, rows, renewed)
+                self._next_factors.index_copy_(0, rows, renewed)
 
     def tensors(self) -> dict[str, Tensor]:
         """What the file of weights holds; views, but for shorter rows."""
@@ -282,13 +283,13 @@ class Recommender:
         """Use these as weights, where they are."""
         expected: dict[str, Tensor] = self.network.state_dict()
         for name in ("items", "item_bias"):
-            one = expected[name][:1]
-            expected[name] = one.expand(self.vocabulary.rows, *one.shape[1:])
+            row = expected[name][:1]
+            expected[name] = row.expand(self.vocabulary.rows, *row.shape[1:])
         require_alike(expected, tensors, weights_file(self.rows))
         for name, weight in self.network.named_parameters():
             weight.data = tensors[name]
         self._shared = True
-        self._catalogue = self._known = self._shares = None
+        self._catalogue = self._next_factors = self._shares = None
 
     def _own(self) -> None:
         """Copy weights that others may be using."""

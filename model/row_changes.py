@@ -46,11 +46,11 @@ class RowChange:
         return after
 
 
-Changes = Mapping[str, RowChange]
+RowChanges = Mapping[str, RowChange]
 """Changes by name of the tensor."""
 
 
-def require_names(changes: Changes, names: set[str], what: str) -> None:
+def require_names(changes: RowChanges, names: set[str], what: str) -> None:
     """``CorruptVersion`` unless exactly these tensors are named."""
     if odd := sorted(changes.keys() ^ names):
         raise CorruptVersion(

@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import msgspec
 import numpy as np
 import torch
 from pydantic import ValidationError
@@ -20,6 +19,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from everfresh.contracts.errors import CorruptVersion
+from everfresh.contracts.safetensors import TensorPlace, tensor_places
 from everfresh.contracts.settings import ModelSettings
 from everfresh.model.network.batches import derive_seed
 from everfresh.model.row_changes import RowChange
@@ -53,11 +53,11 @@ def lengthen(tensor: Tensor, rows: int) -> Tensor:
 
     What is there beyond is written to, so nobody else may use that memory.
     """
-    had, one = tensor.shape[0], math.prod(tensor.shape[1:])
+    had, width = tensor.shape[0], math.prod(tensor.shape[1:])
     if rows <= had:
         return tensor
     storage = tensor.untyped_storage()
-    if storage.nbytes() < rows * one * tensor.element_size():
+    if storage.nbytes() < rows * width * tensor.element_size():
         wider = tensor.new_empty(rows + rows // 16 + 64, *tensor.shape[1:])
         wider[:had] = tensor
         storage = wider.untyped_storage()
@@ -89,7 +89,7 @@ def overwrite(weight: nn.Parameter, change: RowChange, what: str) -> None:
 
 def all_finite(weights: Iterable[Tensor]) -> bool:
     """Whether all numbers are finite: one of a tensor's extremes is not, if any is."""
-    edges = [torch.stack(torch.aminmax(one.detach())) for one in weights]
+    edges = [torch.stack(torch.aminmax(weight.detach())) for weight in weights]
     return bool(torch.isfinite(torch.stack(edges)).all())
 
 
@@ -123,34 +123,21 @@ def decode_tensors(raw: bytes, what: str) -> dict[str, Tensor]:
 def view_tensors(raw: bytes | memoryview, what: str) -> dict[str, Tensor]:
     """As :func:`decode_tensors`, but views of ``raw``, which others may share: never written to."""
     try:
-        start = 8 + int.from_bytes(raw[:8], "little")
-        header = msgspec.json.decode(raw[8:start], type=dict[str, msgspec.Raw])
-        header.pop("__metadata__", None)
-        placed = {name: msgspec.json.decode(at, type=_Placed) for name, at in header.items()}
-        return {name: _viewed(raw, at, start) for name, at in placed.items()}
-    except (msgspec.MsgspecError, ValueError, KeyError, RuntimeError) as error:
+        return {name: _viewed(raw, place) for name, place in tensor_places(raw).items()}
+    except (ValueError, KeyError, RuntimeError) as error:
         raise CorruptVersion(
             f"{what}: safetensors were expected, found other bytes ({error}); take another version"
         ) from None
 
 
-class _Placed(msgspec.Struct):
-    dtype: str
-    shape: list[int]
-    data_offsets: tuple[int, int]
-
-
-def _viewed(raw: bytes | memoryview, at: _Placed, start: int) -> Tensor:
-    kind, (begin, end) = _KINDS[at.dtype], at.data_offsets
-    count = math.prod(at.shape)
-    if end - begin != count * kind.itemsize or not 0 <= begin <= end <= len(raw) - start:
-        raise ValueError(f"a tensor of {at.shape} does not lie at {begin} to {end}")
+def _viewed(raw: bytes | memoryview, place: TensorPlace) -> Tensor:
+    kind, count = _KINDS[place.dtype], math.prod(place.shape)
     if not count:
-        return torch.empty(at.shape, dtype=kind)
+        return torch.empty(place.shape, dtype=kind)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that it must not be written to
-        flat = torch.frombuffer(raw, dtype=kind, count=count, offset=start + begin)
-    return flat.view(at.shape)
+        flat = torch.frombuffer(raw, dtype=kind, count=count, offset=place.begin)
+    return flat.view(place.shape)
 
 
 def copy_into(target: Mapping[str, Tensor], source: Mapping[str, Tensor], what: str) -> None:
@@ -164,12 +151,12 @@ def copy_into(target: Mapping[str, Tensor], source: Mapping[str, Tensor], what: 
 def require_alike(target: Mapping[str, Tensor], source: Mapping[str, Tensor], what: str) -> None:
     """``CorruptVersion`` unless names, shapes and types are the same."""
     mine = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in target.items()}
-    found = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in source.items()}
-    if mine != found:
+    theirs = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in source.items()}
+    if mine != theirs:
         odd = sorted(
-            name for name in mine.keys() | found.keys() if mine.get(name) != found.get(name)
+            name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name)
         )
         raise CorruptVersion(
             f"{what}: tensors do not fit the settings and vocabulary beside them; first misfit "
-            f"{odd[0]}: expected {mine.get(odd[0])}, found {found.get(odd[0])}"
+            f"{odd[0]}: expected {mine.get(odd[0])}, found {theirs.get(odd[0])}"
         )

@@ -1,4 +1,4 @@
-"""The answer to one request: a function of the version, the user's past and what was asked."""
+"""The answer to one request: a function of the version, the user's history and the request."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from everfresh.contracts.exposure import Exposure
 from everfresh.contracts.sequence import Interaction
 from everfresh.model.inference.retrieval import (
     Ranked,
-    Rows,
     best_items,
     popular_items,
     popularity,
@@ -20,8 +19,9 @@ from everfresh.model.inference.retrieval import (
     score_items,
     similar_items,
 )
-from everfresh.serving.history.history import Past, PastReader
-from everfresh.serving.versions.holder import Served
+from everfresh.model.vocabulary.vocabulary import ItemRows
+from everfresh.serving.history.reader import CachedHistoryReader, UserHistory
+from everfresh.serving.versions.holder import LoadedVersion
 
 ARM = "default"
 """The only arm there is until users are mapped to tracks of versions."""
@@ -30,10 +30,10 @@ UNKNOWN_USER = "Nothing is known of this user yet, so these are the most popular
 UNKNOWN_ITEMS = (
     "This version knows none of this user's items yet, so these are the most popular items."
 )
-_NONE: Rows = np.zeros(0, dtype=np.int64)
+_NO_ROWS: ItemRows = np.zeros(0, dtype=np.int64)
 
 
-class Request(msgspec.Struct, frozen=True):
+class RecommendRequest(msgspec.Struct, frozen=True):
     """What to recommend. ``exclude_seen`` leaves out the items of the user's known history.
 
     ``exclude`` names further items to leave out; ``allow``, where given, the only candidates.
@@ -50,7 +50,7 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class ScoreRequest(msgspec.Struct, frozen=True):
-    """Which items to score for a user; ``events`` as in :class:`Request`."""
+    """Which items to score for a user; ``events`` as in :class:`RecommendRequest`."""
 
     request_id: str
     user_id: UserId
@@ -75,8 +75,6 @@ class Answer(msgspec.Struct, frozen=True):
     and else it is ``None``. ``state_partition`` and ``state_offset`` name the user's last event
     that was known, in the events topic; both are ``None`` for a user without state.
     ``request_events`` is how many of the request's own events were used besides.
-    ``past_version`` is ``None``, unless ``serving.cache_reuse_versions`` let an older version, this
-    one, read part of the user's past.
     """
 
     request_id: str
@@ -91,7 +89,6 @@ class Answer(msgspec.Struct, frozen=True):
     state_partition: int | None
     state_offset: int | None
     request_events: int = 0
-    past_version: int | None = None
 
 
 class SimilarAnswer(msgspec.Struct, frozen=True):
@@ -104,41 +101,45 @@ class SimilarAnswer(msgspec.Struct, frozen=True):
     epoch: int
 
 
-def recommend(served: Served, pasts: PastReader, request: Request) -> Answer:
-    """Answer with ``served`` alone (law 7). Raises what ``pasts`` raises: ``StateError``."""
-    past = pasts.read(served, request.user_id, request.events)
-    recommender = served.recommender
+def recommend_items(
+    loaded: LoadedVersion, histories: CachedHistoryReader, request: RecommendRequest
+) -> Answer:
+    """Answer with ``loaded`` alone (law 7). Raises what ``histories`` raises: ``StateError``."""
+    history = histories.read(loaded, request.user_id, request.events)
+    recommender = loaded.recommender
     vocabulary = recommender.vocabulary
-    barred = past.rows if request.exclude_seen else _NONE
+    barred = history.rows if request.exclude_seen else _NO_ROWS
     if request.exclude:
         barred = np.concatenate([barred, rows_of(request.exclude, vocabulary)])
     allowed = None if request.allow is None else rows_of(request.allow, vocabulary)
-    if past.vector is None:
+    if history.vector is None:
         ranked = popular_items(vocabulary, request.k, barred, allowed)
     else:
-        ranked = best_items(recommender, past.vector, request.k, barred, allowed)
-    return _answer(served, request, past, ranked)
+        ranked = best_items(recommender, history.vector, request.k, barred, allowed)
+    return _answer(loaded, request, history, ranked)
 
 
-def score(served: Served, pasts: PastReader, request: ScoreRequest) -> Answer:
-    """Scores of the items, in their order; as :func:`recommend` otherwise."""
-    past = pasts.read(served, request.user_id, request.events)
-    if past.vector is None:
-        scores = popularity(served.recommender.vocabulary, request.items)
+def score_candidates(
+    loaded: LoadedVersion, histories: CachedHistoryReader, request: ScoreRequest
+) -> Answer:
+    """Scores of the items, in their order; as :func:`recommend_items` otherwise."""
+    history = histories.read(loaded, request.user_id, request.events)
+    if history.vector is None:
+        scores = popularity(loaded.recommender.vocabulary, request.items)
     else:
-        scores = score_items(served.recommender, past.vector, request.items)
-    return _answer(served, request, past, (request.items, scores))
+        scores = score_items(loaded.recommender, history.vector, request.items)
+    return _answer(loaded, request, history, (request.items, scores))
 
 
-def similar(served: Served, request: SimilarRequest) -> SimilarAnswer | None:
+def nearest_items(loaded: LoadedVersion, request: SimilarRequest) -> SimilarAnswer | None:
     """The nearest items; ``None`` where the version does not know the item."""
-    ranked = similar_items(served.recommender, request.item_id, request.k)
+    ranked = similar_items(loaded.recommender, request.item_id, request.k)
     if ranked is None:
         return None
-    return SimilarAnswer(request.item_id, *ranked, served.version, served.epoch)
+    return SimilarAnswer(request.item_id, *ranked, loaded.version, loaded.epoch)
 
 
-def exposure(answer: Answer, now_ms: int) -> Exposure:
+def exposure_of(answer: Answer, now_ms: int) -> Exposure:
     """What the log is told of a recommendation; ``now_ms`` is when it left."""
     return Exposure(
         request_id=answer.request_id,
@@ -149,35 +150,35 @@ def exposure(answer: Answer, now_ms: int) -> Exposure:
         epoch=answer.epoch,
         source=answer.source,
         items=list(answer.items),
-        scores=[one for one in answer.scores if one is not None],
+        scores=[score for score in answer.scores if score is not None],
         state_partition=answer.state_partition,
         state_offset=answer.state_offset,
         request_events=answer.request_events,
-        past_version=answer.past_version,
     )
 
 
 def _answer(
-    served: Served,
-    request: Request | ScoreRequest,
-    past: Past,
+    loaded: LoadedVersion,
+    request: RecommendRequest | ScoreRequest,
+    history: UserHistory,
     ranked: Ranked | tuple[Sequence[ItemId], Sequence[float | None]],
 ) -> Answer:
     note = None
-    if past.vector is None:
-        note = UNKNOWN_USER if past.offset is None and not past.used else UNKNOWN_ITEMS
+    if history.vector is None:
+        note = (
+            UNKNOWN_USER if history.offset is None and not history.request_events else UNKNOWN_ITEMS
+        )
     return Answer(
         request_id=request.request_id,
         user_id=request.user_id,
         items=ranked[0],
         scores=ranked[1],
-        version=served.version,
-        epoch=served.epoch,
+        version=loaded.version,
+        epoch=loaded.epoch,
         arm=ARM,
         source="model" if note is None else "popular",
         note=note,
-        state_partition=past.partition,
-        state_offset=past.offset,
-        request_events=past.used,
-        past_version=None if past.version == served.version else past.version,
+        state_partition=history.partition,
+        state_offset=history.offset,
+        request_events=history.request_events,
     )

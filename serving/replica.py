@@ -13,43 +13,44 @@ import msgspec
 
 from everfresh.contracts.ports import Clock, ExposureSink, ReportSink, WeightStore
 from everfresh.contracts.report import ComponentStatus
-from everfresh.serving.history.history import PastReader
+from everfresh.serving.history.reader import CachedHistoryReader
 from everfresh.serving.recommend import (
     Answer,
-    Request,
+    RecommendRequest,
     ScoreRequest,
     SimilarAnswer,
     SimilarRequest,
-    exposure,
-    recommend,
-    score,
-    similar,
+    exposure_of,
+    nearest_items,
+    recommend_items,
+    score_candidates,
 )
 from everfresh.serving.versions.follow import Follower, FollowerState, load_version
-from everfresh.serving.versions.holder import Served, VersionHolder
-from everfresh.serving.versions.load_lock import Turn
-from everfresh.serving.versions.pushed import Contents, OfferedStore
+from everfresh.serving.versions.holder import LoadedVersion, VersionHolder
+from everfresh.serving.versions.load_lock import LoadGuard
+from everfresh.serving.versions.pushed_weights import PushedFiles, PushedStore
 from everfresh.serving.versions.takeover import Load
 
 _LOG = logging.getLogger(__name__)
 _STATUS_S = 1.0
-_GIVES_WAY = 10
-"""Niceness of the thread that makes versions ready."""
-_Made = TypeVar("_Made")
-LIVED = 64
-"""Of so many versions a replica goes on saying since when it had them."""
+_LOADER_NICENESS = 10
+"""What the thread that loads versions adds to the niceness of its process."""
+_MOST_NICENESS = 19
+_Result = TypeVar("_Result")
+REMEMBERED_SWAPS = 64
+"""A replica reports since when it had each of its last versions, so many of them."""
 STALLED_MS = 60_000
 """A follower that has not ended a step for so long hangs; loading a version takes less."""
 
 
-class Doors(msgspec.Struct, frozen=True):
+class ReplicaPorts(msgspec.Struct, frozen=True):
     """The ports a replica works through."""
 
     store: WeightStore
-    pasts: PastReader
+    histories: CachedHistoryReader
     exposures: ExposureSink
     reports: ReportSink
-    turn: Turn = contextlib.nullcontext
+    load_guard: LoadGuard = contextlib.nullcontext
 
 
 class Replica:
@@ -62,22 +63,22 @@ class Replica:
     """
 
     def __init__(
-        self, name: str, doors: Doors, clock: Clock, poll_ms: int, load: Load = load_version
+        self, name: str, ports: ReplicaPorts, clock: Clock, poll_ms: int, load: Load = load_version
     ) -> None:
         self.name = name
-        self._doors = doors
+        self._ports = ports
         self._clock = clock
         self._poll_s = poll_ms / 1000
         self._holder = VersionHolder()
-        self._offered = OfferedStore(doors.store)
+        self._pushed = PushedStore(ports.store)
         self._follower = Follower(
-            self._offered, self._holder, clock, load, doors.pasts.prepare, doors.turn
+            self._pushed, self._holder, clock, load, ports.histories.prefetch, ports.load_guard
         )
         self._counting = threading.Lock()
         self._requests = 0
         self._failed = 0
         self._joined_ms = clock()
-        self._lived: tuple[tuple[int, int, int], ...] = ()
+        self._swaps: tuple[tuple[int, int, int], ...] = ()
         self._stopping = threading.Event()
         self._news = threading.Event()
         self._wake = threading.Event()
@@ -86,13 +87,13 @@ class Replica:
     def start(self) -> None:
         """Look for a version once, here, then go on in the background. Raises nothing."""
         self._step()
-        for work in (self._follow, self._tell):
+        for work in (self._follow, self._report):
             thread = threading.Thread(target=work, name=f"{self.name} {work.__name__}", daemon=True)
             thread.start()
             self._threads.append(thread)
 
     def stop(self) -> None:
-        """End the threads and say a last word. Harmless twice; answers are still possible."""
+        """End the threads and report once more. Harmless twice; answers are still possible."""
         if self._stopping.is_set():
             return
         self._stopping.set()
@@ -100,14 +101,14 @@ class Replica:
         self._news.set()
         for thread in self._threads:
             thread.join()
-        self._doors.reports.status(self.status())
+        self._ports.reports.status(self.status())
 
-    def offer(self, contents: Contents) -> None:
-        """Take pushed contents of a version and look for it now, in the background."""
-        self._offered.offer(contents)
+    def receive(self, files: PushedFiles) -> None:
+        """Take the pushed files of a version and look for it now, in the background."""
+        self._pushed.receive(files)
         self._wake.set()
 
-    def current(self) -> Served | None:
+    def current(self) -> LoadedVersion | None:
         """The live version; ``None`` before the first."""
         return self._holder.current()
 
@@ -133,59 +134,60 @@ class Replica:
             return f"{self.name}: no look at the weight store has ended for {waited} ms"
         return None
 
-    def answer(self, request: Request) -> Answer | None:
+    def answer(self, request: RecommendRequest) -> Answer | None:
         """Answer and leave an exposure; ``None`` before the first version.
 
         Law 7: the version is captured here, once. Raises ``StateError`` from the user's state.
         """
-        answer = self._make(lambda served: recommend(served, self._doors.pasts, request))
+        answer = self._make(lambda loaded: recommend_items(loaded, self._ports.histories, request))
         if answer is not None:
-            self._doors.exposures.send(exposure(answer, self._clock()))
+            self._ports.exposures.send(exposure_of(answer, self._clock()))
         return answer
 
     def score(self, request: ScoreRequest) -> Answer | None:
         """Score given items, as :meth:`answer`; no exposure: the caller decides what to show."""
-        return self._make(lambda served: score(served, self._doors.pasts, request))
+        return self._make(lambda loaded: score_candidates(loaded, self._ports.histories, request))
 
-    def similar(self, request: SimilarRequest) -> tuple[Served, SimilarAnswer | None] | None:
+    def similar(self, request: SimilarRequest) -> tuple[LoadedVersion, SimilarAnswer | None] | None:
         """The version and an item's neighbours, ``None`` where it does not know the item."""
-        return self._make(lambda served: (served, similar(served, request)))
+        return self._make(lambda loaded: (loaded, nearest_items(loaded, request)))
 
-    def _make(self, make: Callable[[Served], _Made]) -> _Made | None:
-        served = self._holder.current()
-        if served is None:
+    def _make(self, make: Callable[[LoadedVersion], _Result]) -> _Result | None:
+        loaded = self._holder.current()
+        if loaded is None:
             return None
         try:
-            made = make(served)
+            result = make(loaded)
         except Exception:
             self._count(failed=1)
             raise
         self._count()
-        return made
+        return result
 
     def status(self) -> ComponentStatus:
-        """This replica's word on itself, as of now."""
-        served, follower = self._holder.current(), self._follower.state
-        state = "waiting" if served is None else "serving"
-        pasts = msgspec.structs.asdict(self._doors.pasts.figures())
+        """What this replica reports of itself, as of now."""
+        loaded, follower = self._holder.current(), self._follower.state
+        state = "waiting" if loaded is None else "serving"
+        cache = msgspec.structs.asdict(self._ports.histories.figures())
         figures = {
-            "version": None if served is None else served.version,
-            "epoch": None if served is None else served.epoch,
-            "live_since_ms": None if served is None else served.live_since_ms,
+            "version": None if loaded is None else loaded.version,
+            "epoch": None if loaded is None else loaded.epoch,
+            "live_since_ms": None if loaded is None else loaded.live_since_ms,
             "joined_ms": self._joined_ms,
-            "lived": list(self._lived),
+            "lived": list(self._swaps),
             "requests": self._requests,
             "failed": self._failed,
-            "exposures_failed": self._doors.exposures.failed(),
+            "exposures_failed": self._ports.exposures.failed(),
             "swaps": follower.swaps,
             "by_deltas": self._follower.by_deltas(),
-            "pushed_files": self._offered.used,
+            "pushed_files": self._pushed.used,
             "load_failures": follower.failures,
             "reason": follower.reason,
-            **{f"cache_{name}": value for name, value in pasts.items()},
+            **{f"cache_{name}": value for name, value in cache.items()},
         }
-        said = "stopped" if self._stopping.is_set() else state
-        return ComponentStatus(self.name, "replica", self._clock(), said, figures)
+        if self._stopping.is_set():
+            state = "stopped"
+        return ComponentStatus(self.name, "replica", self._clock(), state, figures)
 
     def _count(self, failed: int = 0) -> None:
         with self._counting:
@@ -193,29 +195,37 @@ class Replica:
             self._failed += failed
 
     def _follow(self) -> None:
-        # What makes a version ready gives way to what answers. Linux has these per thread: a
-        # niceness, and a policy by which nothing that runs is interrupted when a rest is over.
-        thread = threading.get_native_id()
-        os.sched_setscheduler(thread, os.SCHED_BATCH, os.sched_param(0))
-        os.setpriority(os.PRIO_PROCESS, thread, _GIVES_WAY)
+        _give_way()
         while not self._stopping.is_set():
             self._wake.wait(self._poll_s)
             self._wake.clear()
             if not self._stopping.is_set() and self._step():
-                self._offered.drop()
+                self._pushed.drop()
                 _LOG.info("another version is live: %s", self._follower.state.pointer)
                 self._news.set()
 
     def _step(self) -> bool:
-        swapped, served = self._follower.step(), self._holder.current()
-        if swapped and served is not None:
-            # Replaced as a whole: the thread that tells of it reads it meanwhile.
-            newest = (served.version, served.epoch, served.live_since_ms)
-            self._lived = (*self._lived, newest)[-LIVED:]
+        swapped, loaded = self._follower.step(), self._holder.current()
+        if swapped and loaded is not None:
+            # Replaced as a whole: the thread that reports it reads it meanwhile.
+            newest = (loaded.version, loaded.epoch, loaded.live_since_ms)
+            self._swaps = (*self._swaps, newest)[-REMEMBERED_SWAPS:]
         return swapped
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         while not self._stopping.is_set():
-            self._doors.reports.status(self.status())
+            self._ports.reports.status(self.status())
             self._news.wait(_STATUS_S)
             self._news.clear()
+
+
+def _give_way() -> None:
+    """Let threads that answer go before this one, which loads versions.
+
+    Linux has both per thread: a niceness, and a policy by which nothing that runs is interrupted
+    when a rest is over. Added to the niceness there is: to lower it, a process needs a privilege.
+    """
+    thread = threading.get_native_id()
+    os.sched_setscheduler(thread, os.SCHED_BATCH, os.sched_param(0))
+    niceness = os.getpriority(os.PRIO_PROCESS, thread) + _LOADER_NICENESS
+    os.setpriority(os.PRIO_PROCESS, thread, min(niceness, _MOST_NICENESS))

@@ -13,12 +13,12 @@ from everfresh.adapters.weights.signing import Keys
 from everfresh.adapters.weights.store import FsspecWeightStore
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import EVENTS, topic_name
-from everfresh.serving.admission import Gate
-from everfresh.serving.history.history import PastReader
-from everfresh.serving.http.app import Door
-from everfresh.serving.replica import Doors, Replica
-from everfresh.serving.rpc.door import RpcDoor
-from everfresh.serving.versions.load_lock import Turns
+from everfresh.serving.history.reader import CachedHistoryReader
+from everfresh.serving.http.app import HttpApp
+from everfresh.serving.replica import Replica, ReplicaPorts
+from everfresh.serving.requests.admission import Admission
+from everfresh.serving.rpc.service import RpcService
+from everfresh.serving.versions.load_lock import LoadLock
 
 
 def now_ms() -> int:
@@ -33,32 +33,28 @@ class WiredReplica:
         kafka = settings.kafka
         topic = topic_name(kafka.topic_prefix, EVENTS)
         length = settings.state.history_length
-        with contextlib.ExitStack() as opening:
+        with contextlib.ExitStack() as closing:
             exposures = KafkaExposureSink(kafka.bootstrap_servers, kafka.topic_prefix)
-            opening.callback(exposures.close, 1.0)
+            closing.callback(exposures.close, 1.0)
             reports = KafkaReportSink(kafka.bootstrap_servers, kafka.topic_prefix)
-            opening.callback(reports.close, 1.0)
+            closing.callback(reports.close, 1.0)
             reader = RocksHistoryReader(settings.state_dir, topic, length)
-            opening.callback(reader.close)
+            closing.callback(reader.close)
             store = FsspecWeightStore(settings.weights_url, keys=Keys.of(settings.weights))
             serving = settings.serving
-            pasts = PastReader(
-                reader,
-                serving.cache_mb << 20,
-                serving.cache_reuse_versions,
-                serving.cache_ahead,
-            )
+            cache_bytes = serving.cache_mb << 20
+            histories = CachedHistoryReader(reader, cache_bytes, serving.cache_ahead)
             metered = MeteredReports(reports, "replica", settings)
-            opening.callback(metered.close)
-            turns = Turns(settings.home.resolve() / ".turn")
-            doors = Doors(store, pasts, exposures, metered, turns)
-            self.replica = Replica(name, doors, now_ms, settings.serving.poll_ms)
-            opening.callback(self.replica.stop)
-            gate = Gate(serving.max_ongoing, serving.timeout_ms, now_ms)
-            self.door = Door(self.replica, gate, now_ms, settings)
-            self.rpc = RpcDoor(self.replica, gate, now_ms, settings)
-            self._open = opening.pop_all()
+            closing.callback(metered.close)
+            load_lock = LoadLock(settings.home.resolve() / ".turn")
+            ports = ReplicaPorts(store, histories, exposures, metered, load_lock)
+            self.replica = Replica(name, ports, now_ms, settings.serving.poll_ms)
+            closing.callback(self.replica.stop)
+            admission = Admission(serving.max_ongoing, serving.timeout_ms, now_ms)
+            self.http = HttpApp(self.replica, admission, now_ms, settings)
+            self.rpc = RpcService(self.replica, admission, now_ms, settings)
+            self._closing = closing.pop_all()
 
     def close(self) -> None:
         """Stop the replica, then deliver what is queued. Harmless twice."""
-        self._open.close()
+        self._closing.close()

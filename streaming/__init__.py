@@ -1,1 +1,1 @@
-"""Decode, validate and fold events into per-user state; cut training windows."""
+"""The stream worker, which folds events into state and cuts windows; and the public producer."""

@@ -1,24 +1,21 @@
-"""The worker's figures for Prometheus. Taken in once per fetch; the rest is read when scraped."""
+"""The worker's metrics for Prometheus: counted once per fetch, or read when scraped."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from everfresh.adapters.observe.metrics import COUNTS, Metrics
 from everfresh.contracts.ports import Clock
-from everfresh.streaming.fold.write_batch import Changes
+from everfresh.streaming.owned_partition import OwnedPartition
 from everfresh.streaming.state.restore import RestoreFigures
 from everfresh.streaming.state.snapshots import SnapshotFigures
-
-if TYPE_CHECKING:
-    from everfresh.streaming.ownership import Owned
+from everfresh.streaming.state.write_batch import WriteBatch
 
 KIND = "worker"
 
 
 class WorkerMetrics:
-    """Holds the door, which the worker's program opens and closes.
+    """Holds the metrics endpoint (``door``), which the worker opens and closes.
 
     ``lag`` is NaN until the brokers have said where the log ends.
     """
@@ -29,7 +26,7 @@ class WorkerMetrics:
         self._applied = counter("applied_events", "Events accepted and folded into the state.")
         self._duplicates = counter("duplicate_records", "Records that were applied before.")
         self._late = counter("late_records", "Records whose label had been closed before.")
-        self._letters = counter("dead_letters", "Records not accepted, by reason.", ["reason"])
+        self._dead_letters = counter("dead_letters", "Records not accepted, by reason.", ["reason"])
         self._joins = counter("joins", "Exposures, their outcomes and feedback, by kind.", ["kind"])
         self._windows = counter("closed_windows", "Slices of windows closed.")
         self._batch = histogram("batch_records", "Records folded at once.", COUNTS)
@@ -38,26 +35,26 @@ class WorkerMetrics:
         self.lag = float("nan")
         self.door.reading("lag_records", "Records not applied yet.", lambda: self.lag)
 
-    def folded(self, records: int, changes: Changes, seconds: float) -> None:
-        """One fetch was folded and written."""
+    def folded(self, records: int, batch: WriteBatch, seconds: float) -> None:
+        """Count one fetch, which was folded and written in so many ``seconds``."""
         self._batch.observe(records)
         self._fold.observe(seconds)
-        self._applied.inc(changes.accepted)
-        self._duplicates.inc(changes.duplicates)
-        self._late.inc(changes.late)
-        self.note(changes)
+        self._applied.inc(batch.accepted)
+        self._duplicates.inc(batch.duplicates)
+        self._late.inc(batch.late)
+        self.note(batch)
 
-    def note(self, changes: Changes) -> None:
-        """What any step does: closed windows, dead letters, joins."""
-        self._windows.inc(changes.closed)
-        for reason, number in changes.rejected.items():
-            self._letters.labels(reason).inc(number)
-        for kind, number in changes.joins.items():
+    def note(self, batch: WriteBatch) -> None:
+        """Count what every step may do: closed windows, dead letters, joins."""
+        self._windows.inc(batch.closed)
+        for reason, number in batch.rejected.items():
+            self._dead_letters.labels(reason).inc(number)
+        for kind, number in batch.joins.items():
             self._joins.labels(kind).inc(number)
 
     def watch(
         self,
-        owned: Mapping[int, Owned],
+        owned: Mapping[int, OwnedPartition],
         restores: RestoreFigures,
         snapshots: SnapshotFigures,
         clock: Clock,
@@ -65,8 +62,8 @@ class WorkerMetrics:
         """Read these when scraped; they go on changing meanwhile."""
         read = self.door.reading
         read("partitions", "Partitions owned.", lambda: len(owned))
-        read("outbox_parcels", "Parcels waiting for delivery.", lambda: _waiting(owned))
-        read("outbox_bytes", "What those take.", lambda: _waiting_bytes(owned))
+        read("outbox_parcels", "Outbox batches waiting for delivery.", lambda: _waiting(owned))
+        read("outbox_bytes", "Bytes that those take.", lambda: _waiting_bytes(owned))
         read("restore_left_records", restore_left.__doc__ or "", lambda: restore_left(owned))
         read("restore_left_bytes", "Still to read of a snapshot.", lambda: restores.bytes_left)
         read("snapshot_age_seconds", _age_s.__doc__ or "", lambda: _age_s(snapshots, clock()))
@@ -85,17 +82,17 @@ class WorkerMetrics:
         count("truncated_records", "Cut before such a beginning.", lambda: restores.truncated)
 
 
-def restore_left(owned: Mapping[int, Owned]) -> int:
+def restore_left(owned: Mapping[int, OwnedPartition]) -> int:
     """Records that restored partitions still lack of the log as it was when they began."""
-    return sum(max(0, one.target - one.partition.applied) for one in list(owned.values()))
+    return sum(each.restore_left for each in list(owned.values()))
 
 
-def _waiting(owned: Mapping[int, Owned]) -> int:
-    return sum(one.partition.waiting for one in list(owned.values()))
+def _waiting(owned: Mapping[int, OwnedPartition]) -> int:
+    return sum(each.partition.outbox.waiting for each in list(owned.values()))
 
 
-def _waiting_bytes(owned: Mapping[int, Owned]) -> int:
-    return sum(one.partition.waiting_bytes for one in list(owned.values()))
+def _waiting_bytes(owned: Mapping[int, OwnedPartition]) -> int:
+    return sum(each.partition.outbox.waiting_bytes for each in list(owned.values()))
 
 
 def _bytes(snapshots: SnapshotFigures) -> int:

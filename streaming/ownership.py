@@ -1,4 +1,4 @@
-"""Which partitions this worker owns: opened on assignment, given back on revocation."""
+"""Opens the partitions that are assigned to this worker, and gives back those that are revoked."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from aiokafka.errors import KafkaError
 
-from everfresh.adapters.state.snapshots import Origin, SnapshotStore
+from everfresh.adapters.state.snapshots import SnapshotStore
 from everfresh.contracts.errors import EverfreshError, StateLocked, Unreachable
 from everfresh.contracts.sequence import META_KEY
 from everfresh.contracts.settings import Settings
 from everfresh.streaming.fold.rules import fold_rules
-from everfresh.streaming.fold.write_batch import Changes
 from everfresh.streaming.join.exposure_reader import ExposureReader
 from everfresh.streaming.log.identity import LogIdentity, LogPlace
 from everfresh.streaming.log.probe import LogProbe
-from everfresh.streaming.outbox.delivery import Courier, Outlet, Pace
-from everfresh.streaming.partition import Partition
-from everfresh.streaming.state.opening import open_partition
+from everfresh.streaming.outbox.delivery import OutboxDelivery, RecordSender
+from everfresh.streaming.outbox.pacer import StepPacer
+from everfresh.streaming.owned_partition import OwnedPartition
+from everfresh.streaming.partition import open_partition
 from everfresh.streaming.state.restore import RestoreFigures, begin_anew, origin_of, restore
 from everfresh.streaming.state.store import RocksStore, block_cache
+from everfresh.streaming.state.write_batch import WriteBatch
 
 _LOCK_SECONDS = 20.0  # how long another worker on this machine may take to let a partition go
 _DRAIN_SECONDS = 1.0
@@ -32,26 +32,11 @@ _RETRY_SECONDS = 0.5
 _log = logging.getLogger("everfresh.streaming")
 
 
-class Owned(msgspec.Struct):
-    """A partition that this worker owns, and the task that delivers its outbox.
-
-    ``origin`` names the state in snapshots. ``target`` is the end of the log when a state that had
-    been lost was opened: until it is reached, the partition is being restored.
-    """
-
-    partition: Partition
-    store: RocksStore
-    origin: Origin
-    courier: Courier
-    delivery: asyncio.Task[None]
-    target: int = 0
-
-
 class Ownership:
-    """Opens and closes partitions, one rebalance at a time. ``fail`` hears what cannot go on.
+    """Opens and closes partitions, one rebalance at a time.
 
-    ``wrote`` hears how many seconds each durable write took, ``settled`` what the steps of closing
-    slices have done.
+    ``fail`` is called with an error that makes further work impossible, ``on_write`` with the
+    seconds that each durable write took, ``on_part`` with what each step of closing slices wrote.
     """
 
     def __init__(
@@ -59,7 +44,7 @@ class Ownership:
         settings: Settings,
         identity: LogIdentity,
         probe: LogProbe,
-        outlet: Outlet,
+        sender: RecordSender,
         exposures: ExposureReader | None,
         fail: Callable[[BaseException], None],
     ) -> None:
@@ -68,21 +53,21 @@ class Ownership:
         self._identity = identity
         self._rules = fold_rules(settings)
         self._probe = probe
-        self._outlet = outlet
+        self._sender = sender
         self._exposures = exposures
         self._fail = fail
         self._cache = block_cache(settings.state.block_cache_mb)
-        self._turn = asyncio.Lock()
-        self._pace = Pace()
+        self._rebalance = asyncio.Lock()
+        self._pacer = StepPacer()
         self._leaving = False
-        self.owned: dict[int, Owned] = {}
+        self.owned: dict[int, OwnedPartition] = {}
         self.restores = RestoreFigures()
-        self.wrote: Callable[[float], None] = lambda seconds: None
-        self.settled: Callable[[Changes], None] = lambda changes: None
+        self.on_write: Callable[[float], None] = lambda seconds: None
+        self.on_part: Callable[[WriteBatch], None] = lambda batch: None
 
     async def resume(self, partitions: set[int]) -> Mapping[int, int]:
         """Own exactly these; the offsets that their states have reached say where to read on."""
-        async with self._turn:
+        async with self._rebalance:
             if self._leaving:
                 return {}
             try:
@@ -91,27 +76,27 @@ class Ownership:
             except Exception as error:
                 self._fail(error)
                 raise
-            return {number: owned.partition.applied for number, owned in self.owned.items()}
+            return {number: owned.applied for number, owned in self.owned.items()}
 
     async def release(self, partitions: set[int]) -> None:
         """Close these; what the outbox still holds is delivered by the next owner."""
-        async with self._turn:
+        async with self._rebalance:
             await self._close(partitions)
 
     async def release_all(self) -> None:
         """Close everything; nothing is opened any more."""
         self._leaving = True
-        async with self._turn:
+        async with self._rebalance:
             await self._close(set(self.owned))
 
     async def _close(self, partitions: set[int]) -> None:
         leaving = [self.owned.pop(number) for number in partitions & set(self.owned)]
-        await asyncio.gather(*(owned.courier.drain(_DRAIN_SECONDS) for owned in leaving))
+        await asyncio.gather(*(owned.delivery.drain(_DRAIN_SECONDS) for owned in leaving))
         for owned in leaving:
-            owned.delivery.remove_done_callback(self._watch)
-            owned.delivery.cancel()
-            # What ended it early has been told already; the other partitions are closed as well.
-            await asyncio.gather(owned.delivery, return_exceptions=True)
+            owned.delivery_task.remove_done_callback(self._report_failure)
+            owned.delivery_task.cancel()
+            # What ended it early was reported already; the other partitions are closed as well.
+            await asyncio.gather(owned.delivery_task, return_exceptions=True)
             owned.partition.close()
 
     async def _open_all(self, numbers: list[int]) -> None:
@@ -135,13 +120,13 @@ class Ownership:
                 _log.warning("the log cannot be asked where it ends, trying again: %s", error)
                 await asyncio.sleep(_RETRY_SECONDS)
 
-    async def _open(self, place: LogPlace, exposures: LogPlace | None) -> Owned:
+    async def _open(self, place: LogPlace, exposures: LogPlace | None) -> OwnedPartition:
         number, end = place.partition, place.end
         store = await self._store(number)
         lost = store.get(META_KEY) is None
         if lost:
             store.close()
-            await _to_the_end(asyncio.to_thread(self._restore, place, exposures))
+            await _finish(asyncio.to_thread(self._restore, place, exposures))
             store = await self._store(number)
         try:
             partition = open_partition(store, place, self._rules, exposures)
@@ -149,13 +134,14 @@ class Ownership:
             store.close()
             raise
         _log.info("partition %d: state reaches %d of %d", number, partition.applied, end)
-        limit = self._settings.state.outbox_mb * 1024 * 1024
-        courier = Courier(partition, self._outlet, self._pace, limit, self.settled)
-        delivery = asyncio.create_task(courier.run())
-        delivery.add_done_callback(self._watch)
-        return Owned(
-            partition, store, origin_of(place), courier, delivery, target=end if lost else 0
+        limit_bytes = self._settings.state.outbox_mb * 1024 * 1024
+        delivery = OutboxDelivery(
+            partition.outbox, partition, self._sender, self._pacer, limit_bytes, self.on_part
         )
+        task = asyncio.create_task(delivery.run())
+        task.add_done_callback(self._report_failure)
+        target = end if lost else 0
+        return OwnedPartition(partition, store, origin_of(place), delivery, task, target)
 
     def _restore(self, place: LogPlace, exposures: LogPlace | None) -> None:
         """In a thread: the state comes back from a snapshot, or may begin with the log."""
@@ -181,7 +167,7 @@ class Ownership:
 
     def _opened(self, path: Path) -> RocksStore:
         megabytes = self._settings.state.write_buffer_mb
-        return RocksStore(path, self._cache, megabytes, self.wrote)
+        return RocksStore(path, self._cache, megabytes, self.on_write)
 
     async def _store(self, number: int) -> RocksStore:
         path = self._path(number)
@@ -195,12 +181,12 @@ class Ownership:
                     raise
                 await asyncio.sleep(0.1)
 
-    def _watch(self, task: asyncio.Task[None]) -> None:
+    def _report_failure(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._fail(error)
 
 
-async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
+async def _finish(work: Coroutine[Any, Any, None]) -> None:
     """Await it; when cancelled, which no thread notices, only after it is done.
 
     A rebalance cancels what opens partitions, and the next one would restore the same beside it.

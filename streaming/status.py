@@ -1,4 +1,4 @@
-"""What a worker says of itself, about once a second."""
+"""The status that a worker reports about once a second."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ from collections import Counter
 from typing import Any
 
 from everfresh.contracts.report import ComponentStatus
-from everfresh.streaming.fold.write_batch import Changes
-from everfresh.streaming.join.join import KINDS
+from everfresh.streaming.join.join import JOIN_COUNTS
 from everfresh.streaming.state.restore import RestoreFigures
+from everfresh.streaming.state.write_batch import WriteBatch
 
 KIND = "worker"
 RUNNING = "running"
 STOPPED = "stopped"
 
 
-def restore_words(figures: RestoreFigures, left: int) -> dict[str, Any]:
-    """What restores came to, for those that were needed since this worker started.
+def restore_status(figures: RestoreFigures, left: int) -> dict[str, Any]:
+    """Figures of the restores since this worker started; empty where none was needed.
 
     ``restoring`` is how many of ``left`` records, or bytes of a snapshot, are still to read; it is
     absent once all is there.
     """
-    said: dict[str, Any] = {
+    counts: dict[str, Any] = {
         "from_snapshot": figures.from_snapshot,
         "from_log": figures.from_log,
         "truncated": figures.truncated,
         "snapshots_refused": figures.refused.total(),
     }
-    found = {name: number for name, number in said.items() if number}
+    shown = {name: number for name, number in counts.items() if number}
     if figures.bytes_left:
-        found["restoring"] = f"{figures.bytes_left:,} bytes"
+        shown["restoring"] = f"{figures.bytes_left:,} bytes"
     elif left:
-        found["restoring"] = f"{left:,} records"
-    return found
+        shown["restoring"] = f"{left:,} records"
+    return shown
 
 
 class WorkerFigures:
@@ -42,7 +42,7 @@ class WorkerFigures:
     ``rejected_<reason>``), ``duplicates`` records skipped as already applied, ``duplicate_ids``
     events whose id was accepted before, ``late`` records whose label had been closed before,
     ``windows`` closed slices, ``lag`` records of its partitions that are not applied yet,
-    ``undelivered`` parcels in the outbox, ``clock_ahead_ms`` how far its clock is ahead of the
+    ``undelivered`` batches in the outbox, ``clock_ahead_ms`` how far its clock is ahead of the
     broker's. ``exposures``, ``outcomes``, ``unmatched``, ``late_feedback``,
     ``not_shown`` and ``surplus_feedback`` count what the join does.
     """
@@ -57,17 +57,17 @@ class WorkerFigures:
         self._windows = 0
         self._before = (now_ms, 0)
 
-    def note(self, changes: Changes) -> None:
-        """Count what a fold has changed."""
-        self._applied += changes.accepted
-        self._duplicates += changes.duplicates
-        self._late += changes.late
-        self._windows += changes.closed
-        self._rejected += changes.rejected
-        self._joins += changes.joins
+    def note(self, batch: WriteBatch) -> None:
+        """Count what one step wrote."""
+        self._applied += batch.accepted
+        self._duplicates += batch.duplicates
+        self._late += batch.late
+        self._windows += batch.closed
+        self._rejected += batch.rejected
+        self._joins += batch.joins
 
     def status(self, now_ms: int, state: str, **more: Any) -> ComponentStatus:
-        """The word for now; ``events_per_s`` is the rate since the last one."""
+        """The status now; ``events_per_s`` is the rate since the last one."""
         elapsed_ms = max(1, now_ms - self._before[0])
         rate = (self._applied - self._before[1]) * 1000 / elapsed_ms
         self._before = (now_ms, self._applied)
@@ -79,7 +79,7 @@ class WorkerFigures:
             "duplicate_ids": self._rejected["duplicate_id"],
             "windows": self._windows,
             "events_per_s": round(rate, 1),
-            **{name: self._joins[name] for name in KINDS},
+            **{name: self._joins[name] for name in JOIN_COUNTS},
             **{f"rejected_{reason}": number for reason, number in sorted(self._rejected.items())},
             **more,
         }

@@ -1,12 +1,12 @@
-"""The stream worker: Faust hosts membership, fetching and commits; the fold does the rest.
+"""The stream worker: Faust does membership, fetching and commits; the fold does the rest.
 
 For every fetch, in this order:
 
 1. records below the applied offset are skipped (law 2);
-2. the others are folded into a segment, dead letters put into the outbox;
+2. the others are folded into a segment, dead letters are put into the outbox;
 3. one fsynced write batch holds segment, offset, open slice and outbox;
 4. the fetch is acknowledged, and Faust commits its offset for monitoring;
-5. the courier makes the parts of closed slices, between fetches, and delivers the outbox.
+5. the outbox delivery makes the parts of closed slices, between fetches, and delivers the outbox.
 """
 
 from __future__ import annotations
@@ -19,30 +19,28 @@ from typing import Any, cast
 
 import faust
 from aiokafka.errors import KafkaError
-from faust.types import TP
 
-from everfresh.contracts.errors import EverfreshError, LogMismatch, SettingsError, Unreachable
+from everfresh.contracts.errors import EverfreshError, SettingsError, Unreachable
 from everfresh.contracts.ports import Clock, ReportSink
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import EVENTS, topic_name
-from everfresh.streaming.fold.write_batch import Changes
+from everfresh.streaming.idle_slices import IdleSlices
 from everfresh.streaming.join.exposure_reader import ExposureReader
 from everfresh.streaming.log.faust_app import faust_app
-from everfresh.streaming.log.fetch_transport import (
-    Fetch,
-    FetchConsumer,
-    FetchSchema,
-    FetchTransport,
-)
+from everfresh.streaming.log.fetch_transport import FetchConsumer, FetchSchema, FetchTransport
 from everfresh.streaming.log.identity import LogIdentity
 from everfresh.streaming.log.log_watch import LogWatch
-from everfresh.streaming.log.probe import KafkaOutlet, LogProbe
+from everfresh.streaming.log.probe import LogProbe
+from everfresh.streaming.log.records import Fetch
+from everfresh.streaming.log.sender import KafkaSender
+from everfresh.streaming.log_reading import LogReading
 from everfresh.streaming.metrics import WorkerMetrics, restore_left
-from everfresh.streaming.ownership import Owned, Ownership
+from everfresh.streaming.ownership import Ownership
 from everfresh.streaming.state.snapshots import SnapshotTaker
-from everfresh.streaming.status import RUNNING, STOPPED, WorkerFigures, restore_words
+from everfresh.streaming.state.write_batch import WriteBatch
+from everfresh.streaming.status import RUNNING, STOPPED, WorkerFigures, restore_status
 
-_TICK_SECONDS = 0.05
+_WATCH_SECONDS = 0.05
 _STATUS_SECONDS = 1.0
 _STOP_SECONDS = 3.0
 _APPEND_TIME = 1
@@ -62,22 +60,25 @@ class StreamWorker:
         self._sink = sink
         self._clock = clock
         self._name = name
-        self._scraped = ""
+        self._metrics_url = ""
         self._figures = WorkerFigures(name, clock())
         self._metrics = WorkerMetrics()
         self._probe = LogProbe(servers, identity)
-        self._outlet = KafkaOutlet(servers, settings.kafka.topic_prefix)
-        self._watch = LogWatch(self._probe, self._outlet, clock)
+        self._sender = KafkaSender(servers, settings.kafka.topic_prefix)
+        self._watch = LogWatch(self._probe, self._sender, clock)
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._exposures: ExposureReader | None = None
         if settings.joins.horizon_s:
             self._exposures = ExposureReader(settings, self._watch.broker_ms, self._note)
         self._ownership = Ownership(
-            settings, identity, self._probe, self._outlet, self._exposures, self._fail
+            settings, identity, self._probe, self._sender, self._exposures, self._fail
         )
-        self._ownership.wrote = self._metrics.write.observe
-        self._ownership.settled = self._note
+        self._ownership.on_write = self._metrics.write.observe
+        self._ownership.on_part = self._note
         self._owned = self._ownership.owned
+        self._reading = LogReading(identity.topic, self._probe, self._consumer)
+        grace_ms = settings.windows.grace_ms
+        self._idle = IdleSlices(self._owned, self._reading, self._probe, grace_ms, self._note)
         self._snapshots = SnapshotTaker(settings.state, self._ownership.snapshots, clock)
         figures = (self._ownership.restores, self._snapshots.figures)
         self._metrics.watch(self._owned, *figures, clock)
@@ -95,10 +96,15 @@ class StreamWorker:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set, then leave in order; raises what made work impossible."""
         await self._probe.start()
-        await self._outlet.start()
+        await self._sender.start()
         door = self._metrics.door
-        self._scraped = door.open(self._settings.metrics, self._name, self._settings.home)
-        loops = [self._tick(), self._report(), self._watch.run(), self._snapshots.run(self._owned)]
+        self._metrics_url = door.open(self._settings.metrics, self._name, self._settings.home)
+        loops = [
+            self._watch_partitions(),
+            self._report(),
+            self._watch.run(),
+            self._snapshots.run(self._owned),
+        ]
         if self._exposures is not None:
             await self._exposures.start()
             loops.append(self._exposures.run(self._owned))
@@ -110,9 +116,9 @@ class StreamWorker:
         starting.add_done_callback(self._note_end)
         ends: list[asyncio.Future[Any]] = [stopping, self._failed]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        for doomed in (*tasks, stopping, starting):
-            doomed.cancel()
-        await self._leave()
+        for running in (*tasks, stopping, starting):
+            running.cancel()
+        await self._shut_down()
         if self._failed.done():
             self._failed.result()
 
@@ -126,9 +132,9 @@ class StreamWorker:
 
     async def _apply(self, fetch: Fetch) -> None:
         owned = self._owned.get(fetch.partition)
-        if owned is None or await self._skips(owned, fetch):
+        if owned is None or await self._reading.sent_back(owned, fetch):
             return
-        await owned.courier.room()
+        await owned.delivery.wait_for_room()
         if self._owned.get(fetch.partition) is not owned:
             return  # given back meanwhile; its next owner reads on where the state ends
         if fetch.records[0].timestamp_type != _APPEND_TIME:
@@ -137,141 +143,58 @@ class StreamWorker:
                 "broker's: set message.timestamp.type=LogAppendTime on the topic"
             )
         began = time.perf_counter()
-        changes = owned.partition.apply(fetch.records)
-        self._metrics.folded(len(fetch.records), changes, time.perf_counter() - began)
-        self._figures.note(changes)
-        if changes.parcels or owned.partition.settling:
-            owned.courier.wake()
+        batch = owned.partition.apply(fetch.records)
+        self._metrics.folded(len(fetch.records), batch, time.perf_counter() - began)
+        self._figures.note(batch)
+        if batch.outbox_batches or owned.partition.has_parts_to_make:
+            owned.delivery.wake()
 
-    async def _skips(self, owned: Owned, fetch: Fetch) -> bool:
-        """Whether the fetch begins later than the state ends, although records lie between.
-
-        Reading went ahead of the state (a poll dropped in a rebalance), or the log has a hole, and
-        only the log can tell. Where there are records, reading is sent back. A hole that retention
-        made is an error, one of transaction markers or compaction is none.
-        """
-        number, applied, first = fetch.partition, owned.partition.applied, fetch.records[0].offset
-        if first < applied:
-            await self._verify()  # reading went back: perhaps in another log
-        if first <= applied:
-            return False
-        try:
-            start = (await self._probe.starts([number]))[number]
-            following = await self._probe.following(number, applied)
-        except (KafkaError, Unreachable):
-            start, following = applied, None  # asked again when the fetch comes again
-        if start > applied:
-            raise LogMismatch(
-                f"partition {number} of {self._identity.topic} now begins at {start}, "
-                f"the state reaches {applied}: retention removed records that were never applied; "
-                "keep the log longer, then delete the state directory to rebuild it"
-            )
-        if following is not None and following >= first:
-            return False
-        await self._consumer().seek_wait({TP(self._identity.topic, number): applied})
-        return True
-
-    async def _verify(self) -> None:
-        with contextlib.suppress(Unreachable):
-            await self._probe.verify()
-
-    async def _tick(self) -> None:
+    async def _watch_partitions(self) -> None:
         while True:
-            await asyncio.sleep(_TICK_SECONDS)
+            await asyncio.sleep(_WATCH_SECONDS)
             if self._app.crashed:
                 raise _crash(self._app.crash_reason)
-            now_ms, grace = self._watch.broker_ms(), self._settings.windows.grace_ms
-            if now_ms is None:
-                continue
-            owed = {
-                number: label
-                for number, owned in self._owned.items()
-                if (label := owned.partition.owes(now_ms, grace)) is not None
-            }
-            if owed:
+            now_ms = self._watch.broker_ms()
+            if now_ms is not None:
                 with contextlib.suppress(KafkaError):
-                    await self._close_idle(owed)
-
-    async def _close_idle(self, owed: dict[int, int]) -> None:
-        # The end is asked for after the period is over: nothing of that period can come later.
-        ends = await self._probe.ends(owed)
-        for number, label in owed.items():
-            owned = self._owned.get(number)
-            if owned is None:
-                continue
-            applied = owned.partition.applied
-            if applied < ends[number] and await self._reached(number, applied) < ends[number]:
-                continue
-            if self._owned.get(number) is owned:
-                self._note(owned.partition.close_until(label))
-                owned.courier.wake()
-
-    async def _reached(self, number: int, applied: int) -> int:
-        """The offset up to which nothing is left to apply: behind the state may lie markers."""
-        consumer = self._consumer()
-        if number not in consumer.sought:
-            return applied
-        position = await consumer.position(TP(self._identity.topic, number))
-        # Asked for after the position: what was taken up to it may still be on its way to the fold.
-        taken = consumer.taken_end.get(number, 0)
-        if number not in consumer.sought or position is None or applied < taken:
-            return applied
-        return max(applied, position)
+                    await self._idle.close_overdue(now_ms)
 
     async def _report(self) -> None:
         while True:
             lag: int | str = "unknown"
             with contextlib.suppress(KafkaError):
-                lag = await self._lag()
+                lag = await self._reading.lag(self._owned)
             self._metrics.lag = float("nan") if lag == "unknown" else float(lag)
-            self._say(RUNNING, lag=lag)
+            self._send_status(RUNNING, lag=lag)
             await asyncio.sleep(_STATUS_SECONDS)
 
-    async def _lag(self) -> int:
-        """Records of all partitions that are not applied yet; ``LogMismatch`` where a log ends
-        before its state."""
-        # Read before asking for the ends: meanwhile the state may rightly pass them.
-        applied = {number: one.partition.applied for number, one in self._owned.items()}
-        ends = await self._probe.ends(list(applied))
-        lag = 0
-        for number, end in ends.items():
-            if end < applied[number]:
-                raise LogMismatch(
-                    f"partition {number} of {self._identity.topic} ends at {end}, the state "
-                    f"reaches {applied[number]}: the topic was recreated or cut; use another home, "
-                    "or delete the state directory to rebuild it from the log"
-                )
-            if applied[number] < end:
-                lag += max(0, end - await self._reached(number, applied[number]))
-        return lag
-
-    def _say(self, state: str, **more: Any) -> None:
+    def _send_status(self, state: str, **more: Any) -> None:
         self._sink.status(
             self._figures.status(
                 self._clock(),
                 state,
                 partitions=len(self._owned),
                 clock_ahead_ms=self._watch.ahead_ms,
-                undelivered=sum(owned.partition.waiting for owned in self._owned.values()),
-                metrics=self._scraped,
-                **restore_words(self._ownership.restores, restore_left(self._owned)),
+                undelivered=sum(each.partition.outbox.waiting for each in self._owned.values()),
+                metrics=self._metrics_url,
+                **restore_status(self._ownership.restores, restore_left(self._owned)),
                 **more,
             )
         )
 
-    async def _leave(self) -> None:
+    async def _shut_down(self) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._app.stop(), _STOP_SECONDS)
         await self._ownership.release_all()
-        self._say(STOPPED)
-        for client in (self._outlet, self._probe, self._exposures):
+        self._send_status(STOPPED)
+        for client in (self._sender, self._probe, self._exposures):
             if client is not None:
                 await client.stop()
         self._metrics.door.close()
 
-    def _note(self, changes: Changes) -> None:
-        self._figures.note(changes)
-        self._metrics.note(changes)
+    def _note(self, batch: WriteBatch) -> None:
+        self._figures.note(batch)
+        self._metrics.note(batch)
 
     def _consumer(self) -> FetchConsumer:
         return cast(FetchConsumer, self._app.consumer)

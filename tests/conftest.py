@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 
 from everfresh.contracts.settings import FILE_VARIABLE, Settings, load_settings
@@ -27,7 +27,9 @@ with warnings.catch_warnings():
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    settings.register_profile("everfresh", deadline=None)  # other load is no failure
+    # A busy machine is no failure: neither a slow example nor slowly made data.
+    slow = [HealthCheck.too_slow]
+    settings.register_profile("everfresh", deadline=None, suppress_health_check=slow)
     settings.load_profile("everfresh")
     # kafka-python 3.0 leaves the socket of a refused connection to the garbage collector, which
     # may come in any later test or after the last. It is bound to no address; ours are.

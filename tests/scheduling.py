@@ -6,9 +6,10 @@ from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
 INTEGRATION = "tests/integration/"
+SERVICES = (INTEGRATION, "tests/architecture/test_wheel.py")
 
 # Their tests share a Ray head, so each of these files goes to one worker as a whole.
-SHARED_RAY = ("test_serving.py", "test_serving_numbers.py", "test_trainer.py")
+SHARED_RAY = ("test_serving.py", "test_serving_endpoint.py", "test_trainer.py")
 
 # The longest come first, so that no worker is left alone with one of them at the end. A name that
 # is missing here costs time and nothing else.
@@ -20,14 +21,14 @@ LONGEST = (
     "test_swap_storm.py",
     "test_demo.py::test_the_demo_ends_with_its_report_and_leaves_nothing",
     "test_up.py",
-    "test_serving_numbers.py",
+    "test_serving_endpoint.py",
     "test_crash_storm.py",
 )
 
 
 def uses_services(unit: str) -> bool:
     """Whether the tests of this unit wait for Kafka, Ray or an S3 server most of the time."""
-    return unit.startswith(INTEGRATION)
+    return unit.startswith(SERVICES)
 
 
 def rank(unit: str) -> int:
@@ -47,7 +48,7 @@ class MixedScheduling(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
         shared = file.removeprefix(INTEGRATION) in SHARED_RAY
-        return nodeid if uses_services(file) and not shared else file
+        return nodeid if file.startswith(INTEGRATION) and not shared else file
 
     def _assign_work_unit(self, node: WorkerController) -> None:
         prefers_services = int(node.gateway.id.removeprefix("gw")) % 2 == 0

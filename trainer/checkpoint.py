@@ -23,9 +23,9 @@ from everfresh.contracts.manifest import FORMAT, MODEL_FILES, Rows, WeightManife
 from everfresh.contracts.ports import WeightStore
 from everfresh.contracts.settings import ModelSettings, Settings
 from everfresh.model.baselines import LastItemMarkov, Popularity
-from everfresh.model.network.optimizer import build_optimizer, encode_optimizer, restore_optimizer
+from everfresh.model.optimizer import build_optimizer, encode_optimizer, restore_optimizer
 from everfresh.model.recommender import Recommender
-from everfresh.model.served import saved
+from everfresh.model.version_files import version_files
 from everfresh.trainer.gate.memory import GateMemory
 from everfresh.trainer.learning.learner import Learner
 from everfresh.trainer.learning.network import Network
@@ -93,7 +93,7 @@ def encode_files(
     )
     network = learner.network
     return {
-        **saved(network.recommender, rows),
+        **version_files(network.recommender, rows),
         OPTIMIZER_FILE: encode_optimizer(network.optimizer, network.recommender),
         MEMORY_FILE: msgspec.msgpack.encode(memory),
     }

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import socket
+from collections import deque
 
 from everfresh.contracts.errors import SettingsError, Unreachable
 
 # Below Linux's range for outgoing connections (32768 and up), which could take a port first.
 _RANGE = range(20_000, 32_000)
 
+# File descriptors of the ports that this process was given last.
+_reserved: deque[int] = deque()
+_MOST_RESERVED = 64
+
 
 def free_ports(number: int, host: str = "127.0.0.1") -> list[int]:
-    """Different random ports that were free a moment ago."""
+    """Different random ports that were free a moment ago.
+
+    Processes that ask at the same time get different ones: see :func:`_reserve`.
+    """
     ports: list[int] = []
     with contextlib.ExitStack() as open_sockets:
         for port in random.sample(_RANGE, len(_RANGE)):
@@ -21,10 +30,24 @@ def free_ports(number: int, host: str = "127.0.0.1") -> list[int]:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):
                 probe.bind((host, port))
+                _reserve(port)
                 ports.append(port)
             if len(ports) == number:
                 return ports
     raise Unreachable(f"fewer than {number} free ports on {host}; stop what uses them")
+
+
+def _reserve(port: int) -> None:
+    """``OSError`` where another process of everfresh was given this port shortly before.
+
+    Kafka or Ray takes its port seconds after it was chosen. Until then an abstract Unix socket
+    with the port in its name says that it is promised; the kernel removes it with the process.
+    """
+    with socket.socket(socket.AF_UNIX) as reservation:
+        reservation.bind(f"\0everfresh-port-{port}")
+        _reserved.append(reservation.detach())
+    if len(_reserved) > _MOST_RESERVED:
+        os.close(_reserved.popleft())
 
 
 def require_free(host: str, port: int, setting: str) -> None:

@@ -28,16 +28,14 @@ import numpy.typing as npt
 from backports import zstd
 from safetensors.numpy import save
 
-from everfresh.adapters.weights.safetensors_header import (
-    Bytes,
-    Tensor,
-    data_start,
-    header_of,
-    layout,
-    placed,
-    view,
-)
+from everfresh.adapters.weights.tensor_bytes import Bytes, places_if_safetensors, view
 from everfresh.contracts.errors import CorruptVersion, WrongParent
+from everfresh.contracts.safetensors import (
+    TensorPlace,
+    data_start,
+    declared_places,
+    file_metadata,
+)
 
 DELTA_FORMAT = "everfresh.delta/1"
 _METADATA = "everfresh"
@@ -80,13 +78,13 @@ class Overwrites(msgspec.Struct, frozen=True):
 
 def encode_delta(name: DeltaName, parent: bytes, child: bytes) -> bytes:
     """The delta that makes ``child`` of ``parent``; equal input gives equal bytes."""
-    before, after = layout(parent), layout(child)
+    before, after = places_if_safetensors(parent), places_if_safetensors(child)
     if before is None or after is None:
         tensors = {_PATCH: _patch(parent, child)}
     else:
         tensors = {_HEADER: view(child, 0, data_start(child))}
-        for tensor, placed in after.items():
-            tensors |= _encode_tensor(tensor, before.get(tensor), placed, parent, child)
+        for tensor, place in after.items():
+            tensors |= _encode_tensor(tensor, before.get(tensor), place, parent, child)
     metadata = {
         "format": DELTA_FORMAT,
         "file": name.file,
@@ -126,7 +124,7 @@ def apply_delta(
 
 def open_delta(name: DeltaName, delta: bytes) -> tuple[dict[str, str], dict[str, Bytes]]:
     """A delta's metadata and tensors as bytes, once both names hold; nothing is applied."""
-    tables = layout(delta)
+    tables = places_if_safetensors(delta)
     metadata = _metadata(delta) if tables is not None else {}
     if tables is None or metadata.get("format") != DELTA_FORMAT:
         raise _damaged(name, f"format {DELTA_FORMAT} expected")
@@ -157,7 +155,10 @@ def read_changes(name: DeltaName, delta: bytes, hashes: tuple[str, str]) -> Over
         )
     try:
         header = tensors[_HEADER].tobytes()
-        changes = {tensor: _overwrite(tensors, tensor, at) for tensor, at in placed(header).items()}
+        changes = {
+            tensor: _overwrite(tensors, tensor, at)
+            for tensor, at in declared_places(header).items()
+        }
     except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
         raise _damaged(name, str(error)) from None
     return Overwrites(header, changes)
@@ -166,12 +167,14 @@ def read_changes(name: DeltaName, delta: bytes, hashes: tuple[str, str]) -> Over
 def content_sha256(header: bytes, tensors: Mapping[str, memoryview]) -> str:
     """The sha256 of the safetensors file with this header and these contents, without making it."""
     digest = hashlib.sha256(header)
-    for name, _ in sorted(placed(header).items(), key=lambda entry: (entry[1].begin, entry[1].end)):
+    for name, _ in sorted(
+        declared_places(header).items(), key=lambda entry: (entry[1].begin, entry[1].end)
+    ):
         digest.update(tensors[name])
     return digest.hexdigest()
 
 
-def _overwrite(tensors: dict[str, Bytes], name: str, at: Tensor) -> TensorChange:
+def _overwrite(tensors: dict[str, Bytes], name: str, at: TensorPlace) -> TensorChange:
     change = changed_rows(tensors, name, at.row_bytes)
     if change is None:
         return TensorChange(at.dtype, at.shape, None, tensors[_FULL + name])
@@ -187,7 +190,7 @@ def changed_rows(tensors: dict[str, Bytes], tensor: str, row_bytes: int) -> Chan
 
 
 def _encode_tensor(
-    name: str, before: Tensor | None, after: Tensor, parent: bytes, child: bytes
+    name: str, before: TensorPlace | None, after: TensorPlace, parent: bytes, child: bytes
 ) -> dict[str, Bytes]:
     whole = {_FULL + name: view(child, after.begin, after.end)}
     alike = before is not None and (before.dtype, before.shape[1:]) == (
@@ -217,7 +220,7 @@ def _changed(old: Bytes, new: Bytes) -> npt.NDArray[np.uint32]:
 
 def _built(parent: bytes, tensors: dict[str, Bytes]) -> bytes:
     header = tensors[_HEADER].tobytes()
-    before, after = layout(parent) or {}, placed(header)
+    before, after = places_if_safetensors(parent) or {}, declared_places(header)
     known = {_HEADER} | {kind + name for name in after for kind in (_ROWS, _DATA, _FULL)}
     if unknown := tensors.keys() - known:
         raise ValueError(f"no tensor of the file is called {min(unknown)!r}")
@@ -258,10 +261,10 @@ def _window_log(span: int) -> int:
 
 
 def _metadata(delta: bytes) -> dict[str, str]:
-    raw = (header_of(delta).get("__metadata__") or {}).get(_METADATA)
     try:
-        return msgspec.json.decode(raw or "{}", type=dict[str, str])
-    except msgspec.MsgspecError:
+        text = file_metadata(delta).get(_METADATA, "{}")
+        return msgspec.json.decode(text, type=dict[str, str])
+    except (ValueError, msgspec.MsgspecError):
         return {}
 
 

@@ -1,5 +1,6 @@
 """Other systems doing the same job, each as one program in an environment of its own.
 
-Each takes ``BOOTSTRAP TOPIC STATE_DIR`` and prints a JSON line ``{"events": n}`` about four times a
-second: how many events it has folded since it started.
+Each takes ``BOOTSTRAP TOPIC STATE_DIR`` and prints a JSON line ``{"events": n, "ages_ms": [...]}``
+about four times a second: how many events it has folded since it started, and how old each probe
+was when it was folded.
 """

@@ -22,7 +22,7 @@ class Progress:
     def __init__(self) -> None:
         self.events = 0
         self._ages: list[float] = []
-        threading.Thread(target=self._tell, daemon=True).start()
+        threading.Thread(target=self._print_on, daemon=True).start()
 
     def note(self, user: int, made_ms: int) -> None:
         """One event has changed the state."""
@@ -30,7 +30,7 @@ class Progress:
         if user >= PROBE_USERS[0]:
             self._ages.append(time.time() * 1000 - made_ms)
 
-    def _tell(self) -> None:
+    def _print_on(self) -> None:
         while True:
             ages, self._ages = self._ages, []
             print(json.dumps({"events": self.events, "ages_ms": ages}), flush=True)

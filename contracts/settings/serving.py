@@ -94,12 +94,6 @@ class ServingSettings(Group):
         "histories; 0 caches nothing. Raise it if more users are active at a time than it holds "
         "(419 KiB each if the network reads 200 events).",
     )
-    cache_reuse_versions: int = Field(
-        0,
-        ge=0,
-        description="For how many versions what an older one made of a past is extended by newer "
-        "ones; 0 has every version read every past itself.",
-    )
     cache_ahead: int = Field(
         64,
         ge=0,

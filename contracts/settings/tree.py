@@ -30,6 +30,12 @@ from everfresh.contracts.settings.weights import ModelSettings, WeightSettings
 DEFAULT_FILE = "everfresh.toml"
 FILE_VARIABLE = "EVERFRESH_CONFIG"
 
+_GONE = {
+    "serving.cache_reuse_versions": "this setting is gone; remove it (serving.cache_ahead keeps "
+    "swaps fast without mixing versions)",
+}
+"""Settings of earlier releases, and what to do instead."""
+
 
 class Settings(BaseSettings):
     """The whole tree. Build it with :func:`load_settings`."""
@@ -118,7 +124,8 @@ def _mistake(item: ErrorDetails) -> str:
     """What is wrong with one setting: its name, what was expected, and what was found."""
     name = ".".join(str(part) for part in item["loc"]) or "settings"
     if item["type"] == "extra_forbidden":
-        return f"{name}: there is no such setting; `everfresh settings` lists all"
+        unknown = "there is no such setting; `everfresh settings` lists all"
+        return f"{name}: {_GONE.get(name, unknown)}"
     if item["type"] == "value_error":  # one of ours, which says all of that
         return f"{name}: {item['msg'].removeprefix('Value error, ')}"
     # A secret is a string, so a wrong one is of that type: it is not repeated.

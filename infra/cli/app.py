@@ -3,14 +3,21 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from everfresh.infra.cli.commands.dlq import dlq
-from everfresh.infra.cli.options import Config, Home, Servers
+from everfresh.infra.cli.commands.evaluate_options import evaluate
+from everfresh.infra.cli.options import (
+    Config,
+    EventFile,
+    FileFormat,
+    Home,
+    Servers,
+    ServersToJoin,
+    User,
+)
 from everfresh.infra.cli.options import given as _given
 from everfresh.infra.cli.options import load as _settings
 
@@ -27,48 +34,9 @@ app = typer.Typer(
 app.add_typer(dlq, name="dlq")
 
 
-class Format(StrEnum):
-    """File formats that ``replay`` and ``evaluate`` read."""
-
-    ML_100K = "ml-100k"
-    ML_1M = "ml-1m"
-    ADER = "ader"
-    JSONL = "jsonl"
-
-
-EventFile = Annotated[
-    Path,
-    typer.Argument(
-        metavar="FILE", help="Event file, as its publisher ships it (ader: the folder)."
-    ),
-]
-FileFormat = Annotated[
-    Format,
-    typer.Option(
-        "--format",
-        metavar="FORMAT",
-        help="Format of the file: ml-100k and ml-1m (MovieLens), ader (the session files of the "
-        "ADER paper), or jsonl (one event as a JSON object per line).",
-    ),
-]
-User = Annotated[
-    str,
-    typer.Argument(
-        metavar="USER", help="User id. Ids keep their type: 42 is a number, '\"42\"' is text."
-    ),
-]
-
-
 @app.command()
 def up(
-    servers: Annotated[
-        str,
-        typer.Option(
-            "--bootstrap-servers",
-            metavar="HOST:PORT",
-            help="Kafka brokers to join, with commas between several. Default: start one here.",
-        ),
-    ] = "",
+    servers: ServersToJoin = "",
     ray_address: Annotated[
         str,
         typer.Option(
@@ -106,14 +74,7 @@ def demo(
             help="Events per second; 0 chooses a speed that ends within three minutes.",
         ),
     ] = 0.0,
-    servers: Annotated[
-        str,
-        typer.Option(
-            "--bootstrap-servers",
-            metavar="HOST:PORT",
-            help="Kafka brokers to join, with commas between several. Default: start one here.",
-        ),
-    ] = "",
+    servers: ServersToJoin = "",
     home: Home = None,
     config: Config = None,
 ) -> None:
@@ -152,85 +113,7 @@ def replay(
     run_replay(settings, file, file_format.value, speed)
 
 
-@app.command()
-def evaluate(  # noqa: PLR0913, PLR0917  (every option is one word of the command line)
-    file: EventFile,
-    file_format: FileFormat,
-    strategies: Annotated[
-        str,
-        typer.Option(
-            metavar="NAMES",
-            help="Strategies to compare, with commas between them: frozen, finetune, replay, "
-            "distill, ewc, retrain. replay:herding and replay:loss choose examples as ADER does.",
-        ),
-    ] = "frozen,finetune,replay",
-    against: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME", help="Contender that the others are compared with, user by user."
-        ),
-    ] = "frozen",
-    windows: Annotated[
-        int,
-        typer.Option(
-            min=2, metavar="N", help="Cut the file into N windows of equally many events."
-        ),
-    ] = 50,
-    window_s: Annotated[
-        float,
-        typer.Option(
-            "--window-s", min=0.0, metavar="SECONDS", help="Cut by time instead; 0 does not."
-        ),
-    ] = 0.0,
-    first: Annotated[
-        float,
-        typer.Option(
-            min=0.0,
-            max=0.95,
-            metavar="SHARE",
-            help="Share of all events (0 to 0.95) that the first window has; 0: as the others.",
-        ),
-    ] = 0.0,
-    limit: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Read only the first N events; 0 reads all.")
-    ] = 0,
-    seed: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Seed of every random choice.")
-    ] = 17,
-    exclude_seen: Annotated[
-        bool, typer.Option("--exclude-seen", help="Rank only items that are new to the user.")
-    ] = False,
-    json: Annotated[
-        Path | None,
-        typer.Option("--json", metavar="FILE", help="Write all figures to this JSON file."),
-    ] = None,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE", help="Draw them into this PNG file.")
-    ] = None,
-    home: Home = None,
-    config: Config = None,
-) -> None:
-    """Compare training strategies on a file of events.
-
-    Each window of events is scored before it is trained on. Needs no Kafka and no run. The
-    training is the live trainer's, with the settings of the groups model and trainer.
-    """
-    settings = _settings(home, config)
-    from everfresh.infra.cli.commands.evaluate import Request, run_evaluate
-
-    request = Request(
-        file,
-        file_format.value,
-        strategies,
-        against,
-        windows,
-        window_s,
-        first,
-        limit,
-        seed,
-        exclude_seen,
-    )
-    run_evaluate(settings, request, json, plot)
+app.command()(evaluate)
 
 
 @app.command()
@@ -274,7 +157,7 @@ def state(
 
 @app.command()
 def status(servers: Servers = "", home: Home = None, config: Config = None) -> None:
-    """Show what runs, how far it is behind, and how fresh.
+    """Show what runs, how far behind, and how fresh it is.
 
     Lists the parts with their figures, the last windows with their scores, and the time from an
     event to a model that has learned from it.
@@ -313,7 +196,7 @@ def versions(
     home: Home = None,
     config: Config = None,
 ) -> None:
-    """List the versions of the weights, and windows held.
+    """List the weights' versions and what became of them.
 
     Shows for each version its parent, time, scores, size, and whether it is current or was rolled
     back; then the windows that the trainer's gate held (stopped). Works without a run as well.

@@ -35,10 +35,11 @@ def ask(client: httpx.Client, user: UserId, k: int, *, exclude_seen: bool) -> di
         response = client.post("/v1/recommend", json=body)
     except httpx.HTTPError as error:
         raise RunError(
-            f"serving at {client.base_url} does not answer ({error}); look at `everfresh status`"
+            f"the recommender at {client.base_url} does not answer ({error}); look at "
+            "`everfresh status`"
         ) from None
     if response.status_code != 200:
-        raise RunError(f"serving answered {response.status_code}: {_problem(response)}")
+        raise RunError(f"the recommender answered {response.status_code}: {_problem(response)}")
     answer: dict[str, Any] = response.json()
     return answer
 

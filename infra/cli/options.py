@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ Home = Annotated[
     typer.Option(
         "--home",
         metavar="FOLDER",
-        help="Folder in which the run keeps everything. Default: .everfresh here.",
+        help="Folder in which the run keeps everything. Default: .everfresh in this folder.",
     ),
 ]
 Config = Annotated[
@@ -22,7 +23,7 @@ Config = Annotated[
     typer.Option(
         "--config",
         metavar="FILE",
-        help="Settings file. Default: everfresh.toml here, if there is one.",
+        help="Settings file. Default: everfresh.toml in this folder, if there.",
     ),
 ]
 Servers = Annotated[
@@ -31,6 +32,48 @@ Servers = Annotated[
         "--bootstrap-servers",
         metavar="HOST:PORT",
         help="Kafka brokers to use, with commas between several. Default: those of the run.",
+    ),
+]
+
+
+ServersToJoin = Annotated[
+    str,
+    typer.Option(
+        "--bootstrap-servers",
+        metavar="HOST:PORT",
+        help="Kafka brokers to join, with commas between several. Default: start one here.",
+    ),
+]
+
+
+class Format(StrEnum):
+    """File formats that ``replay`` and ``evaluate`` read."""
+
+    ML_100K = "ml-100k"
+    ML_1M = "ml-1m"
+    ADER = "ader"
+    JSONL = "jsonl"
+
+
+EventFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE", help="Event file, as its publisher ships it (ader: the folder)."
+    ),
+]
+FileFormat = Annotated[
+    Format,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help="Format of the file: ml-100k and ml-1m (MovieLens), ader (the session files of the "
+        "ADER paper), or jsonl (one event as a JSON object per line).",
+    ),
+]
+User = Annotated[
+    str,
+    typer.Argument(
+        metavar="USER", help="User id. Ids keep their type: 42 is a number, '\"42\"' is text."
     ),
 ]
 

@@ -1,1 +1,1 @@
-"""From a user's history to ranked items: incremental runs, ranking, retrieval."""
+"""From a user's history to items: the network token by token or batched, and retrieval."""

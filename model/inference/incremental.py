@@ -1,4 +1,4 @@
-"""The network run forward token by token: what it made of a user's past is kept and extended.
+"""The network run forward token by token: what it made of a user's history is kept and extended.
 
 A token of an HSTU block looks at the tokens before it through their keys and values alone, so
 these, per block, are all that later tokens need (the "user cache"; M-FALCON in arXiv 2402.17152,
@@ -7,7 +7,7 @@ leaves the sequence: the relative biases depend on distances between tokens, whi
 are, but a token's own state holds what it saw. Therefore the window of events that the network
 sees does not slide with each event. It begins at an event whose number follows from how many
 events there are (:func:`window_begin`), and moves on in jumps of a quarter of its length; within
-a jump the past is extended, at a jump it is read again.
+a jump the history is extended, at a jump it is read again.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ Codes = npt.NDArray[np.int64]
 """Events as codes, shape ``(4, n)``; see :func:`everfresh.model.network.batches.encode_events`."""
 
 _PIECE = 256
-"""Tokens that go through the network at once: bounds the memory of a long past."""
+"""Tokens that go through the network at once: bounds the memory of a long history."""
 _LEAST_ROOM = 16
 
 
 def window_begin(number: int, capacity: int) -> int:
     """The first of ``number`` events that the network sees, where it has room for ``capacity``.
 
-    Depends on ``number`` alone, so that whoever reads the same past sees the same window.
+    Depends on ``number`` alone, so that whoever reads the same history sees the same window.
     """
     if number <= capacity:
         return 0
@@ -41,11 +41,11 @@ def window_begin(number: int, capacity: int) -> int:
     return -(-(number - capacity) // jump) * jump
 
 
-class PastStates:
+class HistoryStates:
     """Keys and values of one user's tokens in every block, in order, START first.
 
-    Belongs to the weights that made it, which every call is given again: a past that is kept must
-    not keep a network from being let go. Not thread-safe. ``length`` counts tokens; room grows by
+    Belongs to the weights that made it, which every call is given again: what is cached must not
+    keep a network from being let go. Not thread-safe. ``length`` counts tokens; room grows by
     doubling up to ``max_length``.
     """
 
@@ -60,7 +60,7 @@ class PastStates:
     @classmethod
     def of(
         cls, max_length: int, keys: list[Tensor], values: list[Tensor], times: Tensor
-    ) -> PastStates:
+    ) -> HistoryStates:
         """States that were made elsewhere: ``(heads, length, dim / heads)`` for each block."""
         made = cls(max_length)
         made._keys, made._values, made._times = keys, values, times
@@ -71,7 +71,7 @@ class PastStates:
     def bytes(self) -> int:
         """Memory that the states take."""
         tensors = [*self._keys, *self._values, self._times]
-        return sum(one.numel() * one.element_size() for one in tensors)
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
     def extend(self, network: HSTU, events: Codes) -> Tensor:
         """Read further events; return the unit-length user vector ``(dim,)`` after the last.
@@ -98,15 +98,6 @@ class PastStates:
         finally:
             # What lies beyond the length is written over by the next call.
             self.length = before
-
-    def handed_over(self) -> PastStates:
-        """The same states, without the last token, to be extended by other weights.
-
-        What these answer is then a mixture of both; only a setting allows it.
-        """
-        assert self.length > 1, "START and an event at least"
-        self.length -= 1
-        return self
 
     def _read(self, network: HSTU, tokens: Tensor) -> Tensor:
         """Tokens ``(4, m)`` through all blocks; the output ``(dim,)`` at the last."""
@@ -164,8 +155,8 @@ class PastStates:
         if not kept:
             dim = network.items.shape[1]
             blocks = [block for block in network.blocks if isinstance(block, Block)]
-            return [torch.zeros(one.heads, room, dim // one.heads) for one in blocks]
-        return [functional.pad(one, (0, 0, 0, room - self._room)) for one in kept]
+            return [torch.zeros(block.heads, room, dim // block.heads) for block in blocks]
+        return [functional.pad(head, (0, 0, 0, room - self._room)) for head in kept]
 
 
 def embed_tokens(network: HSTU, tokens: Tensor, *, with_start: bool) -> Tensor:

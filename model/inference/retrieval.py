@@ -9,11 +9,10 @@ import numpy.typing as npt
 from torch import Tensor
 
 from everfresh.contracts.event import ItemId
-from everfresh.model.inference.ranking import Catalogue
+from everfresh.model.catalogue import Catalogue
 from everfresh.model.recommender import Recommender
-from everfresh.model.vocabulary.vocabulary import UNKNOWN, Vocabulary
+from everfresh.model.vocabulary.vocabulary import UNKNOWN, ItemRows, Vocabulary
 
-Rows = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float32]
 Ranked = tuple[list[ItemId], list[float]]
 """Items and their scores, best first."""
@@ -24,13 +23,17 @@ MICRO_BATCH = 4096
 _BLOCK = 64
 
 
-def rows_of(items: Sequence[ItemId], vocabulary: Vocabulary) -> Rows:
+def rows_of(items: Sequence[ItemId], vocabulary: Vocabulary) -> ItemRows:
     """The row of each item, in order; ``UNKNOWN`` where it has none."""
     return np.fromiter((vocabulary.row(item) for item in items), np.int64, len(items))
 
 
 def best_items(
-    recommender: Recommender, user: Tensor, k: int, barred: Rows, allowed: Rows | None = None
+    recommender: Recommender,
+    user: Tensor,
+    k: int,
+    barred: ItemRows,
+    allowed: ItemRows | None = None,
 ) -> Ranked:
     """The ``k`` best items outside ``barred`` and, where given, inside ``allowed``.
 
@@ -45,14 +48,14 @@ def best_items(
         rows = best = first_places(scores, k)
     else:
         rows = np.setdiff1d(allowed, np.append(barred, UNKNOWN))
-        scores = _scores(catalogue, user, rows)
+        scores = _scores_of(catalogue, user, rows)
         best = first_places(scores, k)
         rows = rows[best]
     item = recommender.vocabulary.item
     return [item(row) for row in rows.tolist()], scores[best].tolist()
 
 
-def first_places(scores: Scores, k: int) -> Rows:
+def first_places(scores: Scores, k: int) -> ItemRows:
     """Where the ``k`` greatest scores stand, greatest first, minus infinity never among them.
 
     Exact. Long arrays are looked at by blocks: the k-th greatest of the blocks' greatest scores is
@@ -75,12 +78,12 @@ def score_items(
 ) -> list[float | None]:
     """The score of each item for the user vector ``(dim,)``; ``None`` for one without a row.
 
-    All candidates share the one pass over the user's past that made the vector, and go through
+    All candidates share the one pass over the user's history that made the vector, and go through
     the rest in micro-batches (M-FALCON, arXiv 2402.17152 section 3.4; here the rest is a product
     with the item table, because candidates are no tokens of this network).
     """
     rows = rows_of(items, recommender.vocabulary)
-    scores = _scores(recommender.catalogue(), user, rows).tolist()
+    scores = _scores_of(recommender.catalogue(), user, rows).tolist()
     return [None if row == UNKNOWN else score for row, score in zip(rows, scores, strict=True)]
 
 
@@ -100,7 +103,7 @@ def similar_items(recommender: Recommender, item: ItemId, k: int) -> Ranked | No
     cosines *= factors
     cosines /= max(float(own @ own) * float(factors[row]), 1e-12)
     cosines[[UNKNOWN, row]] = -np.inf
-    # Rows without an item are barred by their bias.
+    # ItemRows without an item are barred by their bias.
     cosines[bias == -np.inf] = -np.inf
     best = first_places(cosines, k)
     name = recommender.vocabulary.item
@@ -108,7 +111,7 @@ def similar_items(recommender: Recommender, item: ItemId, k: int) -> Ranked | No
 
 
 def popular_items(
-    vocabulary: Vocabulary, k: int, barred: Rows, allowed: Rows | None = None
+    vocabulary: Vocabulary, k: int, barred: ItemRows, allowed: ItemRows | None = None
 ) -> Ranked:
     """The ``k`` most sighted items outside ``barred``, inside ``allowed``; shares of sightings."""
     names = [vocabulary.item(row) for row in set(barred.tolist()) - {UNKNOWN}]
@@ -116,7 +119,7 @@ def popular_items(
         return vocabulary.popular(k, names)
     rows = np.setdiff1d(allowed, np.append(barred, UNKNOWN)).tolist()
     shares = [(vocabulary.share(item), item) for item in map(vocabulary.item, rows)]
-    best = sorted(shares, key=lambda one: -one[0])[:k]
+    best = sorted(shares, key=lambda pair: -pair[0])[:k]
     return [item for _, item in best], [share for share, _ in best]
 
 
@@ -133,12 +136,12 @@ def _all_scores(catalogue: Catalogue, user: Tensor) -> Scores:
     return scores
 
 
-def _scores(catalogue: Catalogue, user: Tensor, rows: Rows) -> Scores:
-    vectors, bias, one = catalogue.vectors.numpy(), catalogue.bias.numpy(), user.numpy()
+def _scores_of(catalogue: Catalogue, user: Tensor, rows: ItemRows) -> Scores:
+    vectors, bias, query = catalogue.vectors.numpy(), catalogue.bias.numpy(), user.numpy()
     factors = _factors(catalogue)
     parts = [rows[begin : begin + MICRO_BATCH] for begin in range(0, len(rows), MICRO_BATCH)]
-    found = [(vectors[part] @ one) * factors[part] + bias[part] for part in parts]
-    return np.concatenate([bias[:0], *found])
+    scores = [(vectors[part] @ query) * factors[part] + bias[part] for part in parts]
+    return np.concatenate([bias[:0], *scores])
 
 
 def _factors(catalogue: Catalogue) -> Scores:

@@ -1,1 +1,1 @@
-"""The HSTU network on packed sequences, its batches, loss and optimiser."""
+"""The HSTU network on packed sequences, its batches and its loss."""

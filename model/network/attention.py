@@ -17,14 +17,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from everfresh.model.network.attention_tiles import Layout, Rows, Tile
+from everfresh.model.network.attention_tiles import Tile, TileLayout, TileQueries
 
 
 def attend(
     values_queries_keys: Tensor,
     position_bias: Tensor,
     time_bias: Tensor,
-    layout: Layout,
+    layout: TileLayout,
     heads: int,
 ) -> Tensor:
     """Attention of packed tokens, ``(T, 3 dim)`` to ``(T, dim)``.
@@ -40,7 +40,12 @@ def attend(
 class _Attention(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, vqk: Tensor, position_bias: Tensor, time_bias: Tensor, layout: Layout, heads: int
+        ctx: Any,
+        vqk: Tensor,
+        position_bias: Tensor,
+        time_bias: Tensor,
+        layout: TileLayout,
+        heads: int,
     ) -> Tensor:
         ctx.save_for_backward(vqk)
         ctx.bias_shapes = position_bias.shape, time_bias.shape
@@ -49,7 +54,7 @@ class _Attention(torch.autograd.Function):
         position = position_bias[_distances(layout, vqk)]
         out = vqk.new_empty(layout.tokens + 1, vqk.shape[1] // 3)
         for tile in layout.tiles:
-            v, q, k = _part(tile.spread(vqk), tile, heads, 3)
+            v, q, k = _split_heads(tile.spread(vqk), tile, heads, 3)
             attended = torch.empty_like(v)
             for rows in tile.rows:
                 scores = _scores(q, k, rows, position, time_bias)
@@ -57,7 +62,7 @@ class _Attention(torch.autograd.Function):
                 attended[:, rows.begin : rows.end] = torch.bmm(weights, v[:, : rows.end])
                 if kept:
                     ctx.scores.append(scores)
-            tile.join(_whole(attended[None], tile), out)
+            tile.join(_join_heads(attended[None], tile), out)
         return out[:-1].div_(len(position_bias))
 
     @staticmethod
@@ -71,8 +76,8 @@ class _Attention(torch.autograd.Function):
         kept = iter(ctx.scores)
         vqk_grad = vqk.new_empty(layout.tokens + 1, vqk.shape[1])
         for tile in layout.tiles:
-            inputs = _part(tile.spread(vqk), tile, heads, 3)
-            o_grad = _part(tile.spread_zeros(out_grad), tile, heads, 1)[0]
+            inputs = _split_heads(tile.spread(vqk), tile, heads, 3)
+            o_grad = _split_heads(tile.spread_zeros(out_grad), tile, heads, 1)[0]
             input_grads = torch.zeros_like(inputs)
             for rows in tile.rows:
                 scores = next(kept)
@@ -81,13 +86,13 @@ class _Attention(torch.autograd.Function):
                 if heads > 1:
                     score_grad = score_grad.view(-1, heads, *scores.shape[1:]).sum(1)
                 time_grad.scatter_add_(0, rows.bucket.view(-1), score_grad.view(-1))
-            tile.join(_whole(input_grads, tile), vqk_grad)
+            tile.join(_join_heads(input_grads, tile), vqk_grad)
         distance_grad.scatter_add_(0, distances.view(-1), position_grad.view(-1))
         return vqk_grad[:-1], distance_grad, time_grad, None, None
 
 
 def _rows_backward(
-    inputs: Tensor, o_grad: Tensor, input_grads: Tensor, scores: Tensor, rows: Rows
+    inputs: Tensor, o_grad: Tensor, input_grads: Tensor, scores: Tensor, rows: TileQueries
 ) -> Tensor:
     """Add the gradients of values, queries and keys; return that of the scores."""
     (v, q, k), (v_grad, q_grad, k_grad) = inputs, input_grads
@@ -102,22 +107,22 @@ def _rows_backward(
     return score_grad
 
 
-def _part(spread: Tensor, tile: Tile, heads: int, parts: int) -> Tensor:
+def _split_heads(spread: Tensor, tile: Tile, heads: int, parts: int) -> Tensor:
     """``(B * L, parts dim)`` to ``(parts, B * heads, L, dim / heads)``, contiguous."""
     number, length = tile.shape
     split = spread.view(number, length, parts, heads, -1).permute(2, 0, 3, 1, 4)
     return split.reshape(parts, number * heads, length, -1)
 
 
-def _whole(parted: Tensor, tile: Tile) -> Tensor:
-    """The inverse of :func:`_part`."""
+def _join_heads(parted: Tensor, tile: Tile) -> Tensor:
+    """The inverse of :func:`_split_heads`."""
     number, length = tile.shape
     parts, heads = parted.shape[0], parted.shape[1] // number
     joined = parted.view(parts, number, heads, length, -1).permute(1, 3, 0, 2, 4)
     return joined.reshape(number * length, -1)
 
 
-def _scores(q: Tensor, k: Tensor, rows: Rows, position: Tensor, time_bias: Tensor) -> Tensor:
+def _scores(q: Tensor, k: Tensor, rows: TileQueries, position: Tensor, time_bias: Tensor) -> Tensor:
     """``Q K^T + rab`` of some rows of a tile, ``(B * heads, end - begin, end)``."""
     bias = time_bias.index_select(0, rows.bucket.view(-1)).view(rows.bucket.shape)
     bias += position[rows.begin : rows.end, : rows.end]
@@ -126,7 +131,7 @@ def _scores(q: Tensor, k: Tensor, rows: Rows, position: Tensor, time_bias: Tenso
     return bias.baddbmm_(q[:, rows.begin : rows.end], k[:, : rows.end].mT)
 
 
-def _distances(layout: Layout, like: Tensor) -> Tensor:
+def _distances(layout: TileLayout, like: Tensor) -> Tensor:
     """``(L, L)`` distances in positions, 0 above the diagonal, for the longest sequence."""
     steps = torch.arange(layout.longest, device=like.device)
     return (steps[:, None] - steps).clamp(min=0)

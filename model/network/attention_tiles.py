@@ -24,7 +24,7 @@ _ROWS = 104
 
 
 @dataclass(frozen=True)
-class Rows:
+class TileQueries:
     """Queries ``begin`` to ``end`` of a tile, which look at keys 0 to ``end``.
 
     ``bucket`` ``(B, end - begin, end)``: the bucket of each pair's distance in time.
@@ -49,7 +49,7 @@ class Tile:
     take: Tensor | None
     put: Tensor | None
     real: Tensor | None
-    rows: list[Rows]
+    rows: list[TileQueries]
 
     def spread(self, packed: Tensor) -> Tensor:
         """``(T, d)`` to ``(B * L, d)``; padding holds some token of the same tile."""
@@ -71,7 +71,7 @@ class Tile:
 
 
 @dataclass(frozen=True)
-class Layout:
+class TileLayout:
     """The tiles of a batch of ``tokens`` tokens; ``longest`` is the longest sequence."""
 
     tiles: list[Tile]
@@ -79,7 +79,7 @@ class Layout:
     longest: int
 
     @classmethod
-    def of(cls, offsets: Tensor, times: Tensor, bucket: Callable[[Tensor], Tensor]) -> Layout:
+    def of(cls, offsets: Tensor, times: Tensor, bucket: Callable[[Tensor], Tensor]) -> TileLayout:
         """The layout for ``offsets`` ``(B + 1,)`` and ``times`` ``(T,)`` in seconds."""
         # Tiles are cut on the CPU, whatever device the tokens are on: one copy rather than many.
         offsets = offsets.cpu()
@@ -126,5 +126,5 @@ def _tile(
     for first in range(0, length, step):
         end = min(length, first + step)
         apart = stamps[:, first:end, None] - stamps[:, None, :end]
-        rows.append(Rows(first, end, bucket(apart)))
+        rows.append(TileQueries(first, end, bucket(apart)))
     return Tile((number, length), begin, take, put, mask, rows)

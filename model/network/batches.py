@@ -66,7 +66,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedExample:
     """One example as codes: ``(4, n)`` rows, actions, value codes and times of its events.
 
     Events from ``first_target`` on are targets.
@@ -77,10 +77,10 @@ class Encoded:
 
 
 @dataclass(frozen=True)
-class Chunk:
+class SequenceChunk:
     """A piece of one example: events ``start`` to ``stop``, those from ``first`` on predicted."""
 
-    example: Encoded
+    example: EncodedExample
     start: int
     first: int
     stop: int
@@ -135,13 +135,13 @@ def encode_entries(raw: bytes, actions: list[str], vocabulary: Vocabulary) -> _I
     return np.array(columns, dtype=np.int64)
 
 
-def encode_example(example: DecodedExample, vocabulary: Vocabulary) -> Encoded:
+def encode_example(example: DecodedExample, vocabulary: Vocabulary) -> EncodedExample:
     """Codes of an example's context and targets."""
     events = encode_events([*example.context, *example.targets], vocabulary)
-    return Encoded(events, len(example.context))
+    return EncodedExample(events, len(example.context))
 
 
-def query(history: Sequence[Interaction], vocabulary: Vocabulary, max_length: int) -> Batch:
+def query_batch(history: Sequence[Interaction], vocabulary: Vocabulary, max_length: int) -> Batch:
     """One sequence that ends in the user's last event, to predict what comes next."""
     events = encode_events(history[-(max_length - 1) :], vocabulary)
     tokens = np.zeros((4, events.shape[1] + 1), dtype=np.int64)
@@ -153,7 +153,7 @@ def query(history: Sequence[Interaction], vocabulary: Vocabulary, max_length: in
     return Batch(rows, actions, values, times, offsets, nothing, nothing.bool())
 
 
-def cut(example: Encoded, max_length: int) -> Iterator[Chunk]:
+def cut_into_chunks(example: EncodedExample, max_length: int) -> Iterator[SequenceChunk]:
     """Chunks of at most ``max_length`` tokens that predict each target exactly once, in order."""
     number = example.codes.shape[1]
     first = example.first_target
@@ -161,11 +161,11 @@ def cut(example: Encoded, max_length: int) -> Iterator[Chunk]:
         stop = number
         if number > max_length:
             stop = min(number, max(first + max(1, max_length // 2), max_length))
-        yield Chunk(example, max(0, stop - max_length), first, stop)
+        yield SequenceChunk(example, max(0, stop - max_length), first, stop)
         first = stop
 
 
-def pack(chunks: Sequence[Chunk]) -> Batch:
+def pack_batch(chunks: Sequence[SequenceChunk]) -> Batch:
     """One batch of these chunks, in this order."""
     inputs, targets, predicts = [], [], []
     for chunk in chunks:
@@ -199,16 +199,18 @@ def make_batches(
     chunks = [
         chunk
         for example in examples
-        for chunk in cut(encode_example(example, vocabulary), settings.max_length)
+        for chunk in cut_into_chunks(encode_example(example, vocabulary), settings.max_length)
     ]
     order = np.random.Generator(np.random.PCG64(seed)).permutation(len(chunks))
     groups = group_by_tokens([chunks[at] for at in order], batch_tokens)
-    return [pack(group) for group in groups]
+    return [pack_batch(group) for group in groups]
 
 
-def group_by_tokens(chunks: Sequence[Chunk], batch_tokens: int) -> Iterator[list[Chunk]]:
+def group_by_tokens(
+    chunks: Sequence[SequenceChunk], batch_tokens: int
+) -> Iterator[list[SequenceChunk]]:
     """Consecutive groups of at most ``batch_tokens`` tokens, or of one longer chunk."""
-    group: list[Chunk] = []
+    group: list[SequenceChunk] = []
     tokens = 0
     for chunk in chunks:
         if group and tokens + chunk.tokens > batch_tokens:

@@ -26,7 +26,7 @@ from torch.nn import functional
 
 from everfresh.contracts.settings import ModelSettings
 from everfresh.model.network.attention import attend
-from everfresh.model.network.attention_tiles import Layout
+from everfresh.model.network.attention_tiles import TileLayout
 from everfresh.model.network.batches import VALUE_BUCKETS, Batch
 from everfresh.model.vocabulary.vocabulary import MAX_ACTIONS
 
@@ -78,7 +78,7 @@ class Block(nn.Module):
         self.position_bias = nn.Parameter(torch.empty(settings.max_length))
         self.time_bias = nn.Parameter(torch.empty(TIME_BUCKETS))
 
-    def forward(self, x: Tensor, layout: Layout, dropout: float) -> Tensor:
+    def forward(self, x: Tensor, layout: TileLayout, dropout: float) -> Tensor:
         """Equations 1 to 3; ``dropout`` is applied before ``W2``, as in the published code."""
         dim = x.shape[-1]
         projected = functional.silu(self.norm(x) @ self.w1)
@@ -133,7 +133,7 @@ class HSTU(nn.Module):
 
     def forward(self, batch: Batch, dropout: float = 0.0) -> Tensor:
         """Unit-length user vectors, ``(T, dim)``: the one at token p stands before event p."""
-        layout = Layout.of(batch.offsets, batch.times, time_bucket)
+        layout = TileLayout.of(batch.offsets, batch.times, time_bucket)
         x = thin(self.embed(batch), dropout)
         for block in self.blocks:
             x = block(x, layout, dropout)

@@ -20,7 +20,7 @@ WIDEST = 40
 """A UUID's text fits. One very long id must not widen a million slots."""
 NUMBER, LONG, FREE = 255, 254, 253
 
-Bytes = npt.NDArray[np.uint8]
+ByteArray = npt.NDArray[np.uint8]
 _NUMBER_BYTES = 8
 
 
@@ -37,12 +37,12 @@ class ItemIds:
         return len(self.items)
 
     @property
-    def kinds(self) -> Bytes:
+    def kinds(self) -> ByteArray:
         """A view, until the next change."""
         return self._kinds[: len(self.items)]
 
     @property
-    def ids(self) -> Bytes:
+    def ids(self) -> ByteArray:
         """A view, until the next change."""
         return self._ids[: len(self.items)]
 
@@ -103,7 +103,7 @@ class ItemIds:
         return at, before, after
 
     @classmethod
-    def of(cls, kinds: Bytes, ids: Bytes, long: dict[int, str]) -> ItemIds:
+    def of(cls, kinds: ByteArray, ids: ByteArray, long: dict[int, str]) -> ItemIds:
         """Read back from tables, which are copied; ``ValueError`` where they do not fit."""
         made = cls()
         made.items = read_ids(kinds, ids, long, range(len(kinds)))
@@ -113,7 +113,7 @@ class ItemIds:
 
 
 def read_ids(
-    kinds: Bytes, ids: Bytes, long: dict[int, str], slots: Sequence[int]
+    kinds: ByteArray, ids: ByteArray, long: dict[int, str], slots: Sequence[int]
 ) -> list[ItemId | None]:
     """Items of rows of both tables, which stand for ``slots``; ``ValueError`` where they misfit."""
     width = ids.shape[1]

@@ -61,7 +61,7 @@ class SightingTable:
 
     def table(self) -> Ints:
         """All three as columns, ``(slots, 3)``."""
-        return np.stack([np.array(one, np.int64) for one in self._columns], axis=1)
+        return np.stack([np.array(column, np.int64) for column in self._columns], axis=1)
 
     def take(self, change: RowChange) -> None:
         """Overwrite rows of :meth:`table`; ``ValueError`` where they are no such rows."""

@@ -26,16 +26,22 @@ from safetensors.numpy import load, save
 
 from everfresh.contracts.errors import CorruptVersion
 from everfresh.contracts.event import ItemId
-from everfresh.model.row_changes import Changes, require_names
+from everfresh.model.row_changes import RowChanges, require_names
 from everfresh.model.vocabulary.item_ids import FREE, ItemIds
-from everfresh.model.vocabulary.remainder import FORMAT, Rest, encode_rest, read_rest
+from everfresh.model.vocabulary.metadata import (
+    FORMAT,
+    VocabularyMetadata,
+    decode_metadata,
+    encode_metadata,
+)
 from everfresh.model.vocabulary.sightings import Sightings, SightingTable
 
 UNKNOWN = 0
 """The row of padding and of items without a row; the code of actions without one."""
 MAX_ACTIONS = 255
 
-Rows = npt.NDArray[np.int64]
+ItemRows = npt.NDArray[np.int64]
+"""Rows of the item table."""
 _TENSORS = {"kinds", "ids", "sightings", "rest"}
 _POPULAR = 1_024
 """So many of the most popular are kept in order, at least."""
@@ -44,8 +50,8 @@ _POPULAR = 1_024
 class Vocabulary:
     """Items with their rows and sightings, and action names with their codes.
 
-    Changes only through :meth:`admit`, :meth:`expire`, :meth:`admit_actions` and :meth:`take`; the
-    same calls in the same order give the same rows and the same bytes.
+    It changes only through :meth:`admit`, :meth:`expire`, :meth:`admit_actions` and :meth:`take`.
+    The same calls in the same order give the same rows and the same bytes.
     """
 
     def __init__(self, admit_after: int = 1) -> None:
@@ -57,7 +63,7 @@ class Vocabulary:
         self._free: list[int] = []
         self._waiting: dict[ItemId, Sightings] = {}
         self._actions: dict[str, int] = {}
-        self._popular: Rows | None = None
+        self._popular: ItemRows | None = None
         self._total: int | None = None
         self._oldest = 0  # nothing was last sighted before this window
 
@@ -140,11 +146,11 @@ class Vocabulary:
             raise IndexError(f"row {row} holds no item")
         return item
 
-    def free_rows(self) -> Rows:
+    def free_rows(self) -> ItemRows:
         """Rows between 1 and ``rows`` that hold no item, ascending."""
         return np.asarray(sorted(self._free), dtype=np.int64)
 
-    def item_rows(self) -> Rows:
+    def item_rows(self) -> ItemRows:
         """Rows that hold an item, ascending."""
         return np.flatnonzero(self._ids.kinds != FREE) + 1
 
@@ -169,18 +175,18 @@ class Vocabulary:
         return seen.count if seen else 0
 
     @property
-    def counts(self) -> Rows:
+    def counts(self) -> ItemRows:
         """Sightings per row, shape ``(rows,)``; row 0 and free rows have none."""
         return np.concatenate([np.zeros(1, np.int64), self._seen.counts()])
 
-    def by_popularity(self) -> Rows:
+    def by_popularity(self) -> ItemRows:
         """All rows of items, most sighted first; equal counts in order of rows.
 
         Kept until the next change, since replicas ask per request; not to be written to.
         """
         return self._most_sighted(len(self))
 
-    def _most_sighted(self, number: int) -> Rows:
+    def _most_sighted(self, number: int) -> ItemRows:
         """At least the first ``number`` of them, or all."""
         kept = self._popular
         if kept is None or len(kept) < min(number, len(self)):
@@ -220,35 +226,36 @@ class Vocabulary:
                 "kinds": self._ids.kinds,
                 "ids": self._ids.ids,
                 "sightings": self._seen.table(),
-                "rest": np.frombuffer(self._encode_rest(), np.uint8),
+                "rest": np.frombuffer(self._encode_metadata(), np.uint8),
             }
         )
 
-    def _encode_rest(self) -> bytes:
+    def _encode_metadata(self) -> bytes:
         long, waiting = sorted(self._ids.long.items()), list(self._waiting.items())
-        return encode_rest(Rest(FORMAT, self.admit_after, list(self._actions), long, waiting))
+        actions = list(self._actions)
+        return encode_metadata(VocabularyMetadata(FORMAT, self.admit_after, actions, long, waiting))
 
     @classmethod
     def decode(cls, raw: bytes) -> Vocabulary:
         """The inverse of :meth:`encode`; ``CorruptVersion`` on foreign bytes."""
         try:
             tables = load(raw)
-            rest = read_rest(tables["rest"])
-            made = cls(rest.admit_after)
-            made._ids = ItemIds.of(tables["kinds"], tables["ids"], dict(rest.long))
+            metadata = decode_metadata(tables["rest"])
+            made = cls(metadata.admit_after)
+            made._ids = ItemIds.of(tables["kinds"], tables["ids"], dict(metadata.long))
             made._seen = SightingTable.of(tables["sightings"])
         except (SafetensorError, KeyError, ValueError, IndexError) as error:
             raise CorruptVersion(
                 f"a vocabulary was expected, found other bytes ({error}); take another version"
             ) from None
-        made._take_rest(rest)
+        made._take_metadata(metadata)
         items = made._ids.items
         made._rows = {item: row for row, item in enumerate(items, start=1) if item is not None}
         made._free = (np.flatnonzero(made._ids.kinds == FREE) + 1).tolist()  # ascending: a heap
-        made._require_whole()
+        made._require_consistent()
         return made
 
-    def take(self, changes: Changes) -> None:
+    def take(self, changes: RowChanges) -> None:
         """Become the vocabulary that these changes lead to, at the cost of what changed.
 
         ``CorruptVersion`` where they do not fit; then this one is no longer of use.
@@ -257,9 +264,10 @@ class Vocabulary:
         try:
             rest, long = changes["rest"], self._ids.long
             if rest.rows is None or len(rest.rows):
-                found = read_rest(rest.of(np.frombuffer(self._encode_rest(), np.uint8)))
-                self._take_rest(found)
-                long = dict(found.long)
+                before = np.frombuffer(self._encode_metadata(), np.uint8)
+                metadata = decode_metadata(rest.of(before))
+                self._take_metadata(metadata)
+                long = dict(metadata.long)
             slots, old, new = self._ids.take(changes["kinds"], changes["ids"], long)
             self._seen.take(changes["sightings"])
         except (ValueError, IndexError) as error:
@@ -274,14 +282,14 @@ class Vocabulary:
                 self._rows[item] = slot + 1
         self._free = (np.flatnonzero(self._ids.kinds == FREE) + 1).tolist()
         self._forget_order()
-        self._require_whole()
+        self._require_consistent()
 
-    def _take_rest(self, rest: Rest) -> None:
-        self.admit_after = rest.admit_after
-        self._waiting = dict(rest.waiting)
-        self._actions = {name: code for code, name in enumerate(rest.actions, start=1)}
+    def _take_metadata(self, metadata: VocabularyMetadata) -> None:
+        self.admit_after = metadata.admit_after
+        self._waiting = dict(metadata.waiting)
+        self._actions = {name: code for code, name in enumerate(metadata.actions, start=1)}
 
-    def _require_whole(self) -> None:
+    def _require_consistent(self) -> None:
         slots = len(self._ids)
         if len(self._rows) + len(self._free) != slots or len(self._seen) != slots:
             raise CorruptVersion(

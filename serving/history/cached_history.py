@@ -1,4 +1,4 @@
-"""What is kept of one user's past: its codes, and what one version made of the window of them."""
+"""One user's history as one version has read it, kept between requests."""
 
 from __future__ import annotations
 
@@ -8,33 +8,28 @@ from torch import Tensor
 
 from everfresh.contracts.sequence import StoredSequence, unpack_header
 from everfresh.contracts.settings import ModelSettings
-from everfresh.model.inference.incremental import Codes, PastStates, window_begin
-from everfresh.model.inference.together import read_together
+from everfresh.model.inference.batched import read_batched
+from everfresh.model.inference.incremental import Codes, HistoryStates, window_begin
 from everfresh.model.network.batches import encode_entries
 from everfresh.model.recommender import Recommender
 from everfresh.model.vocabulary.vocabulary import UNKNOWN
-from everfresh.serving.versions.holder import Served
+from everfresh.serving.versions.holder import LoadedVersion
 
 _OVERHEAD = 1_000  # bytes of Python objects around an entry's tensors
 
 
-class KeptPast:
-    """A user's sequence value, its codes ``(4, n)``, and what a version made of its window.
+class CachedHistory:
+    """A user's sequence value, its codes ``(4, n)``, and what ``version`` computed of them."""
 
-    ``version`` encoded it; ``oldest`` is the oldest version that read part of the states.
-    """
-
-    def __init__(self, stored: StoredSequence, served: Served) -> None:
-        vocabulary = served.recommender.vocabulary
+    def __init__(self, stored: StoredSequence, loaded: LoadedVersion) -> None:
+        recommender = loaded.recommender
         self.raw = stored.raw
         self.partition = stored.partition
-        self.version = self.oldest = served.version
-        self.epoch = served.epoch
-        self.settings = served.recommender.settings
-        self.codes: Codes = encode_entries(stored.entries(), stored.actions, vocabulary)
+        self.version = loaded.version
+        self.codes: Codes = encode_entries(stored.entries(), stored.actions, recommender.vocabulary)
         self.number, self.offset, _ = unpack_header(stored.raw)
-        self.begin = begin_of(self, stored.length, self.settings)
-        self.states: PastStates | None = None
+        self.begin = begin_of(self, stored.length, recommender.settings)
+        self.states: HistoryStates | None = None
         self.vector: Tensor | None = None
 
     @property
@@ -69,31 +64,32 @@ def capacity(settings: ModelSettings, length: int) -> int:
     return min(settings.max_length - 1, length)
 
 
-def begin_of(kept: KeptPast, length: int, settings: ModelSettings) -> int:
+def begin_of(cached: CachedHistory, length: int, settings: ModelSettings) -> int:
     """The number of the first event in the window."""
-    first: int = kept.number - kept.codes.shape[1]
-    return max(first, window_begin(kept.number, capacity(settings, length)))
+    first: int = cached.number - cached.codes.shape[1]
+    return max(first, window_begin(cached.number, capacity(settings, length)))
 
 
-def build(kept: KeptPast, recommender: Recommender, length: int) -> None:
+def build(cached: CachedHistory, recommender: Recommender, length: int) -> None:
     """Read the window from its beginning; nothing where the version knows none of the items."""
-    kept.begin = begin_of(kept, length, recommender.settings)
-    kept.states = kept.vector = None
-    if kept.known:
-        kept.states = PastStates(recommender.settings.max_length)
-        kept.vector = kept.states.extend(recommender.network, kept.window(kept.begin))
+    cached.begin = begin_of(cached, length, recommender.settings)
+    cached.states = cached.vector = None
+    if cached.known:
+        _read_window(cached, recommender)
 
 
-def build_together(pasts: Sequence[KeptPast], recommender: Recommender) -> None:
+def build_batched(histories: Sequence[CachedHistory], recommender: Recommender) -> None:
     """The same of several that hold nothing yet, in one run of the network."""
-    known = [one for one in pasts if one.known]
+    known = [history for history in histories if history.known]
     if len(known) == 1:  # perhaps a long one, which goes through in pieces
-        known[0].states = PastStates(recommender.settings.max_length)
-        known[0].vector = known[0].states.extend(
-            recommender.network, known[0].window(known[0].begin)
-        )
+        _read_window(known[0], recommender)
     elif known:
-        windows = [one.window(one.begin) for one in known]
-        read = read_together(recommender.network, windows, recommender.settings.max_length)
-        for one, (states, vector) in zip(known, read, strict=True):
-            one.states, one.vector = states, vector
+        windows = [history.window(history.begin) for history in known]
+        read = read_batched(recommender.network, windows, recommender.settings.max_length)
+        for history, (states, vector) in zip(known, read, strict=True):
+            history.states, history.vector = states, vector
+
+
+def _read_window(cached: CachedHistory, recommender: Recommender) -> None:
+    cached.states = HistoryStates(recommender.settings.max_length)
+    cached.vector = cached.states.extend(recommender.network, cached.window(cached.begin))

@@ -1,4 +1,4 @@
-"""Events that a request brings of its own: which of them the user's state holds already."""
+"""Events that come with a request: which of them the user's state holds already."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def fresh_events(stored: StoredSequence, events: Sequence[Interaction]) -> list[
 def held_entries(raw: bytes, wanted: Iterable[bytes]) -> set[bytes]:
     """Those of ``wanted`` that are entries of a sequence value.
 
-    Bytes that are not there are no entry, which is all there is to find of most; where they are,
-    it counts whether an entry begins there.
+    Most are not there as bytes, and so are no entries. Where the bytes are there, it counts whether
+    an entry begins there.
     """
     places = {entry: raw.find(entry, HEADER_BYTES) for entry in wanted}
     if all(at < 0 for at in places.values()):

@@ -1,1 +1,1 @@
-"""The HTTP door: routes, request bodies, problem documents, OpenAPI."""
+"""The HTTP door: routes, and the OpenAPI document that describes them."""

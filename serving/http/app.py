@@ -17,12 +17,12 @@ import msgspec
 from everfresh.contracts.errors import StateError
 from everfresh.contracts.ports import Clock
 from everfresh.contracts.settings import Settings
-from everfresh.serving.admission import Gate
-from everfresh.serving.http import bodies, problems
-from everfresh.serving.http.bodies import Limits
 from everfresh.serving.http.openapi import build_docs
 from everfresh.serving.replica import Replica
-from everfresh.serving.versions.holder import Served
+from everfresh.serving.requests import bodies, problems
+from everfresh.serving.requests.admission import Admission
+from everfresh.serving.requests.bodies import Limits
+from everfresh.serving.versions.holder import LoadedVersion
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -34,12 +34,14 @@ _LOG = logging.getLogger(__name__)
 _ENCODER = msgspec.json.Encoder()
 
 
-class Door:
+class HttpApp:
     """The ASGI app of one replica."""
 
-    def __init__(self, replica: Replica, gate: Gate, clock: Clock, settings: Settings) -> None:
+    def __init__(
+        self, replica: Replica, admission: Admission, clock: Clock, settings: Settings
+    ) -> None:
         self._replica = replica
-        self._gate = gate
+        self._admission = admission
         self._clock = clock
         self._limits = Limits.of(settings)
         self._token = settings.serving.admin_token.get_secret_value().encode()
@@ -65,7 +67,7 @@ class Door:
         try:
             status, headers, body = await self._reply(scope, receive)
         except Exception as error:
-            status, headers, body = _problem(error)
+            status, headers, body = _problem_reply(error)
         headers.append((b"content-length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
@@ -76,9 +78,9 @@ class Door:
         if post is not None:
             if method != "POST":
                 raise problems.method_not_allowed(method, ["POST"])
-            with self._gate.visit() as turn:
+            with self._admission.slot() as require_in_time:
                 raw = await self._read(receive)
-                turn()
+                require_in_time()
                 return post(raw)
         get = self._gets.get(path)
         if get is None:
@@ -92,18 +94,18 @@ class Door:
         raw: bytes = b""
         limit = self._limits.body_bytes
         try:
-            async with asyncio.timeout(self._gate.timeout_ms / 1000):
+            async with asyncio.timeout(self._admission.timeout_ms / 1000):
                 while True:
                     message = await receive()
                     if message["type"] == "http.disconnect":
-                        raise problems.body_too_slow(self._gate.timeout_ms)
+                        raise problems.body_too_slow(self._admission.timeout_ms)
                     raw += message.get("body", b"")
                     if len(raw) > limit:
                         raise problems.too_large(limit)
                     if not message.get("more_body", False):
                         return raw
         except TimeoutError:
-            raise problems.body_too_slow(self._gate.timeout_ms) from None
+            raise problems.body_too_slow(self._admission.timeout_ms) from None
 
     def _recommend(self, raw: bytes) -> Reply:
         request = bodies.parse_recommend(raw, self._limits, self._clock())
@@ -120,13 +122,13 @@ class Door:
 
     def _similar(self, raw: bytes) -> Reply:
         request = bodies.parse_similar(raw, self._limits)
-        found = self._replica.similar(request)
-        if found is None:
+        result = self._replica.similar(request)
+        if result is None:
             raise problems.no_version_yet()
-        served, answer = found
+        loaded, answer = result
         if answer is None:
-            raise problems.unknown_item(request.item_id, served.version)
-        return self._versioned(answer, served.version)
+            raise problems.unknown_item(request.item_id, loaded.version)
+        return self._versioned(answer, loaded.version)
 
     def _versioned(self, answer: Any, version: int) -> Reply:
         named = (b"x-everfresh-version", b"%d" % version)
@@ -138,31 +140,31 @@ class Door:
     def _readyz(self, _: Scope) -> Reply:
         return self._health("ready", self._live())
 
-    def _health(self, status: str, served: Served | None) -> Reply:
+    def _health(self, status: str, loaded: LoadedVersion | None) -> Reply:
         """What is live and how stale it is; nulls before the first version, or the first look."""
         now, read_ms = self._clock(), self._replica.follower().read_ms
         return _json(
             {
                 "status": status,
                 "replica": self._replica.name,
-                "version": served.version if served else None,
-                "epoch": served.epoch if served else None,
-                "version_age_ms": now - served.manifest.created_ms if served else None,
+                "version": loaded.version if loaded else None,
+                "epoch": loaded.epoch if loaded else None,
+                "version_age_ms": now - loaded.manifest.created_ms if loaded else None,
                 "pointer_age_ms": None if read_ms is None else now - read_ms,
             }
         )
 
     def _version(self, _: Scope) -> Reply:
-        served, follower = self._live(), self._replica.follower()
+        loaded, follower = self._live(), self._replica.follower()
         read_ms = follower.read_ms
         return _json(
             {
-                "version": served.version,
-                "epoch": served.epoch,
-                "live_since_ms": served.live_since_ms,
-                "window": served.manifest.label,
-                "trained_through": served.manifest.trained_through,
-                "items": served.manifest.items,
+                "version": loaded.version,
+                "epoch": loaded.epoch,
+                "live_since_ms": loaded.live_since_ms,
+                "window": loaded.manifest.label,
+                "trained_through": loaded.manifest.trained_through,
+                "items": loaded.manifest.items,
                 "replica": self._replica.name,
                 "pointed_version": follower.pointer.version if follower.pointer else None,
                 "pointer_age_ms": None if read_ms is None else self._clock() - read_ms,
@@ -171,20 +173,20 @@ class Door:
         )
 
     def _admin_status(self, scope: Scope) -> Reply:
-        self._admit(scope)
+        self._require_token(scope)
         return _json(msgspec.to_builtins(self._replica.status()))
 
-    def _admit(self, scope: Scope) -> None:
+    def _require_token(self, scope: Scope) -> None:
         """``Problem`` unless the request bears the token. Takes as long for any wrong one."""
         given = dict(scope["headers"]).get(b"authorization", b"")
         if not self._token or not hmac.compare_digest(given, b"Bearer " + self._token):
             raise problems.not_admitted(configured=bool(self._token))
 
-    def _live(self) -> Served:
-        served = self._replica.current()
-        if served is None:
+    def _live(self) -> LoadedVersion:
+        loaded = self._replica.current()
+        if loaded is None:
             raise problems.no_version_yet()
-        return served
+        return loaded
 
 
 _JSON = (b"content-type", b"application/json")
@@ -195,7 +197,7 @@ def _json(content: Mapping[str, Any]) -> Reply:
     return 200, [_JSON, _NO_STORE], _ENCODER.encode(content)
 
 
-def _problem(error: Exception) -> Reply:
+def _problem_reply(error: Exception) -> Reply:
     if isinstance(error, StateError):
         _LOG.error("user state cannot be read: %s", error)
         error = problems.state_unreadable(error)

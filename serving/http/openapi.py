@@ -11,9 +11,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from everfresh.serving.http import problems
-from everfresh.serving.http.bodies import Limits, RecommendBody, ScoreBody, SimilarBody
 from everfresh.serving.recommend import Answer, SimilarAnswer
+from everfresh.serving.requests import problems
+from everfresh.serving.requests.bodies import Limits, RecommendBody, ScoreBody, SimilarBody
 
 _ABOUT = (
     "Recommendations that follow the event log. Every answer names the weights version that made "
@@ -54,7 +54,6 @@ _ANSWER = {
     "state_partition": 3,
     "state_offset": 1841,
     "request_events": 0,
-    "past_version": None,
 }
 _NEIGHBOURS = {
     "item_id": 318,
@@ -101,11 +100,11 @@ def build_docs(limits: Limits) -> FastAPI:
     app = FastAPIOffline(title="everfresh", redoc_url=None, static_url="/docs/static")
     made = document(limits)
     app.openapi = lambda: made  # type: ignore[method-assign]  # FastAPI's own way to give another
-    app.add_exception_handler(HTTPException, _refuse)
+    app.add_exception_handler(HTTPException, _problem_response)
     return app
 
 
-def _refuse(request: Request, error: Exception) -> Response:
+def _problem_response(request: Request, error: Exception) -> Response:
     """The problem document in place of the framework's own; what is here is only read."""
     method_is_wrong = isinstance(error, HTTPException) and error.status_code == 405
     problem = (
@@ -205,7 +204,7 @@ def _get(summary: str, example: dict[str, Any], *statuses: int) -> dict[str, Any
 
 def _problems(*statuses: int) -> dict[str, Any]:
     content = {problems.MEDIA_TYPE: {"schema": {"$ref": _REF.format(name="Problem")}}}
-    return {str(one): {"description": "A problem.", "content": content} for one in statuses}
+    return {str(code): {"description": "A problem.", "content": content} for code in statuses}
 
 
 _HEADERS = {

@@ -1,1 +1,1 @@
-"""Ray Serve, HAProxy and uvicorn: deployment, and every patch of their private parts."""
+"""Serving on Ray Serve, and all patches of the private parts of Ray and uvicorn."""

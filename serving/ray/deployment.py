@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import importlib
 import logging
 import sys
 import time
@@ -24,6 +23,7 @@ from ray.serve.schema import LoggingConfig
 
 from everfresh.contracts.errors import Unreachable
 from everfresh.contracts.settings import Settings, load_settings
+from everfresh.serving.versions.pushed_weights import PushedFiles
 
 APPLICATION = "everfresh"
 NAMESPACE = "everfresh"
@@ -53,7 +53,6 @@ class ReplicaDeployment:
         torch.set_num_threads(self._settings.serving.threads)
         context = serve.get_replica_context()
         configure_logging(f"replica-{context.rank.rank}", self._settings.home)
-        _keep_to_the_node()
         self._wired = WiredReplica(f"replica-{context.replica_id.unique_id}", self._settings)
         self._wired.replica.start()
         while not self._wired.replica.may_join():
@@ -62,11 +61,11 @@ class ReplicaDeployment:
 
     def __serve_build_asgi_app__(self) -> Any:
         """Called by Ray, once, after the constructor."""
-        return self._wired.door
+        return self._wired.http
 
-    async def offer(self, contents: Mapping[str, Any]) -> None:
+    async def receive(self, files: Mapping[str, Any]) -> None:
         """Called on every replica by :func:`broadcast`, with buffers in the shared object store."""
-        self._wired.replica.offer({sha256: memoryview(data) for sha256, data in contents.items()})
+        self._wired.replica.receive({sha256: memoryview(data) for sha256, data in files.items()})
 
     # Ray calls these by the names of the service's methods (``serving/rpc/recommender.proto``).
 
@@ -104,23 +103,6 @@ def _answer_promptly() -> None:
     # What is there now stays: looking through it for cycles would stop all threads.
     gc.collect()
     gc.freeze()
-
-
-def _keep_to_the_node() -> None:
-    """Bind the replica's port for calls from other deployments to the node's own address.
-
-    Ray 2.60 opens it on every interface, whatever the HTTP host, and offers no setting. It asks
-    for the token, but need not be seen at all. The node's address is the one Ray tells callers.
-    """
-    replica: Any = importlib.import_module("ray.serve._private.replica")
-    add_port = replica.add_port_to_grpc_server
-    # Ray leaves some of what it exports without types.
-    address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
-
-    def add_port_here(server: Any, wanted: str) -> int:
-        return int(add_port(server, wanted.replace("[::]", address)))
-
-    replica.add_port_to_grpc_server = add_port_here
 
 
 @contextlib.contextmanager
@@ -178,14 +160,14 @@ def deploy(settings: Settings, port: int, grpc_port: int) -> None:
         ) from None
 
 
-def broadcast(contents: Mapping[str, bytes | memoryview]) -> None:
+def broadcast(files: PushedFiles) -> None:
     """Put once into the object store, then hand to every replica; returns when all have taken it.
 
     It reaches replicas that are alive at the call. Each raises what it raises; the rest got it.
     """
-    buffers = {sha256: np.frombuffer(data, np.uint8) for sha256, data in contents.items()}
+    buffers = {sha256: np.frombuffer(data, np.uint8) for sha256, data in files.items()}
     handle = serve.get_app_handle(APPLICATION)
-    handle.broadcast("offer", ray.put(buffers)).results(timeout_s=_BROADCAST_S)
+    handle.broadcast("receive", ray.put(buffers)).results(timeout_s=_BROADCAST_S)
 
 
 def _application(settings: Settings) -> serve.Application:

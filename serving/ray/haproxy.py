@@ -20,10 +20,10 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from pathlib import Path
 
-from everfresh.serving.http import problems
-from everfresh.serving.http.problems import Problem
+from everfresh.serving.requests import problems
+from everfresh.serving.requests.problems import Problem
 
-HOOK = "everfresh.serving.ray.process_hook:prepare"
+HOOK = "everfresh.serving.ray.process_hook:install_patches"
 """Called in each of Serve's processes before its doors open."""
 
 ANYWHERE = ("0.0.0.0", "::")
@@ -45,8 +45,24 @@ _SOCKET_FILES = {
 BESIDE_BODY = 16_384
 """Bytes of HAProxy's buffers beyond the longest body: a request's head, or a small answer."""
 
+_ALWAYS = {
+    # Where HAProxy may be seen, the servers behind it still need not be.
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": HOOK,
+    "RAY_SERVE_ENABLE_HA_PROXY": "1",
+    "RAY_SERVE_HAPROXY_NBTHREAD": "1",
+    # On a busy machine HAProxy takes longer to start than Ray's 5 s, and would be killed.
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "120",
+    # Answers are made on the loop that reads requests: two changes of thread less for each.
+    "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
+    # HAProxy asks another replica where one refuses, so a leaving one need not linger for 30 s.
+    "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+    # A request whose replica was killed is asked again of another: answers change nothing.
+    "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
+}
+"""Variables that no setting changes."""
+
 _LAUNCHER = r"""#!/bin/sh
-# Written by everfresh; see serving/haproxy.py for why.
+# Written by everfresh; see serving/ray/haproxy.py for why.
 for word in "$@"; do
     [ "$previous" = "-f" ] && config="$word"
     previous="$word"
@@ -80,7 +96,7 @@ def write_launcher(
     errors = [problems.no_replica(status) for status in kinds]
     errors.append(problems.body_too_slow(timeout_ms))
     quiet = [] if metrics else ["option dontlog-normal"]
-    lines = [*quiet, *(_errorfile(one, path) for one in errors)]
+    lines = [*quiet, *(_errorfile(error, path) for error in errors)]
     defaults.write_text("".join(f"    {line}\n" for line in lines))
     frontend.write_text(f"    http-request wait-for-body time {timeout_ms}ms if METH_POST\n")
     ours = _ONCE.replace("{defaults}", shlex.quote(str(defaults)))
@@ -128,23 +144,12 @@ def environment(
         "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(body_bytes + BESIDE_BODY),
         # Else requests wait without end while no replica is there: Serve's own proxy takes them.
         "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(math.ceil(2 * timeout_ms / 1000)),
-        # Where HAProxy may be seen, the servers behind it still need not be.
-        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": HOOK,
-        "RAY_SERVE_ENABLE_HA_PROXY": "1",
-        "RAY_SERVE_HAPROXY_NBTHREAD": "1",
+        **_ALWAYS,
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "1" if metrics else "0",
-        # On a busy machine HAProxy takes longer to start than Ray's 5 s, and would be killed.
-        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "120",
-        # Answers are made on the loop that reads requests: two changes of thread less for each.
-        "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
         "RAY_SERVE_HAPROXY_STATS_PORT": statistics,
         "RAY_SERVE_HAPROXY_METRICS_PORT": figures,
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": fallback,
         "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": fallback_grpc,
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
-        # HAProxy asks another replica where one refuses, so a leaving one need not linger for 30 s.
-        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
-        # A request whose replica was killed is asked again of another: answers change nothing.
-        "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
         **{name: str(folder / file) for name, file in _SOCKET_FILES.items()},
     }

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from everfresh.serving.ray import atomic_response as whole
-from everfresh.serving.ray import grpc_address as loopback
+from everfresh.serving.ray import ray_patches, uvicorn_patch
 
 
-def prepare() -> list[Any]:
+def install_patches() -> list[Any]:
     """Called by Ray, perhaps twice in a process; returns the HTTP middlewares to add, none."""
-    loopback.keep_to_the_node()
-    whole.install()
+    ray_patches.bind_grpc_to_node()
+    uvicorn_patch.install_atomic_response()
     return []

@@ -83,7 +83,7 @@ class Scored(_message.Message):
     def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., score: _Optional[float] = ...) -> None: ...
 
 class Answer(_message.Message):
-    __slots__ = ("request_id", "user_id", "items", "version", "epoch", "arm", "source", "note", "state_partition", "state_offset", "request_events", "past_version")
+    __slots__ = ("request_id", "user_id", "items", "version", "epoch", "arm", "source", "note", "state_partition", "state_offset", "request_events")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     ITEMS_FIELD_NUMBER: _ClassVar[int]
@@ -95,7 +95,6 @@ class Answer(_message.Message):
     STATE_PARTITION_FIELD_NUMBER: _ClassVar[int]
     STATE_OFFSET_FIELD_NUMBER: _ClassVar[int]
     REQUEST_EVENTS_FIELD_NUMBER: _ClassVar[int]
-    PAST_VERSION_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     user_id: Id
     items: _containers.RepeatedCompositeFieldContainer[Scored]
@@ -107,8 +106,7 @@ class Answer(_message.Message):
     state_partition: int
     state_offset: int
     request_events: int
-    past_version: int
-    def __init__(self, request_id: _Optional[str] = ..., user_id: _Optional[_Union[Id, _Mapping]] = ..., items: _Optional[_Iterable[_Union[Scored, _Mapping]]] = ..., version: _Optional[int] = ..., epoch: _Optional[int] = ..., arm: _Optional[str] = ..., source: _Optional[str] = ..., note: _Optional[str] = ..., state_partition: _Optional[int] = ..., state_offset: _Optional[int] = ..., request_events: _Optional[int] = ..., past_version: _Optional[int] = ...) -> None: ...
+    def __init__(self, request_id: _Optional[str] = ..., user_id: _Optional[_Union[Id, _Mapping]] = ..., items: _Optional[_Iterable[_Union[Scored, _Mapping]]] = ..., version: _Optional[int] = ..., epoch: _Optional[int] = ..., arm: _Optional[str] = ..., source: _Optional[str] = ..., note: _Optional[str] = ..., state_partition: _Optional[int] = ..., state_offset: _Optional[int] = ..., request_events: _Optional[int] = ...) -> None: ...
 
 class SimilarAnswer(_message.Message):
     __slots__ = ("item_id", "items", "version", "epoch")

@@ -1,1 +1,1 @@
-"""One version at a time, whole: followed, fetched or pushed, taken over, swapped."""
+"""One version at a time: the pointer is followed, weights are loaded or pushed, then swapped."""

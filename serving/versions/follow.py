@@ -14,8 +14,8 @@ from everfresh.contracts.ports import Clock, WeightStore
 from everfresh.contracts.sequence import Interaction
 from everfresh.model.recommender import Recommender
 from everfresh.model.weights import all_finite
-from everfresh.serving.versions.holder import Served, VersionHolder
-from everfresh.serving.versions.load_lock import Turn
+from everfresh.serving.versions.holder import LoadedVersion, VersionHolder
+from everfresh.serving.versions.load_lock import LoadGuard
 from everfresh.serving.versions.takeover import Load, Takeover
 
 _LOG = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ _LONGEST_PAUSE_MS = 5_000
 _WARM_K = 10
 
 
-Prepare = Callable[[Served], None]
+BeforeLive = Callable[[LoadedVersion], None]
 """Called with a version that is about to go live, for what else is to be ready by then."""
 
 
@@ -58,14 +58,14 @@ class Follower:
         holder: VersionHolder,
         clock: Clock,
         load: Load,
-        prepare: Prepare = lambda _: None,
-        turn: Turn = contextlib.nullcontext,
+        before_live: BeforeLive = lambda _: None,
+        load_guard: LoadGuard = contextlib.nullcontext,
     ) -> None:
-        self._turn = turn
-        self._prepare_for = prepare
         self._store = store
         self._holder = holder
         self._clock = clock
+        self._before_live = before_live
+        self._load_guard = load_guard
         self._takeover = Takeover(load)
         self._failed: Pointer | None = None
         self._pause_ms = _FIRST_PAUSE_MS
@@ -114,30 +114,30 @@ class Follower:
         if pointer == self._failed and self._clock() < self._not_before_ms:
             return False
         try:
-            with self._turn():
-                served = self._prepare(pointer)
+            with self._load_guard():
+                loaded = self._made_ready(pointer)
         except Exception:
             self._wait_longer(pointer)
             raise
         self._failed = None
         before = self._holder.current()
-        if self._turned_away(pointer) or not self._holder.swap(served):
+        if self._overtaken(pointer) or not self._holder.swap(loaded):
             return False
         if before is not None:
             self._takeover.retire(before)
         return True
 
-    def _prepare(self, pointer: Pointer) -> Served:
+    def _made_ready(self, pointer: Pointer) -> LoadedVersion:
         manifest = self._store.manifest(pointer.version)
         before = self._takeover.by_deltas
         recommender = self._takeover(manifest, self._store)
         # What was made of an earlier version has answered before.
         warm(recommender, (1,) if self._takeover.by_deltas > before else (0, 1, -1))
-        served = Served(pointer.version, pointer.epoch, recommender, manifest, self._clock())
-        self._prepare_for(served)
-        return msgspec.structs.replace(served, live_since_ms=self._clock())
+        loaded = LoadedVersion(pointer.version, pointer.epoch, recommender, manifest, self._clock())
+        self._before_live(loaded)
+        return msgspec.structs.replace(loaded, live_since_ms=self._clock())
 
-    def _turned_away(self, pointer: Pointer) -> bool:
+    def _overtaken(self, pointer: Pointer) -> bool:
         """Whether a rollback came while its version was loaded, which then must not go live."""
         newest = self._store.pointer()
         return newest is not None and newest.epoch > pointer.epoch
@@ -168,5 +168,5 @@ def warm(recommender: Recommender, lengths: Sequence[int] = (0, 1, -1)) -> None:
     """Answer for no, a short and the longest history, so that no user pays for the first."""
     items, _ = recommender.vocabulary.popular(recommender.settings.max_length)
     for length in lengths:
-        past = items if length < 0 else items[:length]
-        recommender.recommend([Interaction(item, "", 0) for item in past], _WARM_K)
+        history = items if length < 0 else items[:length]
+        recommender.recommend([Interaction(item, "", 0) for item in history], _WARM_K)

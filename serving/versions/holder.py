@@ -1,4 +1,4 @@
-"""What a replica answers with: one version at a time, whole."""
+"""What a replica answers with: one loaded version at a time, and the swap to the next."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from everfresh.contracts.manifest import Pointer, WeightManifest
 from everfresh.model.recommender import Recommender
 
 
-class Served(msgspec.Struct, frozen=True, weakref=True):
+class LoadedVersion(msgspec.Struct, frozen=True, weakref=True):
     """Law 7, one answer, one version.
 
-    Everything an answer takes from the weights is in one of these: the network with its
-    vocabulary, and the name they go by. A request captures it once, uses nothing else and keeps no
-    part of it: once nobody holds this, its tables may be overwritten
-    (``serving.versions.takeover``). ``live_since_ms`` is when this replica began to answer with it,
-    in UTC ms.
+    It holds everything that an answer takes from the weights: the network with its vocabulary, and
+    the name they go by. A request captures it once, uses nothing else and keeps no part of it. Once
+    nobody holds it, its tables may be overwritten (``serving.versions.takeover``).
+    ``live_since_ms`` is when this replica began to answer with it, in UTC ms.
     """
 
     version: int
@@ -40,10 +39,10 @@ class VersionHolder:
     """
 
     def __init__(self) -> None:
-        self._current: Served | None = None
+        self._current: LoadedVersion | None = None
         self._swapping = threading.Lock()
 
-    def current(self) -> Served | None:
+    def current(self) -> LoadedVersion | None:
         """The live version; ``None`` until the first one is live."""
         return self._current
 
@@ -52,13 +51,13 @@ class VersionHolder:
         current = self._current
         return current is None or pointer.after(current.pointer)
 
-    def swap(self, served: Served) -> bool:
-        """Make ``served`` the live version; False, and nothing changes, where it would go back.
+    def swap(self, loaded: LoadedVersion) -> bool:
+        """Make ``loaded`` the live version; False, and nothing changes, where it would go back.
 
         After True no new request gets the former version. One that captured it keeps it to its end.
         """
         with self._swapping:
-            if not self.wants(served.pointer):
+            if not self.wants(loaded.pointer):
                 return False
-            self._current = served
+            self._current = loaded
             return True

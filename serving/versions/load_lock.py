@@ -1,7 +1,7 @@
-"""Replicas of one machine make a version ready one after another.
+"""A lock on a file: replicas of one machine load a version one after another.
 
-Each would otherwise take a core of its own at the same moment, when all of them look at the same
-pointer, and leave none to requests.
+All of them look at the same pointer. Without the lock each would take a core of its own at the same
+moment, and leave none to requests.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from pathlib import Path
 
 _LOOK_S = 0.005
 
-Turn = Callable[[], contextlib.AbstractContextManager[None]]
-"""What to do something inside of when it is one's turn."""
+LoadGuard = Callable[[], contextlib.AbstractContextManager[None]]
+"""Gives the context in which a version is loaded, such as a :class:`LoadLock`."""
 
 
-class Turns:
-    """A lock on a file that replicas share; the system lets go of it with a process that dies.
+class LoadLock:
+    """A lock on a file that replicas share; the system releases it with a process that dies.
 
-    Nobody waits longer than ``longest_s``: then two are at work at once, as they may be.
+    Nobody waits longer than ``longest_s``. Then two replicas load at once, which costs time and
+    breaks nothing.
     """
 
     def __init__(self, path: Path, longest_s: float = 0.3) -> None:
@@ -31,15 +32,15 @@ class Turns:
 
     @contextlib.contextmanager
     def __call__(self) -> Iterator[None]:
-        """Wait for the turn, and end it afterwards. Raises what opening the file raises."""
+        """Wait for the lock, and release it afterwards. Raises what opening the file raises."""
         until = time.monotonic() + self._longest_s
         with self._path.open("ab") as file:
-            while not _taken(file.fileno()) and time.monotonic() < until:
+            while not _locked(file.fileno()) and time.monotonic() < until:
                 time.sleep(_LOOK_S)
-            yield  # closing the file ends the turn
+            yield  # closing the file releases the lock
 
 
-def _taken(file: int) -> bool:
+def _locked(file: int) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,8 +1,8 @@
 """Push: one fetch of a new version for all replicas, handed to them through Ray's object store.
 
-Of a version that is kept as a delta the delta is handed on, for replicas hold what it is made from.
-One of few bytes is left to them: to fetch it costs each less than a call through Ray.
-Polling stays: a replica that no push reached, such as one that has just been replaced, finds the
+Where a version is kept as a delta, the delta is pushed: replicas hold what it is made from. A
+version of few bytes is not pushed: to fetch it costs each replica less than a call through Ray.
+Replicas go on polling. One that no push reached, such as one that has just been replaced, finds the
 version itself. Whichever comes first, the pointer decides what goes live.
 """
 
@@ -14,12 +14,12 @@ from collections.abc import Callable
 
 from everfresh.contracts.manifest import Pointer, WeightManifest
 from everfresh.contracts.ports import WeightStore
-from everfresh.serving.versions.pushed import Contents
+from everfresh.serving.versions.pushed_weights import PushedFiles
 
 _LOG = logging.getLogger(__name__)
 
-Broadcast = Callable[[Contents], None]
-"""Hands contents to every replica that is there; returns once they have them. May raise."""
+Broadcast = Callable[[PushedFiles], None]
+"""Hands files to every replica that is there; returns once they have them. May raise."""
 
 
 class Pusher:
@@ -69,10 +69,10 @@ class Pusher:
             return False
         manifest = self._store.manifest(pointer.version)
         wanted = [file for file in manifest.files if file.name in manifest.replica_files]
-        kept = {file.name: manifest.delta(file.name) or file for file in wanted}
-        if sum(file.bytes for file in kept.values()) < self._least_bytes:
+        stored = {file.name: manifest.delta(file.name) or file for file in wanted}
+        if sum(file.bytes for file in stored.values()) < self._least_bytes:
             return False
-        self._broadcast({file.sha256: self._read(manifest, name) for name, file in kept.items()})
+        self._broadcast({file.sha256: self._read(manifest, name) for name, file in stored.items()})
         return True
 
     def _read(self, manifest: WeightManifest, name: str) -> bytes:

@@ -1,11 +1,11 @@
 """The next version, made of the one before the last: only the rows that changed are touched.
 
-A replica holds two: the live one, and the one that was live before it, which nobody answers with
-any more. Deltas lead from that one over the live one to the next (law 6), and are written over its
-rows, so that what a version costs to take over follows from what changed in it. Each delta is
-verified by its own sha256 in the manifest and names the sha256 of both whole files; it is read once
-and kept until it has been written over both. At every full snapshot on the way the result is hashed
-as a whole and compared with the manifest.
+A replica holds two versions: the live one, and the one that was live before it, with which nobody
+answers any more. Deltas lead from that one over the live one to the next (law 6). They are written
+over its rows, so that the cost of a version follows from what changed in it. Each delta is verified
+by its own sha256 in the manifest, and names the sha256 of both whole files. It is read once and
+kept until it has been written over both. At every full snapshot on the way the result is hashed as
+a whole and compared with the manifest.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from everfresh.contracts.errors import CorruptVersion, WeightsError
 from everfresh.contracts.manifest import VOCABULARY_FILE, WeightManifest
 from everfresh.contracts.ports import WeightStore
 from everfresh.model.recommender import Recommender
-from everfresh.model.row_changes import Changes, RowChange
-from everfresh.serving.versions.holder import Served
+from everfresh.model.row_changes import RowChange, RowChanges
+from everfresh.serving.versions.holder import LoadedVersion
 
 _LOG = logging.getLogger(__name__)
 _LONGEST = 16
@@ -49,8 +49,8 @@ class _Step(msgspec.Struct, frozen=True):
     parent: WeightManifest
     child: WeightManifest
     header: bytes
-    weights: Changes
-    vocabulary: Changes
+    weights: RowChanges
+    vocabulary: RowChanges
 
 
 Load = Callable[[WeightManifest, WeightStore], Recommender]
@@ -58,9 +58,9 @@ Load = Callable[[WeightManifest, WeightStore], Recommender]
 
 
 class _Spare(msgspec.Struct, frozen=True):
-    """A version that is live no more. ``served`` is dead once no request answers with it."""
+    """A version that is live no more. ``in_use`` is dead once no request answers with it."""
 
-    served: weakref.ref[Served]
+    in_use: weakref.ref[LoadedVersion]
     recommender: Recommender
     manifest: WeightManifest
 
@@ -91,15 +91,15 @@ class Takeover:
         self._newest = manifest
         return made
 
-    def retire(self, served: Served) -> None:
+    def retire(self, loaded: LoadedVersion) -> None:
         """Keep what another version has just replaced."""
-        self._spare = _Spare(weakref.ref(served), served.recommender, served.manifest)
+        self._spare = _Spare(weakref.ref(loaded), loaded.recommender, loaded.manifest)
 
     def _overwritten(
         self, spare: _Spare, manifest: WeightManifest, store: WeightStore
     ) -> Recommender | None:
         """``None`` where no deltas lead there, or a request still answers with the spare."""
-        if spare.served() is not None:
+        if spare.in_use() is not None:
             return None
         try:
             path = self._path(spare.manifest, manifest, store)
@@ -114,7 +114,7 @@ class Takeover:
         for child in path:
             step = self._last
             if step is None or (step.parent, step.child) != (parent, child):
-                step = _read(parent, child, store)
+                step = _read_step(parent, child, store)
                 time.sleep(_REST_S)
             if step is None:
                 return False
@@ -122,8 +122,8 @@ class Takeover:
             spare.recommender.take(step.weights, step.vocabulary)
             parent, header = child, step.header
             time.sleep(_REST_S)
-        if any(one.depth == 0 for one in path):
-            _require_equal(spare.recommender, parent, header)
+        if any(child.depth == 0 for child in path):
+            _require_hashes(spare.recommender, parent, header)
         return True
 
     def _path(
@@ -145,25 +145,27 @@ class Takeover:
         return store.manifest(version)
 
 
-def _read(parent: WeightManifest, child: WeightManifest, store: WeightStore) -> _Step | None:
+def _read_step(parent: WeightManifest, child: WeightManifest, store: WeightStore) -> _Step | None:
     """``None`` where a delta is missing."""
-    found: list[Overwrites] = []
+    overwrites: list[Overwrites] = []
     for name in child.replica_files:
         delta = store.delta(child, name)
         if delta is None:
             return None
         hashes = named_file(parent, name).sha256, named_file(child, name).sha256
-        found.append(read_changes(DeltaName(name, parent.version, child.version), delta, hashes))
-    weights, vocabulary = found
-    return _Step(parent, child, weights.header, _rows(weights), _rows(vocabulary))
+        overwrites.append(
+            read_changes(DeltaName(name, parent.version, child.version), delta, hashes)
+        )
+    weights, vocabulary = overwrites
+    return _Step(parent, child, weights.header, _row_changes(weights), _row_changes(vocabulary))
 
 
-def _differ(one: WeightManifest, other: WeightManifest) -> bool:
-    return (one.model, one.rows) != (other.model, other.rows)
+def _differ(version: WeightManifest, base: WeightManifest) -> bool:
+    return (version.model, version.rows) != (base.model, base.rows)
 
 
-def _rows(found: Overwrites) -> Changes:
-    return {name: _typed(change) for name, change in found.changes.items()}
+def _row_changes(overwrites: Overwrites) -> RowChanges:
+    return {name: _typed(change) for name, change in overwrites.changes.items()}
 
 
 def _typed(change: TensorChange) -> RowChange:
@@ -177,7 +179,7 @@ def _typed(change: TensorChange) -> RowChange:
     return RowChange(change.shape, rows, data)
 
 
-def _require_equal(recommender: Recommender, manifest: WeightManifest, header: bytes) -> None:
+def _require_hashes(recommender: Recommender, manifest: WeightManifest, header: bytes) -> None:
     """``CorruptVersion`` unless the whole contents are those that the manifest names."""
     tensors = {
         name: memoryview(tensor.reshape(-1).view(torch.uint8).numpy().data)

@@ -1,1 +1,1 @@
-"""The fold: records in; segments, offset, dead letters and closed slices out. Pure."""
+"""The fold: turns records into segments, offset, dead letters and closed slices. Pure."""

@@ -1,19 +1,19 @@
-"""The fold: records in, segments, offset, dead letters and closed slices out.
+"""The fold: records in; segments, offset, dead letters and closed slices out.
 
 Law 1, one user, one partition: a user's state is the fold of that user's accepted events in log
 order, and nothing else.
 
-Law 2, applied once: :class:`Changes` holds state and the offset it reaches, for one write batch;
+Law 2, applied once: one :class:`WriteBatch` holds the state and the offset it reaches;
 a record below the applied offset is counted as a duplicate and skipped.
 
 Per fetch one segment is written and no user's value; those follow when the stretch is sealed
 (:mod:`everfresh.streaming.fold.sealing`). Pure but for the ``read`` function, which looks up values
-as of the last written changes.
+as of the last batch that was written, and the outbox, which numbers its batches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -21,51 +21,51 @@ from everfresh.contracts.segment import Segment, encode_runs, merged, surplus
 from everfresh.contracts.sequence import META_KEY, PartitionMeta
 from everfresh.contracts.window import FORMAT as SLICE_FORMAT
 from everfresh.contracts.window import SliceClosed
-from everfresh.streaming.fold.dead_letters import Record, letter_from
 from everfresh.streaming.fold.deduplication import RecentIds
 from everfresh.streaming.fold.intake import Intake
+from everfresh.streaming.fold.rows import NO_LABEL, Closing, SliceHead, encode
 from everfresh.streaming.fold.rules import FoldRules
 from everfresh.streaming.fold.sealing import Sealing
 from everfresh.streaming.fold.windows import label_of
-from everfresh.streaming.fold.write_batch import Changes
-from everfresh.streaming.state.key_layout import (
-    CLOSING_KEY,
-    HEAD_KEY,
-    NO_LABEL,
-    Closing,
-    SliceHead,
-    encode,
-    parcel_key,
-)
+from everfresh.streaming.log.records import Record
+from everfresh.streaming.outbox.dead_letters import dead_letter_at
+from everfresh.streaming.outbox.outbox import Outbox
+from everfresh.streaming.outbox.rows import OutboxRow
+from everfresh.streaming.state.key_layout import CLOSING_KEY, SLICE_HEAD_KEY
+from everfresh.streaming.state.store import ReadMany
+from everfresh.streaming.state.write_batch import WriteBatch
 
-Read = Callable[[Sequence[bytes]], list[bytes | None]]
 _META = msgspec.msgpack.Encoder()
 
 
 class Fold:
-    """The fold of one partition, with the open stretch in memory.
+    """The fold of one partition, with the open stretch in memory; it fills ``outbox``.
 
-    What it remembers runs ahead of the store until the returned changes are written; where the
+    What it remembers runs ahead of the store until the returned batch is written; where the
     write fails, drop this object and open the partition again.
     """
 
     def __init__(
-        self, meta: PartitionMeta, head: SliceHead, rules: FoldRules, read: Read, parcel: int
+        self,
+        meta: PartitionMeta,
+        head: SliceHead,
+        rules: FoldRules,
+        read: ReadMany,
+        outbox: Outbox,
     ) -> None:
-        """``parcel`` is the number of the next parcel in the outbox."""
         self.meta = meta
         self.head = head
         self.applied = meta.applied
         self.segments: list[Segment] = []
-        self.sealing = Sealing(meta.partition, meta.actions, rules, self._values)
+        self.sealing = Sealing(meta, rules, self._values, outbox)
         self._rules = rules
         self._read = read
-        self._parcel = parcel
+        self._outbox = outbox
         self._intake = Intake(meta.actions, rules.max_bytes, rules.ahead_ms)
         self._recent: RecentIds | None = None
         if rules.remember_ids:
             self._recent = RecentIds(rules.remember_ids, self._values)
-        self._changes = Changes()
+        self._batch = WriteBatch()
 
     def restore(
         self,
@@ -79,58 +79,62 @@ class Fold:
         upto = -1 if closing is None else closing.upto
         self.segments = [segment for segment in segments if segment.end > upto]
         if closing is not None:
-            self.sealing.resume(closing, [one for one in segments if one.end <= upto])
+            sealed = [segment for segment in segments if segment.end <= upto]
+            self.sealing.resume(closing, sealed)
 
-    def fold(self, records: Iterable[Record]) -> Changes:
+    def fold(self, records: Iterable[Record]) -> WriteBatch:
         """Take in records of this partition, in log order."""
-        changes = self._changes = Changes()
+        batch = self._batch = WriteBatch()
         todo = list(records)
-        while changes.duplicates < len(todo) and todo[changes.duplicates].offset < self.applied:
-            changes.duplicates += 1
-        at = changes.duplicates
+        while batch.duplicates < len(todo) and todo[batch.duplicates].offset < self.applied:
+            batch.duplicates += 1
+        at = batch.duplicates
         if at == len(todo):
-            return changes
+            return batch
+        dead_letters: list[OutboxRow] = []
         while at < len(todo):
-            self._enter(todo[at], changes)
-            at = self._take(todo, at, changes)
+            self._open_slice_for(todo[at], batch)
+            at = self._fold_segment(todo, at, batch, dead_letters)
             if self.head.fresh >= self.head.stretch_events:
-                self._seal(changes, None)
-        self._tidy(changes)
-        self.post(changes)
-        self._finish(changes)
-        return changes
+                self._seal(batch, None)
+        self._merge_segments(batch)
+        self._outbox.add_batch(dead_letters, batch)
+        self._put_description(batch)
+        return batch
 
-    def close_until(self, label: int) -> Changes:
-        """Close what an idle partition owes: the open slice, then ``label`` itself, empty.
+    def close_until(self, label: int) -> WriteBatch:
+        """Close what is overdue in an idle partition: the open slice, then ``label`` itself, empty.
 
         The caller has applied all that the log holds, and the period of ``label`` is over.
         """
-        changes = self._changes = Changes()
+        batch = self._batch = WriteBatch()
         if self.head.label != NO_LABEL and self.head.label <= label:
-            self._close(changes)
+            self._close(batch)
         if self.head.label == NO_LABEL and self.head.closed < label:
             self.head.label = label
-            self._close(changes)
-        if changes:
-            self._finish(changes)
-        return changes
+            self._close(batch)
+        if batch:
+            self._put_description(batch)
+        return batch
 
-    def settle(self) -> Changes:
-        """One step of making the parts of a closed slice; nothing where none is left."""
-        changes = self._changes = Changes()
-        if self.sealing.busy and self.sealing.step(changes):
-            self._finish(changes)
-        return changes
+    def make_part(self) -> WriteBatch:
+        """Make one part of a closed slice; nothing where none is left."""
+        batch = self._batch = WriteBatch()
+        if self.sealing.busy and self.sealing.step(batch):
+            self._put_description(batch)
+        return batch
 
-    def _enter(self, record: Record, changes: Changes) -> None:
+    def _open_slice_for(self, record: Record, batch: WriteBatch) -> None:
         """Close the open slice where ``record`` has a later label."""
         label = label_of(record.timestamp, self.head)
         if label != self.head.label:
             if self.head.label != NO_LABEL:
-                self._close(changes)
+                self._close(batch)
             self.head.label = label
 
-    def _take(self, records: list[Record], begin: int, changes: Changes) -> int:
+    def _fold_segment(
+        self, records: list[Record], begin: int, batch: WriteBatch, dead_letters: list[OutboxRow]
+    ) -> int:
         """Fold ``records`` from ``begin`` on into one segment, as far as it goes.
 
         It ends where the stretch is full or a record has a later label; returns where.
@@ -139,28 +143,28 @@ class Fold:
         first, edge = self.applied, (head.label + 1) * head.period_ms
         room = head.stretch_events - head.fresh
         if self._recent is not None:
-            room = min(room, self._recent.room(changes))
-        taken = self._intake.take(records[begin : begin + room], edge, self._recent)
-        changes.late += _late(records[begin : begin + taken.count], head)
-        self.applied = records[begin + taken.count - 1].offset + 1
-        if taken.events:
-            segment = Segment(first, self.applied, taken.events, taken.runs)
-            changes.puts[segment.key] = encode_runs(segment)
+            room = min(room, self._recent.room(batch))
+        result = self._intake.take(records[begin : begin + room], edge, self._recent)
+        batch.late += _late(records[begin : begin + result.count], head)
+        self.applied = records[begin + result.count - 1].offset + 1
+        if result.events:
+            segment = Segment(first, self.applied, result.events, result.runs)
+            batch.puts[segment.key] = encode_runs(segment)
             self.segments.append(segment)
             if self._recent is not None:
-                self._recent.keep(taken.ids, first, changes)
-        for record, cause in taken.rejects:
-            changes.rejected[cause.reason] += 1
-            letter = letter_from(self.meta.topic, self.meta.partition, record, cause)
-            changes.rows.append(letter)
-        changes.named += taken.named
-        head.events += taken.events
-        head.fresh += taken.events
-        head.rejected += len(taken.rejects)
-        changes.accepted += taken.events
-        return begin + taken.count
+                self._recent.put(result.ids, first, batch)
+        for record, cause in result.rejects:
+            batch.rejected[cause.reason] += 1
+            row = dead_letter_at(self.meta.topic, self.meta.partition, record, cause)
+            dead_letters.append(row)
+        batch.feedback += result.feedback
+        head.events += result.events
+        head.fresh += result.events
+        head.rejected += len(result.rejects)
+        batch.accepted += result.events
+        return begin + result.count
 
-    def _close(self, changes: Changes) -> None:
+    def _close(self, batch: WriteBatch) -> None:
         """Close the open slice here and open the next one, still without a label."""
         head, end = self.head, self.applied
         closed = SliceClosed(
@@ -174,7 +178,7 @@ class Fold:
             head.rejected,
             "",
         )
-        self._seal(changes, closed)
+        self._seal(batch, closed)
         rules = self._rules
         self.head = SliceHead(
             head.format,
@@ -186,56 +190,44 @@ class Fold:
             end,
         )
 
-    def _seal(self, changes: Changes, closed: SliceClosed | None) -> None:
+    def _seal(self, batch: WriteBatch, closed: SliceClosed | None) -> None:
         """End the open stretch, and the slice where ``closed`` is given."""
         while self.sealing.busy:  # it fell behind the log
-            self.sealing.step(changes)
+            self.sealing.step(batch)
         closing = self.sealing.closing
         if closing is None:
-            closing = Closing(self.head.label, self.head.max_targets, self._next_parcel())
+            number = self._outbox.begin_batch()
+            closing = Closing(self.head.label, self.head.max_targets, number)
         closing.closed = closed
         self.sealing.seal(closing, self.segments, self.applied)
-        changes.puts[CLOSING_KEY] = encode(closing)
+        batch.puts[CLOSING_KEY] = encode(closing)
         if not self.segments:
-            self.sealing.step(changes)
+            self.sealing.step(batch)
         self.segments = []
         self.head.fresh = 0
 
-    def _tidy(self, changes: Changes) -> None:
+    def _merge_segments(self, batch: WriteBatch) -> None:
         """Make many small segments one, so that readers look into few."""
         number = surplus([segment.events for segment in self.segments])
         if number:
-            parts = self.segments[-number:]
-            for part in parts:
-                changes.drop(part.key)
-            whole = merged(parts)
-            changes.puts[whole.key] = encode_runs(whole)
-            self.segments[-number:] = [whole]
+            small = self.segments[-number:]
+            for segment in small:
+                batch.delete(segment.key)
+            together = merged(small)
+            batch.puts[together.key] = encode_runs(together)
+            self.segments[-number:] = [together]
 
     def _values(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Values as of this step: what it has changed so far, and what is stored."""
-        puts = self._changes.puts
+        puts = self._batch.puts
         stored = iter(self._read([key for key in keys if key not in puts]))
         return [puts[key] if key in puts else next(stored) for key in keys]
 
-    def post(self, changes: Changes) -> None:
-        """Put the rows into the outbox as one parcel: produced together, removed together."""
-        if not changes.rows:
-            return
-        parcel = self._next_parcel()
-        for number, row in enumerate(changes.rows):
-            changes.puts[parcel_key(parcel, number)] = encode(row)
-        changes.parcels.append(parcel)
-
-    def _next_parcel(self) -> int:
-        number, self._parcel = self._parcel, self._parcel + 1
-        return number
-
-    def _finish(self, changes: Changes) -> None:
+    def _put_description(self, batch: WriteBatch) -> None:
         names = [segment.name for segment in (*self.sealing.segments, *self.segments)]
         self.meta = msgspec.structs.replace(self.meta, applied=self.applied, segments=names)
-        changes.puts[META_KEY] = _META.encode(self.meta)
-        changes.puts[HEAD_KEY] = encode(self.head)
+        batch.puts[META_KEY] = _META.encode(self.meta)
+        batch.puts[SLICE_HEAD_KEY] = encode(self.head)
 
 
 def _late(records: Sequence[Record], head: SliceHead) -> int:

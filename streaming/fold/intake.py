@@ -1,4 +1,4 @@
-"""From records to the runs of one segment: decode, validate, group by user.
+"""Turns records into the runs of one segment: decode, validate, group by user.
 
 The inner loop of the worker. A record that decodes as :class:`PlainEvent`, with its user's key, is
 taken at once; every other one goes through :class:`EventDecoder`, which knows all the rules and
@@ -17,8 +17,8 @@ from everfresh.contracts.event import Event, UserId, user_key
 from everfresh.contracts.event_codec import CE_VERSION, SPEC_VERSION, EventDecoder, PlainEvent
 from everfresh.contracts.segment import INT_ROW, encode_row
 from everfresh.contracts.sequence import INT_ENTRY, encode_entry, encode_id
-from everfresh.streaming.fold.dead_letters import Record
 from everfresh.streaming.fold.deduplication import Ids, RecentIds
+from everfresh.streaming.log.records import Record
 
 # The user's record key, then a row for every event.
 _Group = list[bytes]
@@ -29,10 +29,10 @@ _NAN = math.nan
 _REST = INT_ENTRY.size - 1
 
 
-class Taken(msgspec.Struct, frozen=True):
+class IntakeResult(msgspec.Struct, frozen=True):
     """What became of some records: ``count`` of them, ``events`` accepted, the others rejected.
 
-    ``named`` are the accepted events that name a request, with their offsets; ``ids`` tells all
+    ``feedback`` are the accepted events that name a request, with their offsets; ``ids`` tells all
     accepted events.
     """
 
@@ -40,12 +40,12 @@ class Taken(msgspec.Struct, frozen=True):
     events: int
     runs: dict[bytes, bytes]
     rejects: list[tuple[Record, EventRejected]]
-    named: list[tuple[int, Event]]
+    feedback: list[tuple[int, Event]]
     ids: Ids
 
 
 class Intake:
-    """Takes records in; immutable. ``actions`` is the action table, ``max_bytes`` as in decode.
+    """Takes records in; immutable. ``actions`` and ``max_bytes`` are those of ``EventDecoder``.
 
     Events more than ``ahead_ms`` ahead of their append time are rejected as ``in_the_future``.
     """
@@ -59,32 +59,33 @@ class Intake:
 
     def take(
         self, records: Sequence[Record], before_ms: int, recent: RecentIds | None = None
-    ) -> Taken:
+    ) -> IntakeResult:
         """Take ``records`` in order, up to the first one appended at or after ``before_ms``.
 
         What ``recent`` knows already is rejected as ``duplicate_id``; it has room for all.
         """
-        taken = self._group(records, before_ms)
-        known = recent.add(taken.ids) if recent is not None else None
+        result = self._group(records, before_ms)
+        known = recent.add(result.ids) if recent is not None else None
         if not known:
-            return taken
+            return result
         # Seldom, so it may cost another pass: what is left out then leaves no trace in the order.
-        rejected = {record.offset for record, _ in taken.rejects}
-        met = [one for one in records[: taken.count] if one.offset not in rejected]
-        repeated = [record for at, record in enumerate(met) if at in known]
-        fresh = [record for at, record in enumerate(met) if at not in known]
+        rejected = {record.offset for record, _ in result.rejects}
+        valid = [record for record in records[: result.count] if record.offset not in rejected]
+        repeated = [record for at, record in enumerate(valid) if at in known]
+        fresh = [record for at, record in enumerate(valid) if at not in known]
         cause = EventRejected("duplicate_id", "this user's event of that id was accepted before")
-        rejects = taken.rejects + [(record, cause) for record in repeated]
-        rejects.sort(key=lambda one: one[0].offset)
+        rejects = result.rejects + [(record, cause) for record in repeated]
+        rejects.sort(key=lambda reject: reject[0].offset)
         rest = self._group(fresh, before_ms)
-        return msgspec.structs.replace(rest, count=taken.count, rejects=rejects)
+        return msgspec.structs.replace(rest, count=result.count, rejects=rejects)
 
-    def _group(self, records: Sequence[Record], before_ms: int) -> Taken:
+    def _group(self, records: Sequence[Record], before_ms: int) -> IntakeResult:
+        # One long loop on purpose: it runs for every event, and calls cost.
         groups: dict[UserId, _Group] = {}
         users: list[UserId] = []
         ids: list[str] = []
         rejects: list[tuple[Record, EventRejected]] = []
-        named: list[tuple[int, Event]] = []
+        feedback: list[tuple[int, Event]] = []
         decode, codes, max_bytes = self._plain, self._codes, self._max_bytes
         count, pack, ahead_ms = 0, INT_ROW.pack, self._ahead_ms
         event: Event
@@ -129,8 +130,8 @@ class Intake:
             users.append(user)
             ids.append(event.id)
             if event.request_id is not None:
-                named.append((record.offset, event))
-        return Taken(count, len(ids), _runs(groups), rejects, named, (users, ids))
+                feedback.append((record.offset, event))
+        return IntakeResult(count, len(ids), _runs(groups), rejects, feedback, (users, ids))
 
 
 def in_the_future(time: int, appended: int) -> EventRejected:

@@ -1,22 +1,17 @@
-"""What the fold needs of the settings, as one immutable value."""
+"""The settings that the fold needs, as one immutable record."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from everfresh.contracts.errors import SettingsError
 from everfresh.contracts.event import MAX_ID_BYTES
-
-if TYPE_CHECKING:
-    from everfresh.contracts.settings import Settings
+from everfresh.contracts.settings import Settings
+from everfresh.streaming.log.records import MAX_RECORD_BYTES
 
 _ENTRY_BYTES = MAX_ID_BYTES + 15
 _TARGET_BYTES = 18
 _FRAME_BYTES = 65_536
-MAX_RECORD_BYTES = 8 * 1024 * 1024
-"""What the windows and dead-letter topics accept as one record."""
 
 
 class FoldRules(msgspec.Struct, frozen=True):

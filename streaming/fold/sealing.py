@@ -1,4 +1,4 @@
-"""From sealed stretches to slice parts and sequence values, one part at a time.
+"""Turns sealed stretches of the log into slice parts and sequence values, one part at a time.
 
 When a stretch of the log is sealed (its slice closed, or it is full), its users' examples are cut
 and their events move from segments into sequence values. With many users that is megabytes, so it
@@ -13,47 +13,45 @@ bytes, for they follow from segments and values alone.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from itertools import chain, islice
 
 import msgspec
 
 from everfresh.contracts.segment import Segment, split
-from everfresh.contracts.sequence import USER_PREFIX
+from everfresh.contracts.sequence import USER_PREFIX, PartitionMeta
 from everfresh.contracts.topics import WINDOWS
 from everfresh.contracts.window import Example, SliceClosed, SlicePart, encode_slice_record
+from everfresh.streaming.fold.rows import NOTHING_SEALED, Closing, encode
 from everfresh.streaming.fold.rules import FoldRules
 from everfresh.streaming.fold.windows import cut_examples, example_bytes
-from everfresh.streaming.fold.write_batch import Changes
-from everfresh.streaming.state.key_layout import (
-    CLOSING_KEY,
-    NOTHING_SEALED,
-    Closing,
-    OutboxRow,
-    decode_row,
-    encode,
-    parcel_key,
-)
+from everfresh.streaming.outbox.outbox import Outbox
+from everfresh.streaming.outbox.rows import OutboxRow
+from everfresh.streaming.state.key_layout import CLOSING_KEY
+from everfresh.streaming.state.store import ReadMany
+from everfresh.streaming.state.write_batch import WriteBatch
 
-Read = Callable[[Sequence[bytes]], list[bytes | None]]
 # An example, its user's key, and the sequence value after the user's last example, else None: a
 # value contains a stretch as a whole or not at all.
-_Made = tuple[Example, bytes, bytes | None]
+_MadeExample = tuple[Example, bytes, bytes | None]
 _AT_A_TIME = 64  # users whose values are read in one go
 
 
 class Sealing:
-    """The work on the slice whose parts are being made. At most one stretch is sealed at a time."""
+    """Makes the parts of one slice. At most one stretch is sealed at a time."""
 
-    def __init__(self, partition: int, actions: list[str], rules: FoldRules, read: Read) -> None:
+    def __init__(
+        self, meta: PartitionMeta, rules: FoldRules, read: ReadMany, outbox: Outbox
+    ) -> None:
         self.closing: Closing | None = None
         self.segments: list[Segment] = []
-        self._partition = partition
-        self._actions = actions
+        self._partition = meta.partition
+        self._actions = meta.actions
         self._rules = rules
         self._read = read
+        self._outbox = outbox
         self._digest = hashlib.sha256()
-        self._made: Iterator[_Made] = iter(())
+        self._made: Iterator[_MadeExample] = iter(())
 
     @property
     def busy(self) -> bool:
@@ -63,14 +61,13 @@ class Sealing:
     def resume(self, closing: Closing, segments: list[Segment]) -> None:
         """Go on where the state says; ``segments`` are those of the sealed stretch."""
         self.closing, self.segments = closing, segments
-        keys = [parcel_key(closing.parcel, part) for part in range(closing.parts)]
-        for key in keys:
-            (raw,) = self._read([key])
-            self._digest.update(decode_row(raw or b"").value or b"")
+        for part in range(closing.parts):
+            row = self._outbox.read_row(closing.outbox_batch, part)
+            self._digest.update(row.value or b"")
         self._made = self._make(closing.examples)
 
     def seal(self, closing: Closing, segments: list[Segment], upto: int) -> None:
-        """Take on a stretch that ends before offset ``upto``; the former one has been worked off.
+        """Begin a stretch that ends before offset ``upto``; the former one is done.
 
         ``closing`` is this object's own where the slice goes on, a new one otherwise.
         """
@@ -81,8 +78,8 @@ class Sealing:
         self.closing, self.segments = closing, segments
         self._made = self._make(0)
 
-    def step(self, changes: Changes) -> bool:
-        """Make one part; after the last one let the stretch's segments go, and return True."""
+    def step(self, batch: WriteBatch) -> bool:
+        """Make one part. True after the last one, when the stretch's segments are deleted."""
         closing = self.closing
         assert closing is not None
         part: list[Example] = []
@@ -95,47 +92,47 @@ class Sealing:
             part.append(example)
             filled += size
             if value is not None:
-                changes.puts[key] = value
+                batch.puts[key] = value
         else:
             closing.upto = NOTHING_SEALED
         if part:
             closing.examples += len(part)
-            self._post_part(closing, part, changes)
-        changes.puts[CLOSING_KEY] = encode(closing)
+            self._add_part(closing, part, batch)
+        batch.puts[CLOSING_KEY] = encode(closing)
         if self.busy:
             return False
-        self._complete(closing, changes)
+        self._complete(closing, batch)
         return True
 
-    def _complete(self, closing: Closing, changes: Changes) -> None:
+    def _complete(self, closing: Closing, batch: WriteBatch) -> None:
         for segment in self.segments:
-            changes.drop(segment.key)
+            batch.delete(segment.key)
         self.segments = []
         if closing.closed is not None:
-            self._post_closed(closing, closing.closed, changes)
-            changes.drop(CLOSING_KEY)
+            self._add_closed(closing, closing.closed, batch)
+            batch.delete(CLOSING_KEY)
             self.closing = None
 
-    def _post_part(self, closing: Closing, examples: list[Example], changes: Changes) -> None:
+    def _add_part(self, closing: Closing, examples: list[Example], batch: WriteBatch) -> None:
         part = SlicePart(self._partition, closing.label, closing.parts, self._actions, examples)
         raw = encode_slice_record(part)
         self._digest.update(raw)
-        self._post(closing, raw, changes)
+        self._add_row(closing, raw, batch)
         closing.parts += 1
 
-    def _post_closed(self, closing: Closing, closed: SliceClosed, changes: Changes) -> None:
-        whole = msgspec.structs.replace(
+    def _add_closed(self, closing: Closing, closed: SliceClosed, batch: WriteBatch) -> None:
+        record = msgspec.structs.replace(
             closed, parts=closing.parts, digest=self._digest.hexdigest()
         )
-        self._post(closing, encode_slice_record(whole), changes)
-        changes.parcels.append(closing.parcel)
-        changes.closed += 1
+        self._add_row(closing, encode_slice_record(record), batch)
+        self._outbox.complete_batch(closing.outbox_batch, batch)
+        batch.closed += 1
 
-    def _post(self, closing: Closing, raw: bytes, changes: Changes) -> None:
+    def _add_row(self, closing: Closing, raw: bytes, batch: WriteBatch) -> None:
         row = OutboxRow(WINDOWS.name, self._partition, None, raw, [])
-        changes.puts[parcel_key(closing.parcel, closing.parts)] = encode(row)
+        self._outbox.add_row(closing.outbox_batch, closing.parts, row, batch)
 
-    def _make(self, skip: int) -> Iterator[_Made]:
+    def _make(self, skip: int) -> Iterator[_MadeExample]:
         """All examples of the stretch but the first ``skip``, which have been made."""
         closing = self.closing
         assert closing is not None

@@ -1,4 +1,4 @@
-"""How the log is cut into slices and examples (law 3). Pure: no I/O and no clock.
+"""Cuts the log into slices and examples (law 3). Pure: no I/O and no clock.
 
 Windows tile the log. The label of a record is the number of its period in broker append time, but
 later than the last closed label and never less than the open one; so labels only grow. A record
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 from everfresh.contracts.sequence import HEADER_BYTES, decode_id, grown, skip_entries, unpack_header
 from everfresh.contracts.window import Example
-from everfresh.streaming.state.key_layout import SliceHead
+from everfresh.streaming.fold.rows import SliceHead
 
 Run = tuple[bytes, list[int], list[int]]
 """A user's events of a stretch: entries, offsets, append times; see ``contracts.segment.split``."""

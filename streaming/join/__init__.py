@@ -1,1 +1,1 @@
-"""Exposures joined with feedback, by request id within the horizon."""
+"""The join: matches exposures with feedback, by request id within the horizon."""

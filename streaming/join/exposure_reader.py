@@ -1,16 +1,16 @@
-"""Reads the exposures of the partitions that this worker owns, and concludes their outcomes.
+"""Reads the exposures of the partitions that this worker owns, and has their outcomes written.
 
 A reader of its own rather than a Faust agent: where to read on stands in the state beside the
 events' offset (law 2), and the owner of an events partition reads the exposures partition of that
-number, whatever a rebalance does. There is nothing for a consumer group to say.
+number, whatever a rebalance does. A consumer group is not needed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
@@ -19,36 +19,65 @@ from aiokafka.structs import TopicPartition
 from everfresh.contracts.errors import LogMismatch
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import EXPOSURES, topic_name
-from everfresh.streaming.fold.write_batch import Changes
-from everfresh.streaming.log.probe import LogProbe, connect, log_identity
-
-if TYPE_CHECKING:
-    from everfresh.streaming.ownership import Owned
+from everfresh.streaming.log.clients import start_client
+from everfresh.streaming.log.probe import LogProbe, log_identity
+from everfresh.streaming.log.records import PlacedRecord
+from everfresh.streaming.outbox.delivery import OutboxDelivery
+from everfresh.streaming.state.write_batch import WriteBatch
 
 _PAUSE_SECONDS = 0.2  # nobody waits for an outcome; one write for many exposures
 _AT_ONCE = 1000
 
 
+class JoinedPartition(Protocol):
+    """What the reader needs of a partition's state."""
+
+    @property
+    def next_exposure(self) -> int:
+        """The offset of the next exposure to take in."""
+
+    def add_exposures(self, records: Sequence[PlacedRecord]) -> WriteBatch:
+        """Take exposures in, in log order."""
+
+    def advance_exposures(self, now_ms: int) -> None:
+        """All exposures that were appended before ``now_ms``, UTC, have been taken in."""
+
+    def write_outcomes(self) -> WriteBatch | None:
+        """Turn some requests whose horizon has passed into outcomes; ``None`` if none has."""
+
+
+class OwnedJoin(Protocol):
+    """What the reader needs of a partition that the worker owns."""
+
+    @property
+    def partition(self) -> JoinedPartition:
+        """Its state."""
+
+    @property
+    def delivery(self) -> OutboxDelivery:
+        """What delivers its outcomes."""
+
+
 class ExposureReader:
     """One per worker, on its event loop. Nothing but ``start`` may be called before it.
 
-    ``now_ms`` is a lower bound of the broker's clock, ``None`` while unknown. ``note`` hears what
-    each step has done.
+    ``now_ms`` is a lower bound of the broker's clock, ``None`` while unknown. ``on_write`` is
+    called with what each step has written.
     """
 
     def __init__(
         self,
         settings: Settings,
         now_ms: Callable[[], int | None],
-        note: Callable[[Changes], None],
+        on_write: Callable[[WriteBatch], None],
     ) -> None:
         self._servers = settings.kafka.bootstrap_servers
         self._topic = topic_name(settings.kafka.topic_prefix, EXPOSURES)
         self._now_ms = now_ms
-        self._note = note
-        self._reading: dict[int, Owned] = {}
+        self._on_write = on_write
+        self._reading: dict[int, OwnedJoin] = {}
         self.lag = 0
-        """Exposures that have not been taken in, as of the last look."""
+        """Exposures that had not been taken in when the reader last asked."""
 
     async def start(self) -> None:
         """Connect; ``Unreachable`` where no broker answers or there is no such topic."""
@@ -62,71 +91,77 @@ class ExposureReader:
             auto_offset_reset="none",
             isolation_level="read_committed",
         )
-        await connect(self._consumer, self._servers)
+        await start_client(self._consumer, self._servers)
 
     async def stop(self) -> None:
         """Disconnect."""
         await self._consumer.stop()
         await self.probe.stop()
 
-    async def run(self, owned: Mapping[int, Owned]) -> None:
-        """For ever. ``owned`` changes meanwhile; ``LogMismatch`` where retention was faster."""
+    async def run(self, owned: Mapping[int, OwnedJoin]) -> None:
+        """Runs until cancelled; ``owned`` changes meanwhile.
+
+        ``LogMismatch`` where retention has removed exposures that were not read.
+        """
         while True:
             self._follow(owned)
             more = False
             if self._reading:
-                for one in self._reading.values():
-                    await one.courier.room()
+                for mine in self._reading.values():
+                    await mine.delivery.wait_for_room()
                 with contextlib.suppress(KafkaError):
                     more = await self._read(owned) == _AT_ONCE
                     await self._advance(owned)
-                await self._conclude(owned)
+                await self._write_outcomes(owned)
             await asyncio.sleep(0 if more else _PAUSE_SECONDS)
 
-    def _follow(self, owned: Mapping[int, Owned]) -> None:
+    def _follow(self, owned: Mapping[int, OwnedJoin]) -> None:
         """Read what is owned now, each from where its state says."""
         wanted = dict(owned)
         if wanted == self._reading:
             return
         self._consumer.assign([TopicPartition(self._topic, number) for number in wanted])
-        for number, one in wanted.items():
-            self._consumer.seek(TopicPartition(self._topic, number), one.partition.exposed)
+        for number, mine in wanted.items():
+            begin = mine.partition.next_exposure
+            self._consumer.seek(TopicPartition(self._topic, number), begin)
         self._reading = wanted
 
-    async def _read(self, owned: Mapping[int, Owned]) -> int:
+    async def _read(self, owned: Mapping[int, OwnedJoin]) -> int:
         """Take in what has come; returns how many."""
         try:
-            found = await self._consumer.getmany(timeout_ms=0, max_records=_AT_ONCE)
+            fetched = await self._consumer.getmany(timeout_ms=0, max_records=_AT_ONCE)
         except OffsetOutOfRangeError as error:
             raise LogMismatch(
                 f"{self._topic} does not hold the next exposures to read ({error}): retention "
                 "removed them unread; start the worker again to see how many"
             ) from None
-        for place, records in found.items():
-            one = self._reading[place.partition]
-            if records and owned.get(place.partition) is one:
-                self._done(one, one.partition.expose(records))
-        return sum(map(len, found.values()))
+        for place, records in fetched.items():
+            mine = self._reading[place.partition]
+            if records and owned.get(place.partition) is mine:
+                self._note(mine, mine.partition.add_exposures(records))
+        return sum(map(len, fetched.values()))
 
-    async def _advance(self, owned: Mapping[int, Owned]) -> None:
+    async def _advance(self, owned: Mapping[int, OwnedJoin]) -> None:
         """Tell idle partitions the time: to its end, everything has been read."""
         now_ms = self._now_ms()  # before the ends: what comes after them was appended later
         ends = await self.probe.ends(self._reading)
         lag = 0
-        for number, one in self._reading.items():
+        for number, mine in self._reading.items():
             position = await self._consumer.position(TopicPartition(self._topic, number))
             lag += max(0, ends[number] - position)
-            if now_ms is not None and position >= ends[number] and owned.get(number) is one:
-                one.partition.exposures_reached(now_ms)
+            if now_ms is not None and position >= ends[number] and owned.get(number) is mine:
+                mine.partition.advance_exposures(now_ms)
         self.lag = lag
 
-    async def _conclude(self, owned: Mapping[int, Owned]) -> None:
-        for number, one in self._reading.items():
-            while owned.get(number) is one and (changes := one.partition.conclude()) is not None:
-                self._done(one, changes)
+    async def _write_outcomes(self, owned: Mapping[int, OwnedJoin]) -> None:
+        for number, mine in self._reading.items():
+            while (
+                owned.get(number) is mine and (batch := mine.partition.write_outcomes()) is not None
+            ):
+                self._note(mine, batch)
                 await asyncio.sleep(0)  # a step takes milliseconds; fetches come between
 
-    def _done(self, one: Owned, changes: Changes) -> None:
-        self._note(changes)
-        if changes.parcels:
-            one.courier.wake()
+    def _note(self, mine: OwnedJoin, batch: WriteBatch) -> None:
+        self._on_write(batch)
+        if batch.outbox_batches:
+            mine.delivery.wake()

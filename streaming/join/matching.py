@@ -1,4 +1,4 @@
-"""Which feedback belongs to which exposure: the rule of the join, for one request of one user.
+"""Decides which feedback belongs to which exposure, for one request of one user.
 
 Feedback answers the exposure of its request that was appended within ``horizon`` of it, before or
 after. Of several exposures of one request the first counts until two horizons have passed, so that
@@ -6,7 +6,7 @@ two which count are never both within reach. What comes between one and two hori
 exposure is late; feedback that no exposure is near to is unmatched.
 
 Times are append times, and ``clock`` is how far both logs have been read: nothing that is still
-unread was appended before it. A verdict is given only once the clock has passed everything that
+unread was appended before it. A decision is made only once the clock has passed everything that
 could change it, so it follows from the logs and not from the order in which they were read.
 """
 
@@ -19,7 +19,7 @@ import msgspec
 from everfresh.contracts.event import ItemId
 
 
-class Shown(msgspec.Struct, frozen=True, array_like=True):
+class StoredExposure(msgspec.Struct, frozen=True, array_like=True):
     """An exposure: append time, offset, and its bytes until its outcome has been written."""
 
     at: int
@@ -27,7 +27,7 @@ class Shown(msgspec.Struct, frozen=True, array_like=True):
     raw: bytes | None
 
 
-class Heard(msgspec.Struct, frozen=True, array_like=True):
+class StoredFeedback(msgspec.Struct, frozen=True, array_like=True):
     """Feedback: append time, offset, and what the user did."""
 
     at: int
@@ -38,61 +38,73 @@ class Heard(msgspec.Struct, frozen=True, array_like=True):
     value: float | None
 
 
-class Verdict(msgspec.Struct, frozen=True):
-    """What is decided now (``closed``, ``late``, ``unmatched``) and what stays.
+class Matches(msgspec.Struct, frozen=True):
+    """What is decided now (``joined``, ``late``, ``unmatched``) and what stays.
 
-    ``shown`` and ``heard`` stay; ``due`` is the clock that must be passed before more can be
+    ``exposures`` and ``feedback`` stay; ``due`` is the clock that must be passed before more can be
     decided, ``None`` where nothing stays.
     """
 
-    closed: list[tuple[Shown, list[Heard]]]
-    late: list[Heard]
-    unmatched: list[Heard]
-    shown: list[Shown]
-    heard: list[Heard]
+    joined: list[tuple[StoredExposure, list[StoredFeedback]]]
+    late: list[StoredFeedback]
+    unmatched: list[StoredFeedback]
+    exposures: list[StoredExposure]
+    feedback: list[StoredFeedback]
     due: int | None
 
 
-def repeats(shown: Iterable[Shown], at: int, horizon: int) -> bool:
-    """Whether an exposure appended at ``at`` repeats one of ``shown``, and so does not count."""
-    return any(at - one.at <= 2 * horizon for one in shown)
+def is_repeated(exposures: Iterable[StoredExposure], at: int, horizon: int) -> bool:
+    """Whether an exposure appended at ``at`` repeats one of these, and so does not count."""
+    return any(at - exposure.at <= 2 * horizon for exposure in exposures)
 
 
-def judge(shown: list[Shown], heard: list[Heard], clock: int, horizon: int) -> Verdict:
-    """The verdict on one request's exposures and feedback, each in log order."""
-    closed: list[tuple[Shown, list[Heard]]] = []
-    late: list[Heard] = []
-    unmatched: list[Heard] = []
-    stays: list[Heard] = []
-    for one in shown:
-        if one.raw is not None and one.at + horizon < clock:
-            closed.append((one, [each for each in heard if _answers(each, one, horizon)]))
-    taken = {each.offset for _, answers in closed for each in answers}
-    ended = {one.offset for one, _ in closed}
-    open_still = [one for one in shown if one.raw is not None and one.offset not in ended]
-    for each in heard:
-        if each.offset in taken:
+def match(
+    exposures: list[StoredExposure], feedback: list[StoredFeedback], clock: int, horizon: int
+) -> Matches:
+    """Match one request's exposures and feedback, each in log order."""
+    joined: list[tuple[StoredExposure, list[StoredFeedback]]] = []
+    late: list[StoredFeedback] = []
+    unmatched: list[StoredFeedback] = []
+    staying: list[StoredFeedback] = []
+    for exposure in exposures:
+        if exposure.raw is not None and exposure.at + horizon < clock:
+            answers = [each for each in feedback if _answers(each, exposure, horizon)]
+            joined.append((exposure, answers))
+    answered = {each.offset for _, answers in joined for each in answers}
+    ended = {exposure.offset for exposure, _ in joined}
+    still_open = [
+        exposure
+        for exposure in exposures
+        if exposure.raw is not None and exposure.offset not in ended
+    ]
+    for each in feedback:
+        if each.offset in answered:
             continue
-        if each.at + horizon >= clock or any(_answers(each, one, horizon) for one in open_still):
-            stays.append(each)
-        elif any(-horizon <= each.at - one.at <= 2 * horizon for one in shown):
+        if each.at + horizon >= clock or any(
+            _answers(each, exposure, horizon) for exposure in still_open
+        ):
+            staying.append(each)
+        elif any(-horizon <= each.at - exposure.at <= 2 * horizon for exposure in exposures):
             late.append(each)
         else:
             unmatched.append(each)
-    left = [
-        msgspec.structs.replace(one, raw=None) if one.offset in ended else one
-        for one in shown
-        if one.at + 3 * horizon >= clock
+    remaining = [
+        msgspec.structs.replace(exposure, raw=None) if exposure.offset in ended else exposure
+        for exposure in exposures
+        if exposure.at + 3 * horizon >= clock
     ]
-    return Verdict(closed, late, unmatched, left, stays, _due(left, stays, clock, horizon))
+    due = _due(remaining, staying, clock, horizon)
+    return Matches(joined, late, unmatched, remaining, staying, due)
 
 
-def _answers(each: Heard, one: Shown, horizon: int) -> bool:
-    return abs(each.at - one.at) <= horizon
+def _answers(feedback: StoredFeedback, exposure: StoredExposure, horizon: int) -> bool:
+    return abs(feedback.at - exposure.at) <= horizon
 
 
-def _due(shown: list[Shown], heard: list[Heard], clock: int, horizon: int) -> int | None:
+def _due(
+    exposures: list[StoredExposure], feedback: list[StoredFeedback], clock: int, horizon: int
+) -> int | None:
     """The next time at which something of these can be decided or forgotten."""
-    ends = [one.at + (3 if one.raw is None else 1) * horizon for one in shown]
-    ends += [end for each in heard if (end := each.at + horizon) >= clock]
+    ends = [exposure.at + (3 if exposure.raw is None else 1) * horizon for exposure in exposures]
+    ends += [end for each in feedback if (end := each.at + horizon) >= clock]
     return min(ends, default=None)

@@ -1,4 +1,4 @@
-"""Opening a partition's join: where it stopped, or anew, or not at all."""
+"""Opens a partition's join: where it stopped, or anew, or not at all."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from everfresh.streaming.join.join import Join
 from everfresh.streaming.join.rows import (
     JOIN_FORMAT,
     JOIN_KEY,
-    JOIN_PREFIX,
     JoinHead,
-    decode_head,
+    decode_join_head,
     encode,
 )
 from everfresh.streaming.log.identity import LogPlace
+from everfresh.streaming.outbox.outbox import Outbox
+from everfresh.streaming.state.key_layout import JOIN_PREFIX
 from everfresh.streaming.state.store import PartitionStore
 
 _ADVICE = (
@@ -24,7 +25,12 @@ _ADVICE = (
 
 
 def open_join(
-    store: PartitionStore, applied: int, anew: bool, exposures: LogPlace, horizon_ms: int
+    store: PartitionStore,
+    outbox: Outbox,
+    applied: int,
+    anew: bool,
+    exposures: LogPlace,
+    horizon_ms: int,
 ) -> Join:
     """Resume from the state, or begin: with the exposures' log where the events begin too
     (``anew``), at its end where events have been applied that nobody looked at for feedback.
@@ -40,7 +46,7 @@ def open_join(
         head = JoinHead(JOIN_FORMAT, exposures.topic_id, applied, begin)
         store.write({JOIN_KEY: encode(head)})
     _check(head, exposures)
-    return Join(head, exposures.partition, horizon_ms, store.get_many, store.scan)
+    return Join(head, exposures.partition, horizon_ms, store, outbox)
 
 
 def drop_join(store: PartitionStore) -> None:
@@ -52,7 +58,7 @@ def drop_join(store: PartitionStore) -> None:
 
 def _decode(raw: bytes) -> JoinHead:
     try:
-        head = decode_head(raw)
+        head = decode_join_head(raw)
     except msgspec.DecodeError as error:
         raise StateFormatError(f"the join's state cannot be read ({error}); {_ADVICE}") from None
     if head.format != JOIN_FORMAT:

@@ -1,8 +1,8 @@
-"""The join's keys in a partition's state, and the records under them.
+"""The join's own records in a partition's state, and their keys.
 
     Jh                  :class:`JoinHead`
-    Jr + request        a request's exposures, oldest first: ``list[Shown]``
-    Jf + request + off  one event that named the request: :class:`Heard`
+    Jr + request        exposures of a request, oldest first: ``list[StoredExposure]``
+    Jf + request + off  one event that named the request: :class:`StoredFeedback`
     Jt + due + request  when to look at a request again; without a value
 
 ``request`` is a 128-bit hash of user and request id, so that keys stay short whatever clients send
@@ -19,20 +19,22 @@ import msgspec
 
 from everfresh.contracts.event import UserId
 from everfresh.contracts.sequence import encode_id
-from everfresh.streaming.join.matching import Heard, Shown
+from everfresh.streaming.join.matching import StoredExposure, StoredFeedback
+from everfresh.streaming.state.key_layout import JOIN_PREFIX
 
-JOIN_PREFIX = b"J"
-JOIN_KEY = b"Jh"
-REQUEST_PREFIX = b"Jr"
-HEARD_PREFIX = b"Jf"
-DUE_PREFIX = b"Jt"
+JOIN_KEY = JOIN_PREFIX + b"h"
+EXPOSURES_PREFIX = JOIN_PREFIX + b"r"
+FEEDBACK_PREFIX = JOIN_PREFIX + b"f"
+DUE_PREFIX = JOIN_PREFIX + b"t"
 JOIN_FORMAT = 1
 
 _HASH_BYTES = 16
 _NUMBER = struct.Struct(">Q")
 _ENCODER = msgspec.msgpack.Encoder()
-_SHOWN: msgspec.msgpack.Decoder[list[Shown]] = msgspec.msgpack.Decoder(list[Shown])
-_HEARD = msgspec.msgpack.Decoder(Heard)
+_EXPOSURES: msgspec.msgpack.Decoder[list[StoredExposure]] = msgspec.msgpack.Decoder(
+    list[StoredExposure]
+)
+_FEEDBACK = msgspec.msgpack.Decoder(StoredFeedback)
 
 
 class JoinHead(msgspec.Struct, array_like=True):
@@ -67,9 +69,9 @@ def request_of(user: UserId, request_id: str) -> bytes:
     return hashlib.blake2b(named, digest_size=_HASH_BYTES).digest()
 
 
-def heard_key(request: bytes, offset: int) -> bytes:
+def feedback_key(request: bytes, offset: int) -> bytes:
     """The key of one piece of feedback."""
-    return HEARD_PREFIX + request + _NUMBER.pack(offset)
+    return FEEDBACK_PREFIX + request + _NUMBER.pack(offset)
 
 
 def due_key(due: int, request: bytes = b"") -> bytes:
@@ -83,21 +85,21 @@ def due_of(key: bytes) -> tuple[int, bytes]:
     return int(_NUMBER.unpack_from(key, begin)[0]), key[begin + _NUMBER.size :]
 
 
-def encode(record: JoinHead | Heard | list[Shown]) -> bytes:
+def encode(record: JoinHead | StoredFeedback | list[StoredExposure]) -> bytes:
     """Msgpack bytes."""
     return _ENCODER.encode(record)
 
 
-def decode_head(raw: bytes) -> JoinHead:
+def decode_join_head(raw: bytes) -> JoinHead:
     """``msgspec.DecodeError`` on foreign bytes."""
     return _HEAD.decode(raw)
 
 
-def decode_shown(raw: bytes) -> list[Shown]:
+def decode_exposures(raw: bytes) -> list[StoredExposure]:
     """``msgspec.DecodeError`` on foreign bytes."""
-    return _SHOWN.decode(raw)
+    return _EXPOSURES.decode(raw)
 
 
-def decode_heard(raw: bytes) -> Heard:
+def decode_feedback(raw: bytes) -> StoredFeedback:
     """``msgspec.DecodeError`` on foreign bytes."""
-    return _HEARD.decode(raw)
+    return _FEEDBACK.decode(raw)

@@ -1,1 +1,1 @@
-"""Faust and aiokafka: whole fetches, the log's identity, its ends and its clock."""
+"""All that talks to Kafka: fetching, sending, the log's identity, its ends and its clock."""

@@ -1,4 +1,4 @@
-"""What time it is at the broker, as far as this machine can prove it.
+"""The broker's time, as far as this machine can prove it.
 
 The periods of windows are those of broker append time (law 3), so that they are over when the
 broker's clock says so. This machine's clock may be hours off or jump, and is not asked: a record is
@@ -13,15 +13,15 @@ class BrokerTime:
     """A lower bound of the broker's clock, in UTC ms. ``ticks_ms`` are of a monotonic clock."""
 
     def __init__(self) -> None:
-        self._stamp_ms = 0
+        self._append_ms = 0
         self._ticks_ms: int | None = None
 
-    def note(self, stamp_ms: int, ticks_ms: int) -> None:
-        """A record that was appended at ``stamp_ms`` has been acknowledged by ``ticks_ms``."""
-        self._stamp_ms, self._ticks_ms = stamp_ms, ticks_ms
+    def note(self, append_ms: int, ticks_ms: int) -> None:
+        """A record that was appended at ``append_ms`` has been acknowledged by ``ticks_ms``."""
+        self._append_ms, self._ticks_ms = append_ms, ticks_ms
 
     def now(self, ticks_ms: int) -> int | None:
         """The broker's time is this or later; ``None`` before the first acknowledgement."""
         if self._ticks_ms is None:
             return None
-        return self._stamp_ms + ticks_ms - self._ticks_ms
+        return self._append_ms + ticks_ms - self._ticks_ms

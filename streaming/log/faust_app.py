@@ -1,4 +1,4 @@
-"""The Faust app as the worker needs it: no tables, no web server, nothing declared."""
+"""The Faust app as the worker sets it up: no tables, no web server, no topics declared."""
 
 from __future__ import annotations
 

@@ -1,25 +1,36 @@
-"""Whole fetches as single events, so that the worker's cost per event is not Faust's.
+"""Whole fetches as single events; and every patch of Faust's and aiokafka's private parts.
 
-The consumer packs what one poll brought for a partition of the hot topic into one record, whose
-offset is the last one's; an ordinary agent then gets one :class:`Fetch` per event. Commits follow
-as usual, but tell where monitoring stands and nothing else: on every (re)assignment reading resumes
-at the offset that the *state* has reached (law 2), which the worker names through ``resume``.
+So the worker's cost per event is not Faust's. The consumer packs what one poll brought for a
+partition of the events topic into one record, whose offset is the last one's; an ordinary agent
+then gets one :class:`Fetch` per event. Commits follow as usual, but serve monitoring alone: on
+every assignment reading resumes at the offset that the *state* has reached (law 2), which the
+worker names through ``resume``.
 
-Records of the hot topic stay as aiokafka parses them: its ``ConsumerRecord`` adds nothing the fold
-needs, and to make one costs as much as to parse it.
+Records of the events topic stay as aiokafka parses them: its ``ConsumerRecord`` adds nothing that
+the fold needs, and to make one costs as much as to parse it.
 
-Memory is bounded: at most twice ``broker_max_poll_records`` records in a poll, which takes two
-answers, and at most ``stream_buffer_maxsize`` fetches wait for the agent.
+Memory is bounded: a poll takes two answers, at most twice ``broker_max_poll_records`` records; at
+most ``stream_buffer_maxsize`` fetches wait for the agent.
+
+Private parts that are used or overridden here, as read in the two versions named below:
+
+- aiokafka: ``AIOKafkaConsumer._fetcher``, ``._client``, ``._isolation_level`` and
+  ``._request_timeout_ms``; ``Fetcher._records``; ``FetchResult._partition_records``;
+  ``PartitionRecords._consumer_record``, ``._records_iterator`` and ``.next_fetch_offset``.
+- Faust's aiokafka driver: ``AIOKafkaConsumerThread._create_worker_consumer`` and
+  ``._fetch_records``; ``Consumer._new_consumer_thread``, ``._getmany``, ``._add_gap``,
+  ``._new_offset``, ``._acked`` and ``._acked_index``.
+
+A test fails when either project has moved: read these parts again, then name the new version.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import faust
-import msgspec
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.structs import ConsumerRecord
@@ -27,28 +38,16 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from yarl import URL
 
-from everfresh.streaming.fold.dead_letters import Record
+from everfresh.streaming.log.records import Fetch, FetchedRecord
+
+FAUST_VERSION = "0.15.3"
+AIOKAFKA_VERSION = "0.14.0"
 
 Resume = Callable[[set[int]], Awaitable[Mapping[int, int]]]
 Release = Callable[[set[int]], Awaitable[None]]
 
-
 _REQUEST_MS = 90_000
 _AT_ONCE = {"timeout": 0.02}  # seconds: a broker that has records answers in a few milliseconds
-
-
-class FetchedRecord(Record, Protocol):
-    """A record as the driver hands it over."""
-
-    @property
-    def timestamp_type(self) -> int: ...  # noqa: D102 - 0 the producer's time, 1 the broker's
-
-
-class Fetch(msgspec.Struct, frozen=True):
-    """Records of one partition as one poll brought them, in log order, at least one."""
-
-    partition: int
-    records: list[FetchedRecord]
 
 
 class _BareRecords:
@@ -67,12 +66,12 @@ class _BareRecords:
 
 
 class _BareResults(OrderedDict[Any, Any]):
-    """Where aiokafka keeps what was fetched and not yet taken; those of ``topic`` become bare."""
+    """Where aiokafka keeps what was fetched and not yet taken; records of ``topic`` become bare."""
 
-    def __init__(self, topic: str, held: Mapping[Any, Any]) -> None:
+    def __init__(self, topic: str, present: Mapping[Any, Any]) -> None:
         super().__init__()
         self._topic = topic
-        for tp, result in held.items():
+        for tp, result in present.items():
             self[tp] = result
 
     def __setitem__(self, tp: Any, result: Any) -> None:
@@ -82,7 +81,7 @@ class _BareResults(OrderedDict[Any, Any]):
 
 
 class FetchThread(driver.AIOKafkaConsumerThread):
-    """Faust's fetching thread, with bare records of the hot topic."""
+    """Faust's fetching thread, with bare records of the events topic."""
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         # Faust has no setting for it: what an aborted transaction wrote is no event.
@@ -105,46 +104,50 @@ class FetchThread(driver.AIOKafkaConsumerThread):
         # request that taking it lets go.
         ahead = bool(fetcher._records)
         fetch = super()._fetch_records
-        found = await fetch(consumer, active_partitions, *args, **options)
-        self._note_taken(found)
-        if not (ahead and found):
-            return found
-        more = await fetch(consumer, active_partitions, *args, **(options | _AT_ONCE))
-        self._note_taken(more)
-        return followed(found, more)
+        first = await fetch(consumer, active_partitions, *args, **options)
+        self._note_taken(first)
+        if not (ahead and first):
+            return first
+        second = await fetch(consumer, active_partitions, *args, **(options | _AT_ONCE))
+        self._note_taken(second)
+        return concatenated(first, second)
 
-    def _note_taken(self, found: Mapping[TP, list[Any]]) -> None:
+    def _note_taken(self, answer: Mapping[TP, list[Any]]) -> None:
         # In one step with the consumer's position, which this thread alone moves and tells: whoever
         # learns a position finds here at least what was taken up to it.
         reader = cast(FetchConsumer, self.consumer)
         topic = cast(FetchTransport, self.transport).topic
-        for tp, records in found.items():
+        for tp, records in answer.items():
             if tp.topic == topic and records:
                 reader.taken_end[tp.partition] = records[-1].offset + 1
 
 
-def followed(found: Mapping[TP, list[Any]], more: Mapping[TP, list[Any]]) -> dict[TP, list[Any]]:
-    """Both as one, in log order.
+def concatenated(
+    first: Mapping[TP, list[Any]], second: Mapping[TP, list[Any]]
+) -> dict[TP, list[Any]]:
+    """The records of two answers as one, in log order.
 
-    Where reading was sent back between the two, what came before is read again, and left out here.
+    Where reading was sent back between the two, the first one's records will be read again, and are
+    left out here.
     """
-    whole = dict(found)
-    for tp, records in more.items():
-        held = whole.get(tp, [])
-        back = held and records[0].offset <= held[-1].offset
-        whole[tp] = records if back else held + records
-    return whole
+    together = dict(first)
+    for tp, records in second.items():
+        before = together.get(tp, [])
+        sent_back = before and records[0].offset <= before[-1].offset
+        together[tp] = records if sent_back else before + records
+    return together
 
 
 class FetchConsumer(driver.Consumer):
-    """Faust's consumer, packing the hot topic and resuming where the state says."""
+    """Faust's consumer, packing the events topic and resuming where the state says."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.taken_end: dict[int, int] = {}  # the fetching thread writes it
-        self.sought: set[int] = set()
+        self.taken_end: dict[int, int] = {}
+        """The offset after the last record taken, by partition; the fetching thread writes it."""
+        self.resumed: set[int] = set()
         """Partitions that are read from where their states end; others stand where the group has
         committed, or nowhere."""
-        self._between = False  # revoked, and not assigned anew
+        self._revoked = False  # and not assigned anew
         super().__init__(*args, **kwargs)
 
     def _new_consumer_thread(self) -> FetchThread:
@@ -152,9 +155,9 @@ class FetchConsumer(driver.Consumer):
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> dict[TP, Any]:
         fetched = await super()._getmany(active_partitions, timeout)
-        hot = self._hot()
+        events = self._transport().topic
         return {
-            tp: [self._pack(tp, records)] if tp.topic == hot.topic else records
+            tp: [self._pack(tp, records)] if tp.topic == events else records
             for tp, records in fetched.items()
         }
 
@@ -177,32 +180,33 @@ class FetchConsumer(driver.Consumer):
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Seek to the state's offsets, whatever the group has committed."""
-        self.sought.clear()
+        self.resumed.clear()
         positions: dict[TP, int] = dict(await super().seek_to_committed())
-        if self._between:
+        if self._revoked:
             # Faust's fetching loop seeks back when a poll comes home late. The group still names
             # what has just been given back, and nobody would give it back a second time.
             return {}
-        hot = self._hot()
-        assigned = {tp.partition for tp in self.assignment() if tp.topic == hot.topic}
-        resumed = await hot.resume(assigned)
-        positions |= {TP(hot.topic, number): at for number, at in resumed.items()}
+        transport = self._transport()
+        topic = transport.topic
+        assigned = {tp.partition for tp in self.assignment() if tp.topic == topic}
+        resumed = await transport.resume(assigned)
+        positions |= {TP(topic, number): offset for number, offset in resumed.items()}
         await self.seek_wait(positions)
-        self.sought |= resumed.keys()
+        self.resumed |= resumed.keys()
         return positions
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """From here on, seeking opens what is assigned."""
-        self._between = False
+        self._revoked = False
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Give partitions back once nothing works on them any more."""
-        self._between = True
-        self.sought.clear()
+        self._revoked = True
+        self.resumed.clear()
         await super().on_partitions_revoked(revoked)
-        hot = self._hot()
-        await hot.release({tp.partition for tp in revoked if tp.topic == hot.topic})
+        transport = self._transport()
+        await transport.release({tp.partition for tp in revoked if tp.topic == transport.topic})
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Nothing to note: a packed record stands for all offsets before its own."""
@@ -217,7 +221,7 @@ class FetchConsumer(driver.Consumer):
         acked.clear()
         return int(newest) + 1
 
-    def _hot(self) -> FetchTransport:
+    def _transport(self) -> FetchTransport:
         return cast(FetchTransport, self.transport)
 
 
@@ -229,7 +233,8 @@ class FetchTransport(driver.Transport):
     def __init__(
         self, urls: Iterable[URL], app: faust.App, topic: str, resume: Resume, release: Release
     ) -> None:
-        """``resume`` opens partitions of ``topic`` and tells their offsets; ``release`` ends."""
+        """``resume`` opens partitions of ``topic`` and returns their offsets; ``release`` closes
+        them."""
         super().__init__(list(urls), app)
         self.topic = topic
         self.resume = resume

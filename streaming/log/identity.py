@@ -1,4 +1,4 @@
-"""Which log this is. A topic recreated under the same name is another log."""
+"""The identity of a log: a topic recreated under the same name is another log."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ class LogPlace(msgspec.Struct, frozen=True):
     partitions: int
 
 
-def require_same(expected: LogIdentity, found: LogIdentity) -> None:
+def require_same(expected: LogIdentity, now: LogIdentity) -> None:
     """``LogMismatch`` where the topic is not the one that a worker has begun with."""
-    if (found.cluster, found.topic_id) != (expected.cluster, expected.topic_id):
+    if (now.cluster, now.topic_id) != (expected.cluster, expected.topic_id):
         raise LogMismatch(
             f"{expected.topic} was recreated while the worker ran: topic id {expected.topic_id} in "
-            f"cluster {expected.cluster} expected, found {found.topic_id} in {found.cluster}; use "
+            f"cluster {expected.cluster} expected, found {now.topic_id} in {now.cluster}; use "
             "another home, or delete the state directory to begin with the new topic"
         )
-    require_partitions(expected.topic, expected.partitions, found.partitions)
+    require_partitions(expected.topic, expected.partitions, now.partitions)
 
 
-def require_partitions(topic: str, expected: int, found: int) -> None:
+def require_partitions(topic: str, expected: int, now: int) -> None:
     """``LogMismatch`` where users have moved between partitions (law 1)."""
-    if found != expected:
+    if now != expected:
         raise LogMismatch(
-            f"{topic} has {found} partitions, its state was folded from {expected}: users move to "
+            f"{topic} has {now} partitions, its state was folded from {expected}: users move to "
             "other partitions, and each one's sequence would be torn in two. Create a topic with "
-            f"{found} partitions under another kafka.topic_prefix, write the log there anew keyed "
+            f"{now} partitions under another kafka.topic_prefix, write the log there anew keyed "
             "by user, and use another home; or delete the state directory, and users who moved "
             "begin with an empty sequence"
         )

@@ -1,4 +1,4 @@
-"""Looks at the log itself, beside the fetches: is it still the same, and what time is it there."""
+"""Watches the log once a second: is the topic still the same, and what time is it at the broker."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from aiokafka.errors import KafkaError
 from everfresh.contracts.errors import Unreachable
 from everfresh.contracts.ports import Clock
 from everfresh.streaming.log.broker_time import BrokerTime
-from everfresh.streaming.log.probe import KafkaOutlet, LogProbe
+from everfresh.streaming.log.probe import LogProbe
+from everfresh.streaming.log.sender import KafkaSender
 
 _SECONDS = 1.0
 _ALARM_MS = 1_000
@@ -19,29 +20,31 @@ _log = logging.getLogger("everfresh.streaming")
 
 
 class LogWatch:
-    """Once a second. ``clock`` is this machine's, which is compared and never relied on."""
+    """One per worker. ``clock`` is this machine's: it is compared and never relied on."""
 
-    def __init__(self, probe: LogProbe, outlet: KafkaOutlet, clock: Clock) -> None:
+    def __init__(self, probe: LogProbe, sender: KafkaSender, clock: Clock) -> None:
         self._probe = probe
-        self._outlet = outlet
+        self._sender = sender
         self._clock = clock
         self._time = BrokerTime()
         self.ahead_ms = 0
-        """How far this machine's clock is ahead of the broker's; less than zero where behind."""
+        """How far this machine's clock is ahead of the broker's; negative where it is behind."""
 
     def broker_ms(self) -> int | None:
         """See :meth:`BrokerTime.now`."""
         return self._time.now(_ticks_ms())
 
     async def run(self) -> None:
-        """For ever. ``LogMismatch`` where the topic is no longer the one that was begun with; an
-        outage is waited out."""
+        """Runs until cancelled; waits while the broker is away.
+
+        ``LogMismatch`` where the topic is no longer the one that the worker began with.
+        """
         while True:
             with contextlib.suppress(Unreachable, KafkaError):
                 await self._probe.verify()
-                stamp = await self._outlet.stamp()
-                self._time.note(stamp, _ticks_ms())
-                self._compare(self._clock() - stamp)
+                broker_ms = await self._sender.broker_time_ms()
+                self._time.note(broker_ms, _ticks_ms())
+                self._compare(self._clock() - broker_ms)
             await asyncio.sleep(_SECONDS)
 
     def _compare(self, ahead_ms: int) -> None:

@@ -1,1 +1,1 @@
-"""What waits for Kafka: closed slices, outcomes and dead letters, delivered in order."""
+"""The outbox: closed slices, outcomes and dead letters that wait for Kafka, and their delivery."""

@@ -1,17 +1,17 @@
-"""A parcel of the outbox: rows that are produced together and removed together."""
+"""One batch of the outbox: rows that are sent together and removed together."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import count
 
-from everfresh.streaming.state.key_layout import OutboxRow, decode_row, parcel_key
+from everfresh.streaming.outbox.rows import OutboxRow, decode_outbox_row, row_key
 from everfresh.streaming.state.store import PartitionStore
 
 _PAGE_ROWS = 32  # some megabytes, by windows.part_bytes
 
 
-class Parcel:
+class OutboxBatch:
     """Rows to deliver, read as they are asked for: a slice of many users is large."""
 
     def __init__(self, store: PartitionStore, number: int) -> None:
@@ -24,10 +24,11 @@ class Parcel:
             yield from page
 
     def pages(self) -> Iterator[list[OutboxRow]]:
-        """The same, a few at a time."""
+        """The same, up to 32 at a time."""
         for first in count(0, _PAGE_ROWS):
-            keys = [parcel_key(self._number, first + row) for row in range(_PAGE_ROWS)]
-            rows = [decode_row(raw) for raw in self._store.get_many(keys) if raw is not None]
+            keys = [row_key(self._number, first + row) for row in range(_PAGE_ROWS)]
+            values = self._store.get_many(keys)
+            rows = [decode_outbox_row(raw) for raw in values if raw is not None]
             if rows:
                 yield rows
             if len(rows) < _PAGE_ROWS:

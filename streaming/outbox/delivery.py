@@ -1,102 +1,97 @@
-"""Delivers a partition's outbox: dead letters and closed slices, at least once, in order.
+"""Delivers a partition's outbox: dead letters, outcomes and closed slices; at least once, in order.
 
 1. The fold writes dead letters into the store, in the batch that moves the offset past their
    records; the parts of a closed slice follow in steps, which are made here between fetches.
-2. The courier produces all rows of the oldest parcel, a few at a time, and waits for every
-   acknowledgement; where one fails, the parcel is produced again from its first row.
-3. It removes that parcel as a whole.
+2. The delivery sends all rows of the oldest outbox batch, a few at a time, and waits for every
+   acknowledgement; where one fails, the batch is sent again from its first row.
+3. It removes that batch as a whole.
 
-A crash between 1 and 2 loses nothing, one between 2 and 3 delivers the parcel once more: readers
-of slices drop a label they have closed already, a dead letter is named by its original offset.
+A crash between 1 and 2 loses nothing, one between 2 and 3 delivers the batch once more: readers of
+slices drop a label they have closed already, a dead letter is named by its original offset.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 
 from everfresh.contracts.errors import Unreachable
-from everfresh.streaming.fold.write_batch import Changes
-from everfresh.streaming.outbox.batch import Parcel
-from everfresh.streaming.partition import Partition
-from everfresh.streaming.state.key_layout import OutboxRow
+from everfresh.streaming.log.records import OutgoingRecord
+from everfresh.streaming.outbox.batch import OutboxBatch
+from everfresh.streaming.outbox.outbox import Outbox
+from everfresh.streaming.outbox.pacer import StepPacer
+from everfresh.streaming.state.write_batch import WriteBatch
 
 _RETRY_SECONDS = 1.0
 _OUTAGE = (KafkaTimeoutError, KafkaConnectionError)  # marked final, but the broker may come back
 _log = logging.getLogger("everfresh.streaming")
 
 
-class Outlet(Protocol):
-    """What the courier produces through: idempotent, so that retries keep order."""
+class RecordSender(Protocol):
+    """What the delivery sends through: idempotent, so that retries keep order."""
 
-    def send(self, row: OutboxRow) -> Awaitable[Awaitable[Any]]:
-        """Queue a row; the inner awaitable is done once all replicas have it."""
-
-
-class Pace:
-    """Lets the partitions of a worker make their closed slices one step at a time.
-
-    After each step the event loop is left to others for as long as the step took. So a fetch waits
-    for one step at most, however many partitions close, and closing takes half of a busy loop.
-    """
-
-    def __init__(self) -> None:
-        self._turn = asyncio.Lock()
-
-    async def step(self, make: Callable[[], None]) -> None:
-        """Call ``make``, which takes milliseconds, in turn."""
-        async with self._turn:
-            began = time.perf_counter()
-            make()
-            await asyncio.sleep(time.perf_counter() - began)
+    def send(self, record: OutgoingRecord) -> Awaitable[Awaitable[Any]]:
+        """Queue a record; the inner awaitable is done once all replicas have it."""
 
 
-class Courier:
+class PartSource(Protocol):
+    """The partition, as far as the delivery needs it: closed slices whose parts are to be made."""
+
+    @property
+    def has_parts_to_make(self) -> bool:
+        """Whether a closed slice still has parts to be made."""
+
+    def make_part(self) -> WriteBatch:
+        """Make and write one part, some milliseconds of work; returns what was written."""
+
+
+class OutboxDelivery:
     """Runs beside one partition's owner, on the same event loop."""
 
     def __init__(
         self,
-        partition: Partition,
-        outlet: Outlet,
-        pace: Pace,
-        limit: int,
-        settled: Callable[[Changes], None] = lambda changes: None,
+        outbox: Outbox,
+        source: PartSource,
+        sender: RecordSender,
+        pacer: StepPacer,
+        limit_bytes: int,
+        on_part: Callable[[WriteBatch], None] = lambda batch: None,
     ) -> None:
-        """``pace`` is the worker's; ``settled`` hears what each step of closing has done.
+        """``pacer`` is the worker's; ``on_part`` is called with what each step of closing wrote.
 
-        More than ``limit`` bytes of parcels that wait for delivery are too many: see :meth:`room`.
+        More than ``limit_bytes`` waiting for delivery are too many: see :meth:`wait_for_room`.
         """
-        self._partition = partition
-        self._outlet = outlet
-        self._pace = pace
-        self._limit = limit
-        self._settled = settled
+        self._outbox = outbox
+        self._source = source
+        self._sender = sender
+        self._pacer = pacer
+        self._limit_bytes = limit_bytes
+        self._on_part = on_part
         self._work = asyncio.Event()
         self._made = asyncio.Event()
         self._empty = asyncio.Event()
-        self._moved = asyncio.Event()
+        self._delivered = asyncio.Event()
         self._ended = False
         self.wake()
 
     def wake(self) -> None:
-        """There may be new parcels, or parts to make."""
+        """There may be new batches, or parts to make."""
         self._empty.clear()
         self._work.set()
 
-    async def room(self) -> None:
+    async def wait_for_room(self) -> None:
         """Wait until no more waits for delivery than may, or until nothing is delivered any more.
 
         Whoever reads a log waits here first: one that is read faster than its windows are written
         would fill the disk.
         """
-        while not self._ended and self._partition.waiting_bytes > self._limit:
-            self._moved.clear()
-            await self._moved.wait()
+        while not self._ended and self._outbox.waiting_bytes > self._limit_bytes:
+            self._delivered.clear()
+            await self._delivered.wait()
 
     async def drain(self, timeout_s: float) -> bool:
         """Wait until the outbox is empty; False where time ran out, and the rest waits in it."""
@@ -107,11 +102,12 @@ class Courier:
         return True
 
     async def run(self) -> None:
-        """Make parts and deliver for ever, side by side: under load there is always one to make.
+        """Make parts and deliver until cancelled, side by side: under load there is always a part
+        to make.
 
         ``Unreachable`` where the broker refuses for good.
         """
-        tasks = [asyncio.create_task(work) for work in (self._make(), self._bring())]
+        tasks = [asyncio.create_task(loop) for loop in (self._make_parts(), self._deliver_all())]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -121,37 +117,37 @@ class Courier:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._ended = True
-            self._moved.set()
+            self._delivered.set()
 
-    async def _make(self) -> None:
+    async def _make_parts(self) -> None:
         while True:
             await self._work.wait()
             self._work.clear()
-            while self._partition.settling:
-                await self._pace.step(self._settle)
+            while self._source.has_parts_to_make:
+                await self._pacer.run(self._make_part)
                 self._made.set()
             self._made.set()
 
-    async def _bring(self) -> None:
+    def _make_part(self) -> None:
+        if self._source.has_parts_to_make:  # a seal that could not wait may have made the rest
+            self._on_part(self._source.make_part())
+
+    async def _deliver_all(self) -> None:
         while True:
             await self._made.wait()
             self._made.clear()
-            while parcel := self._partition.parcel():
-                await self._deliver(parcel)
-            if not (self._work.is_set() or self._partition.settling):
+            while outbox_batch := self._outbox.oldest():
+                await self._deliver(outbox_batch)
+            if not (self._work.is_set() or self._source.has_parts_to_make):
                 self._empty.set()
 
-    def _settle(self) -> None:
-        if self._partition.settling:  # a seal that could not wait may have made the rest
-            self._settled(self._partition.settle())
-
-    async def _deliver(self, parcel: Parcel) -> None:
+    async def _deliver(self, outbox_batch: OutboxBatch) -> None:
         while True:
             topic = ""
             try:
-                for rows in parcel.pages():
+                for rows in outbox_batch.pages():
                     topic = rows[0].topic
-                    sent = [await self._outlet.send(row) for row in rows]
+                    sent = [await self._sender.send(row) for row in rows]
                     await asyncio.gather(*sent)
             except KafkaError as error:
                 if not (error.retriable or isinstance(error, _OUTAGE)):
@@ -163,6 +159,6 @@ class Courier:
                 _log.warning("writing to %s failed, trying again: %r", topic, error)
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
-            self._partition.delivered()
-            self._moved.set()
+            self._outbox.remove_oldest()
+            self._delivered.set()
             return

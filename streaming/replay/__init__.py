@@ -1,1 +1,1 @@
-"""An event file sent through the public producer, with its progress told line by line."""
+"""Sends an event file through the public producer, and reports its progress line by line."""

@@ -24,7 +24,7 @@ from everfresh.contracts.topics import EVENTS, topic_name
 from everfresh.streaming.producer import EventProducer
 from everfresh.streaming.replay.progress import ReplayProgress, encode_progress
 
-_TELL_S = 0.25
+_WRITE_EVERY_S = 0.25
 _STEP_S = 0.02
 
 
@@ -45,19 +45,19 @@ def main() -> None:
     events = DATASETS[wanted.format](wanted.file)
     total = min(len(events), wanted.limit or len(events))
     with _producer(settings) as producer:
-        teller = Teller(total, time.monotonic())
-        teller.tell(done=False)
+        progress = ProgressWriter(total, time.monotonic())
+        progress.write(done=False)
         for event in paced(itertools.islice(events, total), wanted.speed, stop):
             producer.send(event)
-            teller.sent(event.user_id)
+            progress.sent(event.user_id)
         producer.flush()
-        teller.tell(done=teller.count == total)
+        progress.write(done=progress.count == total)
 
 
 def paced(events: Iterable[Event], speed: float, stop: threading.Event) -> Iterator[Event]:
     """The events at ``speed`` per second, without a limit for 0, until ``stop`` is set.
 
-    It keeps to the pace on the whole: what a slow moment held up follows at once.
+    The pace holds over the whole file: what a slow moment held up follows at once.
     """
     began = time.monotonic()
     for number, event in enumerate(events):
@@ -71,26 +71,26 @@ def paced(events: Iterable[Event], speed: float, stop: threading.Event) -> Itera
         yield event
 
 
-class Teller:
-    """Writes progress, several times a second."""
+class ProgressWriter:
+    """Writes progress to standard output, several times a second."""
 
     def __init__(self, total: int, now_s: float) -> None:
         self.count = 0
         self._total = total
         self._user: UserId | None = None
-        self._began = self._told = now_s
+        self._began = self._written = now_s
 
     def sent(self, user: UserId) -> None:
         """One more event was handed over."""
         self.count += 1
         self._user = user
-        if self.count % 16 == 0 and time.monotonic() - self._told >= _TELL_S:
-            self.tell(done=False)
+        if self.count % 16 == 0 and time.monotonic() - self._written >= _WRITE_EVERY_S:
+            self.write(done=False)
 
-    def tell(self, *, done: bool) -> None:
+    def write(self, *, done: bool) -> None:
         """Write a line now."""
-        self._told = time.monotonic()
-        took = self._told - self._began
+        self._written = time.monotonic()
+        took = self._written - self._began
         line = ReplayProgress(self.count, self._total, took, self._user, done)
         sys.stdout.buffer.write(encode_progress(line))
         sys.stdout.buffer.flush()

@@ -1,4 +1,4 @@
-"""What ``python -m everfresh.streaming.replay`` says on standard output, a JSON object per line."""
+"""The progress lines of ``python -m everfresh.streaming.replay``: a JSON object per line."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""One partition's state: its store, key layout, opening, snapshots and restore."""
+"""One partition's state: its store, write batches, key layout, snapshots and restore."""

@@ -1,4 +1,4 @@
-"""Brings a lost state directory back from a snapshot; what the log holds after it is replayed.
+"""Restores a lost state directory from a snapshot; what the log holds after it is replayed.
 
 In this order, so that a kill at any point leaves the partition to be restored anew:
 
@@ -36,7 +36,9 @@ _log = logging.getLogger("everfresh.streaming")
 
 
 class RestoreFigures:
-    """How far restores are. Written by the thread that restores, read by status and metrics.
+    """Progress and counts of restores.
+
+    Written by the thread that restores, read by status and metrics.
 
     ``refused`` counts snapshots by reason, ``from_snapshot`` and ``from_log`` partitions by where
     their state came from, ``truncated`` the records that retention had removed before a rebuild
@@ -92,14 +94,14 @@ def _restore(
             if manifest is None:
                 continue
             _require_usable(manifest, place)
-            _bring(manifest, draft, store, figures)
-            _require_opens(draft, check)
+            _download(manifest, draft, store, figures)
+            _require_openable(draft, check)
         except SnapshotError as error:
             _refuse(place, f"snapshot {name}", error, figures)
             continue
         finally:
             figures.bytes_left = 0
-        _take_place(draft, path)
+        _move_into_place(draft, path)
         figures.from_snapshot += 1
         _log.info("partition %d: restored %s, %d bytes", place.partition, name, manifest.bytes)
         return manifest
@@ -108,7 +110,10 @@ def _restore(
 
 
 def begin_anew(place: LogPlace, accept_truncated: bool, figures: RestoreFigures) -> None:
-    """No state and no snapshot: from the log's beginning, if it is still there."""
+    """Begin with the start of the log, where there is no state and no usable snapshot.
+
+    ``LogTruncated`` where that start is gone, unless ``accept_truncated``.
+    """
     if place.start and not accept_truncated:
         raise LogTruncated(
             f"partition {place.partition} of {place.topic} has no state and no snapshot that can "
@@ -134,9 +139,9 @@ def origin_of(place: LogPlace) -> Origin:
 def _require_usable(manifest: SnapshotManifest, place: LogPlace) -> None:
     expected = origin_of(place)
     for name in expected.__struct_fields__:
-        found, here = getattr(manifest.origin, name), getattr(expected, name)
-        if found != here:
-            raise SnapshotError("foreign", f"it is of {name} {found}, this is {name} {here}")
+        theirs, ours = getattr(manifest.origin, name), getattr(expected, name)
+        if theirs != ours:
+            raise SnapshotError("foreign", f"it is of {name} {theirs}, this is {name} {ours}")
     if not place.start <= manifest.applied <= place.end:
         raise SnapshotError(
             "out of reach",
@@ -144,7 +149,7 @@ def _require_usable(manifest: SnapshotManifest, place: LogPlace) -> None:
         )
 
 
-def _bring(
+def _download(
     manifest: SnapshotManifest, draft: Path, store: SnapshotStore, figures: RestoreFigures
 ) -> None:
     def arrived(size: int) -> None:
@@ -156,7 +161,7 @@ def _bring(
     store.restore(manifest, draft, arrived)
 
 
-def _require_opens(draft: Path, check: Callable[[Path], None]) -> None:
+def _require_openable(draft: Path, check: Callable[[Path], None]) -> None:
     try:
         check(draft)
     except (StateFormatError, LogMismatch) as error:
@@ -167,7 +172,7 @@ def _require_opens(draft: Path, check: Callable[[Path], None]) -> None:
         raise SnapshotError("corrupt", str(error)) from None
 
 
-def _take_place(draft: Path, path: Path) -> None:
+def _move_into_place(draft: Path, path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
     draft.rename(path)
     handle = os.open(path.parent, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""Takes snapshots of the owned partitions, beside the fold.
+"""Takes snapshots of the partitions that this worker owns, beside the fold.
 
 1. On the event loop, between two folds: RocksDB links the state's files into
    ``<directory>.checkpoint``. It writes out its memory first, which holds the loop for about
@@ -16,21 +16,40 @@ import logging
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from everfresh.adapters.state.snapshots import SNAPSHOT_FORMAT, SnapshotManifest, SnapshotStore
+from everfresh.adapters.state.snapshots import (
+    SNAPSHOT_FORMAT,
+    Origin,
+    SnapshotManifest,
+    SnapshotStore,
+)
 from everfresh.contracts.ports import Clock
 from everfresh.contracts.settings import StateSettings
-
-if TYPE_CHECKING:
-    from everfresh.streaming.ownership import Owned
+from everfresh.streaming.state.store import RocksStore
 
 _LOOK_SECONDS = 0.25
 _log = logging.getLogger("everfresh.streaming")
 
 
+class OwnedState(Protocol):
+    """What a snapshot needs of a partition that the worker owns."""
+
+    @property
+    def applied(self) -> int:
+        """The offset after the last record that the state contains."""
+
+    @property
+    def store(self) -> RocksStore:
+        """Where the state is."""
+
+    @property
+    def origin(self) -> Origin:
+        """What the snapshot names as its origin."""
+
+
 class SnapshotFigures:
-    """What the snapshots of this process came to; ``newest_ms`` and ``bytes`` are by partition."""
+    """Counts of this process's snapshots; ``newest_ms`` and ``bytes`` are by partition."""
 
     def __init__(self) -> None:
         self.taken = 0
@@ -59,8 +78,8 @@ class SnapshotTaker:
         self._applied: dict[int, int] = {}
         self.figures = SnapshotFigures()
 
-    async def run(self, owned: Mapping[int, Owned]) -> None:
-        """Take them for ever, of what is in ``owned`` at the time."""
+    async def run(self, owned: Mapping[int, OwnedState]) -> None:
+        """Runs until cancelled, over what is in ``owned`` at the time."""
         if not self._every_ms:
             return
         while True:
@@ -69,7 +88,7 @@ class SnapshotTaker:
                 if number in owned:
                     await self._take(number, owned)
 
-    def _due(self, owned: Mapping[int, Owned]) -> list[int]:
+    def _due(self, owned: Mapping[int, OwnedState]) -> list[int]:
         now = self._clock()
         for gone in set(self._due_ms) - set(owned):
             del self._due_ms[gone]
@@ -82,10 +101,10 @@ class SnapshotTaker:
         return [
             number
             for number, due in self._due_ms.items()
-            if due <= now and owned[number].partition.applied != self._applied.get(number)
+            if due <= now and owned[number].applied != self._applied.get(number)
         ]
 
-    async def _take(self, number: int, owned: Mapping[int, Owned]) -> None:
+    async def _take(self, number: int, owned: Mapping[int, OwnedState]) -> None:
         mine = owned[number]
 
         def proceed() -> None:
@@ -93,7 +112,7 @@ class SnapshotTaker:
                 raise _Abandoned
 
         # Nothing is awaited until the checkpoint is made: the state and the offset are of one fold.
-        now, applied = self._clock(), mine.partition.applied
+        now, applied = self._clock(), mine.applied
         self._due_ms[number] = now + self._every_ms
         folder = mine.store.path.with_name(f"{mine.store.path.name}.checkpoint")
         manifest = SnapshotManifest(SNAPSHOT_FORMAT, mine.origin, applied, now, [])

@@ -1,4 +1,4 @@
-"""Where one partition's state lives: RocksDB on disk, or a dict with the same behaviour.
+"""Stores one partition's state: in RocksDB on disk, or in a dict with the same behaviour.
 
 Keys are bytes: the readable part of the layout is in ``contracts.sequence`` (``META_KEY`` and
 ``USER_PREFIX``), the worker's private part in ``streaming.state.key_layout``.
@@ -19,8 +19,10 @@ from rocksdict import (
     DBCompressionType,
     Options,
     Rdict,
-    WriteBatch,
     WriteOptions,
+)
+from rocksdict import (
+    WriteBatch as RocksBatch,
 )
 
 from everfresh.contracts.errors import StateError, StateLocked
@@ -29,6 +31,11 @@ _BLOOM_BITS = 10  # 1 % false positives; the framework's default of 3 bits reads
 _LOG_FILES = 2
 _log = logging.getLogger("everfresh.streaming")
 _WAL_FACTOR = 4
+
+ReadMany = Callable[[Sequence[bytes]], list[bytes | None]]
+"""Looks keys up: one value per key, in order."""
+Scan = Callable[[bytes, bytes], Iterator[tuple[bytes, bytes]]]
+"""The pairs under a prefix, from a key on; see :meth:`PartitionStore.scan`."""
 
 
 class PartitionStore(Protocol):
@@ -65,7 +72,7 @@ class RocksStore:
     """A RocksDB directory. Creates it where absent.
 
     Raises :class:`StateLocked` where another process has it open, :class:`StateError` where
-    RocksDB cannot read it. ``wrote`` hears how many seconds each durable write took.
+    RocksDB cannot read it. ``on_write`` is called with the seconds that each durable write took.
     """
 
     def __init__(
@@ -73,11 +80,11 @@ class RocksStore:
         path: Path,
         cache: Cache,
         write_buffer_mb: int,
-        wrote: Callable[[float], None] = lambda seconds: None,
+        on_write: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        self._wrote = wrote
+        self._on_write = on_write
         self._sync = WriteOptions()
         self._sync.sync = True
         self._lazy = WriteOptions()
@@ -110,7 +117,7 @@ class RocksStore:
         self, puts: Mapping[bytes, bytes], deletes: Iterable[bytes] = (), *, sync: bool = True
     ) -> None:
         """See :class:`PartitionStore`."""
-        batch = WriteBatch(raw_mode=True)
+        batch = RocksBatch(raw_mode=True)
         for key in deletes:
             batch.delete(key)
         for key, value in puts.items():
@@ -124,7 +131,7 @@ class RocksStore:
                 "mend it, then start the worker again: nothing is lost, and nothing half written"
             ) from None
         if sync:
-            self._wrote(time.perf_counter() - began)
+            self._on_write(time.perf_counter() - began)
 
     def checkpoint(self, folder: Path) -> None:
         """Make ``folder``, on the same file system, a state of its own: this one as it is now.
@@ -174,8 +181,8 @@ class MemoryStore:
     def scan(self, prefix: bytes, begin: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """See :class:`PartitionStore`."""
         self._check()
-        found = (item for item in self.pairs.items() if item[0].startswith(prefix))
-        return iter(sorted(item for item in found if item[0] >= begin))
+        pairs = (pair for pair in self.pairs.items() if pair[0].startswith(prefix))
+        return iter(sorted(pair for pair in pairs if pair[0] >= begin))
 
     def write(
         self, puts: Mapping[bytes, bytes], deletes: Iterable[bytes] = (), *, sync: bool = True

@@ -10,8 +10,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from benchmarks import continual
-from benchmarks._continual_work import Period
+from benchmarks.continual import measure as continual
+from benchmarks.continual.kept_work import Period
 from everfresh.contracts.settings import Settings, load_settings
 from everfresh.model.metrics import scores
 from everfresh.trainer.learning.learner import fresh_learner, remember
@@ -54,8 +54,8 @@ def test_unseen_items_go_first_and_sessions_of_one_click_after(
 
     def shape(known: set[object] | None) -> dict[object, tuple[list[object], list[object]]]:
         return {
-            one.user: ([e.item for e in one.context], [e.item for e in one.targets])
-            for one in continual.tests(window, known)
+            test.user: ([e.item for e in test.context], [e.item for e in test.targets])
+            for test in continual.tests(window, known)
         }
 
     assert shape(None) == {1: ([5], [9, 6]), 2: ([5], [6]), 3: ([9], [5])}
@@ -68,19 +68,19 @@ def test_figures_are_those_of_ranking_every_kept_click(
     monkeypatch.setattr(continual, "PERIODS", 3)
     windows = continual.read_windows(folder)
     settings = with_strategy(small_settings, "finetune")
-    found = list(continual.run_strategy("finetune", windows, settings, range(3)))
-    assert [one.period for one in found] == [0, 1, 2]
+    periods = list(continual.run_strategy("finetune", windows, settings, range(3)))
+    assert [period.period for period in periods] == [0, 1, 2]
     learner, known = fresh_learner(settings), set()
     for at in range(3):
         train_window(learner.task(windows[at], settings, at))
         remember(learner, windows[at], at)
-        known |= {click.item for one in windows[at].examples for click in one.targets}
+        known |= {click.item for example in windows[at].examples for click in example.targets}
     ranker = learner.network.recommender
     for kept, fields in ((known, ("recall20", "mrr20")), (None, ("recall20_all", "mrr20_all"))):
         measured = scores(ranker.ranks(continual.tests(windows[3], kept), False), (20,))
         by_hand = [100 * measured["hr20"], 100 * measured["mrr20"]]
-        np.testing.assert_allclose([getattr(found[-1], name) for name in fields], by_hand)
-    assert found[-1].recall20 > found[-1].recall20_all
+        np.testing.assert_allclose([getattr(periods[-1], name) for name in fields], by_hand)
+    assert periods[-1].recall20 > periods[-1].recall20_all
 
 
 def test_a_retrain_measured_in_parts_is_the_retrain_measured_at_once(
@@ -89,12 +89,12 @@ def test_a_retrain_measured_in_parts_is_the_retrain_measured_at_once(
     monkeypatch.setattr(continual, "PERIODS", 3)
     windows = continual.read_windows(folder)
     settings = with_strategy(small_settings, "retrain")
-    whole = list(continual.run_strategy("retrain", windows, settings, range(3)))
+    at_once = list(continual.run_strategy("retrain", windows, settings, range(3)))
     (last,) = continual.run_strategy("retrain", windows, settings, [2])
     assert (last.recall20, last.mrr20_all, last.tokens) == (
-        whole[2].recall20,
-        whole[2].mrr20_all,
-        whole[2].tokens,
+        at_once[2].recall20,
+        at_once[2].mrr20_all,
+        at_once[2].tokens,
     )
 
 
@@ -112,13 +112,13 @@ def test_a_run_that_was_killed_goes_on_to_the_same_figures(
 
     def measured(work: Path | None, periods: int) -> list[Period]:
         options = argparse.Namespace(work=work, retrain_periods="")
-        found = continual.measure(name, windows[: periods + 1], options)
-        return [msgspec.structs.replace(found[at], train_s=0.0) for at in sorted(found)]
+        done = continual.measure(name, windows[: periods + 1], options)
+        return [msgspec.structs.replace(done[at], train_s=0.0) for at in sorted(done)]
 
-    whole = measured(None, 3)
-    assert measured(folder / "work", 1) == whole[:1]
-    assert measured(folder / "work", 3) == whole
+    at_once = measured(None, 3)
+    assert measured(folder / "work", 1) == at_once[:1]
+    assert measured(folder / "work", 3) == at_once
     learnt = []
     monkeypatch.setattr(continual, "train_window", lambda *given: learnt.append(given))
-    assert measured(folder / "work", 3) == whole
+    assert measured(folder / "work", 3) == at_once
     assert not learnt, "nothing is learnt twice"

@@ -1,3 +1,5 @@
+"""The parts of ``offline``: resuming, the protocol, and what differs from the published code."""
+
 from __future__ import annotations
 
 import random
@@ -6,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import offline
-from benchmarks._leave_one_out import LeaveOneOut, read_users
-from benchmarks._offline_runs import MODELS, Run
-from benchmarks._published import GROUP, PublishedRecommender, quicksorted
+from benchmarks.offline.leave_one_out import LeaveOneOut, read_users
+from benchmarks.offline.measure import Training
+from benchmarks.offline.published import GROUP, PublishedRecommender, quicksorted
+from benchmarks.offline.runs import MODELS, Run
 from everfresh.contracts.settings import ModelSettings
 from everfresh.model.recommender import Recommender
 from everfresh.model.vocabulary.vocabulary import Vocabulary
@@ -29,13 +31,13 @@ def ratings(tmp_path: Path) -> Path:
 
 def run(ratings: Path, folder: Path, model: str, epochs: int, stop_after: int) -> dict[str, bytes]:
     """The files after training in a fresh process' state, up to ``stop_after`` epochs."""
-    found = Run.open(folder, model)
-    training = offline.Training(model, 5, ratings, None)
-    if found.epochs:
-        training.restore(found.files())
-    for number in range(len(found.epochs) + 1, stop_after + 1):
-        found.add(training.epoch(number, epochs, number == epochs), training.save())
-    files = found.files()
+    kept = Run.open(folder, model)
+    training = Training(model, 5, ratings, None)
+    if kept.epochs:
+        training.restore(kept.files())
+    for number in range(len(kept.epochs) + 1, stop_after + 1):
+        kept.add(training.epoch(number, epochs, number == epochs), training.save())
+    files = kept.files()
     del files["run.json"]
     return files
 
@@ -44,11 +46,11 @@ def run(ratings: Path, folder: Path, model: str, epochs: int, stop_after: int) -
 def test_a_run_that_was_killed_ends_with_the_weights_it_would_have_had(
     ratings: Path, tmp_path: Path, model: str
 ) -> None:
-    whole = run(ratings, tmp_path / "whole", model, 3, 3)
+    at_once = run(ratings, tmp_path / "whole", model, 3, 3)
     run(ratings, tmp_path / "cut", model, 3, 1)
     (tmp_path / "cut" / "epoch-0002.draft").mkdir()
     torch.manual_seed(99)
-    assert run(ratings, tmp_path / "cut", model, 3, 3) == whole
+    assert run(ratings, tmp_path / "cut", model, 3, 3) == at_once
 
 
 def test_the_last_event_of_a_user_is_tested_and_never_trained(ratings: Path) -> None:
@@ -92,7 +94,7 @@ def test_the_published_loss_is_that_of_each_target_against_what_was_drawn(rating
     data.encode(recommender)
     (batch,) = data.batches(10_000, 3)
     torch.manual_seed(2)
-    found = recommender.loss(batch)
+    loss = recommender.loss(batch)
     torch.manual_seed(2)
     at = [place for place, counts in enumerate(batch.predicts.tolist()) if counts]
     users = recommender.network(batch)[at]
@@ -101,14 +103,14 @@ def test_the_published_loss_is_that_of_each_target_against_what_was_drawn(rating
     losses, clashes = [], 0
     for number, place in enumerate(at):
         target = int(batch.targets[place])
-        others = [rows[one] for one in drawn[number // GROUP]]
+        others = [rows[row] for row in drawn[number // GROUP]]
         clashes += target in others
         choice = [target, *(row for row in others if row != target)]
         items = recommender.network.items[choice]
         cosines = torch.cosine_similarity(users[number], items)
         losses.append(torch.nn.functional.cross_entropy(cosines / 0.07, torch.tensor(0)))
     assert clashes
-    assert torch.allclose(found, torch.stack(losses).mean(), rtol=1e-4)
+    assert torch.allclose(loss, torch.stack(losses).mean(), rtol=1e-4)
     users = users.detach()
     scores = recommender.catalogue().scores(users[:1])[0, rows]
     expected = torch.cosine_similarity(users[:1], recommender.network.items[rows]) / 0.07

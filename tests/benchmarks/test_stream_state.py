@@ -1,13 +1,14 @@
-"""The parts of `benchmarks.stream_state` that turn observations into figures."""
+"""The parts of ``benchmarks.stream_state`` that turn observations into figures."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.stream.freshness import Freshness
-from benchmarks.stream.measure import Run, log_bytes
-from benchmarks.stream.report import LABELS, Round, draw, figures, markdown, rows
-from benchmarks.stream.systems import OURS
+from benchmarks.stream_state.half_load import Freshness
+from benchmarks.stream_state.plot import draw
+from benchmarks.stream_state.report import LABELS, Round, figures, markdown, rows
+from benchmarks.stream_state.systems import OURS
+from benchmarks.stream_state.throughput import Run, log_bytes
 
 
 def a_round(cpu: float) -> Round:
@@ -21,12 +22,12 @@ def a_round(cpu: float) -> Round:
 def test_ratios_are_medians_of_the_rounds_own_ratios() -> None:
     slow, fast = a_round(2.0), a_round(1.0)
     slow.runs["quix"] = Run(1.0, 2.0 * 9, 1.0, 1.0, 1.0, 30.0)
-    found = figures([slow, fast, a_round(5.0)])
-    assert found["cpu_s_per_million"] == 2.0
-    assert found["ratio_vs_quix"] == 3.0
-    assert found["two_workers_ratio"] == 2.0
-    assert (found["freshness_p50_ms"], found["freshness_p99_ms"]) == (40.0, 90.0)
-    assert "quix_freshness_p99_ms" not in found
+    results = figures([slow, fast, a_round(5.0)])
+    assert results["cpu_s_per_million"] == 2.0
+    assert results["ratio_vs_quix"] == 3.0
+    assert results["two_workers_ratio"] == 2.0
+    assert (results["freshness_p50_ms"], results["freshness_p99_ms"]) == (40.0, 90.0)
+    assert "quix_freshness_p99_ms" not in results
 
 
 def test_the_table_has_a_line_per_system_and_no_age_where_none_was_measured() -> None:
@@ -37,7 +38,7 @@ def test_the_table_has_a_line_per_system_and_no_age_where_none_was_measured() ->
     assert markdown([a_round(1.0)]).count("\n") == len(lines) + 1
 
 
-def test_the_picture_is_drawn(tmp_path: Path) -> None:
+def test_the_plot_is_drawn(tmp_path: Path) -> None:
     draw([a_round(1.0)], tmp_path / "p.png")
     assert (tmp_path / "p.png").stat().st_size > 10_000
 

@@ -1,10 +1,12 @@
+"""All contenders of ``train_speed`` compute the same loss and gradients."""
+
 from __future__ import annotations
 
 import pytest
 import torch
 
-from benchmarks import train_speed
-from benchmarks.train_speed import CONTENDERS, ITEMS, SETTINGS, Contender
+from benchmarks.train_speed import measure
+from benchmarks.train_speed.contenders import CONTENDERS, ITEMS, SETTINGS, Contender
 from everfresh.model.recommender import Recommender
 from everfresh.model.vocabulary.vocabulary import Vocabulary
 
@@ -15,9 +17,9 @@ SMALL = SETTINGS.model_copy(update={"dim": 6, "max_length": 12, "dropout": 0.0, 
 def test_every_contender_computes_the_same_loss_and_gradients(
     contender: Contender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train_speed, "SETTINGS", SMALL)
-    monkeypatch.setattr(train_speed, "BATCH_TOKENS", 60)
-    (batch,) = train_speed.make_batches([3, 1, 12, 7, 30], 1)
+    monkeypatch.setattr(measure, "SETTINGS", SMALL)
+    monkeypatch.setattr(measure, "BATCH_TOKENS", 60)
+    (batch,) = measure.make_batches([3, 1, 12, 7, 30], 1)
     vocabulary = Vocabulary()
     vocabulary.admit(range(1, ITEMS + 1))
     ours = Recommender(SMALL, vocabulary, 1)
@@ -28,11 +30,11 @@ def test_every_contender_computes_the_same_loss_and_gradients(
     theirs.network = Contender("", padded).network(SMALL)
     theirs.grow()
     theirs.network.load_state_dict(state)
-    found = []
+    results = []
     for recommender, parts in ((ours, Contender("").parts()), (theirs, contender.parts())):
         torch.manual_seed(4)
         with parts:
             loss = recommender.loss(batch)
-            found.append([loss, *torch.autograd.grad(loss, recommender.parameters())])
-    for mine, other in zip(*found, strict=True):
+            results.append([loss, *torch.autograd.grad(loss, recommender.parameters())])
+    for mine, other in zip(*results, strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-3, atol=1e-4)

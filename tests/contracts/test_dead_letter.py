@@ -6,10 +6,10 @@ import pytest
 
 from everfresh.contracts.dead_letter import DEAD_TOPIC, REDRIVEN_FROM, decode_dead_letter
 from everfresh.contracts.errors import EventRejected
-from everfresh.streaming.fold.dead_letters import MAX_ORIGINAL_BYTES, dead_letter
-from everfresh.streaming.fold.rules import MAX_RECORD_BYTES
-from everfresh.streaming.state.key_layout import OutboxRow
-from tests.streaming.log import LogRecord
+from everfresh.streaming.log.records import MAX_RECORD_BYTES
+from everfresh.streaming.outbox.dead_letters import MAX_ORIGINAL_BYTES, dead_letter
+from everfresh.streaming.outbox.rows import OutboxRow
+from tests.streaming.sample_log import LogRecord
 
 CAUSE = EventRejected("not_json", "JSON is malformed")
 

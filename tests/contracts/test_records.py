@@ -33,6 +33,14 @@ def test_a_greater_epoch_beats_a_greater_version() -> None:
     assert not Pointer(epoch=1, version=3, left=4).after(Pointer(epoch=1, version=3))
 
 
+def test_an_exposure_of_an_earlier_release_is_still_read() -> None:
+    exposure = Exposure("r", "u", 1, "default", 2, 0, "model", ["a", 4], [0.5, 0.25], 1, 9)
+    older = {**msgspec.structs.asdict(exposure), "past_version": 1}
+    assert decode_exposure(msgspec.json.encode(older)) == exposure
+    # The stream worker keeps exposures in its state.
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(older), type=Exposure) == exposure
+
+
 def test_exposure_and_status_round_trip() -> None:
     exposure = Exposure("r", "u", 1, "default", 2, 0, "model", ["a", 4], [0.5, 0.25], 1, 9)
     assert decode_exposure(encode_exposure(exposure)) == exposure

@@ -31,15 +31,15 @@ def test_split_takes_apart_what_rows_put_together(
 ) -> None:
     run = b"".join(map(_row, made))
     entries = b"".join(encode_entry(item, code, time, None) for _, _, item, code, time in made)
-    assert split(run) == (entries, [one[0] for one in made], [one[1] for one in made])
+    assert split(run) == (entries, [event[0] for event in made], [event[1] for event in made])
     assert first_offset(run) == made[0][0]
 
 
 def test_a_long_run_of_equal_rows_is_split_like_a_short_one() -> None:
     made = [(offset, offset + 7, offset % 5, 1, 9) for offset in range(1000)]
     entries, offsets, appended = split(b"".join(map(_row, made)))
-    assert entries == b"".join(encode_entry(one[2], 1, 9, None) for one in made)
-    assert (offsets, appended) == ([one[0] for one in made], [one[1] for one in made])
+    assert entries == b"".join(encode_entry(event[2], 1, 9, None) for event in made)
+    assert (offsets, appended) == ([event[0] for event in made], [event[1] for event in made])
 
 
 def test_a_row_in_one_go_is_the_same_row() -> None:
@@ -56,9 +56,9 @@ def _segment(first: int, users: dict[str, list[int]]) -> Segment:
 
 
 def test_merged_segments_hold_each_users_events_in_log_order() -> None:
-    one = _segment(0, {"b": [0, 3], "a": [1]})
-    two = _segment(10, {"a": [10], "c": [11]})
-    whole = merged([one, two])
+    earlier = _segment(0, {"b": [0, 3], "a": [1]})
+    later = _segment(10, {"a": [10], "c": [11]})
+    whole = merged([earlier, later])
     assert (whole.name, whole.events) == ((0, 20), 5)
     runs = decode_runs(encode_runs(whole))
     assert [(user, split(run)[1]) for user, run in runs.items()] == [

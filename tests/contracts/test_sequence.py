@@ -64,13 +64,13 @@ alike = st.one_of(
 def test_columns_hold_what_the_entries_do(items: list[int | str], data: st.DataObject) -> None:
     events = [msgspec.structs.replace(data.draw(interactions), item=item) for item in items]
     lengths = {len(sequence.encode_id(item)) for item in items}
-    found = sequence.even_entries(_entries(events))
-    assert (found is None) == (len(lengths) > 1)
-    if found is not None:
-        assert list(found.items) == items
-        assert [ACTIONS[code] for code in found.codes] == [e.action for e in events]
-        assert list(found.times) == [e.time for e in events]
-        values = [None if math.isnan(value) else value for value in found.values]
+    columns = sequence.even_entries(_entries(events))
+    assert (columns is None) == (len(lengths) > 1)
+    if columns is not None:
+        assert list(columns.items) == items
+        assert [ACTIONS[code] for code in columns.codes] == [e.action for e in events]
+        assert list(columns.times) == [e.time for e in events]
+        values = [None if math.isnan(value) else value for value in columns.values]
         assert values == [e.value for e in events]
 
 

@@ -30,6 +30,7 @@ def test_overrides_beat_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     ("text", "message"),
     [
         ("[windows]\nsecond = 7\n", "windows.second: there is no such setting"),
+        ("[serving]\ncache_reuse_versions = 0\n", "cache_reuse_versions: this setting is gone"),
         ("[model]\ndim = 10\nheads = 4\n", "must divide"),
         ('[events]\nactions = ["a", "a"]\n', "twice"),
         ("[kafka]\npartitions = 0\n", "kafka.partitions"),

@@ -19,7 +19,7 @@ from everfresh.streaming.metrics import WorkerMetrics
 from everfresh.streaming.state.restore import RestoreFigures
 from everfresh.streaming.state.snapshots import SnapshotFigures
 from everfresh.trainer.scoring import reporting
-from tests.serving.made import Bench, publish
+from tests.serving.replica_in_memory import Bench, publish
 
 RULES = Path(__file__).parents[2] / "examples" / "alerts.yml"
 # Ray needs it, and leaves it without types.

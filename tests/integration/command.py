@@ -24,11 +24,11 @@ code = "from everfresh.infra.cli import main; main()"
 process = subprocess.Popen([sys.executable, "-c", code, *command])
 mark.with_suffix(".pid").write_text(str(process.pid))
 code = process.wait()
-left = [one for one in psutil.Process().children(recursive=True)
-        if one.status() != psutil.STATUS_ZOMBIE]
-mark.write_text("\\n".join(f"{one.pid} {one.name()}" for one in left))
-for one in left if code != -signal.SIGKILL else ():  # then its own next start must end them
-    one.kill()
+left = [process for process in psutil.Process().children(recursive=True)
+        if process.status() != psutil.STATUS_ZOMBIE]
+mark.write_text("\\n".join(f"{process.pid} {process.name()}" for process in left))
+for process in left if code != -signal.SIGKILL else ():  # then its own next start must end them
+    process.kill()
 sys.exit(code if code >= 0 else 128 - code)
 """
 
@@ -52,14 +52,14 @@ class Command:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
-    def wait_for(self, words: str, limit_s: float = 120.0) -> str:
+    def wait_for(self, words: str, limit_s: float = 300.0) -> str:
         """The first line with the words; fails where the command ends without them."""
 
-        def found() -> bool:
+        def said_or_ended() -> bool:
             return any(words in line for line in self._lines) or not self._reader.is_alive()
 
         with self._news:
-            self._news.wait_for(found, limit_s)
+            self._news.wait_for(said_or_ended, limit_s)
         lines = [line for line in self._lines if words in line]
         assert lines, f"{words!r} was not said:\n{self.said()}"
         return lines[0]
@@ -68,7 +68,7 @@ class Command:
         """Send it to the command itself."""
         os.kill(int(self._mark.with_suffix(".pid").read_text()), number)
 
-    def finish(self, limit_s: float = 240.0) -> int:
+    def finish(self, limit_s: float = 300.0) -> int:
         """Its exit code, once it has ended."""
         code = self._process.wait(limit_s)
         self._reader.join(limit_s)
@@ -89,7 +89,7 @@ class Command:
         try:
             if self._process.poll() is None:
                 self.signal(signal.SIGTERM)
-                self._process.wait(60)
+                self._process.wait(120)
         finally:
             self._process.kill()  # harmless where it has ended
             self._process.wait()

@@ -23,14 +23,15 @@ from everfresh.contracts.topics import EVENTS, topic_name
 from everfresh.infra.broker.broker import EmbeddedBroker
 from everfresh.infra.components import settings_environment
 from everfresh.infra.ray_head import RayHead, prepare_head, remove_temporary_folder
-from tests.serving.made import PARTITION, state_pairs
+from tests.serving.replica_in_memory import PARTITION, state_pairs
 
 USER, HISTORY, OFFSET = "known", [3, 5, 7], 41
 LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
 TOKEN = "let-me-in"
+STOP_SECONDS = 200.0  # the longest that a driver may take; then it is killed, which is a failure
 
 
-class Loop:
+class ServingRun:
     """A Ray of this module's own, a home with one known user, and the driver on them."""
 
     def __init__(self, ray: RayHead, process: ChildProcess, settings: Settings) -> None:
@@ -56,7 +57,7 @@ class Loop:
         line = "serving on "
 
         def said() -> list[str]:
-            return [one for one in self.output.read_text().splitlines() if one.startswith(line)]
+            return [text for text in self.output.read_text().splitlines() if text.startswith(line)]
 
         wait_until(lambda: bool(said()), "the door")
         return said()[0].removeprefix(line)
@@ -64,7 +65,7 @@ class Loop:
     def grpc_address(self) -> str:
         """The gRPC door, which the driver names before the other."""
         line = "gRPC on "
-        said = [one for one in self.output.read_text().splitlines() if one.startswith(line)]
+        said = [text for text in self.output.read_text().splitlines() if text.startswith(line)]
         return said[0].removeprefix(line)
 
     def processes(self) -> list[psutil.Process]:
@@ -82,12 +83,12 @@ class Loop:
 
     def titled(self, text: str) -> list[psutil.Process]:
         """Those with this text in their command line, which Ray's actors rewrite."""
-        found = []
-        for one in self.processes():
+        matching = []
+        for process in self.processes():
             with contextlib.suppress(psutil.NoSuchProcess):
-                if text in " ".join(one.cmdline()):
-                    found.append(one)
-        return found
+                if text in " ".join(process.cmdline()):
+                    matching.append(process)
+        return matching
 
 
 def wait_until(true: Callable[[], bool], what: str, seconds: float = 200.0) -> None:
@@ -98,7 +99,7 @@ def wait_until(true: Callable[[], bool], what: str, seconds: float = 200.0) -> N
 
 
 @contextlib.contextmanager
-def serving_loop(kafka: EmbeddedBroker, home: Path) -> Iterator[Loop]:
+def serving_run(kafka: EmbeddedBroker, home: Path) -> Iterator[ServingRun]:
     """A Ray head, topics and state; serving itself is started by each test."""
     run_id = uuid.uuid4().hex
     ray = prepare_head(run_id, RaySettings())
@@ -128,7 +129,7 @@ def serving_loop(kafka: EmbeddedBroker, home: Path) -> Iterator[Loop]:
         wait_until(
             lambda: accepts_connections(*parse_address(ray.address, "ray.address")), "Ray's head"
         )
-        yield Loop(ray, process, settings)
+        yield ServingRun(ray, process, settings)
     finally:
         process.stop(5.0)
         remove_temporary_folder(run_id)
@@ -138,8 +139,8 @@ def serving_loop(kafka: EmbeddedBroker, home: Path) -> Iterator[Loop]:
 def outside(processes: list[psutil.Process]) -> list[tuple[str, int, str]]:
     """Listening sockets of these processes that others than this machine can reach."""
     return [
-        (one.laddr.ip, one.laddr.port, process.name())
+        (connection.laddr.ip, connection.laddr.port, process.name())
         for process in processes
-        for one in process.net_connections("tcp")
-        if one.status == psutil.CONN_LISTEN and one.laddr.ip not in LOOPBACK
+        for connection in process.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN and connection.laddr.ip not in LOOPBACK
     ]

@@ -24,12 +24,12 @@ from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import EVENTS, STATUS, WINDOWS, TopicSpec, topic_name
 from everfresh.contracts.window import SliceClosed, decode_slice_record
 from everfresh.infra.components import settings_environment
+from everfresh.streaming.outbox.rows import OutboxRow
 from everfresh.streaming.producer import EventProducer
-from everfresh.streaming.state.key_layout import OutboxRow
-from tests.streaming.log import LogRecord, expected_states, slices, states, targets
+from tests.streaming.sample_log import LogRecord, expected_states, slices, states, targets
 
 PARTITIONS = 2
-WAIT_SECONDS = 40.0
+WAIT_SECONDS = 240.0  # a bound for what never comes; what comes late on a busy machine is fine
 
 
 class Stream:
@@ -77,11 +77,11 @@ class Stream:
             places = [TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic)]
             consumer.assign(places)
             ends = consumer.end_offsets(places)
-            found: list[Any] = []
+            records_read: list[Any] = []
             while any(consumer.position(place) < ends[place] for place in places):
                 for records in consumer.poll(timeout_ms=500).values():
-                    found += records
-            return sorted(found, key=lambda record: (record.partition, record.offset))
+                    records_read += records
+            return sorted(records_read, key=lambda record: (record.partition, record.offset))
 
     def log(self) -> list[LogRecord]:
         return [
@@ -121,8 +121,8 @@ class Stream:
 
     def runs(self, partition: int) -> list[Any]:
         """Slices of a partition as a reader keeps them: a repeated label is dropped."""
-        found = [r for r in self.read(WINDOWS) if r.partition == partition]
-        rows = [OutboxRow("windows", partition, None, record.value, []) for record in found]
+        of_partition = [r for r in self.read(WINDOWS) if r.partition == partition]
+        rows = [OutboxRow("windows", partition, None, record.value, []) for record in of_partition]
         kept: dict[int, Any] = {}
         for closed, parts in slices(rows):
             kept.setdefault(closed.label, (closed, parts))
@@ -130,23 +130,23 @@ class Stream:
 
     def runs_again(self) -> dict[int, list[SliceClosed]]:
         """What each partition closed after it had begun anew with the first label."""
-        found: dict[int, list[SliceClosed]] = {number: [] for number in range(PARTITIONS)}
+        closed_again: dict[int, list[SliceClosed]] = {number: [] for number in range(PARTITIONS)}
         for record in self.read(WINDOWS):
             closed = decode_slice_record(record.value)
             if isinstance(closed, SliceClosed):
                 if closed.start == 0 and closed.events:
-                    found[record.partition].clear()
-                found[record.partition].append(closed)
-        return found
+                    closed_again[record.partition].clear()
+                closed_again[record.partition].append(closed)
+        return closed_again
 
     def states(self) -> dict[UserId, UserState]:
-        found: dict[UserId, UserState] = {}
+        by_user: dict[UserId, UserState] = {}
         for number in range(PARTITIONS):
             path = self.settings.state_dir / f"{self.topic(EVENTS)}-{number}"
             database = Rdict(str(path), Options(raw_mode=True), access_type=AccessType.read_only())
-            found |= states(dict(database.items()), self.settings.state.history_length)
+            by_user |= states(dict(database.items()), self.settings.state.history_length)
             database.close()
-        return found
+        return by_user
 
     def check(self, runs: dict[int, list[Any]], refused: tuple[bytes, ...] = ()) -> None:
         """State and windows say what the log says, less the refused values."""
@@ -166,8 +166,8 @@ class Stream:
                 assert closed.start == edge
                 edge = closed.end
             assert edge == mine[-1].offset + 1
-            found = targets(runs[number])
-            assert len(found) == sum(state.accepted for state in expected.values())
+            trained_on = targets(runs[number])
+            assert len(trained_on) == sum(state.accepted for state in expected.values())
             assert sum(c.events + c.rejected for c, _ in runs[number]) == len(mine)
 
 
@@ -180,11 +180,11 @@ def send(producer: EventProducer, number: int, seed: int) -> None:
 
 def stop(worker: subprocess.Popen[str]) -> None:
     worker.send_signal(signal.SIGTERM)
-    _, said = worker.communicate(timeout=20)
+    _, said = worker.communicate(timeout=WAIT_SECONDS)
     assert (worker.returncode, said) == (0, "")
 
 
 def send_raw(stream: Stream, records: list[tuple[bytes | None, bytes]]) -> None:
     with KafkaProducer(bootstrap_servers=stream.servers, acks="all") as producer:
         for key, value in records:
-            producer.send(stream.topic(EVENTS), key=key, value=value).get(timeout=10)
+            producer.send(stream.topic(EVENTS), key=key, value=value).get(timeout=WAIT_SECONDS)

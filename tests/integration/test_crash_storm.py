@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.crash_storm import storm
+from benchmarks.crash_storm.measure import measure
 
 pytestmark = pytest.mark.integration
 
 
 def test_whatever_dies_state_windows_and_dead_letters_say_what_the_log_says(tmp_path: Path) -> None:
-    found = storm(rounds=3, seed=288, folder=tmp_path)
-    assert found.clean, found.words
-    assert found.events > 500
-    assert found.rejected > 10
-    assert found.faults.keys() >= {"kill worker", "kill broker", "lose machine"}
+    findings = measure(rounds=3, seed=288, folder=tmp_path)
+    assert findings.clean, findings.messages
+    assert findings.events > 500
+    assert findings.rejected > 10
+    assert findings.faults.keys() >= {"kill worker", "kill broker", "lose machine"}

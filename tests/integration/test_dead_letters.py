@@ -21,8 +21,8 @@ from everfresh.contracts.topics import DEAD_LETTERS, EVENTS, REDRIVES, topic_nam
 from everfresh.infra.broker.broker import EmbeddedBroker
 from everfresh.infra.cli.commands.dlq_list import run_list, run_show, selection
 from everfresh.infra.cli.commands.dlq_redrive import _alone, run_redrive
-from everfresh.streaming.fold.dead_letters import dead_letter
-from tests.streaming.log import LogRecord
+from everfresh.streaming.outbox.dead_letters import dead_letter
+from tests.streaming.sample_log import LogRecord
 
 pytestmark = pytest.mark.integration
 EVERY = Selection()
@@ -56,7 +56,7 @@ class Letters:
                 row = dead_letter(record, EventRejected(reason, f"why {reason}"))
                 producer.send(
                     self.topic(DEAD_LETTERS), row.value, key=row.key, headers=row.headers
-                ).get(timeout=20)
+                ).get(timeout=60)
 
     def came_back(self) -> list[tuple[int, bytes | None, bytes | None, dict[str, bytes]]]:
         """Partition, key, value and headers of what stands on the events topic."""
@@ -67,11 +67,11 @@ class Letters:
             parts = [TopicPartition(self.events, number) for number in numbers]
             consumer.assign(parts)
             ends = consumer.end_offsets(parts)
-            found = []
+            sent_back = []
             while any(consumer.position(part) < ends[part] for part in parts):
                 for records in consumer.poll(timeout_ms=500).values():
-                    found += [(r.partition, r.key, r.value, dict(r.headers)) for r in records]
-        return sorted(found, key=lambda one: one[3][REDRIVEN_FROM])
+                    sent_back += [(r.partition, r.key, r.value, dict(r.headers)) for r in records]
+        return sorted(sent_back, key=lambda record: record[3][REDRIVEN_FROM])
 
     def redrive(self, chosen: Selection = EVERY, *, again: bool = False, act: bool = True) -> None:
         run_redrive(self.settings, chosen, again=again, act=act)
@@ -102,9 +102,9 @@ def test_letters_are_listed_newest_first_and_by_filter(
         run_list(letters.settings, chosen, limit, oldest=oldest, as_json=True)
         return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
-    found = listed(EVERY)
-    assert [one["reason"] for one in found] == ["keyless", "unknown_type", "not_json"]
-    assert found[1] == {
+    rows = listed(EVERY)
+    assert [row["reason"] for row in rows] == ["keyless", "unknown_type", "not_json"]
+    assert rows[1] == {
         "place": "0:1",
         "topic": letters.events,
         "partition": 1,
@@ -117,11 +117,11 @@ def test_letters_are_listed_newest_first_and_by_filter(
         "key": "8",
         "value": '{"type":"teleport"}',
     }
-    assert found[0]["key"] is None
-    assert "value_base64" in found[2]
-    assert [one["offset"] for one in listed(EVERY, 1, oldest=True)] == [3]
-    assert [one["offset"] for one in listed(selection("keyless", "", -1, ""))] == [9]
-    assert [one["offset"] for one in listed(selection("", letters.events, 0, ""))] == [9, 3]
+    assert rows[0]["key"] is None
+    assert "value_base64" in rows[2]
+    assert [letter["offset"] for letter in listed(EVERY, 1, oldest=True)] == [3]
+    assert [letter["offset"] for letter in listed(selection("keyless", "", -1, ""))] == [9]
+    assert [letter["offset"] for letter in listed(selection("", letters.events, 0, ""))] == [9, 3]
     assert listed(selection("", "other", -1, "")) == []
     assert len(listed(selection("", "", -1, "1h"))) == 3
     time.sleep(1.1)
@@ -146,7 +146,7 @@ def test_the_original_bytes_come_as_they_are(
 def test_each_letter_goes_back_once_with_its_bytes_to_where_it_came_from(
     letters: Letters, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("everfresh.streaming.fold.dead_letters.MAX_ORIGINAL_BYTES", 1000)
+    monkeypatch.setattr("everfresh.streaming.outbox.dead_letters.MAX_ORIGINAL_BYTES", 1000)
     letters.write(*THREE, (0, 11, "oversize", b"9", b"x" * 1001))
     letters.redrive(act=False)
     said = capsys.readouterr().out
@@ -161,7 +161,7 @@ def test_each_letter_goes_back_once_with_its_bytes_to_where_it_came_from(
     assert "1 were sent before; --again sends them once more" in said
     letters.redrive()
     assert "no dead letters were sent" in capsys.readouterr().out
-    assert [one[:3] for one in letters.came_back()] == [
+    assert [record[:3] for record in letters.came_back()] == [
         (0, b"7", b"\xff\x00 oops"),
         (0, None, b"{}"),
         (1, b"8", b'{"type":"teleport"}'),
@@ -191,7 +191,7 @@ def test_a_redrive_killed_midway_sends_each_letter_once_in_the_end(
             raise Killed
         sent[0] += 1
         future = produce(self, letter)
-        future.get(timeout=20)
+        future.get(timeout=60)
         return future
 
     def killed_before_the_last_mark(self: Redriver, what: Any) -> None:
@@ -207,7 +207,8 @@ def test_a_redrive_killed_midway_sends_each_letter_once_in_the_end(
     arrived = letters.came_back()
     assert len(arrived) == (4 if after == "marks" else after)
     letters.redrive()
-    assert sorted(one[2] or b"" for one in letters.came_back()) == [b"%d" % n for n in range(1, 7)]
+    values = [value or b"" for _, _, value, _ in letters.came_back()]
+    assert sorted(values) == [b"%d" % n for n in range(1, 7)]
     letters.redrive()
     assert len(letters.came_back()) == 6
 
@@ -219,6 +220,6 @@ def test_what_cannot_be_sent_is_named(letters: Letters) -> None:
     with _alone(letters.settings.home.resolve()), pytest.raises(RunError, match="is running"):
         letters.redrive()
     with KafkaProducer(bootstrap_servers=letters.servers) as producer:
-        producer.send(letters.topic(REDRIVES), b"nonsense").get(timeout=20)
-    with pytest.raises(DeliveryError, match="is no mark"):
+        producer.send(letters.topic(REDRIVES), b"nonsense").get(timeout=60)
+    with pytest.raises(DeliveryError, match="is not a record of a re-drive"):
         letters.redrive()

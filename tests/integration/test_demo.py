@@ -23,7 +23,6 @@ NAMED = SCORES | {
 }
 
 
-@pytest.mark.timeout(300)
 def test_the_demo_ends_with_its_report_and_leaves_nothing(tmp_path: Path) -> None:
     with Command(tmp_path, "demo", "--events", "6000") as demo:
         code = demo.finish()
@@ -42,7 +41,6 @@ def test_the_demo_ends_with_its_report_and_leaves_nothing(tmp_path: Path) -> Non
     assert "before and after rating item" in demo.said()
 
 
-@pytest.mark.timeout(200)
 @pytest.mark.parametrize("words", ["✓ MovieLens 100K", "✓ Apache Kafka", "✓ Ray"])
 def test_a_demo_stopped_while_starting_leaves_nothing(tmp_path: Path, words: str) -> None:
     with Command(tmp_path, "demo") as demo:
@@ -52,7 +50,6 @@ def test_a_demo_stopped_while_starting_leaves_nothing(tmp_path: Path, words: str
         assert demo.left() == []
 
 
-@pytest.mark.timeout(300)
 def test_a_demo_that_was_killed_does_not_hinder_the_next(tmp_path: Path) -> None:
     with Command(tmp_path, "demo") as first:
         first.wait_for("events, ")

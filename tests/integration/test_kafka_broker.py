@@ -30,7 +30,7 @@ from tests.adapters.kafka.topic_records import read_topic
 pytestmark = pytest.mark.integration
 
 EXPOSURE = Exposure("r", "ann", 5, "a", 3, 0, "model", [1], [0.5])
-GONE_S = 10.0
+GONE_S = 120.0
 
 
 @pytest.fixture
@@ -172,7 +172,7 @@ def test_a_killed_parent_takes_the_broker_with_it_and_a_new_one_reads_on(
 def test_a_wrong_folder_is_one_line_and_status_1(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     with run_alone(tmp_path) as process:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=GONE_S)
     assert process.returncode == 1
     assert out == ""
     assert err.startswith("error: ")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -126,12 +124,3 @@ def test_without_a_broker_sends_return_at_once_and_losses_are_counted(
         sink.close(timeout_s=0.2)
     assert exposures.failed() == 10
     assert reports.failed() == 10
-
-
-def _poll_often(source: KafkaWindowSource) -> None:
-    for _ in range(50):
-        source.poll(200)
-    until = time.monotonic() + 20
-    while any(thread.name.startswith("kafka-python-producer") for thread in threading.enumerate()):
-        assert time.monotonic() < until, "a producer goes on trying after it was closed"
-        time.sleep(0.05)

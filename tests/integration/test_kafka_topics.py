@@ -40,15 +40,15 @@ def create(kafka: EmbeddedBroker, name: str, partitions: int, configs: dict[str,
 
 def configs_of(kafka: EmbeddedBroker, topic: str) -> dict[str, str]:
     with KafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers) as admin:
-        found = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
-    return {name: one["value"] for name, one in found["topic"][topic].items()}
+        described = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
+    return {name: setting["value"] for name, setting in described["topic"][topic].items()}
 
 
 def test_every_topic_of_the_table_is_made_as_it_says(
     kafka: EmbeddedBroker, make_settings: Make, topic_prefix: str
 ) -> None:
-    found = ensure_topics(kafka.bootstrap_servers, make_settings(kafka={"partitions": 3}))
-    assert found == {topic_name(topic_prefix, spec): spec.partitions or 3 for spec in ALL}
+    partitions = ensure_topics(kafka.bootstrap_servers, make_settings(kafka={"partitions": 3}))
+    assert partitions == {topic_name(topic_prefix, spec): spec.partitions or 3 for spec in ALL}
     for spec in ALL:
         modified = configs_of(kafka, topic_name(topic_prefix, spec))
         default = {"cleanup.policy": "delete"}
@@ -65,10 +65,10 @@ def test_the_other_topics_follow_the_partitions_that_events_have_already(
     kafka: EmbeddedBroker, make_settings: Make, topic_prefix: str
 ) -> None:
     create(kafka, topic_name(topic_prefix, EVENTS), 5, APPEND_TIME)
-    found = ensure_topics(kafka.bootstrap_servers, make_settings(kafka={"partitions": 2}))
-    assert found[topic_name(topic_prefix, EVENTS)] == 5
+    partitions = ensure_topics(kafka.bootstrap_servers, make_settings(kafka={"partitions": 2}))
+    assert partitions[topic_name(topic_prefix, EVENTS)] == 5
     for spec in (WINDOWS, EXPOSURES, OUTCOMES):
-        assert found[topic_name(topic_prefix, spec)] == 5
+        assert partitions[topic_name(topic_prefix, spec)] == 5
 
 
 def test_windows_with_too_few_partitions_are_refused(

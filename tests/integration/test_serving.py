@@ -30,21 +30,22 @@ from everfresh.serving.rpc.recommender_pb2_grpc import RecommenderStub
 from tests.integration.serving_run import (
     HISTORY,
     OFFSET,
+    STOP_SECONDS,
     TOKEN,
     USER,
-    Loop,
+    ServingRun,
     outside,
-    serving_loop,
+    serving_run,
     wait_until,
 )
-from tests.serving.made import publish
+from tests.serving.replica_in_memory import publish
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")
-def loop(kafka: EmbeddedBroker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
-    with serving_loop(kafka, tmp_path_factory.mktemp("home")) as made:
+def run(kafka: EmbeddedBroker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServingRun]:
+    with serving_run(kafka, tmp_path_factory.mktemp("home")) as made:
         yield made
 
 
@@ -88,13 +89,13 @@ class Client(threading.Thread):
 
 def answered(clients: list[Client], version: int) -> bool:
     """Whether each client's newest answer came from this version or a later one."""
-    return all(one.answers and one.answers[-1]["version"] >= version for one in clients)
+    return all(client.answers and client.answers[-1]["version"] >= version for client in clients)
 
 
-def test_a_swap_restarts_nothing_drops_nothing_and_mixes_nothing(loop: Loop) -> None:
-    driver = loop.start()
+def test_a_swap_restarts_nothing_drops_nothing_and_mixes_nothing(run: ServingRun) -> None:
+    driver = run.start()
     try:
-        url = loop.url()
+        url = run.url()
         with httpx.Client(base_url=url, timeout=60) as client:
             early = ask(client)
             assert early.status_code == 503
@@ -102,33 +103,34 @@ def test_a_swap_restarts_nothing_drops_nothing_and_mixes_nothing(loop: Loop) -> 
             assert "retry-after" in early.headers
             assert client.get("/readyz").status_code == 503
             assert client.get("/healthz").status_code == 200
-            versions = {1: publish(loop.store, 1)}
-            wait_until(lambda: both_have(loop, 1), "version 1 on both replicas")
-            before, replicas = loop.settled(), set(loop.titled("ServeReplica"))
+            versions = {1: publish(run.store, 1)}
+            wait_until(lambda: both_have(run, 1), "version 1 on both replicas")
+            before, replicas = run.settled(), set(run.titled("ServeReplica"))
             assert len(replicas) == 2
 
             clients = [Client(url, user) for user in (USER, "stranger", USER)]
-            for one in clients:
-                one.start()
+            for asker in clients:
+                asker.start()
             wait_until(partial(answered, clients, 1), "an answer of version 1 for everyone")
             for version in range(2, 8):
-                versions[version] = publish(loop.store, version)
-                wait_until(partial(both_have, loop, version), f"version {version}")
+                versions[version] = publish(run.store, version)
+                wait_until(partial(both_have, run, version), f"version {version}")
                 wait_until(partial(answered, clients, version), f"answers of version {version}")
-            for one in clients:
-                one.done.set()
-            for one in clients:
-                one.join()
+            for asker in clients:
+                asker.done.set()
+            for asker in clients:
+                asker.join()
 
-        given = [answer for one in clients for answer in one.answers]
-        assert [one for client in clients for one in client.failures] == []
+        given = [answer for asker in clients for answer in asker.answers]
+        assert [failure for asker in clients for failure in asker.failures] == []
         assert set(Counter(answer["version"] for answer in given)) == set(versions)
         assert len({answer["replica"] for answer in given}) == 2
         # Nothing was started; what may end is a Ray worker without work, or a former HAProxy.
-        assert set(loop.processes()) <= before
-        assert set(loop.titled("ServeReplica")) == replicas
+        assert set(run.processes()) <= before
+        assert set(run.titled("ServeReplica")) == replicas
         # Replicas look once a second here, so most versions came by push.
-        assert all(one.figures["pushed_files"] >= 4 for one in replica_statuses(loop).values())
+        statuses = replica_statuses(run).values()
+        assert all(status.figures["pushed_files"] >= 4 for status in statuses)
         for answer in given:
             items, scores = recomputed(versions[answer["version"]], answer["user_id"])
             assert answer["items"] == items
@@ -137,38 +139,38 @@ def test_a_swap_restarts_nothing_drops_nothing_and_mixes_nothing(loop: Loop) -> 
             assert answer["source"] == ("model" if known else "popular")
             assert answer["state_offset"] == (OFFSET if known else None)
             assert (answer["note"] is None) == known
-        assert outside(loop.processes()) == []
+        assert outside(run.processes()) == []
         assert outside([psutil.Process(driver.pid)]) == []
-        assert_exposed(loop, given)
+        assert_exposed(run, given)
     finally:
-        status = driver.stop(60.0)
-    assert status == 0, loop.output.read_text()
-    assert not (loop.settings.home / "run" / "serving.json").exists()
-    assert not loop.titled("haproxy")
+        status = driver.stop(STOP_SECONDS)
+    assert status == 0, run.output.read_text()
+    assert not (run.settings.home / "run" / "serving.json").exists()
+    assert not run.titled("haproxy")
 
 
-def both_have(loop: Loop, version: int) -> bool:
-    live = replica_statuses(loop)
-    return sorted(one.figures["version"] or 0 for one in live.values()) == [version, version]
+def both_have(run: ServingRun, version: int) -> bool:
+    live = replica_statuses(run)
+    return sorted(status.figures["version"] or 0 for status in live.values()) == [version, version]
 
 
-def replica_statuses(loop: Loop) -> dict[str, ComponentStatus]:
-    kafka = loop.settings.kafka
+def replica_statuses(run: ServingRun) -> dict[str, ComponentStatus]:
+    kafka = run.settings.kafka
     with RecordTail(kafka.bootstrap_servers, kafka.topic_prefix, [STATUS]) as tail:
-        found = [one for one in tail.read_to_end() if isinstance(one, ComponentStatus)]
-    newest = {one.component: one for one in found}
-    return {name: one for name, one in newest.items() if one.state != "stopped"}
+        statuses = [status for status in tail.read_to_end() if isinstance(status, ComponentStatus)]
+    newest = {status.component: status for status in statuses}
+    return {name: status for name, status in newest.items() if status.state != "stopped"}
 
 
-def assert_exposed(loop: Loop, given: list[dict[str, Any]]) -> None:
+def assert_exposed(run: ServingRun, given: list[dict[str, Any]]) -> None:
     """Every answer is in the log, with the version and the offset that made it."""
-    kafka = loop.settings.kafka
+    kafka = run.settings.kafka
     exposures: dict[str, Exposure] = {}
     with RecordTail(kafka.bootstrap_servers, kafka.topic_prefix, [EXPOSURES]) as tail:
 
         def all_there() -> bool:
-            found = [one for one in tail.poll() if isinstance(one, Exposure)]
-            exposures.update({one.request_id: one for one in found})
+            polled = [exposure for exposure in tail.poll() if isinstance(exposure, Exposure)]
+            exposures.update({exposure.request_id: exposure for exposure in polled})
             return all(answer["request_id"] in exposures for answer in given)
 
         wait_until(all_there, "the exposures")
@@ -178,31 +180,31 @@ def assert_exposed(loop: Loop, given: list[dict[str, Any]]) -> None:
         assert shown.items == answer["items"]
 
 
-def test_what_dies_is_replaced_at_the_current_version(loop: Loop) -> None:
-    newest = max(loop.store.versions(), default=0) + 1
-    publish(loop.store, newest)
-    driver = loop.start()
+def test_what_dies_is_replaced_at_the_current_version(run: ServingRun) -> None:
+    newest = max(run.store.versions(), default=0) + 1
+    publish(run.store, newest)
+    driver = run.start()
     try:
-        url = loop.url()
-        wait_until(lambda: both_have(loop, newest), "both replicas")
-        first = set(replica_statuses(loop))
-        loop.titled("ServeReplica")[0].kill()
-        wait_until(lambda: bool(set(replica_statuses(loop)) - first), "another replica")
+        url = run.url()
+        wait_until(lambda: both_have(run, newest), "both replicas")
+        first = set(replica_statuses(run))
+        run.titled("ServeReplica")[0].kill()
+        wait_until(lambda: bool(set(replica_statuses(run)) - first), "another replica")
         with httpx.Client(base_url=url, timeout=60) as client:
             assert {ask(client).json()["version"] for _ in range(50)} == {newest}
-            assert_every_door_answers(client, loop.grpc_address(), newest)
-        figures = [one.figures for one in replica_statuses(loop).values()]
-        assert {one["version"] for one in figures} == {newest}, "none joined without it"
+            assert_every_door_answers(client, run.grpc_address(), newest)
+        live = [status.figures["version"] for status in replica_statuses(run).values()]
+        assert set(live) == {newest}, "none joined without it"
     finally:
         # The worst way to go: Serve stays behind, with its door, and nobody holds it.
         os.kill(driver.pid, signal.SIGKILL)
         driver.stop(1.0)
-    driver = loop.start()
+    driver = run.start()
     try:
-        with httpx.Client(base_url=loop.url(), timeout=60) as client:
+        with httpx.Client(base_url=run.url(), timeout=60) as client:
             assert ask(client).json()["version"] == newest
     finally:
-        assert driver.stop(60.0) == 0
+        assert driver.stop(STOP_SECONDS) == 0
 
 
 def assert_every_door_answers(client: httpx.Client, grpc_address: str, version: int) -> None:
@@ -214,9 +216,9 @@ def assert_every_door_answers(client: httpx.Client, grpc_address: str, version: 
         stub = RecommenderStub(channel)
         ids = [pb.Id(number=item) for item in items]
         said = stub.Score(pb.ScoreRequest(user_id=pb.Id(text=USER), items=ids), timeout=60)
-        assert np.allclose([one.score for one in said.items], scored["scores"], atol=1e-4)
+        assert np.allclose([item.score for item in said.items], scored["scores"], atol=1e-4)
         like = stub.Similar(pb.SimilarRequest(item_id=pb.Id(number=3), k=4), timeout=60)
-        assert [one.item_id.number for one in like.items if one.item_id.number] == [
+        assert [item.item_id.number for item in like.items if item.item_id.number] == [
             item for item in near["items"] if isinstance(item, int)
         ]
         with pytest.raises(grpc.RpcError) as refused:
@@ -228,21 +230,21 @@ def assert_every_door_answers(client: httpx.Client, grpc_address: str, version: 
     assert client.get("/v1/admin/status", headers=token).json()["kind"] == "replica"
 
 
-def test_a_driver_that_is_stopped_while_it_starts_leaves_nothing(loop: Loop) -> None:
-    driver = loop.start()
-    wait_until(lambda: bool(loop.titled("ServeController")), "Serve's controller")
-    assert driver.stop(60.0) == 0, loop.output.read_text()
-    wait_until(lambda: not loop.titled("ray::Serve") and not loop.titled("haproxy"), "the end")
+def test_a_driver_that_is_stopped_while_it_starts_leaves_nothing(run: ServingRun) -> None:
+    driver = run.start()
+    wait_until(lambda: bool(run.titled("ServeController")), "Serve's controller")
+    assert driver.stop(STOP_SECONDS) == 0, run.output.read_text()
+    wait_until(lambda: not run.titled("ray::Serve") and not run.titled("haproxy"), "the end")
 
 
-def test_a_taken_port_is_one_line_and_no_traceback(loop: Loop) -> None:
+def test_a_taken_port_is_one_line_and_no_traceback(run: ServingRun) -> None:
     with socket.socket() as held:
         held.bind(("127.0.0.1", free_ports(1)[0]))
         held.listen()
         port = held.getsockname()[1]
-        driver = loop.start(EVERFRESH_SERVING__PORT=str(port))
+        driver = run.start(EVERFRESH_SERVING__PORT=str(port))
         wait_until(lambda: driver.poll() is not None, "the driver's end")
-    said = loop.output.read_text().splitlines()
+    said = run.output.read_text().splitlines()
     assert driver.stop(1.0) == 1
     assert len(said) == 1
     assert str(port) in said[0]

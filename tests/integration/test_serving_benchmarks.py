@@ -18,7 +18,6 @@ from everfresh.infra.supervisor import Supervisor
 pytestmark = pytest.mark.integration
 
 
-@pytest.mark.timeout(400)
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk makes the load; CI installs it")
 def test_serve_load_answers_every_request_with_the_cache_and_without(tmp_path: Path) -> None:
     warm, cold = serve_load.measure(users=10, seconds=1.0, repeats=1)
@@ -31,7 +30,6 @@ def test_serve_load_answers_every_request_with_the_cache_and_without(tmp_path: P
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.timeout(300)
 def test_freshness_follows_events_through_every_stage(tmp_path: Path) -> None:
     # In a process of its own: a supervisor ends all that is below it, the other tests' broker too.
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as apart:

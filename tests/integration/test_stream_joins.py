@@ -18,7 +18,7 @@ from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import DEAD_LETTERS, EVENTS, EXPOSURES, OUTCOMES
 from everfresh.infra.broker.broker import EmbeddedBroker
 from tests.integration.stream_run import PARTITIONS, WAIT_SECONDS, Stream, stop
-from tests.streaming.joins import Entry, expected_outcomes
+from tests.streaming.expected_joins import Entry, expected_outcomes
 
 pytestmark = pytest.mark.integration
 
@@ -62,7 +62,7 @@ def entry(record: Any, made: Exposure | Event) -> Entry:
 
 def expected(stream: Stream) -> dict[str, list[int]]:
     """Offsets of the feedback by outcome id, as the two logs say."""
-    found: dict[str, list[int]] = {}
+    feedback_offsets: dict[str, list[int]] = {}
     logs: list[tuple[list[Any], Callable[[bytes], Any]]] = [
         (stream.read(EXPOSURES), decode_exposure),
         (stream.read(EVENTS), msgspec.json.Decoder(Event).decode),
@@ -73,22 +73,22 @@ def expected(stream: Stream) -> dict[str, list[int]]:
             for log, decode in logs
         )
         here, _ = expected_outcomes(shown, heard, round(HORIZON_S * 1000))
-        found |= {f"{number}-{offset}": answers for offset, answers in here.items()}
-    return found
+        feedback_offsets |= {f"{number}-{offset}": answers for offset, answers in here.items()}
+    return feedback_offsets
 
 
 def outcomes(stream: Stream) -> dict[str, Outcome]:
     """By id, of which a repeat must be the same; once there are as many as the logs say."""
     wanted, until = len(expected(stream)), time.monotonic() + WAIT_SECONDS
-    found: dict[str, Outcome] = {}
-    while time.monotonic() < until and len(found) < wanted:
+    by_id: dict[str, Outcome] = {}
+    while time.monotonic() < until and len(by_id) < wanted:
         time.sleep(0.2)
         for record in stream.read(OUTCOMES):
             outcome = decode_outcome(record.value)
-            assert found.setdefault(outcome.id, outcome) == outcome
+            assert by_id.setdefault(outcome.id, outcome) == outcome
             assert record.key == outcome.id.encode()
             assert record.partition == int(outcome.id.partition("-")[0])
-    return found
+    return by_id
 
 
 def heard(stream: Stream, since_ms: int, **figures: int) -> dict[str, Any]:
@@ -138,16 +138,18 @@ def test_outcomes_follow_from_the_two_logs_over_restarts_and_kill_9(stream: Stre
     answer(stream, [("never shown", 1)], "a")
     began = now_ms()
     with stream.worker() as worker:
-        found = outcomes(stream)
+        joined = outcomes(stream)
         said = heard(stream, began, unmatched=1)
         stop(worker)
     assert {
-        name: [one.offset for one in outcome.feedback] for name, outcome in found.items()
+        name: [feedback.offset for feedback in outcome.feedback] for name, outcome in joined.items()
     } == expected(stream)
     assert said["rejected_repeated_request"] == 1
     (letter,) = stream.read(DEAD_LETTERS)
     assert dict(letter.headers)["dead_topic"].decode() == stream.topic(EXPOSURES)
     positions = {
-        (one.item_id, one.position) for outcome in found.values() for one in outcome.feedback
+        (feedback.item_id, feedback.position)
+        for outcome in joined.values()
+        for feedback in outcome.feedback
     }
     assert positions == {("a", 0), ("b", 1), ("elsewhere", None)}

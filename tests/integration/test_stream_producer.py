@@ -39,14 +39,14 @@ def read(kafka: EmbeddedBroker, topic: str, number: int) -> list[Any]:
         topic,
         bootstrap_servers=kafka.bootstrap_servers,
         auto_offset_reset="earliest",
-        consumer_timeout_ms=10_000,
+        consumer_timeout_ms=60_000,
     ) as consumer:
-        found = []
+        records = []
         for record in consumer:
-            found.append(record)
-            if len(found) == number:
+            records.append(record)
+            if len(records) == number:
                 break
-        return found
+        return records
 
 
 def test_leaving_the_context_delivers_everything_in_order_per_user(

@@ -131,7 +131,7 @@ async def slow(self, place, exposures):
     await asyncio.sleep(2.0 * place.partition)
     return await opened(self, place, exposures)
 Ownership._open = slow
-runpy.run_module("streaming", run_name="__main__", alter_sys=True)
+runpy.run_module("everfresh.streaming", run_name="__main__", alter_sys=True)
 """
 
 
@@ -157,8 +157,8 @@ def test_while_others_are_still_restored_a_silent_partition_closes_nothing_unrea
         worker.communicate()
     again = stream.runs_again()
     for number, runs in before.items():
-        closed = [one for one, _ in runs if one.events]
-        assert [one for one in again[number] if one.events] == closed
+        closed = [closed_slice for closed_slice, _ in runs if closed_slice.events]
+        assert [closed_slice for closed_slice in again[number] if closed_slice.events] == closed
 
 
 def test_what_makes_work_impossible_is_one_line(
@@ -169,7 +169,7 @@ def test_what_makes_work_impossible_is_one_line(
             send(producer, 10, seed=5)
         stream.wait(applied=10)
         second = stream.start()
-        _, said = second.communicate(timeout=30)
+        _, said = second.communicate(timeout=WAIT_SECONDS)
         assert second.returncode == 1
         assert said.startswith("error: another stream worker with index 0 runs on")
         assert said.count("\n") == 1
@@ -180,7 +180,7 @@ def test_what_makes_work_impossible_is_one_line(
         windows={"seconds": 0.7},
     )
     changed = stream.start()
-    _, said = changed.communicate(timeout=30)
+    _, said = changed.communicate(timeout=WAIT_SECONDS)
     assert changed.returncode == 1
     assert said.startswith("error: the state of partition")
     assert said.count("\n") == 1
@@ -195,7 +195,7 @@ def test_without_a_broker_the_worker_says_so_in_one_line(
         env={**os.environ, **settings_environment(settings)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=WAIT_SECONDS,
         check=False,
     )
     assert done.returncode == 1
@@ -268,7 +268,7 @@ def test_records_that_retention_removed_unread_are_named(stream: Stream) -> None
     with KafkaAdminClient(bootstrap_servers=stream.servers) as admin:
         admin.delete_records(dict.fromkeys(places, -1))
     with stream.worker() as worker:
-        _, said = worker.communicate(timeout=30)
+        _, said = worker.communicate(timeout=WAIT_SECONDS)
     assert worker.returncode == 1
     assert "retention removed" in said
     assert said.count("\n") == 1

@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.swap.outcome import summarise
-from benchmarks.swap_storm import Course, run
+from benchmarks.swap_storm.measure import Course, measure
+from benchmarks.swap_storm.report import figures
 
 pytestmark = pytest.mark.integration
 
 
 def test_swaps_under_load_and_kills_lose_no_request_and_mix_no_versions(tmp_path: Path) -> None:
     course = Course(swaps=24, rounds=3, items=500)
-    found = run(tmp_path / "home", course)
-    failures = [one.failure for one in found.answers if one.failure]
+    outcome = measure(tmp_path / "home", course)
+    failures = [answer.failure for answer in outcome.answers if answer.failure]
     assert not failures, failures[:5]
-    assert found.mixed == 0
-    assert summarise(found, course.pace)["swaps"] >= 24
-    assert found.versions > 8
-    assert len(found.answers) > 500
-    assert {one.fault for one in found.segments} == {"", "replica", "publisher"}
+    assert outcome.mixed == 0
+    assert figures(outcome, course.pace)["swaps"] >= 24
+    assert outcome.versions > 8
+    assert len(outcome.answers) > 500
+    assert {segment.fault for segment in outcome.segments} == {"", "replica", "publisher"}

@@ -52,8 +52,8 @@ class Cluster:
         return self._holders("TrainingWorker")
 
     def _holders(self, name: str) -> list[psutil.Process]:
-        found = psutil.Process(self._process.pid).children(recursive=True)
-        return [one for one in found if name in _title(one)]
+        children = psutil.Process(self._process.pid).children(recursive=True)
+        return [child for child in children if name in _title(child)]
 
 
 def _title(process: psutil.Process) -> str:
@@ -164,9 +164,9 @@ def test_kill_9_of_the_training_process_midway_changes_no_version(
     write(settings, log, 0.5, 1.0)
     wait_until(lambda: live(store) == len(LABELS), "the last version")
     assert store.pointer() == Pointer(1, len(LABELS))
-    found = [content(store.manifest(version)) for version in store.versions()]
-    assert found == expected.versions()
-    assert [one.pid for one in cluster.trainers()] != [victims[0].pid]
+    contents = [content(store.manifest(version)) for version in store.versions()]
+    assert contents == expected.versions()
+    assert [process.pid for process in cluster.trainers()] != [victims[0].pid]
 
 
 @pytest.fixture
@@ -197,15 +197,15 @@ def test_two_workers_train_what_one_does_and_a_lost_one_is_replaced(
         victim.send_signal(signal.SIGKILL)
         write(two_workers, log, 0.5, 1.0)
         wait_until(lambda: live(store) == len(LABELS), "the last version")
-        assert [one.pid for one in cluster.workers()] not in ([], [victim.pid])
+        assert [process.pid for process in cluster.workers()] not in ([], [victim.pid])
     finally:
         driver.stop(5.0)
     assert store.pointer() == Pointer(1, len(LABELS))
     for version in store.versions():
         mine = load_recommender(store, store.manifest(version)).parameters()
         theirs = load_recommender(expected.store, expected.store.manifest(version)).parameters()
-        for one, other in zip(mine, theirs, strict=True):
-            torch.testing.assert_close(one, other, rtol=2e-2, atol=2e-3)
+        for ours, reference in zip(mine, theirs, strict=True):
+            torch.testing.assert_close(ours, reference, rtol=2e-2, atol=2e-3)
 
 
 def test_sigterm_ends_the_driver_with_0_and_leaves_no_actor(
@@ -220,8 +220,8 @@ def test_sigterm_ends_the_driver_with_0_and_leaves_no_actor(
     driver = start_driver()
     wait_until(lambda: live(store) >= 1, "version 1")
     wait_until(lambda: output.stat().st_size > 0, "the driver's first line")
-    assert driver.stop(10.0) == 0
-    wait_until(lambda: not cluster.trainers(), "the actor's end", 10.0)
+    assert driver.stop(120.0) == 0
+    wait_until(lambda: not cluster.trainers(), "the actor's end")
     first, last = output.read_text().splitlines()
     assert first.startswith("trainer: training, at version ")
     assert last == f"trainer: stopped at version {live(store)}"

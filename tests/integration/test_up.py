@@ -28,9 +28,9 @@ def events(path: Path, number: int, first: int = 0) -> Path:
 
 
 def version_of(said: str) -> int:
-    found = re.search(r"weights version (\d+)", said)
-    assert found, said
-    return int(found[1])
+    match = re.search(r"weights version (\d+)", said)
+    assert match, said
+    return int(match[1])
 
 
 def recommend_with_version(cwd: Path, least: int) -> str:
@@ -42,7 +42,6 @@ def recommend_with_version(cwd: Path, least: int) -> str:
         time.sleep(0.5)
 
 
-@pytest.mark.timeout(300)
 def test_a_loop_that_is_up(tmp_path: Path) -> None:
     file = events(tmp_path / "events.jsonl", 4000)
     with Command(tmp_path, "up", **FAST) as up:

@@ -14,7 +14,7 @@ from everfresh.contracts.sequence import Interaction
 from everfresh.contracts.settings import ModelSettings
 from everfresh.contracts.window import DecodedExample
 from everfresh.model.network.batches import make_batches
-from everfresh.model.network.optimizer import build_optimizer, step
+from everfresh.model.optimizer import build_optimizer, step
 from everfresh.model.recommender import Recommender
 from everfresh.model.vocabulary.vocabulary import Vocabulary
 

@@ -1,3 +1,5 @@
+"""The baselines: popularity and last-item followers rank as counting by hand does."""
+
 from __future__ import annotations
 
 from collections import Counter, defaultdict
@@ -23,9 +25,9 @@ class Counted:
         self.followers: dict[ItemId, Counter[ItemId]] = defaultdict(Counter)
 
     def update(self, examples: list[DecodedExample]) -> None:
-        for one in examples:
-            last = one.context[-1].item if one.context else None
-            for target in one.targets:
+        for window in examples:
+            last = window.context[-1].item if window.context else None
+            for target in window.targets:
                 self.sightings[target.item] += 1
                 if last is not None and last in self.sightings:
                     self.followers[last][target.item] += 1
@@ -42,9 +44,9 @@ class Counted:
 
     def ranks(self, examples: list[DecodedExample], exclude: bool, markov: bool) -> list[int]:
         out = []
-        for one in examples:
-            events = [*one.context, *one.targets]
-            for place in range(len(one.context), len(events)):
+        for window in examples:
+            events = [*window.context, *window.targets]
+            for place in range(len(window.context), len(events)):
                 seen = {event.item for event in events[:place]} if exclude else set()
                 last = events[place - 1].item if place else None
                 out.append(self.rank(last, events[place].item, seen, markov))
@@ -72,8 +74,8 @@ def test_a_restored_baseline_ranks_and_learns_like_the_original(
     baseline = kind()
     baseline.update(WINDOWS[0])
     again = kind.decode(baseline.encode())
-    for one in (baseline, again):
-        one.update(WINDOWS[1])
+    for learner in (baseline, again):
+        learner.update(WINDOWS[1])
     assert again.encode() == baseline.encode()
     assert np.array_equal(again.ranks(WINDOWS[2], True), baseline.ranks(WINDOWS[2], True))
 

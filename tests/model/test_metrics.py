@@ -1,3 +1,5 @@
+"""Hit rate, NDCG and reciprocal rank of known ranks."""
+
 from __future__ import annotations
 
 import math

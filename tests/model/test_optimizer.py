@@ -1,3 +1,5 @@
+"""The optimiser beside a model that grows: its state, and training that goes on bit-equal."""
+
 from __future__ import annotations
 
 import pytest
@@ -5,7 +7,7 @@ import torch
 
 from everfresh.contracts.errors import CorruptVersion
 from everfresh.model.network.batches import make_batches
-from everfresh.model.network.optimizer import (
+from everfresh.model.optimizer import (
     build_optimizer,
     encode_optimizer,
     grow_optimizer,

@@ -1,3 +1,5 @@
+"""The recommender: its loss, its answers, and that saving and loading lose nothing."""
+
 from __future__ import annotations
 
 import threading
@@ -11,7 +13,7 @@ from everfresh.contracts.errors import CorruptVersion
 from everfresh.contracts.manifest import MODEL_FILES
 from everfresh.model.metrics import MISS
 from everfresh.model.network.batches import derive_seed, make_batches
-from everfresh.model.network.optimizer import build_optimizer, grow_optimizer, step
+from everfresh.model.optimizer import build_optimizer, grow_optimizer, step
 from everfresh.model.recommender import Recommender
 from everfresh.model.vocabulary.vocabulary import Vocabulary
 from everfresh.model.weights import all_finite
@@ -30,11 +32,11 @@ from tests.model.streams import (
 def test_ranks_equal_those_of_sorting_all_items(exclude_seen: bool) -> None:
     examples = stream(5, items=40, longest=11)
     model = trained(examples[:3])
-    found = model.ranks(examples, exclude_seen)
+    ranks = model.ranks(examples, exclude_seen)
     at = 0
-    for one in examples:
-        events = [*one.context, *one.targets]
-        for place in range(len(one.context), len(events)):
+    for window in examples:
+        events = [*window.context, *window.targets]
+        for place in range(len(window.context), len(events)):
             history = events[max(0, place - SMALL.max_length + 1) : place]
             if len(events) > SMALL.max_length:
                 at += 1
@@ -47,9 +49,9 @@ def test_ranks_equal_those_of_sorting_all_items(exclude_seen: bool) -> None:
             expected = MISS
             if row and item not in seen:
                 expected = sum(bool(scores[rival] >= scores[row]) for rival in rivals)
-            assert found[at] == expected
+            assert ranks[at] == expected
             at += 1
-    assert at == len(found)
+    assert at == len(ranks)
 
 
 def test_ranks_of_long_examples_cover_every_target_in_order() -> None:
@@ -132,8 +134,8 @@ def test_a_loaded_model_answers_and_grows_like_the_saved_one() -> None:
     history = interactions([3, 1, 4])
     assert again.recommend(history, 20) == model.recommend(history, 20)
     assert np.array_equal(again.ranks(examples, True), model.ranks(examples, True))
-    for one in (model, again):
-        one.admit([example(9, [], ["later"])])
+    for copy in (model, again):
+        copy.admit([example(9, [], ["later"])])
     assert again.save() == model.save()
 
 
@@ -203,15 +205,15 @@ def test_many_threads_get_the_answers_that_one_gets() -> None:
     model = trained(stream(5))
     histories = [interactions([1 + (n * user) % 20 for n in range(8)]) for user in range(12)]
     expected = [model.recommend(history, 5) for history in histories]
-    found: dict[int, Any] = {}
+    answers: dict[int, Any] = {}
     again = Recommender.load(SMALL.model_dump(), model.save())
 
     def ask(user: int) -> None:
-        found[user] = again.recommend(histories[user], 5)
+        answers[user] = again.recommend(histories[user], 5)
 
     threads = [threading.Thread(target=ask, args=(user,)) for user in range(12)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [found[user] for user in range(12)] == expected
+    assert [answers[user] for user in range(12)] == expected

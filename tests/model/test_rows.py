@@ -8,7 +8,7 @@ import torch
 
 from everfresh.model.metrics import MISS
 from everfresh.model.network.batches import make_batches
-from everfresh.model.network.optimizer import build_optimizer, forget_rows, step
+from everfresh.model.optimizer import build_optimizer, forget_rows, step
 from tests.model.streams import (
     SMALL,
     example,
@@ -30,8 +30,8 @@ def test_an_expired_item_is_never_served_and_its_row_begins_anew() -> None:
     model.admit([example(1, [], ["kept"])], 7)
     assert model.expire(7) == [1]
     forget_rows(optimizer, model, [1])
-    found, scores = model.recommend(interactions(["old", "kept"]), 10)
-    assert (found, len(scores)) == (["kept"], 1)
+    items, scores = model.recommend(interactions(["old", "kept"]), 10)
+    assert (items, len(scores)) == (["kept"], 1)
     assert model.ranks([example(1, ["kept"], ["old", "kept"])], False).tolist() == [MISS, 1]
     assert not torch.equal(trained_row, fresh[1])
     assert torch.equal(model.network.items[1], fresh[1])

@@ -13,8 +13,8 @@ from everfresh.contracts.settings import ModelSettings
 from everfresh.contracts.window import DecodedExample
 from everfresh.model.recommender import Recommender
 from everfresh.model.row_changes import RowChange
-from everfresh.model.served import saved, served
 from everfresh.model.short_rows import decode_change, decode_rows, encode_rows
+from everfresh.model.version_files import version_files, with_item_rows
 from everfresh.model.vocabulary.vocabulary import Vocabulary
 
 SHORT: list[Rows] = ["bf16", "int8"]
@@ -78,7 +78,7 @@ def test_rows_kept_otherwise_than_the_manifest_says_are_refused_by_name(rows: Ro
 def test_what_a_replica_reads_is_a_file_of_its_own_and_shorter(rows: Rows) -> None:
     exact = made()
     before = exact.save()
-    files = served(exact, rows).save()
+    files = with_item_rows(exact, rows).save()
     assert exact.save() == before, "what training goes on from is as it was"
     assert set(files) == {SERVED_FILE, VOCABULARY_FILE}
     assert files[VOCABULARY_FILE] == before[VOCABULARY_FILE]
@@ -86,12 +86,12 @@ def test_what_a_replica_reads_is_a_file_of_its_own_and_shorter(rows: Rows) -> No
     assert saved == exact.network.items.numel() * 4 - encode_rows(table()[:301], rows).nbytes
     again = Recommender.load(MODEL.model_dump(), files, share=True, rows=rows)
     assert again.save() == files
-    assert served(again, rows) is again
+    assert with_item_rows(again, rows) is again
 
 
 def test_exact_rows_are_served_as_they_are() -> None:
     exact = made()
-    assert served(exact, "float32") is exact
+    assert with_item_rows(exact, "float32") is exact
     assert set(exact.save()) == {WEIGHTS_FILE, VOCABULARY_FILE}
 
 
@@ -103,12 +103,12 @@ def test_the_exact_files_are_kept_whatever_replicas_read_and_made_once_where_the
     before, encoded = exact.save(), list[Recommender]()
     save = Recommender.save
 
-    def counted(one: Recommender) -> dict[str, bytes]:
-        encoded.append(one)
-        return save(one)
+    def counted(recommender: Recommender) -> dict[str, bytes]:
+        encoded.append(recommender)
+        return save(recommender)
 
     monkeypatch.setattr(Recommender, "save", counted)
-    files = saved(exact, rows)
+    files = version_files(exact, rows)
     assert before.items() <= files.items()
     assert (SERVED_FILE in files) == (rows != "float32")
     if rows == "float32":

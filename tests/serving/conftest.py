@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.serving.client import Client
-from tests.serving.made import Bench, publish
+from tests.serving.http_client import Client
+from tests.serving.replica_in_memory import Bench, publish
 
 
 @pytest.fixture

@@ -16,16 +16,16 @@ from everfresh.contracts.manifest import WeightManifest
 from everfresh.contracts.ports import WeightStore
 from everfresh.contracts.sequence import Interaction
 from everfresh.model.recommender import Recommender
-from everfresh.serving.recommend import Answer, Request
+from everfresh.serving.recommend import Answer, RecommendRequest
 from everfresh.serving.replica import STALLED_MS
 from everfresh.serving.versions.follow import load_version
-from tests.serving.made import Bench, publish
+from tests.serving.replica_in_memory import Bench, publish
 
 HISTORY = [3, 5, 7]
 
 
-def request(number: int = 0, user: int = 1) -> Request:
-    return Request(f"r-{number}", user, 5, True)
+def request(number: int = 0, user: int = 1) -> RecommendRequest:
+    return RecommendRequest(f"r-{number}", user, 5, True)
 
 
 def wait_until(true: Callable[[], bool]) -> None:
@@ -112,7 +112,7 @@ def test_every_answer_leaves_one_exposure() -> None:
     bench.clock.advance(5)
     answers = [bench.replica.answer(request(number, user=number)) for number in range(3)]
     bench.replica.stop()
-    assert [one.request_id for one in bench.exposures.exposures] == ["r-0", "r-1", "r-2"]
+    assert [shown.request_id for shown in bench.exposures.exposures] == ["r-0", "r-1", "r-2"]
     for answer, shown in zip(answers, bench.exposures.exposures, strict=True):
         assert answer is not None
         assert (shown.items, shown.version, shown.time) == (answer.items, 1, 1_005)
@@ -160,7 +160,7 @@ def test_the_status_says_waiting_then_the_version_and_last_that_it_stopped() -> 
     assert figures["swaps"] == 1
     bench.replica.stop()
     bench.replica.stop()
-    assert [one.state for one in bench.reports.statuses].count("stopped") == 1
+    assert [status.state for status in bench.reports.statuses].count("stopped") == 1
     assert bench.reports.statuses[-1].state == "stopped"
 
 
@@ -208,11 +208,11 @@ def test_a_version_that_cannot_be_loaded_is_no_complaint() -> None:
 
 
 def test_what_makes_a_version_ready_gives_way_to_what_answers() -> None:
-    found: list[tuple[int, int]] = []
+    loader: list[tuple[int, int]] = []
 
     def load(manifest: WeightManifest, store: WeightStore) -> Recommender:
         thread = threading.get_native_id()
-        found.append((os.sched_getscheduler(thread), os.getpriority(os.PRIO_PROCESS, thread)))
+        loader.append((os.sched_getscheduler(thread), os.getpriority(os.PRIO_PROCESS, thread)))
         return load_version(manifest, store)
 
     bench = Bench(load)
@@ -220,8 +220,9 @@ def test_what_makes_a_version_ready_gives_way_to_what_answers() -> None:
     publish(bench.store, 1)
     wait_until(lambda: bench.live() == 1)
     bench.replica.stop()
-    assert found[0][0] == os.SCHED_BATCH
-    assert found[0][1] > os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    # 19 is the most there is: a replica that is itself so nice can give way by its policy alone.
+    assert loader[0] == (os.SCHED_BATCH, min(own + 10, 19))
     assert os.sched_getscheduler(threading.get_native_id()) == os.SCHED_OTHER
 
 

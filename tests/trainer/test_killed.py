@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks._gate_runs import spoil
+from benchmarks.gate.runs import spoil
 from everfresh.contracts.manifest import Pointer
 from everfresh.contracts.settings import load_settings
 from everfresh.model.recommender import VOCABULARY_FILE

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.distributed import ProcessGroupGloo
 
 from everfresh.contracts.errors import WorkerLost
-from everfresh.model.network.optimizer import apply_gradients
+from everfresh.model.optimizer import apply_gradients
 from everfresh.trainer.learning.network import Network
 from everfresh.trainer.learning.strategies.base import Strategy
 from everfresh.trainer.learning.training_batch import TrainingBatch

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.window import DecodedExample, TrainingWindow
-from everfresh.model.network.optimizer import build_optimizer, encode_optimizer, restore_optimizer
+from everfresh.model.optimizer import build_optimizer, encode_optimizer, restore_optimizer
 from everfresh.model.recommender import Recommender
 from everfresh.trainer.learning.network import Network
 from everfresh.trainer.learning.stepper import Stepper

@@ -18,7 +18,12 @@ import torch
 from torch import Tensor
 
 from everfresh.contracts.window import DecodedExample
-from everfresh.model.network.batches import Chunk, encode_example, group_by_tokens, pack
+from everfresh.model.network.batches import (
+    SequenceChunk,
+    encode_example,
+    group_by_tokens,
+    pack_batch,
+)
 from everfresh.model.recommender import Recommender
 from everfresh.model.vocabulary.vocabulary import UNKNOWN
 from everfresh.trainer.learning.reservoir import Reservoir
@@ -92,12 +97,12 @@ def read_examples(
     for example in examples:
         encoded = encode_example(example, recommender.vocabulary)
         stop = encoded.codes.shape[1]
-        chunks.append(Chunk(encoded, max(0, stop - length), stop - 1, stop))
+        chunks.append(SequenceChunk(encoded, max(0, stop - length), stop - 1, stop))
     vectors, costs = [], []
     catalogue = recommender.catalogue()
     with torch.inference_mode():
         for group in group_by_tokens(chunks, _BATCH_TOKENS):
-            batch = pack(group).to(recommender.network.device)
+            batch = pack_batch(group).to(recommender.network.device)
             users = recommender.network(batch)[batch.predicts]
             vectors.append(users)
             if losses:

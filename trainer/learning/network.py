@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from everfresh.contracts.settings import Settings
-from everfresh.model.network.optimizer import build_optimizer
+from everfresh.model.optimizer import build_optimizer
 from everfresh.model.recommender import Recommender
 from everfresh.model.vocabulary.vocabulary import Vocabulary
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from everfresh.model.network.optimizer import descend
+from everfresh.model.optimizer import descend
 from everfresh.trainer.learning.network import Network
 from everfresh.trainer.learning.strategies.base import Strategy
 from everfresh.trainer.learning.training_batch import TrainingBatch

@@ -20,7 +20,7 @@ import torch
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.window import DecodedExample
 from everfresh.model.network.batches import derive_seed
-from everfresh.model.network.optimizer import forget_rows, grow_optimizer
+from everfresh.model.optimizer import forget_rows, grow_optimizer
 from everfresh.model.weights import all_finite
 from everfresh.trainer.learning.network import Network, TrainingOutcome
 from everfresh.trainer.learning.parent_mean import ParentWeights

@@ -95,7 +95,7 @@ def show(
 def redrive(
     places: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[PLACE]...", help=f"The ones to send: {_PLACE}."),
+        typer.Argument(metavar="PLACE", help=f"The ones to send: {_PLACE}."),
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Send all that the other options leave.")

@@ -12,6 +12,8 @@ import pytest
 
 from everfresh.adapters.machine.death_signal import with_death_signal
 
+pytestmark = pytest.mark.process
+
 CHILD = """
 import signal, sys, time
 def note(number, frame):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import socket
+from collections import deque
 
 import pytest
 
+from everfresh.adapters.machine import tcp_ports
 from everfresh.adapters.machine.tcp_ports import (
     free_ports,
     parse_address,
@@ -31,6 +34,29 @@ def test_free_ports_are_different_and_free() -> None:
     assert len(set(ports)) == 5
     for port in ports:
         require_free("127.0.0.1", port, "port")
+
+
+def test_a_port_that_another_process_was_given_is_not_given_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, second = sorted(free_ports(2))
+    monkeypatch.setattr(tcp_ports, "_reserved", deque())  # as in a process that was given neither
+    monkeypatch.setattr(tcp_ports, "_RANGE", (first, second))
+    with pytest.raises(Unreachable, match="fewer than 1 free ports"):
+        free_ports(1)
+
+
+def test_of_the_ports_given_to_this_process_the_last_ones_stay_reserved(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tcp_ports, "_reserved", reserved := deque())
+    monkeypatch.setattr(tcp_ports, "_MOST_RESERVED", 2)
+    ports = free_ports(3)
+    assert len(reserved) == 2
+    monkeypatch.setattr(tcp_ports, "_RANGE", ports)
+    assert free_ports(1) == ports[:1]
+    for descriptor in reserved:
+        os.close(descriptor)
 
 
 def test_an_address_where_nobody_answers_is_unreachable() -> None:

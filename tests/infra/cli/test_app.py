@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import socket
 import subprocess
@@ -13,22 +12,7 @@ from pathlib import Path
 import pytest
 
 from everfresh.infra.run.run_record import ProcessRecord, RunRecord, lock_home, write_record
-
-MAIN = [sys.executable, "-c", "from everfresh.infra.cli import main; main()"]
-
-
-def everfresh(*words: str, cwd: Path, **env: str) -> tuple[int, str, str]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("EVERFRESH_")}
-    done = subprocess.run(
-        [*MAIN, *words],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env={**kept, "PYTHONPATH": str(Path(__file__).parents[3]), **env},
-        timeout=120,
-        check=False,
-    )
-    return done.returncode, done.stdout, done.stderr
+from tests.infra.cli.command import everfresh
 
 
 @pytest.fixture(scope="module")
@@ -94,16 +78,16 @@ MISTAKES = [
 
 
 @pytest.mark.process
-@pytest.mark.parametrize(("words", "code", "said"), MISTAKES)
+@pytest.mark.parametrize(("words", "code", "message"), MISTAKES)
 def test_a_mistake_is_one_clear_message_and_no_traceback(
-    words: str, code: int, said: str, tmp_path: Path, silent_port: int
+    words: str, code: int, message: str, tmp_path: Path, silent_port: int
 ) -> None:
     files(tmp_path)
     # The port is bound and nobody listens, so a connection is refused at once.
     words = words.replace("SILENT", f"127.0.0.1:{silent_port}")
     ended, output, errors = everfresh(*words.split(), cwd=tmp_path)
     assert ended == code, errors
-    assert re.search(said, errors), errors
+    assert re.search(message, errors), errors
     assert "Traceback" not in output + errors
     if code == 1:
         assert errors.startswith("error: ")
@@ -112,18 +96,18 @@ def test_a_mistake_is_one_clear_message_and_no_traceback(
 
 @pytest.mark.process
 def test_a_wrong_environment_names_the_setting(tmp_path: Path) -> None:
-    code, _, said = everfresh("settings", cwd=tmp_path, EVERFRESH_WINDOWS__SECONDS="soon")
+    code, _, errors = everfresh("settings", cwd=tmp_path, EVERFRESH_WINDOWS__SECONDS="soon")
     assert code == 1
-    assert said.startswith("error: wrong setting: windows.seconds: ")
+    assert errors.startswith("error: wrong setting: windows.seconds: ")
 
 
 @pytest.mark.process
 def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    code, _, said = everfresh("up", "--home", "file", cwd=tmp_path)
+    code, _, errors = everfresh("up", "--home", "file", cwd=tmp_path)
     assert code == 1
-    assert re.match(r"error: .*file.*(exists|directory)", said)
-    assert said.count("\n") == 1
+    assert re.match(r"error: .*file.*(exists|directory)", errors)
+    assert errors.count("\n") == 1
 
 
 @pytest.mark.process
@@ -132,9 +116,9 @@ def test_a_taken_serving_port_is_named_before_anything_starts(tmp_path: Path) ->
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        code, _, said = everfresh("up", cwd=tmp_path, EVERFRESH_SERVING__PORT=port)
+        code, _, errors = everfresh("up", cwd=tmp_path, EVERFRESH_SERVING__PORT=port)
     assert code == 1
-    assert f"serving.port is {port}" in said
+    assert f"serving.port is {port}" in errors
     assert not list(tmp_path.glob(".everfresh/logs/*"))
     assert not (tmp_path / ".everfresh/run/run.json").exists()
 
@@ -145,17 +129,17 @@ def test_a_second_up_says_who_is_up(tmp_path: Path) -> None:
     me = ProcessRecord.of_this_process()
     with lock_home(home):
         write_record(home, RunRecord("other", me, 1, "ready", "127.0.0.1:1", "e.", "", {}))
-        code, _, said = everfresh("up", cwd=tmp_path)
+        code, _, errors = everfresh("up", cwd=tmp_path)
     assert code == 1
-    assert f"is up already (process {me.pid}); `everfresh down` stops it" in said
+    assert f"is up already (process {me.pid}); `everfresh down` stops it" in errors
 
 
 @pytest.mark.process
 def test_help_and_every_commands_help(tmp_path: Path) -> None:
-    code, said, _ = everfresh("--help", cwd=tmp_path)
+    code, output, _ = everfresh("--help", cwd=tmp_path)
     assert code == 0
     for name in ("up", "demo", "replay", "recommend", "status", "state", "down", "settings"):
-        assert re.search(rf"^  {name}  ", said, re.MULTILINE)
+        assert re.search(rf"^  {name}  ", output, re.MULTILINE)
         assert everfresh(name, "--help", cwd=tmp_path)[0] == 0
     for name in ("list", "show", "redrive"):
         assert everfresh("dlq", name, "--help", cwd=tmp_path)[0] == 0
@@ -203,7 +187,8 @@ print({"torch", "ray", "faust", "rocksdict"} & set(sys.modules))
     assert done.stdout == "set()\n"
 
 
+@pytest.mark.process
 def test_down_where_nothing_is_up_is_no_failure(tmp_path: Path) -> None:
-    code, said, _ = everfresh("down", cwd=tmp_path)
+    code, output, _ = everfresh("down", cwd=tmp_path)
     assert code == 0
-    assert said.startswith("nothing is up in")
+    assert output.startswith("nothing is up in")

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks._gate_runs import spoil
+from benchmarks.gate.runs import spoil
 from everfresh.contracts.manifest import Pointer
 from everfresh.contracts.settings import Settings, load_settings
 from everfresh.contracts.window import TrainingWindow
-from everfresh.model.network.optimizer import encode_optimizer
+from everfresh.model.optimizer import encode_optimizer
 from everfresh.trainer.gate.candidate import judge_candidate, measure_parent
 from everfresh.trainer.loop import TrainerLoop
 from everfresh.trainer.windows.holdout import hold_out

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks._gate_runs import spoil
+from benchmarks.gate.runs import spoil
 from everfresh.adapters.weights.rollback import roll_back
 from everfresh.contracts.errors import VersionNotFound, WeightsError
 from everfresh.contracts.manifest import Pointer

@@ -16,11 +16,11 @@ from everfresh.contracts.settings import Settings
 from everfresh.contracts.window import DecodedExample, TrainingWindow
 from everfresh.model.network.batches import (
     Batch,
-    cut,
+    cut_into_chunks,
     derive_seed,
     encode_example,
     make_batches,
-    pack,
+    pack_batch,
 )
 from everfresh.trainer.learning.network import Network
 from everfresh.trainer.learning.training_batch import TrainingBatch
@@ -87,7 +87,9 @@ class Strategy:
         """All of these examples in one batch, in this order."""
         vocabulary, length = network.recommender.vocabulary, self.settings.model.max_length
         encoded = [encode_example(example, vocabulary) for example in examples]
-        return pack([chunk for sequence in encoded for chunk in cut(sequence, length)])
+        return pack_batch(
+            [chunk for sequence in encoded for chunk in cut_into_chunks(sequence, length)]
+        )
 
     def seed(self, number: int, *purpose: int) -> int:
         """A seed of its own for every purpose."""

@@ -10,7 +10,7 @@ import pytest
 
 from everfresh.evaluation.results import Margin, WindowScore, decode_line
 from everfresh.evaluation.summary import collect
-from tests.infra.cli.test_app import everfresh
+from tests.infra.cli.command import everfresh
 
 
 def line(name: str, window: int, events: int, hr10: float | None, fresh: int = 0) -> WindowScore:
@@ -21,7 +21,7 @@ def line(name: str, window: int, events: int, hr10: float | None, fresh: int = 0
 
 def test_means_are_over_events_and_the_first_window_counts_for_cost_alone() -> None:
     gap = Margin("replay", "hr10", 0.2, 0.1, 0.3, 7, "frozen")
-    found = collect(
+    result = collect(
         [
             line("frozen", 0, 50, None),
             line("frozen", 1, 10, 0.1, fresh=1),
@@ -32,8 +32,8 @@ def test_means_are_over_events_and_the_first_window_counts_for_cost_alone() -> N
             gap,
         ]
     )
-    assert (found.events, found.fresh_events, found.windows) == (40, 4, 3)
-    frozen, replay = found.contenders["frozen"], found.contenders["replay"]
+    assert (result.events, result.fresh_events, result.windows) == (40, 4, 3)
+    frozen, replay = result.contenders["frozen"], result.contenders["replay"]
     assert math.isclose(frozen.scores["hr10"], (10 * 0.1 + 30 * 0.3) / 40)
     assert math.isclose(frozen.fresh["hr10"], (1 * 0.2 + 3 * 0.6) / 4)
     assert (replay.train_s, replay.tokens, replay.margins) == (1.5, 300, {"hr10": gap})
@@ -57,14 +57,14 @@ def test_a_run_prints_its_table_and_writes_figures_and_plot(tmp_path: Path) -> N
     )
     settings = {"EVERFRESH_MODEL__DIM": "8", "EVERFRESH_MODEL__BLOCKS": "1"}
     words = ["evaluate", "small.jsonl", "--format", "jsonl", *options.split()]
-    code, said, errors = everfresh(*words, cwd=tmp_path, **settings)
+    code, output, errors = everfresh(*words, cwd=tmp_path, **settings)
     assert (code, errors) == (0, "")
-    assert "more is better" in said
-    assert "Compared with finetune, user by user" in said
+    assert "more is better" in output
+    assert "Compared with finetune, user by user" in output
     for name in ("frozen", "popularity", "markov"):
-        assert f"  {name}, HR@10: " in said
-        assert f"  {name}, NDCG@10: " in said
-    assert "  finetune, HR@10: " not in said
+        assert f"  {name}, HR@10: " in output
+        assert f"  {name}, NDCG@10: " in output
+    assert "  finetune, HR@10: " not in output
     written = json.loads((tmp_path / "out.json").read_text())
     assert list(written["contenders"]) == ["frozen", "finetune", "popularity", "markov"]
     assert written["events"] == 150 - 38

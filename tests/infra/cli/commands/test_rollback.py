@@ -1,3 +1,5 @@
+"""``everfresh rollback``: what it makes current, and what it refuses."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -31,9 +33,9 @@ def test_an_earlier_version_becomes_current_by_a_greater_epoch(
     current = store.pointer()
     assert current is not None
     assert (current.epoch, current.version) == (2, 2)
-    said = " ".join(capsys.readouterr().out.split())
-    assert "version 2 is the current one, epoch 2 (before: version 3, epoch 1)" in said
-    assert "nothing is up in this home" in said
+    output = " ".join(capsys.readouterr().out.split())
+    assert "version 2 is the current one, epoch 2 (before: version 3, epoch 1)" in output
+    assert "nothing is up in this home" in output
 
 
 def test_what_cannot_be_current_moves_nothing(make_settings: Callable[..., Settings]) -> None:

@@ -34,22 +34,27 @@ def test_a_stopped_run_is_read_and_said_to_be_stopped(
     left: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_state(left, "7", 0, as_json=False)
-    said = " ".join(capsys.readouterr().out.split())
-    assert "user 7: 9 events accepted, the newest 2 shown" in said
-    assert "at offset 31 of partition 1" in said
-    assert "this is the state that the worker left" in said
-    assert "all events of partition 1 before offset 40" in said
+    output = " ".join(capsys.readouterr().out.split())
+    assert "user 7: 9 events accepted, the newest 2 shown" in output
+    assert "at offset 31 of partition 1" in output
+    assert "this is the state that the worker left" in output
+    assert "all events of partition 1 before offset 40" in output
 
 
 def test_as_json_it_is_one_object_with_the_newest_events(
     left: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_state(left, "7", 1, as_json=True)
-    found = json.loads(capsys.readouterr().out)
-    assert [event["item"] for event in found["history"]] == [12]
-    assert set(found["history"][0]) == {"item", "action", "time", "value"}
-    assert (found["user"], found["accepted"], found["partition"]) == (7, 9, 1)
-    assert (found["offset"], found["applied"], found["end"], found["lag"]) == (31, 40, None, None)
+    printed = json.loads(capsys.readouterr().out)
+    assert [event["item"] for event in printed["history"]] == [12]
+    assert set(printed["history"][0]) == {"item", "action", "time", "value"}
+    assert (printed["user"], printed["accepted"], printed["partition"]) == (7, 9, 1)
+    assert (printed["offset"], printed["applied"], printed["end"], printed["lag"]) == (
+        31,
+        40,
+        None,
+        None,
+    )
 
 
 @pytest.mark.parametrize(

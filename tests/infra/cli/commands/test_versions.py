@@ -1,3 +1,5 @@
+"""``everfresh versions``: state, scores and age of each version, and what the gate held."""
+
 from __future__ import annotations
 
 import json
@@ -76,11 +78,11 @@ def test_versions_are_listed_as_a_table_and_as_json(
     assert "2.0 MB" in table
     assert "item 5 has 100%" in table
     run_versions(settings, as_json=True)
-    found = json.loads(capsys.readouterr().out)
-    assert states(found["versions"]) == {1: "", 2: "current", 3: "rolled back"}
-    assert found["rejected"][0]["reason"] == rejected.reason
-    assert found["versions"][0]["bytes"] == 2_000_000
-    assert found["versions"][0]["live_after_s"] is None, "no log is up to say"
+    printed = json.loads(capsys.readouterr().out)
+    assert states(printed["versions"]) == {1: "", 2: "current", 3: "rolled back"}
+    assert printed["rejected"][0]["reason"] == rejected.reason
+    assert printed["versions"][0]["bytes"] == 2_000_000
+    assert printed["versions"][0]["live_after_s"] is None, "no log is up to say"
 
 
 def test_a_versions_life_stands_beside_it_where_the_log_knows_it(
@@ -93,9 +95,9 @@ def test_a_versions_life_stands_beside_it_where_the_log_knows_it(
     fresh = {**UNKNOWN, "age_published_s": 2.25}
     monkeypatch.setattr(versions, "_lives", lambda _: {2: life, 3: fresh})
     run_versions(settings, as_json=False)
-    said = capsys.readouterr().out
-    assert " 1.25 + 0.50 " in said
-    assert " 2.25 " in said, "not live everywhere yet"
+    output = capsys.readouterr().out
+    assert " 1.25 + 0.50 " in output
+    assert " 2.25 " in output, "not live everywhere yet"
     run_versions(settings, as_json=True)
     rows = json.loads(capsys.readouterr().out)["versions"]
     assert [row["live_after_s"] for row in rows] == [None, 0.5, None]
@@ -111,9 +113,9 @@ def test_a_damaged_version_is_named_beside_the_others(
     assert "2.0 MB" in table
     assert "the manifest of version 2 cannot be read" in table
     run_versions(settings, as_json=True)
-    found = json.loads(capsys.readouterr().out)
-    assert states(found["versions"]) == {1: "", 3: "current"}
-    assert found["damaged"][0].startswith("the manifest of version 2 cannot be read")
+    printed = json.loads(capsys.readouterr().out)
+    assert states(printed["versions"]) == {1: "", 3: "current"}
+    assert printed["damaged"][0].startswith("the manifest of version 2 cannot be read")
 
 
 def test_an_empty_store_is_said_to_be_empty(

@@ -23,7 +23,7 @@ def test_the_demo_renews_its_own_folder_and_refuses_another(tmp_path: Path) -> N
     _renew(home)
     (home / "old").write_text("")
     _renew(home)
-    assert [one.name for one in home.iterdir()] == [_MARKER]
+    assert [path.name for path in home.iterdir()] == [_MARKER]
     (home / _MARKER).unlink()
     (home / "precious").write_text("")
     with pytest.raises(RunError, match="was not made by a demo"):

@@ -68,17 +68,17 @@ def test_quantiles_weigh_by_events() -> None:
 
 @given(st.lists(st.tuples(st.integers(-9, 9), st.integers(1, 5)), min_size=1), st.floats(0.01, 1.0))
 def test_a_quantile_splits_the_weight_at_its_share(pairs: list[tuple[int, int]], q: float) -> None:
-    found = weighted_quantile([(float(value), float(weight)) for value, weight in pairs], q)
-    assert found is not None
+    quantile = weighted_quantile([(float(value), float(weight)) for value, weight in pairs], q)
+    assert quantile is not None
     total = sum(weight for _, weight in pairs)
-    assert sum(weight for value, weight in pairs if value <= found) >= q * total - 1e-9
-    assert sum(weight for value, weight in pairs if value < found) <= q * total + 1e-9
+    assert sum(weight for value, weight in pairs if value <= quantile) >= q * total - 1e-9
+    assert sum(weight for value, weight in pairs if value < quantile) <= q * total + 1e-9
 
 
 def test_freshness_runs_from_append_to_live_everywhere() -> None:
     live = LiveVersions(1)
     live.seen("a", 5000, 1, 4000)
-    one = window(1, events=202, appended=[1000] * 100 + [2000])
-    samples = window_freshness(one, live)
+    report = window(1, events=202, appended=[1000] * 100 + [2000])
+    samples = window_freshness(report, live)
     assert samples == [(3.0, 2.0)] * 100 + [(2.0, 2.0)]
     assert window_freshness(window(2), live) == []

@@ -20,7 +20,7 @@ def test_scores_are_means_over_events_of_the_windows_that_all_were_measured_on()
     first = window(1, events=5000, score=0.9)
     partial = WindowReport(9, 8, 9, 70, 9, 9, {"live": {"hr10": 1.0}}, [], 1, 1, {})
     windows = [first, window(2, 300, 0.1), window(3, 100, 0.5), partial]
-    assert [one.version for one in scored(windows)] == [2, 3]
+    assert [report.version for report in scored(windows)] == [2, 3]
     figures = score_figures(windows)
     measured = {f"{metric}_{name}" for metric in (*METRICS, FRESH) for name in CONTENDERS}
     assert set(figures) == measured

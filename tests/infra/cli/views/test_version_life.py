@@ -27,7 +27,7 @@ REPORT = WindowReport(
 def replica(
     name: str, *lived: tuple[int, int, int], joined: int = 0, time: int = 90_000, **more: Any
 ) -> ComponentStatus:
-    figures = {"joined_ms": joined, "lived": [list(one) for one in lived]}
+    figures = {"joined_ms": joined, "lived": [list(swap) for swap in lived]}
     return structs.replace(ComponentStatus(name, "replica", time, "serving", figures), **more)
 
 

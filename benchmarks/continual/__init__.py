@@ -1,0 +1,1 @@
+"""The benchmark ``continual``; its question stands in ``__main__.py``."""

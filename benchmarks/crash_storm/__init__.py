@@ -1,0 +1,1 @@
+"""The benchmark ``crash_storm``; its question stands in ``__main__.py``."""

@@ -1,0 +1,1 @@
+"""The benchmark ``freshness``; its question stands in ``__main__.py``."""

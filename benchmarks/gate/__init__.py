@@ -1,0 +1,1 @@
+"""The benchmark ``gate``; its question stands in ``__main__.py``."""

@@ -1,0 +1,1 @@
+"""The benchmark ``offline``; its question stands in ``__main__.py``."""

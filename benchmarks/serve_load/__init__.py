@@ -1,0 +1,1 @@
+"""The benchmark ``serve_load``; its question stands in ``__main__.py``."""

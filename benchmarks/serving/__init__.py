@@ -1,1 +1,0 @@
-"""What the serving benchmarks share: a stand with real replicas, and a load tool."""

@@ -1,0 +1,1 @@
+"""Real parts of everfresh started for a run: broker, Ray, stream worker, replicas. No trainer."""

@@ -1,0 +1,1 @@
+"""The benchmark ``stream_state``; its question stands in ``__main__.py``."""

@@ -1,0 +1,80 @@
+"""Watches a system work through a topic and says what it took."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import psutil
+
+from benchmarks.harness.processes import usage
+
+_START_S = 120.0
+
+
+class Run(msgspec.Struct, frozen=True):
+    """One system, measured once. ``disk_bytes`` and ``kafka_bytes`` are per event."""
+
+    events_per_s: float
+    cpu_s_per_million: float
+    peak_mib: float
+    disk_bytes: float
+    kafka_bytes: float
+    seconds: float
+
+
+class NoProgress(RuntimeError):
+    """A system ended, or did nothing for minutes."""
+
+
+def wait_for(done: Callable[[], bool], alive: Callable[[], bool], what: str) -> None:
+    """Until ``done``; :class:`NoProgress` where the system ended or takes too long."""
+    deadline = time.monotonic() + _START_S
+    while not done():
+        if not alive() or time.monotonic() > deadline:
+            raise NoProgress(f"{what}: nothing to be seen; read its err.log")
+        time.sleep(0.02)
+
+
+def measure_throughput(
+    pids: list[int], count: Callable[[], int], kafka: Path, events: int, seconds: float
+) -> Run:
+    """From the present until ``seconds`` have gone, or until all ``events`` are done."""
+    roots = [psutil.Process(pid) for pid in pids]
+    first, began, before, sent = count(), time.monotonic(), usage(roots), log_bytes(kafka)
+    done, ended, peak = first, began, 0
+    while done < events and ended - began < seconds:
+        time.sleep(0.1)
+        done, ended, now = count(), time.monotonic(), usage(roots)
+        peak = max(peak, now.resident)
+    number = done - first
+    if not number:
+        raise NoProgress(f"no progress in {seconds} s; read its err.log")
+    after = usage(roots)
+    return Run(
+        number / (ended - began),
+        (after.cpu_s - before.cpu_s) / number * 1e6,
+        peak / 2**20,
+        (after.written - before.written) / number,
+        (log_bytes(kafka) - sent) / number,
+        ended - began,
+    )
+
+
+def log_bytes(kafka: Path) -> int:
+    """Bytes of records in the broker's topics.
+
+    Segment files alone: index files are laid out ahead of their use, and the metadata log goes on
+    by itself.
+    """
+    total = 0
+    for segment in kafka.rglob("*.log"):
+        name, _, number = segment.parent.name.rpartition("-")
+        if number.isdecimal() and name != "__cluster_metadata":
+            try:
+                total += segment.stat().st_size
+            except OSError:  # rolled or removed at this moment
+                continue
+    return total

@@ -1,0 +1,4 @@
+"""Finished studies, which back a decision and watch no promise.
+
+``python -m benchmarks.studies.NAME`` runs one.
+"""

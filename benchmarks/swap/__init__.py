@@ -1,1 +1,0 @@
-"""The parts of ``benchmarks.swap_storm``: who publishes, who asks, and who checks."""

@@ -1,0 +1,1 @@
+"""The benchmark ``swap_storm``; its question stands in ``__main__.py``."""

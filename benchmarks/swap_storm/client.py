@@ -1,0 +1,93 @@
+"""The client: sends requests at a constant rate and keeps every answer.
+
+``python -m benchmarks.swap_storm.client URL OPTIONS`` runs it.
+
+Open loop: a request is due at its time whether or not earlier ones have returned, and its latency
+counts from then, so that a pause is not hidden by waiting politely. Nothing is tried twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import time
+from pathlib import Path
+
+import aiohttp
+import msgspec
+
+_TIMEOUT_S = 10.0
+
+
+class Answer(msgspec.Struct, frozen=True, array_like=True):
+    """One request: when it was due (monotonic s), what it took from then, and what came back."""
+
+    due: float
+    seconds: float
+    user: int
+    version: int
+    items: list[int]
+    scores: list[float]
+    failure: str
+
+
+class _Body(msgspec.Struct):
+    version: int
+    items: list[int]
+    scores: list[float]
+
+
+async def ask(session: aiohttp.ClientSession, url: str, user: int, due: float, k: int) -> Answer:
+    """One request."""
+    failure, body = "", _Body(0, [], [])
+    try:
+        async with session.post(
+            url, json={"user_id": user, "k": k, "exclude_seen": False}
+        ) as response:
+            raw = await response.read()
+        if response.status == 200:
+            body = msgspec.json.decode(raw, type=_Body)
+        else:
+            failure = f"{response.status}: {raw[:200]!r}"
+    except (aiohttp.ClientError, TimeoutError) as error:
+        failure = repr(error)
+    took = time.monotonic() - due
+    return Answer(due, took, user, body.version, body.items, body.scores, failure)
+
+
+async def run(options: argparse.Namespace) -> None:
+    """Until the file ``stop`` is there; answers go to ``out``, one JSON line each."""
+    timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
+    connector = aiohttp.TCPConnector(limit=options.connections)
+    encode = msgspec.json.Encoder().encode_lines
+    pending: set[asyncio.Task[Answer]] = set()
+    url, number = f"{options.url}/v1/recommend", 0
+    with options.out.open("ab") as out:
+        async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
+            due = time.monotonic()
+            while not options.stop.exists():
+                due += 1.0 / options.rate
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
+                user, number = number % options.users, number + 1
+                pending.add(asyncio.create_task(ask(session, url, user, due, options.k)))
+                done = {task for task in pending if task.done()}
+                pending -= done
+                out.write(encode([task.result() for task in done]))
+            out.write(encode(await asyncio.gather(*pending)))
+
+
+def main() -> None:
+    """Read the options and send requests."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("url")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--stop", type=Path, required=True)
+    parser.add_argument("--rate", type=float, default=100.0)
+    parser.add_argument("--users", type=int, required=True)
+    parser.add_argument("--connections", type=int, default=16)
+    parser.add_argument("--k", type=int, default=10)
+    asyncio.run(run(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""A swap storm: the publisher, the client and the faults, on a stage with two replicas."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from benchmarks.harness.waiting import wait_until
+from benchmarks.stage.serving import ServingStage, serving_stage
+from benchmarks.swap_storm.check import count_mixed
+from benchmarks.swap_storm.client import Answer
+from benchmarks.swap_storm.report import Outcome, Segment
+from benchmarks.synthetic.states import random_histories
+from benchmarks.synthetic.versions import first_version, untrained
+from everfresh.adapters.machine.child_process import ChildProcess
+from everfresh.adapters.weights.store import FsspecWeightStore
+
+PACE, RATE, ITEMS, USERS, HISTORY = 3.0, 100.0, 10_000, 20, 100
+_CALM = 1 / 5
+"""How long a calm segment lasts, as a share of a busy one."""
+
+
+class Course(msgspec.Struct, frozen=True):
+    """How many versions go live in how many busy segments, how fast, of how many items."""
+
+    swaps: int
+    rounds: int
+    pace: float = PACE
+    items: int = ITEMS
+
+
+class Storm:
+    """The two processes on a stage, and the segments so far."""
+
+    def __init__(
+        self, on: ServingStage, folder: Path, store: FsspecWeightStore, pace: float
+    ) -> None:
+        self.on = on
+        self._folder = folder
+        self._store = store
+        self.segments: list[Segment] = []
+        self._order("pace", pace)
+        self._order("until", 1)
+        self._publisher = self._start_publisher()
+        aside = FsspecWeightStore(str(folder / "aside"))
+        wait_until(lambda: aside.versions()[-1] > 1, "the publisher", 600.0)
+        self._client = self._start_client()
+
+    def busy(self, swaps: int, fault: str = "") -> None:
+        """Let that many versions go live, and kill something in the middle."""
+        goal = self._version() + swaps
+        self._order("until", goal)
+        began = time.monotonic()
+        if fault:
+            wait_until(lambda: self._version() >= goal - swaps // 2, "half of the segment", 600.0)
+            self._kill(fault)
+        wait_until(lambda: self._version() >= goal, f"version {goal}", 600.0)
+        self._note(True, began, fault)
+
+    def calm(self, seconds: float) -> None:
+        """Nothing goes live."""
+        began = time.monotonic()
+        time.sleep(seconds)
+        self._note(False, began, "")
+
+    def stop(self) -> list[Answer]:
+        """End both and return every answer."""
+        (self._folder / "stop").touch()
+        wait_until(lambda: self._client.poll() is not None, "the last answers")
+        self._publisher.stop(5.0)
+        raw = (self._folder / "answers").read_bytes()
+        return msgspec.json.Decoder(Answer).decode_lines(raw)
+
+    def _kill(self, fault: str) -> None:
+        if fault == "replica":
+            self.on.replicas()[0].send_signal(signal.SIGKILL)
+        else:
+            self._publisher.stop(0.0)
+            self._publisher = self._start_publisher()
+
+    def _note(self, busy: bool, began: float, fault: str) -> None:
+        self.segments.append(Segment(busy, began, time.monotonic(), fault))
+        kind = "busy" if busy else "calm"
+        print(f"{kind} {self.segments[-1].end - began:5.1f} s, version {self._version()} {fault}")
+
+    def _version(self) -> int:
+        pointer = self._store.pointer()
+        return pointer.version if pointer else 0
+
+    def _order(self, name: str, value: float) -> None:
+        draft = self._folder / f".{name}"
+        draft.write_text(str(value))
+        draft.replace(self._folder / name)
+
+    def _start_publisher(self) -> ChildProcess:
+        return self._run("benchmarks.swap_storm.publisher", str(self._folder))
+
+    def _start_client(self) -> ChildProcess:
+        files = ["--out", str(self._folder / "answers"), "--stop", str(self._folder / "stop")]
+        load = ["--rate", str(RATE), "--users", str(USERS)]
+        return self._run("benchmarks.swap_storm.client", self.on.url, *files, *load)
+
+    def _run(self, module: str, *arguments: str) -> ChildProcess:
+        with (self._folder / f"{module}.log").open("ab") as log:
+            return ChildProcess(
+                [sys.executable, "-m", module, *arguments],
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                env={**self.on.environment(), "OMP_NUM_THREADS": "1"},
+            )
+
+
+def storm(
+    on: ServingStage, folder: Path, store: FsspecWeightStore, course: Course
+) -> tuple[list[Segment], list[Answer]]:
+    """The whole course of events."""
+    running = Storm(on, folder, store, course.pace)
+    each = max(2, course.swaps // course.rounds)
+    running.calm(3.0)
+    running.busy(2)
+    running.segments.clear()  # the first requests and swaps of all warm the replicas
+    faults = {course.rounds // 3: "replica", 2 * course.rounds // 3: "publisher"}
+    for number in range(course.rounds):
+        running.calm(max(2.0, _CALM * each / course.pace))
+        running.busy(each, faults.get(number, ""))
+    return running.segments, running.stop()
+
+
+def measure(home: Path, course: Course) -> Outcome:
+    """A stage with two replicas, the storm on it, and the check."""
+    folder = home.parent / "storm"
+    for path in (home, folder):
+        path.mkdir()
+    users = random_histories(USERS, HISTORY, course.items)
+    with serving_stage(home, users, serving={"replicas": 2}, windows={"seconds": 60.0}) as on:
+        first = untrained(course.items, on.settings.model)
+        every = on.settings.weights.snapshot_every
+        store = first_version(on.settings.weights_url, first, every)
+        first_version(str(folder / "aside"), first, every)
+        segments, answers = storm(on, folder, store, course)
+        print(f"checking {len(answers):,} answers")
+        mixed, versions = count_mixed(answers, on.settings, store)
+    return Outcome(segments, answers, mixed, versions)

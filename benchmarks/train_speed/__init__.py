@@ -1,0 +1,1 @@
+"""The benchmark ``train_speed``; its question stands in ``__main__.py``."""

@@ -1,0 +1,110 @@
+"""The header of a safetensors file: where each tensor lies, so that it can be looked at in place.
+
+A file is ``<8 bytes: length of the header, little-endian> <header: JSON> <data>``. The header maps
+a tensor's name to its type, its shape and its place in the data; ``__metadata__`` maps texts to
+texts. This module reads headers alone: what a tensor's bytes mean is for its callers.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+METADATA = "__metadata__"
+_LENGTH_BYTES = 8
+_ITEM_BYTES = {"BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "I16": 2, "U16": 2}
+_ITEM_BYTES |= {"F16": 2, "BF16": 2, "I32": 4, "U32": 4, "F32": 4, "F64": 8, "I64": 8, "U64": 8}
+
+_Number = Annotated[int, Meta(ge=0)]
+
+
+class TensorPlace(msgspec.Struct, frozen=True):
+    """One tensor as a header places it; ``begin`` and ``end`` count bytes of the whole file."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+    @property
+    def rows(self) -> int:
+        """Length of the first dimension; 1 for a scalar."""
+        return self.shape[0] if self.shape else 1
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row, 0 where there are none."""
+        return (self.end - self.begin) // self.rows if self.rows else 0
+
+
+class _Entry(msgspec.Struct):
+    """A tensor in the header's JSON; offsets count from the end of the header."""
+
+    dtype: str
+    shape: tuple[_Number, ...]
+    data_offsets: tuple[_Number, _Number]
+
+
+def tensor_places(raw: bytes | memoryview) -> dict[str, TensorPlace]:
+    """Where each tensor of a whole file lies.
+
+    ``ValueError`` unless ``raw`` begins with a header whose tensors lie within it, each as long as
+    its type and shape say.
+    """
+    places = declared_places(raw)
+    for name, place in places.items():
+        size = math.prod(place.shape) * _ITEM_BYTES.get(place.dtype, -1)
+        if place.end - place.begin != size or not place.begin <= place.end <= len(raw):
+            raise ValueError(
+                f"{name}: no tensor of {place.dtype} {list(place.shape)} lies at {place.begin} to "
+                f"{place.end} of {len(raw)} bytes"
+            )
+    return places
+
+
+def declared_places(raw: bytes | memoryview) -> dict[str, TensorPlace]:
+    """The same as the header says it, whether or not the data is there.
+
+    ``ValueError`` unless ``raw`` begins with a header.
+    """
+    start = data_start(raw)
+    places: dict[str, TensorPlace] = {}
+    for name, value in _header(raw).items():
+        if name == METADATA:
+            continue
+        try:
+            entry = msgspec.json.decode(value, type=_Entry)
+        except msgspec.MsgspecError as error:
+            raise ValueError(f"{name}: {error}") from None
+        begin, end = entry.data_offsets
+        places[name] = TensorPlace(entry.dtype, entry.shape, start + begin, start + end)
+    return places
+
+
+def file_metadata(raw: bytes | memoryview) -> dict[str, str]:
+    """The header's texts, none where it has none. ``ValueError`` unless there is a header."""
+    value = _header(raw).get(METADATA)
+    try:
+        return {} if value is None else msgspec.json.decode(value, type=dict[str, str])
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"{METADATA}: {error}") from None
+
+
+def data_start(raw: bytes | memoryview) -> int:
+    """Where the header ends; ``ValueError`` where ``raw`` ends before."""
+    start = _LENGTH_BYTES + int.from_bytes(raw[:_LENGTH_BYTES], "little")
+    if len(raw) < max(start, _LENGTH_BYTES):
+        raise ValueError("shorter than its header says")
+    return start
+
+
+def _header(raw: bytes | memoryview) -> dict[str, msgspec.Raw]:
+    try:
+        return msgspec.json.decode(
+            raw[_LENGTH_BYTES : data_start(raw)], type=dict[str, msgspec.Raw]
+        )
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ValueError(f"a safetensors header is a JSON object: {error}") from None

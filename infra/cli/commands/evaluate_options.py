@@ -1,0 +1,94 @@
+# ruff: noqa: PLC0415  (a command imports what it needs when it runs, so help is instant)
+"""``everfresh evaluate``: the command with its options; ``evaluate`` does the work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from everfresh.infra.cli.options import Config, EventFile, FileFormat, Home, load
+
+
+def evaluate(  # noqa: PLR0913, PLR0917  (every option is one word of the command line)
+    file: EventFile,
+    file_format: FileFormat,
+    strategies: Annotated[
+        str,
+        typer.Option(
+            metavar="NAMES",
+            help="Strategies to compare, with commas between them: frozen, finetune, replay, "
+            "distill, ewc, retrain. replay:herding and replay:loss choose examples as ADER does.",
+        ),
+    ] = "frozen,finetune,replay",
+    against: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="Contender that the others are compared with, user by user."
+        ),
+    ] = "frozen",
+    windows: Annotated[
+        int,
+        typer.Option(
+            min=2, metavar="N", help="Cut the file into N windows of equally many events."
+        ),
+    ] = 50,
+    window_s: Annotated[
+        float,
+        typer.Option(
+            "--window-s",
+            min=0.0,
+            metavar="SECONDS",
+            help="Cut into windows of SECONDS instead; 0 does not.",
+        ),
+    ] = 0.0,
+    first: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            max=0.95,
+            metavar="SHARE",
+            help="Share of all events (0 to 0.95) that the first window has; 0: as the others.",
+        ),
+    ] = 0.0,
+    limit: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Read only the first N events; 0 reads all.")
+    ] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Seed of every random choice.")
+    ] = 17,
+    exclude_seen: Annotated[
+        bool, typer.Option("--exclude-seen", help="Rank only items that are new to the user.")
+    ] = False,
+    json: Annotated[
+        Path | None,
+        typer.Option("--json", metavar="FILE", help="Write all figures to this JSON file."),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE", help="Draw them into this PNG file.")
+    ] = None,
+    home: Home = None,
+    config: Config = None,
+) -> None:
+    """Compare training strategies on a file of events.
+
+    Each window of events is scored before it is trained on. Needs no Kafka and no run. The
+    training is the live trainer's, with the settings of the groups model and trainer.
+    """
+    settings = load(home, config)
+    from everfresh.infra.cli.commands.evaluate import Request, run_evaluate
+
+    request = Request(
+        file,
+        file_format.value,
+        strategies,
+        against,
+        windows,
+        window_s,
+        first,
+        limit,
+        seed,
+        exclude_seen,
+    )
+    run_evaluate(settings, request, json, plot)

@@ -1,0 +1,72 @@
+"""The catalogue: what scores every item for a user vector, and the best of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from everfresh.model.vocabulary.vocabulary import UNKNOWN
+
+_BLOCK_SCORES = 8_000_000
+LEAST_NORM = 1e-6
+"""Norms of item vectors below this count as this."""
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Item vectors ``(rows, dim)`` and, per row, a bias and a factor of its scores ``(rows,)``.
+
+    Without factors the vectors are unit vectors over the temperature. With them they are the
+    weights themselves, so that a large table is neither copied nor written; not for gradients.
+    """
+
+    vectors: Tensor
+    bias: Tensor
+    factors: Tensor | None = None
+
+    def scores(self, users: Tensor) -> Tensor:
+        """Scores ``(n, rows)`` of user vectors ``(n, dim)``."""
+        if self.factors is None:
+            return torch.addmm(self.bias, users, self.vectors.T)
+        return (users @ self.vectors.T).mul_(self.factors).add_(self.bias)
+
+    def of(self, rows: Tensor) -> Catalogue:
+        """These rows alone."""
+        factors = None if self.factors is None else self.factors[rows]
+        return Catalogue(self.vectors[rows], self.bias[rows], factors)
+
+    def item_scores(self, users: Tensor) -> Tensor:
+        """The same with minus infinity for row 0, which is no item. Not for gradients."""
+        scores = self.scores(users)
+        scores[:, UNKNOWN] = -torch.inf
+        return scores
+
+    def best(self, user: Tensor, k: int, barred: Sequence[int]) -> tuple[list[int], list[float]]:
+        """The ``k`` best rows outside ``barred`` and their scores, best first."""
+        scores = self.item_scores(user[None])[0]
+        if barred:
+            scores[torch.tensor(barred)] = -torch.inf
+        values, rows = torch.topk(scores, min(k, len(scores)))
+        allowed = torch.isfinite(values)
+        return rows[allowed].tolist(), values[allowed].tolist()
+
+    def ranks(self, users: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Ranks ``(n,)`` of ``rows`` among all, ties and not-a-numbers against them; and scores."""
+        ranks, own = torch.empty_like(rows), users.new_empty(len(rows))
+        step = max(1, _BLOCK_SCORES // len(self.bias))
+        for begin in range(0, len(rows), step):
+            part = slice(begin, begin + step)
+            scores = self.item_scores(users[part])
+            own[part] = scores.gather(1, rows[part, None]).squeeze(1)
+            behind = (scores < own[part, None]).sum(1)
+            ranks[part] = (scores.shape[1] - behind).clamp(max=scores.shape[1] - 1)
+        return ranks, own
+
+
+def factors_of(items: Tensor, temperature: float) -> Tensor:
+    """What makes scores by direction over the temperature of products with these weights."""
+    norms: Tensor = torch.linalg.vector_norm(items, dim=-1).clamp_(min=LEAST_NORM)
+    return norms.mul_(temperature).reciprocal_()

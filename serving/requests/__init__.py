@@ -1,0 +1,1 @@
+"""What both doors share: checks of a request, admission, and problem documents."""

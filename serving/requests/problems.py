@@ -1,0 +1,199 @@
+"""Errors of a request: what was wrong, what to do, and the problem document (RFC 9457)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from everfresh.contracts.event import ItemId
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 1
+
+SCHEMA: dict[str, Any] = {
+    "title": "Problem",
+    "description": "A problem document as in RFC 9457.",
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string", "description": "Which kind of problem; stable."},
+        "title": {"type": "string", "description": "The kind in words; the same every time."},
+        "status": {"type": "integer", "description": "The HTTP status."},
+        "detail": {"type": "string", "description": "What was wrong this time, and what to do."},
+        "errors": {
+            "type": "array",
+            "description": "What was wrong with which field.",
+            "items": {
+                "type": "object",
+                "properties": {"field": {"type": "string"}, "detail": {"type": "string"}},
+            },
+        },
+    },
+}
+
+
+class Problem(Exception):
+    """Ends a request. ``kind`` goes into the document's type; the rest as it is."""
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        kind: str,
+        title: str,
+        detail: str,
+        errors: Sequence[Mapping[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.kind = kind
+        self.title = title
+        self.detail = detail
+        self.errors = list(errors)
+        self.headers = {"Content-Type": MEDIA_TYPE, "Cache-Control": "no-store", **(headers or {})}
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            self.headers["Retry-After"] = str(RETRY_AFTER_S)
+
+    def document(self) -> bytes:
+        """The problem document."""
+        body: dict[str, Any] = {
+            "type": f"urn:everfresh:problem:{self.kind}",
+            "title": self.title,
+            "status": int(self.status),
+            "detail": self.detail,
+        }
+        if self.errors:
+            body["errors"] = self.errors
+        return msgspec.json.encode(body)
+
+
+def no_version_yet() -> Problem:
+    """503: nothing was trained yet, or this replica has not loaded it yet."""
+    return Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "no-version-yet",
+        "No version is live yet",
+        "The first version goes live once the first window of events is trained; try again then.",
+    )
+
+
+def overloaded(limit: int) -> Problem:
+    """503: as many requests wait here as may."""
+    return Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "overloaded",
+        "Too many requests at once",
+        f"This replica has {limit} requests under way (serving.max_ongoing), as many as it may; "
+        "try again later, or add replicas.",
+    )
+
+
+def too_late(timeout_ms: int) -> Problem:
+    """503: it waited so long that nobody may want the answer any more."""
+    return Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "timed-out",
+        "The request waited too long",
+        f"Its turn did not come within {timeout_ms} ms (serving.timeout_ms); try again later.",
+    )
+
+
+def body_too_slow(timeout_ms: int) -> Problem:
+    """408: the body did not arrive."""
+    return Problem(
+        HTTPStatus.REQUEST_TIMEOUT,
+        "body-too-slow",
+        "The request did not arrive in time",
+        f"The whole body was expected within {timeout_ms} ms (serving.timeout_ms).",
+        headers={"Connection": "close"},
+    )
+
+
+def no_replica(status: HTTPStatus) -> Problem:
+    """502, 503 or 504, by HAProxy: nobody behind it answered."""
+    return Problem(
+        status,
+        "no-replica",
+        "No replica answered",
+        "Replicas that have died are started again; try again in a few seconds.",
+    )
+
+
+def bad_request(field: str, detail: str) -> Problem:
+    """422: the body is no request of ours."""
+    return Problem(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "bad-request",
+        "The request is not valid",
+        f"{field}: {detail}",
+        [{"field": field, "detail": detail}],
+    )
+
+
+def unknown_item(item: ItemId, version: int) -> Problem:
+    """404: the live version has no row for it."""
+    return Problem(
+        HTTPStatus.NOT_FOUND,
+        "unknown-item",
+        "The item is not known",
+        f"Version {version} does not know the item {item!r}; items are learnt from events.",
+    )
+
+
+def too_large(limit: int) -> Problem:
+    """413: no request of ours is that long."""
+    return Problem(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "too-large",
+        "The request is too large",
+        f"A request has at most {limit} bytes (serving.max_body_bytes).",
+        headers={"Connection": "close"},
+    )
+
+
+def not_found(path: str) -> Problem:
+    """404: nothing is there."""
+    title = "There is nothing here"
+    detail = f"{path} is no address of this service; /docs names them."
+    return Problem(HTTPStatus.NOT_FOUND, "not-found", title, detail)
+
+
+def method_not_allowed(method: str, allowed: Sequence[str]) -> Problem:
+    """405: another method is meant."""
+    return Problem(
+        HTTPStatus.METHOD_NOT_ALLOWED,
+        "method-not-allowed",
+        "The method is not allowed here",
+        f"{', '.join(allowed)} was expected, found {method}.",
+        headers={"Allow": ", ".join(allowed)},
+    )
+
+
+def not_admitted(*, configured: bool) -> Problem:
+    """401: an admin route without its token; 403 where this service has none."""
+    title = "Administrators only"
+    if not configured:
+        detail = "No serving.admin_token is set, so these addresses are closed."
+        return Problem(HTTPStatus.FORBIDDEN, "admin-closed", title, detail)
+    detail = "The header `Authorization: Bearer TOKEN` with serving.admin_token was expected."
+    challenge = {"WWW-Authenticate": "Bearer"}
+    return Problem(HTTPStatus.UNAUTHORIZED, "not-admitted", title, detail, headers=challenge)
+
+
+def state_unreadable(error: Exception) -> Problem:
+    """503: the user's state cannot be read."""
+    title = "User state cannot be read"
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "state-unreadable", title, str(error))
+
+
+def internal() -> Problem:
+    """500: a fault of ours, of which the outside learns nothing."""
+    return Problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "internal",
+        "Something went wrong here",
+        "The request could not be answered; the replica's log says why.",
+    )

@@ -1,0 +1,228 @@
+"""The gRPC door of one replica: messages to requests, answers to messages, problems to statuses.
+
+Checks, admission and replica are those of the HTTP door. Ray is not named here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Any, Protocol, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from everfresh.contracts.errors import StateError
+from everfresh.contracts.event import ItemId
+from everfresh.contracts.ports import Clock
+from everfresh.contracts.settings import Settings
+from everfresh.serving.recommend import Answer
+from everfresh.serving.replica import Replica
+from everfresh.serving.requests import bodies, problems
+from everfresh.serving.requests.admission import Admission
+from everfresh.serving.requests.bodies import Limits, RecommendBody, ScoreBody, SimilarBody
+from everfresh.serving.rpc import recommender_pb2 as pb
+
+_LOG = logging.getLogger(__name__)
+_Message = TypeVar("_Message", bound=Message)
+_CODES = {
+    HTTPStatus.UNPROCESSABLE_ENTITY: grpc.StatusCode.INVALID_ARGUMENT,
+    HTTPStatus.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    HTTPStatus.SERVICE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+}
+
+
+class Context(Protocol):
+    """What of a call's context is used."""
+
+    def set_code(self, code: grpc.StatusCode) -> None:
+        """The status of the call."""
+
+    def set_details(self, details: str) -> None:
+        """What was wrong."""
+
+
+class RpcService:
+    """One coroutine per method; each takes a message and the call's context.
+
+    A problem is told by the context's code and details, beside an empty message.
+    """
+
+    def __init__(
+        self, replica: Replica, admission: Admission, clock: Clock, settings: Settings
+    ) -> None:
+        self._replica = replica
+        self._admission = admission
+        self._clock = clock
+        self._limits = Limits.of(settings)
+
+    async def recommend(self, message: pb.RecommendRequest, context: Context) -> pb.Answer:
+        """``Recommend``."""
+
+        def answer() -> pb.Answer:
+            body = bodies.convert(_recommend_fields(message), RecommendBody)
+            request = bodies.check_recommend(body, self._limits, self._clock())
+            return _answer_message(self._replica.answer(request))
+
+        return await self._call(message, answer, pb.Answer, context)
+
+    async def score(self, message: pb.ScoreRequest, context: Context) -> pb.Answer:
+        """``Score``."""
+
+        def answer() -> pb.Answer:
+            body = bodies.convert(_score_fields(message), ScoreBody)
+            request = bodies.check_score(body, self._limits, self._clock())
+            return _answer_message(self._replica.score(request))
+
+        return await self._call(message, answer, pb.Answer, context)
+
+    async def similar(self, message: pb.SimilarRequest, context: Context) -> pb.SimilarAnswer:
+        """``Similar``."""
+
+        def answer() -> pb.SimilarAnswer:
+            asked = {"item_id": _id_value(message.item_id), **_optional_fields(message, "k")}
+            request = bodies.check_similar(bodies.convert(asked, SimilarBody), self._limits)
+            result = self._replica.similar(request)
+            if result is None:
+                raise problems.no_version_yet()
+            loaded, near = result
+            if near is None:
+                raise problems.unknown_item(request.item_id, loaded.version)
+            return pb.SimilarAnswer(
+                item_id=message.item_id,
+                items=_scored_messages(near.items, near.scores),
+                version=near.version,
+                epoch=near.epoch,
+            )
+
+        return await self._call(message, answer, pb.SimilarAnswer, context)
+
+    async def version(self, message: pb.VersionRequest, context: Context) -> pb.VersionAnswer:
+        """``Version``."""
+
+        def answer() -> pb.VersionAnswer:
+            loaded = self._replica.current()
+            if loaded is None:
+                raise problems.no_version_yet()
+            now, read_ms = self._clock(), self._replica.follower().read_ms
+            return pb.VersionAnswer(
+                version=loaded.version,
+                epoch=loaded.epoch,
+                live_since_ms=loaded.live_since_ms,
+                replica=self._replica.name,
+                items=loaded.manifest.items,
+                version_age_ms=now - loaded.manifest.created_ms,
+                pointer_age_ms=None if read_ms is None else now - read_ms,
+            )
+
+        return await self._call(message, answer, pb.VersionAnswer, context)
+
+    async def _call(
+        self,
+        message: Message,
+        answer: Callable[[], _Message],
+        nothing: Callable[[], _Message],
+        context: Context,
+    ) -> _Message:
+        try:
+            with self._admission.slot() as require_in_time:
+                # So that those that came together are counted before the first is worked on.
+                await asyncio.sleep(0)
+                require_in_time()
+                if message.ByteSize() > self._limits.body_bytes:
+                    raise problems.too_large(self._limits.body_bytes)
+                return answer()
+        except Exception as error:
+            code, details = _status(error)
+        context.set_code(code)
+        context.set_details(details)
+        return nothing()
+
+
+def _status(error: Exception) -> tuple[grpc.StatusCode, str]:
+    if isinstance(error, problems.Problem):
+        busy = error.kind in ("overloaded", "timed-out")
+        code = grpc.StatusCode.RESOURCE_EXHAUSTED if busy else _CODES[error.status]
+        return code, error.detail
+    if isinstance(error, StateError):
+        _LOG.error("user state cannot be read: %s", error)
+        return grpc.StatusCode.UNAVAILABLE, str(error)
+    _LOG.error("a call failed", exc_info=error)
+    return grpc.StatusCode.INTERNAL, problems.internal().detail
+
+
+def _id_value(message: pb.Id) -> ItemId | None:
+    kind = message.WhichOneof("kind")
+    value: ItemId | None = None if kind is None else getattr(message, kind)
+    return value
+
+
+def _id_values(messages: Iterable[pb.Id]) -> list[ItemId | None]:
+    return [_id_value(message) for message in messages]
+
+
+def _optional_fields(message: Message, *names: str) -> dict[str, Any]:
+    """Those of the optional fields that are set."""
+    return {name: getattr(message, name) for name in names if message.HasField(name)}
+
+
+def _event_fields(events: Iterable[pb.Event]) -> list[dict[str, Any]]:
+    return [
+        {
+            "item_id": _id_value(event.item_id),
+            "type": event.type,
+            **_optional_fields(event, "time", "value"),
+        }
+        for event in events
+    ]
+
+
+def _recommend_fields(message: pb.RecommendRequest) -> dict[str, Any]:
+    return {
+        "user_id": _id_value(message.user_id),
+        "exclude": _id_values(message.exclude),
+        "allow": _id_values(message.allow.ids) if message.HasField("allow") else None,
+        "events": _event_fields(message.events),
+        **_optional_fields(message, "k", "exclude_seen", "request_id"),
+    }
+
+
+def _score_fields(message: pb.ScoreRequest) -> dict[str, Any]:
+    return {
+        "user_id": _id_value(message.user_id),
+        "items": _id_values(message.items),
+        "events": _event_fields(message.events),
+        **_optional_fields(message, "request_id"),
+    }
+
+
+def _id_message(value: ItemId) -> pb.Id:
+    return pb.Id(number=value) if isinstance(value, int) else pb.Id(text=value)
+
+
+def _scored_messages(items: Iterable[ItemId], scores: Iterable[float | None]) -> list[pb.Scored]:
+    return [
+        pb.Scored(item_id=_id_message(item), score=score)
+        for item, score in zip(items, scores, strict=True)
+    ]
+
+
+def _answer_message(answer: Answer | None) -> pb.Answer:
+    if answer is None:
+        raise problems.no_version_yet()
+    return pb.Answer(
+        request_id=answer.request_id,
+        user_id=_id_message(answer.user_id),
+        items=_scored_messages(answer.items, answer.scores),
+        version=answer.version,
+        epoch=answer.epoch,
+        arm=answer.arm,
+        source=answer.source,
+        note=answer.note,
+        state_partition=answer.state_partition,
+        state_offset=answer.state_offset,
+        request_events=answer.request_events,
+    )

@@ -1,0 +1,96 @@
+"""Items from a user vector: the best, given ones, nearest ones; rows without an item are none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from everfresh.contracts.sequence import Interaction
+from everfresh.contracts.settings import ModelSettings
+from everfresh.contracts.window import DecodedExample
+from everfresh.model.inference import retrieval
+from everfresh.model.inference.retrieval import (
+    best_items,
+    first_places,
+    popular_items,
+    popularity,
+    rows_of,
+    score_items,
+    similar_items,
+)
+from everfresh.model.recommender import Recommender
+from everfresh.model.vocabulary.vocabulary import Vocabulary
+
+MODEL = ModelSettings(dim=8, blocks=1, heads=2, max_length=8, dropout=0.0)
+NONE = np.zeros(0, dtype=np.int64)
+
+
+@pytest.fixture(scope="module")
+def made() -> Recommender:
+    """Items 1 to 12, of which 4 and 9 have expired; item 1 is the most popular."""
+    recommender = Recommender(MODEL, Vocabulary(), 3)
+    for label, items in ((0, [4, 9]), (5, [n for n in range(1, 13) for _ in range(13 - n)])):
+        targets = [
+            Interaction(item, "view", 0) for item in items if label == 0 or item not in (4, 9)
+        ]
+        count = list(range(len(targets)))
+        recommender.admit([DecodedExample(0, [], targets, count, count)], label)
+    assert len(recommender.expire(3)) == 2
+    return recommender
+
+
+def user(made: Recommender) -> torch.Tensor:
+    return torch.nn.functional.normalize(torch.arange(MODEL.dim, dtype=torch.float32), dim=0)
+
+
+def test_the_best_items_are_those_of_the_whole_catalogue(made: Recommender) -> None:
+    barred = rows_of([2, 3], made.vocabulary)
+    items, scores = best_items(made, user(made), 5, barred)
+    rows, wanted = made.catalogue().best(user(made), 5, barred.tolist())
+    assert items == [made.vocabulary.item(row) for row in rows]
+    assert scores == pytest.approx(wanted, abs=1e-5)
+    everything, _ = best_items(made, user(made), 100, NONE)
+    assert sorted(map(int, everything)) == [1, 2, 3, 5, 6, 7, 8, 10, 11, 12]
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 12, retrieval.MICRO_BATCH])
+def test_given_items_score_as_in_the_whole_catalogue_however_many_at_once(
+    made: Recommender, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(retrieval, "MICRO_BATCH", at_once)
+    items, scores = best_items(made, user(made), 100, NONE)
+    assert len(set(scores)) == len(items) == 10
+    scored = score_items(made, user(made), [*items, 4, "?"])
+    assert scored[:-2] == pytest.approx(scores, abs=1e-5)
+    assert scored[-2:] == [None, None]
+
+
+def test_expired_items_are_nobodys_neighbours(made: Recommender) -> None:
+    similar = similar_items(made, 1, 100)
+    assert similar is not None
+    assert sorted(map(int, similar[0])) == [2, 3, 5, 6, 7, 8, 10, 11, 12]
+    assert similar_items(made, 4, 3) is None
+
+
+def test_popular_items_follow_their_shares(made: Recommender) -> None:
+    allowed = rows_of([12, 2, 4, 5, "?"], made.vocabulary)
+    items, shares = popular_items(made.vocabulary, 2, rows_of([12], made.vocabulary), allowed)
+    assert items == [2, 5]
+    assert shares == popularity(made.vocabulary, [2, 5])
+    assert popularity(made.vocabulary, [4, "?"]) == [None, None]
+    total = sum(made.vocabulary.share(item) for item in range(1, 13))
+    assert total == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("number", [1, 7, 400, 5_000, 20_011])
+@pytest.mark.parametrize("k", [1, 10, 200])
+def test_the_first_places_are_exact_whatever_is_barred(number: int, k: int) -> None:
+    random = np.random.default_rng(number + k)
+    for barred in (0.0, 0.5, 0.999, 1.0):
+        scores = random.integers(0, 1_000, number).astype(np.float32)
+        scores[random.random(number) < barred] = -np.inf
+        places = first_places(scores, k)
+        free = scores[scores > -np.inf]
+        assert len(set(places.tolist())) == len(places) == min(k, len(free))
+        assert scores[places].tolist() == sorted(free.tolist(), reverse=True)[:k]

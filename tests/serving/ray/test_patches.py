@@ -1,0 +1,74 @@
+"""Patches of other projects' private parts: they were read in the releases that are installed."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from everfresh.serving.ray import process_hook, ray_patches, uvicorn_patch
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.mark.parametrize(
+    ("project", "read_in", "file"),
+    [
+        ("ray", ray_patches.RAY_VERSION, "serving/ray/ray_patches.py"),
+        ("uvicorn", uvicorn_patch.UVICORN_VERSION, "serving/ray/uvicorn_patch.py"),
+    ],
+)
+def test_the_installed_release_is_the_one_whose_private_parts_were_read(
+    project: str, read_in: str, file: str
+) -> None:
+    installed = importlib.metadata.version(project)
+    assert installed == read_in, (
+        f"{project} {installed} is installed and {file} was read in {read_in}: read the private "
+        "parts that it names again, then move its constant"
+    )
+
+
+# In a process of its own: Ray Serve warns as it is loaded, and what is patched stays patched.
+SCRIPT = """
+import inspect, sys
+import ray
+from ray.serve._private import default_impl, grpc_util
+from everfresh.serving.ray import ray_patches
+
+class Server:
+    def add_insecure_port(self, address):
+        print(address)
+        return 1234
+
+ray.util.get_node_ip_address = lambda: "10.1.2.3"
+before = "ray.serve._private.replica" in sys.modules
+ray_patches.bind_grpc_to_node()
+assert ("ray.serve._private.replica" in sys.modules) == before, "only a replica has its code"
+from ray.serve._private import replica
+for _ in range(2):  # Ray may call the hook twice in a process
+    ray_patches.bind_grpc_to_node()
+assert "import add_grpc_address" in inspect.getsource(grpc_util.start_grpc_server)
+assert "add_port_to_grpc_server(self._server" in inspect.getsource(replica)
+default_impl.add_grpc_address(Server(), "[::]:9000")
+assert replica.add_port_to_grpc_server(Server(), "[::]:0") == 1234
+"""
+
+
+def test_each_grpc_server_is_bound_to_the_nodes_own_address() -> None:
+    command = [sys.executable, "-c", SCRIPT]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["10.1.2.3:9000", "10.1.2.3:0"]
+
+
+def test_the_hook_installs_both_and_adds_no_middleware(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed: list[str] = []
+    monkeypatch.setattr(ray_patches, "bind_grpc_to_node", lambda: installed.append("ray"))
+    monkeypatch.setattr(
+        uvicorn_patch, "install_atomic_response", lambda: installed.append("uvicorn")
+    )
+    assert process_hook.install_patches() == []
+    assert installed == ["ray", "uvicorn"]

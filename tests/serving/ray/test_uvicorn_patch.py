@@ -1,0 +1,81 @@
+"""What a replica's server has sent when it dies in the middle of an answer."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from everfresh.adapters.machine.tcp_ports import free_ports
+from tests.serving.ray.dying_server import HOOKED
+
+ROOT = Path(__file__).parents[3]
+Ask = Callable[..., bytes]
+
+
+@contextlib.contextmanager
+def server(how: str) -> Iterator[Ask]:
+    (port,) = free_ports(1)
+    command = [sys.executable, "-m", "tests.serving.ray.dying_server", str(port), how]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as process:
+
+        def ask(method: str, path: str, *headers: str) -> bytes:
+            """All that comes until the server closes."""
+            with connect(process, port) as connection:
+                lines = [f"{method} {path} HTTP/1.1", "host: x", "content-length: 4", *headers]
+                connection.sendall("\r\n".join([*lines, "connection: close", "", "body"]).encode())
+                return b"".join(iter(lambda: connection.recv(65536), b""))
+
+        try:
+            yield ask
+        finally:
+            process.kill()
+
+
+def connect(process: subprocess.Popen[bytes], port: int) -> socket.socket:
+    while process.poll() is None:
+        try:
+            return socket.create_connection(("127.0.0.1", port))
+        except ConnectionRefusedError:
+            time.sleep(0.05)
+    raise AssertionError("the server has ended")
+
+
+@pytest.mark.process
+def test_killed_between_head_and_body_nothing_of_the_answer_has_left() -> None:
+    with server(HOOKED) as ask:
+        assert ask("POST", "/die") == b""
+
+
+@pytest.mark.process
+def test_without_the_hook_the_answer_would_be_torn() -> None:
+    with server("plain") as ask:
+        assert ask("POST", "/die").endswith(b"\r\n\r\n"), "the head alone"
+
+
+@pytest.fixture(scope="module")
+def hooked() -> Iterator[Ask]:
+    with server(HOOKED) as ask:
+        yield ask
+
+
+@pytest.mark.process
+def test_an_app_that_fails_between_head_and_body_sends_nothing(hooked: Ask) -> None:
+    assert hooked("POST", "/fail") == b""
+
+
+def test_whole_answers_come_whole(hooked: Ask) -> None:
+    assert hooked("POST", "/").endswith(b"\r\n\r\nbody")
+    assert hooked("HEAD", "/").endswith(b"\r\n\r\n")
+
+
+def test_who_waits_to_be_told_to_go_on_is_told(hooked: Ask) -> None:
+    answer = hooked("POST", "/", "expect: 100-continue")
+    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
+    assert answer.endswith(b"\r\n\r\nbody")

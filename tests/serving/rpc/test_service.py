@@ -1,0 +1,240 @@
+"""The gRPC door over a real socket: the same answers as HTTP's, problems as statuses."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import grpc
+import pytest
+
+from everfresh.contracts.errors import StateFormatError
+from everfresh.contracts.settings import ServingSettings, Settings
+from everfresh.serving.requests.admission import Admission
+from everfresh.serving.rpc import recommender_pb2 as pb
+from everfresh.serving.rpc.__main__ import generate
+from everfresh.serving.rpc.recommender_pb2_grpc import (
+    RecommenderServicer,
+    RecommenderStub,
+    add_RecommenderServicer_to_server,
+)
+from everfresh.serving.rpc.service import RpcService
+from tests.serving.http_client import SERVING, Client
+from tests.serving.replica_in_memory import Bench
+
+_Made = TypeVar("_Made")
+ONE = pb.Id(number=1)
+
+
+class Servicer(RecommenderServicer):  # type: ignore[misc]  # generated without types
+    """As Ray calls the replica's methods."""
+
+    def __init__(self, door: RpcService) -> None:
+        self._door = door
+
+    async def Recommend(self, request: Any, context: Any) -> Any:  # noqa: N802 - the service's
+        return await self._door.recommend(request, context)
+
+    async def Score(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await self._door.score(request, context)
+
+    async def Similar(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await self._door.similar(request, context)
+
+    async def Version(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await self._door.version(request, context)
+
+
+def call(
+    bench: Bench, ask: Callable[[Any], Awaitable[_Made]], serving: ServingSettings = SERVING
+) -> _Made:
+    """What ``ask`` gets from a stub of a server on this bench's replica."""
+
+    async def run() -> _Made:
+        gate = Admission(serving.max_ongoing, serving.timeout_ms, bench.clock)
+        door = RpcService(bench.replica, gate, bench.clock, Settings(serving=serving))
+        server = grpc.aio.server()
+        add_RecommenderServicer_to_server(Servicer(door), server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        try:
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+                return await ask(RecommenderStub(channel))
+        finally:
+            await server.stop(0)
+
+    return asyncio.run(run())
+
+
+def refused(
+    bench: Bench, ask: Callable[[Any], Awaitable[Any]], serving: ServingSettings = SERVING
+) -> tuple[grpc.StatusCode, str]:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        call(bench, ask, serving)
+    return caught.value.code(), caught.value.details() or ""
+
+
+def plain(said: pb.Id) -> int | str:
+    kind = said.WhichOneof("kind")
+    value: int | str = getattr(said, kind)
+    return value
+
+
+def test_a_recommendation_is_the_same_as_over_http(bench: Bench, client: Client) -> None:
+    asked = pb.RecommendRequest(
+        user_id=ONE,
+        k=4,
+        exclude=[pb.Id(number=9), pb.Id(text="nine")],
+        allow=pb.Ids(ids=[pb.Id(number=n) for n in range(1, 12)]),
+        events=[pb.Event(item_id=pb.Id(number=2), type="view", time=77, value=1.5)],
+        request_id="home-1",
+    )
+    answer = call(bench, lambda stub: stub.Recommend(asked))
+    body = {
+        "user_id": 1,
+        "k": 4,
+        "exclude": [9, "nine"],
+        "allow": list(range(1, 12)),
+        "events": [{"item_id": 2, "type": "view", "time": 77, "value": 1.5}],
+        "request_id": "home-1",
+    }
+    wanted = client.post("/v1/recommend", json=body).json()
+    assert [plain(scored.item_id) for scored in answer.items] == wanted["items"]
+    assert [scored.score for scored in answer.items] == pytest.approx(wanted["scores"])
+    for name in ("request_id", "version", "epoch", "arm", "source", "request_events"):
+        assert getattr(answer, name) == wanted[name]
+    assert (answer.state_partition, answer.state_offset) == (0, 7)
+    assert not answer.HasField("note")
+    assert [shown.request_id for shown in bench.exposures.exposures] == ["home-1", "home-1"]
+
+
+def test_absent_fields_have_https_defaults(bench: Bench) -> None:
+    asked = pb.RecommendRequest(user_id=pb.Id(text="who"))
+    answer = call(bench, lambda stub: stub.Recommend(asked))
+    assert len(answer.items) == 10
+    assert answer.source == "popular"
+    assert answer.note
+    assert not answer.HasField("state_offset")
+    assert plain(answer.user_id) == "who"
+
+
+def test_candidates_are_scored_and_unknown_ones_have_no_score(bench: Bench) -> None:
+    asked = pb.ScoreRequest(user_id=ONE, items=[pb.Id(number=4), pb.Id(text="?")])
+    answer = call(bench, lambda stub: stub.Score(asked))
+    assert [plain(scored.item_id) for scored in answer.items] == [4, "?"]
+    assert [scored.HasField("score") for scored in answer.items] == [True, False]
+
+
+def test_neighbours_and_the_version_are_told(bench: Bench) -> None:
+    asked = pb.SimilarRequest(item_id=pb.Id(number=3), k=4)
+    near = call(bench, lambda stub: stub.Similar(asked))
+    assert len(near.items) == 4
+    assert near.version == 1
+    bench.replica.stop()
+    read_ms = bench.replica.follower().read_ms
+    bench.clock.advance(40)
+    live = call(bench, lambda stub: stub.Version(pb.VersionRequest()))
+    assert live.version_age_ms == bench.clock() - 1
+    assert live.pointer_age_ms == bench.clock() - (read_ms or 0)
+    assert (live.version, live.epoch, live.replica, live.items) == (1, 0, "replica-a", 31)
+
+
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [
+        (pb.RecommendRequest(), "user_id"),
+        (pb.RecommendRequest(user_id=pb.Id(text="")), "user_id"),
+        (pb.RecommendRequest(user_id=ONE, k=0), "k"),
+        (pb.RecommendRequest(user_id=ONE, k=21), "k"),
+        (pb.RecommendRequest(user_id=ONE, exclude=[pb.Id()]), "exclude"),
+        (pb.RecommendRequest(user_id=ONE, events=[pb.Event(item_id=ONE, type="x")]), "events"),
+    ],
+)
+def test_a_wrong_field_is_an_invalid_argument_that_names_it(
+    bench: Bench, asked: pb.RecommendRequest, field: str
+) -> None:
+    code, details = refused(bench, lambda stub: stub.Recommend(asked))
+    assert code == grpc.StatusCode.INVALID_ARGUMENT
+    assert details.startswith(f"{field}: ")
+    assert bench.exposures.exposures == []
+
+
+def test_problems_have_statuses_of_their_own(bench: Bench) -> None:
+    unknown = pb.SimilarRequest(item_id=pb.Id(text="3"))
+    assert refused(bench, lambda stub: stub.Similar(unknown))[0] == grpc.StatusCode.NOT_FOUND
+
+    def unreadable() -> None:
+        raise StateFormatError("sequence format 1 expected, found 2")
+
+    bench.on_read = unreadable
+    asked = pb.RecommendRequest(user_id=ONE)
+    assert refused(bench, lambda stub: stub.Recommend(asked)) == (
+        grpc.StatusCode.UNAVAILABLE,
+        "sequence format 1 expected, found 2",
+    )
+
+    def broken() -> None:
+        raise ZeroDivisionError("secret detail")
+
+    bench.on_read = broken
+    code, details = refused(bench, lambda stub: stub.Recommend(asked))
+    assert code == grpc.StatusCode.INTERNAL
+    assert "secret" not in details
+
+
+def test_a_call_is_as_long_as_a_request_over_http_may_be(bench: Bench) -> None:
+    serving = SERVING.model_copy(update={"max_body_bytes": 2_000})
+    long = pb.RecommendRequest(user_id=ONE, exclude=[pb.Id(text="x" * 100)] * 20)
+    assert long.ByteSize() > 2_000
+    assert refused(bench, lambda stub: stub.Recommend(long), serving) == (
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "A request has at most 2000 bytes (serving.max_body_bytes).",
+    )
+    assert call(bench, lambda stub: stub.Recommend(pb.RecommendRequest(user_id=ONE)), serving)
+
+
+def test_before_the_first_version_calls_are_told_to_come_again() -> None:
+    code, details = refused(Bench(), lambda stub: stub.Version(pb.VersionRequest()))
+    assert code == grpc.StatusCode.UNAVAILABLE
+    assert "try again" in details
+
+
+class Said:
+    """A call's context that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.code: grpc.StatusCode | None = None
+
+    def set_code(self, code: grpc.StatusCode) -> None:
+        self.code = code
+
+    def set_details(self, details: str) -> None:
+        assert details
+
+
+def test_calls_on_top_of_the_limit_are_refused(bench: Bench) -> None:
+    door = RpcService(bench.replica, Admission(2, 1_000, bench.clock), bench.clock, Settings())
+    contexts = [Said() for _ in range(3)]
+
+    async def together() -> None:
+        asked = pb.RecommendRequest(user_id=ONE)
+        await asyncio.gather(*(door.recommend(asked, context) for context in contexts))
+
+    asyncio.run(together())
+    exhausted = grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert [context.code for context in contexts] == [None, None, exhausted]
+    assert len(bench.exposures.exposures) == 2
+
+
+@pytest.mark.process
+def test_the_generated_code_is_what_the_description_says(tmp_path: Path) -> None:
+    generate(tmp_path)
+    here = Path(pb.__file__).parent
+    made = sorted((tmp_path / "everfresh" / "serving" / "rpc").iterdir())
+    assert len(made) == 3
+    for module in made:
+        assert module.read_text() == (here / module.name).read_text(), (
+            "run `python -m everfresh.serving.rpc`"
+        )
