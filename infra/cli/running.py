@@ -1,4 +1,4 @@
-"""Runs as commands find and leave them: the Kafka of the one that is up, and nothing left over."""
+"""The run that is up in a home: how to reach its Kafka, and that it leaves no process behind."""
 
 from __future__ import annotations
 

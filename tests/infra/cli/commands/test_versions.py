@@ -132,3 +132,14 @@ def test_a_rollback_to_nothing_or_to_what_is_live_is_refused(settings: Settings)
         roll_back(store, 9)
     with pytest.raises(WeightsError, match="current one already"):
         roll_back(store, 3)
+
+
+def test_a_narrow_terminal_shows_fewer_columns_and_cuts_none(
+    settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    run_versions(settings, as_json=False)
+    output = capsys.readouterr().out
+    assert "…" not in output
+    assert " frozen " not in output.splitlines()[1]
+    assert "A terminal of 120 columns also shows" in " ".join(output.split())
