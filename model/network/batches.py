@@ -59,11 +59,6 @@ class Batch:
         """Number of input tokens, START tokens included."""
         return self.rows.numel()
 
-    @property
-    def predicted(self) -> int:
-        """Number of tokens that predict a target."""
-        return int(torch.count_nonzero(self.predicts))
-
 
 @dataclass(frozen=True)
 class EncodedExample:
