@@ -126,7 +126,7 @@ def test_a_member_that_never_comes_is_noticed() -> None:
 def test_a_loss_that_is_no_mean_over_targets_is_refused_for_several(
     small_settings: Settings,
 ) -> None:
-    with pytest.raises(SettingsError, match="set trainer.workers to 1, or choose another"):
+    with pytest.raises(SettingsError, match=r"set trainer\.workers to 1, or choose another"):
         load_settings({"trainer": {"workers": 2, "strategy": "distill"}})
 
 
