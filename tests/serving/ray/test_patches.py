@@ -57,6 +57,7 @@ assert replica.add_port_to_grpc_server(Server(), "[::]:0") == 1234
 """
 
 
+@pytest.mark.process
 def test_each_grpc_server_is_bound_to_the_nodes_own_address() -> None:
     command = [sys.executable, "-c", SCRIPT]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -70,6 +70,7 @@ def test_an_app_that_fails_between_head_and_body_sends_nothing(hooked: Ask) -> N
     assert hooked("POST", "/fail") == b""
 
 
+@pytest.mark.process
 def test_whole_answers_come_whole(hooked: Ask) -> None:
     assert hooked("POST", "/").endswith(b"\r\n\r\nbody")
     assert hooked("HEAD", "/").endswith(b"\r\n\r\n")
