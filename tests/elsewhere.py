@@ -64,10 +64,10 @@ class Away(Tensor):
         if func in _INDEXED and isinstance(args[1], list):  # torch makes a tensor there of it
             args = (args[0], Away(torch.tensor(args[1], dtype=torch.long)), *args[2:])
         with torch._C.DisableTorchFunctionSubclass():  # or copies for the CPU would be Away
-            found = func(*args, **(kwargs or {}))
+            result = func(*args, **(kwargs or {}))
         if func == Tensor.data.__set__:  # moves sizes, and leaves Python's attributes
             args[0]._held = args[1]._held
-        return found
+        return result
 
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -76,22 +76,24 @@ class Away(Tensor):
 
 def dispatch(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Do it with the numbers; what comes out is where it belongs."""
-    tensors = [one for one in tree_flatten((args, kwargs))[0] if isinstance(one, Tensor)]
-    away = [one for one in tensors if isinstance(one, Away)]
+    tensors = [value for value in tree_flatten((args, kwargs))[0] if isinstance(value, Tensor)]
+    away = [value for value in tensors if isinstance(value, Away)]
     if away and func not in _COPIES:
-        if any(not isinstance(one, Away) and one.dim() for one in tensors):
-            raise Mixed(f"{func}: {[(type(one).__name__, tuple(one.shape)) for one in tensors]}")
+        if any(not isinstance(value, Away) and value.dim() for value in tensors):
+            raise Mixed(
+                f"{func}: {[(type(value).__name__, tuple(value.shape)) for value in tensors]}"
+            )
         if kwargs.get("generator") is not None:
             raise Mixed(f"{func}: a generator of the CPU")
     there = isinstance(args[0], Away) if func is torch.ops.aten.copy_.default else bool(away)
     if kwargs.get("device") is not None:
         there = torch.device(kwargs["device"]).type == NAME
         kwargs = {**kwargs, "device": "cpu"}
-    held = tree_map(lambda one: one._held if isinstance(one, Away) else one, (args, kwargs))
+    held = tree_map(lambda value: value._held if isinstance(value, Away) else value, (args, kwargs))
     out = func(*held[0], **held[1])
     if not there:
         return out
-    out = tree_map(lambda one: Away(one) if isinstance(one, Tensor) else one, out)
+    out = tree_map(lambda value: Away(value) if isinstance(value, Tensor) else value, out)
     return return_and_correct_aliasing(func, args, kwargs, out) if away else out
 
 

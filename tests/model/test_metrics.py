@@ -11,11 +11,11 @@ from everfresh.model.metrics import MISS, scores
 
 
 def test_metrics_of_known_ranks() -> None:
-    found = scores(np.array([1, 2, 10, 11, MISS]), (10, 1))
-    assert found["hr10"] == pytest.approx(3 / 5)
-    assert found["ndcg10"] == pytest.approx((1 + 1 / math.log2(3) + 1 / math.log2(11)) / 5)
-    assert found["mrr10"] == pytest.approx((1 + 1 / 2 + 1 / 10) / 5)
-    assert found["hr1"] == found["ndcg1"] == found["mrr1"] == pytest.approx(1 / 5)
+    measured = scores(np.array([1, 2, 10, 11, MISS]), (10, 1))
+    assert measured["hr10"] == pytest.approx(3 / 5)
+    assert measured["ndcg10"] == pytest.approx((1 + 1 / math.log2(3) + 1 / math.log2(11)) / 5)
+    assert measured["mrr10"] == pytest.approx((1 + 1 / 2 + 1 / 10) / 5)
+    assert measured["hr1"] == measured["ndcg1"] == measured["mrr1"] == pytest.approx(1 / 5)
 
 
 def test_no_targets_score_zero() -> None:

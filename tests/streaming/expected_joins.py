@@ -20,24 +20,24 @@ def expected_outcomes(
     shown: Sequence[Entry], heard: Sequence[Entry], horizon: int
 ) -> tuple[dict[int, list[int]], Counter[str]]:
     """Offsets of the feedback by that of its exposure, in the plainest way; and what had none."""
-    found: dict[int, list[int]] = {}
+    matched: dict[int, list[int]] = {}
     counting: dict[Hashable, list[tuple[int, int]]] = defaultdict(list)
     for entry, ms in zip(shown, _log_times(shown), strict=True):
         before = counting[entry.request]
         if not before or ms - before[-1][0] > 2 * horizon:
             before.append((ms, entry.offset))
-            found[entry.offset] = []
+            matched[entry.offset] = []
     counts: Counter[str] = Counter()
     for entry, ms in zip(heard, _log_times(heard), strict=True):
         distances = [(ms - when, offset) for when, offset in counting[entry.request]]
         near = [offset for distance, offset in distances if abs(distance) <= horizon]
         if near:
-            found[near[0]].append(entry.offset)
+            matched[near[0]].append(entry.offset)
         elif any(horizon < distance <= 2 * horizon for distance, _ in distances):
             counts["late_feedback"] += 1
         else:
             counts["unmatched"] += 1
-    return found, counts
+    return matched, counts
 
 
 def _log_times(entries: Sequence[Entry]) -> list[int]:

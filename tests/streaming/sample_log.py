@@ -120,7 +120,7 @@ def delivered(partition: Partition) -> Iterator[OutboxRow]:
 
 def slices(rows: Iterable[OutboxRow]) -> list[Run]:
     """Runs of slice records, each with its parts; checks their numbering."""
-    found: list[Run] = []
+    runs: list[Run] = []
     parts: list[SlicePart] = []
     for row in rows:
         if row.topic != "windows":
@@ -131,20 +131,20 @@ def slices(rows: Iterable[OutboxRow]) -> list[Run]:
             parts.append(record)
         else:
             assert record.parts == len(parts)
-            found.append((record, parts))
+            runs.append((record, parts))
             parts = []
     assert not parts
-    return found
+    return runs
 
 
 def targets(runs: Iterable[Run]) -> dict[int, tuple[UserId, Interaction]]:
     """User and interaction by offset of every training target; none may stand twice."""
-    found: dict[int, tuple[UserId, Interaction]] = {}
+    by_offset: dict[int, tuple[UserId, Interaction]] = {}
     for _, parts in runs:
         for part in parts:
             for raw in part.examples:
                 example = decode_example(raw, part.actions)
                 for offset, entry in zip(example.offsets, example.targets, strict=True):
-                    assert offset not in found
-                    found[offset] = (example.user, entry)
-    return found
+                    assert offset not in by_offset
+                    by_offset[offset] = (example.user, entry)
+    return by_offset

@@ -63,9 +63,9 @@ class Machine:
         return saved.name
 
     def manifest(self, name: str) -> SnapshotManifest:
-        found = self.snapshots.manifest(name)
-        assert found is not None
-        return found
+        manifest = self.snapshots.manifest(name)
+        assert manifest is not None
+        return manifest
 
     def lose(self) -> None:
         self.store.close()

@@ -36,14 +36,14 @@ def log_of(sent: list[Sent | None]) -> list[LogRecord]:
     """One record for each; ``None`` is a malformed one."""
     return [
         rejected(at, START_MS + 300 * at)
-        if one is None
+        if pair is None
         else LogRecord(
             at,
             START_MS + 300 * at,
-            user_key(one[0]),
-            msgspec.json.encode(Event(one[1], "view", START_MS, one[0], at, None, "r")),
+            user_key(pair[0]),
+            msgspec.json.encode(Event(pair[1], "view", START_MS, pair[0], at, None, "r")),
         )
-        for at, one in enumerate(sent)
+        for at, pair in enumerate(sent)
     ]
 
 
@@ -51,18 +51,18 @@ def repeated(sent: list[Sent | None]) -> list[int]:
     """Offsets of the duplicates, in the plainest way."""
     young: set[tuple[type, UserId, str]] = set()
     old: set[tuple[type, UserId, str]] = set()
-    found = []
-    for at, one in enumerate(sent):
-        if one is None:
+    offsets = []
+    for at, pair in enumerate(sent):
+        if pair is None:
             continue
         if len(young) == LIMIT:
             old, young = young, set()
-        event = (type(one[0]), *one)
+        event = (type(pair[0]), *pair)
         if event in young or event in old:
-            found.append(at)
+            offsets.append(at)
         else:
             young.add(event)
-    return found
+    return offsets
 
 
 def dead_letters(partition: Partition) -> list[tuple[str, int]]:
@@ -95,7 +95,7 @@ def test_an_event_sent_again_is_applied_once_however_the_log_is_cut(
     twice = repeated(sent)
     good = [record for record in log if record.offset not in twice]
     assert states(store.pairs, RULES.history_length) == expected_states(good, RULES.history_length)
-    bad = [("not_json", at) for at, one in enumerate(sent) if one is None]
+    bad = [("not_json", at) for at, pair in enumerate(sent) if pair is None]
     assert dead_letters(partition) == sorted(
         [*bad, *(("duplicate_id", at) for at in twice)], key=lambda letter: letter[1]
     )

@@ -63,8 +63,8 @@ def test_how_the_log_is_cut_into_fetches_leaves_no_trace(
     Nor does it matter when the steps of sealing are made.
     """
     whole, pieces = MemoryStore(), MemoryStore()
-    one, many = opened(whole), opened(pieces)
-    one.apply(log)
+    at_once, many = opened(whole), opened(pieces)
+    at_once.apply(log)
     bounds = [0, *sorted(cuts), len(log)]
     for (begin, end), settled in zip(pairwise(bounds), chain(steps, repeat(0)), strict=False):
         many.apply(log[begin:end])
@@ -74,7 +74,7 @@ def test_how_the_log_is_cut_into_fetches_leaves_no_trace(
         if reopen:
             many = opened(pieces)
     assert states(pieces.pairs, HISTORY) == states(whole.pairs, HISTORY)
-    ours, theirs = list(delivered(many)), list(delivered(one))
+    ours, theirs = list(delivered(many)), list(delivered(at_once))
     for topic in ("windows", "dead-letters"):
         assert [row for row in ours if row.topic == topic] == [
             row for row in theirs if row.topic == topic
@@ -157,10 +157,14 @@ def test_very_many_events_of_one_user_make_examples_each_the_context_of_the_next
         partition.apply([accepted(offset, 1, offset, at(0))])
     partition.apply([accepted(10, 1, 10, at(1))])
     ((closed, (part,)),) = slices(delivered(partition))
-    found = [decode_example(raw, part.actions) for raw in part.examples]
+    examples = [decode_example(raw, part.actions) for raw in part.examples]
     assert closed.events == 10
-    assert [[e.item for e in one.targets] for one in found] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
-    assert [[e.item for e in one.context] for one in found] == [
+    assert [[e.item for e in example.targets] for example in examples] == [
+        [0, 1, 2, 3],
+        [4, 5, 6, 7],
+        [8, 9],
+    ]
+    assert [[e.item for e in example.context] for example in examples] == [
         [],
         [0, 1, 2, 3],
         [3, 4, 5, 6, 7],
@@ -210,8 +214,8 @@ def test_a_monstrous_value_is_cut_and_says_so() -> None:
 def test_integer_and_text_ids_are_two_users() -> None:
     store = MemoryStore()
     opened(store).apply([accepted(0, 7, 1, at(0)), accepted(1, "7", 2, at(0))])
-    found = states(store.pairs, HISTORY)
-    assert [found[user].history[0].item for user in (7, "7")] == [1, 2]
+    state = states(store.pairs, HISTORY)
+    assert [state[user].history[0].item for user in (7, "7")] == [1, 2]
 
 
 def test_an_unknown_action_is_rejected_rather_than_folded() -> None:

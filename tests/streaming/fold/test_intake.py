@@ -135,7 +135,7 @@ def test_an_event_of_long_ago_is_accepted_in_log_order() -> None:
     log = [accepted(0, 7, 1, START_MS), accepted(1, 7, 2, START_MS)]
     log[1].value = (log[1].value or b"").replace(str(START_MS + 1).encode(), b"5")
     run = Intake(ACTIONS, 65_536, ahead_ms=0).take(log, START_MS + 1).runs
-    assert [one.time for one in decode_entries(split(run[encode_id(7)])[0], ACTIONS)] == [
+    assert [entry.time for entry in decode_entries(split(run[encode_id(7)])[0], ACTIONS)] == [
         START_MS,
         5,
     ]

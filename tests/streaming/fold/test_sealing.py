@@ -97,7 +97,7 @@ def test_a_stretch_that_is_full_is_sealed_and_the_slice_goes_on() -> None:
     partition.apply([accepted(14, 0, 14, LATER)])
     ((head, parts),) = slices(delivered(partition))
     shown = [
-        ([one.item for one in made.context], [one.item for one in made.targets])
+        ([entry.item for entry in made.context], [entry.item for entry in made.targets])
         for part in parts
         for raw in part.examples
         for made in [decode_example(raw, part.actions)]

@@ -46,9 +46,9 @@ def test_restored_and_replayed_it_is_as_if_nothing_had_been_lost(
     never_lost.start()
     never_lost.apply(LOG)
     with_two_snapshots(machine)
-    found = machine.restore()
-    assert found is not None
-    assert found.applied == 1100
+    restored = machine.restore()
+    assert restored is not None
+    assert restored.applied == 1100
     machine.start()
     assert machine.partition.applied == 1100
     machine.apply(LOG[1100:1333])
@@ -79,8 +79,8 @@ def test_the_outbox_and_the_open_slice_travel_with_the_snapshot(machine: Machine
 
 def damage(machine: Machine, name: str) -> None:
     """The newest files of this snapshot alone rot."""
-    others = [one for one in machine.snapshots.names() if one != name]
-    shared = {file.sha256 for one in others for file in machine.manifest(one).files}
+    others = [other for other in machine.snapshots.names() if other != name]
+    shared = {file.sha256 for other in others for file in machine.manifest(other).files}
     root = machine.path.parents[1] / "snapshots" / "t.events-0" / "files"
     for file in machine.manifest(name).files:
         if file.sha256 not in shared and file.bytes:
@@ -94,9 +94,9 @@ def test_a_corrupt_snapshot_is_named_and_the_one_before_it_is_taken(
 ) -> None:
     newest, _ = with_two_snapshots(machine)
     damage(machine, newest)
-    found = machine.restore()
-    assert found is not None
-    assert found.applied == 700
+    restored = machine.restore()
+    assert restored is not None
+    assert restored.applied == 700
     assert machine.figures.refused == {"corrupt": 1}
     assert f"partition 0: snapshot {newest} is not used: corrupt: file" in caplog.text
 
@@ -191,9 +191,9 @@ def test_killed_during_restore_it_is_restored_anew(
         with pytest.raises(Killed):
             machine.restore()
     assert not machine.path.exists()
-    found = machine.restore()
-    assert found is not None
-    assert found.applied == 1100
+    restored = machine.restore()
+    assert restored is not None
+    assert restored.applied == 1100
 
 
 def test_killed_before_the_restored_state_takes_its_place_it_is_restored_anew(

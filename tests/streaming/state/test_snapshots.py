@@ -62,8 +62,8 @@ def test_snapshots_are_taken_when_due_and_only_of_what_has_changed(
         task.cancel()
 
     asyncio.run(run())
-    found = [machine.manifest(name).applied for name in machine.snapshots.names()]
-    assert found == [800, 700]
+    offsets = [machine.manifest(name).applied for name in machine.snapshots.names()]
+    assert offsets == [800, 700]
     assert taker.figures.bytes[0] > 0
     assert not machine.path.with_name(f"{machine.path.name}.checkpoint").exists()
 
