@@ -15,6 +15,8 @@ import pytest
 from everfresh.adapters.machine.tcp_ports import free_ports
 from tests.serving.ray.dying_server import HOOKED
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parents[3]
 Ask = Callable[..., bytes]
 
@@ -47,13 +49,11 @@ def connect(process: subprocess.Popen[bytes], port: int) -> socket.socket:
     raise AssertionError("the server has ended")
 
 
-@pytest.mark.process
 def test_killed_between_head_and_body_nothing_of_the_answer_has_left() -> None:
     with server(HOOKED) as ask:
         assert ask("POST", "/die") == b""
 
 
-@pytest.mark.process
 def test_without_the_hook_the_answer_would_be_torn() -> None:
     with server("plain") as ask:
         assert ask("POST", "/die").endswith(b"\r\n\r\n"), "the head alone"
@@ -65,12 +65,10 @@ def hooked() -> Iterator[Ask]:
         yield ask
 
 
-@pytest.mark.process
 def test_an_app_that_fails_between_head_and_body_sends_nothing(hooked: Ask) -> None:
     assert hooked("POST", "/fail") == b""
 
 
-@pytest.mark.process
 def test_whole_answers_come_whole(hooked: Ask) -> None:
     assert hooked("POST", "/").endswith(b"\r\n\r\nbody")
     assert hooked("HEAD", "/").endswith(b"\r\n\r\n")
