@@ -11,7 +11,6 @@ from everfresh.contracts.report import WindowReport
 from everfresh.infra.cli.views.freshness import LiveVersions, weighted_quantile, window_freshness
 from everfresh.infra.cli.views.plot_style import (
     End,
-    name_end,
     name_ends,
     new_figure,
     save,
@@ -97,10 +96,10 @@ def _freshness(axes: Axes, windows: Sequence[WindowReport], live: LiveVersions) 
     axes.fill_between(numbers, middle, worst, color=colour, alpha=0.14, linewidth=0)
     axes.plot(numbers, worst, color=colour, linewidth=1.0, alpha=0.6)
     axes.plot(numbers, middle, color=colour, linewidth=2.2)
-    for name, curve in (("p50 (median event)", middle), ("p99 (slowest 1 %)", worst)):
-        if curve:
-            name_end(axes, End(curve[-1], name, colour, curve is middle))
     axes.set_ylim(bottom=0)
+    curves = (("p50 (median event)", middle), ("p99 (slowest 1 %)", worst))
+    ends = [End(curve[-1], name, colour, curve is middle) for name, curve in curves if curve]
+    name_ends(axes, ends)
     axes.set_title(
         "Time from an event until a version with it is live on every replica; lower is better",
         loc="left",
