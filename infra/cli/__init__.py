@@ -36,6 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Interrupted as stop:
         _print_error(f"stopped by {stop}")
         sys.exit(130)
+    except Exception:
+        # Compiled code (pydantic's) makes another error of the one that a signal raised in it.
+        if INTERRUPTS.received is None:
+            raise
+        _print_error(f"stopped by {Interrupted(INTERRUPTS.received)}")
+        sys.exit(130)
     finally:
         _end_child_processes()
 

@@ -154,6 +154,12 @@ def both_have(run: ServingRun, version: int) -> bool:
     return sorted(status.figures["version"] or 0 for status in live.values()) == [version, version]
 
 
+def joined(run: ServingRun, earlier: set[str], version: int) -> bool:
+    """Whether every replica that was not there earlier has the version."""
+    new = [status for name, status in replica_statuses(run).items() if name not in earlier]
+    return all(status.figures["version"] == version for status in new)
+
+
 def replica_statuses(run: ServingRun) -> dict[str, ComponentStatus]:
     kafka = run.settings.kafka
     with RecordTail(kafka.bootstrap_servers, kafka.topic_prefix, [STATUS]) as tail:
@@ -192,6 +198,8 @@ def test_what_dies_is_replaced_at_the_current_version(run: ServingRun) -> None:
         wait_until(lambda: bool(set(replica_statuses(run)) - first), "another replica")
         with httpx.Client(base_url=url, timeout=60) as client:
             assert {ask(client).json()["version"] for _ in range(50)} == {newest}
+            # HAProxy asks another replica again for HTTP alone, so gRPC waits for both to be there.
+            wait_until(lambda: joined(run, first, newest), "the new replica to have the version")
             assert_every_door_answers(client, run.grpc_address(), newest)
         live = [status.figures["version"] for status in replica_statuses(run).values()]
         assert set(live) == {newest}, "none joined without it"

@@ -188,6 +188,30 @@ print({"torch", "ray", "faust", "rocksdict"} & set(sys.modules))
 
 
 @pytest.mark.process
+def test_a_signal_that_compiled_code_makes_another_error_of_is_a_stop() -> None:
+    code = """
+import os, signal
+from everfresh.infra.cli import app, main
+def command(*_, **__):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except BaseException as error:
+        raise ValueError("in the middle of something") from error
+app.app = command
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[3],
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (130, "stopped by SIGINT\n")
+
+
+@pytest.mark.process
 def test_down_where_nothing_is_up_is_no_failure(tmp_path: Path) -> None:
     code, output, _ = everfresh("down", cwd=tmp_path)
     assert code == 0
