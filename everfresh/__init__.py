@@ -17,11 +17,11 @@ __all__ = ["EventProducer", "__version__"]
 def __getattr__(name: str) -> object:
     """Load what is asked for: importing a part must not load the producer's Kafka client."""
     if name == "EventProducer":
-        from everfresh.streaming.producer import EventProducer  # noqa: PLC0415
+        from everfresh.streaming.producer import EventProducer  # noqa: PLC0415 - as said above
 
         return EventProducer
     if name == "__version__":
-        from importlib.metadata import version  # noqa: PLC0415
+        from importlib.metadata import version  # noqa: PLC0415 - as above
 
         return version("everfresh")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

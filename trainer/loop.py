@@ -46,7 +46,6 @@ from everfresh.trainer.scoring.window_scores import ScoredWindow, score_planned
 from everfresh.trainer.windows.backlog import PlannedWindow, sampled_examples
 from everfresh.trainer.windows.window_queue import WindowQueue
 
-STEPS = ("read", "score", "train", "check", "write", "advance", "report", "tidy")
 HOLD, ROLL_BACK = "hold", "roll back"
 
 Boundary = Callable[[str], None]

@@ -30,7 +30,7 @@ _LIMIT_SECONDS = 300.0
 def main() -> None:
     """Train until killed; ``EverfreshError`` where the loop cannot go on."""
     from everfresh.trainer.run import TrainerRun, wall_clock  # noqa: PLC0415 - torch, for this process alone
-    from everfresh.trainer.wiring import open_ports  # noqa: PLC0415
+    from everfresh.trainer.wiring import open_ports  # noqa: PLC0415 - as above
 
     settings = load_settings()
     configure_logging("trainer", settings.home)

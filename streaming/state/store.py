@@ -34,8 +34,6 @@ _WAL_FACTOR = 4
 
 ReadMany = Callable[[Sequence[bytes]], list[bytes | None]]
 """Looks keys up: one value per key, in order."""
-Scan = Callable[[bytes, bytes], Iterator[tuple[bytes, bytes]]]
-"""The pairs under a prefix, from a key on; see :meth:`PartitionStore.scan`."""
 
 
 class PartitionStore(Protocol):

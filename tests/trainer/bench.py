@@ -12,6 +12,9 @@ from everfresh.trainer.learning.training import TrainWindow, train_window
 from everfresh.trainer.loop import Boundary, TrainerLoop
 from tests.trainer.logs import Log
 
+STEPS = ("read", "score", "train", "check", "write", "advance", "report", "tidy")
+"""The loop's steps, in their order: what a boundary is called with."""
+
 
 class Bench:
     """One store, one sink and one log, over which trainers live and die."""

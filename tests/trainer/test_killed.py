@@ -14,8 +14,8 @@ from everfresh.contracts.manifest import Pointer
 from everfresh.contracts.settings import load_settings
 from everfresh.model.recommender import VOCABULARY_FILE
 from everfresh.model.vocabulary.vocabulary import Vocabulary
-from everfresh.trainer.loop import HOLD, ROLL_BACK, STEPS, TrainerLoop
-from tests.trainer.bench import Bench
+from everfresh.trainer.loop import HOLD, ROLL_BACK, TrainerLoop
+from tests.trainer.bench import STEPS, Bench
 from tests.trainer.logs import make_log
 from tests.trainer.small_settings import SMALL
 

@@ -11,8 +11,8 @@ from everfresh.model.weights import all_finite
 from everfresh.trainer.learning.network import TrainingOutcome
 from everfresh.trainer.learning.training import train_window
 from everfresh.trainer.learning.window_task import WindowTask
-from everfresh.trainer.loop import STEPS, TrainerLoop
-from tests.trainer.bench import Bench
+from everfresh.trainer.loop import TrainerLoop
+from tests.trainer.bench import STEPS, Bench
 from tests.trainer.logs import example, make_log, run
 
 LABELS = [3, 4, 6, 7, 9]

@@ -187,7 +187,7 @@ class _Demo:
         write_report(home / "report.json", report)
         self._console.print(report_table(report))
         # matplotlib takes a moment to load, and only the demo draws
-        from everfresh.infra.cli.demo.plot import draw  # noqa: PLC0415
+        from everfresh.infra.cli.demo.plot import draw  # noqa: PLC0415  (matplotlib is slow to load)
 
         title = f"everfresh on MovieLens 100K: {report['events']:,} events, "
         title += f"{report['windows']} windows, {report['versions']} versions"

@@ -15,6 +15,18 @@ from everfresh.infra.run.run_record import ProcessRecord, RunRecord, lock_home, 
 from tests.infra.cli.command import everfresh
 
 
+def interpreter(code: str) -> subprocess.CompletedProcess[str]:
+    """What a fresh interpreter made of ``code``."""
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[3],
+        timeout=120,
+        check=False,
+    )
+
+
 @pytest.fixture(scope="module")
 def silent_port() -> Iterator[int]:
     """Something that accepts connections and never says a word of Kafka's."""
@@ -154,15 +166,8 @@ def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
         "heavy = {'torch', 'ray', 'faust', 'kafka', 'pydantic', 'httpx', 'matplotlib', 'numpy'}\n"
         "print('loaded:', sorted(heavy & set(sys.modules)))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parents[3],
-        timeout=120,
-        check=True,
-    )
-    assert done.stdout.endswith("loaded: []\n")
+    done = interpreter(code)
+    assert done.stdout.endswith("loaded: []\n"), done.stderr
 
 
 @pytest.mark.process
@@ -176,15 +181,8 @@ for module in pkgutil.walk_packages(cli.__path__, "everfresh.infra.cli."):
 assert "everfresh.infra.cli.commands.up" in sys.modules
 print({"torch", "ray", "faust", "rocksdict"} & set(sys.modules))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parents[3],
-        timeout=120,
-        check=True,
-    )
-    assert done.stdout == "set()\n"
+    done = interpreter(code)
+    assert (done.returncode, done.stdout) == (0, "set()\n"), done.stderr
 
 
 @pytest.mark.process
@@ -200,14 +198,7 @@ def command(*_, **__):
 app.app = command
 main()
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parents[3],
-        timeout=120,
-        check=False,
-    )
+    done = interpreter(code)
     assert (done.returncode, done.stderr) == (130, "stopped by SIGINT\n")
 
 
