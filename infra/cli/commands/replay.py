@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from everfresh.adapters.machine.private_home import close_home
 from everfresh.contracts.errors import DataFileError
 from everfresh.contracts.settings import Settings
 from everfresh.infra.cli.interrupts import INTERRUPTS
@@ -29,6 +30,7 @@ def run_replay(settings: Settings, file: Path, file_format: str, speed: float) -
     settings = with_brokers(settings)
     become_subreaper()
     console, home = Console(highlight=False), settings.home.resolve()
+    close_home(home)
     child = spawn(
         replay_spec(file, file_format, speed, 0, settings_environment(settings)),
         home / "logs",
