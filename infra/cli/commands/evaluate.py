@@ -141,7 +141,8 @@ def _with_progress(
 
 
 def _table(result: Evaluation, request: Request) -> RenderableType:
-    figures = ("HR@10 ↑", "NDCG@10 ↑", "MRR@10 ↑", "R@20 ↑", "fresh ↑", "train s ↓", "tokens ↓")
+    fresh = f"fresh ({result.fresh_events:,}) ↑"
+    figures = ("HR@10 ↑", "NDCG@10 ↑", "MRR@10 ↑", "R@20 ↑", fresh, "train s ↓", "tokens ↓")
     table = new_table("contender", *figures, right=figures)
     for name, of in result.contenders.items():
         means = [of.scores.get(metric, 0.0) for metric in ("hr10", "ndcg10", "mrr10", "hr20")]
@@ -156,9 +157,9 @@ def _table(result: Evaluation, request: Request) -> RenderableType:
     note = (
         "Each window is scored before training on it. ↑ more is better, ↓ less is better. HR@10 "
         "and R@20: share of events whose item was among the 10 or 20 ranked highest; NDCG@10 and "
-        f"MRR@10 also count how high. fresh: HR@10 over the {result.fresh_events:,} events whose "
-        "item is younger than one window. train s: processor seconds of all training. tokens: "
-        "events fed to the network in training."
+        f"MRR@10 also count how high. fresh: HR@10 over the {result.fresh_events:,} events, from "
+        "the third window on, whose item first appeared in the window before. train s: processor "
+        "seconds of all training. tokens: events fed to the network in training."
     )
     return described(title, table, note)
 

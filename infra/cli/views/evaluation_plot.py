@@ -34,7 +34,11 @@ def draw(result: Evaluation, title: str, path: Path) -> None:
     panels = [
         ("HR@10: share of events with the item in the top ten", False, "hr10"),
         ("NDCG@10: also counts how high it stands", False, "ndcg10"),
-        ("HR@10 of items younger than one window", True, "hr10"),
+        (
+            f"HR@10 of {result.fresh_events:,} events on items new in the window before",
+            True,
+            "hr10",
+        ),
     ]
     for at, (words, fresh, metric) in enumerate(panels):
         axes = figure.add_subplot(grid[at // 2, at % 2])
