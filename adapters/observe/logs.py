@@ -9,6 +9,7 @@ from collections.abc import Callable
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from everfresh.adapters.machine.private_home import close_home
 from everfresh.adapters.observe.printable import printable
 from everfresh.contracts.errors import EverfreshError, SettingsError
 
@@ -29,11 +30,13 @@ class _OneLine(logging.Formatter):
 def configure_logging(component: str, home: Path) -> Path:
     """Send this process's log to ``<home>/logs/<component>.log`` (UTC), rotated; return the path.
 
-    Replaces earlier handlers. ``SettingsError`` where ``home`` cannot be written.
+    Replaces earlier handlers, and closes the home to other users (:func:`close_home`): whatever a
+    component writes there, it logs there first. ``SettingsError`` where ``home`` cannot be written.
     """
     path = home.resolve() / "logs" / f"{component}.log"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        still_open = close_home(home.resolve())
+        path.parent.mkdir(exist_ok=True)
         handler = RotatingFileHandler(path, maxBytes=_BYTES, backupCount=_KEPT, encoding="utf-8")
     except OSError as error:
         raise SettingsError(
@@ -46,6 +49,8 @@ def configure_logging(component: str, home: Path) -> Path:
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for name in _VERBOSE:
         logging.getLogger(name).setLevel(logging.WARNING)
+    if still_open:
+        logging.getLogger("everfresh").warning("%s", still_open)
     return path
 
 

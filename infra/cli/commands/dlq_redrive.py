@@ -10,6 +10,7 @@ from pathlib import Path
 
 from everfresh.adapters.kafka.dead_letters import DeadLetterReader, Selection
 from everfresh.adapters.kafka.redrive import Redriver
+from everfresh.adapters.machine.private_home import close_home
 from everfresh.contracts.dead_letter import DeadLetter
 from everfresh.contracts.errors import RunError
 from everfresh.contracts.settings import Settings
@@ -78,7 +79,8 @@ def _sum_up(
 def _alone(home: Path) -> Iterator[None]:
     """The only re-drive of this home; two at once could send a letter twice."""
     path = home / "run" / "redrive.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    close_home(home)
+    path.parent.mkdir(exist_ok=True)
     with path.open("w") as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
+from everfresh.adapters.machine.private_home import close_home
 from everfresh.adapters.observe.printable import printable
 from everfresh.contracts.errors import DataFileError
 from everfresh.contracts.settings import Settings
@@ -30,6 +31,7 @@ def run_replay(settings: Settings, file: Path, file_format: str, speed: float) -
     settings = with_brokers(settings)
     become_subreaper()
     console, home = Terminal(), settings.home.resolve()
+    close_home(home)
     child = spawn(
         replay_spec(file, file_format, speed, 0, settings_environment(settings)),
         home / "logs",

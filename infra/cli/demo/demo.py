@@ -20,6 +20,7 @@ import msgspec
 from rich.live import Live
 
 from everfresh.adapters.files.datasets import fetch_ml100k
+from everfresh.adapters.machine.private_home import close_home
 from everfresh.contracts.errors import RunError
 from everfresh.contracts.settings import Settings
 from everfresh.infra.cli.demo.background_requests import BackgroundRequests
@@ -257,7 +258,7 @@ def _renew(home: Path) -> None:
         with lock_home(home):
             end_leftovers(home, lambda note: None)
         shutil.rmtree(home)
-    home.mkdir(parents=True)
+    close_home(home)
     (home / _MARKER).write_text(
         "Made by `everfresh demo`, which removes this folder and all in it when it runs again.\n"
     )
