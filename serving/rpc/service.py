@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
 from typing import Any, Protocol, TypeVar
 
@@ -24,6 +24,7 @@ from everfresh.serving.requests import bodies, problems
 from everfresh.serving.requests.admission import Admission
 from everfresh.serving.requests.bodies import Limits, RecommendBody, ScoreBody, SimilarBody
 from everfresh.serving.rpc import recommender_pb2 as pb
+from everfresh.serving.rpc.registration import Unreadable
 
 _LOG = logging.getLogger(__name__)
 _Message = TypeVar("_Message", bound=Message)
@@ -63,6 +64,8 @@ class RpcService:
         """``Recommend``."""
 
         def answer() -> pb.Answer:
+            counts = {"exclude": len(message.exclude), "allow": len(message.allow.ids)}
+            self._require_short(message.events, **counts)
             body = bodies.convert(_recommend_fields(message), RecommendBody)
             request = bodies.check_recommend(body, self._limits, self._clock())
             return _answer_message(self._replica.answer(request))
@@ -73,6 +76,7 @@ class RpcService:
         """``Score``."""
 
         def answer() -> pb.Answer:
+            self._require_short(message.events, items=len(message.items))
             body = bodies.convert(_score_fields(message), ScoreBody)
             request = bodies.check_score(body, self._limits, self._clock())
             return _answer_message(self._replica.score(request))
@@ -120,9 +124,16 @@ class RpcService:
 
         return await self._call(message, answer, pb.VersionAnswer, context)
 
+    def _require_short(self, events: Sequence[pb.Event], **lists: int) -> None:
+        """Before any of them is converted, which takes long for what small messages can list."""
+        limits = self._limits
+        bodies.require_at_most("events", len(events), limits.events, "serving.max_events")
+        for field, length in lists.items():
+            bodies.require_at_most(field, length, limits.items, "serving.max_items")
+
     async def _call(
         self,
-        message: Message,
+        message: Message | Unreadable,
         answer: Callable[[], _Message],
         nothing: Callable[[], _Message],
         context: Context,
@@ -132,6 +143,8 @@ class RpcService:
                 # So that those that came together are counted before the first is worked on.
                 await asyncio.sleep(0)
                 require_in_time()
+                if isinstance(message, Unreadable):
+                    raise problems.unreadable(message.expected)
                 if message.ByteSize() > self._limits.body_bytes:
                     raise problems.too_large(self._limits.body_bytes)
                 return answer()
