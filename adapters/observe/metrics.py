@@ -19,7 +19,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import (
     CollectorRegistry,
@@ -27,12 +26,12 @@ from prometheus_client import (
     Gauge,
     Histogram,
     ProcessCollector,
-    start_http_server,
 )
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from everfresh.adapters.machine.tcp_ports import free_ports
+from everfresh.adapters.observe.scrape_server import ScrapeServer, start_scrape_server
 from everfresh.adapters.observe.scrape_targets import write_target
 from everfresh.contracts.errors import Unreachable
 from everfresh.contracts.settings import MetricsSettings
@@ -64,7 +63,7 @@ class Metrics:
         self._prefix = f"everfresh_{kind}_"
         self._kind = kind
         self._registry = CollectorRegistry()
-        self._server: WSGIServer | None = None
+        self._server: ScrapeServer | None = None
         self._record: Path | None = None
         ProcessCollector(registry=self._registry)
 
@@ -125,13 +124,12 @@ class Metrics:
             self._record.unlink(missing_ok=True)
             self._record = None
 
-    def _listen(self, settings: MetricsSettings) -> tuple[WSGIServer, int]:
+    def _listen(self, settings: MetricsSettings) -> tuple[ScrapeServer, int]:
         first = settings.port
         wanted = range(first, min(first + _SEARCHED, 65_536)) if first else None
         for port in wanted or free_ports(_ATTEMPTS, settings.host):
             with contextlib.suppress(OSError):
-                server, _ = start_http_server(port, settings.host, self._registry)
-                return server, port
+                return start_scrape_server(settings.host, port, self._registry), port
         raise Unreachable(
             f"no port for metrics on {settings.host}: "
             + (f"{wanted[0]} to {wanted[-1]} are all taken" if wanted else "none is free")
