@@ -140,6 +140,7 @@ def _haproxy_environment(settings: Settings) -> Iterator[dict[str, str]]:
         door.host,
         _program(),
         door.timeout_ms,
+        door.max_body_bytes,
         metrics=settings.ray.metrics,
     )
     # Not in the home, which may lie deep: the kernel limits the length of a socket's path.

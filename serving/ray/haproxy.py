@@ -14,14 +14,11 @@ Everything goes to Ray in environment variables, which Serve's processes read wh
 from __future__ import annotations
 
 import math
-import re
 import shlex
 from collections.abc import Sequence
-from http import HTTPStatus
 from pathlib import Path
 
-from everfresh.serving.requests import problems
-from everfresh.serving.requests.problems import Problem
+from everfresh.serving.ray import door_rules, ray_patches
 
 HOOK = "everfresh.serving.ray.process_hook:install_patches"
 """Called in each of Serve's processes before its doors open."""
@@ -42,7 +39,7 @@ _SOCKET_FILES = {
     "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": "server-state",
 }
 
-BESIDE_BODY = 16_384
+BESIDE_BODY = 2 * door_rules.LONGEST_HEAD + 16_384
 """Bytes of HAProxy's buffers beyond the longest body: a request's head, or a small answer."""
 
 _ALWAYS = {
@@ -71,10 +68,15 @@ done
 {ours}exec {program} "$@"
 """
 
-_ONCE = r"""grep -q wait-for-body "$config" || sed -i -E \
+_ONCE = r"""grep -q everfresh_successor "$config" || sed -i -E \
     -e '/^ *errorfile 50[234] /d' \
     -e '/^defaults/r '{defaults} \
-    -e '/^frontend http_frontend/,/^ *bind /{/^ *bind /r '{frontend} -e '}' "$config"
+    -e '/^frontend http_frontend/,/^ *bind /{/^ *bind /r '{frontend} -e '}' \
+    -e '/^frontend grpc_frontend/,/^ *bind /{/^ *bind /r '{grpc} -e '}' \
+    -e '/^ *# Static routing /r '{route} \
+    -e '/^ *# Route per-app /r '{grpc_route} \
+    -e '/^ *option tcp-check/r '{grpc_errors} \
+    -e '$r '{backends} "$config"
 """
 
 _ADDRESS = r"""sed -i -E \
@@ -83,43 +85,32 @@ _ADDRESS = r"""sed -i -E \
 
 
 def write_launcher(
-    path: Path, host: str, program: str, timeout_ms: int, *, metrics: bool = False
+    path: Path,
+    host: str,
+    program: str,
+    timeout_ms: int,
+    body_bytes: int,
+    *,
+    metrics: bool = False,
 ) -> Path:
     """Write the launcher of ``program``, the true HAProxy; return its path.
 
-    It holds it to ``host``, which may be one of :data:`ANYWHERE`, has it wait ``timeout_ms`` for a
-    request's body, and makes its own errors problem documents. Without ``metrics``, Ray's own, it
-    writes no line for a request that went well.
+    It holds it to ``host``, which may be one of :data:`ANYWHERE`, and to the rules of
+    :mod:`everfresh.serving.ray.door_rules`. Without ``metrics``, Ray's own, it writes no line for
+    a request that went well.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    defaults, frontend = (path.with_suffix(f".{name}") for name in ("defaults", "frontend"))
-    kinds = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
-    errors = [problems.no_replica(status) for status in kinds]
-    errors.append(problems.body_too_slow(timeout_ms))
-    quiet = [] if metrics else ["option dontlog-normal"]
-    lines = [*quiet, *(_errorfile(error, path) for error in errors)]
-    defaults.write_text("".join(f"    {line}\n" for line in lines))
-    frontend.write_text(f"    http-request wait-for-body time {timeout_ms}ms if METH_POST\n")
-    ours = _ONCE.replace("{defaults}", shlex.quote(str(defaults)))
-    ours = ours.replace("{frontend}", shlex.quote(str(frontend)))
+    ours = _ONCE
+    for name, text in door_rules.sections(path, timeout_ms, body_bytes, metrics=metrics).items():
+        file = path.with_suffix(f".{name}")
+        file.write_text(text)
+        ours = ours.replace(f"{{{name}}}", shlex.quote(str(file)))
     if host not in ANYWHERE:
         ours += _ADDRESS.replace("{host}", f"[{host}]" if ":" in host else host)
     text = _LAUNCHER.replace("{ours}", ours).replace("{program}", shlex.quote(program))
     path.write_text(text)
     path.chmod(0o700)
     return path
-
-
-def _errorfile(problem: Problem, launcher: Path) -> str:
-    """The line that has HAProxy answer with this problem, whose answer is written to a file."""
-    body = problem.document()
-    headers = {**problem.headers, "Content-Length": len(body), "Connection": "close"}
-    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    file = launcher.with_suffix(f".{problem.status}")
-    first = f"HTTP/1.1 {problem.status} {problem.status.phrase}\r\n"
-    file.write_bytes(f"{first}{head}\r\n".encode() + body)
-    name = re.sub(r"([\\ '\"#])", r"\\\1", str(file))
-    return f"errorfile {problem.status} {name}"
 
 
 def environment(
@@ -142,9 +133,12 @@ def environment(
     statistics, figures, fallback, fallback_grpc = (str(port) for port in ports)
     return {
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher),
+        ray_patches.MESSAGE_BYTES: str(body_bytes),
         "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(body_bytes + BESIDE_BODY),
         # Else requests wait without end while no replica is there: Serve's own proxy takes them.
         "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(math.ceil(2 * timeout_ms / 1000)),
+        # Of a client that neither sends nor takes: longer, as both count while a replica works.
+        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(math.ceil(5 * timeout_ms / 1000)),
         **_ALWAYS,
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "1" if metrics else "0",
         "RAY_SERVE_HAPROXY_STATS_PORT": statistics,
