@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,16 @@ def events(path: Path, number: int, first: int = 0) -> Path:
             event = {"type": "view", "user_id": i % 50, "item_id": i * 7 % 40, "time": i}
             file.write(json.dumps(event) + "\n")
     return path
+
+
+def scraped(home: Path) -> str:
+    """What all processes of the run offer to Prometheus, found as Prometheus finds them."""
+    texts = []
+    for targets in (home / "run" / "metrics").glob("*.json"):
+        ((address,),) = [group["targets"] for group in json.loads(targets.read_text())]
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=60) as answer:
+            texts.append(answer.read().decode())
+    return "".join(texts)
 
 
 def version_of(said: str) -> int:
@@ -63,6 +74,16 @@ def test_a_loop_that_is_up(tmp_path: Path) -> None:
         for words in ("worker-0", "trainer", "replica", "events: 4,000 records", "freshness"):
             assert words in said
         assert re.search(r"metrics http://127\.0\.0\.1:\d+/metrics", said)
+
+        offered = scraped(tmp_path / ".everfresh")
+        for pattern in (
+            r"^everfresh_worker_applied_events_total [1-9]",
+            r"^everfresh_trainer_trained_windows_total [1-9]",
+            r'^everfresh_replica_request_duration_seconds_count\{interface="http",'
+            r'outcome="answered",route="recommend"\} [1-9]',
+            r'^everfresh_replica_request_problems_total\{problem="no-version-yet"\} [0-9]',
+        ):
+            assert re.search(pattern, offered, re.MULTILINE), pattern
 
         code, said = run(tmp_path, "state", "7", "--last", "3")
         assert code == 0, said
