@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from everfresh.contracts.report import WindowReport
 from everfresh.infra.cli.views.live_screen import COLOURS, NAMES
@@ -76,7 +75,7 @@ def report_table(report: dict[str, Any]) -> RenderableType:
     for row in _loop_rows(report):
         loop.add_row(*row)
     title = "Quality: each window scored before training on it"
-    return Group(Text(), described(title, quality, about), loop, Text())
+    return Group("", described(title, quality, about), loop, "")
 
 
 def _loop_rows(report: dict[str, Any]) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
+from everfresh.adapters.observe.printable import printable
 from everfresh.evaluation.summary import ContenderFigures, Evaluation
 from everfresh.infra.cli.views.plot_style import (
     End,
@@ -95,7 +96,7 @@ def _cost(axes: Axes, result: Evaluation, colours: dict[str, str]) -> None:
         hr10 = figures.scores.get("hr10", 0.0)
         axes.scatter(figures.train_s, hr10, s=60, color=colours[name], zorder=3)
         axes.annotate(
-            name,
+            printable(name),
             (figures.train_s, hr10),
             xytext=(7, 4),
             textcoords="offset points",
