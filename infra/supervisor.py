@@ -1,8 +1,9 @@
 """The local supervisor: starts the loop, restarts what dies, and leaves no process behind.
 
-Steps of a start: 1 lock the home and end what a killed run left; 2 start the broker and Ray
-together, or check those that the settings name; 3 create the topics; 4 start worker, trainer and
-serving, all three at once; 5 wait until serving's HTTP endpoint answers. Stopping goes backwards.
+Steps of a start: 1 close the home to other users, lock it and end what a killed run left; 2 start
+the broker and Ray together, or check those that the settings name; 3 create the topics; 4 start
+worker, trainer and serving, all three at once; 5 wait until serving's HTTP endpoint answers.
+Stopping goes backwards.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from everfresh.adapters.machine.endpoint_record import (
     remove_endpoint,
 )
 from everfresh.adapters.machine.interrupts import Interrupts
+from everfresh.adapters.machine.private_home import close_home
 from everfresh.adapters.machine.tcp_ports import (
     accepts_connections,
     free_ports,
@@ -75,8 +77,10 @@ class Supervisor:
         self.left_behind: list[str] = []
 
     def __enter__(self) -> Self:
-        """Step 1: lock the home, and end what a killed run left."""
+        """Step 1: close the home to other users, lock it, and end what a killed run left."""
         become_subreaper()
+        if still_open := close_home(self.home):
+            self._on_update(StepUpdate("home", "warning", still_open))
         self._closing.enter_context(lock_home(self.home))
         end_leftovers(self.home, self._on_update)
         _rotate_logs(self.home / "logs")

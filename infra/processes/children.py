@@ -18,8 +18,8 @@ from everfresh.infra.run.run_record import ProcessRecord
 class StepUpdate(msgspec.Struct, frozen=True):
     """Progress of a step or a component, told to the operator as it happens.
 
-    ``what`` is ``begins``, ``waits``, ``done``, ``died``, ``held``, ``restarted`` or ``stopping``;
-    ``text`` is a short line and ``seconds`` how long the step took, for ``done``.
+    ``what`` is ``begins``, ``waits``, ``done``, ``died``, ``held``, ``restarted``, ``warning`` or
+    ``stopping``; ``text`` is a short line and ``seconds`` how long the step took, for ``done``.
     """
 
     step: str

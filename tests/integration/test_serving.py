@@ -239,6 +239,8 @@ def assert_every_door_answers(client: httpx.Client, grpc_address: str, version: 
 
 
 def test_a_driver_that_is_stopped_while_it_starts_leaves_nothing(run: ServingRun) -> None:
+    # A controller of the test before would be taken for this driver's, which has no handler yet.
+    wait_until(lambda: not run.titled("ray::Serve"), "the end of the Serve before")
     driver = run.start()
     wait_until(lambda: bool(run.titled("ServeController")), "Serve's controller")
     assert driver.stop(STOP_SECONDS) == 0, run.output.read_text()
