@@ -89,8 +89,11 @@ def _pushing(settings: Settings, broadcast: Broadcast) -> Iterator[None]:
     if not settings.serving.push_ms:
         yield
         return
+    weights = settings.weights
     pusher = Pusher(
-        FsspecWeightStore(settings.weights_url, keys=Keys.of(settings.weights)),
+        FsspecWeightStore(
+            settings.weights_url, keys=Keys.of(weights), most=weights.max_file_mb << 20
+        ),
         broadcast,
         settings.serving.push_ms,
         settings.serving.push_bytes,

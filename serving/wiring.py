@@ -40,7 +40,10 @@ class WiredReplica:
             closing.callback(reports.close, 1.0)
             reader = RocksHistoryReader(settings.state_dir, topic, length)
             closing.callback(reader.close)
-            store = FsspecWeightStore(settings.weights_url, keys=Keys.of(settings.weights))
+            weights = settings.weights
+            store = FsspecWeightStore(
+                settings.weights_url, keys=Keys.of(weights), most=weights.max_file_mb << 20
+            )
             serving = settings.serving
             cache_bytes = serving.cache_mb << 20
             histories = CachedHistoryReader(reader, cache_bytes, serving.cache_ahead)

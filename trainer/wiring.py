@@ -20,8 +20,9 @@ _CLOSE_S = 1.0
 
 def open_ports(settings: Settings) -> TrainerPorts:
     """Connect. ``SettingsError`` or ``Unreachable`` with one line where that cannot be."""
+    weights = settings.weights
     store = FsspecWeightStore(
-        settings.weights_url, settings.weights.snapshot_every, Keys.of(settings.weights)
+        settings.weights_url, weights.snapshot_every, Keys.of(weights), weights.max_file_mb << 20
     )
     servers, prefix = settings.kafka.bootstrap_servers, settings.kafka.topic_prefix
     with ExitStack() as opened:
