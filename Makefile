@@ -1,4 +1,5 @@
 # Everything a developer or a new user runs. `make demo` and `make test` need nothing before them.
+PYTHON ?= python3
 VENV ?= .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.everfresh-setup
@@ -7,14 +8,14 @@ STAMP := $(VENV)/.everfresh-setup
 # carry four.
 TEST_WORKERS ?= 4
 
-.PHONY: setup demo test test-fast check bench clean
+.PHONY: setup demo test test-fast check pins bench clean
 
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
-	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "everfresh needs Python 3.11 or newer; found $$(python3 --version)"; exit 1; }
-	@test -x $(PY) || python3 -m venv $(VENV)
-	@echo "Installing pinned dependencies into $(VENV) (torch and ray are large; some minutes the first time)"
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' || { echo "everfresh needs Python 3.11 to 3.14; found $$($(PYTHON) --version 2>&1); name another one with: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) could not make the environment $(VENV); on Debian and Ubuntu, apt install python3-venv"; exit 1; }
+	@echo "Installing pinned dependencies into $(VENV) (3 GB to download the first time; README.md says how it becomes 0.5 GB)"
 	@$(PY) -m pip install --quiet --disable-pip-version-check --progress-bar on -c constraints.txt -e '.[all,dev]'
 	@touch $@
 
@@ -33,6 +34,10 @@ check: setup
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
+
+# Whether constraints.txt can be installed on every Python that is supported. Installs nothing.
+pins: setup
+	@VENV=$(VENV) .ci/pins
 
 bench: setup
 	@$(PY) -m benchmarks $(NAME) $(ARGS)

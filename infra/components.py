@@ -27,7 +27,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     TRAINER: (BROKER, RAY),
     SERVING: (BROKER, RAY),
 }
-"""A component is started or restarted only while those it needs are running."""
+"""A component is started or restarted only while those it needs answer, whoever runs them."""
 
 
 def stop_order() -> tuple[tuple[str, ...], ...]:

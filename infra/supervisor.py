@@ -1,8 +1,9 @@
 """The local supervisor: starts the loop, restarts what dies, and leaves no process behind.
 
-Steps of a start: 1 lock the home and end what a killed run left; 2 start the broker and Ray
-together, or check those that the settings name; 3 create the topics; 4 start worker, trainer and
-serving, all three at once; 5 wait until serving's HTTP endpoint answers. Stopping goes backwards.
+Steps of a start: 1 close the home to other users, lock it and end what a killed run left; 2 start
+the broker and Ray together, or check those that the settings name; 3 create the topics; 4 start
+worker, trainer and serving, all three at once; 5 wait until serving's HTTP endpoint answers.
+Stopping goes backwards.
 """
 
 from __future__ import annotations
@@ -25,7 +26,14 @@ from everfresh.adapters.machine.endpoint_record import (
     remove_endpoint,
 )
 from everfresh.adapters.machine.interrupts import Interrupts
-from everfresh.adapters.machine.tcp_ports import free_ports, require_free, require_reachable
+from everfresh.adapters.machine.private_home import close_home
+from everfresh.adapters.machine.tcp_ports import (
+    accepts_connections,
+    free_ports,
+    parse_address,
+    require_free,
+    require_reachable,
+)
 from everfresh.adapters.observe.scrape_targets import remove_targets
 from everfresh.contracts.errors import RunError, Unreachable
 from everfresh.contracts.settings import Settings
@@ -59,15 +67,20 @@ class Supervisor:
         self._interrupts = interrupts
         self._on_update = on_update
         self._run_id = uuid.uuid4().hex
-        self._children = Children(self.home / "logs", self._run_id, components.NEEDS, on_update)
+        self._children = Children(
+            self.home / "logs", self._run_id, components.NEEDS, self._missing, on_update
+        )
         self._closing = contextlib.ExitStack()
         self._record: RunRecord | None = None
         self._ray_environment: dict[str, str] = {}
+        self._own_ray = False
         self.left_behind: list[str] = []
 
     def __enter__(self) -> Self:
-        """Step 1: lock the home, and end what a killed run left."""
+        """Step 1: close the home to other users, lock it, and end what a killed run left."""
         become_subreaper()
+        if still_open := close_home(self.home):
+            self._on_update(StepUpdate("home", "warning", still_open))
         self._closing.enter_context(lock_home(self.home))
         end_leftovers(self.home, self._on_update)
         _rotate_logs(self.home / "logs")
@@ -134,7 +147,8 @@ class Supervisor:
             [port] = free_ports(1)
             servers = f"127.0.0.1:{port}"
             self._start(components.broker_spec(self.home, port, self.settings))
-        if not address:
+        self._own_ray = not address
+        if self._own_ray:
             head = ray_head.prepare_head(self._run_id, self.settings.ray)
             address, self._ray_environment = head.address, head.driver_environment
             self._start(head.spec)
@@ -155,10 +169,23 @@ class Supervisor:
             )
 
     def _await_ray(self, address: str) -> None:
-        if head := self._children.get(components.RAY):
-            self._until(components.RAY, lambda: head.has_logged(ray_head.READY_LINE), _STEP_S)
+        if self._children.get(components.RAY):
+            self._until(components.RAY, self._ray_answers, _STEP_S)
         else:
             require_reachable(address, "--ray-address (ray.address)", "Ray cluster")
+
+    def _missing(self, need: str) -> str | None:
+        """See ``children.Missing``: the broker and Ray may be ours or somebody else's."""
+        servers, address = self.settings.kafka.bootstrap_servers, self.settings.ray.address
+        if need == components.BROKER:
+            return None if broker_answers(servers) else f"Kafka at {servers}"
+        return None if self._ray_answers() else f"Ray at {address}"
+
+    def _ray_answers(self) -> bool:
+        if not self._own_ray:
+            return accepts_connections(*parse_address(self.settings.ray.address, "ray.address"))
+        head = self._children.get(components.RAY)
+        return head is not None and head.has_logged(ray_head.READY_LINE)
 
     def _serves(self) -> bool:
         url = endpoint_url(self.home)

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from everfresh.adapters.machine.private_home import close_home
+from everfresh.adapters.observe.printable import printable
 from everfresh.contracts.errors import EverfreshError, SettingsError
 
 _FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s"
@@ -18,26 +20,37 @@ _KEPT = 3
 _VERBOSE = ("kafka", "aiokafka", "faust", "httpx", "ray", "asyncio")
 
 
+class _OneLine(logging.Formatter):
+    """A message is one line that steers no terminal, whatever ids are in it; tracebacks follow."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        return printable(super().formatMessage(record))
+
+
 def configure_logging(component: str, home: Path) -> Path:
     """Send this process's log to ``<home>/logs/<component>.log`` (UTC), rotated; return the path.
 
-    Replaces earlier handlers. ``SettingsError`` where ``home`` cannot be written.
+    Replaces earlier handlers, and closes the home to other users (:func:`close_home`): whatever a
+    component writes there, it logs there first. ``SettingsError`` where ``home`` cannot be written.
     """
     path = home.resolve() / "logs" / f"{component}.log"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        still_open = close_home(home.resolve())
+        path.parent.mkdir(exist_ok=True)
         handler = RotatingFileHandler(path, maxBytes=_BYTES, backupCount=_KEPT, encoding="utf-8")
     except OSError as error:
         raise SettingsError(
             f"home is {home} and {path} cannot be written: {error.strerror}; name a folder that can"
         ) from None
-    formatter = logging.Formatter(_FORMAT, "%Y-%m-%dT%H:%M:%S")
+    formatter = _OneLine(_FORMAT, "%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
     logging.raiseExceptions = False  # on a full disk, not one error per line
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for name in _VERBOSE:
         logging.getLogger(name).setLevel(logging.WARNING)
+    if still_open:
+        logging.getLogger("everfresh").warning("%s", still_open)
     return path
 
 
@@ -50,7 +63,7 @@ def run_main(main: Callable[[], None]) -> None:
     try:
         main()
     except EverfreshError as error:
-        line = " ".join(str(error).split())
+        line = printable(" ".join(str(error).split()))
         if logging.getLogger().handlers:
             logging.getLogger("everfresh").error("%s: %s", type(error).__name__, line)
         sys.stderr.write(f"error: {line}\n")

@@ -20,12 +20,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from backports import zstd
 from safetensors.numpy import save
 
 from everfresh.adapters.weights.tensor_bytes import Bytes, places_if_safetensors, view
@@ -36,6 +36,11 @@ from everfresh.contracts.safetensors import (
     declared_places,
     file_metadata,
 )
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 DELTA_FORMAT = "everfresh.delta/1"
 _METADATA = "everfresh"

@@ -42,6 +42,13 @@ class KafkaSettings(Group):
         description="Largest Java heap of the embedded broker, in MiB. Raise it if the broker's "
         "log file reports that memory ran out.",
     )
+    jars_url: str = Field(
+        "https://repo1.maven.org/maven2",
+        pattern=r"^https?://[^\s/]+",
+        description="Maven repository from which the embedded broker is fetched, once. Name a "
+        "mirror of Maven Central where this machine cannot reach it; every jar is checked "
+        "against a pinned SHA-256, wherever it comes from.",
+    )
     session_ms: int = Field(
         10_000,
         ge=1000,

@@ -7,6 +7,7 @@ error; stops on SIGTERM and SIGINT with status 0.
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -25,6 +26,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 picks one")
     parser.add_argument("--heap-mb", type=int, default=384, help="heap of the Java process")
     arguments = parser.parse_args()
+    os.umask(0o077)  # the log holds what users did: it is its owner's alone
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

