@@ -14,14 +14,11 @@ alone.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, islice
 from operator import attrgetter
 
-import msgspec
-
-from everfresh.contracts.errors import EventRejected
+from everfresh.contracts.errors import EventRejected, ForeignRecord
 from everfresh.contracts.event import Event, user_key
 from everfresh.contracts.exposure import decode_exposure
 from everfresh.streaming.join.matching import StoredExposure, StoredFeedback, is_repeated, match
@@ -238,15 +235,14 @@ class Join:
 
 def _request_in(record: Record) -> bytes:
     try:
-        exposure = decode_exposure(record.value or b"")
-        request = request_of(exposure.user_id, exposure.request_id)
-    except (msgspec.MsgspecError, struct.error, RecursionError) as error:
+        exposure = decode_exposure(record.value)
+    except ForeignRecord as error:
         raise EventRejected("bad_exposure", str(error)) from None
     if user_key(exposure.user_id) != record.key:
         raise EventRejected(
             "bad_exposure", f"the key must be the user id {exposure.user_id!r}, not {record.key!r}"
         )
-    return request
+    return request_of(exposure.user_id, exposure.request_id)
 
 
 def _reject(record: PlacedRecord, cause: EventRejected, batch: WriteBatch) -> OutboxRow:

@@ -14,10 +14,10 @@ from everfresh.adapters.kafka import redrive as module
 from everfresh.adapters.kafka.dead_letters import Selection
 from everfresh.adapters.kafka.redrive import Redriver
 from everfresh.adapters.kafka.topics import ensure_topics
-from everfresh.contracts.dead_letter import REDRIVEN_FROM
+from everfresh.contracts.dead_letter import REDRIVEN_BY, REDRIVEN_FROM
 from everfresh.contracts.errors import DeliveryError, EventRejected, RunError
 from everfresh.contracts.settings import Settings
-from everfresh.contracts.topics import DEAD_LETTERS, EVENTS, REDRIVES, topic_name
+from everfresh.contracts.topics import DEAD_LETTERS, EVENTS, REDRIVES, STATUS, topic_name
 from everfresh.infra.broker.broker import EmbeddedBroker
 from everfresh.infra.cli.commands.dlq_list import run_list, run_show, selection
 from everfresh.infra.cli.commands.dlq_redrive import _alone, run_redrive
@@ -166,7 +166,9 @@ def test_each_letter_goes_back_once_with_its_bytes_to_where_it_came_from(
         (0, None, b"{}"),
         (1, b"8", b'{"type":"teleport"}'),
     ]
-    assert letters.came_back()[0][3] == {
+    headers = letters.came_back()[0][3]
+    assert len(headers.pop(REDRIVEN_BY)) == 32
+    assert headers == {
         "ce_id": b"e3",
         REDRIVEN_FROM: f"{letters.events}/0/3/1700000003000".encode(),
     }
@@ -219,7 +221,48 @@ def test_what_cannot_be_sent_is_named(letters: Letters) -> None:
         letters.redrive()
     with _alone(letters.settings.home.resolve()), pytest.raises(RunError, match="is running"):
         letters.redrive()
+
+
+FOREIGN_MARKS = [
+    b"nonsense",
+    b"\xff",
+    None,
+    b'{"type":"begun","letters":["x"],"ends":{"t":{"-1":5}}}',
+    b'{"type":"sent","letters":[7]}',
+]
+UNKNOWN_TOPIC = b'{"type":"begun","letters":["x"],"ends":{"no-such-topic":{"0":5}}}'
+
+
+def test_what_strangers_write_hides_no_letter_and_sends_nothing_elsewhere(
+    letters: Letters, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = (0, 1, "not_json", b"k", b"v")
+    letters.write(first)
     with KafkaProducer(bootstrap_servers=letters.servers) as producer:
-        producer.send(letters.topic(REDRIVES), b"nonsense").get(timeout=60)
-    with pytest.raises(DeliveryError, match="is not a record of a re-drive"):
-        letters.redrive()
+        for mark in [*FOREIGN_MARKS, UNKNOWN_TOPIC]:
+            producer.send(letters.topic(REDRIVES), mark, key=b"k").get(timeout=60)
+        producer.send(letters.topic(DEAD_LETTERS), b"\x1b[31m no letter").get(timeout=60)
+        # A forged letter that comes later than all others, and one that is from elsewhere.
+        origins = [(letters.events, 10**17, 10**13), (letters.topic(STATUS), 1, 5)]
+        for topic, offset, timestamp in origins:
+            forged = LogRecord(offset, timestamp, b"k", b"forged", [], topic, 0)
+            row = dead_letter(forged, EventRejected("not_json", "forged"))
+            producer.send(letters.topic(DEAD_LETTERS), row.value, headers=row.headers).get(
+                timeout=60
+            )
+        # And records that only say that they are a letter sent again.
+        began = b'{"type":"begun","letters":["%s"],"ends":{"%s":{"0":0}},"batch":"b"}'
+        name = f"{letters.events}/0/2/{1_700_000_000_000 + 2000}".encode()
+        mark = began % (name, letters.events.encode())
+        producer.send(letters.topic(REDRIVES), mark).get(timeout=60)
+        for headers in ([(REDRIVEN_FROM, name)], [(REDRIVEN_FROM, name), (REDRIVEN_BY, b"a")]):
+            producer.send(letters.events, b"claims", headers=headers, partition=0).get(timeout=60)
+    letters.write((0, 2, "not_json", b"k", b"w"))
+    run_list(letters.settings, EVERY, 20, oldest=False, as_json=False)
+    said = capsys.readouterr().out
+    assert "of 3: not_json 3" in said
+    assert "left out: 7 records" in said
+    letters.redrive(selection("", letters.events, 0, "", ["0:0", "0:4"]))
+    assert f"2 (not_json) were sent to {letters.events}" in capsys.readouterr().out
+    values = [value for _, _, value, _ in letters.came_back()]
+    assert [value for value in values if value != b"claims"] == [b"v", b"w"]
