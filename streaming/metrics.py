@@ -27,6 +27,8 @@ class WorkerMetrics:
         self._duplicates = counter("duplicate_records", "Records that were applied before.")
         self._late = counter("late_records", "Records whose label had been closed before.")
         self._dead_letters = counter("dead_letters", "Records not accepted, by reason.", ["reason"])
+        about = "Records in another partition than murmur2 puts their key in."
+        self._misplaced = counter("misplaced_records", about)
         self._joins = counter("joins", "Exposures, their outcomes and feedback, by kind.", ["kind"])
         self._windows = counter("closed_windows", "Slices of windows closed.")
         self._batch = histogram("batch_records", "Records folded at once.", COUNTS)
@@ -47,6 +49,7 @@ class WorkerMetrics:
     def note(self, batch: WriteBatch) -> None:
         """Count what every step may do: closed windows, dead letters, joins."""
         self._windows.inc(batch.closed)
+        self._misplaced.inc(batch.misplaced)
         for reason, number in batch.rejected.items():
             self._dead_letters.labels(reason).inc(number)
         for kind, number in batch.joins.items():
