@@ -34,6 +34,10 @@ class WorkerMetrics:
         self._dead_letters = counter(
             "dead_letters", "Records that were not accepted, by reason.", ["reason"]
         )
+        self._misplaced = counter(
+            "misplaced_records",
+            "Records that stand in another partition than Kafka's murmur2 puts their key in.",
+        )
         self._joins = counter(
             "joins",
             "What the join did: exposures read, outcomes written, feedback by end.",
@@ -66,6 +70,7 @@ class WorkerMetrics:
     def note(self, batch: WriteBatch) -> None:
         """Count what every step may do: closed windows, dead letters, joins."""
         self._windows.inc(batch.closed)
+        self._misplaced.inc(batch.misplaced)
         for reason, number in batch.rejected.items():
             self._dead_letters.labels(reason).inc(number)
         for result, number in batch.joins.items():

@@ -57,3 +57,8 @@ def test_every_field_has_a_sentence() -> None:
     for name, group in groups:
         for key, field in getattr(group, "model_fields", {}).items():
             assert (field.description or "").endswith("."), f"{name}.{key}"
+
+
+def test_forwarding_without_remembered_ids_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"set events\.remember_ids above 0"):
+        load_settings({"events": {"misplaced": "forward", "remember_ids": 0}})
