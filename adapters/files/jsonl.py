@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from everfresh.adapters.files.checks import EventCheck
 from everfresh.adapters.files.rows import parse_rows
 from everfresh.contracts.event import Event, ItemId, UserId
 
@@ -36,29 +37,42 @@ _DECODER = msgspec.json.Decoder(_Line)
 class JsonLines:
     """The events of one file, read again at each iteration and never whole in memory.
 
-    The constructor checks every line: ``DataFileError`` at the first that is not an event.
+    The constructor checks every line: ``DataFileError`` at the first that is not an event, or that
+    ``check`` refuses.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, check: EventCheck) -> None:
         self._path = path
-        self._length = sum(1 for _ in parse_rows(path, (), _EXPECTED, _DECODER.decode))
+        self._check = check
+        self._length = sum(1 for _ in self)
 
     def __len__(self) -> int:
         return self._length
 
     def __iter__(self) -> Iterator[Event]:
-        time = 0
-        rows = parse_rows(self._path, (), _EXPECTED, lambda text: (text, _DECODER.decode(text)))
-        for number, (text, line) in enumerate(rows, 1):
+        number = time = 0
+
+        def parse(text: str) -> Event:
+            nonlocal number, time
+            line = _DECODER.decode(text)
+            number += 1
             time = time if line.time is None else line.time
-            digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-            yield Event(
-                id=line.id or f"jsonl:{number}:{digest}",
-                type=line.type,
-                time=time,
-                user_id=line.user_id,
-                item_id=line.item_id,
-                value=line.value,
-                request_id=line.request_id,
-                attributes=line.attributes,
-            )
+            event = _event(line, text, number, time)
+            self._check(event)
+            return event
+
+        return parse_rows(self._path, (), _EXPECTED, parse)
+
+
+def _event(line: _Line, text: str, number: int, time: int) -> Event:
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return Event(
+        id=f"jsonl:{number}:{digest}" if line.id is None else line.id,
+        type=line.type,
+        time=time,
+        user_id=line.user_id,
+        item_id=line.item_id,
+        value=line.value,
+        request_id=line.request_id,
+        attributes=line.attributes,
+    )
