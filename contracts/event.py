@@ -8,9 +8,12 @@ as its value holds the same fields, so that any Kafka client can produce one.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
+
+from everfresh.contracts.errors import SettingsError
 
 UserId = int | str
 """A signed 64-bit integer or a non-empty string. ``7`` and ``"7"`` are two users."""
@@ -20,6 +23,10 @@ ItemId = int | str
 
 MAX_ID_BYTES = 200
 """Longest user or item id, in UTF-8 bytes."""
+
+_ABOVE = 2**63
+_DIGITS = 20
+"""Signs of the longest number of 64 bits, its minus among them."""
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -51,10 +58,26 @@ def parse_id(text: str) -> int | str:
     """The id a person typed: canonical decimals are integers, JSON strings are unquoted.
 
     ``42`` is the integer, ``"42"`` (with the quotes) the string, ``abc`` the string.
+    ``SettingsError`` for what no event can have as its id.
     """
-    if len(text) >= 2 and text[0] == text[-1] == '"':
-        return text[1:-1]
-    digits = text[1:] if text.startswith("-") else text
-    if digits.isascii() and digits.isdigit() and str(int(text)) == text:
-        return int(text)
-    return text
+    quoted = len(text) >= 2 and text[0] == text[-1] == '"'
+    meant = text[1:-1] if quoted else text
+    if not quoted and re.fullmatch(r"0|-?[1-9][0-9]*", text):
+        # Longer ones are not read: Python refuses numbers of thousands of digits.
+        number = int(text) if len(text) <= _DIGITS else _ABOVE
+        if -_ABOVE <= number < _ABOVE:
+            return number
+        raise SettingsError(
+            f"a number that is an id lies between -2^63 and 2^63 - 1, found one of {len(text)} "
+            "digits; put it in quotes ('\"…\"') if the id is text"
+        )
+    try:
+        size = len(meant.encode())
+    except UnicodeEncodeError:
+        raise SettingsError(f"an id is UTF-8 text, found {ascii(meant)[:80]}") from None
+    if not 1 <= size <= MAX_ID_BYTES:
+        raise SettingsError(
+            f"an id has 1 to {MAX_ID_BYTES} bytes of UTF-8 text, found {size}; `everfresh dlq "
+            "list` shows events that were refused for theirs"
+        )
+    return meant

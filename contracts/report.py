@@ -18,7 +18,8 @@ class WindowReport(msgspec.Struct, frozen=True):
     ``scores`` maps contender (``live``, ``frozen``, ``popularity``, ``markov``) to its metrics
     (``hr10``, ``ndcg10``), each a mean over the window's ``events`` targets, measured before the
     window was trained on (law 4); ``fresh_hr10`` and ``fresh_ndcg10`` are those over the ``fresh``
-    targets, whose item the window before had brought, and are left out where there are none.
+    targets, whose item the window before had brought, and are left out where there are none, as on
+    the window scored by the first version, to which every known item is that new.
     ``scored_version`` is the version ``live`` was measured with, ``None`` before the first.
     ``version`` is the one trained from it. ``appended`` holds percentiles of the events' broker
     append times (UTC ms), from which freshness is computed. ``seconds`` maps stage (``read``,

@@ -51,6 +51,8 @@ class Comparison:
     def of(cls, windows: Sequence[TrainingWindow], *, exclude_seen: bool) -> Comparison:
         """A target is fresh where the window before it was the first to bring its item.
 
+        None is in windows 0 and 1: to window 1 every item that is known at all is that young, so
+        its targets say nothing of items that are new among older ones, and would outweigh the rest.
         ``users`` numbers the user of every target of every window but the first.
         """
         born: dict[object, int] = {}
@@ -63,7 +65,7 @@ class Comparison:
                 for target in example.targets
             ]
             born_here = [born.setdefault(item, at) for _, item in pairs]
-            fresh.append(np.array([first == at - 1 for first in born_here], dtype=np.bool_))
+            fresh.append(np.array([0 < first == at - 1 for first in born_here], dtype=np.bool_))
             if at:
                 users += [numbers.setdefault(user, len(numbers)) for user, _ in pairs]
         return cls(windows, fresh, np.array(users, dtype=np.int64), exclude_seen)

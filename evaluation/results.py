@@ -10,8 +10,9 @@ class WindowScore(msgspec.Struct, frozen=True, tag="window"):
 
     ``window`` counts from 0 and is one of ``windows``. ``scores`` and ``fresh`` map metric to its
     mean over the window's ``events`` targets and over the ``fresh_events`` among them whose item
-    the window before had brought; empty in the first window, which is learnt unseen. ``train_s`` is
-    processor time of learning the window, ``tokens`` what it fed to the network.
+    the window before had brought. Both are empty in window 0, which is learnt unseen, ``fresh`` in
+    window 1 too, where that would be every known item. ``train_s`` is processor time of learning
+    the window, ``tokens`` what it fed to the network.
     """
 
     contender: str

@@ -21,7 +21,10 @@ class ContenderFigures(msgspec.Struct):
 
 
 class Evaluation(msgspec.Struct):
-    """``events`` and ``fresh_events`` were tested; the first of ``windows`` was only learnt."""
+    """``events`` were tested; the first of ``windows`` was only learnt.
+
+    ``fresh_events`` are behind the means called ``fresh``; none is in the first two windows.
+    """
 
     events: int
     fresh_events: int

@@ -171,11 +171,13 @@ class TrainerLoop:
 
     def _score(self, planned: PlannedWindow) -> ScoredWindow:
         lineage, parent = self._lineage, self._lineage.parent
+        # To the first version every item that is known at all is new: that tells nothing.
+        several = parent is not None and parent.version != lineage.frozen
         return score_planned(
             planned,
             lineage.contenders(),
             self.learner.network.recommender.vocabulary,
-            parent.label if parent else None,
+            parent.label if parent and several else None,
             self._settings.trainer.exclude_seen,
         )
 

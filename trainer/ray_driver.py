@@ -57,8 +57,9 @@ def join_cluster(settings: Settings) -> None:
         )
     except (RayError, ConnectionError, RuntimeError, ValueError) as error:
         raise Unreachable(
-            f"no Ray cluster to join at {address} ({error}); check ray.address, that the cluster "
-            "runs, and that its token is in RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
+            f"no Ray cluster to join at {address} ({error}); check ray.address, and that the "
+            "cluster runs, with a node on this machine; if it asks for a token, set RAY_AUTH_MODE="
+            "token, and RAY_AUTH_TOKEN_PATH unless the token is in ~/.ray/auth_token"
         ) from None
 
 

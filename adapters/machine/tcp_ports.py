@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
 import socket
 from collections import deque
 
@@ -73,9 +74,16 @@ def accepts_connections(host: str, port: int, timeout_s: float = 1.0) -> bool:
 def parse_address(text: str, setting: str) -> tuple[str, int]:
     """``host:port`` as a pair; ``SettingsError`` that names the setting otherwise."""
     host, _, port = text.strip().rpartition(":")
-    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65_536:
-        raise SettingsError(f"{setting} must be host:port, found {text!r}")
-    return host.strip("[]"), int(port)
+    if not host or not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 65_536:
+        raise SettingsError(f"{setting} must be host:port, found {text[:80]!r}")
+    host = host.strip("[]")
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        raise SettingsError(
+            f"{setting} must be host:port, found {text[:80]!r}, whose host is no host's name"
+        ) from None
+    return host, int(port)
 
 
 def require_reachable(address: str, setting: str, what: str) -> None:

@@ -10,6 +10,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from everfresh.adapters.machine.private_home import close_home
+from everfresh.adapters.observe.printable import printable
 from everfresh.contracts.errors import EverfreshError, SettingsError
 
 _FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s"
@@ -17,6 +18,13 @@ _BYTES = 5_000_000
 _KEPT = 3
 # These loggers write a line per request or connection; only their warnings are kept.
 _VERBOSE = ("kafka", "aiokafka", "faust", "httpx", "ray", "asyncio")
+
+
+class _OneLine(logging.Formatter):
+    """A message is one line that steers no terminal, whatever ids are in it; tracebacks follow."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        return printable(super().formatMessage(record))
 
 
 def configure_logging(component: str, home: Path) -> Path:
@@ -34,7 +42,7 @@ def configure_logging(component: str, home: Path) -> Path:
         raise SettingsError(
             f"home is {home} and {path} cannot be written: {error.strerror}; name a folder that can"
         ) from None
-    formatter = logging.Formatter(_FORMAT, "%Y-%m-%dT%H:%M:%S")
+    formatter = _OneLine(_FORMAT, "%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
     logging.raiseExceptions = False  # on a full disk, not one error per line
@@ -55,7 +63,7 @@ def run_main(main: Callable[[], None]) -> None:
     try:
         main()
     except EverfreshError as error:
-        line = " ".join(str(error).split())
+        line = printable(" ".join(str(error).split()))
         if logging.getLogger().handlers:
             logging.getLogger("everfresh").error("%s: %s", type(error).__name__, line)
         sys.stderr.write(f"error: {line}\n")

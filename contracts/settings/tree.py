@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -36,6 +37,9 @@ _GONE = {
 }
 """Settings of earlier releases, and what to do instead."""
 
+_NO_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Control characters, and bytes that are no UTF-8."""
+
 
 class Settings(BaseSettings):
     """The whole tree. Build it with :func:`load_settings`."""
@@ -61,6 +65,26 @@ class Settings(BaseSettings):
     serving: ServingSettings = Field(default_factory=ServingSettings)
     ray: RaySettings = Field(default_factory=RaySettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
+
+    @field_validator("home", mode="before")
+    @classmethod
+    def _a_folder(cls, home: object) -> object:
+        if not str(home):
+            raise ValueError("a folder's path was expected, and it is empty; name a folder")
+        try:
+            path = str(Path(str(home)).absolute())
+        except FileNotFoundError:
+            raise ValueError(
+                f"found {str(home)!r}, which lies in this folder, and this folder was deleted; "
+                "change into one that exists"
+            ) from None
+        # Names of files that are no text can be neither logged nor written into records.
+        if _NO_TEXT.search(path):
+            raise ValueError(
+                "a path of UTF-8 text without control characters was expected, found "
+                f"{ascii(path)[:200]}; name another folder"
+            )
+        return home
 
     @property
     def weights_url(self) -> str:

@@ -1,11 +1,13 @@
 """The command line, ``everfresh``: typer and rich. Loads neither torch nor ray in its process.
 
 From the top down: ``app`` (commands and their options), ``commands`` and ``demo`` (what they do),
-``views`` (what they show), and the modules beside them, which all of these use.
+``views`` (what they show), and the modules beside them, which all of these use. What is printed
+goes through ``terminal`` and ``streams``.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -19,36 +21,40 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and end the process: 0 done, 1 it could not be done, 2 wrong usage,
     130 interrupted. An error that the operator can mend prints as one line, without a traceback."""
     INTERRUPTS.install()
-    from everfresh.infra.cli.app import app  # noqa: PLC0415  (typer is loaded once signals are handled)
+    # typer is loaded once signals are handled
+    from typer import TyperException  # noqa: PLC0415
 
+    from everfresh.infra.cli import streams  # noqa: PLC0415
+    from everfresh.infra.cli.app import app  # noqa: PLC0415
+
+    streams.accept_any_text()
     try:
-        app(list(arguments) if arguments is not None else None, prog_name="everfresh")
+        words = sys.argv[1:] if arguments is None else list(arguments)
+        sys.exit(app(words, prog_name="everfresh", standalone_mode=False) or 0)
+    except TyperException as error:
+        streams.write_usage_error(error)
+        sys.exit(error.exit_code)
     except EverfreshError as error:
-        _print_error(f"error: {error}")
+        streams.write_error(f"error: {error}")
         sys.exit(1)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone; there is nobody to tell
         sys.exit(1)
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        _print_error(f"error: {place}{error.strerror or error}")
+        place = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+        streams.write_error(f"error: {place}{error.strerror or error}")
         sys.exit(1)
     except Interrupted as stop:
-        _print_error(f"stopped by {stop}")
+        streams.write_error(f"stopped by {stop}")
         sys.exit(130)
     except Exception:
         # Compiled code (pydantic's) makes another error of the one that a signal raised in it.
         if INTERRUPTS.received is None:
             raise
-        _print_error(f"stopped by {Interrupted(INTERRUPTS.received)}")
+        streams.write_error(f"stopped by {Interrupted(INTERRUPTS.received)}")
         sys.exit(130)
     finally:
         _end_child_processes()
-
-
-def _print_error(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
 
 
 def _end_child_processes() -> None:

@@ -10,6 +10,7 @@ import typer
 from everfresh.infra.cli.commands.dlq import dlq
 from everfresh.infra.cli.commands.evaluate_options import evaluate
 from everfresh.infra.cli.options import (
+    MOST,
     Config,
     EventFile,
     FileFormat,
@@ -17,6 +18,7 @@ from everfresh.infra.cli.options import (
     Servers,
     ServersToJoin,
     User,
+    finite,
 )
 from everfresh.infra.cli.options import given as _given
 from everfresh.infra.cli.options import load as _settings
@@ -64,12 +66,15 @@ def up(
 def demo(
     events: Annotated[
         int,
-        typer.Option(min=2000, metavar="N", help="Replay only the first N of the 100,000 ratings."),
+        typer.Option(
+            min=2000, max=MOST, metavar="N", help="Replay only the first N of the 100,000 ratings."
+        ),
     ] = 40_000,
     speed: Annotated[
         float,
         typer.Option(
             min=0.0,
+            callback=finite,
             metavar="N",
             help="Events per second; 0 chooses a speed that ends within three minutes.",
         ),
@@ -96,7 +101,12 @@ def replay(
     file_format: FileFormat,
     speed: Annotated[
         float,
-        typer.Option(min=0.0, metavar="N", help="Events per second; 0 is as fast as possible."),
+        typer.Option(
+            min=0.0,
+            callback=finite,
+            metavar="N",
+            help="Events per second; 0 is as fast as possible.",
+        ),
     ] = 0.0,
     servers: Servers = "",
     home: Home = None,
@@ -119,7 +129,9 @@ app.command()(evaluate)
 @app.command()
 def recommend(
     user: User,
-    k: Annotated[int, typer.Option("--k", "-k", min=1, metavar="N", help="How many items.")] = 10,
+    k: Annotated[
+        int, typer.Option("--k", "-k", min=1, max=MOST, metavar="N", help="How many items.")
+    ] = 10,
     keep_seen: Annotated[
         bool, typer.Option("--keep-seen", help="Also show items that the user has seen.")
     ] = False,
@@ -138,7 +150,9 @@ def state(
     user: User,
     last: Annotated[
         int,
-        typer.Option("--last", min=0, metavar="N", help="Show only the newest N; 0 shows all."),
+        typer.Option(
+            "--last", min=0, max=MOST, metavar="N", help="Show only the newest N; 0 shows all."
+        ),
     ] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     servers: Servers = "",
@@ -173,7 +187,10 @@ def rollback(
     version: Annotated[
         int,
         typer.Argument(
-            metavar="VERSION", help="Version to go back to; `everfresh versions` lists them."
+            min=1,
+            max=MOST,
+            metavar="VERSION",
+            help="Version to go back to; `everfresh versions` lists them.",
         ),
     ],
     home: Home = None,

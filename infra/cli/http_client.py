@@ -11,6 +11,8 @@ from everfresh.adapters.machine import endpoint_record
 from everfresh.contracts.errors import RunError
 from everfresh.contracts.event import UserId
 
+_FIELDS = {"user_id", "items", "scores", "version", "source"}
+
 
 def serving_url(home: Path) -> str | None:
     """Where the run in this home answers, without a slash at the end; ``None`` until it does."""
@@ -40,7 +42,15 @@ def ask(client: httpx.Client, user: UserId, k: int, *, exclude_seen: bool) -> di
         ) from None
     if response.status_code != 200:
         raise RunError(f"the recommender answered {response.status_code}: {_problem(response)}")
-    answer: dict[str, Any] = response.json()
+    try:
+        answer = response.json()
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict) or not answer.keys() >= _FIELDS:
+        raise RunError(
+            f"what answers at {client.base_url} is not everfresh: {response.text[:200]!r}; look at "
+            "`everfresh status`"
+        )
     return answer
 
 

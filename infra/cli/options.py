@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from enum import StrEnum
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 Home = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--home",
         metavar="FOLDER",
@@ -19,7 +20,7 @@ Home = Annotated[
     ),
 ]
 Config = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--config",
         metavar="FILE",
@@ -78,17 +79,31 @@ User = Annotated[
 ]
 
 
+MOST = 1_000_000_000
+"""Largest number that an option takes for a count."""
+
+
+def finite(value: float) -> float:
+    """The value of an option; a usage error for ``nan`` and ``inf``, which pass as numbers."""
+    if not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not a number that can be used here.")
+    return value
+
+
 def given(**options: str) -> dict[str, Any]:
     """Those that are not empty."""
     return {name: value for name, value in options.items() if value}
 
 
-def load(home: Path | None, config: Path | None, **groups: dict[str, Any]) -> Any:
+def load(home: str | None, config: str | None, **groups: dict[str, Any]) -> Any:
     """The settings with what the command line says on top; ``SettingsError`` where wrong."""
+    from everfresh.contracts.errors import SettingsError
     from everfresh.contracts.settings import FILE_VARIABLE, load_settings
 
     if config is not None:
-        os.environ[FILE_VARIABLE] = str(config)
+        if not config:  # an empty variable says that there is no file
+            raise SettingsError("--config is empty; name a settings file, or leave --config out")
+        os.environ[FILE_VARIABLE] = config
     overrides: dict[str, Any] = {name: group for name, group in groups.items() if group}
     if home is not None:
         overrides["home"] = home

@@ -122,7 +122,9 @@ def cluster(address: str, environment: Mapping[str, str]) -> Iterator[None]:
     except (RayError, ConnectionError, RuntimeError) as error:
         said = " ".join(str(error).split())
         raise Unreachable(
-            f"Ray at {address} did not let us in: {said}; check ray.address and RAY_AUTH_TOKEN_PATH"
+            f"Ray at {address} did not let us in: {said}; check ray.address, and that the cluster "
+            "has a node on this machine; if it asks for a token, set RAY_AUTH_MODE=token, and "
+            "RAY_AUTH_TOKEN_PATH unless the token is in ~/.ray/auth_token"
         ) from None
     try:
         yield

@@ -47,6 +47,7 @@ BESIDE_BODY = 16_384
 
 _ALWAYS = {
     # Where HAProxy may be seen, the servers behind it still need not be.
+    "RAY_SERVE_USE_GRPC_BY_DEFAULT": "0",
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": HOOK,
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
     "RAY_SERVE_HAPROXY_NBTHREAD": "1",

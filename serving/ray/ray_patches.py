@@ -1,8 +1,11 @@
-"""Patches of Ray Serve's private parts: its gRPC servers listen on the node's own address alone.
+"""Patches of Ray Serve's private parts: what stands behind HAProxy listens on loopback alone.
 
-Ray opens three kinds of gRPC server on every interface, whatever the HTTP host, and offers no
-setting: of each replica for requests, of each replica for calls from other deployments, and of the
-fallback proxy. HAProxy and Ray itself reach them at the address that Ray says the node has.
+HAProxy is the one door. Behind it are the HTTP and gRPC servers of each replica and of the fallback
+proxy. Ray binds the HTTP ones to the host of the door, and gRPC ones to every interface; there is
+no setting. HAProxy dials ``get_localhost_ip()`` for all that are on its own node, and ours are
+(``deployment`` sees to that). So whatever addresses node and door have, this is where they listen.
+Each replica also opens a gRPC server for calls from other deployments. There are none, and handles
+do not use it (``RAY_SERVE_USE_GRPC_BY_DEFAULT``), so it need not be seen either.
 
 Everything here follows the source of the Ray release named below. When another one is installed, a
 test fails: read these places again, then move the constant.
@@ -18,20 +21,30 @@ RAY_VERSION = "2.60.0"
 """The release in which these private parts were read."""
 
 _EVERYWHERE = "[::]"
-_REPLICA = "ray.serve._private.replica"
+_REPLICA, _PROXY = "ray.serve._private.replica", "ray.serve._private.proxy"
 
 
-def bind_grpc_to_node() -> None:
+def bind_to_loopback() -> None:
     """For a process of Serve's whose doors are not open yet. Harmless twice."""
-    host = _node_host()
-    _bind_grpc_door(host)
-    _bind_replica_calls(host)
+    network: Any = importlib.import_module("ray._common.network_utils")
+    host = str(network.get_localhost_ip())
+    literal = f"[{host}]" if ":" in host else host
+    _bind_http(host)
+    _bind_grpc_door(literal)
+    _bind_replica_calls(literal)
 
 
-def _node_host() -> str:
-    ray: Any = importlib.import_module("ray")
-    address = str(ray.util.get_node_ip_address())
-    return f"[{address}]" if ":" in address else address
+def _bind_http(host: str) -> None:
+    """The HTTP server of a replica, or of the fallback proxy: each has the function by name."""
+    http_util: Any = importlib.import_module("ray.serve._private.http_util")
+
+    async def start_asgi_http_server(app: Any, http_options: Any, **options: Any) -> Any:
+        behind = http_options.model_copy(update={"host": host})
+        return await http_util.start_asgi_http_server(app, behind, **options)
+
+    for name in (_REPLICA, _PROXY):
+        if module := sys.modules.get(name):
+            vars(module)["start_asgi_http_server"] = start_asgi_http_server
 
 
 def _bind_grpc_door(host: str) -> None:
@@ -50,7 +63,7 @@ def _bind_grpc_door(host: str) -> None:
 def _bind_replica_calls(host: str) -> None:
     """The server for calls from other deployments, which a replica opens after its HTTP door.
 
-    It asks for Ray's token, but need not be seen at all. Only a replica's process has the module.
+    Only a replica's process has the module.
     """
     replica: Any = sys.modules.get(_REPLICA)
     if replica is None:

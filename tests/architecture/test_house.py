@@ -49,6 +49,22 @@ def test_law_10_time_is_given_the_wall_clock_is_read_at_the_edges_alone() -> Non
     assert readers == set(EDGES)
 
 
+def prints_around_the_terminal(file: Path) -> set[str]:
+    """Calls that would show a text from outside as Rich's markup, or unescaped."""
+    around = {"Console", "Text", "TextColumn", "Status", "Spinner", "from_markup", "from_ansi"}
+    streams = {"sys.stdout.write", "sys.stderr.write", "typer.echo", "typer.secho"}
+    calls = [node.func for node in ast.walk(ast.parse(file.read_text())) if type(node) is ast.Call]
+    named = {ast.unparse(call) for call in calls}
+    return {name for name in named if around & set(name.split(".")) or name in streams}
+
+
+def test_commands_print_by_the_terminal_alone() -> None:
+    folder = ROOT / "infra" / "cli"
+    wayward = {file: prints_around_the_terminal(file) for file in sorted(folder.rglob("*.py"))}
+    places = {str(file.relative_to(folder)) for file, names in wayward.items() if names}
+    assert places == {"streams.py", "terminal.py"}
+
+
 def test_the_rooms_of_the_package_are_the_folders_at_the_top() -> None:
     assert {"streaming", "trainer", "serving", "infra"} <= set(ROOMS)
     for room in ROOMS:

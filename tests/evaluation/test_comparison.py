@@ -16,6 +16,7 @@ from everfresh.evaluation.results import (
     decode_line,
     encode_line,
 )
+from everfresh.evaluation.summary import collect
 from tests.evaluation.made_up_events import event, stream
 
 
@@ -28,13 +29,32 @@ def test_fresh_targets_are_those_the_window_before_brought() -> None:
         )
     )
     comparison = Comparison.of(made, exclude_seen=False)
-    # Windows: 1 2 | 2 3 | 1 3 | 4 4. An item that its own window brings cannot be known.
+    # Windows: 1 2 | 2 3 | 1 3 | 4 4. An item that its own window brings cannot be known, and all
+    # that are known to window 1 are of window 0.
     assert [mask.tolist() for mask in comparison.fresh] == [
         [False, False],
-        [True, False],
+        [False, False],
         [False, True],
         [False, False],
     ]
+
+
+def test_the_mean_over_fresh_items_is_not_that_of_the_second_window(
+    small_settings: Settings,
+) -> None:
+    # Three windows of 40 events. All items of the second are known from the first; of the third,
+    # one event is on an item that the second has brought.
+    items = [number % 5 for number in range(80)]
+    items[60] = 77
+    events = [event(n, n % 4, item) for n, item in enumerate([*items, 77, *items[:39]])]
+    made = list(cut_windows(events, by_count(120, 3, 0.0), history_length=10))
+    told: list[ResultLine] = []
+    compare(Comparison.of(made, exclude_seen=False), ["frozen"], small_settings, told.append)
+    result = collect(told)
+    assert (result.events, result.fresh_events) == (80, 1)
+    for figures in result.contenders.values():
+        assert [bool(line.fresh) for line in figures.windows] == [False, False, True]
+        assert figures.fresh == figures.windows[2].fresh
 
 
 def run(settings: Settings, names: list[str], against: str = "frozen") -> list[ResultLine]:

@@ -97,6 +97,16 @@ def test_a_window_is_scored_by_its_parent_before_it_is_trained(bench: Bench) -> 
     assert report.scores["live"] == report.scores["frozen"]
 
 
+def test_no_item_is_fresh_to_the_version_that_knows_one_window_alone(bench: Bench) -> None:
+    bench.run()
+    first, second, *_ = bench.reports.windows
+    assert (first.scored_version, second.scored_version) == (None, 1)
+    assert first.fresh == second.fresh == 0
+    assert set(second.scores["live"]) == {"hr10", "ndcg10"}
+    # Items that the second window brought are fresh in the third.
+    assert "fresh_hr10" in bench.reports.windows[2].scores["live"]
+
+
 def test_frozen_stays_the_first_version_also_after_a_restart(
     bench: Bench, undisturbed: Bench
 ) -> None:

@@ -5,7 +5,8 @@ a miss, not an omission, so that every mean is over the same events (prequential
 Sebastião, Rodrigues, "On evaluating stream learning algorithms", 2013).
 
 Beside the means over all targets stand those over *fresh* ones: targets whose item was sighted for
-the first time in the window trained last, so that it is younger than one window.
+the first time in the window trained last, so that it is younger than one window. While that window
+is the only one, no target counts as fresh: every known item would.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from everfresh.infra.cli.options import Config, Home, Servers, given, load
+from everfresh.infra.cli.options import MOST, Config, Home, Servers, given, load
 
 dlq = typer.Typer(
     help="List events that were not accepted; send them again.\n\n"
@@ -32,6 +32,7 @@ Number = Annotated[
     typer.Option(
         "--partition",
         min=-1,
+        max=MOST,
         metavar="N",
         help="Only those that came from this partition; -1 takes all.",
     ),
@@ -54,7 +55,7 @@ def list_dead_letters(
     partition: Number = -1,
     since: Since = "",
     limit: Annotated[
-        int, typer.Option("--limit", min=1, metavar="N", help="How many to show at most.")
+        int, typer.Option("--limit", min=1, max=MOST, metavar="N", help="How many to show at most.")
     ] = 20,
     oldest: Annotated[
         bool, typer.Option("--oldest", help="Show the oldest ones instead of the newest.")

@@ -10,10 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from everfresh.adapters.kafka.dead_letters import DeadLetterReader, Selection
 from everfresh.adapters.kafka.redrive import Redriver
@@ -21,6 +18,8 @@ from everfresh.contracts.dead_letter import DeadLetter
 from everfresh.contracts.errors import RunError, SettingsError
 from everfresh.contracts.settings import Settings
 from everfresh.infra.cli.running import with_brokers
+from everfresh.infra.cli.streams import write_json
+from everfresh.infra.cli.terminal import Terminal, lines, styled
 from everfresh.infra.cli.views.tables import new_table
 from everfresh.infra.cli.views.text import utc_time
 
@@ -43,7 +42,7 @@ def selection(
 
 def parse_place(text: str) -> tuple[int, int]:
     """``PARTITION:OFFSET``."""
-    match = re.fullmatch(r"(\d+):(\d+)", text)
+    match = re.fullmatch(r"(\d{1,9}):(\d{1,18})", text, re.ASCII)
     if not match:
         raise SettingsError(
             f"the place of a dead letter is PARTITION:OFFSET, such as 0:17; found {text!r}; "
@@ -53,16 +52,17 @@ def parse_place(text: str) -> tuple[int, int]:
 
 
 def _moment_ms(text: str) -> int:
-    if ago := re.fullmatch(r"(\d+)([smhd])", text):
-        return time.time_ns() // 1_000_000 - int(ago[1]) * _UNITS[ago[2]] * 1000
+    if ago := re.fullmatch(r"(\d{1,12})([smhd])", text, re.ASCII):
+        return max(0, time.time_ns() // 1_000_000 - int(ago[1]) * _UNITS[ago[2]] * 1000)
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
         raise SettingsError(
             f"--since is {text!r}; expected 90s, 30m, 12h, 7d, or a time such as 2026-01-31T12:00 "
             "(UTC unless it names another zone)"
         ) from None
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    return max(0, int(seconds * 1000))
 
 
 def run_list(
@@ -81,10 +81,9 @@ def run_list(
     ordered = list(shown) if oldest else list(reversed(shown))
     if as_json:
         for letter in ordered:
-            line = msgspec.json.encode(_described(letter, letter.identity in sent))
-            sys.stdout.write(line.decode() + "\n")
+            write_json(_described(letter, letter.identity in sent))
         return
-    console = Console(highlight=False)
+    console = Terminal()
     if not reasons:
         console.print("no dead letters" + (" match" if chosen != Selection() else ""))
         return
@@ -108,7 +107,7 @@ def run_show(settings: Settings, place: str, *, raw: bool) -> None:
         sys.stdout.buffer.write(letter.value or b"")
         sys.stdout.buffer.flush()
         return
-    console = Console(highlight=False)
+    console = Terminal()
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim")
     grid.add_column(overflow="fold")
@@ -126,7 +125,7 @@ def run_show(settings: Settings, place: str, *, raw: bool) -> None:
             ("cut from", f"{letter.cut_from:,} bytes, too long to keep; it cannot be sent again")
         )
     for name, text in rows:
-        grid.add_row(name, Text(text))
+        grid.add_row(name, text)
     console.print(grid)
 
 
@@ -147,8 +146,8 @@ def _table(letters: Sequence[DeadLetter], sent: set[str]) -> Table:
         value = _text((letter.value or b"")[:_EXCERPT]) + ("…" if size > _EXCERPT else "")
         mark = " (sent again)" if letter.identity in sent else ""
         head = f"{letter.reason}{mark}  {utc_time(letter.timestamp)}  {_origin(letter)}"
-        about = Text.assemble((head, "bold"), f"\n{letter.detail}\n", (f"{value} ", "dim"))
-        about.append(f"({size:,} bytes)", "dim")
+        last = styled((f"{value} ({size:,} bytes)", "dim"))
+        about = lines(styled((head, "bold")), styled(letter.detail), last)
         table.add_row(f"{letter.place[0]}:{letter.place[1]}", about)
     return table
 
@@ -174,11 +173,9 @@ def _described(letter: DeadLetter, sent: bool) -> dict[str, Any]:
         try:
             described[name] = None if content is None else content.decode()
         except UnicodeDecodeError:
-            described[f"{name}_base64"] = content  # msgspec writes bytes as base64
+            described[f"{name}_base64"] = content  # written as base64
     return described
 
 
 def _text(content: bytes) -> str:
-    """Readable on a terminal whatever it holds: what is no text, or steers it, is escaped."""
-    text = content.decode(errors="backslashreplace")
-    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+    return content.decode(errors="backslashreplace")

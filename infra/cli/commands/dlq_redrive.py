@@ -8,8 +8,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from rich.console import Console
-
 from everfresh.adapters.kafka.dead_letters import DeadLetterReader, Selection
 from everfresh.adapters.kafka.redrive import Redriver
 from everfresh.adapters.machine.private_home import close_home
@@ -17,6 +15,7 @@ from everfresh.contracts.dead_letter import DeadLetter
 from everfresh.contracts.errors import RunError
 from everfresh.contracts.settings import Settings
 from everfresh.infra.cli.running import with_brokers
+from everfresh.infra.cli.terminal import Terminal
 
 _PROGRESS_EVERY = 10_000
 
@@ -43,7 +42,7 @@ class _Sendable:
 def run_redrive(settings: Settings, chosen: Selection, *, again: bool, act: bool) -> None:
     """Count, and with ``act`` send; ``DeliveryError`` where some could not be sent."""
     settings = with_brokers(settings)
-    console = Console(highlight=False)
+    console = Terminal()
     servers, prefix = settings.kafka.bootstrap_servers, settings.kafka.topic_prefix
     with _alone(settings.home.resolve()):
         redriver = Redriver(servers, prefix)
@@ -61,7 +60,7 @@ def run_redrive(settings: Settings, chosen: Selection, *, again: bool, act: bool
 
 
 def _sum_up(
-    console: Console, counts: Counter[tuple[str, str]], sendable: _Sendable, *, act: bool
+    console: Terminal, counts: Counter[tuple[str, str]], sendable: _Sendable, *, act: bool
 ) -> None:
     done = "were sent" if act else "would be sent"
     if not counts:

@@ -6,10 +6,9 @@ import os
 import signal
 import time
 
-from rich.console import Console
-
 from everfresh.contracts.errors import RunError
 from everfresh.contracts.settings import Settings
+from everfresh.infra.cli.terminal import Terminal
 from everfresh.infra.processes.processes import same_process
 from everfresh.infra.run.run_record import is_supervised, read_record
 from everfresh.infra.supervisor import end_leftovers
@@ -19,7 +18,7 @@ _WAIT_S = 15.0
 
 def run_down(settings: Settings) -> None:
     """Return when nothing of the home's run is left; ``RunError`` where that cannot be had."""
-    console, home = Console(highlight=False), settings.home.resolve()
+    console, home = Terminal(), settings.home.resolve()
     stopped = _stop_supervisor(settings)
     ended = end_leftovers(home, lambda note: None) if not is_supervised(home) else 0
     if stopped:

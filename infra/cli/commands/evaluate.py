@@ -15,15 +15,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
-from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.console import RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 
 from everfresh import evaluation
 from everfresh.adapters.machine.child_process import ChildProcess
+from everfresh.adapters.observe.printable import printable
 from everfresh.contracts.errors import DataFileError, RunError, SettingsError
 from everfresh.contracts.settings import Settings
 from everfresh.evaluation.results import ResultLine, WindowScore, decode_line
 from everfresh.evaluation.summary import Evaluation, collect
+from everfresh.infra.cli.terminal import Terminal, progress_text
 from everfresh.infra.cli.views.tables import described, new_table
 from everfresh.infra.components import settings_environment
 
@@ -74,7 +76,7 @@ def run_evaluate(
             raise SettingsError(
                 f"{target} cannot be written: {target.parent} is no folder; make it first"
             )
-    console, began = Console(highlight=False), time.monotonic()
+    console, began = Terminal(), time.monotonic()
     names = request.strategies.split(",")
     result = collect(_with_progress(console, names, _lines(settings, request)))
     for part in (_table(result, request), *_margins(result)):
@@ -114,19 +116,22 @@ def _lines(settings: Settings, request: Request) -> Iterator[ResultLine]:
 
 
 def _with_progress(
-    console: Console, names: Sequence[str], lines: Iterator[ResultLine]
+    console: Terminal, names: Sequence[str], lines: Iterator[ResultLine]
 ) -> Iterator[ResultLine]:
     """The same lines; meanwhile a bar for each strategy, or now and then a line of text."""
     columns = (
-        TextColumn("{task.description:12}"),
+        progress_text("{task.description:12}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[score]}"),
+        progress_text("{task.fields[score]}"),
         TimeElapsedColumn(),
     )
     printed = time.monotonic()
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        tasks = {name: progress.add_task(name, total=None, start=False, score="") for name in names}
+        tasks = {
+            name: progress.add_task(printable(name), total=None, start=False, score="")
+            for name in names
+        }
         for line in lines:
             yield line
             if not isinstance(line, WindowScore) or line.contender not in tasks:
@@ -141,7 +146,8 @@ def _with_progress(
 
 
 def _table(result: Evaluation, request: Request) -> RenderableType:
-    figures = ("HR@10 ↑", "NDCG@10 ↑", "MRR@10 ↑", "R@20 ↑", "fresh ↑", "train s ↓", "tokens ↓")
+    fresh = f"fresh ({result.fresh_events:,}) ↑"
+    figures = ("HR@10 ↑", "NDCG@10 ↑", "MRR@10 ↑", "R@20 ↑", fresh, "train s ↓", "tokens ↓")
     table = new_table("contender", *figures, right=figures)
     for name, of in result.contenders.items():
         means = [of.scores.get(metric, 0.0) for metric in ("hr10", "ndcg10", "mrr10", "hr20")]
@@ -156,9 +162,9 @@ def _table(result: Evaluation, request: Request) -> RenderableType:
     note = (
         "Each window is scored before training on it. ↑ more is better, ↓ less is better. HR@10 "
         "and R@20: share of events whose item was among the 10 or 20 ranked highest; NDCG@10 and "
-        f"MRR@10 also count how high. fresh: HR@10 over the {result.fresh_events:,} events whose "
-        "item is younger than one window. train s: processor seconds of all training. tokens: "
-        "events fed to the network in training."
+        f"MRR@10 also count how high. fresh: HR@10 over the {result.fresh_events:,} events, from "
+        "the third window on, whose item first appeared in the window before. train s: processor "
+        "seconds of all training. tokens: events fed to the network in training."
     )
     return described(title, table, note)
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from everfresh.infra.cli.options import Config, EventFile, FileFormat, Home, load
+from everfresh.infra.cli.options import MOST, Config, EventFile, FileFormat, Home, finite, load
 
 
 def evaluate(  # noqa: PLR0913, PLR0917  (every option is one word of the command line)
@@ -31,7 +31,7 @@ def evaluate(  # noqa: PLR0913, PLR0917  (every option is one word of the comman
     windows: Annotated[
         int,
         typer.Option(
-            min=2, metavar="N", help="Cut the file into N windows of equally many events."
+            min=2, max=MOST, metavar="N", help="Cut the file into N windows of equally many events."
         ),
     ] = 50,
     window_s: Annotated[
@@ -39,6 +39,7 @@ def evaluate(  # noqa: PLR0913, PLR0917  (every option is one word of the comman
         typer.Option(
             "--window-s",
             min=0.0,
+            callback=finite,
             metavar="SECONDS",
             help="Cut into windows of SECONDS instead; 0 does not.",
         ),
@@ -47,16 +48,20 @@ def evaluate(  # noqa: PLR0913, PLR0917  (every option is one word of the comman
         float,
         typer.Option(
             min=0.0,
+            callback=finite,
             max=0.95,
             metavar="SHARE",
             help="Share of all events (0 to 0.95) that the first window has; 0: as the others.",
         ),
     ] = 0.0,
     limit: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Read only the first N events; 0 reads all.")
+        int,
+        typer.Option(
+            min=0, max=MOST, metavar="N", help="Read only the first N events; 0 reads all."
+        ),
     ] = 0,
     seed: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Seed of every random choice.")
+        int, typer.Option(min=0, max=MOST, metavar="N", help="Seed of every random choice.")
     ] = 17,
     exclude_seen: Annotated[
         bool, typer.Option("--exclude-seen", help="Rank only items that are new to the user.")

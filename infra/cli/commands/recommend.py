@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from everfresh.contracts.event import parse_id
 from everfresh.contracts.settings import Settings
 from everfresh.infra.cli.http_client import ask, require_serving_url
+from everfresh.infra.cli.terminal import Terminal
 from everfresh.infra.cli.views.tables import new_table
 
 _TIMEOUT_S = 10.0
@@ -22,17 +21,17 @@ def run_recommend(settings: Settings, user: str, k: int, *, exclude_seen: bool) 
     url = require_serving_url(settings.home.resolve())
     with httpx.Client(base_url=url, timeout=_TIMEOUT_S) as client:
         answer = ask(client, parse_id(user), k, exclude_seen=exclude_seen)
-    console = Console(highlight=False)
-    console.print(f"Recommendations for user {answer['user_id']}, best first", markup=False)
+    console = Terminal()
+    console.print(f"Recommendations for user {answer['user_id']}, best first")
     console.print(_table(answer))
-    console.print(_origin(answer), markup=False)
+    console.print(_origin(answer))
 
 
 def _table(answer: dict[str, Any]) -> Table:
     """Rank, item and score."""
     table = new_table("#", "item", "score", right=("#", "score"))
     for rank, (item, score) in enumerate(zip(answer["items"], answer["scores"], strict=True), 1):
-        table.add_row(str(rank), Text(str(item)), f"{score:.4f}")
+        table.add_row(str(rank), str(item), f"{score:.4f}")
     return table
 
 

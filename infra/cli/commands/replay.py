@@ -6,15 +6,16 @@ import time
 import uuid
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from everfresh.adapters.machine.private_home import close_home
+from everfresh.adapters.observe.printable import printable
 from everfresh.contracts.errors import DataFileError
 from everfresh.contracts.settings import Settings
 from everfresh.infra.cli.interrupts import INTERRUPTS
 from everfresh.infra.cli.replay_process import ReplayProcess, replay_spec
 from everfresh.infra.cli.running import with_brokers
+from everfresh.infra.cli.terminal import Terminal, progress_text
 from everfresh.infra.components import settings_environment
 from everfresh.infra.processes.processes import become_subreaper, spawn, stop_in_order
 from everfresh.streaming.replay.progress import ReplayProgress
@@ -30,7 +31,7 @@ def run_replay(settings: Settings, file: Path, file_format: str, speed: float) -
         raise DataFileError(f"{file} does not exist; name an event file to replay")
     settings = with_brokers(settings)
     become_subreaper()
-    console, home = Console(highlight=False), settings.home.resolve()
+    console, home = Terminal(), settings.home.resolve()
     close_home(home)
     child = spawn(
         replay_spec(file, file_format, speed, 0, settings_environment(settings)),
@@ -56,17 +57,17 @@ def _summary(end: ReplayProgress) -> str:
     return f"{end.sent:,} events were sent, not all of them may be in the log; {took}"
 
 
-def _show(console: Console, replay: ReplayProcess, title: str) -> None:
+def _show(console: Terminal, replay: ReplayProcess, title: str) -> None:
     columns = (
-        TextColumn("{task.description}"),
+        progress_text("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]:,.0f} events/s"),
+        progress_text("{task.fields[rate]:,.0f} events/s"),
         TimeRemainingColumn(),
     )
     began = printed = time.monotonic()
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task(title, total=None, rate=0.0)
+        task = progress.add_task(printable(title), total=None, rate=0.0)
         while True:
             over, now = replay.ended(), replay.latest
             rate = now.sent / now.seconds if now.seconds else 0.0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-
 from everfresh.adapters.kafka.tail import RecordTail
 from everfresh.adapters.weights.rollback import roll_back
 from everfresh.adapters.weights.signing import Keys
@@ -12,6 +10,7 @@ from everfresh.contracts.manifest import MODEL_FILES, Pointer
 from everfresh.contracts.report import ComponentStatus
 from everfresh.contracts.settings import Settings
 from everfresh.infra.cli.running import with_brokers
+from everfresh.infra.cli.terminal import Terminal
 from everfresh.infra.run.run_record import is_supervised
 
 _WAIT_POLLS = 75
@@ -24,7 +23,7 @@ def run_rollback(settings: Settings, version: int) -> None:
     Its files are read first, as a replica will, so that no pointer leads to a damaged version.
     With a run up in this home it waits until every replica has swapped, 15 s at most.
     """
-    console = Console(highlight=False)
+    console = Terminal()
     store = FsspecWeightStore(settings.weights_url, keys=Keys.of(settings.weights))
     manifest = store.manifest(version)
     for name in {*MODEL_FILES, *manifest.replica_files}:

@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 from pydantic import BaseModel
-from rich.console import Console
 from rich.text import Text
 
 from everfresh.contracts.settings import DEFAULT_FILE, FILE_VARIABLE, Settings
+from everfresh.infra.cli.terminal import Terminal, lines, styled
 
 _INDENT = "    "
 _WIDEST = 100
@@ -46,7 +46,7 @@ def run_settings(settings: Settings) -> None:
 
     The sentences stand below the values, so that they are as wide as the terminal allows.
     """
-    console = Console(highlight=False)
+    console = Terminal()
     width = min(console.width, _WIDEST)
     group = ""
     for row in rows(settings, dict(os.environ), _file()):
@@ -54,22 +54,20 @@ def run_settings(settings: Settings) -> None:
         if table != group:
             group = table
             about = f"[{table}]  {' '.join((getattr(settings, table).__doc__ or '').split())}"
-            text = Text("\n" + "\n".join(textwrap.wrap(about, width, break_on_hyphens=False)))
+            text = lines(*map(styled, ["", *textwrap.wrap(about, width, break_on_hyphens=False)]))
             text.stylize("bold", 1, len(table) + 3)
             _print(console, text)
         changed = row.source != "default"
-        line = Text.assemble(
-            f"{leaf} = ", (_as_toml(row.value), "bold green" if changed else "cyan")
-        )
+        line = styled(f"{leaf} = ", (_as_toml(row.value), "bold green" if changed else "cyan"))
         if changed:
-            line.append(f"  from {row.source}; default {_as_toml(row.default)}", "green")
+            line += styled((f"  from {row.source}; default {_as_toml(row.default)}", "green"))
         _print(console, line)
         for part in textwrap.wrap(row.sentence, width - len(_INDENT), break_on_hyphens=False):
-            _print(console, Text(_INDENT + part, "dim"))
-    _print(console, Text(_HOW_TO_CHANGE))
+            _print(console, styled((_INDENT + part, "dim")))
+    _print(console, lines(*map(styled, _HOW_TO_CHANGE.split("\n"))))
 
 
-def _print(console: Console, text: Text) -> None:
+def _print(console: Terminal, text: Text) -> None:
     console.print(text, soft_wrap=True)
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import msgspec
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from everfresh.adapters.kafka.topics import end_offsets
 from everfresh.adapters.state.reader import RocksHistoryReader
@@ -18,6 +15,8 @@ from everfresh.contracts.sequence import Interaction, UserState
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import EVENTS, topic_name
 from everfresh.infra.cli.running import with_brokers
+from everfresh.infra.cli.streams import write_json
+from everfresh.infra.cli.terminal import Terminal
 from everfresh.infra.cli.views.tables import new_table
 from everfresh.infra.cli.views.text import utc_time
 from everfresh.infra.run.run_record import is_supervised
@@ -51,12 +50,12 @@ def run_state(settings: Settings, user: str, last: int, *, as_json: bool) -> Non
     known = _look_up(settings, parse_id(user), running=running)
     history = known.state.history[-last:] if last else known.state.history
     if as_json:
-        sys.stdout.write(msgspec.json.encode(_described(known, history)).decode() + "\n")
+        write_json(_described(known, history))
         return
-    console = Console(highlight=False)
+    console = Terminal()
     console.print(_table(history))
     for line in _lines(known, len(history)):
-        console.print(line, markup=False)
+        console.print(line)
 
 
 def _look_up(settings: Settings, user: UserId, *, running: bool) -> Known:
@@ -96,7 +95,7 @@ def _table(history: list[Interaction]) -> Table:
     table = new_table("item", "action", "time", "value", right=("value",))
     for event in history:
         value = "" if event.value is None else f"{event.value:g}"
-        table.add_row(Text(repr(event.item)), event.action, utc_time(event.time), value)
+        table.add_row(repr(event.item), event.action, utc_time(event.time), value)
     return table
 
 

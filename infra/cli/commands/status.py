@@ -6,8 +6,7 @@ import contextlib
 import time
 from pathlib import Path
 
-from rich.console import Console, RenderableType
-from rich.text import Text
+from rich.console import RenderableType
 
 from everfresh.adapters.kafka.tail import RecordTail
 from everfresh.adapters.kafka.topics import end_offsets
@@ -20,6 +19,7 @@ from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import DEAD_LETTERS, EVENTS, topic_name
 from everfresh.infra.cli.http_client import serving_url
 from everfresh.infra.cli.running import with_brokers
+from everfresh.infra.cli.terminal import Terminal
 from everfresh.infra.cli.views.run_reports import STALE_MS, RunReports
 from everfresh.infra.cli.views.scores import CONTENDERS
 from everfresh.infra.cli.views.tables import described, new_table
@@ -46,7 +46,7 @@ _IF_NOT_ZERO = {
 def run_status(settings: Settings) -> None:
     """Print it; ``RunError`` where nothing is up, ``Unreachable`` where no broker answers."""
     settings = with_brokers(settings)
-    console = Console(highlight=False)
+    console = Terminal()
     reports = _read(settings)
     now_ms = time.time_ns() // 1_000_000
     _print_run(console, settings.home.resolve())
@@ -56,7 +56,8 @@ def run_status(settings: Settings) -> None:
         ends = end_offsets(servers, topic_name(prefix, spec))
         console.print(f"{spec.name}: {sum(ends.values()):,} records in {len(ends)} partitions")
     lag = reports.total("worker", "lag", now_ms)
-    console.print(f"lag: {lag:,} events are in the log and not yet in the users' state\n")
+    console.print(f"lag: {lag:,} events are in the log and not yet in the users' state")
+    console.print()
     console.print(_windows(reports.windows[-_LAST_WINDOWS:]))
     console.print(freshness_line(reports, _pointer(settings), now_ms))
 
@@ -79,7 +80,7 @@ def _read(settings: Settings) -> RunReports:
     return reports
 
 
-def _print_run(console: Console, home: Path) -> None:
+def _print_run(console: Terminal, home: Path) -> None:
     record = read_record(home)
     if record is None or not is_supervised(home):
         return
@@ -102,7 +103,7 @@ def _components(reports: RunReports, now_ms: int) -> RenderableType:
                 if status.figures.get(name)
             ]
             age = f"{max(0, now_ms - status.time) / 1000:.1f} s ago"
-            table.add_row(status.component, status.state, age, Text("  ".join(words)))
+            table.add_row(status.component, status.state, age, "  ".join(words))
     if not table.row_count:
         table.add_row(f"none has reported in the last {STALE_MS / 1000:.0f} s", "", "", "")
     note = (
@@ -143,7 +144,7 @@ def _windows(windows: list[WindowReport]) -> RenderableType:
             f"{report.events:,}",
             *scores,
             seconds(took),
-            Text(_what_happened(report)),
+            _what_happened(report),
         )
     note = (
         f"{', '.join(CONTENDERS)}: HR@10, the share of events whose item was among the ten ranked "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-from rich.console import Console
 from rich.live import Live
 
 from everfresh.adapters.machine.interrupts import Interrupted
@@ -12,6 +11,7 @@ from everfresh.contracts.settings import Settings
 from everfresh.infra.cli.http_client import serving_url
 from everfresh.infra.cli.interrupts import INTERRUPTS
 from everfresh.infra.cli.running import require_nothing_left
+from everfresh.infra.cli.terminal import Terminal
 from everfresh.infra.cli.views.follow import RunFollower
 from everfresh.infra.cli.views.live_screen import Snapshot, plain_line, render
 from everfresh.infra.cli.views.steps import StepPrinter
@@ -23,7 +23,7 @@ _PLAIN_S = 10.0
 
 def run_up(settings: Settings) -> None:
     """Return when the run was asked to stop and has stopped; ``RunError`` where it had to stop."""
-    console = Console(highlight=False)
+    console = Terminal()
     steps = StepPrinter(console)
     run = Supervisor(settings, INTERRUPTS, steps)
     ready = False
@@ -42,20 +42,21 @@ def run_up(settings: Settings) -> None:
     console.print("everything has stopped")
 
 
-def _greet(console: Console, run: Supervisor) -> None:
+def _greet(console: Terminal, run: Supervisor) -> None:
     url, kafka = serving_url(run.home), run.settings.kafka
-    console.print(
-        f"\nThe loop is up.\n"
-        f"  recommendations  POST {url}/v1/recommend, described at {url}/docs\n"
-        f"  events           topic {kafka.topic_prefix}events at {kafka.bootstrap_servers}\n"
-        f"  log files        {run.home / 'logs'}\n"
-        "Stop it with Ctrl-C here, or with `everfresh down` in another terminal.\n",
-        markup=False,
-        soft_wrap=True,
-    )
+    for line in (
+        "",
+        "The loop is up.",
+        f"  recommendations  POST {url}/v1/recommend, described at {url}/docs",
+        f"  events           topic {kafka.topic_prefix}events at {kafka.bootstrap_servers}",
+        f"  log files        {run.home / 'logs'}",
+        "Stop it with Ctrl-C here, or with `everfresh down` in another terminal.",
+        "",
+    ):
+        console.print(line, soft_wrap=True)
 
 
-def _stay(console: Console, run: Supervisor) -> None:
+def _stay(console: Terminal, run: Supervisor) -> None:
     began, printed = time.monotonic(), 0.0
     with (
         RunFollower(run.settings, from_end=True) as follower,
@@ -69,7 +70,7 @@ def _stay(console: Console, run: Supervisor) -> None:
                 live.update(render(now), refresh=True)
             elif now.elapsed_s - printed >= _PLAIN_S:
                 printed = now.elapsed_s
-                console.print(plain_line(now), markup=False, soft_wrap=True)
+                console.print(plain_line(now), soft_wrap=True)
 
 
 def _snapshot(follower: RunFollower, elapsed_s: float) -> Snapshot:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import msgspec
-from rich.console import Console, RenderableType
-from rich.text import Text
+from rich.console import RenderableType
 
 from everfresh.adapters.kafka.tail import RecordTail
 from everfresh.adapters.weights.signing import Keys
@@ -19,6 +15,8 @@ from everfresh.contracts.manifest import Pointer, Rejected, WeightManifest
 from everfresh.contracts.report import ComponentStatus, WindowReport
 from everfresh.contracts.settings import Settings
 from everfresh.infra.cli.running import with_brokers
+from everfresh.infra.cli.streams import write_json
+from everfresh.infra.cli.terminal import Terminal
 from everfresh.infra.cli.views.scores import CONTENDERS
 from everfresh.infra.cli.views.tables import described, new_table
 from everfresh.infra.cli.views.text import MISSING, local_time, score
@@ -42,16 +40,15 @@ def run_versions(settings: Settings, *, as_json: bool) -> None:
     known = _lives(settings)
     rows = [{**row, **known.get(row["version"], UNKNOWN)} for row in rows]
     if as_json:
-        tree = {"versions": rows, "damaged": damaged, "rejected": msgspec.to_builtins(rejected)}
-        sys.stdout.write(json.dumps(tree, indent=2) + "\n")
+        write_json({"versions": rows, "damaged": damaged, "rejected": rejected}, indent=2)
         return
-    console = Console(highlight=False)
+    console = Terminal()
     if not rows:
-        console.print(f"no version is in {settings.weights_url} yet", markup=False)
+        console.print(f"no version is in {settings.weights_url} yet")
     else:
         console.print(_table(rows, console.width))
     for line in damaged:
-        console.print(line, markup=False)
+        console.print(line)
     if rejected:
         console.print(_rejected(rejected))
 
@@ -192,7 +189,7 @@ def _rejected(rejected: Sequence[Rejected]) -> RenderableType:
             _or_missing(window.parent),
             f"{window.events:,}",
             local_time(window.at_ms),
-            Text(window.reason),
+            window.reason,
         )
     note = (
         "Their events were not learned, and the parent stayed current. The weight store keeps what "

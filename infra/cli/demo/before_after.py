@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import msgspec
 from rich.console import RenderableType
-from rich.text import Text
 
 from everfresh.contracts.errors import RunError
 from everfresh.infra.cli.http_client import ask
+from everfresh.infra.cli.terminal import styled
 from everfresh.infra.cli.views.tables import described, new_table
 
 _WAIT_S = 15.0
@@ -81,7 +81,7 @@ def change_view(change: Change) -> RenderableType:
     for rank, (before, after) in enumerate(pairs, 1):
         gone = "strike" if before == change.item else ""
         fresh = "bold green" if after not in old["items"] else ""
-        table.add_row(str(rank), Text(str(before), gone), Text(str(after), fresh))
+        table.add_row(str(rank), styled((str(before), gone)), styled((str(after), fresh)))
     moved = sum(before != after for before, after in pairs)
     words = (
         f"Answers knew of the event {change.seconds:.2f} s after it was in the log (less is "

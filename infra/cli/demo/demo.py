@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from rich.console import Console
 from rich.live import Live
 
 from everfresh.adapters.files.datasets import fetch_ml100k
@@ -31,6 +30,7 @@ from everfresh.infra.cli.http_client import serving_url
 from everfresh.infra.cli.interrupts import INTERRUPTS
 from everfresh.infra.cli.replay_process import ReplayProcess, replay_spec
 from everfresh.infra.cli.running import require_nothing_left
+from everfresh.infra.cli.terminal import Terminal
 from everfresh.infra.cli.views.follow import RunFollower
 from everfresh.infra.cli.views.live_screen import Snapshot, plain_line, render
 from everfresh.infra.cli.views.steps import StepPrinter
@@ -53,7 +53,7 @@ _MARKER = "everfresh-demo"
 
 def run_demo(settings: Settings, events: int, speed: float) -> None:
     """Run the demo; returns only if all went well. ``speed`` 0 takes one that fits the budget."""
-    console = Console(highlight=False)
+    console = Terminal()
     began = time.monotonic()
     steps = StepPrinter(console)
     try:
@@ -82,7 +82,7 @@ def run_demo(settings: Settings, events: int, speed: float) -> None:
 class _Demo:
     """Steps 3 to 6, on a loop that is up."""
 
-    def __init__(self, run: Supervisor, console: Console, began: float, file: Path) -> None:
+    def __init__(self, run: Supervisor, console: Terminal, began: float, file: Path) -> None:
         self._run = run
         self._console = console
         self._began = began
@@ -151,7 +151,7 @@ class _Demo:
             live.update(render(now), refresh=True)
         elif now.elapsed_s - self._printed >= _PLAIN_S:
             self._printed = now.elapsed_s
-            self._console.print(plain_line(now), markup=False, soft_wrap=True)
+            self._console.print(plain_line(now), soft_wrap=True)
 
     def _snapshot(self, follower: RunFollower, replay: ReplayProcess, phase: str) -> Snapshot:
         now = follower.snapshot("everfresh demo", phase, self._elapsed())
@@ -193,7 +193,8 @@ class _Demo:
         title = f"everfresh on MovieLens 100K: {report['events']:,} events, "
         title += f"{report['windows']} windows, {report['versions']} versions"
         draw(reports.windows, reports.live, title, home / "plot.png")
-        self._console.print(f"plot {home / 'plot.png'}\nreport {home / 'report.json'}\n")
+        for line in (f"plot {home / 'plot.png'}", f"report {home / 'report.json'}", ""):
+            self._console.print(line, soft_wrap=True)
         return report
 
     def _show_one_user(self, replay: ReplayProcess) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from everfresh.contracts.report import WindowReport
 from everfresh.infra.cli.views.live_screen import COLOURS, NAMES
@@ -58,7 +57,8 @@ def write_report(path: Path, report: dict[str, Any]) -> None:
 
 def report_table(report: dict[str, Any]) -> RenderableType:
     """Quality of the four contenders, then the figures of the loop."""
-    heads = [f"{metric.upper().replace('10', '@10')} ↑" for metric in METRICS] + ["fresh HR@10 ↑"]
+    heads = [f"{metric.upper().replace('10', '@10')} ↑" for metric in METRICS]
+    heads.append(f"fresh HR@10 ({report['fresh_events']:,}) ↑")
     quality = new_table("contender", *heads, right=tuple(heads))
     for name in CONTENDERS:
         cells = [score(report[f"{metric}_{name}"]) for metric in (*METRICS, FRESH)]
@@ -68,14 +68,14 @@ def report_table(report: dict[str, Any]) -> RenderableType:
         f"Means over {report['scored_events']:,} events in {report['scored_windows']} windows. For "
         "each event, all items that are new to its user are ranked. HR@10 is the share of events "
         "whose item was among the ten ranked highest; NDCG@10 also counts how high. Fresh: the "
-        f"{report['fresh_events']:,} events whose item is younger than one window. ↑ more is "
-        "better, ↓ less is better."
+        f"{report['fresh_events']:,} events, from the third window on, whose item first appeared "
+        "in the window before. ↑ more is better, ↓ less is better."
     )
     loop = new_table("the loop", "", right=("",))
     for row in _loop_rows(report):
         loop.add_row(*row)
     title = "Quality: each window scored before training on it"
-    return Group(Text(), described(title, quality, about), loop, Text())
+    return Group("", described(title, quality, about), loop, "")
 
 
 def _loop_rows(report: dict[str, Any]) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
+from everfresh.adapters.observe.printable import printable
 from everfresh.evaluation.summary import ContenderFigures, Evaluation
 from everfresh.infra.cli.views.plot_style import (
     End,
@@ -34,7 +35,11 @@ def draw(result: Evaluation, title: str, path: Path) -> None:
     panels = [
         ("HR@10: share of events with the item in the top ten", False, "hr10"),
         ("NDCG@10: also counts how high it stands", False, "ndcg10"),
-        ("HR@10 of items younger than one window", True, "hr10"),
+        (
+            f"HR@10 of {result.fresh_events:,} events on items new in the window before",
+            True,
+            "hr10",
+        ),
     ]
     for at, (words, fresh, metric) in enumerate(panels):
         axes = figure.add_subplot(grid[at // 2, at % 2])
@@ -91,7 +96,7 @@ def _cost(axes: Axes, result: Evaluation, colours: dict[str, str]) -> None:
         hr10 = figures.scores.get("hr10", 0.0)
         axes.scatter(figures.train_s, hr10, s=60, color=colours[name], zorder=3)
         axes.annotate(
-            name,
+            printable(name),
             (figures.train_s, hr10),
             xytext=(7, 4),
             textcoords="offset points",

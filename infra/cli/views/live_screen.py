@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from everfresh.contracts.report import WindowReport
+from everfresh.infra.cli.terminal import styled
 from everfresh.infra.cli.views.scores import CONTENDERS, mean_score, scored
 from everfresh.infra.cli.views.text import MISSING, score, seconds
 
@@ -99,9 +100,9 @@ def _head(now: Snapshot) -> RenderableType:
     done = ProgressBar(total=max(now.total, 1), completed=now.sent)
     events = f"{now.sent:,} of {now.total:,} events" if now.total else ""
     grid.add_row(
-        Text.assemble((now.title, "bold"), f"  {now.phase}"),
-        done if now.total else Text(),
-        Text(f"{events}  {now.elapsed_s:5.0f} s", style="dim"),
+        styled((now.title, "bold"), f"  {now.phase}"),
+        done if now.total else "",
+        styled((f"{events}  {now.elapsed_s:5.0f} s", "dim")),
     )
     return grid
 
@@ -110,32 +111,32 @@ def _loop(now: Snapshot) -> RenderableType:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim")
     grid.add_column(justify="right", min_width=20)
-    versions = "  ".join(f"{name[-6:]} [b]{version}[/b]" for name, version in now.versions.items())
-    rows = [
-        ("events/s", f"[b]{now.events_per_s:,.0f}[/b]"),
+    versions = [
+        styled(f"{name[-6:]} ", (str(version), "bold")) for name, version in now.versions.items()
+    ]
+    p50, p99 = seconds(now.freshness_p50_s), seconds(now.freshness_p99_s)
+    rows: list[tuple[str, str | Text]] = [
+        ("events/s", styled((f"{now.events_per_s:,.0f}", "bold"))),
         ("lag, 0 is best", f"{now.lag:,} events"),
-        ("windows trained", f"[b]{len(now.windows)}[/b]" + _behind(now.backlog)),
-        ("version by replica", versions or MISSING),
-        (
-            "event to live, p50 / p99",
-            f"[b]{seconds(now.freshness_p50_s)}[/b] / {seconds(now.freshness_p99_s)}",
-        ),
+        ("windows trained", styled((str(len(now.windows)), "bold"), _behind(now.backlog))),
+        ("version by replica", styled("  ").join(versions) if versions else MISSING),
+        ("event to live, p50 / p99", styled((p50, "bold"), f" / {p99}")),
         ("requests", _requests(now)),
         ("dead letters", f"{now.dead_letters:,}"),
     ]
     for name, value in rows:
-        grid.add_row(name, Text.from_markup(value))
+        grid.add_row(name, value)
     return grid
 
 
-def _behind(backlog: int) -> str:
-    return f" [dim](+{backlog} waiting)[/dim]" if backlog else ""
+def _behind(backlog: int) -> tuple[str, str]:
+    return (f" (+{backlog} waiting)" if backlog else "", "dim")
 
 
-def _requests(now: Snapshot) -> str:
-    took = "" if now.request_p50_ms is None else f" [dim]p50 {now.request_p50_ms:.0f} ms[/dim]"
-    failed = "green" if not now.failed_requests else "bold red"
-    return f"{now.requests:,}, [{failed}]{now.failed_requests} failed[/{failed}]{took}"
+def _requests(now: Snapshot) -> Text:
+    took = "" if now.request_p50_ms is None else f" p50 {now.request_p50_ms:.0f} ms"
+    failed = (f"{now.failed_requests} failed", "bold red" if now.failed_requests else "green")
+    return styled(f"{now.requests:,}, ", failed, (took, "dim"))
 
 
 def _quality(windows: Sequence[WindowReport]) -> RenderableType:
@@ -148,13 +149,13 @@ def _quality(windows: Sequence[WindowReport]) -> RenderableType:
         grid.add_column(justify="right")
     grid.add_column(min_width=_CURVE)
     heads = ("more is better", "HR@10", "NDCG@10", "HR@10 by window")
-    grid.add_row(*(Text(head, "dim") for head in heads))
+    grid.add_row(*(styled((head, "dim")) for head in heads))
     for name in CONTENDERS:
         weight = "bold " if name == "live" else ""
         grid.add_row(
-            Text(NAMES[name], COLOURS[name]),
-            Text(score(mean_score(kept, name, "hr10")), weight + COLOURS[name]),
-            Text(score(mean_score(kept, name, "ndcg10")), weight + COLOURS[name]),
-            Text(sparkline(curves[name], top), COLOURS[name]),
+            styled((NAMES[name], COLOURS[name])),
+            styled((score(mean_score(kept, name, "hr10")), weight + COLOURS[name])),
+            styled((score(mean_score(kept, name, "ndcg10")), weight + COLOURS[name])),
+            styled((sparkline(curves[name], top), COLOURS[name])),
         )
     return grid

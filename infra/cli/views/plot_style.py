@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import matplotlib as mpl
 
+from everfresh.adapters.observe.printable import printable
+
 mpl.use("Agg")  # no display is needed, and none is opened
 
 from matplotlib import pyplot as plt
@@ -34,7 +36,10 @@ def new_figure(width: float, height: float) -> Figure:
 
 def title_and_note(figure: Figure, title: str, note: str) -> None:
     """A bold title at the top, and at the bottom what a reader needs to know of all axes."""
-    figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
+    # A file's name may hold dollar signs, which would be formulas.
+    figure.suptitle(
+        printable(title), parse_math=False, x=0.01, ha="left", fontsize=13, fontweight="bold"
+    )
     figure.supxlabel(note, x=0.01, ha="left", fontsize=9)
 
 
@@ -57,7 +62,8 @@ def name_ends(axes: Axes, ends: Sequence[End]) -> None:
 def name_end(axes: Axes, end: End) -> None:
     """Words to the right of the axes, at the height of their value."""
     axes.annotate(
-        end.words,
+        printable(end.words),
+        parse_math=False,
         xy=(1.012, end.value),
         xycoords=("axes fraction", "data"),
         color=end.colour,

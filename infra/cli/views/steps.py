@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
+from everfresh.infra.cli.terminal import Terminal, styled
 from everfresh.infra.processes.children import StepUpdate
 
 TITLES = {
@@ -17,6 +17,9 @@ TITLES = {
     "data": "MovieLens 100K",
 }
 
+_LONGEST = 100
+"""Characters of a log line that fit beside the spinner."""
+
 
 class StepPrinter:
     """Prints a line per finished step, and a spinner with the newest log line for the current one.
@@ -24,7 +27,7 @@ class StepPrinter:
     Call it with every :class:`StepUpdate`; ``end`` takes the spinner away.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Terminal) -> None:
         self._console = console
         self._spinner: Status | None = None
         self._step = ""
@@ -35,18 +38,18 @@ class StepPrinter:
         title = TITLES.get(note.step, note.step)
         if note.what == "begins":
             self._step = title
-            self._spin(title)
+            self._spin(styled(title))
         elif note.what == "waits":
-            self._spin(f"{self._step}  [dim]{_one_line(note.text)}[/dim]")
+            self._spin(styled(f"{self._step}  ", (note.text[:_LONGEST], "dim")))
         elif note.what == "done":
             self.end()
             took = f"{note.seconds:5.1f} s" if note.seconds else ""
-            self._console.print(Text.assemble(("✓ ", "green"), title, f"  {took}  ", note.text))
+            self._console.print(styled(("✓ ", "green"), title, f"  {took}  ", note.text))
         elif note.what == "stopping":
             self._stop(note)
         else:
             colour = "red" if note.what == "died" else "yellow"
-            self._console.print(Text(note.text, style=colour), soft_wrap=True)
+            self._console.print(styled((note.text, colour)), soft_wrap=True)
 
     def end(self) -> None:
         """Take the spinner away."""
@@ -58,17 +61,13 @@ class StepPrinter:
         if not self._stopping:
             self._stopping = True
             self._console.print("stopping …")
-        self._spin(f"stopping {note.step}")
+        self._spin(styled(f"stopping {note.step}"))
 
-    def _spin(self, text: str) -> None:
+    def _spin(self, text: Text) -> None:
         if not self._console.is_terminal:
             return
         if self._spinner is None:
-            self._spinner = self._console.status(text)
+            self._spinner = self._console.spinner(text)
             self._spinner.start()
         else:
             self._spinner.update(text)
-
-
-def _one_line(text: str) -> str:
-    return text[:100].replace("[", "(").replace("]", ")")

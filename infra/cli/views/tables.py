@@ -5,7 +5,8 @@ from __future__ import annotations
 from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
-from rich.text import Text
+
+from everfresh.infra.cli.terminal import styled
 
 
 def new_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
@@ -18,4 +19,4 @@ def new_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
 
 def described(title: str, table: Table, note: str) -> Group:
     """The table between its title and what a reader needs to know of its columns."""
-    return Group(Text(title, "bold"), table, Text(note, "dim"), Text())
+    return Group(styled((title, "bold")), table, styled((note, "dim")), "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 MISSING = "-"
 """Stands for what is not known, or not known yet."""
@@ -25,9 +26,16 @@ def milliseconds(value: float | None) -> str:
 
 def local_time(ms: int) -> str:
     """UTC milliseconds as this machine's local time, to the second."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(ms / 1000))
+    return _time("%Y-%m-%d %H:%M:%S", time.localtime, ms)
 
 
 def utc_time(ms: int) -> str:
     """UTC milliseconds as a time in UTC, to the second."""
-    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(ms / 1000))
+    return _time("%Y-%m-%d %H:%M:%SZ", time.gmtime, ms)
+
+
+def _time(form: str, zone: Callable[[float], time.struct_time], ms: int) -> str:
+    try:
+        return time.strftime(form, zone(ms / 1000))
+    except (ValueError, OverflowError, OSError):
+        return f"{ms} ms"  # no calendar reaches so far

@@ -34,6 +34,13 @@ def raising(error: BaseException) -> Callable[[], None]:
     return main
 
 
+def test_a_log_message_is_one_line_that_steers_no_terminal(tmp_path: Path) -> None:
+    path = configure_logging("worker-0", tmp_path)
+    logging.getLogger("streaming").warning("no user %s", "\x1b[2J\nERROR forged")
+    assert path.read_text().endswith("no user \\x1b[2J\\nERROR forged\n")
+    assert path.read_text().count("\n") == 1
+
+
 def test_a_component_writes_to_its_own_file_below_home(tmp_path: Path) -> None:
     path = configure_logging("worker-0", tmp_path)
     logging.getLogger("streaming").info("folded %d", 3)

@@ -68,6 +68,8 @@ def test_a_run_prints_its_table_and_writes_figures_and_plot(tmp_path: Path) -> N
     written = json.loads((tmp_path / "out.json").read_text())
     assert list(written["contenders"]) == ["frozen", "finetune", "popularity", "markov"]
     assert written["events"] == 150 - 38
+    assert written["fresh_events"] == 5  # one of nine items first appears in the second window
+    assert "fresh (5)" in output
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
 
 

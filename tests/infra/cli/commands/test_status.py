@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 
 from msgspec import structs
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 
 from everfresh.contracts.manifest import Pointer
 from everfresh.contracts.report import ComponentStatus
 from everfresh.infra.cli.commands.status import _components, _windows, freshness_line
+from everfresh.infra.cli.terminal import Terminal
 from everfresh.infra.cli.views.run_reports import RunReports
 from everfresh.trainer.scoring import reporting as trainer
 from tests.infra.cli.reports import replica, window
@@ -87,7 +88,7 @@ def test_after_a_rollback_it_is_said_what_is_live_until_a_version_has_come_of_it
 
 
 def printed(table: RenderableType) -> str:
-    console = Console(width=300, record=True, file=io.StringIO(), highlight=False)
+    console = Terminal(width=300, record=True, file=io.StringIO())
     console.print(table)
     return console.export_text()
 
