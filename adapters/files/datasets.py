@@ -7,14 +7,18 @@
     jsonl     events as JSON, one a line (``adapters.files.jsonl``)
 
 Every event is checked by the worker's rules when the file is opened (``adapters.files.checks``).
-Ratings are sorted by time; equal times stay in the file's order. The same file yields the same
-events with the same ids, so a second replay of it adds duplicates and nothing new.
+Ratings are sorted by time; equal times stay in the file's order.
+
+An id is made from what the event is (user, item, rating, time), and from how often the file has
+had the same before. So the same event has the same id in every file, in a file and in a part of it,
+and two events have two. A second replay adds duplicates and nothing new.
 """
 
 from __future__ import annotations
 
 import re
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
@@ -64,13 +68,22 @@ class Ratings:
         return len(self._users)
 
     def __iter__(self) -> Iterator[Event]:
+        # Only rows of one time can be the same, and these follow each other.
+        time, times_had = None, Counter[RatingRow]()
         for at in self._order:
             row = (self._users[at], self._items[at], self._ratings[at], self._seconds[at])
-            yield _rating(f"{self._name}:{at + 1}", row)
+            if row[-1] != time:
+                time = row[-1]
+                times_had.clear()
+            times_had[row] += 1
+            yield _rating(_rating_id(self._name, row, times_had[row]), row)
 
 
 class Clicks:
-    """Clicks of sessions in file order. The session is the user, the row number is the time."""
+    """Clicks of sessions in file order. The session is the user, the row number is the time.
+
+    So the row number is part of the id, and a click that stands elsewhere is another event.
+    """
 
     def __init__(self, rows: Iterable[tuple[int, int]]) -> None:
         self._sessions, self._items = array("q"), array("q")
@@ -83,7 +96,7 @@ class Clicks:
 
     def __iter__(self) -> Iterator[Event]:
         for row, (session, item) in enumerate(zip(self._sessions, self._items, strict=True)):
-            yield Event(f"ader:{row + 1}", "click", row, session, item)
+            yield Event(f"ader:{row + 1}:{session}:{item}", "click", row, session, item)
 
 
 def read_ml_100k(path: Path, check: EventCheck) -> EventFile:
@@ -147,6 +160,11 @@ def _row(cells: list[str], check: EventCheck) -> RatingRow:
     row = int(user), int(item), float(rating), int(float(seconds))
     check(_rating("row", row))
     return row
+
+
+def _rating_id(name: str, row: RatingRow, time_had: int) -> str:
+    repeated = f":{time_had}" if time_had > 1 else ""
+    return ":".join(map(str, (name, *row))) + repeated
 
 
 def _rating(id_: str, row: RatingRow) -> Event:

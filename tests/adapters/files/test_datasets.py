@@ -16,9 +16,9 @@ from everfresh.contracts.settings import EventSettings
 U_DATA = "7\t10\t3\t200\n8\t11\t4.5\t100\n7\t12\t1\t100\n"
 INTER = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n" + U_DATA
 RATED = [
-    Event("ml-100k:2", "rating", 100_000, 8, 11, 4.5),
-    Event("ml-100k:3", "rating", 100_000, 7, 12, 1.0),
-    Event("ml-100k:1", "rating", 200_000, 7, 10, 3.0),
+    Event("ml-100k:8:11:4.5:100", "rating", 100_000, 8, 11, 4.5),
+    Event("ml-100k:7:12:1.0:100", "rating", 100_000, 7, 12, 1.0),
+    Event("ml-100k:7:10:3.0:200", "rating", 200_000, 7, 10, 3.0),
 ]
 
 
@@ -58,18 +58,18 @@ def test_ml_100k_reads_every_publisher_s_form(tmp_path: Path, name: str) -> None
 def test_ml_1m_comes_in_time_order_and_equal_times_in_file_order(tmp_path: Path) -> None:
     path = saved(tmp_path / "ratings.dat", "1::5::4::30\n2::6::5::10\r\n1::7::3::10\n\n")
     assert [(event.id, event.time) for event in read("ml-1m", path)] == [
-        ("ml-1m:2", 10_000),
-        ("ml-1m:3", 10_000),
-        ("ml-1m:1", 30_000),
+        ("ml-1m:2:6:5.0:10", 10_000),
+        ("ml-1m:1:7:3.0:10", 10_000),
+        ("ml-1m:1:5:4.0:30", 30_000),
     ]
 
 
 def test_ader_takes_the_row_for_the_time_and_the_session_for_the_user(tmp_path: Path) -> None:
     path = saved(tmp_path / "period_0.txt", "5 9\n4 8\n5 7\n")
     assert list(read("ader", path)) == [
-        Event("ader:1", "click", 0, 5, 9),
-        Event("ader:2", "click", 1, 4, 8),
-        Event("ader:3", "click", 2, 5, 7),
+        Event("ader:1:5:9", "click", 0, 5, 9),
+        Event("ader:2:4:8", "click", 1, 4, 8),
+        Event("ader:3:5:7", "click", 2, 5, 7),
     ]
 
 
@@ -96,6 +96,67 @@ def test_jsonl_fills_a_missing_id_and_time_the_same_way_each_time(tmp_path: Path
     assert first == second
     assert [event.time for event in first] == [0, 9, 9]
     assert len({event.id for event in first}) == 3
+
+
+def line_of(**fields: object) -> str:
+    return json.dumps({"type": "view", "user_id": 1, "item_id": 2, **fields})
+
+
+def ids(form: str, path: Path, *lines: str) -> list[str]:
+    return [event.id for event in read(form, saved(path, "".join(f"{line}\n" for line in lines)))]
+
+
+ONE, TWO = "7::10::5::978300760", "7::20::4::978300999"
+TIMED, OTHER = line_of(time=5), line_of(time=5, item_id=3)
+UNTIMED = line_of()
+
+
+@pytest.mark.parametrize(
+    ("form", "one", "two"),
+    [
+        ("ml-1m", ONE, TWO),
+        ("ml-1m", ONE, ONE.replace("::5::", "::4::")),
+        ("ml-100k", "7\t10\t5\t978300760", "7\t20\t4\t978300999"),
+        ("ader", "7 10", "7 20"),
+        ("jsonl", TIMED, OTHER),
+        ("jsonl", UNTIMED, line_of(item_id=3)),
+    ],
+)
+def test_two_events_of_two_files_have_two_ids(
+    tmp_path: Path, form: str, one: str, two: str
+) -> None:
+    assert ids(form, tmp_path / "a", one) != ids(form, tmp_path / "b", two)
+
+
+@pytest.mark.parametrize(("form", "one", "two"), [("ml-1m", ONE, TWO), ("jsonl", TIMED, OTHER)])
+def test_an_event_has_the_same_id_in_every_file_that_holds_it(
+    tmp_path: Path, form: str, one: str, two: str
+) -> None:
+    both = ids(form, tmp_path / "both", two, one)
+    assert sorted(both) == sorted(
+        ids(form, tmp_path / "one", one) + ids(form, tmp_path / "two", two)
+    )
+
+
+@pytest.mark.parametrize(
+    ("form", "line", "between"),
+    [("ml-1m", ONE, TWO), ("ader", "7 10", "7 20"), ("jsonl", TIMED, OTHER)],
+)
+def test_what_a_user_did_twice_has_two_ids(
+    tmp_path: Path, form: str, line: str, between: str
+) -> None:
+    assert len(set(ids(form, tmp_path / "file", line, between, line))) == 3
+
+
+def test_lines_without_id_and_time_are_known_by_the_lines_before_them(tmp_path: Path) -> None:
+    first = ids("jsonl", tmp_path / "a", UNTIMED, UNTIMED)
+    assert len(set(first)) == 2
+    assert ids("jsonl", tmp_path / "longer", UNTIMED, UNTIMED, UNTIMED)[:2] == first
+    assert not set(first) & set(ids("jsonl", tmp_path / "b", line_of(item_id=3), UNTIMED, UNTIMED))
+
+
+def test_a_line_keeps_the_id_that_it_has(tmp_path: Path) -> None:
+    assert ids("jsonl", tmp_path / "a", line_of(id="mine"), UNTIMED)[0] == "mine"
 
 
 @pytest.mark.parametrize(
@@ -135,10 +196,6 @@ def test_a_foreign_line_is_named_with_its_number(
     path = saved(tmp_path / "file", f"{first}\n\n{line}\n")
     with pytest.raises(DataFileError, match=f"file line 3: expected .*{found}"):
         read(form, path)
-
-
-def line_of(**fields: object) -> str:
-    return json.dumps({"type": "view", "user_id": 1, "item_id": 2, **fields})
 
 
 @pytest.mark.parametrize(
