@@ -14,7 +14,13 @@ import msgspec
 
 from everfresh.contracts.errors import EventRejected
 from everfresh.contracts.event import Event, UserId, user_key
-from everfresh.contracts.event_codec import CE_VERSION, SPEC_VERSION, EventDecoder, PlainEvent
+from everfresh.contracts.event_codec import (
+    CE_VERSION,
+    SPEC_VERSION,
+    EventDecoder,
+    PlainEvent,
+    in_the_future,
+)
 from everfresh.contracts.segment import INT_ROW, encode_row
 from everfresh.contracts.sequence import INT_ENTRY, encode_entry, encode_id
 from everfresh.streaming.fold.deduplication import Ids, RecentIds
@@ -147,14 +153,6 @@ class Intake:
             if event.request_id is not None:
                 feedback.append((record.offset, event))
         return IntakeResult(count, len(ids), _runs(groups), rejects, feedback, (users, ids))
-
-
-def in_the_future(time: int, appended: int) -> EventRejected:
-    """Why an event of ``time`` is not accepted at ``appended``, both UTC ms."""
-    return EventRejected(
-        "in_the_future",
-        f"time {time} is {time - appended} ms later than the broker's; check the producer's clock",
-    )
 
 
 def _runs(groups: dict[UserId, _Group]) -> dict[bytes, bytes]:
