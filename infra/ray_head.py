@@ -9,11 +9,11 @@ import os
 import secrets
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 import msgspec
 
+from everfresh.adapters.machine.socket_folder import socket_root, socket_roots
 from everfresh.adapters.machine.tcp_ports import free_ports
 from everfresh.contracts.settings import RaySettings
 from everfresh.infra.components import RAY
@@ -23,6 +23,10 @@ _HOST = "127.0.0.1"
 READY_LINE = "Ray runtime started."
 """``ray start`` writes this line when drivers can connect."""
 _LEAST_CPUS = 4  # slots for actors, not processors: trainer, replicas and Serve's actors must fit
+
+
+_BENEATH = len("//ray/session_2026-01-31_12-00-00_123456_4194304/sockets/plasma_store")
+"""Bytes of the path of Ray's longest socket, above and below the folder of a run."""
 
 
 class RayHead(msgspec.Struct, frozen=True):
@@ -71,14 +75,26 @@ def prepare_head(run_id: str, settings: RaySettings) -> RayHead:
 
 
 def temporary_folder(run_id: str) -> Path:
-    """Ray's own folder. It holds Unix sockets, whose paths the kernel limits to 107 bytes, so it
-    does not lie in the home, whose path may be long."""
-    return Path(tempfile.gettempdir()) / f"everfresh-{run_id[:12]}"
+    """Ray's own folder. It holds Unix sockets, so it does not lie in the home, whose path may be
+    long. ``SettingsError`` where no folder is short enough."""
+    return socket_root(len(_folder_name(run_id)) + _BENEATH) / _folder_name(run_id)
 
 
 def remove_temporary_folder(run_id: str) -> None:
-    """Remove the folder, after the head has ended."""
-    shutil.rmtree(temporary_folder(run_id), ignore_errors=True)
+    """Remove the folder, after the head has ended; it was perhaps made under another ``TMPDIR``."""
+    for root in socket_roots():
+        shutil.rmtree(root / _folder_name(run_id), ignore_errors=True)
+
+
+def forget_other_clusters() -> None:
+    """Remove all ``RAY_…`` variables of this process, before a Ray of our own is started: they tell
+    of somebody else's, its address, its token, its certificates."""
+    for name in [name for name in os.environ if name.startswith("RAY_")]:
+        del os.environ[name]
+
+
+def _folder_name(run_id: str) -> str:
+    return f"everfresh-{run_id[:12]}"
 
 
 def _scratch(folder: Path) -> Path:

@@ -149,6 +149,7 @@ class Supervisor:
             self._start(components.broker_spec(self.home, port, self.settings))
         self._own_ray = not address
         if self._own_ray:
+            ray_head.forget_other_clusters()
             head = ray_head.prepare_head(self._run_id, self.settings.ray)
             address, self._ray_environment = head.address, head.driver_environment
             self._start(head.spec)

@@ -15,6 +15,7 @@ from pathlib import Path
 from everfresh.adapters.machine import tcp_ports as ports
 from everfresh.adapters.machine.endpoint_record import remove_endpoint, write_endpoint
 from everfresh.adapters.machine.interrupts import Interrupted, Interrupts
+from everfresh.adapters.machine.socket_folder import LONGEST_PATH, socket_root
 from everfresh.adapters.observe.logs import configure_logging, run_main
 from everfresh.adapters.weights.signing import Keys
 from everfresh.adapters.weights.store import FsspecWeightStore
@@ -34,6 +35,8 @@ def main() -> None:
     settings = settings.model_copy(update={"home": settings.home.resolve()})
     configure_logging("serving", settings.home)
     interrupts = Interrupts()
+    # Ray's processes look for modules in the folder of its driver, where a kafka.py may lie.
+    os.chdir(settings.home)
     interrupts.install()
     try:
         _require_startable(settings)
@@ -143,12 +146,8 @@ def _haproxy_environment(settings: Settings) -> Iterator[dict[str, str]]:
         metrics=settings.ray.metrics,
     )
     # Not in the home, which may lie deep: the kernel limits the length of a socket's path.
-    with tempfile.TemporaryDirectory(prefix="everfresh-") as folder:
-        if len(folder) > haproxy.LONGEST_FOLDER:
-            raise SettingsError(
-                f"temporary files go to {tempfile.gettempdir()}, whose path is too long for "
-                "HAProxy's sockets; set TMPDIR to a short one, such as /tmp"
-            )
+    root = socket_root(LONGEST_PATH - haproxy.LONGEST_FOLDER + len("/ef-12345678"))
+    with tempfile.TemporaryDirectory(prefix="ef-", dir=root) as folder:
         free = ports.free_ports(haproxy.EXTRA_PORTS)
         yield haproxy.environment(
             Path(folder),

@@ -10,6 +10,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from everfresh.adapters.machine.private_home import close_home
+from everfresh.adapters.machine.surroundings import correct_environment
 from everfresh.adapters.observe.printable import printable
 from everfresh.contracts.errors import EverfreshError, SettingsError
 
@@ -60,6 +61,7 @@ def run_main(main: Callable[[], None]) -> None:
     0 when it returns, 1 with one line on standard error for an :class:`EverfreshError`, 130 after
     Ctrl-C. Any other error is a bug of ours and keeps its traceback.
     """
+    correct_environment()
     try:
         main()
     except EverfreshError as error:

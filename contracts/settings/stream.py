@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from everfresh.contracts.settings.group import Group
+from everfresh.contracts.settings.group import Group, Place
 
 
 class KafkaSettings(Group):
@@ -126,7 +126,7 @@ class StateSettings(Group):
         "delivery to Kafka. With more than that, the worker reads no further until Kafka has "
         "taken them. Raise it if one window of a partition is larger.",
     )
-    snapshot_url: str = Field(
+    snapshot_url: Place = Field(
         "",
         description="Where copies of the state are kept: a folder, or an fsspec URL such as "
         "s3://bucket/path; empty means <home>/snapshots. Name a place off this machine, or a lost "

@@ -20,7 +20,7 @@ from everfresh.contracts.errors import Unreachable
 from everfresh.contracts.settings import load_settings
 from everfresh.infra.broker.data_folder import BrokerFolder
 from everfresh.infra.broker.jars import kafka_jars, kafka_version
-from everfresh.infra.broker.java import find_java
+from everfresh.infra.broker.java import find_java, java_environment
 
 _HOST = "127.0.0.1"
 _LOG4J = Path(__file__).with_name("log4j2.properties")
@@ -115,6 +115,7 @@ class EmbeddedBroker:
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
+                env=java_environment(),
                 cwd=self._folder.root,
             )
 

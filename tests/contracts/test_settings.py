@@ -57,3 +57,19 @@ def test_every_field_has_a_sentence() -> None:
     for name, group in groups:
         for key, field in getattr(group, "model_fields", {}).items():
             assert (field.description or "").endswith("."), f"{name}.{key}"
+
+
+def test_places_mean_the_same_in_every_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "everfresh.toml").write_text(
+        '[weights]\nurl = "w"\ntrusted_key = "~/key.pem"\n[state]\nsnapshot_url = "s3://b/path"\n'
+    )
+    monkeypatch.setenv("HOME", "/home/me")
+    settings = load_settings()
+    assert settings.weights.url == str(tmp_path / "w")
+    assert settings.weights.trusted_key == Path("/home/me/key.pem")
+    assert settings.state.snapshot_url == "s3://b/path"
+    assert load_settings({"weights": {"url": ""}}).weights.url == ""
+    with pytest.raises(SettingsError, match="weights.url: found .*there is no such home"):
+        load_settings({"weights": {"url": "~nobody-of-this-name/w"}})

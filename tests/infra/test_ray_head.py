@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from pathlib import Path
 
@@ -19,6 +20,35 @@ def test_ray_keeps_metrics_of_its_own_only_where_told(metrics: bool) -> None:
         assert head.spec.env["RAY_enable_metrics_collection"] == str(int(metrics))
     finally:
         ray_head.remove_temporary_folder(run_id)
+
+
+def test_rays_sockets_have_short_paths_wherever_temporary_files_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / "slurm_jobdir" / "1355700" / "tmp"
+    deep.mkdir(parents=True)
+    monkeypatch.setenv("TMPDIR", str(deep))
+    run_id = uuid.uuid4().hex
+    try:
+        ray_head.prepare_head(run_id, RaySettings())
+        folder = ray_head.temporary_folder(run_id)
+        assert folder.is_dir()
+        session = "session_2026-01-31_12-00-00_123456_4194304"
+        assert len(str(folder / "ray" / session / "sockets" / "plasma_store")) <= 107
+    finally:
+        monkeypatch.delenv("TMPDIR")  # as at the start of the next run
+        ray_head.remove_temporary_folder(run_id)
+    assert not folder.exists()
+
+
+def test_a_ray_of_our_own_hears_nothing_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("RAY_"):
+            monkeypatch.delenv(name)
+    for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_USE_TLS"):
+        monkeypatch.setenv(name, "theirs")
+    ray_head.forget_other_clusters()
+    assert not [name for name in os.environ if name.startswith("RAY_")]
 
 
 def test_rays_token_is_its_owners_alone() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from rich.status import Status
 from rich.text import Text
 
@@ -58,10 +60,12 @@ class StepPrinter:
             self._spinner = None
 
     def _stop(self, note: StepUpdate) -> None:
-        if not self._stopping:
-            self._stopping = True
-            self._console.print("stopping …")
-        self._spin(styled(f"stopping {note.step}"))
+        # Where the terminal has gone, stopping goes on all the same.
+        with contextlib.suppress(OSError):
+            if not self._stopping:
+                self._stopping = True
+                self._console.print("stopping …")
+            self._spin(styled(f"stopping {note.step}"))
 
     def _spin(self, text: Text) -> None:
         if not self._console.is_terminal:
