@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from everfresh.adapters.machine.disk import naming, require_space
 from everfresh.adapters.machine.socket_folder import socket_root, socket_roots
 from everfresh.adapters.machine.tcp_ports import free_ports
 from everfresh.contracts.settings import RaySettings
@@ -41,9 +42,11 @@ def prepare_head(run_id: str, settings: RaySettings) -> RayHead:
     """A head for this run. Creates its temporary folder, with a token that only the owner reads."""
     folder = temporary_folder(run_id)
     folder.mkdir(mode=0o700)
+    require_space(folder, "the folder of Ray's temporary files (TMPDIR)")
     token = folder / "token"
     token.touch(mode=0o600)
-    token.write_text(secrets.token_hex(32))
+    with naming(token):
+        token.write_text(secrets.token_hex(32))
     gcs, client, agent, scaler, dashboard = free_ports(5)
     options: dict[str, str | int | Path] = {
         "--node-ip-address": _HOST,

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import msgspec
 
+from everfresh.adapters.machine.disk import naming
+
 
 class EndpointRecord(msgspec.Struct, frozen=True):
     """``<home>/run/serving.json``: there from the moment serving answers until it stops.
@@ -28,7 +30,8 @@ def write_endpoint(home: Path, url: str, grpc: str) -> None:
     path = _path(home)
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".new")
-    draft.write_bytes(msgspec.json.encode(EndpointRecord(url, grpc, os.getpid())))
+    with naming(draft):
+        draft.write_bytes(msgspec.json.encode(EndpointRecord(url, grpc, os.getpid())))
     draft.replace(path)
 
 

@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from typing import NoReturn
 
+from everfresh.adapters.machine.disk import is_operators
 from everfresh.adapters.machine.private_home import close_home
 from everfresh.adapters.machine.surroundings import correct_environment
 from everfresh.adapters.observe.printable import printable
@@ -65,11 +67,18 @@ def run_main(main: Callable[[], None]) -> None:
     try:
         main()
     except EverfreshError as error:
-        line = printable(" ".join(str(error).split()))
-        if logging.getLogger().handlers:
-            logging.getLogger("everfresh").error("%s: %s", type(error).__name__, line)
-        sys.stderr.write(f"error: {line}\n")
-        sys.exit(1)
+        _fail(type(error).__name__, " ".join(str(error).split()))
+    except OSError as error:
+        if not is_operators(error):
+            raise
+        _fail("OSError", f"{error.filename or 'a file'} cannot be used: {error.strerror}")
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(0)
+
+
+def _fail(kind: str, line: str) -> NoReturn:
+    if logging.getLogger().handlers:
+        logging.getLogger("everfresh").error("%s: %s", kind, line)
+    sys.stderr.write(f"error: {printable(line)}\n")
+    sys.exit(1)

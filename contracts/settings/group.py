@@ -38,4 +38,4 @@ Place = Annotated[str, AfterValidator(_absolute_unless_url)]
 class Group(BaseModel):
     """One table of the settings file: unknown names are refused, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

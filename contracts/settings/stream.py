@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from everfresh.contracts import topics
 from everfresh.contracts.settings.group import Group, Place
 
 
@@ -20,8 +22,22 @@ class KafkaSettings(Group):
     topic_prefix: str = Field(
         "everfresh.",
         description="Text put before every topic name. Change it if several loops share one Kafka "
-        "cluster.",
+        "cluster. Letters, digits, dots, underscores and dashes are allowed.",
     )
+
+    @field_validator("topic_prefix")
+    @classmethod
+    def _legal(cls, prefix: str) -> str:
+        if illegal := re.search("[^a-zA-Z0-9._-]", prefix):
+            raise ValueError(
+                "topics are named by letters from a to z, digits, '.', '_' and '-', found "
+                f"{illegal[0]!r} in {prefix[:80]!r}"
+            )
+        longest = topics.LONGEST_NAME - max(len(spec.name) for spec in topics.ALL)
+        if len(prefix) > longest:
+            raise ValueError(f"at most {longest} characters were expected, found {len(prefix)}")
+        return prefix
+
     partitions: int = Field(
         4,
         ge=1,

@@ -23,6 +23,7 @@ from ray.serve.schema import LoggingConfig
 
 from everfresh.contracts.errors import Unreachable
 from everfresh.contracts.settings import Settings, load_settings
+from everfresh.serving.ray import ray_patches
 from everfresh.serving.versions.pushed_weights import PushedFiles
 
 APPLICATION = "everfresh"
@@ -140,6 +141,7 @@ def deploy(settings: Settings, port: int, grpc_port: int) -> None:
     """
     # What goes wrong is raised; the rest would only stand between the operator and our one line.
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
+    ray_patches.wait_for_doors(settings.run.start_timeout_s)
     _require_ours(settings.ray.address)
     quiet = LoggingConfig(enable_access_log=False, log_level="WARNING")
     try:

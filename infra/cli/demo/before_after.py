@@ -15,7 +15,7 @@ from everfresh.infra.cli.http_client import ask, client
 from everfresh.infra.cli.terminal import styled
 from everfresh.infra.cli.views.tables import described, new_table
 
-_WAIT_S = 15.0
+_WAIT_S = 60.0
 _K = 8
 
 

@@ -68,6 +68,20 @@ def test_a_client_of_serving_reads_no_environment(monkeypatch: pytest.MonkeyPatc
         assert connection.trust_env is False
 
 
+def test_what_a_start_waits_for_is_said_now_and_then() -> None:
+    shown = io.StringIO()
+    steps = StepPrinter(Terminal(file=shown))
+    steps(StepUpdate("ray", "begins"))
+    for tenth in range(250):
+        steps(StepUpdate("ray", "waits", f"line {tenth}", tenth / 10))
+    steps(StepUpdate("ray", "done", seconds=25.0))
+    assert shown.getvalue() == (
+        "waiting for Ray, 10 s so far: line 100\n"
+        "waiting for Ray, 20 s so far: line 200\n"
+        "✓ Ray   25.0 s  \n"
+    )
+
+
 class _Gone(io.StringIO):
     def write(self, text: str) -> int:
         raise OSError(5, "Input/output error")
