@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
+import subprocess
+import sys
 import uuid
 from pathlib import Path
 
 import pytest
 
 from everfresh.contracts.settings import RaySettings, Settings
-from everfresh.infra import ray_head
+from everfresh.infra import ray_head, ray_start_hook
 
 
 @pytest.mark.parametrize("metrics", [True, False])
@@ -49,6 +52,51 @@ def test_a_ray_of_our_own_hears_nothing_of_others(monkeypatch: pytest.MonkeyPatc
         monkeypatch.setenv(name, "theirs")
     ray_head.forget_other_clusters()
     assert not [name for name in os.environ if name.startswith("RAY_")]
+
+
+def test_the_installed_ray_is_the_one_whose_start_was_read() -> None:
+    installed = importlib.metadata.version("ray")
+    assert installed == ray_start_hook.RAY_VERSION, (
+        f"ray {installed} is installed and infra/ray_start_hook.py was read in "
+        f"{ray_start_hook.RAY_VERSION}: read the private parts that it names again, then move its "
+        "constant"
+    )
+
+
+# In a process of its own: what is patched stays patched.
+STARTS = """
+import inspect
+from ray._common.utils import load_class
+from ray._private import ray_constants
+from ray._private.node import Node
+from everfresh.infra import ray_start_hook
+assert "self.start_api_server(" in inspect.getsource(Node.start_head_processes)
+load_class(ray_start_hook.NAME)(None, True)
+kept = []
+class Started:
+    def get_gcs_client(self):
+        return self
+    def internal_kv_put(self, *words):
+        kept.append(words)
+Node.start_api_server(Started(), include_dashboard=False, raise_on_failure=False)
+assert kept == [(b"dashboard", b"127.0.0.1:0", True, ray_constants.KV_NAMESPACE_DASHBOARD)], kept
+"""
+
+
+@pytest.mark.process
+def test_our_ray_starts_nothing_that_asks_the_internet() -> None:
+    run_id = uuid.uuid4().hex
+    try:
+        head = ray_head.prepare_head(run_id, RaySettings())
+        assert head.spec.env["RAY_START_HOOK"] == ray_start_hook.NAME
+        assert head.driver_environment["RAY_USAGE_STATS_ENABLED"] == "0"
+    finally:
+        ray_head.remove_temporary_folder(run_id)
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-c", STARTS], capture_output=True, text=True, env=env, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_rays_token_is_its_owners_alone() -> None:
