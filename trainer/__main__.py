@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from everfresh.trainer.ray_driver import TrainerDriver
 
 WATCH_S = 1.0
+_LONG = 60
 
 
 def main() -> None:
@@ -54,9 +55,12 @@ def main() -> None:
 
 
 def _watch(trainer: TrainerDriver, stop: threading.Event, settings: Settings) -> None:
-    running, restarts = False, 0
+    running, restarts, silent = False, 0, 0
     while not stop.wait(WATCH_S):
         status = trainer.check()
+        silent = silent + 1 if status is None else 0
+        if silent == _LONG:
+            _print("still waiting for Ray to start the training process; `ray status` shows why")
         if trainer.restarts != restarts:
             running, restarts = False, trainer.restarts
             _print("the training process was lost; Ray starts it again")

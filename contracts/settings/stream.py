@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -106,10 +106,23 @@ class EventSettings(Group):
         "each. Raise it if producers may repeat an event later than that; 0 finds no duplicates.",
     )
 
+    misplaced: Literal["dead_letter", "forward"] = Field(
+        "dead_letter",
+        description="What becomes of an event whose key belongs to another partition by Kafka's "
+        "murmur2 partitioner: dead_letter keeps it for `everfresh dlq redrive`, forward has the "
+        "worker write it to its right partition. It is counted as `misplaced` either way. "
+        "Set the producer's partitioner rather than this: a forwarded event comes later.",
+    )
+
     @model_validator(mode="after")
-    def _unique(self) -> Self:
+    def _possible(self) -> Self:
         if len(set(self.actions)) != len(self.actions):
             raise ValueError("events.actions names an action twice: name each action once")
+        if self.misplaced == "forward" and not self.remember_ids:
+            raise ValueError(
+                "events.misplaced=forward may send an event twice after a crash, and "
+                "events.remember_ids=0 would not notice: set events.remember_ids above 0"
+            )
         return self
 
 

@@ -103,6 +103,7 @@ class WeightSettings(Group):
     snapshot_every: int = Field(
         16,
         ge=1,
+        le=256,
         description="Every how many versions one is stored whole; those between are stored as "
         "differences from their parent. Lower it if replicas take long to load a version when "
         "they start; 1 stores every version whole.",
@@ -112,6 +113,13 @@ class WeightSettings(Group):
         description="Number format in which replicas read item vectors. Shorter ones (bf16, int8) "
         "save disk and network, and may change ranks: see docs/performance.md. The "
         "trainer then writes one more file.",
+    )
+    max_file_mb: int = Field(
+        4096,
+        ge=1,
+        description="Largest file of a version that is read or written, in MiB; a larger one is "
+        "refused before it takes memory. Raise it if your catalogue needs more; lower it, if "
+        "others can write to the weight store, to what your machine can spare.",
     )
     signing_key: File | None = Field(
         None,

@@ -142,3 +142,8 @@ def test_a_whole_group_may_stand_in_one_variable(monkeypatch: pytest.MonkeyPatch
 def test_the_longest_prefix_leaves_room_for_every_topic() -> None:
     settings = load_settings({"kafka": {"topic_prefix": "x" * 237}})
     assert max(len(topic_name(settings.kafka.topic_prefix, spec)) for spec in ALL) == 249
+
+
+def test_forwarding_without_remembered_ids_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"set events\.remember_ids above 0"):
+        load_settings({"events": {"misplaced": "forward", "remember_ids": 0}})

@@ -19,9 +19,7 @@ def test_what_is_not_ready_in_time_is_named_with_the_setting(
     notes: list[StepUpdate] = []
     settings = make_settings(run={"start_timeout_s": 1})
     run = Supervisor(settings, Interrupts(), notes.append)
-    with pytest.raises(
-        RunError, match=r"serving was not ready .*serving\.out .*timeout_s, w"
-    ):
+    with pytest.raises(RunError, match=r"serving was not ready .*serving\.out .*timeout_s, w"):
         run._until("serving", lambda: False)
     assert {note.what for note in notes} == {"waits"}
     assert notes[-1].seconds > notes[0].seconds >= 0.0, "so far"

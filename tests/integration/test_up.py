@@ -8,6 +8,7 @@ import re
 import signal
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingTCPServer
@@ -70,6 +71,23 @@ def events(path: Path, number: int, first: int = 0) -> Path:
     return path
 
 
+def assert_offered(home: Path) -> None:
+    """All processes of the run offer metrics, where Prometheus looks for them."""
+    offered = ""
+    for targets in (home / "run" / "metrics").glob("*.json"):
+        ((address,),) = [group["targets"] for group in json.loads(targets.read_text())]
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=60) as answer:
+            offered += answer.read().decode()
+    for pattern in (
+        r"^everfresh_worker_applied_events_total [1-9]",
+        r"^everfresh_trainer_trained_windows_total [1-9]",
+        r'^everfresh_replica_request_duration_seconds_count\{interface="http",'
+        r'outcome="answered",route="recommend"\} [1-9]',
+        r'^everfresh_replica_request_problems_total\{problem="no-version-yet"\} [0-9]',
+    ):
+        assert re.search(pattern, offered, re.MULTILINE), pattern
+
+
 def version_of(said: str) -> int:
     match = re.search(r"weights version (\d+)", said)
     assert match, said
@@ -106,6 +124,8 @@ def test_a_loop_that_is_up(tmp_path: Path, proxies: dict[str, str]) -> None:
         for words in ("worker-0", "trainer", "replica", "events: 4,000 records", "freshness"):
             assert words in said
         assert re.search(r"metrics http://127\.0\.0\.1:\d+/metrics", said)
+
+        assert_offered(tmp_path / ".everfresh")
 
         code, said = run(tmp_path, "state", "7", "--last", "3")
         assert code == 0, said

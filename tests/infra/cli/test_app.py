@@ -38,6 +38,9 @@ def silent_port() -> Iterator[int]:
 def files(folder: Path) -> None:
     (folder / "good.jsonl").write_text('{"type": "view", "user_id": 1, "item_id": 2}\n')
     (folder / "bad.jsonl").write_text('{"type": "view"}\n')
+    good = '{"type": "view", "user_id": 1, "item_id": 2}\n'
+    (folder / "refused.jsonl").write_text(good * 2 + good.replace("view", "addtocart"))
+    (folder / "huge.jsonl").write_text(good * 2 + good.replace("2", str(2**64)))
     (folder / "periods").mkdir()
     (folder / "periods" / "period_1.txt").write_text("1 2\n")
     (folder / "foreign.dat").write_text("hello\n")
@@ -56,6 +59,7 @@ MISTAKES = [
     ("replay absent.jsonl --format jsonl", 1, "absent.jsonl does not exist"),
     ("replay good.jsonl --format jsonl", 1, "nothing is up in .*start it with `everfresh up`"),
     ("replay bad.jsonl --format jsonl --bootstrap-servers SILENT", 1, "bad.jsonl"),
+    ("replay refused.jsonl --format jsonl --bootstrap-servers SILENT", 1, "line 3: unknown_type"),
     ("replay foreign.dat --format ml-1m --bootstrap-servers SILENT", 1, "foreign.dat.*ml-1m|Movie"),
     ("replay empty.data --format ml-100k --bootstrap-servers SILENT", 1, "empty.data"),
     ("replay good.jsonl --format jsonl --bootstrap-servers SILENT", 1, "no Kafka broker"),
@@ -63,7 +67,7 @@ MISTAKES = [
     ("evaluate good.jsonl --format jsonl --first 1", 2, "--first.*0.95"),
     ("evaluate absent.jsonl --format jsonl", 1, "absent.jsonl does not exist"),
     ("evaluate good.jsonl --format jsonl --plot no/folder.png", 1, "no is no folder"),
-    ("evaluate bad.jsonl --format jsonl", 1, "bad.jsonl line 1"),
+    ("evaluate huge.jsonl --format jsonl", 1, "huge.jsonl line 3: bad_item_id"),
     ("evaluate good.jsonl --format jsonl", 1, "with 1 events makes 1 window; at least two"),
     ("replay periods --format ader --bootstrap-servers SILENT", 1, "no Kafka broker"),
     ("replay . --format ader --bootstrap-servers SILENT", 1, "holds no period_N.txt"),
