@@ -142,6 +142,7 @@ def deploy(settings: Settings, port: int, grpc_port: int) -> None:
     """
     # What goes wrong is raised; the rest would only stand between the operator and our one line.
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
+    ray_patches.wait_for_doors(settings.run.start_timeout_s)
     node = placement.node_of_door(settings.ray.address)
     if ownership.take_serve(ownership.Owner.of(settings), settings.ray.address):
         _shut_down()

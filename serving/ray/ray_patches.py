@@ -66,3 +66,10 @@ def _bind_replica_calls(host: str) -> None:
         return int(tls_utils.add_port_to_grpc_server(server, address))
 
     replica.add_port_to_grpc_server = add_port_to_grpc_server
+
+
+def wait_for_doors(seconds: float) -> None:
+    """For the driver: how long Serve waits until its doors are open, 60 s unless told."""
+    for name in ("api", "client"):
+        module: Any = importlib.import_module(f"ray.serve._private.{name}")
+        module.HTTP_PROXY_TIMEOUT = seconds
