@@ -150,7 +150,7 @@ def test_versions(make_settings: Made, printed: Callable[[], str], as_json: bool
 @pytest.fixture
 def letters(monkeypatch: pytest.MonkeyPatch) -> None:
     reader = SimpleNamespace(read=lambda chosen: iter([LETTER]), foreign=1)
-    sent = SimpleNamespace(sent=lambda: {LETTER.identity}, foreign=0)
+    sent = SimpleNamespace(sent=lambda: {LETTER.identity}, foreign=1)
     monkeypatch.setattr(dlq_list, "with_brokers", lambda settings: settings)
     monkeypatch.setattr(dlq_list, "_reader", lambda settings: reader)
     monkeypatch.setattr(dlq_list, "Redriver", lambda *_: sent)
