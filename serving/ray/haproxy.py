@@ -1,12 +1,11 @@
 """What Ray Serve's HAProxy is told beyond Ray's settings for it. Names no framework.
 
-Ray Serve 2.60 binds the front door to its HTTP host, but HAProxy's metrics and statistics ports to
-every interface, at fixed numbers, and there is no setting for their address. Nor is there one for
-HAProxy to wait for the whole body of a request, without which it cannot ask another replica again
-where the first one dies: it keeps what it has sent only if that was all. What Ray does let one set
-is the HAProxy program it runs. So it is given a launcher of a few lines that writes all this into
-the configuration, which Ray has just written, and then becomes HAProxy: the same process id, the
-same arguments, Ray's own reloads and all.
+Ray Serve 2.60 binds the front door to the host of the HTTP servers behind it, which stay on
+loopback, and HAProxy's metrics and statistics ports to every interface. There is no setting for
+either. Nor is there one for what :mod:`everfresh.serving.ray.door_rules` says of connections and
+requests. What Ray does let one set is the HAProxy program it runs. So it is given a launcher of a
+few lines that writes all this into the configuration, which Ray has just written, and then becomes
+HAProxy: the same process id, the same arguments, Ray's own reloads and all.
 
 Everything goes to Ray in environment variables, which Serve's processes read when they start.
 """
@@ -80,7 +79,8 @@ _ONCE = r"""grep -q everfresh_successor "$config" || sed -i -E \
 """
 
 _ADDRESS = r"""sed -i -E \
-    '/^(frontend prometheus|listen stats)/,/^ *bind /s/^( *bind )\*?:/\1{host}:/' "$config"
+    -e '/^(frontend prometheus|listen stats)/,/^ *bind /s/^( *bind )\*?:/\1127.0.0.1:/' \
+    -e '/^frontend (http|grpc)_frontend/,/^ *bind /s/^( *bind )\S+:([0-9]+)/\1{host}:\2/' "$config"
 """
 
 
@@ -95,7 +95,7 @@ def write_launcher(
 ) -> Path:
     """Write the launcher of ``program``, the true HAProxy; return its path.
 
-    It holds it to ``host``, which may be one of :data:`ANYWHERE`, and to the rules of
+    It offers the doors at ``host`` and the rest on loopback, by the rules of
     :mod:`everfresh.serving.ray.door_rules`. Without ``metrics``, Ray's own, it writes no line for
     a request that went well.
     """
@@ -105,8 +105,7 @@ def write_launcher(
         file = path.with_suffix(f".{name}")
         file.write_text(text)
         ours = ours.replace(f"{{{name}}}", shlex.quote(str(file)))
-    if host not in ANYWHERE:
-        ours += _ADDRESS.replace("{host}", f"[{host}]" if ":" in host else host)
+    ours += _ADDRESS.replace("{host}", f"[{host}]" if ":" in host else host)
     text = _LAUNCHER.replace("{ours}", ours).replace("{program}", shlex.quote(program))
     path.write_text(text)
     path.chmod(0o700)

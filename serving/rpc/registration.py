@@ -18,9 +18,9 @@ from everfresh.serving.rpc import recommender_pb2 as pb
 
 
 class Unreadable(msgspec.Struct, frozen=True):
-    """What came in place of a message; ``expected`` names its type."""
+    """What came in place of a message of this kind."""
 
-    expected: str
+    kind: type[Message]
 
 
 def add_recommender_to_server(servicer: Any, server: Any) -> None:
@@ -44,4 +44,4 @@ def read_message(kind: type[Message], raw: bytes) -> Message | Unreadable:
     try:
         return kind.FromString(raw)
     except DecodeError:
-        return Unreadable(kind.DESCRIPTOR.full_name)
+        return Unreadable(kind)
