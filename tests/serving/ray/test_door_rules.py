@@ -123,15 +123,17 @@ def test_a_request_that_its_replica_died_of_is_asked_again_of_another(
         assert web.taken[before:] == 10 * [length]
 
 
+@pytest.mark.parametrize("length", [20, 20_000, BODY_BYTES])
 def test_a_call_that_its_replica_died_of_is_asked_again_of_another(
-    closed: FrontDoor, rpc: RpcServer
+    closed: FrontDoor, rpc: RpcServer, length: int
 ) -> None:
     with DyingServer() as dying, grpc.insecure_channel(f"127.0.0.1:{closed.grpc}") as channel:
         closed.open(grpc=[dying.port, rpc.port])
-        stub = RecommenderStub(channel)
+        before, stub = len(rpc.taken), RecommenderStub(channel)
         for _ in range(10):
-            assert stub.Version(pb.VersionRequest(), timeout=60).replica == "a replica"
+            stub.Score(message(length), timeout=60)
         assert dying.calls
+        assert rpc.taken[before:] == 10 * [length]
 
 
 @pytest.mark.parametrize("raw", [b"", b"GET / HTTP/1.1\r\nhost: x\r\nx-a: "])
