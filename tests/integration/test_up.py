@@ -31,9 +31,11 @@ OTHERS = {"LC_ALL": "POSIX", "JAVA_TOOL_OPTIONS": "-XX:+UseG1GC", "RAY_ADDRESS":
 
 @pytest.fixture
 def tmp_path(tmp_path: Path) -> Path:
-    """A folder with a name and a length that a stranger's may have."""
+    """A folder with a name and a length that a stranger's may have, and with modules of theirs."""
     folder = tmp_path / "Übung [x] #1"
     folder.mkdir()
+    for name in ("kafka", "msgspec"):
+        (folder / f"{name}.py").write_text("raise SystemExit('not the library')")
     return folder
 
 
