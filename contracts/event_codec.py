@@ -72,6 +72,7 @@ class EventDecoder:
         self._actions = None if actions is None else frozenset(actions)
         self._max_bytes = max_bytes
         self._decode_fields = msgspec.json.Decoder(Event).decode
+        self._encode = msgspec.json.Encoder().encode
 
     def decode(self, key: bytes | None, value: bytes | None, headers: Headers) -> Event:
         """The event of one record; raises :class:`EventRejected` and nothing else.
@@ -83,10 +84,7 @@ class EventDecoder:
             raise EventRejected("keyless", "the record key must be the user id, found none")
         if value is None:
             raise EventRejected("not_json", "the record has no value")
-        if len(value) > self._max_bytes:
-            raise EventRejected(
-                "oversize", f"at most {self._max_bytes} bytes are accepted, found {len(value)}"
-            )
+        self._check_size(value)
         for name, content in headers:
             if name == CE_VERSION:
                 if content != SPEC_VERSION:
@@ -100,6 +98,27 @@ class EventDecoder:
             event = _decode_slowly(value, headers)
         self._check(event, key)
         return event
+
+    def encode(self, event: Event) -> tuple[bytes, bytes]:
+        """Key and value of an event at hand; ``EventRejected`` where :meth:`decode` would raise it.
+
+        For events that were read from JSON: numbers that JSON does not have are not looked for.
+        """
+        try:
+            key, value = user_key(event.user_id), self._encode(event)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise EventRejected(
+                "wrong_field", f"the event cannot be written as JSON: {error}"
+            ) from None
+        self._check_size(value)
+        self._check(event, key)
+        return key, value
+
+    def _check_size(self, value: bytes) -> None:
+        if len(value) > self._max_bytes:
+            raise EventRejected(
+                "oversize", f"at most {self._max_bytes} bytes are accepted, found {len(value)}"
+            )
 
     def _check(self, event: Event, key: bytes) -> None:
         _check_id("bad_user_id", "user_id", event.user_id)
@@ -124,6 +143,14 @@ class EventDecoder:
             raise EventRejected(
                 "bad_value", f"a finite 32-bit number expected, found {event.value}"
             )
+
+
+def in_the_future(time: int, appended: int) -> EventRejected:
+    """Why an event of ``time`` is not accepted at ``appended``, both UTC ms."""
+    return EventRejected(
+        "in_the_future",
+        f"time {time} is {time - appended} ms later than the broker's; check the producer's clock",
+    )
 
 
 def _check_id(reason: str, field: str, value: int | str) -> None:

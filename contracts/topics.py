@@ -113,6 +113,9 @@ CLOCK = TopicSpec(
 
 ALL = (EVENTS, DEAD_LETTERS, REDRIVES, WINDOWS, EXPOSURES, OUTCOMES, REPORTS, STATUS, CLOCK)
 
+LONGEST_NAME = 249
+"""Characters that Kafka allows a topic's name."""
+
 
 def topic_name(prefix: str, spec: TopicSpec) -> str:
     """The name on the cluster: the prefix of the settings followed by the table's name."""

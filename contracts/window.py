@@ -58,7 +58,8 @@ class SliceClosed(msgspec.Struct, frozen=True, tag="closed"):
     """The end of a slice: nothing with this label follows in this partition.
 
     Written by the stream worker, read by the trainer. A slice without it is not complete yet.
-    ``events`` counts accepted events, ``rejected`` those that went to the dead letters instead.
+    ``events`` counts accepted events, ``rejected`` those that went to the dead letters, or to their
+    right partition, instead.
     ``digest`` is the sha256 of the encoded parts, in order, in hex.
     """
 

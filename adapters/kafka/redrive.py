@@ -1,4 +1,6 @@
-"""Sends dead letters back to the topic and partition they came from, and records which.
+"""Sends dead letters back to the topic they came from, and records which.
+
+Each goes to the partition that its key belongs to; one without a key, to the one it came from.
 
 For every batch of dead letters, in this order:
 
@@ -127,13 +129,13 @@ class Redriver:
             (REDRIVEN_FROM, letter.identity.encode()),
             (REDRIVEN_BY, self._batch.encode()),
         ]
-        # The partition it came from, whatever partitioner chose it: one user, one partition.
         return self._producer.send(
             letter.topic,
             value=letter.value,
             key=letter.key,
             headers=headers,
-            partition=letter.partition,
+            # kafka-python chooses by murmur2: one user, one partition.
+            partition=None if letter.key else letter.partition,
         )
 
     def _mark(self, mark: _Begun | _Sent) -> None:
@@ -155,7 +157,7 @@ class Redriver:
                     f"topic {part.topic} has no partition {part.partition} any more, and dead "
                     "letters came from it; leave them out with --topic or --partition"
                 )
-            ends = consumer.end_offsets(list(wanted))
+            ends = consumer.end_offsets(list(consumer.assignment()))
         by_topic: dict[str, dict[int, int]] = {}
         for part, end in ends.items():
             by_topic.setdefault(part.topic, {})[part.partition] = end

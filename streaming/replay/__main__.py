@@ -14,10 +14,11 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Protocol
 
-from everfresh.adapters.files.datasets import DATASETS
+from everfresh.adapters.files.datasets import DATASETS, event_check
 from everfresh.adapters.observe.logs import run_main
-from everfresh.contracts.errors import SettingsError
+from everfresh.contracts.errors import DataFileError, SettingsError
 from everfresh.contracts.event import Event, UserId
 from everfresh.contracts.settings import Settings, load_settings
 from everfresh.contracts.topics import EVENTS, topic_name
@@ -42,16 +43,26 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     settings = load_settings()
-    events = DATASETS[wanted.format](wanted.file)
+    events = DATASETS[wanted.format](wanted.file, event_check(settings.events))
     total = min(len(events), wanted.limit or len(events))
+    progress = ProgressWriter(total, time.monotonic())
     with _producer(settings) as producer:
-        progress = ProgressWriter(total, time.monotonic())
-        progress.write(done=False)
-        for event in paced(itertools.islice(events, total), wanted.speed, stop):
+        send(paced(itertools.islice(events, total), wanted.speed, stop), producer, progress)
+        if not (progress.done or stop.is_set()):
+            raise DataFileError(f"{wanted.file} became shorter while it was read; send it again")
+
+
+def send(events: Iterable[Event], producer: EventSender, progress: ProgressWriter) -> None:
+    """Send all; whatever ends it, the progress that is written last says how many were sent."""
+    progress.write()
+    try:
+        for event in events:
             producer.send(event)
             progress.sent(event.user_id)
         producer.flush()
-        progress.write(done=progress.count == total)
+        progress.flushed()
+    finally:
+        progress.write()
 
 
 def paced(events: Iterable[Event], speed: float, stop: threading.Event) -> Iterator[Event]:
@@ -71,27 +82,42 @@ def paced(events: Iterable[Event], speed: float, stop: threading.Event) -> Itera
         yield event
 
 
+class EventSender(Protocol):
+    """The producer, as far as a replay needs it."""
+
+    def send(self, event: Event) -> object:
+        """Queue one event."""
+
+    def flush(self) -> None:
+        """Return once everything queued is in the log."""
+
+
 class ProgressWriter:
     """Writes progress to standard output, several times a second."""
 
     def __init__(self, total: int, now_s: float) -> None:
-        self.count = 0
+        self.done = False
+        self._count = 0
         self._total = total
         self._user: UserId | None = None
         self._began = self._written = now_s
 
     def sent(self, user: UserId) -> None:
         """One more event was handed over."""
-        self.count += 1
+        self._count += 1
         self._user = user
-        if self.count % 16 == 0 and time.monotonic() - self._written >= _WRITE_EVERY_S:
-            self.write(done=False)
+        if self._count % 16 == 0 and time.monotonic() - self._written >= _WRITE_EVERY_S:
+            self.write()
 
-    def write(self, *, done: bool) -> None:
+    def flushed(self) -> None:
+        """All that was handed over is in the log."""
+        self.done = self._count == self._total
+
+    def write(self) -> None:
         """Write a line now."""
         self._written = time.monotonic()
         took = self._written - self._began
-        line = ReplayProgress(self.count, self._total, took, self._user, done)
+        line = ReplayProgress(self._count, self._total, took, self._user, self.done)
         sys.stdout.buffer.write(encode_progress(line))
         sys.stdout.buffer.flush()
 

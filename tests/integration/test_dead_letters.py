@@ -84,7 +84,7 @@ def letters(kafka: EmbeddedBroker, make_settings: Callable[..., Settings]) -> Le
 
 
 THREE: list[tuple[int, int, str, bytes | None, bytes | None]] = [
-    (0, 3, "not_json", b"7", b"\xff\x00 oops"),
+    (0, 3, "wrong_partition", b"7", b"\xff\x00 oops"),
     (1, 5, "unknown_type", b"8", b'{"type":"teleport"}'),
     (0, 9, "keyless", None, b"{}"),
 ]
@@ -103,7 +103,7 @@ def test_letters_are_listed_newest_first_and_by_filter(
         return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
     rows = listed(EVERY)
-    assert [row["reason"] for row in rows] == ["keyless", "unknown_type", "not_json"]
+    assert [row["reason"] for row in rows] == ["keyless", "unknown_type", "wrong_partition"]
     assert rows[1] == {
         "place": "0:1",
         "topic": letters.events,
@@ -143,7 +143,7 @@ def test_the_original_bytes_come_as_they_are(
     assert capfdbinary.readouterr().out == b"\xff\x00 oops"
 
 
-def test_each_letter_goes_back_once_with_its_bytes_to_where_it_came_from(
+def test_each_letter_goes_back_once_with_its_bytes_to_where_its_key_belongs(
     letters: Letters, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("everfresh.streaming.outbox.dead_letters.MAX_ORIGINAL_BYTES", 1000)
@@ -162,7 +162,7 @@ def test_each_letter_goes_back_once_with_its_bytes_to_where_it_came_from(
     letters.redrive()
     assert "no dead letters were sent" in capsys.readouterr().out
     assert [record[:3] for record in letters.came_back()] == [
-        (0, b"7", b"\xff\x00 oops"),
+        (1, b"7", b"\xff\x00 oops"),
         (0, None, b"{}"),
         (1, b"8", b'{"type":"teleport"}'),
     ]

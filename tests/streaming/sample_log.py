@@ -71,7 +71,7 @@ def rules(**changes: int | list[str]) -> FoldRules:
 
 
 def place(**changes: int | str) -> LogPlace:
-    return msgspec.structs.replace(LogPlace("cluster", TOPIC, "id", 0, 0, 1_000_000, 4), **changes)
+    return msgspec.structs.replace(LogPlace("cluster", TOPIC, "id", 0, 0, 1_000_000, 1), **changes)
 
 
 def opened(

@@ -18,6 +18,7 @@ from everfresh.infra.cli.running import with_brokers
 from everfresh.infra.cli.terminal import Terminal, progress_text
 from everfresh.infra.components import settings_environment
 from everfresh.infra.processes.processes import become_subreaper, spawn, stop_in_order
+from everfresh.streaming.replay.progress import ReplayProgress
 
 _POLL_S = 0.1
 _PLAIN_S = 5.0
@@ -43,10 +44,17 @@ def run_replay(settings: Settings, file: Path, file_format: str, speed: float) -
     finally:
         INTERRUPTS.closing()
         stop_in_order([[child]], _STOP_S, INTERRUPTS.hurry.is_set, lambda name: None)
-        end = replay.latest
-        rate = end.sent / end.seconds if end.seconds else 0.0
-        where = "are in the log" if end.done else "were sent, not all of them may be in the log"
-        console.print(f"{end.sent:,} events {where}; {end.seconds:.1f} s, {rate:,.0f} events/s")
+        console.print(_summary(replay.final()))
+
+
+def _summary(end: ReplayProgress) -> str:
+    rate = end.sent / end.seconds if end.seconds else 0.0
+    took = f"{end.seconds:.1f} s, {rate:,.0f} events/s"
+    if end.done:
+        return f"{end.sent:,} events are in the log; {took}"
+    if not end.sent:
+        return "no event was sent"
+    return f"{end.sent:,} events were sent, not all of them may be in the log; {took}"
 
 
 def _show(console: Terminal, replay: ReplayProcess, title: str) -> None:

@@ -33,7 +33,10 @@ _FIGURES = {
     "replica": ("version", "requests", "failed"),
 }
 _IF_NOT_ZERO = {
-    "worker": ("restoring", "from_snapshot", "from_log", "truncated", "snapshots_refused"),
+    "worker": (
+        *("misplaced", "restoring", "from_snapshot", "from_log", "truncated"),
+        "snapshots_refused",
+    ),
     "trainer": (
         *("backlog_s", "merged", "sampled", "events_per_s", "loss", "held", "let_pass"),
         *("rolled_back", "overtaken", "workers_lost", "undeleted", "foreign"),
@@ -112,7 +115,8 @@ def _components(reports: RunReports, now_ms: int) -> RenderableType:
         table.add_row(f"none has reported in the last {STALE_MS / 1000:.0f} s", "", "", "")
     note = (
         "applied, rejected: records so far. lag: records not applied yet. backlog: windows "
-        "that wait for training. Less is better for rejected, lag, backlog and failed."
+        "that wait for training. misplaced: records of a producer with another partitioner than "
+        "murmur2. Less is better for rejected, misplaced, lag, backlog and failed."
     )
     return described("Components", table, note)
 
