@@ -134,7 +134,11 @@ class Supervisor:
             require_free(serving.host, serving.port, "serving.port")
         self._start_clusters()
         with self._step("topics"):
-            ensure_topics(self.settings.kafka.bootstrap_servers, self.settings)
+            ensure_topics(
+                self.settings.kafka.bootstrap_servers,
+                self.settings,
+                lambda line: self._on_update(StepUpdate("topics", "warning", line)),
+            )
         env = {**components.settings_environment(self.settings), **self._ray_environment}
         for spec in components.loop_specs(env):
             self._start(spec)
