@@ -16,6 +16,7 @@ from kafka.errors import (
 )
 
 from everfresh.adapters.kafka.admin import require_listener
+from everfresh.adapters.kafka.header_names import forgive_header_names
 from everfresh.contracts.errors import MissingDependency, Unreachable
 
 LARGEST_RECORD = 8_388_608
@@ -32,6 +33,7 @@ def connect_consumer(bootstrap_servers: str, topics: Iterable[str]) -> KafkaCons
     broker answers or a topic is missing.
     """
     require_listener(bootstrap_servers)
+    forgive_header_names()
     try:
         consumer = KafkaConsumer(
             bootstrap_servers=bootstrap_servers,
