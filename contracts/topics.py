@@ -85,3 +85,8 @@ ALL = (EVENTS, DEAD_LETTERS, REDRIVES, WINDOWS, EXPOSURES, OUTCOMES, REPORTS, ST
 def topic_name(prefix: str, spec: TopicSpec) -> str:
     """The name on the cluster: the prefix of the settings followed by the table's name."""
     return prefix + spec.name
+
+
+def worker_group(prefix: str) -> str:
+    """The workers' consumer group. Its offsets say how far the events topic has been applied."""
+    return f"{prefix}stream"
