@@ -18,6 +18,7 @@ import msgspec
 
 from everfresh.contracts.errors import EventRejected
 from everfresh.contracts.event import MAX_ID_BYTES, Event, user_key
+from everfresh.contracts.foreign import MAX_TIME_MS, UNREADABLE
 
 CE_VERSION = "ce_specversion"
 CE_ID = "ce_id"
@@ -27,8 +28,6 @@ CE_TIME = "ce_time"
 CONTENT_TYPE = "content-type"
 SPEC_VERSION = b"1.0"
 
-MAX_TIME_MS = 253_402_300_799_999
-"""The end of year 9999; a larger time was most likely meant in micro- or nanoseconds."""
 MAX_VALUE = 3.4028234663852886e38
 """The largest finite 32-bit float: values are kept in that precision."""
 
@@ -47,8 +46,6 @@ _REASON_OF_FIELD = {
     "time": "bad_time",
     "value": "bad_value",
 }
-# msgspec's own errors, and what nesting without end or broken UTF-8 raise from beneath it.
-_BROKEN = (msgspec.MsgspecError, ValueError, RecursionError, OverflowError)
 
 
 class PlainEvent(Event, frozen=True):
@@ -97,7 +94,7 @@ class EventDecoder:
                 break
         try:
             event = self._decode_fields(value)
-        except _BROKEN:
+        except UNREADABLE:
             event = _decode_slowly(value, headers)
         self._check(event, key)
         return event
@@ -173,7 +170,7 @@ def _decode_slowly(value: bytes, headers: Headers) -> Event:
     """Decode what the fast path refused: completed from the headers, or a reason found."""
     try:
         fields = msgspec.json.decode(value)
-    except _BROKEN as error:
+    except UNREADABLE as error:
         raise EventRejected("not_json", str(error)) from None
     if not isinstance(fields, dict):
         raise EventRejected("wrong_field", "the value must be a JSON object")
@@ -183,7 +180,7 @@ def _decode_slowly(value: bytes, headers: Headers) -> Event:
             raise EventRejected("missing_field", f"{name} is missing")
     try:
         return msgspec.convert(fields, Event)
-    except _BROKEN as error:
+    except UNREADABLE as error:
         path = str(error).rpartition("at `$.")[2].rstrip("`")
         field = path.partition("[")[0].partition(".")[0]
         reason = _REASON_OF_FIELD.get(field, "wrong_field")

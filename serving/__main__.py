@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import importlib
 import logging
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from everfresh.adapters.machine import tcp_ports as ports
+from everfresh.adapters.machine.disk import naming
 from everfresh.adapters.machine.endpoint_record import remove_endpoint, write_endpoint
 from everfresh.adapters.machine.interrupts import Interrupted, Interrupts
+from everfresh.adapters.machine.socket_folder import LONGEST_PATH, socket_root
 from everfresh.adapters.observe.logs import configure_logging, run_main
 from everfresh.adapters.weights.signing import Keys
 from everfresh.adapters.weights.store import FsspecWeightStore
-from everfresh.contracts.errors import MissingDependency, SettingsError, Unreachable
+from everfresh.contracts.errors import MissingDependency, RunError, SettingsError, Unreachable
 from everfresh.contracts.settings import Settings, load_settings
 from everfresh.serving.ray import haproxy
 from everfresh.serving.versions.push import Broadcast, Pusher
@@ -26,6 +29,7 @@ from everfresh.serving.versions.push import Broadcast, Pusher
 _LOG = logging.getLogger(__name__)
 _LOOK_S = 1.0
 _MISSES = 3
+_DOOR_LOOKS = 5
 
 
 def main() -> None:
@@ -33,11 +37,13 @@ def main() -> None:
     settings = load_settings()
     settings = settings.model_copy(update={"home": settings.home.resolve()})
     configure_logging("serving", settings.home)
+    # Ray's processes look for modules in the folder of its driver, where a kafka.py may lie.
+    os.chdir(settings.home)
     interrupts = Interrupts()
     interrupts.install()
     try:
         _require_startable(settings)
-        with _haproxy_environment(settings) as environment:
+        with _only_driver(settings.home), _haproxy_environment(settings) as environment:
             os.environ.update(environment)
             _serve(settings, environment, interrupts)
     except BaseException as error:
@@ -73,13 +79,13 @@ def _serve(settings: Settings, environment: dict[str, str], interrupts: Interrup
             sys.stdout.write(f"gRPC on {grpc_address}\nserving on {url}\n")
             sys.stdout.flush()
             with _pushing(settings, deployment.broadcast):
-                _wait_while_ray_is_there(settings.ray.address)
+                _wait_while_it_is_there(settings.ray.address, deployment.is_deployed)
         finally:
             interrupts.closing()
             remove_endpoint(settings.home)
             # Where Ray went first, everything went with it, and asking would take long.
             if ports.accepts_connections(*ports.parse_address(settings.ray.address, "ray.address")):
-                deployment.withdraw()
+                deployment.withdraw(settings)
 
 
 @contextlib.contextmanager
@@ -87,8 +93,11 @@ def _pushing(settings: Settings, broadcast: Broadcast) -> Iterator[None]:
     if not settings.serving.push_ms:
         yield
         return
+    weights = settings.weights
     pusher = Pusher(
-        FsspecWeightStore(settings.weights_url, keys=Keys.of(settings.weights)),
+        FsspecWeightStore(
+            settings.weights_url, keys=Keys.of(weights), most=weights.max_file_mb << 20
+        ),
         broadcast,
         settings.serving.push_ms,
         settings.serving.push_bytes,
@@ -100,13 +109,18 @@ def _pushing(settings: Settings, broadcast: Broadcast) -> Iterator[None]:
         pusher.stop()
 
 
-def _wait_while_ray_is_there(address: str) -> None:
-    """Until a signal; ``Unreachable`` once Ray is gone, replicas and door with it."""
+def _wait_while_it_is_there(address: str, is_deployed: Callable[[], bool]) -> None:
+    """Until a signal; ``Unreachable`` once Ray is gone, or Serve with replicas and door."""
     host, port = ports.parse_address(address, "ray.address")
-    missed = 0
+    missed, looks = 0, 0
     while missed < _MISSES:
         time.sleep(_LOOK_S)
-        missed = 0 if ports.accepts_connections(host, port) else missed + 1
+        missed, looks = 0 if ports.accepts_connections(host, port) else missed + 1, looks + 1
+        if not missed and looks % _DOOR_LOOKS == 0 and not is_deployed():
+            raise Unreachable(
+                f"the door was closed from outside: Ray Serve at {address} has been shut down, or "
+                "its application deleted; start serving again"
+            )
     raise Unreachable(f"Ray at {address} is gone; start it, then serving again")
 
 
@@ -132,23 +146,33 @@ def _require_startable(settings: Settings) -> None:
 
 
 @contextlib.contextmanager
+def _only_driver(home: Path) -> Iterator[None]:
+    """``RunError`` where another process serves from this home: it would lose its door."""
+    path = home / "run" / "serving.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RunError(
+                f"another process serves from home {home} already; stop it, or give this one "
+                "another home"
+            ) from None
+        yield
+
+
+@contextlib.contextmanager
 def _haproxy_environment(settings: Settings) -> Iterator[dict[str, str]]:
     """HAProxy's variables, and the folder that they speak of for as long as it is needed."""
     door = settings.serving
-    launcher = haproxy.write_launcher(
-        settings.home / "run" / "haproxy",
-        door.host,
-        _program(),
-        door.timeout_ms,
-        metrics=settings.ray.metrics,
-    )
+    launcher = settings.home / "run" / "haproxy"
+    with naming(launcher):
+        haproxy.write_launcher(
+            launcher, door.host, _program(), door.timeout_ms, metrics=settings.ray.metrics
+        )
     # Not in the home, which may lie deep: the kernel limits the length of a socket's path.
-    with tempfile.TemporaryDirectory(prefix="everfresh-") as folder:
-        if len(folder) > haproxy.LONGEST_FOLDER:
-            raise SettingsError(
-                f"temporary files go to {tempfile.gettempdir()}, whose path is too long for "
-                "HAProxy's sockets; set TMPDIR to a short one, such as /tmp"
-            )
+    root = socket_root(LONGEST_PATH - haproxy.LONGEST_FOLDER + len("/ef-12345678"))
+    with tempfile.TemporaryDirectory(prefix="ef-", dir=root) as folder:
         free = ports.free_ports(haproxy.EXTRA_PORTS)
         yield haproxy.environment(
             Path(folder),

@@ -6,6 +6,7 @@ Prints a line when training begins, when Ray had to start the process again, and
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -19,12 +20,16 @@ if TYPE_CHECKING:
     from everfresh.trainer.ray_driver import TrainerDriver
 
 WATCH_S = 1.0
+_LONG = 60
 
 
 def main() -> None:
     """Run until a signal; ``EverfreshError`` where the trainer cannot start or go on."""
     settings = load_settings()
+    settings = settings.model_copy(update={"home": settings.home.resolve()})
     configure_logging("trainer", settings.home)
+    # Ray's processes look for modules in the folder of its driver, where a kafka.py may lie.
+    os.chdir(settings.home)
     stop = threading.Event()
     _stop_on_signals(stop)
     # Ray and torch take seconds to load: a wrong setting must not wait for them.
@@ -50,9 +55,12 @@ def main() -> None:
 
 
 def _watch(trainer: TrainerDriver, stop: threading.Event, settings: Settings) -> None:
-    running, restarts = False, 0
+    running, restarts, silent = False, 0, 0
     while not stop.wait(WATCH_S):
         status = trainer.check()
+        silent = silent + 1 if status is None else 0
+        if silent == _LONG:
+            _print("still waiting for Ray to start the training process; `ray status` shows why")
         if trainer.restarts != restarts:
             running, restarts = False, trainer.restarts
             _print("the training process was lost; Ray starts it again")

@@ -6,6 +6,7 @@ makes and watches it is ``trainer.ray_driver``.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 
 import torch
@@ -27,6 +28,11 @@ class TrainerActor:
         train = DataParallelTraining(settings) if several else train_window
         self._run = TrainerRun(settings, open_ports, wall_clock, train)
         self._run.start()
+        self._place = f"{settings.home} on {socket.gethostname()}"
+
+    def place(self) -> str:
+        """Home and machine, for another driver that finds the name taken."""
+        return self._place
 
     def status(self) -> RunStatus:
         """How the run stands."""

@@ -10,16 +10,17 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import ray
 from ray.exceptions import RayActorError, RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from everfresh.adapters.machine.tcp_ports import require_reachable
 from everfresh.contracts.errors import EverfreshError, SettingsError, Unreachable
 from everfresh.contracts.settings import Settings
-from everfresh.trainer.distributed.ray_workers import process_resources
+from everfresh.trainer.distributed.ray_workers import CPUS, process_resources
 from everfresh.trainer.ray_actor import TrainerActor
 from everfresh.trainer.run import RunStatus, TrainerPorts
 
@@ -31,6 +32,7 @@ STOP_S = 2.0
 
 _NAME_WAIT_S = 10.0
 _ANSWER_S = 0.5
+_HOLDER_S = 5.0
 _LOG = logging.getLogger("everfresh.trainer")
 
 
@@ -71,7 +73,7 @@ class TrainerDriver:
         self._lost = False
         self._question: Any = None
         _require_gpus(settings)
-        self._actor = _create(settings, open_ports)
+        self._actor = _create(settings, open_ports, _placement(settings))
 
     def check(self) -> RunStatus | None:
         """How the actor stands; ``None`` while Ray starts it, the first time or again.
@@ -127,11 +129,38 @@ def _require_gpus(settings: Settings) -> None:
         )
 
 
-def _create(settings: Settings, open_ports: Callable[[Settings], TrainerPorts]) -> Any:
+def _placement(settings: Settings) -> dict[str, Any]:
+    """Actor options that keep the trainer where its versions are; none for an object store.
+
+    ``SettingsError`` where this node cannot take it, because Ray would wait without a word.
+    """
+    url = settings.weights_url
+    if "://" in url and not url.startswith("file://"):
+        return {}
+    here = ray.get_runtime_context().get_node_id()
+    nodes = ray.nodes()  # type: ignore[no-untyped-call]
+    has = next(node["Resources"] for node in nodes if node["NodeID"] == here)
+    resources = {"CPU": CPUS, "GPU": process_resources(settings)["num_gpus"]}
+    for name, needed in resources.items():
+        if has.get(name, 0.0) < needed:
+            raise SettingsError(
+                f"this machine's node has {has.get(name, 0.0):g} {name}s in the Ray cluster, and "
+                f"the trainer needs {needed:g} here, because the versions are in {url}: start the "
+                f"node with more (ray start --num-{name.lower()}s), or name an object store in "
+                "weights.url, so that the trainer can run on any node"
+            )
+    return {"scheduling_strategy": NodeAffinitySchedulingStrategy(here, soft=False)}
+
+
+def _create(
+    settings: Settings,
+    open_ports: Callable[[Settings], TrainerPorts],
+    placement: Mapping[str, Any],
+) -> Any:
     """The named actor; waits a while for the name where an earlier driver has only just gone."""
     here = settings.model_copy(update={"home": settings.home.resolve()})
     actor = ray.remote(TrainerActor).options(
-        name=NAME, max_restarts=-1, max_task_retries=0, **process_resources(settings)
+        name=NAME, max_restarts=-1, max_task_retries=0, **process_resources(settings), **placement
     )
     deadline = time.monotonic() + _NAME_WAIT_S
     while True:
@@ -140,7 +169,16 @@ def _create(settings: Settings, open_ports: Callable[[Settings], TrainerPorts]) 
         except ValueError:
             if time.monotonic() >= deadline:
                 raise Unreachable(
-                    f"this Ray cluster has a trainer already (actor {NAME!r} in namespace "
-                    f"{NAMESPACE!r}); stop it first, or use another cluster"
+                    f"this Ray cluster has a trainer already, that of {_holder()} (actor "
+                    f"{NAME!r} in namespace {NAMESPACE!r}); stop it first, or use another cluster"
                 ) from None
             time.sleep(0.5)
+
+
+def _holder() -> str:
+    """Whose trainer has the name."""
+    # One that is still starting does not answer; one of an earlier release has no such method.
+    with contextlib.suppress(RayError, ValueError, AttributeError):
+        holder = ray.get_actor(NAME, namespace=NAMESPACE)
+        return f"home {ray.get(holder.place.remote(), timeout=_HOLDER_S)}"
+    return "another run"

@@ -132,8 +132,8 @@ class RaySettings(Group):
 
     address: str = Field(
         "",
-        description="Ray cluster to join, as HOST:PORT. Leave it empty, and `everfresh up` starts "
-        "one on this machine.",
+        description="Ray cluster to join, as HOST:PORT; serving runs at its head. Leave it "
+        "empty, and `everfresh up` starts one on this machine.",
     )
     object_store_mb: int = Field(
         256,

@@ -1,4 +1,4 @@
-"""Serving on Ray Serve: the only file here that names Ray.
+"""Serving on Ray Serve: the application, its door, and the replicas on the node of this machine.
 
 Ray reads the variables of :mod:`everfresh.serving.ray.haproxy` when it is imported, so they are
 in the environment before this file is.
@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 import ray
 from ray import serve
-from ray.exceptions import RayError
+from ray.exceptions import ActorDiedError, RayError
 from ray.serve.config import HTTPOptions, ProxyLocation, gRPCOptions
 from ray.serve.schema import LoggingConfig
 
 from everfresh.contracts.errors import Unreachable
 from everfresh.contracts.settings import Settings, load_settings
+from everfresh.serving.ray import ownership, placement, ray_patches
 from everfresh.serving.versions.pushed_weights import PushedFiles
 
 APPLICATION = "everfresh"
@@ -135,16 +136,21 @@ def cluster(address: str, environment: Mapping[str, str]) -> Iterator[None]:
 def deploy(settings: Settings, port: int, grpc_port: int) -> None:
     """Open the doors, HTTP and gRPC, and return when every replica answers.
 
-    An everfresh that a killed driver left behind is removed first. ``Unreachable`` where other
-    applications run on this Serve, or where the door or the replicas do not come up.
+    What a killed driver of this home left behind is removed first. ``Unreachable`` where Serve is
+    somebody else's, which stays as it is, where this machine is not the cluster's head, or where
+    the door or the replicas do not come up.
     """
     # What goes wrong is raised; the rest would only stand between the operator and our one line.
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
-    _require_ours(settings.ray.address)
+    ray_patches.wait_for_doors(settings.run.start_timeout_s)
+    node = placement.node_of_door(settings.ray.address)
+    if ownership.take_serve(ownership.Owner.of(settings), settings.ray.address):
+        _shut_down()
     quiet = LoggingConfig(enable_access_log=False, log_level="WARNING")
     try:
         serve.start(
-            http_options=HTTPOptions(host=settings.serving.host, port=port),
+            # The launcher gives HAProxy the address of the door; this is for what is behind it.
+            http_options=HTTPOptions(host=ray_patches.loopback(), port=port),
             grpc_options=gRPCOptions(
                 port=grpc_port,
                 grpc_servicer_functions=[_SERVICE],
@@ -153,7 +159,8 @@ def deploy(settings: Settings, port: int, grpc_port: int) -> None:
             proxy_location=ProxyLocation.HeadOnly,
             logging_config=quiet,
         )
-        serve.run(_application(settings), name=APPLICATION, route_prefix="/", logging_config=quiet)
+        application = _application(settings, node)
+        serve.run(application, name=APPLICATION, route_prefix="/", logging_config=quiet)
     except (RayError, RuntimeError, TimeoutError) as error:
         said = " ".join(str(error).split())
         raise Unreachable(
@@ -172,7 +179,22 @@ def broadcast(files: PushedFiles) -> None:
     handle.broadcast("receive", ray.put(buffers)).results(timeout_s=_BROADCAST_S)
 
 
-def _application(settings: Settings) -> serve.Application:
+def is_deployed() -> bool:
+    """Whether Serve still has the application; somebody may have shut Serve down, or deleted it.
+
+    True also where Serve does not say, because its controller is being started again.
+    """
+    if not ownership.serve_runs():
+        return False
+    try:
+        return APPLICATION in serve.status().applications
+    except ActorDiedError:
+        return False
+    except RayError:
+        return True
+
+
+def _application(settings: Settings, node: str) -> serve.Application:
     threads = str(settings.serving.threads)
     as_deployment = serve.deployment(
         name="Replica",
@@ -183,6 +205,8 @@ def _application(settings: Settings) -> serve.Application:
         # Replicas share the machine with Kafka, the worker and the trainer; Ray is not to count.
         ray_actor_options={
             "num_cpus": 0,
+            # Where the worker's state and the weights are, and where HAProxy asks.
+            "label_selector": {"ray.io/node-id": node},
             "runtime_env": {"env_vars": {"OMP_NUM_THREADS": threads}},
         },
         health_check_period_s=5,
@@ -194,19 +218,15 @@ def _application(settings: Settings) -> serve.Application:
     return deployment.bind(settings.model_dump(mode="json"))
 
 
-def _require_ours(address: str) -> None:
-    others = sorted(set(serve.status().applications) - {APPLICATION})
-    if others:
-        raise Unreachable(
-            f"Ray at {address} already serves {', '.join(others)}; everfresh opens a door of its "
-            "own and needs a cluster without other Serve applications"
-        )
-    withdraw()
-
-
-def withdraw() -> None:
-    """Close the door, end the replicas and HAProxy. Ray itself stays."""
+def withdraw(settings: Settings) -> None:
+    """Close the door, end the replicas and HAProxy, if they are ours. Ray itself stays."""
     # Where Ray went first there is nothing left to close.
     with contextlib.suppress(RayError, ConnectionError):
-        # Ray leaves it without types.
-        serve.shutdown()  # type: ignore[no-untyped-call]
+        if ownership.owns_serve(ownership.Owner.of(settings)):
+            _shut_down()
+            ownership.release_serve()
+
+
+def _shut_down() -> None:
+    # Ray leaves it without types.
+    serve.shutdown()  # type: ignore[no-untyped-call]

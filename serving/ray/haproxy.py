@@ -1,7 +1,8 @@
 """What Ray Serve's HAProxy is told beyond Ray's settings for it. Names no framework.
 
-Ray Serve 2.60 binds the front door to its HTTP host, but HAProxy's metrics and statistics ports to
-every interface, at fixed numbers, and there is no setting for their address. Nor is there one for
+Ray Serve 2.60 binds the front door to the host of the HTTP servers behind it, which stay on
+loopback, and HAProxy's metrics and statistics ports to every interface. There is no setting for
+either. Nor is there one for
 HAProxy to wait for the whole body of a request, without which it cannot ask another replica again
 where the first one dies: it keeps what it has sent only if that was all. What Ray does let one set
 is the HAProxy program it runs. So it is given a launcher of a few lines that writes all this into
@@ -78,7 +79,8 @@ _ONCE = r"""grep -q wait-for-body "$config" || sed -i -E \
 """
 
 _ADDRESS = r"""sed -i -E \
-    '/^(frontend prometheus|listen stats)/,/^ *bind /s/^( *bind )\*?:/\1{host}:/' "$config"
+    -e '/^(frontend prometheus|listen stats)/,/^ *bind /s/^( *bind )\*?:/\1127.0.0.1:/' \
+    -e '/^frontend (http|grpc)_frontend/,/^ *bind /s/^( *bind )\S+:([0-9]+)/\1{host}:\2/' "$config"
 """
 
 
@@ -87,7 +89,7 @@ def write_launcher(
 ) -> Path:
     """Write the launcher of ``program``, the true HAProxy; return its path.
 
-    It holds it to ``host``, which may be one of :data:`ANYWHERE`, has it wait ``timeout_ms`` for a
+    It offers the doors at ``host`` and the rest on loopback, has it wait ``timeout_ms`` for a
     request's body, and makes its own errors problem documents. Without ``metrics``, Ray's own, it
     writes no line for a request that went well.
     """
@@ -102,8 +104,7 @@ def write_launcher(
     frontend.write_text(f"    http-request wait-for-body time {timeout_ms}ms if METH_POST\n")
     ours = _ONCE.replace("{defaults}", shlex.quote(str(defaults)))
     ours = ours.replace("{frontend}", shlex.quote(str(frontend)))
-    if host not in ANYWHERE:
-        ours += _ADDRESS.replace("{host}", f"[{host}]" if ":" in host else host)
+    ours += _ADDRESS.replace("{host}", f"[{host}]" if ":" in host else host)
     text = _LAUNCHER.replace("{ours}", ours).replace("{program}", shlex.quote(program))
     path.write_text(text)
     path.chmod(0o700)

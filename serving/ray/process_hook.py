@@ -9,6 +9,6 @@ from everfresh.serving.ray import ray_patches, uvicorn_patch
 
 def install_patches() -> list[Any]:
     """Called by Ray, perhaps twice in a process; returns the HTTP middlewares to add, none."""
-    ray_patches.bind_to_loopback()
+    ray_patches.bind_grpc_to_loopback()
     uvicorn_patch.install_atomic_response()
     return []

@@ -1,11 +1,11 @@
-"""Patches of Ray Serve's private parts: what stands behind HAProxy listens on loopback alone.
+"""Patches of Ray Serve's private parts: gRPC servers behind HAProxy listen on loopback alone.
 
 HAProxy is the one door. Behind it are the HTTP and gRPC servers of each replica and of the fallback
-proxy. Ray binds the HTTP ones to the host of the door, and gRPC ones to every interface; there is
-no setting. HAProxy dials ``get_localhost_ip()`` for all that are on its own node, and ours are
-(``deployment`` sees to that). So whatever addresses node and door have, this is where they listen.
-Each replica also opens a gRPC server for calls from other deployments. There are none, and handles
-do not use it (``RAY_SERVE_USE_GRPC_BY_DEFAULT``), so it need not be seen either.
+proxy. HAProxy dials ``get_localhost_ip()`` for all that are on its own node, and ours are
+(``deployment`` sees to that). So whatever address the node has, this is where they listen. For HTTP
+that is a setting; gRPC servers Ray opens on every interface. Each replica has one more, for calls
+from other deployments. There are none, and handles do not use it (``haproxy.environment``), so it
+need not be seen either.
 
 Everything here follows the source of the Ray release named below. When another one is installed, a
 test fails: read these places again, then move the constant.
@@ -21,30 +21,21 @@ RAY_VERSION = "2.60.0"
 """The release in which these private parts were read."""
 
 _EVERYWHERE = "[::]"
-_REPLICA, _PROXY = "ray.serve._private.replica", "ray.serve._private.proxy"
+_REPLICA = "ray.serve._private.replica"
 
 
-def bind_to_loopback() -> None:
-    """For a process of Serve's whose doors are not open yet. Harmless twice."""
+def loopback() -> str:
+    """Where HAProxy reaches what is on its own node: 127.0.0.1, or ::1 where that is all."""
     network: Any = importlib.import_module("ray._common.network_utils")
-    host = str(network.get_localhost_ip())
-    literal = f"[{host}]" if ":" in host else host
-    _bind_http(host)
-    _bind_grpc_door(literal)
-    _bind_replica_calls(literal)
+    return str(network.get_localhost_ip())
 
 
-def _bind_http(host: str) -> None:
-    """The HTTP server of a replica, or of the fallback proxy: each has the function by name."""
-    http_util: Any = importlib.import_module("ray.serve._private.http_util")
-
-    async def start_asgi_http_server(app: Any, http_options: Any, **options: Any) -> Any:
-        behind = http_options.model_copy(update={"host": host})
-        return await http_util.start_asgi_http_server(app, behind, **options)
-
-    for name in (_REPLICA, _PROXY):
-        if module := sys.modules.get(name):
-            vars(module)["start_asgi_http_server"] = start_asgi_http_server
+def bind_grpc_to_loopback() -> None:
+    """For a process of Serve's whose doors are not open yet. Harmless twice."""
+    host = loopback()
+    host = f"[{host}]" if ":" in host else host
+    _bind_grpc_door(host)
+    _bind_replica_calls(host)
 
 
 def _bind_grpc_door(host: str) -> None:
@@ -75,3 +66,10 @@ def _bind_replica_calls(host: str) -> None:
         return int(tls_utils.add_port_to_grpc_server(server, address))
 
     replica.add_port_to_grpc_server = add_port_to_grpc_server
+
+
+def wait_for_doors(seconds: float) -> None:
+    """For the driver: how long Serve waits until its doors are open, 60 s unless told."""
+    for name in ("api", "client"):
+        module: Any = importlib.import_module(f"ray.serve._private.{name}")
+        module.HTTP_PROXY_TIMEOUT = seconds

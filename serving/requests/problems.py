@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
 
+from everfresh.contracts.errors import StateError
 from everfresh.contracts.event import ItemId
 
+_LOG = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
 
@@ -187,6 +190,17 @@ def state_unreadable(error: Exception) -> Problem:
     """503: the user's state cannot be read."""
     title = "User state cannot be read"
     return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "state-unreadable", title, str(error))
+
+
+def problem_of(error: Exception) -> Problem:
+    """What a request ends with for this error. One that is no :class:`Problem` is logged here."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, StateError):
+        _LOG.error("user state cannot be read: %s", error)
+        return state_unreadable(error)
+    _LOG.error("a request failed", exc_info=error)
+    return internal()
 
 
 def internal() -> Problem:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,15 +17,30 @@ def no_ports(settings: Settings) -> TrainerPorts:
     raise AssertionError("the actor opens them, and none is made here")
 
 
-class FakeRay:
-    """A cluster with so many GPUs; keeps what actors ask for."""
+HERE = "0" * 56
+"""The id of this machine's node."""
 
-    def __init__(self, gpus: float) -> None:
+
+class FakeRay:
+    """A cluster with so many GPUs, and a node ``here`` that has as many unless told otherwise.
+
+    Keeps what actors ask for.
+    """
+
+    def __init__(self, gpus: float, here: dict[str, float] | None = None) -> None:
         self._resources = {"CPU": 4.0, "GPU": gpus} if gpus else {"CPU": 4.0}
+        self._here = self._resources if here is None else here
         self.options: list[dict[str, Any]] = []
 
     def cluster_resources(self) -> dict[str, float]:
         return self._resources
+
+    def get_runtime_context(self) -> Any:
+        return SimpleNamespace(get_node_id=lambda: HERE)
+
+    def nodes(self) -> list[dict[str, Any]]:
+        there = {"NodeID": "there", "Resources": self._resources}
+        return [there, {"NodeID": HERE, "Resources": self._here}]
 
     def remote(self, cls: type) -> Any:
         ray = self
@@ -61,4 +77,35 @@ def test_a_cluster_with_too_few_gpus_is_refused_rather_than_waited_for(
         ray_driver.TrainerDriver(
             with_strategy(small_settings, "replay", device="cuda", workers=workers), no_ports
         )
+    assert ray.options == []
+
+
+def test_the_trainer_runs_where_its_versions_are(
+    small_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray = FakeRay(0.0)
+    monkeypatch.setattr(ray_driver, "ray", ray)
+    ray_driver.TrainerDriver(small_settings, no_ports)
+    store = small_settings.weights.model_copy(update={"url": "s3://bucket/weights"})
+    ray_driver.TrainerDriver(small_settings.model_copy(update={"weights": store}), no_ports)
+    kept, free = (asked.get("scheduling_strategy") for asked in ray.options)
+    assert (kept.node_id, kept.soft) == (HERE, False)
+    assert free is None
+
+
+@pytest.mark.parametrize(
+    ("device", "here", "said"),
+    [("cpu", {}, "has 0 CPUs"), ("cuda", {"CPU": 4.0}, "has 0 GPUs")],
+)
+def test_a_node_without_room_for_the_trainer_is_refused_rather_than_waited_for(
+    small_settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    device: str,
+    here: dict[str, float],
+    said: str,
+) -> None:
+    ray = FakeRay(1.0, here)
+    monkeypatch.setattr(ray_driver, "ray", ray)
+    with pytest.raises(SettingsError, match=f"this machine's node {said} .* object store"):
+        ray_driver.TrainerDriver(with_strategy(small_settings, "replay", device=device), no_ports)
     assert ray.options == []

@@ -61,6 +61,7 @@ def test_what_was_taken_in_is_scraped(
     ):
         assert line in lines
     assert any(line.startswith("process_resident_memory_bytes ") for line in lines)
+    assert not any("_created" in line for line in lines)
 
 
 def test_it_listens_on_loopback_and_tells_prometheus_where(

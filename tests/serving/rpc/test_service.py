@@ -228,6 +228,31 @@ def test_calls_on_top_of_the_limit_are_refused(bench: Bench) -> None:
     assert len(bench.exposures.exposures) == 2
 
 
+def test_calls_are_counted_as_requests_are(bench: Bench) -> None:
+    told: list[tuple[str, str, str, str]] = []
+
+    def measure(interface: str, route: str, code: str, problem: str, seconds: float) -> None:
+        assert seconds > 0
+        told.append((interface, route, code, problem))
+
+    admission = Admission(2, 1_000, bench.clock)
+    door = RpcService(bench.replica, admission, bench.clock, Settings(), measure)
+
+    async def ask() -> None:
+        await door.recommend(pb.RecommendRequest(user_id=ONE), Said())
+        await door.score(pb.ScoreRequest(user_id=ONE), Said())
+        await door.similar(pb.SimilarRequest(item_id=pb.Id(text="none")), Said())
+        await door.version(pb.VersionRequest(), Said())
+
+    asyncio.run(ask())
+    assert told == [
+        ("grpc", "recommend", "OK", ""),
+        ("grpc", "score", "INVALID_ARGUMENT", "bad-request"),
+        ("grpc", "similar", "NOT_FOUND", "unknown-item"),
+        ("grpc", "version", "OK", ""),
+    ]
+
+
 @pytest.mark.process
 def test_the_generated_code_is_what_the_description_says(tmp_path: Path) -> None:
     generate(tmp_path)

@@ -1,0 +1,203 @@
+"""``up`` on a Kafka and a Ray that somebody else runs, at an address that is not loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from everfresh import EventProducer
+from everfresh.adapters.machine.child_process import ChildProcess
+from everfresh.adapters.machine.endpoint_record import endpoint_url
+from everfresh.adapters.machine.tcp_ports import free_ports
+from everfresh.infra.broker import broker, data_folder
+from everfresh.infra.broker.broker import EmbeddedBroker
+from everfresh.infra.run.run_record import read_record
+from tests.integration.command import ROOT, Command
+from tests.integration.network_namespace import network_namespace
+from tests.integration.serving_run import outside, wait_until
+
+pytestmark = pytest.mark.integration
+
+RAY = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
+RAYS_OWN_PORTS = range(10_002, 20_000)  # Ray's default for its workers; it offers them everywhere
+
+
+class Node:
+    """A node of a Ray cluster, started by hand."""
+
+    def __init__(self, folder: Path, log: Path, address: str, *options: str) -> None:
+        self._log = log
+        binaries = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        with log.open("wb") as file:
+            self._process = ChildProcess(
+                [*RAY, f"--node-ip-address={address}", *options, "--object-store-memory=80000000"],
+                stdout=file,
+                stderr=file,
+                env={
+                    **os.environ,
+                    "PATH": binaries,
+                    "PYTHONPATH": str(ROOT),
+                    "TMPDIR": str(folder),
+                },
+            )
+
+    def await_ready(self) -> None:
+        wait_until(lambda: "Ray runtime started" in self._log.read_text(), "Ray's node")
+
+    def titled(self, text: str) -> dict[int, psutil.Process]:
+        """Its processes with this text in their command line, by process id."""
+        found = {}
+        for process in psutil.Process(self._process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if text in " ".join(process.cmdline()):
+                    found[process.pid] = process
+        return found
+
+    def kill(self) -> None:
+        top = psutil.Process(self._process.pid)
+        for process in [*top.children(recursive=True), top]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._process.stop(5.0)
+
+
+class Clusters:
+    """Kafka, and a Ray of two nodes, of which the second has most room."""
+
+    def __init__(self, folder: Path, kafka: EmbeddedBroker, address: str) -> None:
+        self.kafka = kafka
+        self._sockets = Path(tempfile.mkdtemp(prefix="ef-", dir="/tmp"))
+        [port] = free_ports(1, address)
+        self.ray_address = f"{address}:{port}"
+        head = ["--head", f"--port={port}", "--num-cpus=2", "--include-dashboard=false"]
+        head.append(f"--temp-dir={self._sockets / 'ray'}")
+        self.head = Node(self._sockets, folder / "head.out", address, *head)
+        self.head.await_ready()
+        more = [f"--address={self.ray_address}", "--num-cpus=8"]
+        more.append(f"--dashboard-agent-listen-port={free_ports(1, '10.77.0.2')[0]}")
+        self.other = Node(self._sockets, folder / "other.out", "10.77.0.2", *more)
+
+    def up(self, home: Path, **settings: str) -> Command:
+        home.mkdir()
+        servers = ("--bootstrap-servers", self.kafka.bootstrap_servers)
+        return Command(home, "up", *servers, "--ray-address", self.ray_address, **settings)
+
+    def close(self) -> None:
+        self.other.kill()
+        self.head.kill()
+        shutil.rmtree(self._sockets, ignore_errors=True)
+
+
+@pytest.fixture
+def clusters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clusters]:
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    with network_namespace() as address:
+        listeners = data_folder._PROPERTIES.replace(
+            "PLAINTEXT://127.0.0.1", f"PLAINTEXT://{address}"
+        )
+        monkeypatch.setattr(data_folder, "_PROPERTIES", listeners)
+        monkeypatch.setattr(broker, "_HOST", address)
+        with EmbeddedBroker(tmp_path / "kafka", heap_mb=256) as kafka:
+            made = Clusters(tmp_path, kafka, address)
+            try:
+                yield made
+            finally:
+                made.close()
+
+
+class Asker:
+    """Sends events and asks for recommendations until what is wanted is seen."""
+
+    def __init__(self, servers: str, home: Path) -> None:
+        self._servers = servers
+        self._home = home / ".everfresh"
+        self._sent = 0
+
+    def send(self, number: int) -> None:
+        with EventProducer(self._servers) as events:
+            for at in range(self._sent, self._sent + number):
+                events.send(type="view", user_id=at % 50, item_id=at * 7 % 40)
+        self._sent += number
+
+    def await_version(self, least: int) -> int:
+        """Events and questions until an answer is of that version or a later one."""
+        while True:
+            self.send(100)
+            response = self.ask()
+            if response.status_code == 200 and response.json()["version"] >= least:
+                return int(response.json()["version"])
+            time.sleep(0.3)
+
+    def ask(self) -> httpx.Response:
+        url = endpoint_url(self._home)
+        return httpx.post(f"{url}/v1/recommend", json={"user_id": 7, "k": 3}, timeout=60)
+
+    def await_replicas(self, number: int, besides: frozenset[str] = frozenset()) -> frozenset[str]:
+        """The names of so many replicas that have answered, none of them in ``besides``."""
+        seen: set[str] = set()
+        while len(seen) < number:
+            response = self.ask()
+            if response.status_code == 200:
+                seen |= {response.headers["x-everfresh-replica"]} - besides
+        return frozenset(seen)
+
+
+def kill(home: Path, name: str) -> None:
+    record = read_record(home / ".everfresh")
+    assert record is not None
+    os.kill(record.components[name].pid, signal.SIGKILL)
+
+
+def test_what_dies_is_started_again_and_another_loop_beside_it_is_refused(
+    clusters: Clusters, tmp_path: Path
+) -> None:
+    first = tmp_path / "first"
+    fast = {"EVERFRESH_WINDOWS__SECONDS": "1", "EVERFRESH_SERVING__HOST": "10.77.0.1"}
+    asker = Asker(clusters.kafka.bootstrap_servers, first)
+    with clusters.up(first, **fast) as up:
+        up.wait_for("The loop is up")
+        version = asker.await_version(1)
+        replicas = clusters.head.titled("ServeReplica")
+        assert len(replicas) == 2
+        assert len(clusters.head.titled("TrainerActor")) == 1
+        clusters.other.await_ready()
+        assert not clusters.other.titled("ServeReplica")
+
+        # HAProxy is seen where the operator wants it, and what is behind it is not.
+        doors = outside(list(clusters.head.titled("haproxy").values()))
+        assert {address for address, _, _ in doors} == {"10.77.0.1"}
+        assert len({port for _, port, _ in doors}) == 2
+        behind = [*replicas.values(), *clusters.head.titled("ProxyActor").values()]
+        assert {port for _, port, _ in outside(behind)} <= set(RAYS_OWN_PORTS)
+
+        known = asker.await_replicas(2)
+        for name in ("worker", "trainer"):
+            kill(first, name)
+        next(iter(replicas.values())).kill()
+        with clusters.up(tmp_path / "second", EVERFRESH_KAFKA__TOPIC_PREFIX="two.") as second:
+            for name in ("worker", "trainer"):
+                up.wait_for(f"{name} was started again")
+            assert second.finish() == 1
+            error = [line for line in second.said().splitlines() if "error" in line]
+        [line] = error
+        assert f"everfresh, that of home {first.resolve() / '.everfresh'}" in line, line
+
+        asker.await_replicas(1, besides=known)
+        asker.await_version(version + 1)
+        assert len(set(clusters.head.titled("ServeReplica")) & set(replicas)) == 1
+        up.signal(signal.SIGTERM)
+        assert up.finish() == 0, up.said()
+        assert not clusters.head.titled("Serve"), "nothing of it stays in the Ray of others"
