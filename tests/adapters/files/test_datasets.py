@@ -240,7 +240,7 @@ def test_nesting_without_end_is_named_with_its_line(tmp_path: Path) -> None:
         + "1"
         + "}" * 200_001
     )
-    with pytest.raises(DataFileError, match="file line 1: (expected|oversize)"):
+    with pytest.raises(DataFileError, match=r"file line 1: (expected|oversize)"):
         read("jsonl", saved(tmp_path / "file", deep + "\n"))
 
 
