@@ -58,7 +58,8 @@ class StepPrinter:
 
     def _wait(self, note: StepUpdate) -> None:
         last = note.text[:_LONGEST]
-        self._spin(styled(f"{self._step}  ", (f"{note.seconds:.0f} s  {last}", "dim")))
+        so_far = f"{note.seconds:.0f} s  " if note.seconds else ""
+        self._spin(styled(f"{self._step}  ", (so_far + last, "dim")))
         if not self._console.is_terminal and note.seconds >= self._say_at:
             self._say_at = note.seconds + _SAY_EVERY_S
             self._console.print(
@@ -66,10 +67,11 @@ class StepPrinter:
             )
 
     def end(self) -> None:
-        """Take the spinner away."""
-        if self._spinner is not None:
-            self._spinner.stop()
-            self._spinner = None
+        """Take the spinner away; harmless where the terminal has gone."""
+        spinner, self._spinner = self._spinner, None
+        if spinner is not None:
+            with contextlib.suppress(OSError):
+                spinner.stop()
 
     def _stop(self, note: StepUpdate) -> None:
         # Where the terminal has gone, stopping goes on all the same.

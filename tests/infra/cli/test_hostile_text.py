@@ -122,7 +122,7 @@ def test_status(
     process = ProcessRecord(1, 2.0)
     record = RunRecord("id", process, 10**30, HOSTILE, HOSTILE, "p", HOSTILE, {HOSTILE: process})
     monkeypatch.setattr(status, "with_brokers", lambda settings: settings)
-    monkeypatch.setattr(status, "_read", lambda settings: (reports, HOSTILE))
+    monkeypatch.setattr(status, "_read", lambda settings: (reports, f"left out: {HOSTILE}"))
     monkeypatch.setattr(status, "end_offsets", lambda *_: {0: 1})
     monkeypatch.setattr(status, "read_record", lambda home: record)
     monkeypatch.setattr(status, "is_supervised", lambda home: True)

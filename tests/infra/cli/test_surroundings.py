@@ -87,8 +87,9 @@ class _Gone(io.StringIO):
         raise OSError(5, "Input/output error")
 
 
-def test_where_the_terminal_has_gone_stopping_goes_on() -> None:
-    steps = StepPrinter(Terminal(file=_Gone()))
+@pytest.mark.parametrize("terminal", [True, False])
+def test_where_the_terminal_has_gone_stopping_goes_on(terminal: bool) -> None:
+    steps = StepPrinter(Terminal(file=_Gone(), force_terminal=terminal))
     for name in ("worker", "broker"):
         steps(StepUpdate(name, "stopping", name))
     steps.end()
