@@ -18,7 +18,12 @@ from typing import Any, Protocol
 
 import fsspec
 
-from everfresh.contracts.errors import MissingDependency, SettingsError, WeightsError
+from everfresh.contracts.errors import (
+    CorruptVersion,
+    MissingDependency,
+    SettingsError,
+    WeightsError,
+)
 
 _DRAFT = ".draft"
 """Ends the names of files that are being written. They begin with a dot; stored names never do."""
@@ -27,8 +32,8 @@ _DRAFT = ".draft"
 class Blobs(Protocol):
     """Called by the stores of weights (``adapters.weights``) and snapshots (``adapters.state``)."""
 
-    def get(self, name: str) -> bytes | None:
-        """The bytes, ``None`` where there is no such file."""
+    def get(self, name: str, most: int) -> bytes | None:
+        """The bytes, ``None`` where there is no such file; ``CorruptVersion`` beyond ``most``."""
 
     def put(self, name: str, data: bytes) -> None:
         """Create or replace a file as a whole. Call it within ``exclusive``."""
@@ -66,10 +71,8 @@ def open_blobs(url: str, setting: str = "weights.url") -> Blobs:
         raise MissingDependency(
             f"{setting} is {url!r} and needs a package that is not installed: {error}"
         ) from None
-    protocols = (
-        (filesystem.protocol,) if isinstance(filesystem.protocol, str) else filesystem.protocol
-    )
-    if "file" in protocols:
+    protocols = filesystem.protocol
+    if "file" in ((protocols,) if isinstance(protocols, str) else protocols):
         return LocalBlobs(Path(root), setting)
     return RemoteBlobs(filesystem, root, setting)
 
@@ -82,14 +85,18 @@ class LocalBlobs:
         self._setting = setting
         self._swept = False
 
-    def get(self, name: str) -> bytes | None:
+    def get(self, name: str, most: int) -> bytes | None:
         """See :class:`Blobs`."""
+        path = self._root / name
         try:
-            return (self._root / name).read_bytes()
+            with path.open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                data = b"" if size > most else file.read(most + 1)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise self._unusable(error) from None
+        return _bounded(data, size, most, path)
 
     def put(self, name: str, data: bytes) -> None:
         """See :class:`Blobs`: a draft beside it, fsync, rename, fsync of the folder."""
@@ -192,13 +199,17 @@ class RemoteBlobs:
         self._root = root.rstrip("/")
         self._setting = setting
 
-    def get(self, name: str) -> bytes | None:
-        """See :class:`Blobs`."""
+    def get(self, name: str, most: int) -> bytes | None:
+        """See :class:`Blobs`; asks for the size before the bytes, never from a cache."""
+        path = self._path(name)
         try:
             with self._as_weights_error():
-                return bytes(self._filesystem.cat_file(self._path(name)))
+                self._filesystem.invalidate_cache(path)
+                size = int(self._filesystem.size(path) or 0)
+                data = bytes(self._filesystem.cat_file(path)) if size <= most else b""
         except FileNotFoundError:
             return None
+        return _bounded(data, size, most, path)
 
     def put(self, name: str, data: bytes) -> None:
         """See :class:`Blobs`: one request that stores the whole object."""
@@ -256,9 +267,14 @@ class RemoteBlobs:
             raise _unusable(self._root, self._setting, error) from None
 
 
+def _bounded(data: bytes, size: int, most: int, path: object) -> bytes:
+    if (found := max(size, len(data))) > most:
+        raise CorruptVersion(f"{path} has {found:,} bytes; at most {most:,} were expected")
+    return data
+
+
 def _last_name(entry: dict[str, Any]) -> str:
-    name: str = entry["name"].rstrip("/").rpartition("/")[2]
-    return name
+    return str(entry["name"].rstrip("/").rpartition("/")[2])
 
 
 def _make_durable_folder(folder: Path) -> None:

@@ -177,6 +177,10 @@ class MemoryWindowSource:
             self._next[number] = len(records)
         return out
 
+    def left_out(self) -> tuple[int, str]:
+        """See the port; a log in memory holds slice records alone."""
+        return 0, ""
+
 
 class MemoryHistoryReader:
     """``HistoryReader`` over dicts with the keys of a state directory.

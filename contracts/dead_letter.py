@@ -1,15 +1,21 @@
 """Dead letters: records that were not accepted, with where they came from and why (law 9).
 
 Written to ``dead-letters`` by the stream worker; read by operators (``everfresh dlq``). Key and
-value are the original bytes; the original headers come first, then the headers named below. A dead
-letter that is delivered twice after a crash names the same record both times.
+value are the original bytes; the original headers come first, then the headers named below, in
+their order. A dead letter that is delivered twice after a crash names the same record both times.
+
+Whoever sends a record may give it headers of any name. So a header is ours by its place, at the
+end, and not by its name: what stands before is the record's own, and is shown, not believed.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import msgspec
+
+from everfresh.contracts.foreign import MAX_TIME_MS
 
 DEAD_TOPIC = "dead_topic"
 DEAD_PARTITION = "dead_partition"
@@ -20,14 +26,15 @@ DEAD_DETAIL = "dead_detail"
 DEAD_CUT_FROM = "dead_cut_from"
 
 REDRIVEN_FROM = "redriven_from"
-"""Header of an event that was sent again: the :attr:`DeadLetter.identity` it had. An event without
-it was never a dead letter."""
+"""Header of an event that was sent again: the :attr:`DeadLetter.identity` it had."""
+REDRIVEN_BY = "redriven_by"
+"""Header after it, the last one of all: the name of the batch in which it was sent again."""
 
 Headers = Sequence[tuple[str, bytes | None]]
-_ADDED = {
-    *(DEAD_TOPIC, DEAD_PARTITION, DEAD_OFFSET, DEAD_TIMESTAMP, DEAD_REASON, DEAD_DETAIL),
-    *(DEAD_CUT_FROM, REDRIVEN_FROM),
-}
+_ALWAYS = (DEAD_TOPIC, DEAD_PARTITION, DEAD_OFFSET, DEAD_TIMESTAMP, DEAD_REASON, DEAD_DETAIL)
+_ADDED = ((*_ALWAYS, DEAD_CUT_FROM), _ALWAYS)
+_NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}", re.ASCII)
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -61,23 +68,40 @@ def decode_dead_letter(
     place: tuple[int, int], key: bytes | None, value: bytes | None, headers: Headers
 ) -> DeadLetter | None:
     """``None`` for a record that everfresh did not write as a dead letter."""
-    # A record that was sent again and refused again has each header twice: the last is the newest.
-    added = {name: content or b"" for name, content in headers if name in _ADDED}
+    for names in _ADDED:
+        own, added = headers[: -len(names)], headers[-len(names) :]
+        if tuple(name for name, _ in added) == names:
+            break
+    else:
+        return None
     try:
-        text = {name: content.decode() for name, content in added.items()}
+        text = {name: (content or b"").decode() for name, content in added}
         cut = text.get(DEAD_CUT_FROM)
         return DeadLetter(
             place,
-            text[DEAD_TOPIC],
-            int(text[DEAD_PARTITION]),
-            int(text[DEAD_OFFSET]),
-            int(text[DEAD_TIMESTAMP]),
-            text[DEAD_REASON],
-            text.get(DEAD_DETAIL, ""),
+            _matching(_NAME, text[DEAD_TOPIC]),
+            _number(text[DEAD_PARTITION]),
+            _number(text[DEAD_OFFSET]),
+            _number(text[DEAD_TIMESTAMP], MAX_TIME_MS),
+            _matching(_NAME, text[DEAD_REASON]),
+            text[DEAD_DETAIL],
             key,
             value,
-            [(name, content or b"") for name, content in headers if name not in _ADDED],
-            None if cut is None else int(cut),
+            [(name, content or b"") for name, content in own],
+            None if cut is None else _number(cut),
         )
-    except (KeyError, ValueError):
+    except ValueError:
         return None
+
+
+def _matching(form: re.Pattern[str], text: str) -> str:
+    if not form.fullmatch(text):
+        raise ValueError(text)
+    return text
+
+
+def _number(text: str, most: int = 2**63) -> int:
+    number = int(_matching(_NUMBER, text))
+    if number > most:
+        raise ValueError(text)
+    return number

@@ -7,6 +7,7 @@
     ├── RunError               a run is up already, is not up, or a component of it died
     ├── DataFileError          an event file is missing, empty or of another format
     ├── EventRejected          one event cannot be accepted and becomes a dead letter
+    ├── ForeignRecord          a record of one of our topics is none that everfresh writes
     ├── DeliveryError          events handed to the producer did not reach the log
     ├── StateError             the state directory cannot be used as it is
     │   ├── StateFormatError   it was written by another format version or list of actions
@@ -60,6 +61,13 @@ class EventRejected(EverfreshError):
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+
+
+class ForeignRecord(EverfreshError):
+    """A record of one of our topics is none that everfresh writes there; its reader leaves it out.
+
+    The message says why, in words fit for a log, without the record's place.
+    """
 
 
 class DeliveryError(EverfreshError):

@@ -3,7 +3,8 @@
 Wire form: CloudEvents Kafka binding, binary mode. Headers carry ``ce_specversion``, ``ce_id``,
 ``ce_type``, ``ce_source``, ``ce_time`` and ``content-type``; the record key is the user id as
 UTF-8 text; the value is the JSON object below. A record without the headers is accepted as long
-as its value holds the same fields, so that any Kafka client can produce one.
+as its value holds the same fields, so that any Kafka client can produce one, if
+its partitioner is Kafka's murmur2 (:mod:`everfresh.contracts.partitioning`).
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ import msgspec
 
 from everfresh.contracts.errors import EventRejected
 from everfresh.contracts.event import MAX_ID_BYTES, Event, user_key
+from everfresh.contracts.foreign import MAX_TIME_MS, UNREADABLE
 
 CE_VERSION = "ce_specversion"
 CE_ID = "ce_id"
@@ -27,8 +28,6 @@ CE_TIME = "ce_time"
 CONTENT_TYPE = "content-type"
 SPEC_VERSION = b"1.0"
 
-MAX_TIME_MS = 253_402_300_799_999
-"""The end of year 9999; a larger time was most likely meant in micro- or nanoseconds."""
 MAX_VALUE = 3.4028234663852886e38
 """The largest finite 32-bit float: values are kept in that precision."""
 
@@ -41,14 +40,13 @@ _Id = (
     | Annotated[str, msgspec.Meta(min_length=1, max_length=_SURELY_FITS)]
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_REASON_OF_FIELD = {
+REASON_OF_FIELD = {
     "user_id": "bad_user_id",
     "item_id": "bad_item_id",
     "time": "bad_time",
     "value": "bad_value",
 }
-# msgspec's own errors, and what nesting without end or broken UTF-8 raise from beneath it.
-_BROKEN = (msgspec.MsgspecError, ValueError, RecursionError, OverflowError)
+"""Why an event is rejected for one of these fields; ``wrong_field`` for another."""
 
 
 class PlainEvent(Event, frozen=True):
@@ -75,6 +73,7 @@ class EventDecoder:
         self._actions = None if actions is None else frozenset(actions)
         self._max_bytes = max_bytes
         self._decode_fields = msgspec.json.Decoder(Event).decode
+        self._encode = msgspec.json.Encoder().encode
 
     def decode(self, key: bytes | None, value: bytes | None, headers: Headers) -> Event:
         """The event of one record; raises :class:`EventRejected` and nothing else.
@@ -86,10 +85,7 @@ class EventDecoder:
             raise EventRejected("keyless", "the record key must be the user id, found none")
         if value is None:
             raise EventRejected("not_json", "the record has no value")
-        if len(value) > self._max_bytes:
-            raise EventRejected(
-                "oversize", f"at most {self._max_bytes} bytes are accepted, found {len(value)}"
-            )
+        self._check_size(value)
         for name, content in headers:
             if name == CE_VERSION:
                 if content != SPEC_VERSION:
@@ -99,10 +95,31 @@ class EventDecoder:
                 break
         try:
             event = self._decode_fields(value)
-        except _BROKEN:
+        except UNREADABLE:
             event = _decode_slowly(value, headers)
         self._check(event, key)
         return event
+
+    def encode(self, event: Event) -> tuple[bytes, bytes]:
+        """Key and value of an event at hand; ``EventRejected`` where :meth:`decode` would raise it.
+
+        For events that were read from JSON: numbers that JSON does not have are not looked for.
+        """
+        try:
+            key, value = user_key(event.user_id), self._encode(event)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise EventRejected(
+                "wrong_field", f"the event cannot be written as JSON: {error}"
+            ) from None
+        self._check_size(value)
+        self._check(event, key)
+        return key, value
+
+    def _check_size(self, value: bytes) -> None:
+        if len(value) > self._max_bytes:
+            raise EventRejected(
+                "oversize", f"at most {self._max_bytes} bytes are accepted, found {len(value)}"
+            )
 
     def _check(self, event: Event, key: bytes) -> None:
         _check_id("bad_user_id", "user_id", event.user_id)
@@ -129,6 +146,14 @@ class EventDecoder:
             )
 
 
+def in_the_future(time: int, appended: int) -> EventRejected:
+    """Why an event of ``time`` is not accepted at ``appended``, both UTC ms."""
+    return EventRejected(
+        "in_the_future",
+        f"time {time} is {time - appended} ms later than the broker's; check the producer's clock",
+    )
+
+
 def _check_id(reason: str, field: str, value: int | str) -> None:
     if isinstance(value, int):
         if not _INT_MIN <= value <= _INT_MAX:
@@ -146,7 +171,7 @@ def _decode_slowly(value: bytes, headers: Headers) -> Event:
     """Decode what the fast path refused: completed from the headers, or a reason found."""
     try:
         fields = msgspec.json.decode(value)
-    except _BROKEN as error:
+    except UNREADABLE as error:
         raise EventRejected("not_json", str(error)) from None
     if not isinstance(fields, dict):
         raise EventRejected("wrong_field", "the value must be a JSON object")
@@ -156,10 +181,10 @@ def _decode_slowly(value: bytes, headers: Headers) -> Event:
             raise EventRejected("missing_field", f"{name} is missing")
     try:
         return msgspec.convert(fields, Event)
-    except _BROKEN as error:
+    except UNREADABLE as error:
         path = str(error).rpartition("at `$.")[2].rstrip("`")
         field = path.partition("[")[0].partition(".")[0]
-        reason = _REASON_OF_FIELD.get(field, "wrong_field")
+        reason = REASON_OF_FIELD.get(field, "wrong_field")
         raise EventRejected(reason, str(error)) from None
 
 

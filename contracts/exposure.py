@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
-from everfresh.contracts.event import ItemId, UserId
+from everfresh.contracts.foreign import decoded
+
+_Int = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+_Id = _Int | str
 
 
 class Exposure(msgspec.Struct, frozen=True):
@@ -22,17 +27,20 @@ class Exposure(msgspec.Struct, frozen=True):
     """
 
     request_id: str
-    user_id: UserId
-    time: int
+    user_id: _Id
+    time: _Int
     arm: str
-    version: int
-    epoch: int
+    version: _Int
+    epoch: _Int
     source: str
-    items: list[ItemId]
+    items: list[_Id]
     scores: list[float]
-    state_partition: int | None = None
-    state_offset: int | None = None
-    request_events: int = 0
+    state_partition: _Int | None = None
+    state_offset: _Int | None = None
+    request_events: _Int = 0
+
+
+_DECODE = msgspec.json.Decoder(Exposure).decode
 
 
 def encode_exposure(exposure: Exposure) -> bytes:
@@ -40,6 +48,6 @@ def encode_exposure(exposure: Exposure) -> bytes:
     return msgspec.json.encode(exposure)
 
 
-def decode_exposure(raw: bytes) -> Exposure:
-    """The inverse of :func:`encode_exposure`; raises ``msgspec.DecodeError`` on foreign bytes."""
-    return msgspec.json.decode(raw, type=Exposure)
+def decode_exposure(raw: bytes | None) -> Exposure:
+    """The inverse of :func:`encode_exposure`; ``ForeignRecord`` for anything else."""
+    return decoded(_DECODE, raw)

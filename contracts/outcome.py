@@ -6,6 +6,7 @@ import msgspec
 
 from everfresh.contracts.event import ItemId
 from everfresh.contracts.exposure import Exposure
+from everfresh.contracts.foreign import decoded
 
 
 class Feedback(msgspec.Struct, frozen=True):
@@ -44,11 +45,14 @@ class Outcome(msgspec.Struct, frozen=True):
     feedback: list[Feedback]
 
 
+_DECODE = msgspec.json.Decoder(Outcome).decode
+
+
 def encode_outcome(outcome: Outcome) -> bytes:
     """JSON, so that experimenters read the topic with any client."""
     return msgspec.json.encode(outcome)
 
 
-def decode_outcome(raw: bytes) -> Outcome:
-    """The inverse of :func:`encode_outcome`; raises ``msgspec.DecodeError`` on foreign bytes."""
-    return msgspec.json.decode(raw, type=Outcome)
+def decode_outcome(raw: bytes | None) -> Outcome:
+    """The inverse of :func:`encode_outcome`; ``ForeignRecord`` for anything else."""
+    return decoded(_DECODE, raw)

@@ -108,9 +108,9 @@ class TrainerStore(WeightStore, Protocol):
 class WindowSource(Protocol):
     """The ``windows`` topic, read by one trainer from positions it keeps itself (law 5).
 
-    Called from one thread: ``partitions`` and ``seek`` once at the start, ``poll`` again and again.
-    Records may be kept. Nothing is ever committed, so reading changes nothing for anybody else, and
-    no record comes twice unless ``seek`` is called again.
+    Called from one thread: ``partitions`` and ``seek`` once at the start, ``poll`` and ``left_out``
+    again and again. Records may be kept. Nothing is ever committed, so reading changes nothing for
+    anybody else, and no record comes twice unless ``seek`` is called again.
     """
 
     def partitions(self) -> list[int]:
@@ -120,7 +120,14 @@ class WindowSource(Protocol):
         """Continue at these offsets; partitions not named start at their beginning."""
 
     def poll(self, timeout_ms: int) -> list[tuple[int, int, SliceRecord]]:
-        """New ``(partition, offset, record)``, in order per partition; empty after the timeout."""
+        """New ``(partition, offset, record)``, in order per partition; empty after the timeout.
+
+        What is no slice record is left out: no stream worker wrote it, and where one is missing the
+        slices do not tile.
+        """
+
+    def left_out(self) -> tuple[int, str]:
+        """How many records were left out so far, and place and reason of the last of them."""
 
 
 class HistoryReader(Protocol):

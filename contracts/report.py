@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+
+from everfresh.contracts.foreign import Count, Milliseconds, Name, decoded
 
 QUANTILES = 101
 """Length of ``WindowReport.appended``: the 0th, 1st … 100th percentile."""
@@ -31,21 +33,21 @@ class WindowReport(msgspec.Struct, frozen=True):
     ``sampled`` is the share of examples that was trained, all being scored.
     """
 
-    label: int
-    scored_version: int | None
-    version: int
-    events: int
-    users: int
-    items: int
+    label: Count
+    scored_version: Count | None
+    version: Count
+    events: Count
+    users: Count
+    items: Count
     scores: dict[str, dict[str, float]]
-    appended: list[int]
-    closed_ms: int
-    published_ms: int
+    appended: Annotated[list[Milliseconds], msgspec.Meta(max_length=QUANTILES)]
+    closed_ms: Milliseconds
+    published_ms: Milliseconds
     seconds: dict[str, float]
-    fresh: int = 0
+    fresh: Count = 0
     held: str = ""
-    left: int = 0
-    merged: list[int] = []
+    left: Count = 0
+    merged: list[Count] = []
     sampled: float = 1.0
 
 
@@ -65,11 +67,28 @@ class ComponentStatus(msgspec.Struct, frozen=True):
     since when it has had each of its last versions.
     """
 
-    component: str
-    kind: str
-    time: int
-    state: str
+    component: Name
+    kind: Name
+    time: Milliseconds
+    state: Name
     figures: dict[str, Any]
+
+
+class _Computed(msgspec.Struct):
+    """The figures that views compute with; each may be absent, or not known. Others are shown."""
+
+    version: Count | None = None
+    epoch: Count | None = None
+    joined_ms: Milliseconds | None = None
+    live_since_ms: Milliseconds | None = None
+    lived: list[tuple[Count, Count, Milliseconds]] = []
+    applied: Count | None = None
+    backlog: Count | None = None
+    lag: Count | str | None = None
+
+
+_DECODE_WINDOW = msgspec.json.Decoder(WindowReport).decode
+_DECODE_STATUS = msgspec.json.Decoder(ComponentStatus).decode
 
 
 def encode_report(record: WindowReport | ComponentStatus) -> bytes:
@@ -77,11 +96,17 @@ def encode_report(record: WindowReport | ComponentStatus) -> bytes:
     return msgspec.json.encode(record)
 
 
-def decode_window_report(raw: bytes) -> WindowReport:
-    """``msgspec.DecodeError`` on foreign bytes."""
-    return msgspec.json.decode(raw, type=WindowReport)
+def decode_window_report(raw: bytes | None) -> WindowReport:
+    """``ForeignRecord`` for anything but what :func:`encode_report` made."""
+    return decoded(_DECODE_WINDOW, raw)
 
 
-def decode_status(raw: bytes) -> ComponentStatus:
-    """``msgspec.DecodeError`` on foreign bytes."""
-    return msgspec.json.decode(raw, type=ComponentStatus)
+def decode_status(raw: bytes | None) -> ComponentStatus:
+    """``ForeignRecord`` for anything but what :func:`encode_report` made."""
+    return decoded(_checked_status, raw)
+
+
+def _checked_status(raw: bytes) -> ComponentStatus:
+    status = _DECODE_STATUS(raw)
+    msgspec.convert(status.figures, _Computed)
+    return status

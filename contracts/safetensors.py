@@ -15,10 +15,13 @@ from msgspec import Meta
 
 METADATA = "__metadata__"
 _LENGTH_BYTES = 8
+_MOST_HEADER = 2**22
+"""Bytes of a header, at most: those of many thousand tensors."""
 _ITEM_BYTES = {"BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "I16": 2, "U16": 2}
 _ITEM_BYTES |= {"F16": 2, "BF16": 2, "I32": 4, "U32": 4, "F32": 4, "F64": 8, "I64": 8, "U64": 8}
 
-_Number = Annotated[int, Meta(ge=0)]
+_Number = Annotated[int, Meta(ge=0, lt=2**53)]
+_Shape = Annotated[tuple[_Number, ...], Meta(max_length=8)]
 
 
 class TensorPlace(msgspec.Struct, frozen=True):
@@ -44,31 +47,28 @@ class _Entry(msgspec.Struct):
     """A tensor in the header's JSON; offsets count from the end of the header."""
 
     dtype: str
-    shape: tuple[_Number, ...]
+    shape: _Shape
     data_offsets: tuple[_Number, _Number]
 
 
 def tensor_places(raw: bytes | memoryview) -> dict[str, TensorPlace]:
     """Where each tensor of a whole file lies.
 
-    ``ValueError`` unless ``raw`` begins with a header whose tensors lie within it, each as long as
-    its type and shape say.
+    ``ValueError`` unless ``raw`` begins with a header whose tensors lie within it, end to end, each
+    as long as its type and shape say.
     """
     places = declared_places(raw)
     for name, place in places.items():
-        size = math.prod(place.shape) * _ITEM_BYTES.get(place.dtype, -1)
-        if place.end - place.begin != size or not place.begin <= place.end <= len(raw):
-            raise ValueError(
-                f"{name}: no tensor of {place.dtype} {list(place.shape)} lies at {place.begin} to "
-                f"{place.end} of {len(raw)} bytes"
-            )
+        if place.end > len(raw):
+            raise _misplaced(name, place, len(raw))
     return places
 
 
 def declared_places(raw: bytes | memoryview) -> dict[str, TensorPlace]:
     """The same as the header says it, whether or not the data is there.
 
-    ``ValueError`` unless ``raw`` begins with a header.
+    ``ValueError`` unless ``raw`` begins with a header whose tensors lie end to end: none begins
+    within another, so that all of them together are no larger than the file.
     """
     start = data_start(raw)
     places: dict[str, TensorPlace] = {}
@@ -81,7 +81,20 @@ def declared_places(raw: bytes | memoryview) -> dict[str, TensorPlace]:
             raise ValueError(f"{name}: {error}") from None
         begin, end = entry.data_offsets
         places[name] = TensorPlace(entry.dtype, entry.shape, start + begin, start + end)
+    at = start
+    for name, place in sorted(places.items(), key=lambda named: (named[1].begin, named[1].end)):
+        size = math.prod(place.shape) * _ITEM_BYTES.get(place.dtype, -1)
+        if place.begin != at or place.end - at != size:
+            raise _misplaced(name, place, at)
+        at = place.end
     return places
+
+
+def _misplaced(name: str, place: TensorPlace, length: int) -> ValueError:
+    return ValueError(
+        f"{name}: no tensor of {place.dtype} {list(place.shape)} lies at {place.begin} to "
+        f"{place.end}, after or within {length} bytes"
+    )
 
 
 def file_metadata(raw: bytes | memoryview) -> dict[str, str]:
@@ -95,7 +108,10 @@ def file_metadata(raw: bytes | memoryview) -> dict[str, str]:
 
 def data_start(raw: bytes | memoryview) -> int:
     """Where the header ends; ``ValueError`` where ``raw`` ends before."""
-    start = _LENGTH_BYTES + int.from_bytes(raw[:_LENGTH_BYTES], "little")
+    length = int.from_bytes(raw[:_LENGTH_BYTES], "little")
+    if length > _MOST_HEADER:
+        raise ValueError(f"a header of {length:,} bytes; at most {_MOST_HEADER:,} were expected")
+    start = _LENGTH_BYTES + length
     if len(raw) < max(start, _LENGTH_BYTES):
         raise ValueError("shorter than its header says")
     return start
@@ -106,5 +122,5 @@ def _header(raw: bytes | memoryview) -> dict[str, msgspec.Raw]:
         return msgspec.json.decode(
             raw[_LENGTH_BYTES : data_start(raw)], type=dict[str, msgspec.Raw]
         )
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"a safetensors header is a JSON object: {error}") from None

@@ -48,6 +48,8 @@ class PartitionMeta(msgspec.Struct, frozen=True):
     ``topic_id`` name the log it was folded from; ``actions`` is the action table of its entries.
     ``partitions`` is how many the topic had (0: not noted); with another number users move.
     ``segments`` names the segments that belong to the state, by offsets ``(first, end)``, in order.
+    Misplaced records below ``forwards_from`` are not forwarded: a state that was lost may have
+    forwarded them.
     """
 
     format: int
@@ -59,6 +61,7 @@ class PartitionMeta(msgspec.Struct, frozen=True):
     actions: list[str]
     partitions: int = 0
     segments: list[tuple[int, int]] = []
+    forwards_from: int = 0
 
 
 class Interaction(msgspec.Struct, frozen=True, array_like=True):

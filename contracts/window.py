@@ -14,9 +14,13 @@ label they have already closed. An empty slice (``events == 0``) is a watermark 
 
 from __future__ import annotations
 
+import struct
+
 import msgspec
 
+from everfresh.contracts.errors import ForeignRecord, StateFormatError
 from everfresh.contracts.event import UserId
+from everfresh.contracts.foreign import Count, Milliseconds, decoded
 from everfresh.contracts.sequence import Interaction, decode_entries
 
 FORMAT = 1
@@ -33,8 +37,8 @@ class Example(msgspec.Struct, frozen=True, array_like=True):
     user: UserId
     context: bytes
     targets: bytes
-    offsets: list[int]
-    appended: list[int]
+    offsets: list[Count]
+    appended: list[Milliseconds]
 
 
 class SlicePart(msgspec.Struct, frozen=True, tag="part"):
@@ -43,9 +47,9 @@ class SlicePart(msgspec.Struct, frozen=True, tag="part"):
     Written by the stream worker, read by the trainer. A slice without parts has no events.
     """
 
-    partition: int
-    label: int
-    part: int
+    partition: Count
+    label: Count
+    part: Count
     actions: list[str]
     examples: list[Example]
 
@@ -54,18 +58,19 @@ class SliceClosed(msgspec.Struct, frozen=True, tag="closed"):
     """The end of a slice: nothing with this label follows in this partition.
 
     Written by the stream worker, read by the trainer. A slice without it is not complete yet.
-    ``events`` counts accepted events, ``rejected`` those that went to the dead letters instead.
+    ``events`` counts accepted events, ``rejected`` those that went to the dead letters, or to their
+    right partition, instead.
     ``digest`` is the sha256 of the encoded parts, in order, in hex.
     """
 
-    format: int
-    partition: int
-    label: int
-    start: int
-    end: int
-    parts: int
-    events: int
-    rejected: int
+    format: Count
+    partition: Count
+    label: Count
+    start: Count
+    end: Count
+    parts: Count
+    events: Count
+    rejected: Count
     digest: str
 
 
@@ -79,9 +84,9 @@ def encode_slice_record(record: SliceRecord) -> bytes:
     return _ENCODER.encode(record)
 
 
-def decode_slice_record(raw: bytes) -> SliceRecord:
-    """The inverse of :func:`encode_slice_record`; ``msgspec.DecodeError`` on foreign bytes."""
-    return _DECODER.decode(raw)
+def decode_slice_record(raw: bytes | None) -> SliceRecord:
+    """The inverse of :func:`encode_slice_record`; ``ForeignRecord`` for anything else."""
+    return decoded(_DECODER.decode, raw)
 
 
 class DecodedExample(msgspec.Struct, frozen=True):
@@ -95,14 +100,21 @@ class DecodedExample(msgspec.Struct, frozen=True):
 
 
 def decode_example(example: Example, actions: list[str]) -> DecodedExample:
-    """Decode both entry runs with the action table of the part that carried the example."""
-    return DecodedExample(
-        example.user,
-        decode_entries(example.context, actions),
-        decode_entries(example.targets, actions),
-        example.offsets,
-        example.appended,
-    )
+    """Decode both entry runs with the action table of the part that carried the example.
+
+    ``ForeignRecord`` where they are none, or not one target for each offset.
+    """
+    try:
+        context = decode_entries(example.context, actions)
+        targets = decode_entries(example.targets, actions)
+    except (StateFormatError, ValueError, struct.error) as error:
+        raise ForeignRecord(f"an example has entries that cannot be read: {error}") from None
+    if not len(targets) == len(example.offsets) == len(example.appended):
+        raise ForeignRecord(
+            f"an example has {len(targets)} targets, {len(example.offsets)} offsets and "
+            f"{len(example.appended)} append times"
+        )
+    return DecodedExample(example.user, context, targets, example.offsets, example.appended)
 
 
 class TrainingWindow(msgspec.Struct, frozen=True):

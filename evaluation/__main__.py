@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from everfresh.adapters.files.datasets import DATASETS
+from everfresh.adapters.files.datasets import DATASETS, event_check
 from everfresh.adapters.observe.logs import run_main
 from everfresh.contracts.errors import SettingsError
 from everfresh.contracts.settings import Settings, load_settings
@@ -39,7 +39,7 @@ def main() -> None:
 
 def read_windows(options: argparse.Namespace, settings: Settings) -> list[TrainingWindow]:
     """The windows of the file, the first one by ``first`` larger; at least two of them."""
-    file = DATASETS[options.form](options.file)
+    file = DATASETS[options.form](options.file, event_check(settings.events))
     number = min(len(file), options.limit) if options.limit else len(file)
     label = by_count(number, options.windows, options.first)
     if options.window_s:

@@ -12,6 +12,7 @@ from collections import Counter
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
+from everfresh.contracts.errors import ForeignRecord
 from everfresh.contracts.outcome import Outcome, decode_outcome
 
 
@@ -31,8 +32,13 @@ def read(bootstrap_servers: str, topic: str) -> dict[str, Outcome]:
         while any(consumer.position(partition) < ends[partition] for partition in partitions):
             for records in consumer.poll(timeout_ms=500).values():
                 for record in records:
-                    outcome = decode_outcome(record.value)
-                    outcomes.setdefault(outcome.id, outcome)
+                    try:
+                        outcome = decode_outcome(record.value)
+                    except ForeignRecord as error:
+                        place = f"partition {record.partition} offset {record.offset}"
+                        print(f"left out: {place} is no outcome: {error}", file=sys.stderr)
+                    else:
+                        outcomes.setdefault(outcome.id, outcome)
     return outcomes
 
 

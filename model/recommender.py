@@ -32,7 +32,7 @@ from everfresh.model.weights import (
     lengthen,
     overwrite,
     parse_settings,
-    require_alike,
+    require_shapes,
 )
 
 _SEED = "seed"
@@ -270,10 +270,13 @@ class Recommender:
         With ``share`` the weights stay where ``files`` are, which others may be using: nothing but
         :meth:`take` may change them then, and that makes copies first.
         """
-        tensors = view_rows(files[weights_file(rows)], rows, _SEED)
-        recommender = cls(parse_settings(settings), Vocabulary(), int(tensors.pop(_SEED)))
-        recommender.rows = rows
-        recommender.vocabulary = Vocabulary.decode(bytes(files[VOCABULARY_FILE]))
+        file = weights_file(rows)
+        tensors, parsed = view_rows(files[file], rows, _SEED), parse_settings(settings)
+        vocabulary = Vocabulary.decode(bytes(files[VOCABULARY_FILE]))
+        seed = int(tensors.pop(_SEED))
+        require_shapes(tensors, parsed, vocabulary.rows, file)
+        recommender = cls(parsed, Vocabulary(), seed)
+        recommender.rows, recommender.vocabulary = rows, vocabulary
         recommender._adopt(tensors)
         if not share:
             recommender._own()
@@ -281,11 +284,6 @@ class Recommender:
 
     def _adopt(self, tensors: Mapping[str, Tensor]) -> None:
         """Use these as weights, where they are."""
-        expected: dict[str, Tensor] = self.network.state_dict()
-        for name in ("items", "item_bias"):
-            row = expected[name][:1]
-            expected[name] = row.expand(self.vocabulary.rows, *row.shape[1:])
-        require_alike(expected, tensors, weights_file(self.rows))
         for name, weight in self.network.named_parameters():
             weight.data = tensors[name]
         self._shared = True

@@ -16,7 +16,8 @@ from everfresh.contracts.errors import CorruptVersion
 class RowChange:
     """``data`` are the new contents of ``rows``, or of the whole tensor where that is ``None``.
 
-    ``shape`` is the tensor's afterwards; rows beyond its former length are all among ``rows``.
+    ``shape`` is the tensor's afterwards; rows beyond its former length are all among ``rows``,
+    which ascend.
     """
 
     shape: tuple[int, ...]
@@ -29,16 +30,35 @@ class RowChange:
             fits = self.data.shape == self.shape
         else:
             fits = self.data.shape == (len(self.rows), *self.shape[1:])
-            fits = fits and (not len(self.rows) or int(self.rows.max()) < first)
+            fits = fits and (not len(self.rows) or int(self.rows[-1]) < first)
+            fits = fits and not (self.rows[1:] <= self.rows[:-1]).any()
         if not fits:
             raise CorruptVersion(
                 f"changed rows do not fit a tensor of shape {self.shape}; take another version"
             )
 
+    def require_brought(self, had: int) -> None:
+        """``CorruptVersion`` unless all rows beyond the ``had`` former ones are among ``rows``.
+
+        To be called before room is made: what a change says of its length costs it nothing.
+        """
+        if self.rows is None or not self.shape:
+            return
+        brought = len(self.rows) - int(np.searchsorted(self.rows, had))
+        if self.shape[0] - had > brought:
+            raise CorruptVersion(
+                f"changed rows are said to lead from {had:,} rows to {self.shape[0]:,}, and bring "
+                f"{brought:,} new ones; take another version"
+            )
+
     def of(self, before: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """The tensor afterwards, as an array of its own."""
+        """The tensor afterwards, as an array of its own; ``ValueError`` where it is of another
+        width."""
         if self.rows is None:
             return self.data.copy()
+        if self.shape[1:] != before.shape[1:]:
+            raise ValueError(f"rows of {self.shape} do not follow {before.shape}")
+        self.require_brought(len(before))
         kept = min(len(before), self.shape[0])
         after = np.zeros(self.shape, self.data.dtype)
         after[:kept] = before[:kept]

@@ -22,6 +22,7 @@ from everfresh.contracts.errors import CorruptVersion
 from everfresh.contracts.safetensors import TensorPlace, tensor_places
 from everfresh.contracts.settings import ModelSettings
 from everfresh.model.network.batches import derive_seed
+from everfresh.model.network.hstu import HSTU
 from everfresh.model.row_changes import RowChange
 
 _SPREAD = 0.02
@@ -80,6 +81,7 @@ def overwrite(weight: nn.Parameter, change: RowChange, what: str) -> None:
     if not np.isfinite(change.data).all():
         raise CorruptVersion(f"{what}: weights that are not finite; publish another version")
     if weight.dim():
+        change.require_brought(weight.shape[0])
         weight.data = lengthen(weight.data, change.shape[0])
     if change.rows is None:
         weight.data.copy_(data)
@@ -146,6 +148,27 @@ def copy_into(target: Mapping[str, Tensor], source: Mapping[str, Tensor], what: 
     with torch.no_grad():
         for name, tensor in source.items():
             target[name].copy_(tensor)
+
+
+def require_shapes(
+    tensors: Mapping[str, Tensor], settings: ModelSettings, rows: int, what: str
+) -> None:
+    """``CorruptVersion`` unless these are weights of such a network, with so many item rows.
+
+    Shapes alone are compared: a manifest that asks for a large network costs nothing.
+    """
+    # Settings with more blocks than there are tensors would take long even to list.
+    few = ModelSettings(**{**settings.model_dump(), "blocks": min(settings.blocks, len(tensors))})
+    try:
+        with torch.device("meta"):
+            expected: dict[str, Tensor] = HSTU(few).state_dict()
+            for name in ("items", "item_bias"):
+                expected[name] = torch.empty(rows, *expected[name].shape[1:])
+    except RuntimeError as error:  # more bytes than can be counted
+        raise CorruptVersion(f"{what}: no network has such settings ({error})") from None
+    require_alike(expected, tensors, what)
+    if few.blocks != settings.blocks:
+        raise CorruptVersion(f"{what}: expected {settings.blocks:,} blocks, found {few.blocks:,}")
 
 
 def require_alike(target: Mapping[str, Tensor], source: Mapping[str, Tensor], what: str) -> None:

@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from everfresh.adapters.machine import tcp_ports as ports
+from everfresh.adapters.machine.disk import naming
 from everfresh.adapters.machine.endpoint_record import remove_endpoint, write_endpoint
 from everfresh.adapters.machine.interrupts import Interrupted, Interrupts
+from everfresh.adapters.machine.socket_folder import LONGEST_PATH, socket_root
 from everfresh.adapters.observe.logs import configure_logging, run_main
 from everfresh.adapters.weights.signing import Keys
 from everfresh.adapters.weights.store import FsspecWeightStore
@@ -34,6 +36,8 @@ def main() -> None:
     settings = load_settings()
     settings = settings.model_copy(update={"home": settings.home.resolve()})
     configure_logging("serving", settings.home)
+    # Ray's processes look for modules in the folder of its driver, where a kafka.py may lie.
+    os.chdir(settings.home)
     interrupts = Interrupts()
     interrupts.install()
     try:
@@ -88,8 +92,11 @@ def _pushing(settings: Settings, broadcast: Broadcast) -> Iterator[None]:
     if not settings.serving.push_ms:
         yield
         return
+    weights = settings.weights
     pusher = Pusher(
-        FsspecWeightStore(settings.weights_url, keys=Keys.of(settings.weights)),
+        FsspecWeightStore(
+            settings.weights_url, keys=Keys.of(weights), most=weights.max_file_mb << 20
+        ),
         broadcast,
         settings.serving.push_ms,
         settings.serving.push_bytes,
@@ -157,20 +164,19 @@ def _only_driver(home: Path) -> Iterator[None]:
 def _haproxy_environment(settings: Settings) -> Iterator[dict[str, str]]:
     """HAProxy's variables, and the folder that they speak of for as long as it is needed."""
     door = settings.serving
-    launcher = haproxy.write_launcher(
-        settings.home / "run" / "haproxy",
-        door.host,
-        _program(),
-        door.timeout_ms,
-        metrics=settings.ray.metrics,
-    )
+    launcher = settings.home / "run" / "haproxy"
+    with naming(launcher):
+        haproxy.write_launcher(
+            launcher,
+            door.host,
+            _program(),
+            door.timeout_ms,
+            door.max_body_bytes,
+            metrics=settings.ray.metrics,
+        )
     # Not in the home, which may lie deep: the kernel limits the length of a socket's path.
-    with tempfile.TemporaryDirectory(prefix="everfresh-") as folder:
-        if len(folder) > haproxy.LONGEST_FOLDER:
-            raise SettingsError(
-                f"temporary files go to {tempfile.gettempdir()}, whose path is too long for "
-                "HAProxy's sockets; set TMPDIR to a short one, such as /tmp"
-            )
+    root = socket_root(LONGEST_PATH - haproxy.LONGEST_FOLDER + len("/ef-12345678"))
+    with tempfile.TemporaryDirectory(prefix="ef-", dir=root) as folder:
         free = ports.free_ports(haproxy.EXTRA_PORTS)
         yield haproxy.environment(
             Path(folder),

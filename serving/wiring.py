@@ -7,7 +7,6 @@ import time
 
 from everfresh.adapters.kafka.exposure_sink import KafkaExposureSink
 from everfresh.adapters.kafka.report_sink import KafkaReportSink
-from everfresh.adapters.observe.metered_reports import MeteredReports
 from everfresh.adapters.state.reader import RocksHistoryReader
 from everfresh.adapters.weights.signing import Keys
 from everfresh.adapters.weights.store import FsspecWeightStore
@@ -15,6 +14,7 @@ from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import EVENTS, topic_name
 from everfresh.serving.history.reader import CachedHistoryReader
 from everfresh.serving.http.app import HttpApp
+from everfresh.serving.metrics import metered
 from everfresh.serving.replica import Replica, ReplicaPorts
 from everfresh.serving.requests.admission import Admission
 from everfresh.serving.rpc.service import RpcService
@@ -40,19 +40,22 @@ class WiredReplica:
             closing.callback(reports.close, 1.0)
             reader = RocksHistoryReader(settings.state_dir, topic, length)
             closing.callback(reader.close)
-            store = FsspecWeightStore(settings.weights_url, keys=Keys.of(settings.weights))
+            weights = settings.weights
+            store = FsspecWeightStore(
+                settings.weights_url, keys=Keys.of(weights), most=weights.max_file_mb << 20
+            )
             serving = settings.serving
             cache_bytes = serving.cache_mb << 20
             histories = CachedHistoryReader(reader, cache_bytes, serving.cache_ahead)
-            metered = MeteredReports(reports, "replica", settings)
-            closing.callback(metered.close)
+            with_metrics, measure = metered(reports, settings)
+            closing.callback(with_metrics.close)
             load_lock = LoadLock(settings.home.resolve() / ".turn")
-            ports = ReplicaPorts(store, histories, exposures, metered, load_lock)
+            ports = ReplicaPorts(store, histories, exposures, with_metrics, load_lock)
             self.replica = Replica(name, ports, now_ms, settings.serving.poll_ms)
             closing.callback(self.replica.stop)
             admission = Admission(serving.max_ongoing, serving.timeout_ms, now_ms)
-            self.http = HttpApp(self.replica, admission, now_ms, settings)
-            self.rpc = RpcService(self.replica, admission, now_ms, settings)
+            self.http = HttpApp(self.replica, admission, now_ms, settings, measure)
+            self.rpc = RpcService(self.replica, admission, now_ms, settings, measure)
             self._closing = closing.pop_all()
 
     def close(self) -> None:

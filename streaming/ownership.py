@@ -14,6 +14,7 @@ from everfresh.adapters.state.snapshots import SnapshotStore
 from everfresh.contracts.errors import EverfreshError, StateLocked, Unreachable
 from everfresh.contracts.sequence import META_KEY
 from everfresh.contracts.settings import Settings
+from everfresh.streaming.fold.opening import mark_restored
 from everfresh.streaming.fold.rules import fold_rules
 from everfresh.streaming.join.exposure_reader import ExposureReader
 from everfresh.streaming.log.identity import LogIdentity, LogPlace
@@ -152,6 +153,7 @@ class Ownership:
             opened = self._opened(draft)
             try:
                 open_partition(opened, place, self._rules, exposures)
+                mark_restored(opened, place)
             finally:
                 opened.close()
 

@@ -41,6 +41,7 @@ class WorkerFigures:
     ``applied`` counts accepted events, ``rejected`` those in the dead letters (by reason in
     ``rejected_<reason>``), ``duplicates`` records skipped as already applied, ``duplicate_ids``
     events whose id was accepted before, ``late`` records whose label had been closed before,
+    ``misplaced`` records whose key belongs to another partition,
     ``windows`` closed slices, ``lag`` records of its partitions that are not applied yet,
     ``undelivered`` batches in the outbox, ``clock_ahead_ms`` how far its clock is ahead of the
     broker's. ``exposures``, ``outcomes``, ``unmatched``, ``late_feedback``,
@@ -55,6 +56,7 @@ class WorkerFigures:
         self._duplicates = 0
         self._late = 0
         self._windows = 0
+        self._misplaced = 0
         self._before = (now_ms, 0)
 
     def note(self, batch: WriteBatch) -> None:
@@ -63,6 +65,7 @@ class WorkerFigures:
         self._duplicates += batch.duplicates
         self._late += batch.late
         self._windows += batch.closed
+        self._misplaced += batch.misplaced
         self._rejected += batch.rejected
         self._joins += batch.joins
 
@@ -77,6 +80,7 @@ class WorkerFigures:
             "duplicates": self._duplicates,
             "late": self._late,
             "duplicate_ids": self._rejected["duplicate_id"],
+            "misplaced": self._misplaced,
             "windows": self._windows,
             "events_per_s": round(rate, 1),
             **{name: self._joins[name] for name in JOIN_COUNTS},

@@ -120,7 +120,8 @@ class TrainerLoop:
         self._enter("read")
         planned = self._queue.read(self._lineage.number, self.progress.label, timeout_ms)
         windows, seconds = self._queue.behind()
-        self._note(backlog=windows, backlog_s=seconds)
+        foreign, last_foreign = self._source.left_out()
+        self._note(backlog=windows, backlog_s=seconds, foreign=foreign, last_foreign=last_foreign)
         return planned
 
     def _pass_over(self, window: TrainingWindow) -> None:

@@ -9,10 +9,10 @@ from contextlib import ExitStack
 
 from everfresh.adapters.kafka.report_sink import KafkaReportSink
 from everfresh.adapters.kafka.window_source import KafkaWindowSource
-from everfresh.adapters.observe.metered_reports import MeteredReports
 from everfresh.adapters.weights.signing import Keys
 from everfresh.adapters.weights.store import FsspecWeightStore
 from everfresh.contracts.settings import Settings
+from everfresh.trainer.metrics import metered
 from everfresh.trainer.run import TrainerPorts
 
 _CLOSE_S = 1.0
@@ -20,8 +20,9 @@ _CLOSE_S = 1.0
 
 def open_ports(settings: Settings) -> TrainerPorts:
     """Connect. ``SettingsError`` or ``Unreachable`` with one line where that cannot be."""
+    weights = settings.weights
     store = FsspecWeightStore(
-        settings.weights_url, settings.weights.snapshot_every, Keys.of(settings.weights)
+        settings.weights_url, weights.snapshot_every, Keys.of(weights), weights.max_file_mb << 20
     )
     servers, prefix = settings.kafka.bootstrap_servers, settings.kafka.topic_prefix
     with ExitStack() as opened:
@@ -29,6 +30,6 @@ def open_ports(settings: Settings) -> TrainerPorts:
         opened.callback(source.close)
         reports = KafkaReportSink(servers, prefix)
         opened.callback(reports.close, _CLOSE_S)
-        metered = MeteredReports(reports, "trainer", settings)
-        opened.callback(metered.close)
-        return TrainerPorts(source, store, metered, opened.pop_all().close)
+        with_metrics = metered(reports, settings)
+        opened.callback(with_metrics.close)
+        return TrainerPorts(source, store, with_metrics, opened.pop_all().close)

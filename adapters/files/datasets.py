@@ -6,28 +6,32 @@
     ader      DIGINETICA as the ADER project divides it: ``period_N.txt``, or a folder of them
     jsonl     events as JSON, one a line (``adapters.files.jsonl``)
 
-Ratings are sorted by time; equal times stay in the file's order. The same file yields the same
-events with the same ids, so a second replay of it adds duplicates and nothing new.
+Every event is checked by the worker's rules when the file is opened (``adapters.files.checks``).
+Ratings are sorted by time; equal times stay in the file's order.
+
+An id is made from what the event is (user, item, rating, time), and from how often the file has
+had the same before. So the same event has the same id in every file, in a file and in a part of it,
+and two events have two. A second replay adds duplicates and nothing new.
 """
 
 from __future__ import annotations
 
 import re
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
+from everfresh.adapters.files.checks import EventCheck, event_check
 from everfresh.adapters.files.jsonl import JsonLines
 from everfresh.adapters.files.movielens import INTER, INTER_HEADER, fetch_ml100k
 from everfresh.adapters.files.rows import parse_rows
 from everfresh.contracts.errors import DataFileError
 from everfresh.contracts.event import Event
 
-__all__ = ["DATASETS", "Clicks", "EventFile", "Ratings", "fetch_ml100k"]
+__all__ = ["DATASETS", "Clicks", "EventFile", "Ratings", "event_check", "fetch_ml100k"]
 
-_YEAR_9999 = 253_402_300_800
-_MAX_RATING = 1e9
 _PERIOD = re.compile(r"period_(\d+)\.txt")
 _ML_100K = ("u.data", INTER)
 _ML_1M = ("ratings.dat",)
@@ -64,19 +68,22 @@ class Ratings:
         return len(self._users)
 
     def __iter__(self) -> Iterator[Event]:
-        for row in self._order:
-            yield Event(
-                id=f"{self._name}:{row + 1}",
-                type="rating",
-                time=self._seconds[row] * 1000,
-                user_id=self._users[row],
-                item_id=self._items[row],
-                value=self._ratings[row],
-            )
+        # Only rows of one time can be the same, and these follow each other.
+        time, times_had = None, Counter[RatingRow]()
+        for at in self._order:
+            row = (self._users[at], self._items[at], self._ratings[at], self._seconds[at])
+            if row[-1] != time:
+                time = row[-1]
+                times_had.clear()
+            times_had[row] += 1
+            yield _rating(_rating_id(self._name, row, times_had[row]), row)
 
 
 class Clicks:
-    """Clicks of sessions in file order. The session is the user, the row number is the time."""
+    """Clicks of sessions in file order. The session is the user, the row number is the time.
+
+    So the row number is part of the id, and a click that stands elsewhere is another event.
+    """
 
     def __init__(self, rows: Iterable[tuple[int, int]]) -> None:
         self._sessions, self._items = array("q"), array("q")
@@ -89,27 +96,31 @@ class Clicks:
 
     def __iter__(self) -> Iterator[Event]:
         for row, (session, item) in enumerate(zip(self._sessions, self._items, strict=True)):
-            yield Event(f"ader:{row + 1}", "click", row, session, item)
+            yield Event(f"ader:{row + 1}:{session}:{item}", "click", row, session, item)
 
 
-def read_ml_100k(path: Path) -> EventFile:
+def read_ml_100k(path: Path, check: EventCheck) -> EventFile:
     """``user item rating timestamp`` between tabs; a RecBole header is skipped."""
     expected = "user, item, rating and UTC seconds between tabs (MovieLens 100K)"
 
     def parse(line: str) -> RatingRow | None:
         cells = line.split("\t")
-        return None if line == INTER_HEADER else _row(cells)
+        return None if line == INTER_HEADER else _row(cells, check)
 
     return Ratings("ml-100k", parse_rows(path, _ML_100K, expected, parse))
 
 
-def read_ml_1m(path: Path) -> EventFile:
+def read_ml_1m(path: Path, check: EventCheck) -> EventFile:
     """``UserID::MovieID::Rating::Timestamp``."""
     expected = "UserID::MovieID::Rating::Timestamp (MovieLens 1M)"
-    return Ratings("ml-1m", parse_rows(path, _ML_1M, expected, lambda line: _row(line.split("::"))))
+
+    def parse(line: str) -> RatingRow:
+        return _row(line.split("::"), check)
+
+    return Ratings("ml-1m", parse_rows(path, _ML_1M, expected, parse))
 
 
-def read_ader(path: Path) -> EventFile:
+def read_ader(path: Path, check: EventCheck) -> EventFile:
     """``session item``; a folder's ``period_N.txt`` follow each other by number."""
     files = [path]
     if path.is_dir():
@@ -117,23 +128,25 @@ def read_ader(path: Path) -> EventFile:
         files = [entry for _, entry in sorted(periods)]
         if not files:
             raise DataFileError(f"{path} holds no period_N.txt; expected ADER's folder of them")
-    return Clicks(row for file in files for row in _clicks(file))
+    return Clicks(row for file in files for row in _clicks(file, check))
 
 
-def _clicks(file: Path) -> Iterator[tuple[int, int]]:
+def _clicks(file: Path, check: EventCheck) -> Iterator[tuple[int, int]]:
     def parse(line: str) -> tuple[int, int]:
         session, item = line.split()
-        return _int64(session), _int64(item)
+        row = int(session), int(item)
+        check(Event("row", "click", 0, *row))
+        return row
 
     return parse_rows(file, (), "session and item between spaces (ADER)", parse)
 
 
-def read_jsonl(path: Path) -> EventFile:
+def read_jsonl(path: Path, check: EventCheck) -> EventFile:
     """See :mod:`everfresh.adapters.files.jsonl`."""
-    return JsonLines(path)
+    return JsonLines(path, check)
 
 
-DATASETS: dict[str, Callable[[Path], EventFile]] = {
+DATASETS: dict[str, Callable[[Path, EventCheck], EventFile]] = {
     "ml-100k": read_ml_100k,
     "ml-1m": read_ml_1m,
     "ader": read_ader,
@@ -141,21 +154,22 @@ DATASETS: dict[str, Callable[[Path], EventFile]] = {
 }
 
 
-def _row(cells: list[str]) -> RatingRow:
-    user, item, rating_text, seconds_text = cells
+def _row(cells: list[str], check: EventCheck) -> RatingRow:
+    user, item, rating, seconds = cells
     # RecBole writes whole numbers as floats now and then.
-    rating, seconds = float(rating_text), float(seconds_text)
-    # Written as "not in range", so that NaN fails too.
-    if not (abs(rating) <= _MAX_RATING and 0 <= seconds < _YEAR_9999):
-        raise ValueError
-    return _int64(user), _int64(item), rating, int(seconds)
+    row = int(user), int(item), float(rating), int(float(seconds))
+    check(_rating("row", row))
+    return row
 
 
-def _int64(text: str) -> int:
-    number = int(text)
-    if not -(2**63) <= number < 2**63:
-        raise ValueError
-    return number
+def _rating_id(name: str, row: RatingRow, time_had: int) -> str:
+    repeated = f":{time_had}" if time_had > 1 else ""
+    return ":".join(map(str, (name, *row))) + repeated
+
+
+def _rating(id_: str, row: RatingRow) -> Event:
+    user, item, rating, seconds = row
+    return Event(id_, "rating", seconds * 1000, user, item, rating)
 
 
 def _period(entry: Path) -> re.Match[str] | None:

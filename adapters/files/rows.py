@@ -11,7 +11,7 @@ from typing import IO, TypeVar
 
 import msgspec
 
-from everfresh.contracts.errors import DataFileError
+from everfresh.contracts.errors import DataFileError, EventRejected
 
 _Parsed = TypeVar("_Parsed")
 _SHOWN = 80
@@ -25,8 +25,9 @@ def parse_rows(
     """The result of ``parse`` for each line. Blank lines and results of ``None`` are left out.
 
     ``path`` is the file itself, or a folder or zip archive with one of ``names`` in it. ``parse``
-    raises ``ValueError`` for a line that is not as ``expected``. ``DataFileError`` then names the
-    path, the line and its text. It is also raised where there is no row at all.
+    raises ``ValueError`` for a line that is not as ``expected``, ``EventRejected`` for an event
+    that the stream worker would not accept. ``DataFileError`` then names the path, the line and its
+    text. It is also raised where there is no row at all.
     """
     rows = 0
     with _opened(path, names) as lines:
@@ -36,7 +37,12 @@ def parse_rows(
                 continue
             try:
                 row = parse(line)
-            except (ValueError, OverflowError) as error:
+            except EventRejected as error:
+                raise DataFileError(
+                    f"{path} line {number}: {error}, in {_shown(line)}; nothing was done with the "
+                    "file: correct the line, or the settings of [events] if they should allow it"
+                ) from None
+            except (ValueError, OverflowError, RecursionError) as error:
                 why = f" ({error})" if isinstance(error, msgspec.MsgspecError) else ""
                 raise DataFileError(
                     f"{path} line {number}: expected {expected}, found {_shown(line)}{why}; check "

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import (
+    AuthorizationError,
+    CorruptRecordError,
+    KafkaError,
+    OffsetOutOfRangeError,
+    UnsupportedCodecError,
+)
 
 from everfresh.adapters.kafka.admin import require_listener
-from everfresh.contracts.errors import Unreachable
+from everfresh.adapters.kafka.header_names import forgive_header_names
+from everfresh.contracts.errors import MissingDependency, Unreachable
 
 LARGEST_RECORD = 8_388_608
 """``max.message.bytes`` of the largest topic in the table (windows)."""
 _METADATA_SECONDS = 5.0
+_POLL_MS = 200
+_MAX_EMPTY_POLLS = 100  # in a row, some 20 s; then the broker counts as gone
 
 
 def connect_consumer(bootstrap_servers: str, topics: Iterable[str]) -> KafkaConsumer:
@@ -23,6 +34,7 @@ def connect_consumer(bootstrap_servers: str, topics: Iterable[str]) -> KafkaCons
     broker answers or a topic is missing.
     """
     require_listener(bootstrap_servers)
+    forgive_header_names()
     try:
         consumer = KafkaConsumer(
             bootstrap_servers=bootstrap_servers,
@@ -42,6 +54,62 @@ def connect_consumer(bootstrap_servers: str, topics: Iterable[str]) -> KafkaCons
         consumer.close()
         raise
     return consumer
+
+
+@contextlib.contextmanager
+def reading(what: str, bootstrap_servers: str) -> Iterator[None]:
+    """Says in one line why ``what`` cannot be read.
+
+    ``MissingDependency`` where a library is missing that decompresses its records, ``Unreachable``
+    for all else.
+    """
+    try:
+        yield
+    except OffsetOutOfRangeError as error:
+        raise Unreachable(
+            f"{what} no longer holds what was to be read next ({error}): retention removed it "
+            "meanwhile; try again"
+        ) from None
+    except UnsupportedCodecError as error:
+        raise MissingDependency(
+            f"{what} at {bootstrap_servers} holds compressed records that cannot be read here: "
+            f"{error}; install zstandard, lz4 and python-snappy, which the extras trainer and cli "
+            "bring (pip install 'everfresh[trainer,cli]')"
+        ) from None
+    except AuthorizationError as error:
+        raise Unreachable(
+            f"{what} may not be read by this client at {bootstrap_servers}: {error}; let it read "
+            "the topic (Kafka's ACLs)"
+        ) from None
+    except CorruptRecordError as error:
+        raise Unreachable(
+            f"{what} holds a batch of records that is damaged ({error}); look for it with "
+            "kafka-dump-log.sh, and restore the topic from another copy"
+        ) from None
+    except KafkaError as error:
+        raise Unreachable(
+            f"{what} cannot be read at {bootstrap_servers}: {error}; check that the broker is up"
+        ) from None
+
+
+def read_until(
+    consumer: KafkaConsumer, ends: Mapping[TopicPartition, int]
+) -> Iterator[tuple[TopicPartition, list[Any]]]:
+    """The records from where ``consumer`` stands to before ``ends``, in order per partition.
+
+    ``Unreachable`` where nothing more comes before the ends.
+    """
+    empty_polls = 0
+    while any(consumer.position(part) < end for part, end in ends.items()):
+        batches = consumer.poll(timeout_ms=_POLL_MS)
+        empty_polls = 0 if batches else empty_polls + 1
+        if empty_polls > _MAX_EMPTY_POLLS:
+            raise Unreachable(
+                f"{', '.join(sorted({part.topic for part in ends}))} could not be read to the end; "
+                "check that all brokers of the cluster are up"
+            )
+        for part, records in batches.items():
+            yield part, [record for record in records if record.offset < ends[part]]
 
 
 def _partitions(consumer: KafkaConsumer, topic: str) -> list[TopicPartition]:

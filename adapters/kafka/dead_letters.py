@@ -7,15 +7,10 @@ from typing import Any
 
 import msgspec
 from kafka import KafkaConsumer
-from kafka.errors import KafkaError
 
-from everfresh.adapters.kafka.consumers import connect_consumer
+from everfresh.adapters.kafka.consumers import connect_consumer, read_until, reading
 from everfresh.contracts.dead_letter import DeadLetter, decode_dead_letter
-from everfresh.contracts.errors import Unreachable
-from everfresh.contracts.topics import DEAD_LETTERS, topic_name
-
-_POLL_MS = 200
-_MAX_EMPTY_POLLS = 100  # in a row, some 20 s; then the broker counts as gone
+from everfresh.contracts.topics import DEAD_LETTERS, EVENTS, EXPOSURES, topic_name
 
 
 class Selection(msgspec.Struct, frozen=True):
@@ -44,12 +39,14 @@ class Selection(msgspec.Struct, frozen=True):
 class DeadLetterReader:
     """Reads dead letters one by one. One that was written again after a crash is returned once.
 
-    ``foreign`` counts records that are not dead letters.
+    ``foreign`` counts records that are no dead letters of this deployment: nothing in them is
+    believed, so none is listed or sent anywhere.
     """
 
     def __init__(self, bootstrap_servers: str, topic_prefix: str) -> None:
         self._servers = bootstrap_servers
         self._topic = topic_name(topic_prefix, DEAD_LETTERS)
+        self._origins = {topic_name(topic_prefix, spec) for spec in (EVENTS, EXPOSURES)}
         self.foreign = 0
 
     def read(self, selection: Selection) -> Iterator[DeadLetter]:
@@ -57,47 +54,31 @@ class DeadLetterReader:
 
         ``Unreachable`` where the broker does not answer or the topic is missing.
         """
-        # Letters of one partition come in its order, so what is not later than the last is a
-        # repetition. Times come first: a topic that was recreated counts from 0 again.
-        last: dict[tuple[int, str, int], tuple[int, int]] = {}
+        # By the record each names, not by the highest offset so far: one forged letter with a high
+        # offset would hide all that come after it.
+        seen: dict[str, set[tuple[int, int, int]]] = {topic: set() for topic in self._origins}
         for place, record in self._records(selection.since_ms):
             letter = decode_dead_letter(place, record.key, record.value, record.headers)
-            if letter is None:
+            if letter is None or letter.topic not in self._origins:
                 self.foreign += 1
                 continue
-            origin = (place[0], letter.topic, letter.partition)
-            reached = (letter.timestamp, letter.offset)
-            if reached <= last.get(origin, (-1, -1)):
+            origin = (letter.partition, letter.offset, letter.timestamp)
+            if origin in seen[letter.topic]:
                 continue
-            last[origin] = reached
+            seen[letter.topic].add(origin)
             if selection.matches(letter):
                 yield letter
 
     def _records(self, since_ms: int | None) -> Iterator[tuple[tuple[int, int], Any]]:
-        consumer = connect_consumer(self._servers, [self._topic])
-        try:
+        with (
+            reading(self._topic, self._servers),
+            connect_consumer(self._servers, [self._topic]) as consumer,
+        ):
             ends = consumer.end_offsets(consumer.assignment())
             _seek(consumer, since_ms, ends)
-            empty_polls = 0
-            while any(consumer.position(part) < end for part, end in ends.items()):
-                batches = consumer.poll(timeout_ms=_POLL_MS)
-                empty_polls = 0 if batches else empty_polls + 1
-                if empty_polls > _MAX_EMPTY_POLLS:
-                    raise Unreachable(
-                        f"{self._topic} could not be read to its end; check the broker at "
-                        f"{self._servers}"
-                    )
-                for part, records in batches.items():
-                    for record in records:
-                        if record.offset < ends[part]:
-                            yield (part.partition, record.offset), record
-        except KafkaError as error:
-            raise Unreachable(
-                f"{self._topic} cannot be read at {self._servers}: {error}; check that the broker "
-                "is up"
-            ) from None
-        finally:
-            consumer.close()
+            for part, records in read_until(consumer, ends):
+                for record in records:
+                    yield (part.partition, record.offset), record
 
 
 def _seek(consumer: KafkaConsumer, since_ms: int | None, ends: dict[Any, int]) -> None:

@@ -1,40 +1,55 @@
-"""Sends dead letters back to the topic and partition they came from, and records which.
+"""Sends dead letters back to the topic they came from, and records which.
+
+Each goes to the partition that its key belongs to; one without a key, to the one it came from.
 
 For every batch of dead letters, in this order:
 
-1. ``begun`` on the ``redrives`` topic names the letters, and where their topics end now;
-2. the original bytes are produced, with the letter's name in the header ``redriven_from``;
+1. ``begun`` on the ``redrives`` topic names the letters, where their topics end now, and the batch;
+2. the original bytes are produced, with the letter's name in the header ``redriven_from`` and the
+   batch's in ``redriven_by``, as the last two headers;
 3. ``sent`` names the letters that every replica of the topic has stored.
 
 Where a run is killed between 1 and 3, the next run reads the topics from the ends that ``begun``
 named. Letters it finds there are marked as sent; the others are still to be sent. So each letter is
 sent once, as long as one re-drive runs at a time. A record that is rejected again becomes a new
 dead letter, with a new place.
+
+A record that only claims to be a letter sent again does not know the batch's name, which is drawn
+when the batch begins. What stands on ``redrives`` and is no such record is counted and left out.
 """
 
 from __future__ import annotations
 
 import itertools
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from kafka import KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 
-from everfresh.adapters.kafka.consumers import LARGEST_RECORD, connect_consumer
-from everfresh.contracts.dead_letter import REDRIVEN_FROM, DeadLetter
-from everfresh.contracts.errors import DeliveryError, Unreachable
-from everfresh.contracts.topics import REDRIVES, topic_name
+from everfresh.adapters.kafka.consumers import LARGEST_RECORD, connect_consumer, read_until, reading
+from everfresh.contracts.dead_letter import REDRIVEN_BY, REDRIVEN_FROM, DeadLetter
+from everfresh.contracts.errors import DeliveryError, ForeignRecord, Unreachable
+from everfresh.contracts.foreign import decoded
+from everfresh.contracts.topics import EVENTS, EXPOSURES, REDRIVES, topic_name
 
 BATCH = 500
 _FRAME_BYTES = 65_536
 _WAIT_S = 30.0
 
 
+_Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+_Partition = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+
+
 class _Begun(msgspec.Struct, frozen=True, tag="begun"):
+    """``batch`` is empty in records of older releases, which named no batch in their headers."""
+
     letters: list[str]
-    ends: dict[str, dict[int, int]]
+    ends: dict[str, dict[_Partition, _Number]]
+    batch: str = ""
 
 
 class _Sent(msgspec.Struct, frozen=True, tag="sent"):
@@ -45,11 +60,17 @@ _MARK: msgspec.json.Decoder[_Begun | _Sent] = msgspec.json.Decoder(_Begun | _Sen
 
 
 class Redriver:
-    """One run of re-driving. ``Unreachable`` where no broker answers."""
+    """One run of re-driving. ``Unreachable`` where no broker answers.
+
+    ``foreign`` counts what stands on the ``redrives`` topic and is no record of a re-drive.
+    """
 
     def __init__(self, bootstrap_servers: str, topic_prefix: str) -> None:
         self._servers = bootstrap_servers
         self._marks = topic_name(topic_prefix, REDRIVES)
+        self._origins = {topic_name(topic_prefix, spec) for spec in (EVENTS, EXPOSURES)}
+        self._batch = ""
+        self.foreign = 0
         self._already_there: set[str] = set()
         self._producer: KafkaProducer
 
@@ -82,7 +103,9 @@ class Redriver:
 
     def _send(self, batch: Sequence[DeadLetter]) -> Iterator[DeadLetter]:
         places = {(letter.topic, letter.partition) for letter in batch}
-        self._mark(_Begun([letter.identity for letter in batch], self._ends(places)))
+        self._batch = uuid.uuid4().hex
+        letters = [letter.identity for letter in batch]
+        self._mark(_Begun(letters, self._ends(places), self._batch))
         waiting = [(letter, self._produce(letter)) for letter in batch]
         arrived: list[DeadLetter] = []
         refused: list[str] = []
@@ -101,14 +124,18 @@ class Redriver:
             )
 
     def _produce(self, letter: DeadLetter) -> Any:
-        headers = [*letter.headers, (REDRIVEN_FROM, letter.identity.encode())]
-        # The partition it came from, whatever partitioner chose it: one user, one partition.
+        headers = [
+            *(each for each in letter.headers if each[0] not in (REDRIVEN_FROM, REDRIVEN_BY)),
+            (REDRIVEN_FROM, letter.identity.encode()),
+            (REDRIVEN_BY, self._batch.encode()),
+        ]
         return self._producer.send(
             letter.topic,
             value=letter.value,
             key=letter.key,
             headers=headers,
-            partition=letter.partition,
+            # kafka-python chooses by murmur2: one user, one partition.
+            partition=None if letter.key else letter.partition,
         )
 
     def _mark(self, mark: _Begun | _Sent) -> None:
@@ -130,7 +157,7 @@ class Redriver:
                     f"topic {part.topic} has no partition {part.partition} any more, and dead "
                     "letters came from it; leave them out with --topic or --partition"
                 )
-            ends = consumer.end_offsets(list(wanted))
+            ends = consumer.end_offsets(list(consumer.assignment()))
         by_topic: dict[str, dict[int, int]] = {}
         for part, end in ends.items():
             by_topic.setdefault(part.topic, {})[part.partition] = end
@@ -139,43 +166,50 @@ class Redriver:
     def _arrived(self, letters: set[str], begun: Iterable[_Begun]) -> set[str]:
         """Which of these letters are in their topics, at or after where their batch began."""
         starts: dict[TopicPartition, int] = {}
+        headers: dict[tuple[Any, ...], str] = {}
         for mark in begun:
-            if not letters.isdisjoint(mark.letters):
-                for topic, ends in mark.ends.items():
-                    for number, end in ends.items():
-                        part = TopicPartition(topic, number)
-                        starts[part] = min(end, starts.get(part, end))
-        names = {letter.encode() for letter in letters}
-        return {
-            content.decode()
+            if letters.isdisjoint(mark.letters):
+                continue
+            headers |= {
+                _marks_of(letter, mark.batch): letter for letter in letters & {*mark.letters}
+            }
+            for topic in mark.ends.keys() & self._origins:
+                for number, end in mark.ends[topic].items():
+                    part = TopicPartition(topic, number)
+                    starts[part] = min(end, starts.get(part, end))
+        found = (
+            headers.get(tuple(record.headers[-2:])) or headers.get(tuple(record.headers[-1:]))
             for record in self._records(starts)
-            for name, content in record.headers
-            if name == REDRIVEN_FROM and content in names
-        }
+        )
+        return {letter for letter in found if letter is not None}
 
     def _read_marks(self) -> Iterator[_Begun | _Sent]:
         with connect_consumer(self._servers, [self._marks]) as consumer:
             starts = consumer.beginning_offsets(consumer.assignment())
         for record in self._records(starts):
             try:
-                yield _MARK.decode(record.value or b"")
-            except msgspec.MsgspecError as error:
-                raise DeliveryError(
-                    f"offset {record.offset} of {self._marks} is not a record of a re-drive "
-                    f"({error}); nothing is sent: find out what else writes to that topic"
-                ) from None
+                yield decoded(_MARK.decode, record.value)
+            except ForeignRecord:
+                self.foreign += 1
 
     def _records(self, starts: Mapping[TopicPartition, int]) -> Iterator[Any]:
-        """Records from these offsets, or from the oldest kept, to the ends as they are now."""
-        with connect_consumer(self._servers, []) as consumer:
-            consumer.assign(list(starts))
-            ends = consumer.end_offsets(list(starts))
-            first = consumer.beginning_offsets(list(starts))
-            for part, start in starts.items():
-                consumer.seek(part, max(start, first[part]))
-            while any(consumer.position(part) < end for part, end in ends.items()):
-                for records in consumer.poll(timeout_ms=500).values():
-                    yield from records
+        """Records from these offsets, or from the oldest kept, to the ends as they are now.
+
+        Partitions that are not there, which only a forged record names, have none.
+        """
+        topics = {part.topic for part in starts}
+        with (
+            reading(", ".join(sorted(topics)), self._servers),
+            connect_consumer(self._servers, topics) as consumer,
+        ):
+            known = [part for part in starts if part in consumer.assignment()]
+            consumer.assign(known)
+            ends = consumer.end_offsets(known)
+            first = consumer.beginning_offsets(known)
+            for part in known:
+                consumer.seek(part, min(max(starts[part], first[part]), ends[part]))
+            for _, records in read_until(consumer, ends):
+                yield from records
 
     def _connect(self) -> KafkaProducer:
         try:
@@ -192,3 +226,9 @@ class Redriver:
             raise Unreachable(
                 f"the Kafka broker at {self._servers} does not answer: {error}; check that it is up"
             ) from None
+
+
+def _marks_of(letter: str, batch: str) -> tuple[tuple[str, bytes], ...]:
+    """The last headers of a letter that was sent again."""
+    named = (REDRIVEN_FROM, letter.encode())
+    return (named, (REDRIVEN_BY, batch.encode())) if batch else (named,)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 from kafka import TopicPartition
-from kafka.errors import KafkaError
 
-from everfresh.adapters.kafka.consumers import connect_consumer
-from everfresh.contracts.errors import Unreachable
+from everfresh.adapters.kafka.consumers import connect_consumer, read_until, reading
+from everfresh.contracts.errors import ForeignRecord
+from everfresh.contracts.event import user_key
 from everfresh.contracts.exposure import Exposure, decode_exposure
 from everfresh.contracts.report import (
     ComponentStatus,
@@ -24,70 +24,75 @@ from everfresh.contracts.topics import EXPOSURES, REPORTS, STATUS, TopicSpec, to
 
 ObservedRecord = WindowReport | ComponentStatus | Exposure
 
-_DECODERS: dict[str, Callable[[bytes], ObservedRecord]] = {
+_DECODERS: dict[str, Callable[[bytes | None], ObservedRecord]] = {
     REPORTS.name: decode_window_report,
     STATUS.name: decode_status,
     EXPOSURES.name: decode_exposure,
 }
-_READ_SECONDS = 20.0
+_APPEND_TIME = 1
+_AHEAD_MS = 3_600_000  # of this machine's clock: from then on a status is not believed
 
 
 class RecordTail:
     """Follows some of ``reports``, ``status`` and ``exposures``. Used by one thread.
 
     Starts at the beginning of each topic. With ``from_end`` it starts after the last record that
-    is there now.
-    ``skipped`` counts records that could not be decoded. A context manager.
+    is there now. A context manager.
+
+    ``skipped`` counts records that everfresh did not write: those that do not decode, have another
+    key than they should, or come from the future, where they would never grow old.
     """
 
     def __init__(
         self,
         bootstrap_servers: str,
         topic_prefix: str,
-        specs: Iterable[TopicSpec] = (REPORTS, STATUS),
+        specs: Sequence[TopicSpec] = (REPORTS, STATUS),
         *,
         from_end: bool = False,
     ) -> None:
         self._servers = bootstrap_servers
         self._decoders = {topic_name(topic_prefix, spec): _DECODERS[spec.name] for spec in specs}
+        self._topics = ", ".join(self._decoders)
+        self._status = topic_name(topic_prefix, STATUS)
         self._consumer = connect_consumer(bootstrap_servers, self._decoders)
         self.skipped = 0
+        self._last_skipped = ""
         if from_end:
-            self._consumer.seek_to_end()
-            for part in self._consumer.assignment():
-                # Resolves the end now, so that every later record is seen.
-                self._consumer.position(part)
+            with reading(self._topics, bootstrap_servers):
+                self._consumer.seek_to_end()
+                for part in self._consumer.assignment():
+                    # Resolves the end now, so that every later record is seen.
+                    self._consumer.position(part)
         else:
             self._consumer.seek_to_beginning()
 
     def poll(self, timeout_ms: int = 200) -> list[ObservedRecord]:
         """New records, in order per partition; empty after the timeout."""
-        try:
+        with reading(self._topics, self._servers):
             batches = self._consumer.poll(timeout_ms=timeout_ms)
-        except KafkaError as error:
-            raise Unreachable(
-                f"records cannot be read at {self._servers}: {error}; check that the broker is up"
-            ) from None
         return [
-            record
-            for part, messages in batches.items()
-            for message in messages
-            if (record := self._decode(part, message.value)) is not None
+            record for part, messages in batches.items() for record in self._decoded(part, messages)
         ]
 
     def read_to_end(self) -> list[ObservedRecord]:
         """All records up to the end of the topics as it is now; for small topics."""
-        until = time.monotonic() + _READ_SECONDS
-        ends = self._consumer.end_offsets(self._consumer.assignment())
-        out: list[ObservedRecord] = []
-        while any(self._consumer.position(part) < end for part, end in ends.items()):
-            if time.monotonic() > until:
-                raise Unreachable(
-                    f"{', '.join(self._decoders)} could not be read to the end within "
-                    f"{_READ_SECONDS:.0f} s; check the broker at {self._servers}"
-                )
-            out.extend(self.poll(200))
-        return out
+        with reading(self._topics, self._servers):
+            ends = self._consumer.end_offsets(self._consumer.assignment())
+            return [
+                record
+                for part, messages in read_until(self._consumer, ends)
+                for record in self._decoded(part, messages)
+            ]
+
+    def left_out(self) -> str:
+        """One line on what was skipped and where the last of it stands; empty for nothing."""
+        if not self.skipped:
+            return ""
+        return (
+            f"left out: {self.skipped:,} records that everfresh did not write, the last at "
+            f"{self._last_skipped}"
+        )
 
     def close(self) -> None:
         """End the connection."""
@@ -104,9 +109,35 @@ class RecordTail:
     ) -> None:
         self.close()
 
-    def _decode(self, part: TopicPartition, value: bytes | None) -> ObservedRecord | None:
-        try:
-            return self._decoders[part.topic](value or b"")
-        except msgspec.MsgspecError:
-            self.skipped += 1
-            return None
+    def _decoded(self, part: TopicPartition, messages: Iterable[Any]) -> Iterator[ObservedRecord]:
+        for message in messages:
+            if part.topic == self._status and message.value is None:
+                continue  # somebody made Kafka forget a component
+            try:
+                yield self._checked(part.topic, message)
+            except ForeignRecord as error:
+                self.skipped += 1
+                self._last_skipped = (
+                    f"{part.topic} partition {part.partition} offset {message.offset}: {error}"
+                )
+
+    def _checked(self, topic: str, message: Any) -> ObservedRecord:
+        record = self._decoders[topic](message.value)
+        if message.key != _key(record):
+            raise ForeignRecord("its key is another than what it speaks of")
+        if isinstance(record, ComponentStatus):
+            ahead_ms = record.time - time.time_ns() // 1_000_000
+            if ahead_ms > _AHEAD_MS:
+                raise ForeignRecord(f"its time lies {ahead_ms // 1000} s in the future")
+            if message.timestamp_type == _APPEND_TIME:
+                # No component was there after the broker had its status.
+                return msgspec.structs.replace(record, time=min(record.time, message.timestamp))
+        return record
+
+
+def _key(record: ObservedRecord) -> bytes:
+    if isinstance(record, WindowReport):
+        return str(record.label).encode()
+    if isinstance(record, ComponentStatus):
+        return record.component.encode()
+    return user_key(record.user_id)

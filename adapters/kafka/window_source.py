@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from typing import Any
 
-import msgspec
 from kafka import TopicPartition
-from kafka.errors import KafkaError, OffsetOutOfRangeError
+from kafka.errors import OffsetOutOfRangeError
 
-from everfresh.adapters.kafka.consumers import connect_consumer
-from everfresh.contracts.errors import LogMismatch, Unreachable, WindowGap
+from everfresh.adapters.kafka.consumers import connect_consumer, reading
+from everfresh.contracts.errors import ForeignRecord, LogMismatch
 from everfresh.contracts.topics import WINDOWS, topic_name
 from everfresh.contracts.window import SliceRecord, decode_slice_record
+
+_LOGGED = 20
+_log = logging.getLogger("everfresh.windows")
 
 
 class KafkaWindowSource:
@@ -24,6 +28,7 @@ class KafkaWindowSource:
     def __init__(self, bootstrap_servers: str, topic_prefix: str) -> None:
         self._servers = bootstrap_servers
         self._topic = topic_name(topic_prefix, WINDOWS)
+        self._foreign, self._last_foreign = 0, ""
         self._consumer = connect_consumer(bootstrap_servers, [self._topic])
         self.seek({})
 
@@ -52,34 +57,42 @@ class KafkaWindowSource:
     def poll(self, timeout_ms: int) -> list[tuple[int, int, SliceRecord]]:
         """New ``(partition, offset, record)``, in order per partition; empty after the timeout.
 
-        ``LogMismatch`` where the log does not hold a position any more, ``WindowGap`` for a record
-        that is not a slice record, ``Unreachable`` where the broker refuses.
+        ``LogMismatch`` where the log does not hold a position any more, ``Unreachable`` where the
+        broker refuses. What is no slice record is left out.
         """
-        try:
-            batches = self._consumer.poll(timeout_ms=timeout_ms)
-        except OffsetOutOfRangeError as error:
-            raise LogMismatch(
-                f"{self._topic} does not hold the next offset to read ({error}); retention removed "
-                "it or the topic was made anew: start with an empty home, or restore the topic"
-            ) from None
-        except KafkaError as error:
-            raise Unreachable(f"{self._topic} cannot be read at {self._servers}: {error}") from None
-        return [
-            (part.partition, message.offset, _decode(part, message.offset, message.value))
+        with reading(self._topic, self._servers):
+            try:
+                batches = self._consumer.poll(timeout_ms=timeout_ms)
+            except OffsetOutOfRangeError as error:
+                raise LogMismatch(
+                    f"{self._topic} does not hold the next offset to read ({error}); retention "
+                    "removed it or the topic was made anew: start with an empty home, or restore "
+                    "the topic"
+                ) from None
+        read = [
+            (part.partition, message.offset, self._decode(part, message))
             for part, messages in batches.items()
             for message in messages
         ]
+        return [(number, offset, record) for number, offset, record in read if record is not None]
+
+    def left_out(self) -> tuple[int, str]:
+        """See the port."""
+        return self._foreign, self._last_foreign
 
     def close(self) -> None:
         """End the connection."""
         self._consumer.close()
 
-
-def _decode(part: TopicPartition, offset: int, value: bytes | None) -> SliceRecord:
-    try:
-        return decode_slice_record(value or b"")
-    except msgspec.DecodeError as error:
-        raise WindowGap(
-            f"{part.topic} partition {part.partition} offset {offset} is no slice record: {error}; "
-            "only the stream worker may write there"
-        ) from None
+    def _decode(self, part: TopicPartition, message: Any) -> SliceRecord | None:
+        try:
+            return decode_slice_record(message.value)
+        except ForeignRecord as error:
+            self._foreign += 1
+            self._last_foreign = (
+                f"{part.topic} partition {part.partition} offset {message.offset} is no slice "
+                f"record: {error}"
+            )
+            if self._foreign <= _LOGGED:
+                _log.warning("%s; it is left out", self._last_foreign)
+            return None

@@ -4,12 +4,15 @@ A component builds one :class:`Metrics`, takes its counters, gauges and histogra
 opens the endpoint:
 
     metrics = Metrics("trainer")
-    windows = metrics.counter("windows", "Windows trained since the start.")
-    metrics.reading("version", "Version that is live.", lambda: figures.version)
+    windows = metrics.counter("trained_windows", "Windows trained since this process started.")
+    metrics.reading("version", "Number of the live version.", lambda: figures.version)
     figures["metrics"] = metrics.open(settings.metrics, "trainer", settings.home)
 
-Names are prefixed (``everfresh_trainer_windows_total``). Recording a figure costs about a
-microsecond and a lock: do it once per fetch, window or request, never once per event.
+Names are prefixed (``everfresh_trainer_trained_windows_total``) and follow Prometheus's
+conventions: what only grows is a counter and ends in ``_total``; units are seconds and bytes, at
+the name's end; what a label may say is a short list (docs/decisions/0031-metrics.md). Recording a
+figure costs about a microsecond and a lock: do it once per fetch, window or request, never once per
+event.
 
 Scrapers find open endpoints by :mod:`everfresh.adapters.observe.scrape_targets`.
 """
@@ -19,7 +22,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import (
     CollectorRegistry,
@@ -27,12 +29,13 @@ from prometheus_client import (
     Gauge,
     Histogram,
     ProcessCollector,
-    start_http_server,
+    disable_created_metrics,
 )
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from everfresh.adapters.machine.tcp_ports import free_ports
+from everfresh.adapters.observe.scrape_server import ScrapeServer, start_scrape_server
 from everfresh.adapters.observe.scrape_targets import write_target
 from everfresh.contracts.errors import Unreachable
 from everfresh.contracts.settings import MetricsSettings
@@ -61,20 +64,22 @@ class Metrics:
     """
 
     def __init__(self, kind: str) -> None:
-        self._prefix = f"everfresh_{kind}_"
+        self.prefix = f"everfresh_{kind}_"
         self._kind = kind
-        self._registry = CollectorRegistry()
-        self._server: WSGIServer | None = None
+        self.registry = CollectorRegistry()
+        self._server: ScrapeServer | None = None
         self._record: Path | None = None
-        ProcessCollector(registry=self._registry)
+        # Else each counter and histogram comes with a gauge of when it was made.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        ProcessCollector(registry=self.registry)
 
     def counter(self, name: str, about: str, labels: Sequence[str] = ()) -> Counter:
         """A counter, which only grows; ``_total`` is added to the name."""
-        return Counter(self._prefix + name, about, labels, registry=self._registry)
+        return Counter(self.prefix + name, about, labels, registry=self.registry)
 
     def gauge(self, name: str, about: str, labels: Sequence[str] = ()) -> Gauge:
         """A gauge, which goes up and down."""
-        return Gauge(self._prefix + name, about, labels, registry=self._registry)
+        return Gauge(self.prefix + name, about, labels, registry=self.registry)
 
     def histogram(
         self,
@@ -84,22 +89,20 @@ class Metrics:
         labels: Sequence[str] = (),
     ) -> Histogram:
         """A distribution, by upper bounds; name the unit, such as ``write_seconds``."""
-        return Histogram(
-            self._prefix + name, about, labels, buckets=buckets, registry=self._registry
-        )
+        return Histogram(self.prefix + name, about, labels, buckets=buckets, registry=self.registry)
 
     def reading(
         self, name: str, about: str, read: Callable[[], float], *, grows: bool = False
     ) -> None:
         """A gauge, or with ``grows`` a counter, that is read at each scrape, by its thread."""
         if grows:
-            self.register(_ReadCounter(self._prefix + name, about, read))
+            self.register(_ReadCounter(self.prefix + name, about, read))
         else:
             self.gauge(name, about).set_function(read)
 
     def register(self, collector: Collector) -> None:
         """Add a collector, read at each scrape. Its names must have this component's prefix."""
-        self._registry.register(collector)
+        self.registry.register(collector)
 
     def open(self, settings: MetricsSettings, component: str, home: Path) -> str:
         """Listen, and return the URL to scrape; empty where ``metrics.enabled`` is off.
@@ -125,13 +128,12 @@ class Metrics:
             self._record.unlink(missing_ok=True)
             self._record = None
 
-    def _listen(self, settings: MetricsSettings) -> tuple[WSGIServer, int]:
+    def _listen(self, settings: MetricsSettings) -> tuple[ScrapeServer, int]:
         first = settings.port
         wanted = range(first, min(first + _SEARCHED, 65_536)) if first else None
         for port in wanted or free_ports(_ATTEMPTS, settings.host):
             with contextlib.suppress(OSError):
-                server, _ = start_http_server(port, settings.host, self._registry)
-                return server, port
+                return start_scrape_server(settings.host, port, self.registry), port
         raise Unreachable(
             f"no port for metrics on {settings.host}: "
             + (f"{wanted[0]} to {wanted[-1]} are all taken" if wanted else "none is free")

@@ -26,7 +26,7 @@ from pathlib import Path
 import msgspec
 
 from everfresh.adapters.blobs import open_blobs
-from everfresh.contracts.errors import SnapshotError, WeightsError
+from everfresh.contracts.errors import CorruptVersion, SnapshotError, WeightsError
 
 SNAPSHOT_FORMAT = 1
 _MANIFEST = "manifest.json"
@@ -35,6 +35,8 @@ _FOLDER = re.compile(r"s\d{20}-\d{13}")
 _SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _READERS = 4  # files read at the same time; each is whole in memory, up to 64 MiB
+_MOST_MANIFEST, _MOST_FILE = 2**26, 2**30
+"""Bytes of a manifest and of a file of a snapshot, at most; RocksDB makes none of the latter."""
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -98,12 +100,12 @@ class SnapshotStore:
     def manifest(self, name: str) -> SnapshotManifest | None:
         """A snapshot's manifest; ``None`` where it is unfinished or was removed."""
         with _as_snapshot_error():
-            raw = self._blobs.get(f"{name}/{_MANIFEST}")
+            raw = self._blobs.get(f"{name}/{_MANIFEST}", _MOST_MANIFEST)
         if raw is None:
             return None
         try:
             manifest = msgspec.json.decode(raw, type=SnapshotManifest)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             raise SnapshotError(
                 "corrupt", f"{_MANIFEST} of {name} cannot be read ({error})"
             ) from None
@@ -116,6 +118,12 @@ class SnapshotStore:
         for file in manifest.files:
             if not (_SAFE.fullmatch(file.name) and _SHA256.fullmatch(file.sha256)):
                 raise SnapshotError("corrupt", f"{name} names the file {file.name!r}")
+            if not 0 <= file.bytes <= _MOST_FILE:
+                raise SnapshotError(
+                    "corrupt",
+                    f"file {file.name} of {name} is said to have {file.bytes:,} bytes; at most "
+                    f"{_MOST_FILE:,} are read",
+                )
         return manifest
 
     def save(
@@ -150,8 +158,8 @@ class SnapshotStore:
         """
 
         def fetch(file: SnapshotFile) -> int:
-            with _as_snapshot_error():
-                data = self._blobs.get(f"{_FILES}/{file.sha256}")
+            with _as_snapshot_error(f"file {file.name} of {manifest.name}: "):
+                data = self._blobs.get(f"{_FILES}/{file.sha256}", file.bytes)
             if data is None:
                 raise SnapshotError("corrupt", f"file {file.name} of {manifest.name} is missing")
             digest = hashlib.sha256(data).hexdigest()
@@ -207,9 +215,11 @@ class SnapshotStore:
 
 
 @contextmanager
-def _as_snapshot_error() -> Iterator[None]:
-    """Turn errors of the store's files into this module's error."""
+def _as_snapshot_error(what: str = "") -> Iterator[None]:
+    """Turn errors of the store's files into this module's error, which says ``what`` first."""
     try:
         yield
+    except CorruptVersion as error:
+        raise SnapshotError("corrupt", f"{what}{error}") from None
     except (WeightsError, OSError) as error:
         raise SnapshotError("unreachable", str(error)) from None

@@ -6,10 +6,10 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
-from kafka.partitioner import murmur2
 
 from everfresh.contracts.errors import StateFormatError
 from everfresh.contracts.event import UserId, user_key
+from everfresh.contracts.partitioning import murmur2
 from everfresh.contracts.segment import decode_runs, first_offset, segment_key, split
 from everfresh.contracts.sequence import (
     FORMAT,
@@ -147,4 +147,4 @@ def by_likelihood(user: UserId, partitions: Sequence[int]) -> list[int]:
 
 @functools.lru_cache(maxsize=1 << 14)
 def _hash(user: UserId) -> int:
-    return int(murmur2(user_key(user)) & 0x7FFFFFFF)
+    return murmur2(user_key(user)) & 0x7FFFFFFF

@@ -14,13 +14,15 @@ A delta is itself a safetensors file, with those names as metadata. For a safete
 and of any other file
 
     patch           U8  zstd with the parent's file as prefix
+
+What a delta may make is bounded by the bytes there are, of it and of its parent: it says nothing of
+sizes that is believed. A store where others can write costs no more memory than its files do.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Mapping
 
 import msgspec
@@ -28,6 +30,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save
 
+from everfresh.adapters.weights.patches import apply_patch, encode_patch, most_made
 from everfresh.adapters.weights.tensor_bytes import Bytes, places_if_safetensors, view
 from everfresh.contracts.errors import CorruptVersion, WrongParent
 from everfresh.contracts.safetensors import (
@@ -37,17 +40,11 @@ from everfresh.contracts.safetensors import (
     file_metadata,
 )
 
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
-
 DELTA_FORMAT = "everfresh.delta/1"
 _METADATA = "everfresh"
 _HEADER, _PATCH = "header", "patch"
 _ROWS, _DATA, _FULL = "rows/", "data/", "full/"
 _INDEX_BYTES = 4
-_PREFIX_MIN = 8  # zstd takes no shorter prefix
 
 
 class DeltaName(msgspec.Struct, frozen=True):
@@ -85,7 +82,7 @@ def encode_delta(name: DeltaName, parent: bytes, child: bytes) -> bytes:
     """The delta that makes ``child`` of ``parent``; equal input gives equal bytes."""
     before, after = places_if_safetensors(parent), places_if_safetensors(child)
     if before is None or after is None:
-        tensors = {_PATCH: _patch(parent, child)}
+        tensors = {_PATCH: np.frombuffer(encode_patch(parent, child), np.uint8)}
     else:
         tensors = {_HEADER: view(child, 0, data_start(child))}
         for tensor, place in after.items():
@@ -119,8 +116,11 @@ def apply_delta(
             f"{digest}; take the nearest full snapshot"
         )
     try:
-        child = _unpatch(parent, tensors[_PATCH]) if _PATCH in tensors else _built(parent, tensors)
-    except (KeyError, ValueError, IndexError, TypeError, zstd.ZstdError) as error:
+        if _PATCH in tensors:
+            child = apply_patch(parent, tensors[_PATCH].tobytes(), most_made(parent, delta))
+        else:
+            child = _built(parent, tensors)
+    except (KeyError, ValueError, IndexError, TypeError) as error:
         raise _damaged(name, str(error)) from None
     if hashlib.sha256(child).hexdigest() != metadata["sha256"]:
         raise _damaged(name, "the result has another sha256 than it names")
@@ -191,6 +191,8 @@ def changed_rows(tensors: dict[str, Bytes], tensor: str, row_bytes: int) -> Chan
     if _FULL + tensor in tensors:
         return None
     rows = tensors[_ROWS + tensor].view(np.uint32)
+    if (rows[1:] <= rows[:-1]).any():
+        raise ValueError(f"the rows of {tensor} are not in order")
     return ChangedRows(rows, tensors[_DATA + tensor].reshape(len(rows), row_bytes))
 
 
@@ -229,6 +231,8 @@ def _built(parent: bytes, tensors: dict[str, Bytes]) -> bytes:
     known = {_HEADER} | {kind + name for name in after for kind in (_ROWS, _DATA, _FULL)}
     if unknown := tensors.keys() - known:
         raise ValueError(f"no tensor of the file is called {min(unknown)!r}")
+    for name, at in after.items():
+        _require_brought(name, at, before.get(name), changed_rows(tensors, name, at.row_bytes))
     child = np.empty(max((at.end for at in after.values()), default=len(header)), np.uint8)
     child[: len(header)] = tensors[_HEADER]
     for name, at in after.items():
@@ -243,26 +247,21 @@ def _built(parent: bytes, tensors: dict[str, Bytes]) -> bytes:
     return child.tobytes()
 
 
-def _patch(parent: bytes, child: bytes) -> Bytes:
-    options: dict[int, int] = {
-        zstd.CompressionParameter.compression_level: 3,
-        zstd.CompressionParameter.enable_long_distance_matching: 1,
-        zstd.CompressionParameter.window_log: _window_log(len(parent) + len(child)),
-    }
-    prefix = zstd.ZstdDict(parent, is_raw=True).as_prefix if len(parent) > _PREFIX_MIN else None
-    packed = zstd.compress(child, options=options, zstd_dict=prefix)
-    return np.frombuffer(packed, np.uint8)
-
-
-def _unpatch(parent: bytes, patch: Bytes) -> bytes:
-    options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 31}
-    prefix = zstd.ZstdDict(parent, is_raw=True).as_prefix if len(parent) > _PREFIX_MIN else None
-    return zstd.decompress(patch.tobytes(), zstd_dict=prefix, options=options)
-
-
-def _window_log(span: int) -> int:
-    """A zstd window that reaches from the end of the new file to the start of the old one."""
-    return min(31, max(10, span.bit_length()))
+def _require_brought(
+    name: str, at: TensorPlace, before: TensorPlace | None, change: ChangedRows | None
+) -> None:
+    """``ValueError`` unless the delta holds all that is not in the parent, before any of it is
+    given room."""
+    if change is None:
+        return
+    if before is None or (at.dtype, at.shape[1:]) != (before.dtype, before.shape[1:]):
+        raise ValueError(f"{name} is no tensor of the parent with other rows")
+    listed = len(change.rows) - int(np.searchsorted(change.rows, before.rows))
+    if at.rows - before.rows > listed:
+        raise ValueError(
+            f"{name} is said to have {at.rows:,} rows, the parent has {before.rows:,}, and "
+            f"{listed:,} new ones are here"
+        )
 
 
 def _metadata(delta: bytes) -> dict[str, str]:

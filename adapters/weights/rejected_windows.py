@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from everfresh.adapters.blobs import Blobs
-from everfresh.adapters.weights.version_folder import weight_file
+from everfresh.adapters.weights.version_folder import MOST_LIST, weight_file
 from everfresh.contracts.errors import CorruptVersion
 from everfresh.contracts.manifest import Rejected
 from everfresh.contracts.ports import REJECTED_KEPT
@@ -33,7 +33,7 @@ def with_rejected(
 
 def read_rejected(blobs: Blobs) -> list[Rejected]:
     """The list; ``CorruptVersion`` where it is damaged."""
-    raw = blobs.get(INDEX)
+    raw = blobs.get(INDEX, MOST_LIST)
     try:
         return [] if raw is None else msgspec.json.decode(raw, type=list[Rejected])
     except msgspec.MsgspecError as error:

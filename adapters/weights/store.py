@@ -8,13 +8,18 @@ import msgspec
 
 from everfresh.adapters.blobs import open_blobs
 from everfresh.adapters.weights.deltas import DeltaName, apply_delta, encode_delta
+from everfresh.adapters.weights.patches import most_made
 from everfresh.adapters.weights.rejected_windows import read_rejected, write_rejected
 from everfresh.adapters.weights.signing import SIGNATURE, Keys
 from everfresh.adapters.weights.version_folder import (
     MANIFEST,
+    MOST_FILE,
+    MOST_LIST,
+    MOST_TEXT,
     PLAN,
     POINTER,
     ROLLBACK,
+    described,
     folder_name,
     folder_version,
     named_file,
@@ -23,12 +28,14 @@ from everfresh.adapters.weights.version_folder import (
     parse_pointer,
     require_greater,
     require_intact,
+    require_nearer,
+    require_readable,
     require_same_manifest,
     weight_file,
     winning_pointer,
     with_files,
 )
-from everfresh.contracts.errors import VersionNotFound, WeightsError
+from everfresh.contracts.errors import CorruptVersion, VersionNotFound, WeightsError
 from everfresh.contracts.manifest import (
     DELTA,
     Plan,
@@ -56,21 +63,28 @@ class FsspecWeightStore:
     whole as well. A file that a delta would hardly shrink is stored whole. The choice follows from
     the two versions alone, so a version that is written again has the same files. The newest
     contents of each file stay in memory: reading the versions in order fetches deltas only.
+
+    Others may write to it. So nothing is read that is longer than it may be, and a file of a
+    version that is said to have more than ``most`` bytes is refused unread.
     """
 
-    def __init__(self, url: str, snapshot_every: int = 1, keys: Keys | None = None) -> None:
+    def __init__(
+        self, url: str, snapshot_every: int = 1, keys: Keys | None = None, most: int = MOST_FILE
+    ) -> None:
         self._url = url
         self._keys = keys or Keys()
         self._blobs = open_blobs(url)
         self._snapshot_every = snapshot_every
+        self._most = most
         self._newest: dict[str, tuple[WeightFile, bytes]] = {}
 
     def write(self, manifest: WeightManifest, files: Mapping[str, bytes]) -> WeightManifest:
         """See the port. Order: leftovers are removed, files written, the manifest written last."""
         filled, stored = self._encode(with_files(manifest, files), files)
+        require_readable(filled, filled.files, self._most)
         folder = folder_name(manifest.version)
         with self._blobs.exclusive():
-            raw_manifest = self._blobs.get(f"{folder}/{MANIFEST}")
+            raw_manifest = self._blobs.get(f"{folder}/{MANIFEST}", MOST_TEXT)
             if raw_manifest is not None:
                 existing = parse_manifest(manifest.version, raw_manifest)
                 require_same_manifest(existing, filled)
@@ -88,10 +102,10 @@ class FsspecWeightStore:
 
     def manifest(self, version: int) -> WeightManifest:
         """See the port."""
-        raw = self._blobs.get(f"{folder_name(version)}/{MANIFEST}")
+        raw = self._blobs.get(f"{folder_name(version)}/{MANIFEST}", MOST_TEXT)
         if raw is None:
             raise VersionNotFound(f"version {version} is not in the weight store {self._url}")
-        signature = self._blobs.get(f"{folder_name(version)}/{SIGNATURE}")
+        signature = self._blobs.get(f"{folder_name(version)}/{SIGNATURE}", MOST_TEXT)
         self._keys.require_signed(version, raw, signature)
         return parse_manifest(version, raw)
 
@@ -106,10 +120,11 @@ class FsspecWeightStore:
         if manifest.delta_of is None or delta_file is None or name in stored:
             data = require_intact(manifest, file, self._fetch(manifest, stored.get(name, file)))
         else:
-            parent = self.manifest(manifest.delta_of)
+            require_readable(manifest, [file], self._most)
+            parent = require_nearer(manifest, self.manifest(manifest.delta_of))
+            before = self._contents(parent, name)
             delta = self._fetch(manifest, delta_file)
             delta_name = DeltaName(name, parent.version, manifest.version)
-            before = self._contents(parent, name)
             data = apply_delta(delta_name, before, delta, named_file(parent, name).sha256)
             require_intact(manifest, file, data)
         self._newest[name] = (file, data)
@@ -134,13 +149,13 @@ class FsspecWeightStore:
         return sorted(
             version
             for version, name in folders
-            if version is not None and self._blobs.get(f"{name}/{MANIFEST}") is not None
+            if version is not None and MANIFEST in self._blobs.sizes(name)
         )
 
     def pointer(self) -> Pointer | None:
         """See the port; ``CorruptVersion`` where the file is damaged."""
-        names = (POINTER, ROLLBACK)
-        return winning_pointer(parse_pointer(name, self._blobs.get(name)) for name in names)
+        raw = {name: self._blobs.get(name, MOST_TEXT) for name in (POINTER, ROLLBACK)}
+        return winning_pointer(parse_pointer(*named) for named in raw.items())
 
     def advance(self, pointer: Pointer) -> None:
         """See the port; ``VersionNotFound`` for a version that is not complete."""
@@ -196,7 +211,7 @@ class FsspecWeightStore:
 
     def planned(self) -> list[Plan]:
         """See the port; ``CorruptVersion`` where the file is damaged."""
-        return parse_plans(self._blobs.get(PLAN))
+        return parse_plans(self._blobs.get(PLAN, MOST_LIST))
 
     def _encode(
         self, manifest: WeightManifest, files: Mapping[str, bytes]
@@ -233,8 +248,9 @@ class FsspecWeightStore:
         deltas: dict[str, bytes] = {}
         for name in sorted(of_parent & files.keys() & set(wanted)):
             delta_name = DeltaName(name, parent.version, manifest.version)
-            delta = encode_delta(delta_name, self._contents(parent, name), files[name])
-            if len(delta) < _LARGEST_DELTA * len(files[name]):
+            before, after = self._contents(parent, name), files[name]
+            delta = encode_delta(delta_name, before, after)
+            if len(delta) < _LARGEST_DELTA * len(after) and len(after) <= most_made(before, delta):
                 deltas[name + DELTA] = delta
         return deltas
 
@@ -256,7 +272,11 @@ class FsspecWeightStore:
 
     def _fetch(self, manifest: WeightManifest, file: WeightFile) -> bytes:
         """One file of the folder as it is stored; verified if it is a delta."""
-        data = self._blobs.get(f"{folder_name(manifest.version)}/{file.name}")
+        require_readable(manifest, [file], self._most)
+        try:
+            data = self._blobs.get(f"{folder_name(manifest.version)}/{file.name}", file.bytes)
+        except CorruptVersion as error:
+            raise CorruptVersion(f"{described(manifest, file)}: {error}") from None
         if data is None:
             self.manifest(manifest.version)
         if data is None or file.name.endswith(DELTA):

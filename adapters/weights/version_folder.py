@@ -33,7 +33,17 @@ MANIFEST = "manifest.json"
 POINTER = "pointer.json"
 ROLLBACK = "rollback.json"
 PLAN = "plan.json"
+MOST_TEXT = 2**20
+"""Bytes of a manifest, a signature or a pointer, at most."""
+MOST_LIST = 2**24
+"""The same of the lists that grow with held windows."""
+MOST_FILE = 2**32
+"""The same of a version's file, unless ``weights.max_file_mb`` says otherwise."""
+LONGEST_CHAIN = 256
+"""Deltas from a version to the full snapshot it is made from, at most."""
+_MOST_FILES = 64
 _FOLDER = re.compile(r"v(\d{10})")
+_NOT_OURS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
 
@@ -98,16 +108,36 @@ def parse_manifest(version: int, raw: bytes) -> WeightManifest:
     """``CorruptVersion`` where the bytes are not this version's manifest in our format."""
     try:
         manifest = decode_manifest(raw)
-    except msgspec.MsgspecError as error:
+    except _NOT_OURS as error:
         raise CorruptVersion(f"the manifest of version {version} cannot be read: {error}") from None
     if manifest.format != FORMAT or manifest.version != version:
         raise CorruptVersion(
             f"the manifest of version {version} names format {manifest.format} and version "
             f"{manifest.version}; expected format {FORMAT}"
         )
+    _require_bounded(manifest)
+    return manifest
+
+
+def _require_bounded(manifest: WeightManifest) -> None:
+    """``CorruptVersion`` where a manifest asks for more than any version of ours has."""
+    where = f"the manifest of version {manifest.version}"
+    if len(manifest.files) + len(manifest.stored) > _MOST_FILES:
+        raise CorruptVersion(
+            f"{where} lists {len(manifest.files) + len(manifest.stored)} files; at most "
+            f"{_MOST_FILES} were expected"
+        )
     for file in (*manifest.files, *manifest.stored):
         require_safe_name(file.name.removesuffix(DELTA))
-    return manifest
+        if file.bytes < 0:
+            raise CorruptVersion(f"{where} says that {file.name} has {file.bytes} bytes")
+    base, depth = manifest.delta_of, manifest.depth
+    if not 0 <= depth <= LONGEST_CHAIN or (base is None and depth):
+        raise CorruptVersion(
+            f"{where} names {depth} deltas to a full snapshot; 0 to {LONGEST_CHAIN} were expected"
+        )
+    if base is not None and not 0 < base < manifest.version:
+        raise CorruptVersion(f"{where} names version {base}, not an earlier one, as its base")
 
 
 def named_file(manifest: WeightManifest, name: str) -> WeightFile:
@@ -118,11 +148,38 @@ def named_file(manifest: WeightManifest, name: str) -> WeightFile:
     raise CorruptVersion(f"version {manifest.version} has no file {name!r}")
 
 
-def require_intact(manifest: WeightManifest, file: WeightFile, data: bytes | None) -> bytes:
-    """The bytes, if they are those the manifest names."""
+def require_readable(manifest: WeightManifest, files: Iterable[WeightFile], most: int) -> None:
+    """``CorruptVersion`` where one of the files is said to be larger than ``most`` bytes."""
+    for file in files:
+        if file.bytes > most:
+            raise CorruptVersion(
+                f"file {file.name} of version {manifest.version} is said to have {file.bytes:,} "
+                f"bytes; at most {most:,} are read: raise weights.max_file_mb where that is right, "
+                "or roll back to another version"
+            )
+
+
+def require_nearer(manifest: WeightManifest, base: WeightManifest) -> WeightManifest:
+    """``base``, if the deltas of ``manifest`` lead from there one step nearer to a snapshot."""
+    if base.depth >= max(1, manifest.depth):
+        raise CorruptVersion(
+            f"version {manifest.version} is {manifest.depth} deltas away from a full snapshot, and "
+            f"version {base.version}, which it is made from, {base.depth}"
+        )
+    return base
+
+
+def described(manifest: WeightManifest, file: WeightFile) -> str:
+    """Which file it is, for a message."""
     where = f"file {file.name} of version {manifest.version}"
     if file.name.endswith(DELTA):
         where += f", which leads from version {manifest.delta_of},"
+    return where
+
+
+def require_intact(manifest: WeightManifest, file: WeightFile, data: bytes | None) -> bytes:
+    """The bytes, if they are those the manifest names."""
+    where = described(manifest, file)
     if data is None:
         raise CorruptVersion(f"{where} is missing; {file.bytes} bytes were expected")
     if len(data) != file.bytes:
@@ -139,7 +196,7 @@ def parse_pointer(name: str, raw: bytes | None) -> Pointer | None:
         return None
     try:
         return msgspec.json.decode(raw, type=Pointer)
-    except msgspec.MsgspecError as error:
+    except _NOT_OURS as error:
         raise CorruptVersion(
             f"{name} cannot be read: {error}; replace it by "
             '{"epoch": E, "version": V} with a version that is complete'
@@ -158,7 +215,7 @@ def parse_plans(raw: bytes | None) -> list[Plan]:
         return []
     try:
         return msgspec.json.decode(raw, type=list[Plan])
-    except msgspec.MsgspecError as error:
+    except _NOT_OURS as error:
         raise CorruptVersion(
             f"{PLAN} cannot be read: {error}; remove it: the trainer then decides again"
         ) from None

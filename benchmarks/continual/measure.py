@@ -13,10 +13,10 @@ import msgspec
 import numpy as np
 
 from benchmarks.continual.kept_work import KeptWork, Period
-from everfresh.adapters.files.datasets import read_ader
+from everfresh.adapters.files.datasets import event_check, read_ader
 from everfresh.contracts.event import UserId
 from everfresh.contracts.sequence import Interaction
-from everfresh.contracts.settings import Settings, load_settings
+from everfresh.contracts.settings import EventSettings, Settings, load_settings
 from everfresh.contracts.window import DecodedExample, TrainingWindow
 from everfresh.model.metrics import scores
 from everfresh.trainer.learning.learner import Learner, fresh_learner, remember
@@ -54,10 +54,10 @@ OWN: dict[str, dict[str, object]] = {
 
 def read_windows(folder: Path) -> list[TrainingWindow]:
     """One window per period, one example per session."""
-    windows = []
+    windows, check = [], event_check(EventSettings())
     for label in range(PERIODS + 1):
         sessions: dict[UserId, list[Interaction]] = {}
-        for event in read_ader(folder / f"period_{label}.txt"):
+        for event in read_ader(folder / f"period_{label}.txt", check):
             click = Interaction(event.item_id, event.type, event.time)
             sessions.setdefault(event.user_id, []).append(click)
         windows.append(

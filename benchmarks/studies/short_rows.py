@@ -26,12 +26,12 @@ import torch
 from benchmarks.harness.options import parse_options
 from benchmarks.harness.report import show_table, write_figures
 from benchmarks.synthetic.window_records import window_records
-from everfresh.adapters.files.datasets import DATASETS, fetch_ml100k
+from everfresh.adapters.files.datasets import DATASETS, event_check, fetch_ml100k
 from everfresh.adapters.memory import MemoryReportSink, MemoryWeightStore, MemoryWindowSource
 from everfresh.contracts.event import Event, UserId
 from everfresh.contracts.manifest import Rows
 from everfresh.contracts.sequence import StoredSequence, UserState, encode_entry, pack_sequence
-from everfresh.contracts.settings import load_settings
+from everfresh.contracts.settings import EventSettings, load_settings
 from everfresh.evaluation.file_windows import by_count, cut_windows
 from everfresh.model.metrics import MISS, scores
 from everfresh.model.version_files import with_item_rows
@@ -117,7 +117,7 @@ def measure(data: Path | None, versions: int) -> dict[str, list[int]]:
 
 def _read(data: Path | None, versions: int) -> tuple[list[Event], int]:
     """The events that are used, and how many of them are the first window."""
-    events = list(DATASETS["ml-100k"](data or fetch_ml100k()))
+    events = list(DATASETS["ml-100k"](data or fetch_ml100k(), event_check(EventSettings())))
     first = round(len(events) * FIRST)
     return events[: first + versions * EVENTS], first
 

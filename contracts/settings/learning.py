@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -115,6 +115,12 @@ class TrainerSettings(Group):
         ge=1,
         description="Number of complete windows that may wait before merge or sample begins. "
         "Raise it to sit out short bursts.",
+    )
+    leave_out: list[Annotated[str, Field(pattern=r"^[0-9]{1,9}:[0-9]{1,18}$")]] = Field(
+        [],
+        description="Records of the topic windows that the trainer leaves out, each as "
+        "PARTITION:OFFSET. Name here what another program wrote there, if the trainer says that "
+        "slices do not fit together and names the records in doubt.",
     )
     workers: int = Field(
         1,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Self
+import re
+from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from everfresh.contracts.settings.group import Group
+from everfresh.contracts import topics
+from everfresh.contracts.settings.group import Group, Place
 
 
 class KafkaSettings(Group):
@@ -20,8 +22,22 @@ class KafkaSettings(Group):
     topic_prefix: str = Field(
         "everfresh.",
         description="Text put before every topic name. Change it if several loops share one Kafka "
-        "cluster.",
+        "cluster. Letters, digits, dots, underscores and dashes are allowed.",
     )
+
+    @field_validator("topic_prefix")
+    @classmethod
+    def _legal(cls, prefix: str) -> str:
+        if illegal := re.search("[^a-zA-Z0-9._-]", prefix):
+            raise ValueError(
+                "topics are named by letters from a to z, digits, '.', '_' and '-', found "
+                f"{illegal[0]!r} in {prefix[:80]!r}"
+            )
+        longest = topics.LONGEST_NAME - max(len(spec.name) for spec in topics.ALL)
+        if len(prefix) > longest:
+            raise ValueError(f"at most {longest} characters were expected, found {len(prefix)}")
+        return prefix
+
     partitions: int = Field(
         4,
         ge=1,
@@ -90,10 +106,23 @@ class EventSettings(Group):
         "each. Raise it if producers may repeat an event later than that; 0 finds no duplicates.",
     )
 
+    misplaced: Literal["dead_letter", "forward"] = Field(
+        "dead_letter",
+        description="What becomes of an event whose key belongs to another partition by Kafka's "
+        "murmur2 partitioner: dead_letter keeps it for `everfresh dlq redrive`, forward has the "
+        "worker write it to its right partition. It is counted as `misplaced` either way. "
+        "Set the producer's partitioner rather than this: a forwarded event comes later.",
+    )
+
     @model_validator(mode="after")
-    def _unique(self) -> Self:
+    def _possible(self) -> Self:
         if len(set(self.actions)) != len(self.actions):
             raise ValueError("events.actions names an action twice: name each action once")
+        if self.misplaced == "forward" and not self.remember_ids:
+            raise ValueError(
+                "events.misplaced=forward may send an event twice after a crash, and "
+                "events.remember_ids=0 would not notice: set events.remember_ids above 0"
+            )
         return self
 
 
@@ -126,7 +155,7 @@ class StateSettings(Group):
         "delivery to Kafka. With more than that, the worker reads no further until Kafka has "
         "taken them. Raise it if one window of a partition is larger.",
     )
-    snapshot_url: str = Field(
+    snapshot_url: Place = Field(
         "",
         description="Where copies of the state are kept: a folder, or an fsspec URL such as "
         "s3://bucket/path; empty means <home>/snapshots. Name a place off this machine, or a lost "

@@ -14,13 +14,24 @@ from everfresh.streaming.replay.progress import ReplayProgress, decode_progress
 
 NAME = "replay"
 _USERS = 5_000
+_READ_S = 2.0
 
 
 def replay_spec(
-    file: Path, file_format: str, speed: float, limit: int, env: Mapping[str, str]
+    file: Path,
+    file_format: str,
+    speed: float,
+    limit: int,
+    env: Mapping[str, str],
+    *,
+    settle: bool = False,
 ) -> ChildSpec:
-    """``limit`` 0 is the whole file, ``speed`` 0 as fast as possible."""
+    """``limit`` 0 is the whole file, ``speed`` 0 as fast as possible.
+
+    With ``settle`` the replay ends once it knows what became of its events, or nobody can tell.
+    """
     options = ["--format", file_format, "--speed", str(speed), "--limit", str(limit)]
+    options += ["--settle"] if settle else []
     argv = [sys.executable, "-m", replay.__name__, str(file), *options]
     return ChildSpec(NAME, argv, dict(env), grace_s=3.0, piped=True)
 
@@ -40,6 +51,11 @@ class ReplayProcess:
         """The newest progress."""
         return self._latest
 
+    def final(self) -> ReplayProgress:
+        """The last progress of a replay that has ended, however it ended."""
+        self._reader.join(timeout=_READ_S)
+        return self._latest
+
     def users(self) -> list[int | str]:
         """Some of the users who had events, oldest first."""
         return list(self._users)
@@ -49,8 +65,7 @@ class ReplayProcess:
         code = self._child.exit_code()
         if code is None:
             return False
-        self._reader.join(timeout=2.0)
-        if code != 0 or not self._latest.done:
+        if not self.final().done or code != 0:
             lines = self._child.last_lines(1) or [f"the replay ended with exit code {code}"]
             raise RunError(lines[0].removeprefix("error: "))
         return True

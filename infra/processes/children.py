@@ -19,7 +19,8 @@ class StepUpdate(msgspec.Struct, frozen=True):
     """Progress of a step or a component, told to the operator as it happens.
 
     ``what`` is ``begins``, ``waits``, ``done``, ``died``, ``held``, ``restarted``, ``warning`` or
-    ``stopping``; ``text`` is a short line and ``seconds`` how long the step took, for ``done``.
+    ``stopping``; ``text`` is a short line and ``seconds`` how long the step
+    took, for ``done``, or has taken, for ``waits``.
     """
 
     step: str

@@ -78,12 +78,14 @@ class ItemIds:
     ) -> tuple[list[int], list[ItemId | None], list[ItemId | None]]:
         """Overwrite what changed: the slots, with their items before and after.
 
-        ``ValueError`` where it does not fit; then this one is no longer of use.
+        ``ValueError`` or ``CorruptVersion`` where it does not fit; then this one is of no more use.
         """
         slots, width = ids.shape
         alike = width == self._ids.shape[1] or ids.rows is None
         if kinds.shape != (slots,) or slots < len(self) or not alike:
             raise ValueError(f"{slots} slots of {width} bytes do not follow {len(self)} slots")
+        for change in (kinds, ids):
+            change.require_brought(len(self))
         touched = {
             slot for slot in self.long.keys() | long if self.long.get(slot) != long.get(slot)
         }

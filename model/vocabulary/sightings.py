@@ -64,7 +64,11 @@ class SightingTable:
         return np.stack([np.array(column, np.int64) for column in self._columns], axis=1)
 
     def take(self, change: RowChange) -> None:
-        """Overwrite rows of :meth:`table`; ``ValueError`` where they are no such rows."""
+        """Overwrite rows of :meth:`table`; ``ValueError`` where they are no such rows.
+
+        ``CorruptVersion`` where rows beyond these are said to be there, and are not.
+        """
+        change.require_brought(len(self))
         for column, values in zip(self._columns, change.data.T, strict=True):
             column.frombytes(bytes(8 * (change.shape[0] - len(column))))
             rows = slice(None) if change.rows is None else change.rows

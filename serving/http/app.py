@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 import msgspec
 
-from everfresh.contracts.errors import StateError
 from everfresh.contracts.ports import Clock
 from everfresh.contracts.settings import Settings
 from everfresh.serving.http.openapi import build_docs
+from everfresh.serving.metrics import Measure, nobody
 from everfresh.serving.replica import Replica
 from everfresh.serving.requests import bodies, problems
 from everfresh.serving.requests.admission import Admission
@@ -30,7 +30,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Reply = tuple[int, list[tuple[bytes, bytes]], bytes]
 """Status, headers, body."""
 
-_LOG = logging.getLogger(__name__)
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -38,11 +37,17 @@ class HttpApp:
     """The ASGI app of one replica."""
 
     def __init__(
-        self, replica: Replica, admission: Admission, clock: Clock, settings: Settings
+        self,
+        replica: Replica,
+        admission: Admission,
+        clock: Clock,
+        settings: Settings,
+        measure: Measure = nobody,
     ) -> None:
         self._replica = replica
         self._admission = admission
         self._clock = clock
+        self._measure = measure
         self._limits = Limits.of(settings)
         self._token = settings.serving.admin_token.get_secret_value().encode()
         self._docs = build_docs(self._limits)
@@ -58,16 +63,25 @@ class HttpApp:
             "/v1/version": self._version,
             "/v1/admin/status": self._admin_status,
         }
+        self._routes = {path: path.rpartition("/")[2] for path in (*self._posts, *self._gets)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; every error is a problem document, none a traceback."""
+        """Answer one request; every error is a problem document, none a traceback.
+
+        All but those for the documentation are measured.
+        """
         if scope["type"] != "http" or scope["path"].startswith(("/docs", "/openapi.json")):
             await self._docs(scope, receive, send)
             return
+        began, problem = time.perf_counter(), ""
         try:
             status, headers, body = await self._reply(scope, receive)
         except Exception as error:
-            status, headers, body = _problem_reply(error)
+            ended_by = problems.problem_of(error)
+            problem = ended_by.kind
+            status, headers, body = _problem_reply(ended_by)
+        route = self._routes.get(scope["path"], "other")
+        self._measure("http", route, str(status), problem, time.perf_counter() - began)
         headers.append((b"content-length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
@@ -179,7 +193,10 @@ class HttpApp:
     def _require_token(self, scope: Scope) -> None:
         """``Problem`` unless the request bears the token. Takes as long for any wrong one."""
         given = dict(scope["headers"]).get(b"authorization", b"")
-        if not self._token or not hmac.compare_digest(given, b"Bearer " + self._token):
+        # The scheme is Bearer in any case (RFC 9110, section 11.1); spaces follow it.
+        scheme, _, token = given.partition(b" ")
+        right = hmac.compare_digest(token.strip(b" "), self._token)
+        if not self._token or scheme.lower() != b"bearer" or not right:
             raise problems.not_admitted(configured=bool(self._token))
 
     def _live(self) -> LoadedVersion:
@@ -197,12 +214,6 @@ def _json(content: Mapping[str, Any]) -> Reply:
     return 200, [_JSON, _NO_STORE], _ENCODER.encode(content)
 
 
-def _problem_reply(error: Exception) -> Reply:
-    if isinstance(error, StateError):
-        _LOG.error("user state cannot be read: %s", error)
-        error = problems.state_unreadable(error)
-    elif not isinstance(error, problems.Problem):
-        _LOG.error("a request failed", exc_info=error)
-        error = problems.internal()
-    headers = [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
-    return int(error.status), headers, error.document()
+def _problem_reply(problem: problems.Problem) -> Reply:
+    headers = [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
+    return int(problem.status), headers, problem.document()

@@ -30,7 +30,7 @@ APPLICATION = "everfresh"
 NAMESPACE = "everfresh"
 _LOOK_S = 0.05
 _NEVER_REACHED = 10_000
-_SERVICE = "everfresh.serving.rpc.recommender_pb2_grpc.add_RecommenderServicer_to_server"
+_SERVICE = "everfresh.serving.rpc.registration.add_recommender_to_server"
 _BROADCAST_S = 30.0
 _SWITCH_S = 0.0005
 """A thread that wants the interpreter takes it after so long; 5 ms unless told otherwise."""
@@ -142,6 +142,7 @@ def deploy(settings: Settings, port: int, grpc_port: int) -> None:
     """
     # What goes wrong is raised; the rest would only stand between the operator and our one line.
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
+    ray_patches.wait_for_doors(settings.run.start_timeout_s)
     node = placement.node_of_door(settings.ray.address)
     if ownership.take_serve(ownership.Owner.of(settings), settings.ray.address):
         _end_earlier(settings.ray.address)

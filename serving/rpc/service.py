@@ -6,32 +6,39 @@ Checks, admission and replica are those of the HTTP door. Ray is not named here.
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
 from typing import Any, Protocol, TypeVar
 
 import grpc
 from google.protobuf.message import Message
 
-from everfresh.contracts.errors import StateError
 from everfresh.contracts.event import ItemId
 from everfresh.contracts.ports import Clock
 from everfresh.contracts.settings import Settings
+from everfresh.serving.metrics import Measure, nobody
 from everfresh.serving.recommend import Answer
 from everfresh.serving.replica import Replica
 from everfresh.serving.requests import bodies, problems
 from everfresh.serving.requests.admission import Admission
 from everfresh.serving.requests.bodies import Limits, RecommendBody, ScoreBody, SimilarBody
 from everfresh.serving.rpc import recommender_pb2 as pb
+from everfresh.serving.rpc.registration import Unreadable
 
-_LOG = logging.getLogger(__name__)
 _Message = TypeVar("_Message", bound=Message)
 _CODES = {
     HTTPStatus.UNPROCESSABLE_ENTITY: grpc.StatusCode.INVALID_ARGUMENT,
     HTTPStatus.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: grpc.StatusCode.RESOURCE_EXHAUSTED,
     HTTPStatus.SERVICE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+    HTTPStatus.INTERNAL_SERVER_ERROR: grpc.StatusCode.INTERNAL,
+}
+_ROUTES = {
+    pb.RecommendRequest: "recommend",
+    pb.ScoreRequest: "score",
+    pb.SimilarRequest: "similar",
+    pb.VersionRequest: "version",
 }
 
 
@@ -52,17 +59,25 @@ class RpcService:
     """
 
     def __init__(
-        self, replica: Replica, admission: Admission, clock: Clock, settings: Settings
+        self,
+        replica: Replica,
+        admission: Admission,
+        clock: Clock,
+        settings: Settings,
+        measure: Measure = nobody,
     ) -> None:
         self._replica = replica
         self._admission = admission
         self._clock = clock
+        self._measure = measure
         self._limits = Limits.of(settings)
 
     async def recommend(self, message: pb.RecommendRequest, context: Context) -> pb.Answer:
         """``Recommend``."""
 
         def answer() -> pb.Answer:
+            counts = {"exclude": len(message.exclude), "allow": len(message.allow.ids)}
+            self._require_short(message.events, **counts)
             body = bodies.convert(_recommend_fields(message), RecommendBody)
             request = bodies.check_recommend(body, self._limits, self._clock())
             return _answer_message(self._replica.answer(request))
@@ -73,6 +88,7 @@ class RpcService:
         """``Score``."""
 
         def answer() -> pb.Answer:
+            self._require_short(message.events, items=len(message.items))
             body = bodies.convert(_score_fields(message), ScoreBody)
             request = bodies.check_score(body, self._limits, self._clock())
             return _answer_message(self._replica.score(request))
@@ -120,38 +136,51 @@ class RpcService:
 
         return await self._call(message, answer, pb.VersionAnswer, context)
 
+    def _require_short(self, events: Sequence[pb.Event], **lists: int) -> None:
+        """Before any of them is converted, which takes long for what small messages can list."""
+        limits = self._limits
+        bodies.require_at_most("events", len(events), limits.events, "serving.max_events")
+        for field, length in lists.items():
+            bodies.require_at_most(field, length, limits.items, "serving.max_items")
+
     async def _call(
         self,
-        message: Message,
+        message: Message | Unreadable,
         answer: Callable[[], _Message],
         nothing: Callable[[], _Message],
         context: Context,
     ) -> _Message:
+        began, problem = time.perf_counter(), ""
+        code = grpc.StatusCode.OK
         try:
             with self._admission.slot() as require_in_time:
                 # So that those that came together are counted before the first is worked on.
                 await asyncio.sleep(0)
                 require_in_time()
+                if isinstance(message, Unreadable):
+                    raise problems.unreadable(message.kind.DESCRIPTOR.full_name)
                 if message.ByteSize() > self._limits.body_bytes:
                     raise problems.too_large(self._limits.body_bytes)
-                return answer()
+                answered = answer()
         except Exception as error:
-            code, details = _status(error)
-        context.set_code(code)
-        context.set_details(details)
-        return nothing()
+            ended_by = problems.problem_of(error)
+            problem, code = ended_by.kind, _code(ended_by)
+            context.set_code(code)
+            context.set_details(ended_by.detail)
+            answered = nothing()
+        took = time.perf_counter() - began
+        self._measure("grpc", _ROUTES[_kind(message)], code.name, problem, took)
+        return answered
 
 
-def _status(error: Exception) -> tuple[grpc.StatusCode, str]:
-    if isinstance(error, problems.Problem):
-        busy = error.kind in ("overloaded", "timed-out")
-        code = grpc.StatusCode.RESOURCE_EXHAUSTED if busy else _CODES[error.status]
-        return code, error.detail
-    if isinstance(error, StateError):
-        _LOG.error("user state cannot be read: %s", error)
-        return grpc.StatusCode.UNAVAILABLE, str(error)
-    _LOG.error("a call failed", exc_info=error)
-    return grpc.StatusCode.INTERNAL, problems.internal().detail
+def _kind(message: Message | Unreadable) -> type[Message]:
+    return message.kind if isinstance(message, Unreadable) else type(message)
+
+
+def _code(problem: problems.Problem) -> grpc.StatusCode:
+    if problem.kind in ("overloaded", "timed-out"):
+        return grpc.StatusCode.RESOURCE_EXHAUSTED
+    return _CODES[problem.status]
 
 
 def _id_value(message: pb.Id) -> ItemId | None:

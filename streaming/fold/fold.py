@@ -17,6 +17,8 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from everfresh.contracts.errors import EventRejected
+from everfresh.contracts.partitioning import WRONG_PARTITION
 from everfresh.contracts.segment import Segment, encode_runs, merged, surplus
 from everfresh.contracts.sequence import META_KEY, PartitionMeta
 from everfresh.contracts.window import FORMAT as SLICE_FORMAT
@@ -27,8 +29,10 @@ from everfresh.streaming.fold.rows import NO_LABEL, Closing, SliceHead, encode
 from everfresh.streaming.fold.rules import FoldRules
 from everfresh.streaming.fold.sealing import Sealing
 from everfresh.streaming.fold.windows import label_of
+from everfresh.streaming.log.placement import Placement
 from everfresh.streaming.log.records import Record
 from everfresh.streaming.outbox.dead_letters import dead_letter_at
+from everfresh.streaming.outbox.forwarding import forwarded
 from everfresh.streaming.outbox.outbox import Outbox
 from everfresh.streaming.outbox.rows import OutboxRow
 from everfresh.streaming.state.key_layout import CLOSING_KEY, SLICE_HEAD_KEY
@@ -61,7 +65,8 @@ class Fold:
         self._rules = rules
         self._read = read
         self._outbox = outbox
-        self._intake = Intake(meta.actions, rules.max_bytes, rules.ahead_ms)
+        self._placement = Placement(meta.partition, meta.partitions)
+        self._intake = Intake(meta.actions, rules.max_bytes, rules.ahead_ms, self._placement)
         self._recent: RecentIds | None = None
         if rules.remember_ids:
             self._recent = RecentIds(rules.remember_ids, self._values)
@@ -91,14 +96,14 @@ class Fold:
         at = batch.duplicates
         if at == len(todo):
             return batch
-        dead_letters: list[OutboxRow] = []
+        turned_away: list[OutboxRow] = []
         while at < len(todo):
             self._open_slice_for(todo[at], batch)
-            at = self._fold_segment(todo, at, batch, dead_letters)
+            at = self._fold_segment(todo, at, batch, turned_away)
             if self.head.fresh >= self.head.stretch_events:
                 self._seal(batch, None)
         self._merge_segments(batch)
-        self._outbox.add_batch(dead_letters, batch)
+        self._outbox.add_batch(turned_away, batch)
         self._put_description(batch)
         return batch
 
@@ -133,7 +138,7 @@ class Fold:
             self.head.label = label
 
     def _fold_segment(
-        self, records: list[Record], begin: int, batch: WriteBatch, dead_letters: list[OutboxRow]
+        self, records: list[Record], begin: int, batch: WriteBatch, turned_away: list[OutboxRow]
     ) -> int:
         """Fold ``records`` from ``begin`` on into one segment, as far as it goes.
 
@@ -153,16 +158,25 @@ class Fold:
             self.segments.append(segment)
             if self._recent is not None:
                 self._recent.put(result.ids, first, batch)
-        for record, cause in result.rejects:
-            batch.rejected[cause.reason] += 1
-            row = dead_letter_at(self.meta.topic, self.meta.partition, record, cause)
-            dead_letters.append(row)
+        turned_away += [self._turn_away(record, cause, batch) for record, cause in result.rejects]
         batch.feedback += result.feedback
         head.events += result.events
         head.fresh += result.events
         head.rejected += len(result.rejects)
         batch.accepted += result.events
         return begin + result.count
+
+    def _turn_away(self, record: Record, cause: EventRejected, batch: WriteBatch) -> OutboxRow:
+        """What becomes of a record that is not accepted here."""
+        if cause.reason == WRONG_PARTITION:
+            batch.misplaced += 1
+            if self._rules.forward_misplaced and record.offset >= self.meta.forwards_from:
+                right = self._placement.right_partition(record.key or b"")
+                row = forwarded(record, right, self._rules.max_bytes)
+                if row is not None:
+                    return row
+        batch.rejected[cause.reason] += 1
+        return dead_letter_at(self.meta.topic, self.meta.partition, record, cause)
 
     def _close(self, batch: WriteBatch) -> None:
         """Close the open slice here and open the next one, still without a label."""

@@ -14,10 +14,17 @@ import msgspec
 
 from everfresh.contracts.errors import EventRejected
 from everfresh.contracts.event import Event, UserId, user_key
-from everfresh.contracts.event_codec import CE_VERSION, SPEC_VERSION, EventDecoder, PlainEvent
+from everfresh.contracts.event_codec import (
+    CE_VERSION,
+    SPEC_VERSION,
+    EventDecoder,
+    PlainEvent,
+    in_the_future,
+)
 from everfresh.contracts.segment import INT_ROW, encode_row
 from everfresh.contracts.sequence import INT_ENTRY, encode_entry, encode_id
 from everfresh.streaming.fold.deduplication import Ids, RecentIds
+from everfresh.streaming.log.placement import Placement
 from everfresh.streaming.log.records import Record
 
 # The user's record key, then a row for every event.
@@ -47,13 +54,21 @@ class IntakeResult(msgspec.Struct, frozen=True):
 class Intake:
     """Takes records in; immutable. ``actions`` and ``max_bytes`` are those of ``EventDecoder``.
 
-    Events more than ``ahead_ms`` ahead of their append time are rejected as ``in_the_future``.
+    Events more than ``ahead_ms`` ahead of their append time are rejected as ``in_the_future``,
+    those whose key belongs to another partition, by ``placement``, as ``wrong_partition``.
     """
 
-    def __init__(self, actions: Sequence[str], max_bytes: int, ahead_ms: int) -> None:
+    def __init__(
+        self,
+        actions: Sequence[str],
+        max_bytes: int,
+        ahead_ms: int,
+        placement: Placement | None = None,
+    ) -> None:
         self._codes = {action: code for code, action in enumerate(actions) if action}
         self._max_bytes = max_bytes
         self._ahead_ms = ahead_ms
+        self._placement = placement or Placement()
         self._plain = msgspec.json.Decoder(PlainEvent).decode
         self._decode = EventDecoder(actions, max_bytes).decode
 
@@ -88,6 +103,7 @@ class Intake:
         feedback: list[tuple[int, Event]] = []
         decode, codes, max_bytes = self._plain, self._codes, self._max_bytes
         count, pack, ahead_ms = 0, INT_ROW.pack, self._ahead_ms
+        known, holds = self._placement.known, self._placement.holds
         event: Event
         for record in records:
             appended = record.timestamp
@@ -100,7 +116,11 @@ class Intake:
                 user, code = event.user_id, codes[event.type]
                 group = groups.get(user)
                 plain = (
-                    key == (user_key(user) if group is None else group[0])
+                    (
+                        key == user_key(user) and (key in known or holds(key))
+                        if group is None
+                        else key == group[0]
+                    )
                     and len(value) <= max_bytes  # type: ignore[arg-type]
                     and (not headers or headers[0] == _VERSION_FIRST)
                 )
@@ -109,6 +129,7 @@ class Intake:
             if not plain:
                 try:
                     event = self._decode(key, value, headers)
+                    self._placement.require(key or b"")
                 except EventRejected as cause:
                     rejects.append((record, cause))
                     continue
@@ -132,14 +153,6 @@ class Intake:
             if event.request_id is not None:
                 feedback.append((record.offset, event))
         return IntakeResult(count, len(ids), _runs(groups), rejects, feedback, (users, ids))
-
-
-def in_the_future(time: int, appended: int) -> EventRejected:
-    """Why an event of ``time`` is not accepted at ``appended``, both UTC ms."""
-    return EventRejected(
-        "in_the_future",
-        f"time {time} is {time - appended} ms later than the broker's; check the producer's clock",
-    )
 
 
 def _runs(groups: dict[UserId, _Group]) -> dict[bytes, bytes]:

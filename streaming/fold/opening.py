@@ -30,6 +30,13 @@ from everfresh.streaming.state.key_layout import (
 from everfresh.streaming.state.store import PartitionStore
 
 
+def mark_restored(store: PartitionStore, place: LogPlace) -> None:
+    """Note in a state that comes from a snapshot that another has worked on to the log's end."""
+    meta = msgspec.msgpack.decode(store.get(META_KEY) or b"", type=PartitionMeta)
+    meta = msgspec.structs.replace(meta, forwards_from=place.end)
+    store.write({META_KEY: msgspec.msgpack.encode(meta)})
+
+
 def open_fold(store: PartitionStore, place: LogPlace, rules: FoldRules) -> tuple[Fold, Outbox]:
     """The fold, and the outbox that it fills.
 
@@ -91,6 +98,7 @@ def _fresh(place: LogPlace, rules: FoldRules) -> tuple[PartitionMeta, SliceHead]
         place.start,
         rules.actions,
         place.partitions,
+        forwards_from=place.end,
     )
     head = SliceHead(
         SLICE_HEAD_FORMAT,

@@ -15,7 +15,8 @@ _FRAME_BYTES = 65_536
 
 
 class FoldRules(msgspec.Struct, frozen=True):
-    """See the settings of the same names; ``period_ms`` is ``windows.seconds`` in milliseconds,
+    """See the settings of the same names; ``forward_misplaced`` is whether ``events.misplaced`` is
+    ``forward``, ``period_ms`` is ``windows.seconds`` in milliseconds,
     ``ahead_ms`` is ``events.ahead_s``, ``horizon_ms`` ``joins.horizon_s``, 0 where nothing is
     joined."""
 
@@ -29,6 +30,7 @@ class FoldRules(msgspec.Struct, frozen=True):
     ahead_ms: int = 3_600_000
     horizon_ms: int = 0
     remember_ids: int = 0
+    forward_misplaced: bool = False
 
 
 def fold_rules(settings: Settings) -> FoldRules:
@@ -51,5 +53,6 @@ def fold_rules(settings: Settings) -> FoldRules:
         stretch_events=settings.windows.stretch_events,
         ahead_ms=round(settings.events.ahead_s * 1000),
         remember_ids=settings.events.remember_ids,
+        forward_misplaced=settings.events.misplaced == "forward",
         horizon_ms=round(settings.joins.horizon_s * 1000),
     )

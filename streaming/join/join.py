@@ -14,16 +14,14 @@ alone.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, islice
 from operator import attrgetter
 
-import msgspec
-
-from everfresh.contracts.errors import EventRejected
+from everfresh.contracts.errors import EventRejected, ForeignRecord
 from everfresh.contracts.event import Event, user_key
 from everfresh.contracts.exposure import decode_exposure
+from everfresh.contracts.partitioning import WRONG_PARTITION
 from everfresh.streaming.join.matching import StoredExposure, StoredFeedback, is_repeated, match
 from everfresh.streaming.join.outcomes import outcome_row
 from everfresh.streaming.join.rows import (
@@ -40,6 +38,7 @@ from everfresh.streaming.join.rows import (
     feedback_key,
     request_of,
 )
+from everfresh.streaming.log.placement import Placement
 from everfresh.streaming.log.records import PlacedRecord, Record
 from everfresh.streaming.outbox.dead_letters import dead_letter
 from everfresh.streaming.outbox.outbox import Outbox
@@ -82,9 +81,11 @@ class Join:
         horizon_ms: int,
         store: PartitionStore,
         outbox: Outbox,
+        placement: Placement | None = None,
     ) -> None:
         self.head = head
         self._partition = partition
+        self._placement = placement or Placement()
         self._horizon = horizon_ms
         self._store = store
         self._outbox = outbox
@@ -110,8 +111,8 @@ class Join:
     def add_exposures(self, records: Iterable[PlacedRecord]) -> WriteBatch:
         """Step 2: take in records of the exposures partition, in log order.
 
-        Those below the offset that was reached are skipped; those that are no exposure, or repeat
-        one, become dead letters.
+        Those below the offset that was reached are skipped; those that are no exposure, repeat one,
+        or stand in the wrong partition, become dead letters.
         """
         batch = WriteBatch()
         dead_letters: list[OutboxRow] = []
@@ -122,7 +123,9 @@ class Join:
             self.head.exposures = record.offset + 1
             self.head.exposures_ms = max(self.head.exposures_ms, record.timestamp)
             try:
-                valid.append((record, _request_in(record), self.head.exposures_ms))
+                request = _request_in(record)
+                self._placement.require(record.key or b"")
+                valid.append((record, request, self.head.exposures_ms))
             except EventRejected as cause:
                 dead_letters.append(_reject(record, cause, batch))
         requests = list({request for _, request, _ in valid})
@@ -238,17 +241,17 @@ class Join:
 
 def _request_in(record: Record) -> bytes:
     try:
-        exposure = decode_exposure(record.value or b"")
-        request = request_of(exposure.user_id, exposure.request_id)
-    except (msgspec.MsgspecError, struct.error, RecursionError) as error:
+        exposure = decode_exposure(record.value)
+    except ForeignRecord as error:
         raise EventRejected("bad_exposure", str(error)) from None
     if user_key(exposure.user_id) != record.key:
         raise EventRejected(
             "bad_exposure", f"the key must be the user id {exposure.user_id!r}, not {record.key!r}"
         )
-    return request
+    return request_of(exposure.user_id, exposure.request_id)
 
 
 def _reject(record: PlacedRecord, cause: EventRejected, batch: WriteBatch) -> OutboxRow:
     batch.rejected[cause.reason] += 1
+    batch.misplaced += cause.reason == WRONG_PARTITION
     return dead_letter(record, cause)

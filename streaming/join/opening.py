@@ -14,6 +14,7 @@ from everfresh.streaming.join.rows import (
     encode,
 )
 from everfresh.streaming.log.identity import LogPlace
+from everfresh.streaming.log.placement import Placement
 from everfresh.streaming.outbox.outbox import Outbox
 from everfresh.streaming.state.key_layout import JOIN_PREFIX
 from everfresh.streaming.state.store import PartitionStore
@@ -46,7 +47,8 @@ def open_join(
         head = JoinHead(JOIN_FORMAT, exposures.topic_id, applied, begin)
         store.write({JOIN_KEY: encode(head)})
     _check(head, exposures)
-    return Join(head, exposures.partition, horizon_ms, store, outbox)
+    placement = Placement(exposures.partition, exposures.partitions)
+    return Join(head, exposures.partition, horizon_ms, store, outbox, placement)
 
 
 def drop_join(store: PartitionStore) -> None:

@@ -23,7 +23,7 @@ def outcome_row(
     batch: WriteBatch,
 ) -> OutboxRow:
     """The outcome as a row for the outbox; what it holds is counted in ``batch.joins``."""
-    exposure = decode_exposure(stored.raw or b"")
+    exposure = decode_exposure(stored.raw)
     feedback = [_feedback(exposure, answer) for answer in answers[:MAX_FEEDBACK]]
     name = f"{partition}-{stored.offset}"
     batch.joins["outcomes"] += 1

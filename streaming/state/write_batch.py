@@ -12,8 +12,9 @@ class WriteBatch:
 
     ``outbox_batches`` are the numbers of the outbox batches that it completes. ``feedback`` are the
     accepted events that name a request, with their offsets: the fold finds them, the join stores
-    them. ``rejected`` counts dead letters by reason; ``joins`` counts what became of exposures and
-    feedback, see :class:`everfresh.streaming.join.join.Join`.
+    them. ``rejected`` counts dead letters by reason; ``misplaced`` counts records whose key belongs
+    to another partition, be they dead letters or forwarded; ``joins`` counts what became of
+    exposures and feedback, see :class:`everfresh.streaming.join.join.Join`.
     """
 
     def __init__(self) -> None:
@@ -24,6 +25,7 @@ class WriteBatch:
         self.duplicates = 0
         self.late = 0
         self.closed = 0
+        self.misplaced = 0
         self.rejected: Counter[str] = Counter()
         self.joins: Counter[str] = Counter()
         self.feedback: list[tuple[int, Event]] = []

@@ -52,7 +52,7 @@ def test_what_a_killed_write_left_goes_when_the_next_writer_has_the_lock(
         flock(lock, how)
 
     monkeypatch.setattr(fcntl, "flock", taken)
-    assert blobs.get("pointer.json") is None
+    assert blobs.get("pointer.json", 99) is None
     with blobs.exclusive():
         assert drafts(tmp_path) == []
     assert before == [[".", "rejected/l1-p1"]]
@@ -102,7 +102,7 @@ class Unreachable:
 @pytest.mark.parametrize(
     "use",
     [
-        lambda blobs: blobs.get("a"),
+        lambda blobs: blobs.get("a", 99),
         lambda blobs: blobs.put("a/b", b""),
         lambda blobs: blobs.remove("a"),
         lambda blobs: blobs.remove_folder("a"),

@@ -165,7 +165,7 @@ def test_a_snapshot_that_was_cut_short_at_its_manifest_or_its_deletion_leaves_no
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (lambda place, sha: place.files.pipe_file(sha, b"x" * 1000), "sha256"),
+        (lambda place, sha: place.files.pipe_file(sha, b"x" * 10_000), "has 10,000 bytes; at most"),
         (lambda place, sha: place.files.pipe_file(sha, b""), "sha256"),
         (lambda place, sha: place.files.rm_file(sha), "is missing"),
     ],
@@ -188,6 +188,9 @@ def test_a_damaged_file_is_named(
         (b'"applied":7', b'"applied":8'),
         (b'"format":1', b'"format":2'),
         (b"000001.sst", b"../../evil"),
+        (b'"bytes":', b'"bytes":1000000000'),
+        (b'"bytes":', b'"bytes":-'),
+        (b'"format":', b" " * 2**26 + b'"format":'),
         (b"{", b"["),
     ],
 )

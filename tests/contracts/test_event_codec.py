@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from everfresh.contracts.errors import EventRejected
 from everfresh.contracts.event import Event, user_key
-from everfresh.contracts.event_codec import MAX_TIME_MS, EventDecoder, event_headers
+from everfresh.contracts.event_codec import EventDecoder, event_headers
+from everfresh.contracts.foreign import MAX_TIME_MS
 
 DECODER = EventDecoder(["view", "click"], 1000)
 GOOD = {"id": "a", "type": "view", "time": 1_700_000_000_000, "user_id": 7, "item_id": "x"}

@@ -86,6 +86,12 @@ def test_a_header_that_is_none_is_refused(header: object) -> None:
         tensor_places(with_header(header))
 
 
+def test_a_header_of_brackets_alone_is_refused() -> None:
+    deep = b'{"t": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    with pytest.raises(ValueError, match="recursion"):
+        tensor_places(len(deep).to_bytes(8, "little") + deep)
+
+
 def test_texts_that_are_none_are_refused_and_a_file_may_have_none() -> None:
     assert file_metadata(with_header(entry(), b"ab")) == {}
     with pytest.raises(ValueError, match="__metadata__"):

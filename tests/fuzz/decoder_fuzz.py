@@ -26,7 +26,8 @@ import msgspec
 from benchmarks.harness.report import show_table, write_figures
 from everfresh.contracts.errors import EventRejected
 from everfresh.contracts.event import Event
-from everfresh.contracts.event_codec import MAX_TIME_MS, EventDecoder
+from everfresh.contracts.event_codec import EventDecoder
+from everfresh.contracts.foreign import MAX_TIME_MS
 from everfresh.streaming.fold.rules import FoldRules
 from everfresh.streaming.log.identity import LogPlace
 from everfresh.streaming.partition import Partition, open_partition

@@ -14,10 +14,10 @@ from everfresh.adapters.kafka import redrive as module
 from everfresh.adapters.kafka.dead_letters import Selection
 from everfresh.adapters.kafka.redrive import Redriver
 from everfresh.adapters.kafka.topics import ensure_topics
-from everfresh.contracts.dead_letter import REDRIVEN_FROM
+from everfresh.contracts.dead_letter import REDRIVEN_BY, REDRIVEN_FROM
 from everfresh.contracts.errors import DeliveryError, EventRejected, RunError
 from everfresh.contracts.settings import Settings
-from everfresh.contracts.topics import DEAD_LETTERS, EVENTS, REDRIVES, topic_name
+from everfresh.contracts.topics import DEAD_LETTERS, EVENTS, REDRIVES, STATUS, topic_name
 from everfresh.infra.broker.broker import EmbeddedBroker
 from everfresh.infra.cli.commands.dlq_list import run_list, run_show, selection
 from everfresh.infra.cli.commands.dlq_redrive import _alone, run_redrive
@@ -84,7 +84,7 @@ def letters(kafka: EmbeddedBroker, make_settings: Callable[..., Settings]) -> Le
 
 
 THREE: list[tuple[int, int, str, bytes | None, bytes | None]] = [
-    (0, 3, "not_json", b"7", b"\xff\x00 oops"),
+    (0, 3, "wrong_partition", b"7", b"\xff\x00 oops"),
     (1, 5, "unknown_type", b"8", b'{"type":"teleport"}'),
     (0, 9, "keyless", None, b"{}"),
 ]
@@ -103,7 +103,7 @@ def test_letters_are_listed_newest_first_and_by_filter(
         return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
     rows = listed(EVERY)
-    assert [row["reason"] for row in rows] == ["keyless", "unknown_type", "not_json"]
+    assert [row["reason"] for row in rows] == ["keyless", "unknown_type", "wrong_partition"]
     assert rows[1] == {
         "place": "0:1",
         "topic": letters.events,
@@ -143,7 +143,7 @@ def test_the_original_bytes_come_as_they_are(
     assert capfdbinary.readouterr().out == b"\xff\x00 oops"
 
 
-def test_each_letter_goes_back_once_with_its_bytes_to_where_it_came_from(
+def test_each_letter_goes_back_once_with_its_bytes_to_where_its_key_belongs(
     letters: Letters, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("everfresh.streaming.outbox.dead_letters.MAX_ORIGINAL_BYTES", 1000)
@@ -162,11 +162,13 @@ def test_each_letter_goes_back_once_with_its_bytes_to_where_it_came_from(
     letters.redrive()
     assert "no dead letters were sent" in capsys.readouterr().out
     assert [record[:3] for record in letters.came_back()] == [
-        (0, b"7", b"\xff\x00 oops"),
+        (1, b"7", b"\xff\x00 oops"),
         (0, None, b"{}"),
         (1, b"8", b'{"type":"teleport"}'),
     ]
-    assert letters.came_back()[0][3] == {
+    headers = letters.came_back()[0][3]
+    assert len(headers.pop(REDRIVEN_BY)) == 32
+    assert headers == {
         "ce_id": b"e3",
         REDRIVEN_FROM: f"{letters.events}/0/3/1700000003000".encode(),
     }
@@ -219,7 +221,48 @@ def test_what_cannot_be_sent_is_named(letters: Letters) -> None:
         letters.redrive()
     with _alone(letters.settings.home.resolve()), pytest.raises(RunError, match="is running"):
         letters.redrive()
+
+
+FOREIGN_MARKS = [
+    b"nonsense",
+    b"\xff",
+    None,
+    b'{"type":"begun","letters":["x"],"ends":{"t":{"-1":5}}}',
+    b'{"type":"sent","letters":[7]}',
+]
+UNKNOWN_TOPIC = b'{"type":"begun","letters":["x"],"ends":{"no-such-topic":{"0":5}}}'
+
+
+def test_what_strangers_write_hides_no_letter_and_sends_nothing_elsewhere(
+    letters: Letters, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = (0, 1, "not_json", b"k", b"v")
+    letters.write(first)
     with KafkaProducer(bootstrap_servers=letters.servers) as producer:
-        producer.send(letters.topic(REDRIVES), b"nonsense").get(timeout=60)
-    with pytest.raises(DeliveryError, match="is not a record of a re-drive"):
-        letters.redrive()
+        for mark in [*FOREIGN_MARKS, UNKNOWN_TOPIC]:
+            producer.send(letters.topic(REDRIVES), mark, key=b"k").get(timeout=60)
+        producer.send(letters.topic(DEAD_LETTERS), b"\x1b[31m no letter").get(timeout=60)
+        # A forged letter that comes later than all others, and one that is from elsewhere.
+        origins = [(letters.events, 10**17, 10**13), (letters.topic(STATUS), 1, 5)]
+        for topic, offset, timestamp in origins:
+            forged = LogRecord(offset, timestamp, b"k", b"forged", [], topic, 0)
+            row = dead_letter(forged, EventRejected("not_json", "forged"))
+            producer.send(letters.topic(DEAD_LETTERS), row.value, headers=row.headers).get(
+                timeout=60
+            )
+        # And records that only say that they are a letter sent again.
+        began = b'{"type":"begun","letters":["%s"],"ends":{"%s":{"0":0}},"batch":"b"}'
+        name = f"{letters.events}/0/2/{1_700_000_000_000 + 2000}".encode()
+        mark = began % (name, letters.events.encode())
+        producer.send(letters.topic(REDRIVES), mark).get(timeout=60)
+        for headers in ([(REDRIVEN_FROM, name)], [(REDRIVEN_FROM, name), (REDRIVEN_BY, b"a")]):
+            producer.send(letters.events, b"claims", headers=headers, partition=0).get(timeout=60)
+    letters.write((0, 2, "not_json", b"k", b"w"))
+    run_list(letters.settings, EVERY, 20, oldest=False, as_json=False)
+    said = capsys.readouterr().out
+    assert "of 3: not_json 3" in said
+    assert "left out: 7 records" in said
+    letters.redrive(selection("", letters.events, 0, "", ["0:0", "0:4"]))
+    assert f"2 (not_json) were sent to {letters.events}" in capsys.readouterr().out
+    values = [value for _, _, value, _ in letters.came_back()]
+    assert [value for value in values if value != b"claims"] == [b"v", b"w"]

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from kafka import KafkaProducer
+from aiokafka import AIOKafkaConsumer
+from kafka import KafkaAdminClient, KafkaProducer
+from kafka.admin import ConfigResource, ConfigResourceType
+from msgspec import structs
 
 from everfresh.adapters.kafka.exposure_sink import KafkaExposureSink
 from everfresh.adapters.kafka.report_sink import KafkaReportSink
 from everfresh.adapters.kafka.tail import ObservedRecord, RecordTail
 from everfresh.adapters.kafka.topics import ensure_topics
 from everfresh.adapters.kafka.window_source import KafkaWindowSource
-from everfresh.contracts.errors import Unreachable, WindowGap
-from everfresh.contracts.report import ComponentStatus
+from everfresh.contracts.errors import Unreachable
+from everfresh.contracts.report import ComponentStatus, encode_report
 from everfresh.contracts.settings import Settings
-from everfresh.contracts.topics import EXPOSURES, REPORTS, STATUS, WINDOWS, topic_name
+from everfresh.contracts.topics import EVENTS, EXPOSURES, REPORTS, STATUS, WINDOWS, topic_name
+from everfresh.contracts.window import FORMAT, SliceClosed, encode_slice_record
 from everfresh.infra.broker.broker import EmbeddedBroker
 from tests.adapters.kafka.topic_records import read_topic
 from tests.conformance.test_sinks import REPORT, exposure, status
@@ -24,6 +30,7 @@ from tests.conformance.test_sinks import REPORT, exposure, status
 pytestmark = pytest.mark.integration
 
 Make = Callable[..., Settings]
+CODECS = ("gzip", "zstd", "lz4", "snappy")
 
 
 @pytest.fixture
@@ -32,9 +39,10 @@ def servers(kafka: EmbeddedBroker, make_settings: Make) -> str:
     return kafka.bootstrap_servers
 
 
-def write_raw(servers: str, topic: str, value: bytes | None) -> None:
+def write_raw(servers: str, topic: str, *values: bytes | None, key: bytes = b"key") -> None:
     with KafkaProducer(bootstrap_servers=servers) as producer:
-        producer.send(topic, value, key=b"key").get(timeout=30)
+        for value in values:
+            producer.send(topic, value, key=key, partition=0).get(timeout=30)
 
 
 def take(tail: RecordTail, number: int) -> list[ObservedRecord]:
@@ -75,27 +83,73 @@ def test_foreign_records_and_tombstones_are_skipped_and_counted(
     servers: str, topic_prefix: str
 ) -> None:
     topic = topic_name(topic_prefix, STATUS)
-    write_raw(servers, topic, b"{")
-    write_raw(servers, topic, None)
+    own = encode_report(status("w"))
+    tomorrow = structs.replace(status("w"), time=time.time_ns() // 1_000_000 + 86_400_000)
+    write_raw(servers, topic, b"{", b'{"component":"\xff"}', own, None)
+    write_raw(servers, topic, encode_report(tomorrow), key=b"w")
     sink = KafkaReportSink(servers, topic_prefix)
     sink.status(status("w"))
     sink.close()
     with RecordTail(servers, topic_prefix, [STATUS]) as tail:
         assert tail.read_to_end() == [status("w")]
-        assert tail.skipped == 2
+        assert tail.skipped == 4
+        where = f"{topic} partition 0 offset 4: its time lies 86"
+        assert tail.left_out().startswith(
+            f"left out: 4 records that everfresh did not write, the last at {where}"
+        )
+
+
+async def values_read_by_the_workers_client(servers: str, topic: str) -> list[bytes | None]:
+    consumer = AIOKafkaConsumer(
+        topic, bootstrap_servers=servers, group_id=None, auto_offset_reset="earliest"
+    )
+    await consumer.start()
+    try:
+        return [(await consumer.getone()).value for _ in CODECS]
+    finally:
+        await consumer.stop()
+
+
+def test_whatever_codec_a_cluster_compresses_with_every_reader_reads(
+    servers: str, topic_prefix: str
+) -> None:
+    topics = [topic_name(topic_prefix, spec) for spec in (EVENTS, STATUS, WINDOWS)]
+    slices = [SliceClosed(FORMAT, 0, label, 0, 0, 0, 0, 0, "") for label in range(len(CODECS))]
+    for codec, closed in zip(CODECS, slices, strict=True):
+        with KafkaAdminClient(bootstrap_servers=servers) as admin:
+            configs = {"compression.type": codec}
+            admin.alter_configs(
+                [ConfigResource(ConfigResourceType.TOPIC, topic, configs) for topic in topics]
+            )
+        write_raw(servers, topics[0], codec.encode() * 500)
+        write_raw(servers, topics[1], encode_report(status("w")), key=b"w")
+        write_raw(servers, topics[2], encode_slice_record(closed))
+    assert asyncio.run(values_read_by_the_workers_client(servers, topics[0])) == [
+        codec.encode() * 500 for codec in CODECS
+    ]
+    with RecordTail(servers, topic_prefix, [STATUS]) as tail:
+        assert tail.read_to_end() == [status("w")] * len(CODECS)
+    source = KafkaWindowSource(servers, topic_prefix)
+    assert [record for _, _, record in source.poll(30_000)] == slices
+    source.close()
 
 
 def test_an_empty_topic_is_read_at_once(servers: str, topic_prefix: str) -> None:
     assert read_topic(servers, topic_prefix, REPORTS) == []
 
 
-def test_a_foreign_record_among_the_windows_is_named_with_its_place(
+def test_foreign_records_among_the_windows_are_left_out_and_named(
     servers: str, topic_prefix: str
 ) -> None:
-    write_raw(servers, topic_name(topic_prefix, WINDOWS), b"not ours")
+    ours = SliceClosed(FORMAT, 0, 7, 0, 0, 0, 0, 0, "")
+    garbage = [b"not ours", b"\xff", None, encode_slice_record(ours)[:-1]]
+    write_raw(servers, topic_name(topic_prefix, WINDOWS), *garbage, encode_slice_record(ours))
     source = KafkaWindowSource(servers, topic_prefix)
-    with pytest.raises(WindowGap, match=r"windows partition \d offset 0 is no slice record"):
-        source.poll(30_000)
+    assert source.poll(30_000) == [(0, 4, ours)]
+    assert source.left_out() == (
+        4,
+        f"{topic_prefix}windows partition 0 offset 3 is no slice record: Input data was truncated",
+    )
     source.close()
 
 

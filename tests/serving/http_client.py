@@ -9,6 +9,7 @@ import httpx
 
 from everfresh.contracts.settings import ServingSettings, Settings
 from everfresh.serving.http.app import HttpApp
+from everfresh.serving.metrics import Measure, nobody
 from everfresh.serving.requests.admission import Admission
 from tests.serving.replica_in_memory import Bench
 
@@ -21,9 +22,12 @@ SERVING = ServingSettings(
 class Client:
     """The door of a bench's replica, and whoever asks there."""
 
-    def __init__(self, bench: Bench, serving: ServingSettings = SERVING) -> None:
+    def __init__(
+        self, bench: Bench, serving: ServingSettings = SERVING, measure: Measure = nobody
+    ) -> None:
         self.admission = Admission(serving.max_ongoing, serving.timeout_ms, bench.clock)
-        self.app = HttpApp(bench.replica, self.admission, bench.clock, Settings(serving=serving))
+        settings = Settings(serving=serving)
+        self.app = HttpApp(bench.replica, self.admission, bench.clock, settings, measure)
         self._transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
 
     def get(self, path: str, **content: Any) -> httpx.Response:

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 import torch
 
+from everfresh.adapters.memory import MemoryReportSink, MemoryWeightStore, MemoryWindowSource
 from everfresh.contracts.errors import WindowGap, WorkerLost
 from everfresh.contracts.manifest import Pointer
 from everfresh.contracts.settings import Settings
@@ -14,6 +15,7 @@ from everfresh.trainer.learning.window_task import WindowTask
 from everfresh.trainer.loop import TrainerLoop
 from tests.trainer.bench import STEPS, Bench
 from tests.trainer.logs import example, make_log, run
+from tests.trainer.small_settings import with_strategy
 
 LABELS = [3, 4, 6, 7, 9]
 
@@ -270,3 +272,32 @@ def test_a_window_whose_worker_was_lost_is_trained_again(bench: Bench, undisturb
         loop.step(0)
     assert (loop.figures.workers_lost, loop.figures.alarms) == (3, 3)
     assert bench.versions() == undisturbed.versions()
+
+
+def test_what_the_operator_leaves_out_leaves_no_trace(
+    bench: Bench, undisturbed: Bench, small_settings: Settings
+) -> None:
+    bench.log[0][5:5] = run(0, 2**40, 0, [[example(1, [1], 0)]])
+    with pytest.raises(WindowGap, match=r"leave out, by trainer\.leave_out"):
+        bench.run()
+    bench.settings = with_strategy(small_settings, "replay", leave_out=["0:5", "0:6"])
+    bench.run()
+    assert [row[-1] for row in bench.versions()] == [row[-1] for row in undisturbed.versions()]
+
+
+def test_foreign_records_are_an_alarm_that_names_the_last(small_settings: Settings) -> None:
+    class Source(MemoryWindowSource):
+        def left_out(self) -> tuple[int, str]:
+            return 2, "windows partition 0 offset 7 is no slice record: no"
+
+    loop = TrainerLoop(
+        small_settings,
+        Source(make_log(1, [3])),
+        MemoryWeightStore(),
+        MemoryReportSink(),
+        lambda: 5_000,
+    )
+    loop.step(0)
+    assert loop.figures.version == 1
+    assert (loop.figures.foreign, loop.figures.alarms) == (2, 2)
+    assert "offset 7" in loop.figures.last_foreign

@@ -101,7 +101,8 @@ class Figures(msgspec.Struct, frozen=True):
 
     Alarms: ``held`` windows that the gate kept out (``last_held`` says which and why), ``let_pass``
     after too many of them, ``rolled_back`` times a version failed its probation, ``overtaken``
-    times another moved the pointer, ``workers_lost`` in mid-window, ``undeleted`` old versions.
+    times another moved the pointer, ``workers_lost`` in mid-window, ``undeleted`` old versions,
+    ``foreign`` records of the topic ``windows`` that are no slices (``last_foreign`` says where).
     """
 
     windows: int = 0
@@ -121,14 +122,16 @@ class Figures(msgspec.Struct, frozen=True):
     overtaken: int = 0
     workers_lost: int = 0
     undeleted: int = 0
+    foreign: int = 0
     last_held: str = ""
+    last_foreign: str = ""
     stage: str = "starting"
 
     @property
     def alarms(self) -> int:
         """All of them together."""
         held, lost = self.held + self.let_pass, self.overtaken + self.workers_lost
-        return held + self.rolled_back + lost + self.undeleted
+        return held + self.rolled_back + lost + self.undeleted + self.foreign
 
     def live(self, manifest: WeightManifest) -> Figures:
         """With this version live."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from everfresh.contracts.errors import WindowGap
+from everfresh.contracts.errors import ForeignRecord, WindowGap
 from everfresh.contracts.window import (
     FORMAT,
     SliceClosed,
@@ -22,6 +22,8 @@ from everfresh.contracts.window import (
     decode_example,
     encode_slice_record,
 )
+
+_NAMED = 5
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -58,12 +60,19 @@ class _Partition:
         # By part number: a run written twice, even half, overwrites itself with equal parts.
         self.open: dict[int, SlicePart] = {}
         self.closed: dict[int, _Slice] = {}
+        # Offsets of the last record that closed a slice, and of parts since that one that broke off
+        # a run or changed a part of it, which no stream worker's do: named where slices do not fit.
+        self.closed_at: list[int] = []
+        self.odd: list[int] = []
 
-    def part(self, part: SlicePart) -> None:
+    def part(self, part: SlicePart, offset: int) -> None:
         if self.label is not None and part.label <= self.label:
             return
         if self.open and next(iter(self.open.values())).label != part.label:
             self.open.clear()
+            self.odd.append(offset)
+        elif self.open.get(part.part, part) != part:
+            self.odd.append(offset)
         self.open[part.part] = part
 
     def close(self, closed: SliceClosed, offset: int) -> bool:
@@ -73,12 +82,14 @@ class _Partition:
             return False
         parts = [part for _, part in sorted(self.open.items()) if part.label == closed.label]
         self.open.clear()
-        if self.expected is None and len(parts) < closed.parts:
-            # The topic's retention took the head of the first run: the log begins after it.
-            self.label, self.expected = closed.label, closed.end
-            return False
-        self._check(closed, parts)
+        # Where the topic's retention took the head of the first run, the log begins after it.
+        headless = self.expected is None and len(parts) < closed.parts
+        if not headless:
+            self._check(closed, parts)
         self.label, self.expected = closed.label, closed.end
+        self.closed_at, self.odd = [offset], []
+        if headless:
+            return False
         self.closed[closed.label] = _Slice(closed, parts, offset + 1)
         return True
 
@@ -95,17 +106,24 @@ class _Partition:
                 f"{closed.start}; retention took slices before they were trained, or the topic was "
                 "recreated: start with an empty weight store, or restore the topic"
             )
-        if [part.part for part in parts] != list(range(closed.parts)):
+        if len(parts) != closed.parts or any(part.part != n for n, part in enumerate(parts)):
             raise WindowGap(
                 f"{where}: expected parts 0 to {closed.parts - 1}, "
                 f"found {[part.part for part in parts]}; the topic has lost records"
             )
-        digest = slice_digest(parts)
-        events = sum(len(example.offsets) for part in parts for example in part.examples)
-        if digest != closed.digest or events != closed.events:
+        offsets = [offset for part in parts for each in part.examples for offset in each.offsets]
+        least, after = min(offsets, default=closed.start), max(offsets, default=-1) + 1
+        if not closed.start <= least <= max(after, least) <= closed.end:
             raise WindowGap(
-                f"{where}: expected {closed.events} events with digest {closed.digest[:12]}, found "
-                f"{events} with {digest[:12]}; parts of two different runs stand in the topic"
+                f"{where}: expected events from offset {closed.start} to before {closed.end}, "
+                f"found {len(offsets)} from {least} to before {after}; no stream worker writes this"
+            )
+        digest = slice_digest(parts)
+        if digest != closed.digest or len(offsets) != closed.events:
+            raise WindowGap(
+                f"{where}: expected {closed.events} events with digest {closed.digest[:12]!a}, "
+                f"found {len(offsets)} with {digest[:12]!a}; parts of two different runs stand in "
+                "the topic"
             )
 
     def _check_repeated(self, closed: SliceClosed) -> None:
@@ -162,24 +180,33 @@ class Assembler:
         return sum(piece.closed.events for piece in waiting if piece is not None)
 
     def add(self, partition: int, offset: int, record: SliceRecord) -> None:
-        """One record of the topic. ``WindowGap`` where slices do not tile the log."""
-        if record.partition != partition:
-            raise WindowGap(
-                f"windows partition {partition}, offset {offset}: expected slices of events "
-                f"partition {partition}, found one of {record.partition}; another program writes "
-                "to this topic, or its partition count was changed"
-            )
+        """One record of the topic.
+
+        ``WindowGap`` where slices do not tile the log. It names the records in doubt: which of them
+        a stream worker wrote cannot be told here, so it is for the operator to leave some out.
+        """
         state = self._partitions.get(partition)
         if state is None:
             raise WindowGap(
                 f"windows partition {partition} appeared after the trainer started with "
                 f"{len(self._partitions)}; restart the trainer"
             )
+        if record.partition != partition:
+            raise WindowGap(
+                f"windows partition {partition}, offset {offset}: expected slices of events "
+                f"partition {partition}, found one of {record.partition}; the topic's partition "
+                f"count was changed{_in_doubt(partition, [offset])}"
+            )
         if isinstance(record, SlicePart):
-            state.part(record)
-        elif state.close(record, offset):
-            self._labels.add(record.label)
-            self._held += record.events
+            state.part(record, offset)
+            return
+        doubted = [*state.closed_at, *state.odd[:_NAMED], offset]
+        try:
+            if state.close(record, offset):
+                self._labels.add(record.label)
+                self._held += record.events
+        except WindowGap as gap:
+            raise WindowGap(f"{gap}{_in_doubt(partition, doubted)}") from None
 
     def take(self) -> TrainingWindow | None:
         """The next complete window, decoded; ``None`` where none is complete.
@@ -197,12 +224,26 @@ class Assembler:
             if label in state.closed
         }
         self._held -= sum(piece.closed.events for piece in slices.values())
-        return _join(label, slices)
+        try:
+            return _join(label, slices)
+        except ForeignRecord as error:
+            raise WindowGap(
+                f"window {label} has slices that fit and cannot be read: {error}; run a trainer "
+                "and a stream worker of one release, or start with an empty weight store"
+            ) from None
 
     def _watermark(self) -> int | None:
         labels = [state.label for state in self._partitions.values()]
         known = [label for label in labels if label is not None]
         return min(known) if known and len(known) == len(labels) else None
+
+
+def _in_doubt(partition: int, offsets: Iterable[int]) -> str:
+    places = ", ".join(f"{partition}:{offset}" for offset in offsets)
+    return (
+        f"; or another program wrote one of the records {places} (PARTITION:OFFSET): leave out, by "
+        "trainer.leave_out, those that no stream worker of this loop wrote"
+    )
 
 
 def _join(label: int, slices: Mapping[int, _Slice]) -> TrainingWindow:

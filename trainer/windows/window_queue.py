@@ -27,6 +27,7 @@ class WindowQueue:
         self._clock = clock
         self._assembler = Assembler(source.partitions(), progress)
         self._backlog = Backlog(self._assembler, store, settings)
+        self._left_out = frozenset(settings.leave_out)
         self._complete: dict[int, int] = {}
         self._short = False  # of windows that are planned for: only the topic has them
         source.seek(progress.reads)
@@ -40,7 +41,8 @@ class WindowQueue:
         idle = self._short or not self._assembler.backlog
         if idle or self._assembler.held < READ_AHEAD_EVENTS:
             for partition, offset, record in self._source.poll(timeout_ms if idle else 0):
-                self._assembler.add(partition, offset, record)
+                if f"{partition}:{offset}" not in self._left_out:
+                    self._assembler.add(partition, offset, record)
         now = self._clock()
         for complete in self._assembler.complete():
             self._complete.setdefault(complete, now)

@@ -86,15 +86,22 @@ def run_list(
     console = Terminal()
     if not reasons:
         console.print("no dead letters" + (" match" if chosen != Selection() else ""))
-        return
-    console.print(_table(ordered, sent))
+    else:
+        _print_letters(console, ordered, sent, reasons, "oldest" if oldest else "newest")
+    if foreign := reader.foreign + redriver.foreign:
+        console.print(f"left out: {foreign:,} records on these topics that everfresh did not write")
+
+
+def _print_letters(
+    console: Terminal,
+    letters: Sequence[DeadLetter],
+    sent: set[str],
+    reasons: Counter[str],
+    which: str,
+) -> None:
+    console.print(_table(letters, sent))
     total = ", ".join(f"{reason} {number:,}" for reason, number in reasons.most_common())
-    which = "oldest" if oldest else "newest"
-    console.print(f"the {which} {len(ordered):,} of {reasons.total():,}: {total}")
-    if reader.foreign:
-        console.print(
-            f"left out: {reader.foreign:,} records on the topic that everfresh did not write"
-        )
+    console.print(f"the {which} {len(letters):,} of {reasons.total():,}: {total}")
 
 
 def run_show(settings: Settings, place: str, *, raw: bool) -> None:

@@ -57,6 +57,8 @@ def run_redrive(settings: Settings, chosen: Selection, *, again: bool, act: bool
                     console.print(f"{counts.total():,} sent …")
         finally:
             _sum_up(console, counts, sendable, act=act)
+            if foreign := reader.foreign + redriver.foreign:
+                console.print(f"{foreign:,} records that everfresh did not write were left out")
 
 
 def _sum_up(

@@ -24,7 +24,10 @@ def run_rollback(settings: Settings, version: int) -> None:
     With a run up in this home it waits until every replica has swapped, 15 s at most.
     """
     console = Terminal()
-    store = FsspecWeightStore(settings.weights_url, keys=Keys.of(settings.weights))
+    weights = settings.weights
+    store = FsspecWeightStore(
+        settings.weights_url, keys=Keys.of(weights), most=weights.max_file_mb << 20
+    )
     manifest = store.manifest(version)
     for name in {*MODEL_FILES, *manifest.replica_files}:
         store.read(manifest, name)

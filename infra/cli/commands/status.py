@@ -33,10 +33,14 @@ _FIGURES = {
     "replica": ("version", "requests", "failed"),
 }
 _IF_NOT_ZERO = {
-    "worker": ("restoring", "from_snapshot", "from_log", "truncated", "snapshots_refused"),
+    "worker": (
+        *("misplaced", "restoring", "from_snapshot", "from_log", "truncated"),
+        "snapshots_refused",
+    ),
     "trainer": (
         *("backlog_s", "merged", "sampled", "events_per_s", "loss", "held", "let_pass"),
-        *("rolled_back", "overtaken", "workers_lost", "undeleted", "last_held"),
+        *("rolled_back", "overtaken", "workers_lost", "undeleted", "foreign"),
+        *("last_held", "last_foreign"),
     ),
     "replica": ("epoch", "load_failures", "reason"),
 }
@@ -47,7 +51,7 @@ def run_status(settings: Settings) -> None:
     """Print it; ``RunError`` where nothing is up, ``Unreachable`` where no broker answers."""
     settings = with_brokers(settings)
     console = Terminal()
-    reports = _read(settings)
+    reports, left_out = _read(settings)
     now_ms = time.time_ns() // 1_000_000
     _print_run(console, settings.home.resolve())
     console.print(_components(reports, now_ms))
@@ -60,6 +64,8 @@ def run_status(settings: Settings) -> None:
     console.print()
     console.print(_windows(reports.windows[-_LAST_WINDOWS:]))
     console.print(freshness_line(reports, _pointer(settings), now_ms))
+    if left_out:
+        console.print(left_out)
 
 
 def _pointer(settings: Settings) -> Pointer | None:
@@ -69,7 +75,8 @@ def _pointer(settings: Settings) -> Pointer | None:
     return None
 
 
-def _read(settings: Settings) -> RunReports:
+def _read(settings: Settings) -> tuple[RunReports, str]:
+    """What was reported, and a line on what is no report."""
     reports = RunReports(settings.serving.replicas)
     with RecordTail(settings.kafka.bootstrap_servers, settings.kafka.topic_prefix) as tail:
         for record in tail.read_to_end():
@@ -77,7 +84,7 @@ def _read(settings: Settings) -> RunReports:
                 reports.window(record)
             elif isinstance(record, ComponentStatus):
                 reports.status(record)
-    return reports
+        return reports, tail.left_out()
 
 
 def _print_run(console: Terminal, home: Path) -> None:
@@ -108,7 +115,8 @@ def _components(reports: RunReports, now_ms: int) -> RenderableType:
         table.add_row(f"none has reported in the last {STALE_MS / 1000:.0f} s", "", "", "")
     note = (
         "applied, rejected: records so far. lag: records not applied yet. backlog: windows "
-        "that wait for training. Less is better for rejected, lag, backlog and failed."
+        "that wait for training. misplaced: records of a producer with another partitioner than "
+        "murmur2. Less is better for rejected, misplaced, lag, backlog and failed."
     )
     return described("Components", table, note)
 

@@ -37,7 +37,7 @@ def run_versions(settings: Settings, *, as_json: bool) -> None:
     store = FsspecWeightStore(settings.weights_url, keys=Keys.of(settings.weights))
     manifests, damaged = _read(store)
     rows, rejected = describe_versions(manifests, store.pointer()), store.rejected()
-    known = _lives(settings)
+    known, left_out = _lives(settings)
     rows = [{**row, **known.get(row["version"], UNKNOWN)} for row in rows]
     if as_json:
         write_json({"versions": rows, "damaged": damaged, "rejected": rejected}, indent=2)
@@ -49,6 +49,8 @@ def run_versions(settings: Settings, *, as_json: bool) -> None:
         console.print(_table(rows, console.width))
     for line in damaged:
         console.print(line)
+    if left_out:
+        console.print(left_out)
     if rejected:
         console.print(_rejected(rejected))
 
@@ -209,19 +211,21 @@ def _age(row: Mapping[str, Any]) -> str:
     return f"{published:.2f}" if after is None else f"{published:.2f} + {after:.2f}"
 
 
-def _lives(settings: Settings) -> dict[int, dict[str, Any]]:
-    """What the run's log tells of each version; nothing where no run is up, since the weight store
-    is enough for all else."""
+def _lives(settings: Settings) -> tuple[dict[int, dict[str, Any]], str]:
+    """What the run's log tells of each version, and a line on what is no report in it.
+
+    Nothing where no run is up, since the weight store is enough for all else.
+    """
     try:
         settings = with_brokers(settings)
         with RecordTail(settings.kafka.bootstrap_servers, settings.kafka.topic_prefix) as tail:
-            records = tail.read_to_end()
+            records, left_out = tail.read_to_end(), tail.left_out()
     except (RunError, Unreachable):
-        return {}
+        return {}, ""
     newest = {
         status.component: status
         for status in records
         if isinstance(status, ComponentStatus) and status.kind == "replica"
     }
     windows = [report for report in records if isinstance(report, WindowReport)]
-    return lives(windows, list(newest.values()))
+    return lives(windows, list(newest.values())), left_out

@@ -56,7 +56,14 @@ class LiveVersions:
             return
         reached = min(steps[-1][0] for steps in self._steps.values())
         last = self._everywhere[-1][0] if self._everywhere else 0
-        for version in range(last + 1, reached + 1):
+        # Versions that no replica stopped at became live with the next one at which one did.
+        stops = {
+            version
+            for steps in self._steps.values()
+            for version, _ in steps[bisect_left(steps, (last + 1, -1)) :]
+            if version <= reached
+        }
+        for version in sorted(stops):
             moments = (_first(steps, version) for steps in self._steps.values())
             self._everywhere.append((version, max(moments)))
 

@@ -57,9 +57,10 @@ def live_everywhere(
     newest = max((status.time for status in replicas), default=0)
     moments = []
     for status in replicas:
-        if status.figures.get("joined_ms", published_ms + 1) > published_ms:
+        joined = status.figures.get("joined_ms")
+        if joined is None or joined > published_ms:
             continue
-        swaps = [(int(v), int(epoch), int(since)) for v, epoch, since in status.figures["lived"]]
+        swaps = [(v, epoch, since) for v, epoch, since in status.figures.get("lived", [])]
         reached = any(number >= version for number, _, _ in swaps)
         ended = status.state == "stopped" or newest - status.time > SILENT_MS
         if ended and not reached:

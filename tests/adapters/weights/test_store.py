@@ -245,7 +245,7 @@ def test_a_reader_that_follows_fetches_deltas_alone(
     got: list[str] = []
     get = LocalBlobs.get
     monkeypatch.setattr(
-        LocalBlobs, "get", lambda blobs, name: (got.append(name), get(blobs, name))[1]
+        LocalBlobs, "get", lambda blobs, name, most: (got.append(name), get(blobs, name, most))[1]
     )
     for version, written in enumerate(line(writer, 3)):
         assert reader.read(written, "items.safetensors") == table(*range(version))

@@ -38,6 +38,9 @@ def silent_port() -> Iterator[int]:
 def files(folder: Path) -> None:
     (folder / "good.jsonl").write_text('{"type": "view", "user_id": 1, "item_id": 2}\n')
     (folder / "bad.jsonl").write_text('{"type": "view"}\n')
+    good = '{"type": "view", "user_id": 1, "item_id": 2}\n'
+    (folder / "refused.jsonl").write_text(good * 2 + good.replace("view", "addtocart"))
+    (folder / "huge.jsonl").write_text(good * 2 + good.replace("2", str(2**64)))
     (folder / "periods").mkdir()
     (folder / "periods" / "period_1.txt").write_text("1 2\n")
     (folder / "foreign.dat").write_text("hello\n")
@@ -56,6 +59,7 @@ MISTAKES = [
     ("replay absent.jsonl --format jsonl", 1, "absent.jsonl does not exist"),
     ("replay good.jsonl --format jsonl", 1, "nothing is up in .*start it with `everfresh up`"),
     ("replay bad.jsonl --format jsonl --bootstrap-servers SILENT", 1, "bad.jsonl"),
+    ("replay refused.jsonl --format jsonl --bootstrap-servers SILENT", 1, "line 3: unknown_type"),
     ("replay foreign.dat --format ml-1m --bootstrap-servers SILENT", 1, "foreign.dat.*ml-1m|Movie"),
     ("replay empty.data --format ml-100k --bootstrap-servers SILENT", 1, "empty.data"),
     ("replay good.jsonl --format jsonl --bootstrap-servers SILENT", 1, "no Kafka broker"),
@@ -63,7 +67,7 @@ MISTAKES = [
     ("evaluate good.jsonl --format jsonl --first 1", 2, "--first.*0.95"),
     ("evaluate absent.jsonl --format jsonl", 1, "absent.jsonl does not exist"),
     ("evaluate good.jsonl --format jsonl --plot no/folder.png", 1, "no is no folder"),
-    ("evaluate bad.jsonl --format jsonl", 1, "bad.jsonl line 1"),
+    ("evaluate huge.jsonl --format jsonl", 1, "huge.jsonl line 3: bad_item_id"),
     ("evaluate good.jsonl --format jsonl", 1, "with 1 events makes 1 window; at least two"),
     ("replay periods --format ader --bootstrap-servers SILENT", 1, "no Kafka broker"),
     ("replay . --format ader --bootstrap-servers SILENT", 1, "holds no period_N.txt"),
@@ -120,6 +124,21 @@ def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     assert code == 1
     assert re.match(r"error: .*file.*(exists|directory)", errors)
     assert errors.count("\n") == 1
+
+
+@pytest.mark.process
+def test_a_disk_that_is_full_at_the_start_is_named(tmp_path: Path) -> None:
+    run = tmp_path / ".everfresh" / "run"
+    run.mkdir(parents=True)
+    (run / "run.new").symlink_to("/dev/full")  # every write to it finds the disk full
+    code, output, errors = everfresh("up", cwd=tmp_path)
+    assert code == 1
+    assert errors == (
+        f"error: home is {tmp_path}/.everfresh, and {run}/run.new cannot be written: No space left "
+        "on device; mend that, or name another folder with --home\n"
+    )
+    assert not output
+    assert not list(tmp_path.glob(".everfresh/logs/*"))
 
 
 @pytest.mark.process

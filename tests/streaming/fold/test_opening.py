@@ -42,7 +42,7 @@ def test_an_existing_state_resumes_at_its_own_offset() -> None:
         ({"topic_id": "recreated"}, "topic_id recreated"),
         ({"topic": "x.events"}, "topic x.events"),
         ({"partition": 3}, "partition 3"),
-        ({"partitions": 6}, "has 6 partitions, its state was folded from 4"),
+        ({"partitions": 6}, "has 6 partitions, its state was folded from 1"),
         ({"end": 9}, "the log ends at 9"),
         ({"start": 12, "end": 50}, "retention removed 2 records"),
     ],

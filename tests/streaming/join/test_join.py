@@ -102,9 +102,12 @@ def test_what_is_no_exposure_becomes_a_dead_letter() -> None:
         LogRecord(
             2, 1000, str(2**70).encode(), (good.value or b"").replace(b":7,", b":%d," % 2**70)
         ),
-        good,
+        LogRecord(3, 1000, b"7", (good.value or b"").replace(b'"arm":"', b'"arm":"\xff')),
+        LogRecord(4, 1000, b"7", b"[" * 100_000),
+        LogRecord(5, 1000, b"7", None),
+        LogRecord(6, 1000, b"7", good.value),
     )
-    assert run.dead_letters == [("bad_exposure", offset) for offset in range(3)]
+    assert run.dead_letters == [("bad_exposure", offset) for offset in range(6)]
     assert run.counts["exposures"] == 1
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import itertools
+import re
+from typing import Any
 
 import msgspec
 import pytest
@@ -128,6 +130,58 @@ def test_parts_of_another_run_raise_by_their_digest() -> None:
     foreign = run(0, 5, 0, [[example(1, [9], 0)]])
     with pytest.raises(WindowGap, match="digest"):
         feed(Assembler([0], Progress()), 0, [foreign[0], records[1]])
+
+
+def closing(label: int, start: int, end: int, **changes: Any) -> SliceClosed:
+    (empty,) = run(0, label, start, [], rejected=end - start)
+    assert isinstance(empty, SliceClosed)
+    return msgspec.structs.replace(empty, **changes)
+
+
+FOREIGN_SLICES: dict[str, list[SliceRecord]] = {
+    "a part that changes the run": [run(0, 6, 1, [[example(8, [8], 1)]])[0]],
+    "a part that breaks the run off": [run(0, 9, 1, [[example(8, [8], 1)]])[0]],
+    "a slice of another partition": [msgspec.structs.replace(closing(6, 1, 1), partition=1)],
+    "a slice from elsewhere": [closing(6, 70, 80)],
+    "a slice that ends before it begins": [msgspec.structs.replace(closing(6, 1, 1), end=0)],
+    "an empty slice that takes the label": [closing(6, 1, 1)],
+    "an empty slice that takes the offsets": [closing(6, 1, 40)],
+    "a label of the far future": [closing(2**62, 1, 1)],
+    "as many parts as there are numbers": [closing(6, 1, 3, parts=2**63 - 1)],
+    "another format": [closing(6, 1, 1, format=99)],
+    "a wrong digest": [closing(6, 1, 1, digest="\x1b[2J")],
+    "events outside the slice": run(0, 6, 1, [[example(8, [8], 500)]]),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN_SLICES)
+def test_slices_that_a_stranger_wrote_are_named_and_can_be_left_out(name: str) -> None:
+    first = run(0, 5, 0, [[example(1, [1], 0)]])
+    own = run(0, 6, 1, [[example(1, [2], 1)], [example(2, [3], 2)]])
+    foreign = FOREIGN_SLICES[name]
+    # After the first of two parts: a stranger's record may come at any time.
+    records = [*first, own[0], *foreign, *own[1:], *run(0, 7, 3, [])]
+    strange = range(len(first) + 1, len(first) + 1 + len(foreign))
+    with pytest.raises(WindowGap) as raised:
+        feed(Assembler([0], Progress()), 0, records)
+    assert str(raised.value).isprintable()
+    assert "leave out, by trainer.leave_out" in str(raised.value)
+    doubted = re.findall(r"\b0:(\d+)", str(raised.value))
+    assert {str(offset) for offset in strange} & set(doubted)
+    assembler = Assembler([0], Progress())
+    for offset, record in enumerate(records):
+        if offset not in strange:
+            assembler.add(0, offset, record)
+    taken = [window.ranges for window in (assembler.take(), assembler.take()) if window]
+    assert taken == [{0: (0, 1)}, {0: (1, 3)}]
+
+
+def test_a_slice_that_fits_and_cannot_be_read_is_named() -> None:
+    unreadable = msgspec.structs.replace(example(1, [1], 0), targets=b"\x05")
+    assembler = Assembler([0], Progress())
+    feed(assembler, 0, run(0, 5, 0, [[unreadable]]))
+    with pytest.raises(WindowGap, match="window 5 has slices that fit and cannot be read"):
+        assembler.take()
 
 
 def test_a_first_run_whose_head_retention_took_is_passed_over() -> None:

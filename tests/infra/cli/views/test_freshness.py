@@ -37,6 +37,15 @@ def test_a_skipped_version_counts_from_the_next_one_seen() -> None:
     assert live.everywhere_since(3) == 2950
 
 
+def test_no_version_number_is_too_high_to_be_followed() -> None:
+    live = LiveVersions(1)
+    live.seen("a", 1000, 100_000, 900)
+    live.seen("a", 2000, 200_000, 1900)
+    assert live.everywhere_since(7) == 900
+    assert live.everywhere_since(100_001) == 1900
+    assert len(live._everywhere) == 2  # however many versions lie between
+
+
 def test_a_replica_that_comes_later_does_not_change_what_was_live() -> None:
     live = LiveVersions(2)
     live.seen("a", 1000, 1, 900)

@@ -1,0 +1,92 @@
+"""What every component offers at its metrics endpoint, once it has done a little of everything."""
+
+from __future__ import annotations
+
+import urllib.request
+from collections import Counter
+
+import msgspec
+
+from everfresh.adapters.memory import ManualClock, MemoryReportSink
+from everfresh.adapters.observe.metered_reports import MeteredReports
+from everfresh.contracts.report import ComponentStatus
+from everfresh.contracts.settings import Settings
+from everfresh.serving import metrics as replica_metrics
+from everfresh.streaming.metrics import WorkerMetrics
+from everfresh.streaming.state.restore import RestoreFigures
+from everfresh.streaming.state.snapshots import SnapshotFigures
+from everfresh.streaming.state.write_batch import WriteBatch
+from everfresh.trainer import metrics as trainer_metrics
+from everfresh.trainer.scoring import reporting
+from tests.conformance.test_sinks import REPORT
+from tests.serving.replica_in_memory import Bench, publish
+
+
+def scrape_all(settings: Settings) -> dict[str, str]:
+    """Kind of component -> the text that Prometheus gets of it."""
+    return {
+        "worker": _worker(settings),
+        "trainer": _trainer(settings),
+        "replica": _replica(settings),
+    }
+
+
+def trainer_status() -> ComponentStatus:
+    """As the trainer writes it."""
+    figures = reporting.Figures(version=3, scores={"hr10_live": 0.1, "ndcg10_live": 0.05})
+    return reporting.status(figures, "running", 0)
+
+
+def replica_status() -> ComponentStatus:
+    """Of a replica with a live version."""
+    bench = Bench()
+    publish(bench.store, 1)
+    bench.replica.start()
+    bench.replica.stop()
+    return bench.replica.status()
+
+
+def _worker(settings: Settings) -> str:
+    worker = WorkerMetrics()
+    worker.watch({}, RestoreFigures(), SnapshotFigures(), ManualClock())
+    batch = WriteBatch()
+    batch.accepted, batch.rejected = 2, Counter(oversize=1)
+    worker.folded(3, batch, 0.01)
+    worker.write.observe(0.002)
+    try:
+        return _scraped(worker.door.open(settings.metrics, "worker-0", settings.home))
+    finally:
+        worker.door.close()
+
+
+def _trainer(settings: Settings) -> str:
+    sink = MemoryReportSink()
+    reports = trainer_metrics.metered(sink, settings)
+    reports.window(REPORT)
+    return _scraped_after(reports, sink, trainer_status())
+
+
+def _replica(settings: Settings) -> str:
+    sink = MemoryReportSink()
+    reports, measure = replica_metrics.metered(sink, settings)
+    measure("http", "recommend", "200", "", 0.004)
+    measure("http", "recommend", "503", "overloaded", 0.0001)
+    measure("grpc", "score", "INTERNAL", "internal", 0.01)
+    return _scraped_after(reports, sink, replica_status())
+
+
+def _scraped_after(reports: MeteredReports, sink: MemoryReportSink, status: ComponentStatus) -> str:
+    try:
+        reports.status(status)
+        (passed_on,) = sink.statuses
+        without = {**passed_on.figures}
+        url = without.pop("metrics")
+        assert msgspec.structs.replace(passed_on, figures=without) == status
+        return _scraped(url)
+    finally:
+        reports.close()
+
+
+def _scraped(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return str(answer.read().decode())

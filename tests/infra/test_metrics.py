@@ -1,0 +1,122 @@
+"""All metrics follow Prometheus's conventions, and say in words what they count."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client.core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from everfresh.contracts.report import ComponentStatus
+from everfresh.serving import metrics as replica_metrics
+from everfresh.trainer import metrics as trainer_metrics
+from tests.infra.scraped_metrics import replica_status, trainer_status
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "decisions" / "0031-metrics.md"
+
+LABELS = {"contender", "metric", "stage", "reason", "result"}
+LABELS |= {"interface", "route", "outcome", "code", "problem"}
+"""Each has a few values that the code names. No user, item, version, address or text; and none that
+a scrape target brings (``component``, ``kind``), which Prometheus would rename."""
+
+needs_promtool = pytest.mark.skipif(
+    shutil.which("promtool") is None, reason="promtool is missing; the package prometheus has it"
+)
+
+
+def families(scraped: dict[str, str]) -> Iterator[Metric]:
+    for text in scraped.values():
+        for family in text_string_to_metric_families(text):
+            if family.name.startswith("everfresh_"):
+                yield family
+
+
+@needs_promtool
+@pytest.mark.process
+@pytest.mark.parametrize("kind", ["worker", "trainer", "replica"])
+def test_promtool_has_nothing_to_say_of_a_components_metrics(
+    scraped: dict[str, str], kind: str
+) -> None:
+    checked = subprocess.run(
+        ["promtool", "check", "metrics"],
+        input=scraped[kind],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+
+
+@needs_promtool
+@pytest.mark.process
+def test_promtool_accepts_the_alert_rules() -> None:
+    rules = ROOT / "examples" / "alerts.yml"
+    checked = subprocess.run(
+        ["promtool", "check", "rules", str(rules)], capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "rules found" in checked.stdout
+
+
+def test_what_only_grows_is_a_counter_and_units_are_seconds_and_bytes(
+    scraped: dict[str, str],
+) -> None:
+    kinds = {family.name.removeprefix("everfresh_"): family.type for family in families(scraped)}
+    assert {kinds[name] for name in ("trainer_held_windows", "replica_version_swaps")} == {
+        "counter"
+    }
+    assert kinds["replica_request_duration_seconds"] == "histogram"
+    for name, kind in kinds.items():
+        # The parser takes `_total` off a counter's name, and leaves it on anything else.
+        assert not name.endswith(("_total", "_created", "_count")), name
+        assert not re.search(r"_(ms|s|us|kb|mb|per)(_|$)", name), name
+        assert kind != "unknown", name
+
+
+def test_every_metric_says_in_a_sentence_what_it_is(scraped: dict[str, str]) -> None:
+    for family in families(scraped):
+        words = set(re.findall(r"[a-z]+", family.documentation.lower()))
+        assert len(words - set(family.name.split("_"))) >= 3, family.documentation
+        assert family.documentation.endswith("."), family.documentation
+        for unit in ("seconds", "bytes"):
+            assert (unit in family.name) <= (unit in words), family.documentation
+
+
+def test_labels_have_few_values(scraped: dict[str, str]) -> None:
+    for family in families(scraped):
+        for sample in family.samples:
+            assert set(sample.labels) - {"le"} <= LABELS, sample
+
+
+@pytest.mark.parametrize(
+    ("status", "offered", "elsewhere"),
+    [
+        (trainer_status(), trainer_metrics.FIGURES, {"hr10", "ndcg10", "events_per_s", "alarms"}),
+        (replica_status(), replica_metrics.FIGURES, {"requests", "failed"}),
+    ],
+    ids=lambda each: each.kind if isinstance(each, ComponentStatus) else "",
+)
+def test_every_figure_of_a_status_is_a_metric_or_in_one(
+    status: ComponentStatus, offered: tuple[replica_metrics.FigureMetric, ...], elsewhere: set[str]
+) -> None:
+    numbers = {name for name, value in status.figures.items() if isinstance(value, (int, float))}
+    assert numbers == {metric.figure for metric in offered} | elsewhere
+
+
+def test_the_table_of_earlier_names_leads_to_metrics_that_are_offered(
+    scraped: dict[str, str],
+) -> None:
+    _, table = PAGE.read_text().split("### From the earlier names")
+    rows = re.findall(r"^\| `(everfresh_[^`]+)`.* \| (.+) \|$", table, re.MULTILINE)
+    text = "\n".join(scraped.values())
+    assert len(rows) > 30
+    for old, new in rows:
+        assert not re.search(rf"^{re.escape(old)}[ {{]", text, re.MULTILINE), old
+        for name in re.findall(r"everfresh_\w+", new):
+            assert re.search(rf"^{name}[ {{]", text, re.MULTILINE), name

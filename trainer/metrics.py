@@ -1,0 +1,98 @@
+"""The trainer's metrics for Prometheus: the figures of its status, and what its reports say."""
+
+from __future__ import annotations
+
+from everfresh.adapters.observe.metered_reports import MeteredReports
+from everfresh.adapters.observe.metrics import Metrics
+from everfresh.adapters.observe.status_metrics import FigureMetric
+from everfresh.contracts.ports import ReportSink
+from everfresh.contracts.report import WindowReport
+from everfresh.contracts.settings import Settings
+
+KIND = "trainer"
+
+_STAGE_SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+
+
+def _counter(figure: str, name: str, about: str) -> FigureMetric:
+    return FigureMetric(figure, name, f"{about} since this process started.", grows=True)
+
+
+FIGURES = (
+    FigureMetric("version", "version", "Number of the version of the weights that is live."),
+    FigureMetric(
+        "events", "version_events", "Events that the live version and its ancestors have learnt."
+    ),
+    FigureMetric("loss", "loss", "Mean training loss of the window that was trained last."),
+    FigureMetric("backlog", "backlog_windows", "Complete windows that wait to be trained."),
+    FigureMetric(
+        "backlog_s", "backlog_seconds", "How long the oldest waiting window has waited, in seconds."
+    ),
+    _counter("windows", "trained_windows", "Windows trained and published"),
+    _counter("merged", "merged_windows", "Windows trained together with the one before"),
+    _counter("sampled", "sampled_windows", "Windows of which only a share was trained"),
+    _counter(
+        "rejected", "rejected_records", "Records that the stream worker had not accepted, by window"
+    ),
+    _counter("held", "held_windows", "Windows that the gate kept out of training"),
+    _counter("let_pass", "let_pass_windows", "Windows trained because the gate had held too many"),
+    _counter("rolled_back", "rollbacks", "Rollbacks by the trainer, of versions that got worse"),
+    _counter("overtaken", "overtaken_publishes", "Versions not published: the pointer had moved"),
+    _counter("workers_lost", "lost_workers", "Training processes that died within a window"),
+    _counter(
+        "foreign",
+        "foreign_records",
+        "Records left out of the windows: everfresh did not write them",
+    ),
+    _counter("undeleted", "failed_deletions", "Failed attempts to delete an old version"),
+)
+"""Of ``trainer.scoring.reporting.Figures``. ``hr10`` and ``ndcg10`` are among the window's scores,
+``events_per_s`` is the rate of trained events, and ``alarms`` a sum of others."""
+
+
+class WindowMetrics:
+    """What each window report adds. Reports that are written again, after a restart, add nothing:
+    they name no stages."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._events = metrics.counter(
+            "trained_events", "Events in the windows trained since this process started."
+        )
+        self._scores = metrics.gauge(
+            "window_score",
+            "Score of a contender on the newest window before training on it, from 0 to 1.",
+            ["contender", "metric"],
+        )
+        self._stages = metrics.histogram(
+            "window_stage_seconds",
+            "Time that a stage of a window took (read, score, train or publish), in seconds.",
+            _STAGE_SECONDS,
+            ["stage"],
+        )
+        self._age = metrics.histogram(
+            "window_age_seconds",
+            "Age of a window's median event when the version that learnt it was published, in "
+            "seconds since its append.",
+            _STAGE_SECONDS,
+        )
+
+    def observe(self, report: WindowReport) -> None:
+        """Count one report."""
+        self._scores.clear()
+        for contender, scores in report.scores.items():
+            for metric, value in scores.items():
+                self._scores.labels(contender, metric).set(value)
+        if not report.seconds:
+            return
+        for stage, seconds in report.seconds.items():
+            self._stages.labels(stage).observe(seconds)
+        self._events.inc(report.events)
+        if report.appended:
+            median = report.appended[len(report.appended) // 2]
+            self._age.observe((report.published_ms - median) / 1000)
+
+
+def metered(sink: ReportSink, settings: Settings) -> MeteredReports:
+    """The sink, with the trainer's metrics on an endpoint."""
+    metrics = Metrics(KIND)
+    return MeteredReports(sink, metrics, FIGURES, settings, WindowMetrics(metrics).observe)
