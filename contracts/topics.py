@@ -122,6 +122,11 @@ def topic_name(prefix: str, spec: TopicSpec) -> str:
     return prefix + spec.name
 
 
+def worker_group(prefix: str) -> str:
+    """The workers' consumer group. Its offsets say how far the events topic has been applied."""
+    return f"{prefix}stream"
+
+
 def creation_config(spec: TopicSpec, replication: int, longest_event: int) -> dict[str, str]:
     """What is set on a new topic with that many copies; ``longest_event`` is in bytes.
 

@@ -167,7 +167,12 @@ def _haproxy_environment(settings: Settings) -> Iterator[dict[str, str]]:
     launcher = settings.home / "run" / "haproxy"
     with naming(launcher):
         haproxy.write_launcher(
-            launcher, door.host, _program(), door.timeout_ms, metrics=settings.ray.metrics
+            launcher,
+            door.host,
+            _program(),
+            door.timeout_ms,
+            door.max_body_bytes,
+            metrics=settings.ray.metrics,
         )
     # Not in the home, which may lie deep: the kernel limits the length of a socket's path.
     root = socket_root(LONGEST_PATH - haproxy.LONGEST_FOLDER + len("/ef-12345678"))

@@ -30,7 +30,7 @@ APPLICATION = "everfresh"
 NAMESPACE = "everfresh"
 _LOOK_S = 0.05
 _NEVER_REACHED = 10_000
-_SERVICE = "everfresh.serving.rpc.recommender_pb2_grpc.add_RecommenderServicer_to_server"
+_SERVICE = "everfresh.serving.rpc.registration.add_recommender_to_server"
 _BROADCAST_S = 30.0
 _SWITCH_S = 0.0005
 """A thread that wants the interpreter takes it after so long; 5 ms unless told otherwise."""
