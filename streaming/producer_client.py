@@ -9,6 +9,7 @@ import msgspec
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
+from everfresh.adapters.kafka.assertions import require_assertions
 from everfresh.contracts.errors import Unreachable
 
 _BATCH_BYTES = 65_536
@@ -46,6 +47,7 @@ class Client(KafkaProducer):  # type: ignore[misc]  # the library has no type hi
 
 def connect(settings: ClientSettings) -> Client:
     """An idempotent client; ``Unreachable`` where no broker answers."""
+    require_assertions()
     _require_listener(settings.servers)
     delivery_ms = int(settings.delivery_s * 1000)
     try:

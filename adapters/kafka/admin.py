@@ -7,6 +7,7 @@ import socket
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
+from everfresh.adapters.kafka.assertions import require_assertions
 from everfresh.adapters.machine.tcp_ports import parse_address
 from everfresh.contracts.errors import Unreachable
 
@@ -16,8 +17,9 @@ _CONNECT_SECONDS = 1.0
 def has_listener(bootstrap_servers: str) -> bool:
     """Whether anything accepts a connection at one of ``host:port[,…]``.
 
-    ``SettingsError`` where the text is not of that form.
+    ``SettingsError`` where the text is not of that form; ``MissingDependency`` under ``python -O``.
     """
+    require_assertions()
     for part in bootstrap_servers.split(","):
         address = parse_address(part, "kafka.bootstrap_servers")
         try:
