@@ -40,12 +40,13 @@ _Id = (
     | Annotated[str, msgspec.Meta(min_length=1, max_length=_SURELY_FITS)]
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_REASON_OF_FIELD = {
+REASON_OF_FIELD = {
     "user_id": "bad_user_id",
     "item_id": "bad_item_id",
     "time": "bad_time",
     "value": "bad_value",
 }
+"""Why an event is rejected for one of these fields; ``wrong_field`` for another."""
 
 
 class PlainEvent(Event, frozen=True):
@@ -183,7 +184,7 @@ def _decode_slowly(value: bytes, headers: Headers) -> Event:
     except UNREADABLE as error:
         path = str(error).rpartition("at `$.")[2].rstrip("`")
         field = path.partition("[")[0].partition(".")[0]
-        reason = _REASON_OF_FIELD.get(field, "wrong_field")
+        reason = REASON_OF_FIELD.get(field, "wrong_field")
         raise EventRejected(reason, str(error)) from None
 
 

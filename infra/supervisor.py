@@ -151,6 +151,10 @@ class Supervisor:
         if self._children.watch(time.monotonic()):
             self._write()
 
+    def absent(self) -> list[str]:
+        """Components that died and are not started again yet."""
+        return self._children.absent()
+
     def start_one_off(self, spec: ChildSpec) -> Child:
         """Start a process that belongs to the run for a while and is never restarted."""
         return self._children.start(spec)

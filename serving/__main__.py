@@ -28,7 +28,6 @@ from everfresh.serving.versions.push import Broadcast, Pusher
 
 _LOG = logging.getLogger(__name__)
 _LOOK_S = 1.0
-_MISSES = 3
 _DOOR_LOOKS = 5
 
 
@@ -111,12 +110,12 @@ def _pushing(settings: Settings, broadcast: Broadcast) -> Iterator[None]:
 
 def _wait_while_it_is_there(address: str, is_deployed: Callable[[], bool]) -> None:
     """Until a signal; ``Unreachable`` once Ray is gone, or Serve with replicas and door."""
-    host, port = ports.parse_address(address, "ray.address")
-    missed, looks = 0, 0
-    while missed < _MISSES:
+    ray, looks = ports.ListenerWatch(address, "ray.address"), 0
+    while not ray.gone:
         time.sleep(_LOOK_S)
-        missed, looks = 0 if ports.accepts_connections(host, port) else missed + 1, looks + 1
-        if not missed and looks % _DOOR_LOOKS == 0 and not is_deployed():
+        looks += 1
+        # Serve is asked only where Ray listens, or the question would wait for long.
+        if ray.look() and looks % _DOOR_LOOKS == 0 and not is_deployed():
             raise Unreachable(
                 f"the door was closed from outside: Ray Serve at {address} has been shut down, or "
                 "its application deleted; start serving again"

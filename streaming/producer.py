@@ -10,29 +10,26 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import math
-import socket
+import os
 import threading
 import time
 import uuid
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Required, Self, TypedDict, Unpack, overload
 
 import msgspec
-from kafka import KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError
 
-from everfresh.contracts.errors import DeliveryError, EventRejected, Unreachable
+from everfresh.contracts.errors import DeliveryError, EventRejected
 from everfresh.contracts.event import Event, ItemId, UserId, user_key
-from everfresh.contracts.event_codec import EventDecoder, event_headers
+from everfresh.contracts.event_codec import REASON_OF_FIELD, EventDecoder, event_headers
+from everfresh.streaming.json_values import misfit, plain
+from everfresh.streaming.producer_client import Client, ClientSettings, connect
 
 DEFAULT_TOPIC = "everfresh.events"
-_BATCH_BYTES = 65_536
-_BOOTSTRAP_MS = 5_000
-_BLOCK_MS = 10_000
-_LISTEN_SECONDS = 2.0
-_ENVELOPE_BYTES = 4096  # room for key, headers and framing around the largest value
+_PRODUCERS: weakref.WeakSet[EventProducer] = weakref.WeakSet()
 
 
 class EventFields(TypedDict, total=False):
@@ -56,6 +53,10 @@ class EventProducer:
     events and the first cause, at the next ``send``, ``flush`` or ``close``; each failed event is
     told once. Thread-safe. Raises :class:`Unreachable` where no broker answers.
 
+    A producer that was made before a fork works in the child too: it connects anew at the first
+    ``send`` there. What was queued before the fork is the parent's to deliver. Close it in the
+    child as well.
+
     ``actions`` are the event types that the worker accepts; without them any type passes here and
     the worker decides. ``max_bytes`` is the longest event value the worker accepts.
 
@@ -77,7 +78,7 @@ class EventProducer:
         self._servers = bootstrap_servers
         self._topic = topic
         self._decoder = EventDecoder(actions, max_bytes)
-        self._encode = msgspec.json.Encoder().encode
+        self._encode = msgspec.json.Encoder(enc_hook=plain).encode
         self._run = uuid.uuid4().hex
         self._source = b"everfresh/producer"
         self._numbers = itertools.count()
@@ -85,35 +86,11 @@ class EventProducer:
         self._failed = 0
         self._cause: BaseException | None = None
         self._closed = False
-        self._max_bytes = max_bytes
-        self._linger_ms = linger_ms
         self._delivery_s = delivery_timeout_s
         self._on_delivered = on_delivered
-        self._producer: KafkaProducer | None = self._connect()
-
-    def _connect(self) -> KafkaProducer:
-        _require_listener(self._servers)
-        delivery_ms = int(self._delivery_s * 1000)
-        try:
-            return KafkaProducer(
-                bootstrap_servers=self._servers.split(","),
-                client_id="everfresh-producer",
-                acks="all",
-                enable_idempotence=True,
-                linger_ms=self._linger_ms,
-                batch_size=_BATCH_BYTES,
-                max_request_size=max(1_048_576, self._max_bytes + _ENVELOPE_BYTES),
-                delivery_timeout_ms=delivery_ms,
-                request_timeout_ms=min(30_000, max(1, delivery_ms - self._linger_ms)),
-                bootstrap_timeout_ms=_BOOTSTRAP_MS,
-                max_block_ms=_BLOCK_MS,
-                allow_auto_create_topics=False,
-            )
-        except (KafkaError, OSError, ValueError) as error:
-            raise Unreachable(
-                f"no Kafka broker answers at {self._servers} ({error!r}); check the address and "
-                "that the broker runs"
-            ) from None
+        self._settings = ClientSettings(bootstrap_servers, max_bytes, linger_ms, delivery_timeout_s)
+        self._producer: Client | None = connect(self._settings)
+        _PRODUCERS.add(self)
 
     @overload
     def send(self, event: Event) -> Event: ...
@@ -194,26 +171,43 @@ class EventProducer:
         return Event(**given)
 
     def _wire(self, event: Event) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
-        """Encode, then read it back as the worker will: one set of rules for both."""
-        if isinstance(event.value, float) and not math.isfinite(event.value):
-            # JSON has no such number; msgspec would write null in its place.
-            raise EventRejected("bad_value", f"a finite number expected, found {event.value}")
+        """Encode, then read it back as the worker will: one set of rules for both.
+
+        What comes back must be what was given.
+        """
         try:
             value = self._encode(event)
             key = user_key(event.user_id)
+            if not key:
+                raise EventRejected("bad_user_id", "user_id must not be empty")
+            checked = self._decoder.decode(key, value, ())
+        except EventRejected:
+            _require_kept(event)
+            raise
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            _require_kept(event)
             raise EventRejected(
                 "wrong_field", f"the event cannot be written as JSON: {error}"
             ) from None
-        if not key:
-            raise EventRejected("bad_user_id", "user_id must not be empty")
-        checked = self._decoder.decode(key, value, ())
+        if checked != event:
+            _require_kept(event)
         return key, value, event_headers(checked, self._source)
 
-    def _client(self) -> KafkaProducer:
+    def begin_in_child(self) -> None:
+        """Called in a child process that has just been forked: the client is the parent's.
+
+        So are the events that wait in it, and the failures. Their lock may be held by a thread that
+        the child does not have. What the child sends has ids of its own.
+        """
+        self._lock = threading.Lock()
+        self._producer = None
+        self._failed, self._cause = 0, None
+        self._run = uuid.uuid4().hex
+
+    def _client(self) -> Client:
         with self._lock:
             if self._producer is None:
-                self._producer = self._connect()
+                self._producer = connect(self._settings)
             return self._producer
 
     def _retire(self) -> None:
@@ -248,18 +242,21 @@ class EventProducer:
         )
 
 
-def _require_listener(servers: str) -> None:
-    """``Unreachable`` at once where nothing listens, rather than after the client's long wait."""
-    problem: Exception = ValueError("no address given")
-    for server in servers.split(","):
-        host, _, port = server.strip().rpartition(":")
+def _begin_in_child() -> None:
+    for producer in list(_PRODUCERS):
+        producer.begin_in_child()
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_begin_in_child)
+
+
+def _require_kept(event: Event) -> None:
+    """``EventRejected`` that names the field which JSON does not keep as it is, if there is one."""
+    for name in event.__struct_fields__:
         try:
-            socket.create_connection((host.strip("[]"), int(port)), _LISTEN_SECONDS).close()
-        except (OSError, ValueError, OverflowError) as error:
-            problem = error
-        else:
-            return
-    raise Unreachable(
-        f"no Kafka broker listens at {servers or 'the empty address'} ({problem}); give host:port "
-        "of a running broker"
-    )
+            found = misfit(name, getattr(event, name))
+        except RecursionError:
+            found = f"{name} is nested too deeply, or holds itself"
+        if found is not None:
+            raise EventRejected(REASON_OF_FIELD.get(name, "wrong_field"), found)

@@ -10,6 +10,7 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import (
     AuthorizationError,
+    CorruptRecordError,
     KafkaError,
     OffsetOutOfRangeError,
     UnsupportedCodecError,
@@ -79,6 +80,11 @@ def reading(what: str, bootstrap_servers: str) -> Iterator[None]:
         raise Unreachable(
             f"{what} may not be read by this client at {bootstrap_servers}: {error}; let it read "
             "the topic (Kafka's ACLs)"
+        ) from None
+    except CorruptRecordError as error:
+        raise Unreachable(
+            f"{what} holds a batch of records that is damaged ({error}); look for it with "
+            "kafka-dump-log.sh, and restore the topic from another copy"
         ) from None
     except KafkaError as error:
         raise Unreachable(

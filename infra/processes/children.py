@@ -76,6 +76,10 @@ class Children:
         """A running component."""
         return self._running.get(name)
 
+    def absent(self) -> list[str]:
+        """Components that died and are not started again yet."""
+        return sorted(self._due)
+
     def records(self) -> dict[str, ProcessRecord]:
         """The running processes, as the run record lists them."""
         return {

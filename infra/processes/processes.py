@@ -33,6 +33,9 @@ PYTHON = {
     "PYTHONIOENCODING": "utf-8:backslashreplace",
     # A kafka.py in the folder of the call is not the library.
     "PYTHONSAFEPATH": "1",
+    # Ray cannot be loaded without its docstrings, and libraries warn as they are loaded.
+    "PYTHONOPTIMIZE": "",
+    "PYTHONWARNINGS": "",
 }
 """Variables of every child in Python."""
 _PR_SET_CHILD_SUBREAPER = 36

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -98,7 +100,7 @@ def test_what_the_worker_would_refuse_is_refused_before_it_is_sent(
         ("bad_time", {"time": -5}),
         ("oversize", {"attributes": {"text": "x" * 70_000}}),
         ("wrong_field", {"attributes": {"thing": object()}}),
-        ("wrong_field", {"item_id": "\ud800"}),
+        ("bad_item_id", {"item_id": "\ud800"}),
     ]
     good: dict[str, Any] = {"user_id": 1, "item_id": 1, "type": "view"}
     with EventProducer(kafka.bootstrap_servers, topic(), actions=["view"]) as producer:
@@ -159,3 +161,51 @@ def test_a_closed_producer_takes_nothing(kafka: EmbeddedBroker, topic: Topic) ->
 def test_an_unreachable_broker_is_named() -> None:
     with pytest.raises(Unreachable, match=r"127\.0\.0\.1:1"):
         EventProducer("127.0.0.1:1")
+
+
+FORKED = """
+import os, sys, threading
+from everfresh import EventProducer
+
+producer = EventProducer(sys.argv[1], sys.argv[2], linger_ms=60_000)
+producer.send(user_id="parent", item_id=1, type="view")
+producer._lock.acquire()  # as another thread may hold it at the moment of the fork
+children = []
+for number in range(2):
+    child = os.fork()
+    if child == 0:
+        producer.send(user_id=f"child-{number}", item_id=2, type="view")
+        producer.flush(60)
+        if number:
+            producer.close()
+        sys.exit()  # and what is done as an interpreter ends
+    children.append(child)
+codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+producer._lock.release()
+producer.send(user_id="parent", item_id=3, type="view")
+producer.close()
+sys.exit(codes != [0, 0])
+"""
+
+
+def test_a_producer_made_before_a_fork_works_in_parent_and_children(
+    kafka: EmbeddedBroker, topic: Topic
+) -> None:
+    name = topic()
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKED, kafka.bootstrap_servers, name],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    decode = EventDecoder(["view"], 65_536).decode
+    events = [decode(r.key, r.value, r.headers) for r in read(kafka, name, 4)]
+    assert sorted((e.user_id, e.item_id) for e in events) == [
+        ("child-0", 2),
+        ("child-1", 2),
+        ("parent", 1),
+        ("parent", 3),
+    ]
+    assert len({event.id for event in events}) == 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from kafka.errors import (
+    CorruptRecordError,
     KafkaConnectionError,
     OffsetOutOfRangeError,
     TopicAuthorizationFailedError,
@@ -19,6 +20,7 @@ from everfresh.contracts.errors import EverfreshError, MissingDependency, Unreac
     [
         (UnsupportedCodecError("no zstd"), MissingDependency, "no zstd; install zstandard"),
         (TopicAuthorizationFailedError("t"), Unreachable, "may not be read by this client"),
+        (CorruptRecordError("crc"), Unreachable, "a batch of records that is damaged"),
         (OffsetOutOfRangeError("7"), Unreachable, "retention removed it"),
         (KafkaConnectionError("refused"), Unreachable, "check that the broker is up"),
     ],

@@ -279,10 +279,10 @@ def test_a_child_takes_no_module_from_the_folder_of_the_call_and_writes_any_sign
 ) -> None:
     (tmp_path / "kafka.py").write_text("raise SystemExit('the wrong one')")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
-    code = "import sys; sys.argv[1:] = []; import kafka; print('ä', kafka.__name__)"
-    (tmp_path / "run").mkdir()
-    argv = [sys.executable, "-W", "ignore", "-c", code]
+    for name, value in ("IOENCODING", "ascii"), ("OPTIMIZE", "2"), ("WARNINGS", "error"):
+        monkeypatch.setenv(f"PYTHON{name}", value)
+    code = "import kafka, sys; print('ä', kafka.__name__, sys.flags.optimize)"
+    argv = [sys.executable, "-c", code]
     child = spawn(ChildSpec("child", argv, {}), tmp_path / "logs", uuid.uuid4().hex)
     child.process.wait(60)
-    assert child.last_lines() == ["ä kafka"]
+    assert child.last_lines() == ["ä kafka 0"]
