@@ -9,19 +9,23 @@ import os
 import secrets
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 import msgspec
 
+from everfresh.adapters.machine.disk import naming, require_space
+from everfresh.adapters.machine.socket_folder import socket_root, socket_roots
 from everfresh.adapters.machine.tcp_ports import free_ports
 from everfresh.contracts.settings import RaySettings
+from everfresh.infra import ray_start_hook
 from everfresh.infra.components import RAY
 from everfresh.infra.processes.processes import ChildSpec
 
 _HOST = "127.0.0.1"
 READY_LINE = "Ray runtime started."
 """``ray start`` writes this line when drivers can connect."""
+_BENEATH = len("//ray/session_2026-01-31_12-00-00_123456_4194304/sockets/plasma_store")
+"""Bytes of the path of Ray's longest socket, above and below the folder of a run."""
 _LEAST_CPUS = 4  # slots for actors, not processors: trainer, replicas and Serve's actors must fit
 
 
@@ -37,10 +41,12 @@ def prepare_head(run_id: str, settings: RaySettings) -> RayHead:
     """A head for this run. Creates its temporary folder, with a token that only the owner reads."""
     folder = temporary_folder(run_id)
     folder.mkdir(mode=0o700)
+    require_space(folder, "the folder of Ray's temporary files (TMPDIR)")
     token = folder / "token"
     token.touch(mode=0o600)
-    token.write_text(secrets.token_hex(32))
-    gcs, client, agent, scaler, dashboard = free_ports(5)
+    with naming(token):
+        token.write_text(secrets.token_hex(32))
+    gcs, client, agent = free_ports(3)
     options: dict[str, str | int | Path] = {
         "--node-ip-address": _HOST,
         "--port": gcs,
@@ -61,7 +67,7 @@ def prepare_head(run_id: str, settings: RaySettings) -> RayHead:
     driver_environment = _driver_environment(token)
     env = {
         **driver_environment,
-        **_head_environment(scaler, dashboard),
+        **_head_environment(),
         "TMPDIR": str(_scratch(folder)),
     }
     # With metrics, Ray's agent handles every observation one by one, in Python.
@@ -71,14 +77,26 @@ def prepare_head(run_id: str, settings: RaySettings) -> RayHead:
 
 
 def temporary_folder(run_id: str) -> Path:
-    """Ray's own folder. It holds Unix sockets, whose paths the kernel limits to 107 bytes, so it
-    does not lie in the home, whose path may be long."""
-    return Path(tempfile.gettempdir()) / f"everfresh-{run_id[:12]}"
+    """Ray's own folder. It holds Unix sockets, so it does not lie in the home, whose path may be
+    long. ``SettingsError`` where no folder is short enough."""
+    return socket_root(len(_folder_name(run_id)) + _BENEATH) / _folder_name(run_id)
 
 
 def remove_temporary_folder(run_id: str) -> None:
-    """Remove the folder, after the head has ended."""
-    shutil.rmtree(temporary_folder(run_id), ignore_errors=True)
+    """Remove the folder, after the head has ended; it was perhaps made under another ``TMPDIR``."""
+    for root in socket_roots():
+        shutil.rmtree(root / _folder_name(run_id), ignore_errors=True)
+
+
+def forget_other_clusters() -> None:
+    """Remove all ``RAY_…`` variables of this process, before a Ray of our own is started: they tell
+    of somebody else's, its address, its token, its certificates."""
+    for name in [name for name in os.environ if name.startswith("RAY_")]:
+        del os.environ[name]
+
+
+def _folder_name(run_id: str) -> str:
+    return f"everfresh-{run_id[:12]}"
 
 
 def _scratch(folder: Path) -> Path:
@@ -99,7 +117,7 @@ def _driver_environment(token: Path) -> dict[str, str]:
     }
 
 
-def _head_environment(scaler_port: int, dashboard_port: int) -> dict[str, str]:
+def _head_environment() -> dict[str, str]:
     binaries = str(Path(sys.executable).parent)
     return {
         "PATH": os.pathsep.join([binaries, os.environ.get("PATH", os.defpath)]),
@@ -109,8 +127,7 @@ def _head_environment(scaler_port: int, dashboard_port: int) -> dict[str, str]:
         "RAY_worker_niceness": "0",
         # Idle workers started in advance cost 70 MB each.
         "RAY_prestart_worker_first_driver": "0",
-        # Otherwise Ray uses fixed ports, which a second loop on the machine would need too.
-        "AUTOSCALER_METRIC_PORT": str(scaler_port),
-        "DASHBOARD_METRIC_PORT": str(dashboard_port),
+        # Else a process of Ray's asks hosts on the internet as it starts, statistics or not.
+        "RAY_START_HOOK": ray_start_hook.NAME,
         "OMP_NUM_THREADS": "1",
     }

@@ -21,6 +21,7 @@ import msgspec
 from everfresh.adapters.kafka.admin import broker_answers
 from everfresh.adapters.kafka.diagnosis import SETTING, require_broker
 from everfresh.adapters.kafka.topics import ensure_topics
+from everfresh.adapters.machine.disk import require_space
 from everfresh.adapters.machine.endpoint_record import (
     endpoint_answers,
     endpoint_url,
@@ -52,8 +53,7 @@ from everfresh.infra.run.run_record import (
 
 _STOP_BUDGET_S = 8.5
 _PAUSE_S = 0.05
-_BROKER_S = 900.0  # a first start downloads Kafka; the child itself gives up much earlier
-_STEP_S = 90.0
+_DOWNLOAD_S = 900.0  # for Kafka, which a first start fetches; the broker's process gives up earlier
 
 
 class Supervisor:
@@ -80,8 +80,20 @@ class Supervisor:
     def __enter__(self) -> Self:
         """Step 1: close the home to other users, lock it, and end what a killed run left."""
         become_subreaper()
+        try:
+            self._take_home()
+        except OSError as error:
+            self._closing.close()
+            raise RunError(
+                f"home is {self.home}, and {error.filename or self.home} cannot be written: "
+                f"{error.strerror}; mend that, or name another folder with --home"
+            ) from None
+        return self
+
+    def _take_home(self) -> None:
         if still_open := close_home(self.home):
             self._on_update(StepUpdate("home", "warning", still_open))
+        require_space(self.home, "home")
         self._closing.enter_context(lock_home(self.home))
         end_leftovers(self.home, self._on_update)
         _rotate_logs(self.home / "logs")
@@ -98,7 +110,6 @@ class Supervisor:
             {},
         )
         self._write()
-        return self
 
     def __exit__(
         self,
@@ -124,18 +135,26 @@ class Supervisor:
             require_free(serving.host, serving.port, "serving.port")
         self._start_clusters()
         with self._step("topics"):
-            ensure_topics(self.settings.kafka.bootstrap_servers, self.settings)
+            ensure_topics(
+                self.settings.kafka.bootstrap_servers,
+                self.settings,
+                lambda line: self._on_update(StepUpdate("topics", "warning", line)),
+            )
         env = {**components.settings_environment(self.settings), **self._ray_environment}
         for spec in components.loop_specs(env):
             self._start(spec)
         with self._step("serving"):
-            self._until("serving", self._serves, _STEP_S)
+            self._until("serving", self._serves)
         self._write(state="ready")
 
     def watch(self) -> None:
         """Restart what died; call it several times a second. ``RunError`` when it gives up."""
         if self._children.watch(time.monotonic()):
             self._write()
+
+    def absent(self) -> list[str]:
+        """Components that died and are not started again yet."""
+        return self._children.absent()
 
     def start_one_off(self, spec: ChildSpec) -> Child:
         """Start a process that belongs to the run for a while and is never restarted."""
@@ -150,6 +169,7 @@ class Supervisor:
             self._start(components.broker_spec(self.home, port, self.settings))
         self._own_ray = not address
         if self._own_ray:
+            ray_head.forget_other_clusters()
             head = ray_head.prepare_head(self._run_id, self.settings.ray)
             address, self._ray_environment = head.address, head.driver_environment
             self._start(head.spec)
@@ -162,7 +182,7 @@ class Supervisor:
 
     def _await_kafka(self, servers: str) -> None:
         if self._children.get(components.BROKER):
-            self._until(components.BROKER, lambda: broker_answers(servers), _BROKER_S)
+            self._until(components.BROKER, lambda: broker_answers(servers), _DOWNLOAD_S)
         elif not broker_answers(servers):
             require_broker(servers, f"{SETTING}, or leave it out to have one started here")
             raise Unreachable(
@@ -172,7 +192,7 @@ class Supervisor:
 
     def _await_ray(self, address: str) -> None:
         if self._children.get(components.RAY):
-            self._until(components.RAY, self._ray_answers, _STEP_S)
+            self._until(components.RAY, self._ray_answers)
         else:
             require_reachable(address, "--ray-address (ray.address)", "Ray cluster")
 
@@ -204,15 +224,21 @@ class Supervisor:
         yield
         self._on_update(StepUpdate(name, "done", seconds=time.monotonic() - began))
 
-    def _until(self, name: str, ready: Callable[[], bool], limit_s: float) -> None:
-        """Wait for ``ready``; meanwhile report the newest log line of the component."""
-        until = time.monotonic() + limit_s
+    def _until(self, name: str, ready: Callable[[], bool], more_s: float = 0.0) -> None:
+        """Wait for ``ready``, ``run.start_timeout_s`` and ``more_s`` at most; meanwhile report the
+        newest log line of the component. ``RunError`` at once where any component has ended."""
+        began, limit_s = time.monotonic(), self.settings.run.start_timeout_s
         while not ready():
             self._children.require_alive()
-            if time.monotonic() > until:
+            waited_s, last = time.monotonic() - began, self._children.last_line(name)
+            if waited_s > limit_s + more_s:
                 log = self.home / "logs" / f"{name}.out"
-                raise RunError(f"{name} was not ready after {limit_s:.0f} s; see {log}")
-            self._on_update(StepUpdate(name, "waits", self._children.last_line(name)))
+                raise RunError(
+                    f"{name} was not ready after {waited_s:.0f} s; its last words are "
+                    f"{last or 'none'!r}, and {log} has all; on a busy machine raise "
+                    f"run.start_timeout_s, which is {limit_s:g}"
+                )
+            self._on_update(StepUpdate(name, "waits", last, waited_s))
             time.sleep(_PAUSE_S)
 
     def _write(self, **changes: str) -> None:

@@ -15,8 +15,10 @@ from pathlib import Path
 
 from everfresh.adapters.kafka.diagnosis import require_broker
 from everfresh.adapters.machine import tcp_ports as ports
+from everfresh.adapters.machine.disk import naming
 from everfresh.adapters.machine.endpoint_record import remove_endpoint, write_endpoint
 from everfresh.adapters.machine.interrupts import Interrupted, Interrupts
+from everfresh.adapters.machine.socket_folder import LONGEST_PATH, socket_root
 from everfresh.adapters.observe.logs import configure_logging, run_main
 from everfresh.adapters.weights.signing import Keys
 from everfresh.adapters.weights.store import FsspecWeightStore
@@ -27,7 +29,6 @@ from everfresh.serving.versions.push import Broadcast, Pusher
 
 _LOG = logging.getLogger(__name__)
 _LOOK_S = 1.0
-_MISSES = 3
 _DOOR_LOOKS = 5
 
 
@@ -36,6 +37,8 @@ def main() -> None:
     settings = load_settings()
     settings = settings.model_copy(update={"home": settings.home.resolve()})
     configure_logging("serving", settings.home)
+    # Ray's processes look for modules in the folder of its driver, where a kafka.py may lie.
+    os.chdir(settings.home)
     interrupts = Interrupts()
     interrupts.install()
     try:
@@ -108,12 +111,12 @@ def _pushing(settings: Settings, broadcast: Broadcast) -> Iterator[None]:
 
 def _wait_while_it_is_there(address: str, is_deployed: Callable[[], bool]) -> None:
     """Until a signal; ``Unreachable`` once Ray is gone, or Serve with replicas and door."""
-    host, port = ports.parse_address(address, "ray.address")
-    missed, looks = 0, 0
-    while missed < _MISSES:
+    ray, looks = ports.ListenerWatch(address, "ray.address"), 0
+    while not ray.gone:
         time.sleep(_LOOK_S)
-        missed, looks = 0 if ports.accepts_connections(host, port) else missed + 1, looks + 1
-        if not missed and looks % _DOOR_LOOKS == 0 and not is_deployed():
+        looks += 1
+        # Serve is asked only where Ray listens, or the question would wait for long.
+        if ray.look() and looks % _DOOR_LOOKS == 0 and not is_deployed():
             raise Unreachable(
                 f"the door was closed from outside: Ray Serve at {address} has been shut down, or "
                 "its application deleted; start serving again"
@@ -160,20 +163,19 @@ def _only_driver(home: Path) -> Iterator[None]:
 def _haproxy_environment(settings: Settings) -> Iterator[dict[str, str]]:
     """HAProxy's variables, and the folder that they speak of for as long as it is needed."""
     door = settings.serving
-    launcher = haproxy.write_launcher(
-        settings.home / "run" / "haproxy",
-        door.host,
-        _program(),
-        door.timeout_ms,
-        metrics=settings.ray.metrics,
-    )
+    launcher = settings.home / "run" / "haproxy"
+    with naming(launcher):
+        haproxy.write_launcher(
+            launcher,
+            door.host,
+            _program(),
+            door.timeout_ms,
+            door.max_body_bytes,
+            metrics=settings.ray.metrics,
+        )
     # Not in the home, which may lie deep: the kernel limits the length of a socket's path.
-    with tempfile.TemporaryDirectory(prefix="everfresh-") as folder:
-        if len(folder) > haproxy.LONGEST_FOLDER:
-            raise SettingsError(
-                f"temporary files go to {tempfile.gettempdir()}, whose path is too long for "
-                "HAProxy's sockets; set TMPDIR to a short one, such as /tmp"
-            )
+    root = socket_root(LONGEST_PATH - haproxy.LONGEST_FOLDER + len("/ef-12345678"))
+    with tempfile.TemporaryDirectory(prefix="ef-", dir=root) as folder:
         free = ports.free_ports(haproxy.EXTRA_PORTS)
         yield haproxy.environment(
             Path(folder),

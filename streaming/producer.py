@@ -15,7 +15,7 @@ import threading
 import time
 import uuid
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Required, Self, TypedDict, Unpack, overload
 
@@ -59,6 +59,9 @@ class EventProducer:
 
     ``actions`` are the event types that the worker accepts; without them any type passes here and
     the worker decides. ``max_bytes`` is the longest event value the worker accepts.
+
+    ``on_delivered`` is called with partition and offset of each event that has reached the log, on
+    a thread of the client: it must return at once.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class EventProducer:
         max_bytes: int = 65_536,
         linger_ms: int = 5,
         delivery_timeout_s: float = 30.0,
+        on_delivered: Callable[[int, int], None] | None = None,
     ) -> None:
         self._servers = bootstrap_servers
         self._topic = topic
@@ -83,6 +87,7 @@ class EventProducer:
         self._cause: BaseException | None = None
         self._closed = False
         self._delivery_s = delivery_timeout_s
+        self._on_delivered = on_delivered
         self._settings = ClientSettings(bootstrap_servers, max_bytes, linger_ms, delivery_timeout_s)
         self._producer: Client | None = connect(self._settings)
         _PRODUCERS.add(self)
@@ -115,6 +120,9 @@ class EventProducer:
         except KafkaError as error:
             raise DeliveryError(f"the event was not sent: {error!r}") from None
         future.add_errback(self._note_failure)
+        if self._on_delivered is not None:
+            delivered = self._on_delivered
+            future.add_callback(lambda place: delivered(place.partition, place.offset))
         return event
 
     def flush(self, timeout_s: float | None = None) -> None:

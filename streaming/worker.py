@@ -18,9 +18,14 @@ import time
 from typing import Any, cast
 
 import faust
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, UnsupportedCodecError
 
-from everfresh.contracts.errors import EverfreshError, SettingsError, Unreachable
+from everfresh.contracts.errors import (
+    EverfreshError,
+    MissingDependency,
+    SettingsError,
+    Unreachable,
+)
 from everfresh.contracts.ports import Clock, ReportSink
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import EVENTS, topic_name
@@ -199,7 +204,12 @@ class StreamWorker:
         return cast(FetchConsumer, self._app.consumer)
 
     def _fail(self, error: BaseException) -> None:
-        if isinstance(error, KafkaError):
+        if isinstance(error, UnsupportedCodecError):
+            error = MissingDependency(
+                f"records of {self._identity.topic} are compressed and cannot be read here: "
+                f"{error}; install cramjam, which the extra stream brings"
+            )
+        elif isinstance(error, KafkaError):
             error = Unreachable(
                 f"Kafka at {self._settings.kafka.bootstrap_servers} fails ({error}); check that "
                 "its brokers run, then start the worker again"

@@ -6,6 +6,7 @@ Prints a line when training begins, when Ray had to start the process again, and
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -25,7 +26,10 @@ _LONG = 60
 def main() -> None:
     """Run until a signal; ``EverfreshError`` where the trainer cannot start or go on."""
     settings = load_settings()
+    settings = settings.model_copy(update={"home": settings.home.resolve()})
     configure_logging("trainer", settings.home)
+    # Ray's processes look for modules in the folder of its driver, where a kafka.py may lie.
+    os.chdir(settings.home)
     stop = threading.Event()
     _stop_on_signals(stop)
     # Ray and torch take seconds to load: a wrong setting must not wait for them.

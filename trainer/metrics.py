@@ -39,6 +39,11 @@ FIGURES = (
     _counter("rolled_back", "rollbacks", "Rollbacks by the trainer, of versions that got worse"),
     _counter("overtaken", "overtaken_publishes", "Versions not published: the pointer had moved"),
     _counter("workers_lost", "lost_workers", "Training processes that died within a window"),
+    _counter(
+        "foreign",
+        "foreign_records",
+        "Records left out of the windows: everfresh did not write them",
+    ),
     _counter("undeleted", "failed_deletions", "Failed attempts to delete an old version"),
 )
 """Of ``trainer.scoring.reporting.Figures``. ``hr10`` and ``ndcg10`` are among the window's scores,

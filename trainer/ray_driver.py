@@ -17,7 +17,7 @@ import ray
 from ray.exceptions import RayActorError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from everfresh.adapters.machine.tcp_ports import require_reachable
+from everfresh.adapters.machine.tcp_ports import ListenerWatch, require_reachable
 from everfresh.contracts.errors import EverfreshError, SettingsError, Unreachable
 from everfresh.contracts.settings import Settings
 from everfresh.trainer.distributed.ray_workers import CPUS, process_resources
@@ -41,7 +41,7 @@ def join_cluster(settings: Settings) -> None:
 
     Ray's token comes from the environment (``RAY_AUTH_TOKEN``, ``RAY_AUTH_TOKEN_PATH``).
     """
-    address = settings.ray.address or os.environ.get("RAY_ADDRESS", "")
+    address = _address(settings)
     if not address:
         raise SettingsError(
             "ray.address is empty and so is RAY_ADDRESS: name the cluster to train on, or let "
@@ -65,6 +65,10 @@ def join_cluster(settings: Settings) -> None:
         ) from None
 
 
+def _address(settings: Settings) -> str:
+    return settings.ray.address or os.environ.get("RAY_ADDRESS", "")
+
+
 class TrainerDriver:
     """The driver's hold on its actor. :meth:`check` about once a second, :meth:`stop` once."""
 
@@ -72,14 +76,20 @@ class TrainerDriver:
         self.restarts = 0
         self._lost = False
         self._question: Any = None
+        self._address = _address(settings)
+        self._ray = ListenerWatch(self._address, "ray.address")
         _require_gpus(settings)
         self._actor = _create(settings, open_ports, _placement(settings))
 
     def check(self) -> RunStatus | None:
         """How the actor stands; ``None`` while Ray starts it, the first time or again.
 
-        ``EverfreshError`` where it has failed for good; the message is the actor's own.
+        ``EverfreshError`` where it has failed for good, with the actor's own message, or where Ray
+        has gone: even if it comes back, it is another one, which knows nothing of the actor.
         """
+        if not self._ray.look():
+            self._require_ray()
+            return None
         status = self._ask()
         if status is not None and status.error is not None:
             raise EverfreshError(status.error)
@@ -88,11 +98,20 @@ class TrainerDriver:
     def stop(self) -> RunStatus | None:
         """End the actor, by asking and then by force; its last word where it gave one."""
         last: RunStatus | None = None
+        if self._ray.gone:
+            return last
         with contextlib.suppress(RayError):
             last = ray.get(self._actor.stop.remote(STOP_S), timeout=STOP_S + 0.5)
         with contextlib.suppress(RayError):
             ray.kill(self._actor, no_restart=True)
         return last
+
+    def _require_ray(self) -> None:
+        if self._ray.gone:
+            raise Unreachable(
+                f"Ray at {self._address} is gone, and the training process with it; start it, "
+                "then the trainer again"
+            )
 
     def _ask(self) -> RunStatus | None:
         # One question at a time, asked again only once answered: a busy actor is not flooded.

@@ -10,12 +10,14 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import (
     AuthorizationError,
+    CorruptRecordError,
     KafkaError,
     OffsetOutOfRangeError,
     UnsupportedCodecError,
 )
 
 from everfresh.adapters.kafka.diagnosis import require_broker
+from everfresh.adapters.kafka.header_names import forgive_header_names
 from everfresh.contracts.errors import MissingDependency, Unreachable
 
 LARGEST_RECORD = 8_388_608
@@ -32,6 +34,7 @@ def connect_consumer(bootstrap_servers: str, topics: Iterable[str]) -> KafkaCons
     broker answers or a topic is missing.
     """
     require_broker(bootstrap_servers)
+    forgive_header_names()
     try:
         consumer = KafkaConsumer(
             bootstrap_servers=bootstrap_servers,
@@ -77,6 +80,11 @@ def reading(what: str, bootstrap_servers: str) -> Iterator[None]:
         raise Unreachable(
             f"{what} may not be read by this client at {bootstrap_servers}: {error}; let it read "
             "the topic (Kafka's ACLs)"
+        ) from None
+    except CorruptRecordError as error:
+        raise Unreachable(
+            f"{what} holds a batch of records that is damaged ({error}); look for it with "
+            "kafka-dump-log.sh, and restore the topic from another copy"
         ) from None
     except KafkaError as error:
         raise Unreachable(

@@ -12,6 +12,7 @@ import socket
 import ssl
 from collections.abc import Iterable
 
+from everfresh.adapters.kafka.assertions import require_assertions
 from everfresh.adapters.kafka.wire import NotKafka, WireConnection
 from everfresh.adapters.machine.tcp_ports import parse_address
 from everfresh.contracts.errors import Unreachable
@@ -37,8 +38,10 @@ class _Fault(Exception):
 def require_broker(bootstrap_servers: str, setting: str = SETTING, wait_s: float = 10.0) -> None:
     """``Unreachable`` with one line where none of ``host:port[,…]`` is a broker that can be used.
 
-    An answer is waited for up to ``wait_s``. ``SettingsError`` where the text is not of that form.
+    An answer is waited for up to ``wait_s``. ``SettingsError`` where the text is not of that form,
+    ``MissingDependency`` under ``python -O``.
     """
+    require_assertions()
     places = [
         parse_address(part, setting.split(maxsplit=1)[0]) for part in bootstrap_servers.split(",")
     ]

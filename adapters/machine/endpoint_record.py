@@ -10,6 +10,8 @@ from pathlib import Path
 
 import msgspec
 
+from everfresh.adapters.machine.disk import naming
+
 
 class EndpointRecord(msgspec.Struct, frozen=True):
     """``<home>/run/serving.json``: there from the moment serving answers until it stops.
@@ -28,7 +30,8 @@ def write_endpoint(home: Path, url: str, grpc: str) -> None:
     path = _path(home)
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".new")
-    draft.write_bytes(msgspec.json.encode(EndpointRecord(url, grpc, os.getpid())))
+    with naming(draft):
+        draft.write_bytes(msgspec.json.encode(EndpointRecord(url, grpc, os.getpid())))
     draft.replace(path)
 
 
@@ -50,7 +53,9 @@ def endpoint_answers(url: str, timeout_s: float = 2.0) -> bool:
     """Whether ``/healthz`` answers as serving does: 200, or 503 while there is no version yet."""
     with contextlib.suppress(OSError):
         try:
-            with urllib.request.urlopen(f"{url}/healthz", timeout=timeout_s) as response:
+            # Serving is on this machine: no proxy of the environment knows the way to it.
+            direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            with direct.open(f"{url}/healthz", timeout=timeout_s) as response:
                 return bool(response.status == 200)
         except urllib.error.HTTPError as error:
             return error.code == 503

@@ -94,3 +94,24 @@ def require_reachable(address: str, setting: str, what: str) -> None:
             f"no {what} answers at {address}; start it, correct {setting}, "
             "or leave it out to have one started here"
         )
+
+
+class ListenerWatch:
+    """Whether something goes on listening at an address. Look about once a second."""
+
+    _MISSES = 3
+
+    def __init__(self, address: str, setting: str) -> None:
+        self._host, self._port = parse_address(address, setting)
+        self._missed = 0
+
+    def look(self) -> bool:
+        """Whether something listens now."""
+        listens = accepts_connections(self._host, self._port)
+        self._missed = 0 if listens else self._missed + 1
+        return listens
+
+    @property
+    def gone(self) -> bool:
+        """Whether the last three looks found nothing."""
+        return self._missed >= self._MISSES

@@ -8,8 +8,11 @@ import time
 from collections.abc import Callable
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from typing import NoReturn
 
+from everfresh.adapters.machine.disk import is_operators
 from everfresh.adapters.machine.private_home import close_home
+from everfresh.adapters.machine.surroundings import correct_environment
 from everfresh.adapters.observe.printable import printable
 from everfresh.contracts.errors import EverfreshError, SettingsError
 
@@ -60,14 +63,22 @@ def run_main(main: Callable[[], None]) -> None:
     0 when it returns, 1 with one line on standard error for an :class:`EverfreshError`, 130 after
     Ctrl-C. Any other error is a bug of ours and keeps its traceback.
     """
+    correct_environment()
     try:
         main()
     except EverfreshError as error:
-        line = printable(" ".join(str(error).split()))
-        if logging.getLogger().handlers:
-            logging.getLogger("everfresh").error("%s: %s", type(error).__name__, line)
-        sys.stderr.write(f"error: {line}\n")
-        sys.exit(1)
+        _fail(type(error).__name__, " ".join(str(error).split()))
+    except OSError as error:
+        if not is_operators(error):
+            raise
+        _fail("OSError", f"{error.filename or 'a file'} cannot be used: {error.strerror}")
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(0)
+
+
+def _fail(kind: str, line: str) -> NoReturn:
+    if logging.getLogger().handlers:
+        logging.getLogger("everfresh").error("%s: %s", kind, line)
+    sys.stderr.write(f"error: {printable(line)}\n")
+    sys.exit(1)

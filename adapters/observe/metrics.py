@@ -22,7 +22,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import (
     CollectorRegistry,
@@ -31,12 +30,12 @@ from prometheus_client import (
     Histogram,
     ProcessCollector,
     disable_created_metrics,
-    start_http_server,
 )
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from everfresh.adapters.machine.tcp_ports import free_ports
+from everfresh.adapters.observe.scrape_server import ScrapeServer, start_scrape_server
 from everfresh.adapters.observe.scrape_targets import write_target
 from everfresh.contracts.errors import Unreachable
 from everfresh.contracts.settings import MetricsSettings
@@ -68,7 +67,7 @@ class Metrics:
         self.prefix = f"everfresh_{kind}_"
         self._kind = kind
         self.registry = CollectorRegistry()
-        self._server: WSGIServer | None = None
+        self._server: ScrapeServer | None = None
         self._record: Path | None = None
         # Else each counter and histogram comes with a gauge of when it was made.
         disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -129,13 +128,12 @@ class Metrics:
             self._record.unlink(missing_ok=True)
             self._record = None
 
-    def _listen(self, settings: MetricsSettings) -> tuple[WSGIServer, int]:
+    def _listen(self, settings: MetricsSettings) -> tuple[ScrapeServer, int]:
         first = settings.port
         wanted = range(first, min(first + _SEARCHED, 65_536)) if first else None
         for port in wanted or free_ports(_ATTEMPTS, settings.host):
             with contextlib.suppress(OSError):
-                server, _ = start_http_server(port, settings.host, self.registry)
-                return server, port
+                return start_scrape_server(settings.host, port, self.registry), port
         raise Unreachable(
             f"no port for metrics on {settings.host}: "
             + (f"{wanted[0]} to {wanted[-1]} are all taken" if wanted else "none is free")

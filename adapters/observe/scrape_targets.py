@@ -11,6 +11,8 @@ from pathlib import Path
 
 import msgspec
 
+from everfresh.adapters.machine.disk import naming
+
 
 def write_target(home: Path, component: str, kind: str, address: str) -> Path:
     """Record where this process is scraped, ``host:port``. The caller removes the file."""
@@ -22,7 +24,8 @@ def write_target(home: Path, component: str, kind: str, address: str) -> Path:
     path = folder / f"{component}-{os.getpid()}.json"
     group = {"targets": [address], "labels": {"component": component, "kind": kind}}
     draft = path.with_suffix(".new")
-    draft.write_bytes(msgspec.json.encode([group]))
+    with naming(draft):
+        draft.write_bytes(msgspec.json.encode([group]))
     draft.replace(path)
     return path
 

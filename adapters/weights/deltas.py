@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Mapping
 
 import msgspec
@@ -40,11 +39,6 @@ from everfresh.contracts.safetensors import (
     declared_places,
     file_metadata,
 )
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 DELTA_FORMAT = "everfresh.delta/1"
 _METADATA = "everfresh"

@@ -6,7 +6,12 @@ large its content and its window are, and a few bytes can say gigabytes: neither
 
 from __future__ import annotations
 
-from backports import zstd
+import sys
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 _PREFIX_MIN = 8  # zstd takes no shorter prefix
 _PER_BYTE, _ROOM = 64, 2**20

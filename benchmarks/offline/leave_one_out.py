@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from everfresh.adapters.files.datasets import read_ml_1m
+from everfresh.adapters.files.datasets import event_check, read_ml_1m
 from everfresh.contracts.event import UserId
 from everfresh.contracts.sequence import Interaction
-from everfresh.contracts.settings import ModelSettings
+from everfresh.contracts.settings import EventSettings, ModelSettings
 from everfresh.contracts.window import DecodedExample
 from everfresh.model.metrics import scores
 from everfresh.model.network.batches import (
@@ -45,10 +45,14 @@ def read_users(
 
     Ties are in the file's order, or in that of ``order``.
     """
-    events = list(read_ml_1m(path))
+    events = list(read_ml_1m(path, event_check(EventSettings())))
     if order:
-        events.sort(key=lambda event: int(event.id.partition(":")[2]))
-        events = [events[at] for at in order([event.time // 1000 for event in events])]
+        seconds = [int(line.rpartition("::")[2]) for line in path.read_text().splitlines()]
+        # As the reader has sorted them: equal times stay in the file's order.
+        by_row = dict(
+            zip(sorted(range(len(seconds)), key=seconds.__getitem__), events, strict=True)
+        )
+        events = [by_row[row] for row in order(seconds)]
     users: dict[UserId, list[Interaction]] = {}
     for event in events:
         seen = Interaction(event.item_id, event.type, event.time, event.value)

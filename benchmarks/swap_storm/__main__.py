@@ -8,8 +8,9 @@ Real Kafka, stream worker, Ray, HAProxy and two replicas. A publisher process st
 trainer and writes a version with one per cent of its rows changed so many times a second; a
 client process sends requests at a constant rate and keeps every answer. Segments alternate: in a
 busy one every version goes live, in a calm one the publisher writes as many where nobody looks.
-One replica and the publisher are killed -9 on the way. Afterwards every answer is checked from
-outside: its items and scores are computed again from the version it names.
+The publisher is killed -9 on the way, and so is each replica, one after the other was replaced;
+connections that are kept are idle meanwhile and ask again then. Afterwards every answer is checked
+from outside: its items and scores are computed again from the version it names.
 
 The pause of a swap is taken from outside too: the slowest request within a tenth of a second of
 the first answer by a new version, against the slowest around as many moments without a swap.

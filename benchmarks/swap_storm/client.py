@@ -4,6 +4,9 @@
 
 Open loop: a request is due at its time whether or not earlier ones have returned, and its latency
 counts from then, so that a pause is not hidden by waiting politely. Nothing is tried twice.
+
+Beside these there are connections that are kept, as a client's pool keeps them: each asks once
+whenever the file ``wake`` is written anew, and is idle in between.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
     items: list[int]
     scores: list[float]
     failure: str
+    kept: bool = False
 
 
 class _Body(msgspec.Struct):
@@ -37,7 +41,9 @@ class _Body(msgspec.Struct):
     scores: list[float]
 
 
-async def ask(session: aiohttp.ClientSession, url: str, user: int, due: float, k: int) -> Answer:
+async def ask(
+    session: aiohttp.ClientSession, url: str, user: int, due: float, k: int, *, kept: bool = False
+) -> Answer:
     """One request."""
     failure, body = "", _Body(0, [], [])
     try:
@@ -52,28 +58,64 @@ async def ask(session: aiohttp.ClientSession, url: str, user: int, due: float, k
     except (aiohttp.ClientError, TimeoutError) as error:
         failure = repr(error)
     took = time.monotonic() - due
-    return Answer(due, took, user, body.version, body.items, body.scores, failure)
+    return Answer(due, took, user, body.version, body.items, body.scores, failure, kept)
+
+
+class Kept:
+    """The connections that are kept, one in each session."""
+
+    def __init__(self, options: argparse.Namespace, url: str) -> None:
+        self._options = options
+        self._url = url
+        self._woken = ""
+        self._sessions = [session(1) for _ in range(options.kept)]
+
+    def asked(self, due: float) -> list[asyncio.Task[Answer]]:
+        """A request on each if ``wake`` was written since the last look, else none."""
+        wake = self._options.wake
+        said = wake.read_text() if wake.exists() else ""
+        if said == self._woken:
+            return []
+        self._woken = said
+        return [
+            asyncio.create_task(ask(one, self._url, user, due, self._options.k, kept=True))
+            for user, one in enumerate(self._sessions)
+        ]
+
+    async def close(self) -> None:
+        """Close them all."""
+        for one in self._sessions:
+            await one.close()
+
+
+def session(connections: int) -> aiohttp.ClientSession:
+    """A session of at most so many connections, each kept for as long as the other side does."""
+    connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=600.0)
+    return aiohttp.ClientSession(
+        timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S), connector=connector
+    )
 
 
 async def run(options: argparse.Namespace) -> None:
     """Until the file ``stop`` is there; answers go to ``out``, one JSON line each."""
-    timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
-    connector = aiohttp.TCPConnector(limit=options.connections)
     encode = msgspec.json.Encoder().encode_lines
     pending: set[asyncio.Task[Answer]] = set()
     url, number = f"{options.url}/v1/recommend", 0
+    kept = Kept(options, url)
     with options.out.open("ab") as out:
-        async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
+        async with session(options.connections) as busy:
             due = time.monotonic()
             while not options.stop.exists():
                 due += 1.0 / options.rate
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
                 user, number = number % options.users, number + 1
-                pending.add(asyncio.create_task(ask(session, url, user, due, options.k)))
+                pending.add(asyncio.create_task(ask(busy, url, user, due, options.k)))
+                pending.update(kept.asked(due))
                 done = {task for task in pending if task.done()}
                 pending -= done
                 out.write(encode([task.result() for task in done]))
             out.write(encode(await asyncio.gather(*pending)))
+    await kept.close()
 
 
 def main() -> None:
@@ -82,6 +124,8 @@ def main() -> None:
     parser.add_argument("url")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--stop", type=Path, required=True)
+    parser.add_argument("--wake", type=Path, required=True)
+    parser.add_argument("--kept", type=int, default=16)
     parser.add_argument("--rate", type=float, default=100.0)
     parser.add_argument("--users", type=int, required=True)
     parser.add_argument("--connections", type=int, default=16)

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
 import msgspec
 
 from benchmarks.harness.waiting import wait_until
@@ -21,6 +22,8 @@ from everfresh.adapters.machine.child_process import ChildProcess
 from everfresh.adapters.weights.store import FsspecWeightStore
 
 PACE, RATE, ITEMS, USERS, HISTORY = 3.0, 100.0, 10_000, 20, 100
+_WAKE_S = 1.0
+"""For the kept connections to see that they are to ask, and to be answered."""
 _CALM = 1 / 5
 """How long a calm segment lasts, as a share of a busy one."""
 
@@ -77,11 +80,26 @@ class Storm:
         return msgspec.json.Decoder(Answer).decode_lines(raw)
 
     def _kill(self, fault: str) -> None:
-        if fault == "replica":
-            self.on.replicas()[0].send_signal(signal.SIGKILL)
+        if fault == "replicas":
+            self._wake("before")
+            for replica in self.on.replicas():
+                wait_until(self._both_answer, "both replicas", 600.0)
+                replica.send_signal(signal.SIGKILL)
+            wait_until(self._both_answer, "both replicas", 600.0)
+            self._wake("after")
         else:
             self._publisher.stop(0.0)
             self._publisher = self._start_publisher()
+
+    def _wake(self, word: str) -> None:
+        """Have every kept connection ask once."""
+        self._order("wake", word)
+        time.sleep(_WAKE_S)
+
+    def _both_answer(self) -> bool:
+        """Whether new connections reach two replicas; HAProxy passes none on to a dead one."""
+        names = {httpx.get(f"{self.on.url}/healthz").json()["replica"] for _ in range(8)}
+        return len(names) == 2
 
     def _note(self, busy: bool, began: float, fault: str) -> None:
         self.segments.append(Segment(busy, began, time.monotonic(), fault))
@@ -92,7 +110,7 @@ class Storm:
         pointer = self._store.pointer()
         return pointer.version if pointer else 0
 
-    def _order(self, name: str, value: float) -> None:
+    def _order(self, name: str, value: float | str) -> None:
         draft = self._folder / f".{name}"
         draft.write_text(str(value))
         draft.replace(self._folder / name)
@@ -101,7 +119,8 @@ class Storm:
         return self._run("benchmarks.swap_storm.publisher", str(self._folder))
 
     def _start_client(self) -> ChildProcess:
-        files = ["--out", str(self._folder / "answers"), "--stop", str(self._folder / "stop")]
+        names = {"--out": "answers", "--stop": "stop", "--wake": "wake"}
+        files = [word for flag, name in names.items() for word in (flag, str(self._folder / name))]
         load = ["--rate", str(RATE), "--users", str(USERS)]
         return self._run("benchmarks.swap_storm.client", self.on.url, *files, *load)
 
@@ -124,7 +143,7 @@ def storm(
     running.calm(3.0)
     running.busy(2)
     running.segments.clear()  # the first requests and swaps of all warm the replicas
-    faults = {course.rounds // 3: "replica", 2 * course.rounds // 3: "publisher"}
+    faults = {course.rounds // 3: "replicas", 2 * course.rounds // 3: "publisher"}
     for number in range(course.rounds):
         running.calm(max(2.0, _CALM * each / course.pace))
         running.busy(each, faults.get(number, ""))

@@ -57,6 +57,7 @@ def figures(outcome: Outcome, pace: float) -> dict[str, Any]:
         "swaps": max(answer.version for answer in outcome.answers) - 1,
         "versions_in_answers": outcome.versions,
         "requests": len(outcome.answers),
+        "requests_on_kept_connections": sum(answer.kept for answer in outcome.answers),
         "failed": sum(bool(answer.failure) for answer in outcome.answers),
         "mixed": outcome.mixed,
         "p99_busy_ms": round(median(busy for _, busy in pairs), 2),

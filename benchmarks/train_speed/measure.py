@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.train_speed.contenders import ITEMS, SETTINGS, Contender
-from everfresh.adapters.files.datasets import read_ml_1m
+from everfresh.adapters.files.datasets import event_check, read_ml_1m
+from everfresh.contracts.settings import EventSettings
 from everfresh.model.network.batches import (
     Batch,
     EncodedExample,
@@ -30,7 +31,7 @@ SEED = 7
 def ml_1m_lengths(path: Path) -> list[int]:
     """Events of each user."""
     counts: dict[object, int] = {}
-    for event in read_ml_1m(path):
+    for event in read_ml_1m(path, event_check(EventSettings())):
         counts[event.user_id] = counts.get(event.user_id, 0) + 1
     return list(counts.values())
 

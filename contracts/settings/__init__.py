@@ -5,6 +5,8 @@ combinations are refused at load, before anything heavy is imported.
 """
 
 from everfresh.contracts.settings.learning import GateSettings, TrainerSettings
+from everfresh.contracts.settings.names import FILE_VARIABLE
+from everfresh.contracts.settings.run import RunSettings
 from everfresh.contracts.settings.serving import MetricsSettings, RaySettings, ServingSettings
 from everfresh.contracts.settings.stream import (
     EventSettings,
@@ -13,7 +15,7 @@ from everfresh.contracts.settings.stream import (
     StateSettings,
     WindowSettings,
 )
-from everfresh.contracts.settings.tree import DEFAULT_FILE, FILE_VARIABLE, Settings, load_settings
+from everfresh.contracts.settings.tree import DEFAULT_FILE, Settings, load_settings
 from everfresh.contracts.settings.weights import ModelSettings, WeightSettings
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "MetricsSettings",
     "ModelSettings",
     "RaySettings",
+    "RunSettings",
     "ServingSettings",
     "Settings",
     "StateSettings",

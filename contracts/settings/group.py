@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
@@ -15,10 +16,26 @@ def _not_empty(host: str) -> str:
     return host
 
 
+def _absolute(path: Path) -> Path:
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError:
+        raise ValueError(f"found {str(path)!r}, and there is no such home; name it whole") from None
+
+
+def _absolute_unless_url(place: str) -> str:
+    return place if not place or "://" in place else str(_absolute(Path(place)))
+
+
 Host = Annotated[str, AfterValidator(_not_empty)]
+
+# A relative path means this process's folder, and processes elsewhere get the settings too.
+File = Annotated[Path, AfterValidator(_absolute)]
+Place = Annotated[str, AfterValidator(_absolute_unless_url)]
+"""A folder, an fsspec URL, or empty."""
 
 
 class Group(BaseModel):
     """One table of the settings file: unknown names are refused, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

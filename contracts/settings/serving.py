@@ -77,15 +77,15 @@ class ServingSettings(Group):
     max_body_bytes: int = Field(
         262_144,
         ge=1024,
-        description="Longest request body in bytes; a longer one is refused. Raise it if clients "
-        "list many items.",
+        description="Longest request body or gRPC message in bytes; a longer one is refused before "
+        "a replica sees it. Raise it if clients list many items.",
     )
     timeout_ms: int = Field(
         2_000,
         ge=1,
-        description="Milliseconds within which a request's body must arrive and its turn must "
-        "come; otherwise it is refused. Raise it for slow clients, lower it to refuse sooner "
-        "under overload.",
+        description="Milliseconds within which a request's head must arrive, then its body, and "
+        "then its turn must come; otherwise it is refused. Raise it for slow clients, lower it to "
+        "refuse sooner under overload.",
     )
     cache_mb: int = Field(
         256,

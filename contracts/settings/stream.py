@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from everfresh.contracts.settings.group import Group
+from everfresh.contracts import topics
+from everfresh.contracts.settings.group import Group, Place
 
 
 class KafkaSettings(Group):
@@ -21,8 +23,22 @@ class KafkaSettings(Group):
     topic_prefix: str = Field(
         "everfresh.",
         description="Text put before every topic name. Change it if several loops share one Kafka "
-        "cluster.",
+        "cluster. Letters, digits, dots, underscores and dashes are allowed.",
     )
+
+    @field_validator("topic_prefix")
+    @classmethod
+    def _legal(cls, prefix: str) -> str:
+        if illegal := re.search("[^a-zA-Z0-9._-]", prefix):
+            raise ValueError(
+                "topics are named by letters from a to z, digits, '.', '_' and '-', found "
+                f"{illegal[0]!r} in {prefix[:80]!r}"
+            )
+        longest = topics.LONGEST_NAME - max(len(spec.name) for spec in topics.ALL)
+        if len(prefix) > longest:
+            raise ValueError(f"at most {longest} characters were expected, found {len(prefix)}")
+        return prefix
+
     partitions: int = Field(
         4,
         ge=1,
@@ -140,7 +156,7 @@ class StateSettings(Group):
         "delivery to Kafka. With more than that, the worker reads no further until Kafka has "
         "taken them. Raise it if one window of a partition is larger.",
     )
-    snapshot_url: str = Field(
+    snapshot_url: Place = Field(
         "",
         description="Where copies of the state are kept: a folder, or an fsspec URL such as "
         "s3://bucket/path; empty means <home>/snapshots. Name a place off this machine, or a lost "

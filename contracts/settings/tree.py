@@ -18,6 +18,14 @@ from pydantic_settings import (
 
 from everfresh.contracts.errors import SettingsError
 from everfresh.contracts.settings.learning import GateSettings, TrainerSettings
+from everfresh.contracts.settings.names import (
+    FILE_VARIABLE,
+    leaves,
+    no_such_setting,
+    unknown_variables,
+    variable,
+)
+from everfresh.contracts.settings.run import RunSettings
 from everfresh.contracts.settings.serving import MetricsSettings, RaySettings, ServingSettings
 from everfresh.contracts.settings.stream import (
     EventSettings,
@@ -29,7 +37,6 @@ from everfresh.contracts.settings.stream import (
 from everfresh.contracts.settings.weights import ModelSettings, WeightSettings
 
 DEFAULT_FILE = "everfresh.toml"
-FILE_VARIABLE = "EVERFRESH_CONFIG"
 
 _GONE = {
     "serving.cache_reuse_versions": "this setting is gone; remove it (serving.cache_ahead keeps "
@@ -53,6 +60,7 @@ class Settings(BaseSettings):
         description="Folder in which a run keeps everything on this machine: state, weights, log "
         "files. Give each run on one machine a folder of its own.",
     )
+    run: RunSettings = Field(default_factory=RunSettings)
     kafka: KafkaSettings = Field(default_factory=KafkaSettings)
     events: EventSettings = Field(default_factory=EventSettings)
     state: StateSettings = Field(default_factory=StateSettings)
@@ -132,24 +140,34 @@ def load_settings(overrides: dict[str, Any] | None = None) -> Settings:
             f"{FILE_VARIABLE} (or --config) names {named}, which is not a file: name a settings "
             "file that exists"
         )
+    mistakes = unknown_variables(Settings, os.environ, _GONE)
     try:
-        return Settings(**(overrides or {}))
+        settings = Settings(**(overrides or {}))
     except ValidationError as error:
-        mistakes = "; ".join(_mistake(item) for item in error.errors())
-        raise SettingsError(f"wrong setting: {mistakes}") from None
+        # One that the environment names is told of already, by its whole name.
+        told = [item for item in error.errors() if not _of_environment(item)]
+        mistakes += [_mistake(item) for item in told]
     except ValueError as error:
         raise SettingsError(
             f"settings cannot be read: {error}; mend {named or DEFAULT_FILE} or the EVERFRESH_ "
             "variables of the environment"
         ) from None
+    if mistakes:
+        raise SettingsError(f"wrong setting: {'; '.join(mistakes)}")
+    return settings
+
+
+def _of_environment(item: ErrorDetails) -> bool:
+    name = ".".join(str(part) for part in item["loc"])
+    return item["type"] == "extra_forbidden" and variable(name) in map(str.upper, os.environ)
 
 
 def _mistake(item: ErrorDetails) -> str:
     """What is wrong with one setting: its name, what was expected, and what was found."""
     name = ".".join(str(part) for part in item["loc"]) or "settings"
     if item["type"] == "extra_forbidden":
-        unknown = "there is no such setting; `everfresh settings` lists all"
-        return f"{name}: {_GONE.get(name, unknown)}"
+        known = [*Settings.model_fields, *leaves(Settings)]
+        return f"{name}: {_GONE.get(name) or no_such_setting(name, known)}"
     if item["type"] == "value_error":  # one of ours, which says all of that
         return f"{name}: {item['msg'].removeprefix('Value error, ')}"
     # A secret is a string, so a wrong one is of that type: it is not repeated.

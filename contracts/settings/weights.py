@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Self
 
 from pydantic import Field, model_validator
 
 from everfresh.contracts.manifest import Rows
-from everfresh.contracts.settings.group import Group
+from everfresh.contracts.settings.group import File, Group, Place
 
 
 class ModelSettings(Group):
@@ -88,7 +87,7 @@ class ModelSettings(Group):
 class WeightSettings(Group):
     """Where weights versions are kept, and in what form."""
 
-    url: str = Field(
+    url: Place = Field(
         "",
         description="Where versions are kept: a folder, or an fsspec URL such as "
         "s3://bucket/path; empty means <home>/weights. Change it if the trainer and the replicas "
@@ -122,12 +121,12 @@ class WeightSettings(Group):
         "refused before it takes memory. Raise it if your catalogue needs more; lower it, if "
         "others can write to the weight store, to what your machine can spare.",
     )
-    signing_key: Path | None = Field(
+    signing_key: File | None = Field(
         None,
         description="File with the Ed25519 private key (PEM) with which the trainer signs each "
         "version. Set it, together with trusted_key, if others can write to the weight store.",
     )
-    trusted_key: Path | None = Field(
+    trusted_key: File | None = Field(
         None,
         description="File with the Ed25519 public key (PEM) that versions must be signed with; "
         "others are refused. Set it wherever versions are read.",

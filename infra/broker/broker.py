@@ -20,11 +20,10 @@ from everfresh.contracts.errors import Unreachable
 from everfresh.contracts.settings import load_settings
 from everfresh.infra.broker.data_folder import BrokerFolder
 from everfresh.infra.broker.jars import kafka_jars, kafka_version
-from everfresh.infra.broker.java import find_java
+from everfresh.infra.broker.java import find_java, java_environment
 
 _HOST = "127.0.0.1"
 _LOG4J = Path(__file__).with_name("log4j2.properties")
-_START_SECONDS = 60.0
 _STOP_SECONDS = 4.0
 
 
@@ -116,6 +115,7 @@ class EmbeddedBroker:
                 stdout=console,
                 stderr=console,
                 cwd=self._folder.root,
+                env=java_environment(),
             )
 
     def _java(self, java: str, jars: Path) -> list[str]:
@@ -128,7 +128,7 @@ class EmbeddedBroker:
         ]
 
     def _await_ready(self) -> None:
-        until = time.monotonic() + _START_SECONDS
+        until = time.monotonic() + load_settings().run.start_timeout_s
         while not broker_answers(self.bootstrap_servers):
             if not self.running or time.monotonic() > until:
                 raise self._failure()

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO
 
 from everfresh.contracts.errors import StateError, StateLocked, Unreachable
+from everfresh.infra.broker.java import java_environment
 
 MARKER = "everfresh-kafka.json"
 _FORMAT = 1
@@ -110,6 +111,7 @@ class BrokerFolder:
             # As one argument: an id that begins with a dash would be read as an option.
             [*command, f"--cluster-id={self._cluster()}"],
             cwd=self.root,
+            env=java_environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -13,6 +13,8 @@ from everfresh.contracts.errors import MissingDependency
 MINIMUM_JAVA = 17
 _PATIENCE_S = 60.0  # for `java -version`, which takes some 0.1 s on a machine that is not busy
 
+_OF_OTHERS = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS")
+
 OnProgress = Callable[[str], None]
 
 
@@ -44,6 +46,12 @@ def find_java(on_progress: OnProgress = lambda text: None) -> str:
     )
 
 
+def java_environment() -> dict[str, str]:
+    """This process's environment without options for other Java programs: a collector that somebody
+    chose there contradicts ours, and Java does not start."""
+    return {name: value for name, value in os.environ.items() if name not in _OF_OTHERS}
+
+
 def java_major(shown: str) -> int:
     """The major version in the output of ``java -version``; 0 where there is none.
 
@@ -70,6 +78,7 @@ def _why_not(java: str) -> str | None:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
+            env=java_environment(),
             timeout=_PATIENCE_S,
         )
     except OSError as error:

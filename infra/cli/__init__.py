@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 
 from everfresh.adapters.machine.interrupts import Interrupted
+from everfresh.adapters.machine.surroundings import correct_environment
 from everfresh.contracts.errors import EverfreshError
 from everfresh.infra.cli.interrupts import INTERRUPTS
 
@@ -21,6 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and end the process: 0 done, 1 it could not be done, 2 wrong usage,
     130 interrupted. An error that the operator can mend prints as one line, without a traceback."""
     INTERRUPTS.install()
+    correct_environment()
     # typer is loaded once signals are handled
     from typer import TyperException  # noqa: PLC0415
 

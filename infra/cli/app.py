@@ -115,7 +115,8 @@ def replay(
     """Send the events of a file to Kafka, in its order.
 
     They go to a loop that is up, or to the brokers that you name, by the same producer client that
-    applications use.
+    applications use. At the end it says how many were accepted, how many had been accepted before,
+    and how many are dead letters.
     """
     settings = _settings(home, config, kafka=_given(bootstrap_servers=servers))
     from everfresh.infra.cli.commands.replay import run_replay

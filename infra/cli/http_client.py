@@ -30,6 +30,12 @@ def require_serving_url(home: Path) -> str:
     return url
 
 
+def client(base_url: str = "", timeout_s: float = 5.0) -> httpx.Client:
+    """A client of serving, which is on this machine: no proxy and nothing else of the environment
+    stands between. A context manager."""
+    return httpx.Client(base_url=base_url, timeout=timeout_s, trust_env=False)
+
+
 def ask(client: httpx.Client, user: UserId, k: int, *, exclude_seen: bool) -> dict[str, Any]:
     """One ``POST /v1/recommend``; ``RunError`` with the server's words unless it answers 200."""
     body = {"user_id": user, "k": k, "exclude_seen": exclude_seen}

@@ -104,6 +104,12 @@ def load(home: str | None, config: str | None, **groups: dict[str, Any]) -> Any:
         if not config:  # an empty variable says that there is no file
             raise SettingsError("--config is empty; name a settings file, or leave --config out")
         os.environ[FILE_VARIABLE] = config
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise SettingsError(
+            "the folder that you are in was deleted; change into one that exists"
+        ) from None
     overrides: dict[str, Any] = {name: group for name, group in groups.items() if group}
     if home is not None:
         overrides["home"] = home

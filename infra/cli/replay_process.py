@@ -18,10 +18,20 @@ _READ_S = 2.0
 
 
 def replay_spec(
-    file: Path, file_format: str, speed: float, limit: int, env: Mapping[str, str]
+    file: Path,
+    file_format: str,
+    speed: float,
+    limit: int,
+    env: Mapping[str, str],
+    *,
+    settle: bool = False,
 ) -> ChildSpec:
-    """``limit`` 0 is the whole file, ``speed`` 0 as fast as possible."""
+    """``limit`` 0 is the whole file, ``speed`` 0 as fast as possible.
+
+    With ``settle`` the replay ends once it knows what became of its events, or nobody can tell.
+    """
     options = ["--format", file_format, "--speed", str(speed), "--limit", str(limit)]
+    options += ["--settle"] if settle else []
     argv = [sys.executable, "-m", replay.__name__, str(file), *options]
     return ChildSpec(NAME, argv, dict(env), grace_s=3.0, piped=True)
 

@@ -33,7 +33,7 @@ def write_error(message: str) -> None:
     """Write a message to standard error. Lines after its first are indented, so that no line from
     outside looks like one of ours."""
     first, *more = message.split("\n")
-    below = [f"    {printable(line.strip())}" for line in more]
+    below = [f"    {printable(line.removeprefix('    '))}" for line in more]
     _write_line(sys.stderr, "\n".join([printable(first), *below]))
 
 

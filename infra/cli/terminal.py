@@ -17,12 +17,17 @@ from rich.text import Text
 
 from everfresh.adapters.observe.printable import printable
 
+_NARROWEST, _WIDTH = 20, 80
+"""Columns below which no table can be drawn, and those that are taken instead."""
+
 
 class Terminal(Console):
     """Standard output. Strings, also those in a table's cells, are escaped and never markup."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(highlight=False, markup=False, emoji=False, **options)
+        if self.width < _NARROWEST:  # COLUMNS=0, or a terminal that has no size
+            self.width = _WIDTH
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Called by Rich for every string that is to be shown or measured."""

@@ -19,7 +19,8 @@ class StepUpdate(msgspec.Struct, frozen=True):
     """Progress of a step or a component, told to the operator as it happens.
 
     ``what`` is ``begins``, ``waits``, ``done``, ``died``, ``held``, ``restarted``, ``warning`` or
-    ``stopping``; ``text`` is a short line and ``seconds`` how long the step took, for ``done``.
+    ``stopping``; ``text`` is a short line and ``seconds`` how long the step
+    took, for ``done``, or has taken, for ``waits``.
     """
 
     step: str
@@ -74,6 +75,10 @@ class Children:
     def get(self, name: str) -> Child | None:
         """A running component."""
         return self._running.get(name)
+
+    def absent(self) -> list[str]:
+        """Components that died and are not started again yet."""
+        return sorted(self._due)
 
     def records(self) -> dict[str, ProcessRecord]:
         """The running processes, as the run record lists them."""

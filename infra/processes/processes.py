@@ -27,6 +27,17 @@ from everfresh.adapters.machine.death_signal import with_death_signal
 from everfresh.contracts.errors import MissingDependency
 
 RUN_VARIABLE = "EVERFRESH_RUN_ID"
+PYTHON = {
+    "PYTHONUNBUFFERED": "1",
+    # Whoever calls us may have asked for less, which would make an error of a sign in a log line.
+    "PYTHONIOENCODING": "utf-8:backslashreplace",
+    # A kafka.py in the folder of the call is not the library.
+    "PYTHONSAFEPATH": "1",
+    # Ray cannot be loaded without its docstrings, and libraries warn as they are loaded.
+    "PYTHONOPTIMIZE": "",
+    "PYTHONWARNINGS": "",
+}
+"""Variables of every child in Python."""
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_GET_CHILD_SUBREAPER = 37
 _TAIL_BYTES = 16_384
@@ -130,7 +141,7 @@ def spawn(spec: ChildSpec, logs: Path, run_id: str) -> Child:
 
 
 def _environment(more: Mapping[str, str], run_id: str) -> dict[str, str]:
-    return {**os.environ, "PYTHONUNBUFFERED": "1", **more, RUN_VARIABLE: run_id}
+    return {**os.environ, **PYTHON, **more, RUN_VARIABLE: run_id}
 
 
 def stop_in_order(

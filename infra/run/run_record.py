@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from everfresh.adapters.machine.disk import naming
 from everfresh.contracts.errors import RunError
 
 
@@ -59,7 +60,8 @@ def write_record(home: Path, record: RunRecord) -> None:
     path = _record_path(home)
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_suffix(".new")
-    new.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2))
+    with naming(new):
+        new.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2))
     new.replace(path)
 
 

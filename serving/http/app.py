@@ -193,7 +193,10 @@ class HttpApp:
     def _require_token(self, scope: Scope) -> None:
         """``Problem`` unless the request bears the token. Takes as long for any wrong one."""
         given = dict(scope["headers"]).get(b"authorization", b"")
-        if not self._token or not hmac.compare_digest(given, b"Bearer " + self._token):
+        # The scheme is Bearer in any case (RFC 9110, section 11.1); spaces follow it.
+        scheme, _, token = given.partition(b" ")
+        right = hmac.compare_digest(token.strip(b" "), self._token)
+        if not self._token or scheme.lower() != b"bearer" or not right:
             raise problems.not_admitted(configured=bool(self._token))
 
     def _live(self) -> LoadedVersion:

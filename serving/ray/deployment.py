@@ -30,7 +30,7 @@ APPLICATION = "everfresh"
 NAMESPACE = "everfresh"
 _LOOK_S = 0.05
 _NEVER_REACHED = 10_000
-_SERVICE = "everfresh.serving.rpc.recommender_pb2_grpc.add_RecommenderServicer_to_server"
+_SERVICE = "everfresh.serving.rpc.registration.add_recommender_to_server"
 _BROADCAST_S = 30.0
 _SWITCH_S = 0.0005
 """A thread that wants the interpreter takes it after so long; 5 ms unless told otherwise."""
@@ -142,9 +142,10 @@ def deploy(settings: Settings, port: int, grpc_port: int) -> None:
     """
     # What goes wrong is raised; the rest would only stand between the operator and our one line.
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
+    ray_patches.wait_for_doors(settings.run.start_timeout_s)
     node = placement.node_of_door(settings.ray.address)
     if ownership.take_serve(ownership.Owner.of(settings), settings.ray.address):
-        _shut_down()
+        _end_earlier(settings.ray.address)
     quiet = LoggingConfig(enable_access_log=False, log_level="WARNING")
     try:
         serve.start(
@@ -183,10 +184,8 @@ def is_deployed() -> bool:
 
     True also where Serve does not say, because its controller is being started again.
     """
-    if not ownership.serve_runs():
-        return False
     try:
-        return APPLICATION in serve.status().applications
+        return ownership.serve_runs() and APPLICATION in serve.status().applications
     except ActorDiedError:
         return False
     except RayError:
@@ -219,11 +218,30 @@ def _application(settings: Settings, node: str) -> serve.Application:
 
 def withdraw(settings: Settings) -> None:
     """Close the door, end the replicas and HAProxy, if they are ours. Ray itself stays."""
+    mine = ownership.Owner.of(settings)
     # Where Ray went first there is nothing left to close.
     with contextlib.suppress(RayError, ConnectionError):
-        if ownership.owns_serve(ownership.Owner.of(settings)):
-            _shut_down()
+        if ownership.owns_serve(mine):
+            if _others():
+                serve.delete(APPLICATION)
+            else:
+                _shut_down()
+        if ownership.read_owner() == mine:
             ownership.release_serve()
+
+
+def _end_earlier(address: str) -> None:
+    """End the Serve of an earlier driver; ``Unreachable`` where it has come to serve others too."""
+    if others := _others():
+        raise Unreachable(
+            f"Ray at {address} also serves {', '.join(others)}, and everfresh needs a Serve of its "
+            "own: delete that, or name another Ray"
+        )
+    _shut_down()
+
+
+def _others() -> list[str]:
+    return sorted(set(serve.status().applications) - {APPLICATION})
 
 
 def _shut_down() -> None:

@@ -2,12 +2,10 @@
 
 Ray Serve 2.60 binds the front door to the host of the HTTP servers behind it, which stay on
 loopback, and HAProxy's metrics and statistics ports to every interface. There is no setting for
-either. Nor is there one for
-HAProxy to wait for the whole body of a request, without which it cannot ask another replica again
-where the first one dies: it keeps what it has sent only if that was all. What Ray does let one set
-is the HAProxy program it runs. So it is given a launcher of a few lines that writes all this into
-the configuration, which Ray has just written, and then becomes HAProxy: the same process id, the
-same arguments, Ray's own reloads and all.
+either. Nor is there one for what :mod:`everfresh.serving.ray.door_rules` says of connections and
+requests. What Ray does let one set is the HAProxy program it runs. So it is given a launcher of a
+few lines that writes all this into the configuration, which Ray has just written, and then becomes
+HAProxy: the same process id, the same arguments, Ray's own reloads and all.
 
 Everything goes to Ray in environment variables, which Serve's processes read when they start.
 """
@@ -15,14 +13,11 @@ Everything goes to Ray in environment variables, which Serve's processes read wh
 from __future__ import annotations
 
 import math
-import re
 import shlex
 from collections.abc import Sequence
-from http import HTTPStatus
 from pathlib import Path
 
-from everfresh.serving.requests import problems
-from everfresh.serving.requests.problems import Problem
+from everfresh.serving.ray import door_rules, ray_patches
 
 HOOK = "everfresh.serving.ray.process_hook:install_patches"
 """Called in each of Serve's processes before its doors open."""
@@ -43,7 +38,7 @@ _SOCKET_FILES = {
     "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": "server-state",
 }
 
-BESIDE_BODY = 16_384
+BESIDE_BODY = 2 * door_rules.LONGEST_HEAD + 16_384
 """Bytes of HAProxy's buffers beyond the longest body: a request's head, or a small answer."""
 
 _ALWAYS = {
@@ -72,10 +67,15 @@ done
 {ours}exec {program} "$@"
 """
 
-_ONCE = r"""grep -q wait-for-body "$config" || sed -i -E \
+_ONCE = r"""grep -q everfresh_successor "$config" || sed -i -E \
     -e '/^ *errorfile 50[234] /d' \
     -e '/^defaults/r '{defaults} \
-    -e '/^frontend http_frontend/,/^ *bind /{/^ *bind /r '{frontend} -e '}' "$config"
+    -e '/^frontend http_frontend/,/^ *bind /{/^ *bind /r '{frontend} -e '}' \
+    -e '/^frontend grpc_frontend/,/^ *bind /{/^ *bind /r '{grpc} -e '}' \
+    -e '/^ *# Static routing /r '{route} \
+    -e '/^ *# Route per-app /r '{grpc_route} \
+    -e '/^ *option tcp-check/r '{grpc_errors} \
+    -e '$r '{backends} "$config"
 """
 
 _ADDRESS = r"""sed -i -E \
@@ -85,42 +85,31 @@ _ADDRESS = r"""sed -i -E \
 
 
 def write_launcher(
-    path: Path, host: str, program: str, timeout_ms: int, *, metrics: bool = False
+    path: Path,
+    host: str,
+    program: str,
+    timeout_ms: int,
+    body_bytes: int,
+    *,
+    metrics: bool = False,
 ) -> Path:
     """Write the launcher of ``program``, the true HAProxy; return its path.
 
-    It offers the doors at ``host`` and the rest on loopback, has it wait ``timeout_ms`` for a
-    request's body, and makes its own errors problem documents. Without ``metrics``, Ray's own, it
-    writes no line for a request that went well.
+    It offers the doors at ``host`` and the rest on loopback, by the rules of
+    :mod:`everfresh.serving.ray.door_rules`. Without ``metrics``, Ray's own, it writes no line for
+    a request that went well.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    defaults, frontend = (path.with_suffix(f".{name}") for name in ("defaults", "frontend"))
-    kinds = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
-    errors = [problems.no_replica(status) for status in kinds]
-    errors.append(problems.body_too_slow(timeout_ms))
-    quiet = [] if metrics else ["option dontlog-normal"]
-    lines = [*quiet, *(_errorfile(error, path) for error in errors)]
-    defaults.write_text("".join(f"    {line}\n" for line in lines))
-    frontend.write_text(f"    http-request wait-for-body time {timeout_ms}ms if METH_POST\n")
-    ours = _ONCE.replace("{defaults}", shlex.quote(str(defaults)))
-    ours = ours.replace("{frontend}", shlex.quote(str(frontend)))
+    ours = _ONCE
+    for name, text in door_rules.sections(path, timeout_ms, body_bytes, metrics=metrics).items():
+        file = path.with_suffix(f".{name}")
+        file.write_text(text)
+        ours = ours.replace(f"{{{name}}}", shlex.quote(str(file)))
     ours += _ADDRESS.replace("{host}", f"[{host}]" if ":" in host else host)
     text = _LAUNCHER.replace("{ours}", ours).replace("{program}", shlex.quote(program))
     path.write_text(text)
     path.chmod(0o700)
     return path
-
-
-def _errorfile(problem: Problem, launcher: Path) -> str:
-    """The line that has HAProxy answer with this problem, whose answer is written to a file."""
-    body = problem.document()
-    headers = {**problem.headers, "Content-Length": len(body), "Connection": "close"}
-    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    file = launcher.with_suffix(f".{problem.status}")
-    first = f"HTTP/1.1 {problem.status} {problem.status.phrase}\r\n"
-    file.write_bytes(f"{first}{head}\r\n".encode() + body)
-    name = re.sub(r"([\\ '\"#])", r"\\\1", str(file))
-    return f"errorfile {problem.status} {name}"
 
 
 def environment(
@@ -143,9 +132,12 @@ def environment(
     statistics, figures, fallback, fallback_grpc = (str(port) for port in ports)
     return {
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher),
+        ray_patches.MESSAGE_BYTES: str(body_bytes),
         "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(body_bytes + BESIDE_BODY),
         # Else requests wait without end while no replica is there: Serve's own proxy takes them.
         "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(math.ceil(2 * timeout_ms / 1000)),
+        # Of a client that neither sends nor takes: longer, as both count while a replica works.
+        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(math.ceil(5 * timeout_ms / 1000)),
         **_ALWAYS,
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "1" if metrics else "0",
         "RAY_SERVE_HAPROXY_STATS_PORT": statistics,

@@ -10,5 +10,6 @@ from everfresh.serving.ray import ray_patches, uvicorn_patch
 def install_patches() -> list[Any]:
     """Called by Ray, perhaps twice in a process; returns the HTTP middlewares to add, none."""
     ray_patches.bind_grpc_to_loopback()
+    ray_patches.bound_grpc_servers()
     uvicorn_patch.install_atomic_response()
     return []

@@ -7,6 +7,9 @@ that is a setting; gRPC servers Ray opens on every interface. Each replica has o
 from other deployments. There are none, and handles do not use it (``haproxy.environment``), so it
 need not be seen either.
 
+gRPC servers for requests take messages of 2 GiB (Ray's setting for that bounds answers as well) and
+keep connections without end. Here both are bounded.
+
 Everything here follows the source of the Ray release named below. When another one is installed, a
 test fails: read these places again, then move the constant.
 """
@@ -14,11 +17,17 @@ test fails: read these places again, then move the constant.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import Any
 
 RAY_VERSION = "2.60.0"
 """The release in which these private parts were read."""
+
+MESSAGE_BYTES = "RAY_SERVE_GRPC_MAX_REQUEST_BYTES"
+"""The environment variable with the longest message of a request; read here alone."""
+
+HANDSHAKE_MS, IDLE_MS, AGE_MS, GRACE_MS = 10_000, 90_000, 600_000, 30_000
 
 _EVERYWHERE = "[::]"
 _REPLICA = "ray.serve._private.replica"
@@ -66,3 +75,31 @@ def _bind_replica_calls(host: str) -> None:
         return int(tls_utils.add_port_to_grpc_server(server, address))
 
     replica.add_port_to_grpc_server = add_port_to_grpc_server
+
+
+def bound_grpc_servers() -> None:
+    """For a process of Serve's whose doors are not open yet. Harmless twice.
+
+    No longer message is taken than :data:`MESSAGE_BYTES` says: gRPC's own code refuses it by its
+    length, and by that which it is decompressed to. Connections without a call end after
+    :data:`IDLE_MS`. Any is replaced after :data:`AGE_MS`, and ended :data:`GRACE_MS` later, for
+    nothing else ends a call whose message never comes.
+    """
+    constants: Any = importlib.import_module("ray.serve._private.constants")
+    ours = {
+        "grpc.max_receive_message_length": int(os.environ[MESSAGE_BYTES]),
+        "grpc.server_handshake_timeout_ms": HANDSHAKE_MS,
+        "grpc.max_connection_idle_ms": IDLE_MS,
+        "grpc.max_connection_age_ms": AGE_MS,
+        "grpc.max_connection_age_grace_ms": GRACE_MS,
+    }
+    options = constants.DEFAULT_GRPC_SERVER_OPTIONS
+    # In place: the module that starts servers has this very list.
+    options[:] = [*((name, value) for name, value in options if name not in ours), *ours.items()]
+
+
+def wait_for_doors(seconds: float) -> None:
+    """For the driver: how long Serve waits until its doors are open, 60 s unless told."""
+    for name in ("api", "client"):
+        module: Any = importlib.import_module(f"ray.serve._private.{name}")
+        module.HTTP_PROXY_TIMEOUT = seconds

@@ -1,4 +1,4 @@
-"""Patch of uvicorn's HTTP protocol: an answer leaves its replica whole or not at all.
+"""Patch of uvicorn's HTTP protocol: answers leave whole or not at all, and connections end.
 
 Ray Serve answers through uvicorn, which writes an answer's head and its body apart. A replica
 killed -9 between the two leaves a head without a body: HAProxy has passed it on and can no longer
@@ -8,6 +8,11 @@ leave in one write. Before that write nothing was sent, so HAProxy asks again (`
 Three cases are left: an answer larger than what the kernel takes at once (megabytes, on one
 machine), one that its app sends piece by piece (the page ``/docs``), and the death of HAProxy.
 
+uvicorn waits without end for a request that has begun, or that never begins, and for a client to
+take its answer; it also keeps a head of any length. HAProxy hands on whole requests alone, no
+longer than its buffer. So what does not arrive whole soon, or is longer, did not come through it,
+and its connection is ended.
+
 This follows the source of the uvicorn release named below. When another one is installed, a test
 fails: read ``httptools_impl`` again, then move the constant.
 """
@@ -15,6 +20,8 @@ fails: read ``httptools_impl`` again, then move the constant.
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from typing import Any
 
 import uvicorn.config
@@ -22,6 +29,11 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 UVICORN_VERSION = "0.54.0"
 """The release in which these private parts were read."""
+
+ARRIVAL_S = 10.0
+"""For a request to arrive whole, and for a client to take some of its answer."""
+
+_LONGEST = int(os.environ.get("RAY_SERVE_HAPROXY_TUNE_BUFSIZE", "1048576"))
 
 
 def install_atomic_response() -> None:
@@ -34,16 +46,62 @@ class AtomicResponseProtocol(HttpToolsProtocol):
     """uvicorn's protocol over a transport that keeps a head until the body is there."""
 
     _buffer: _HeadBuffer
+    _whole = False
+    _arrived = 0
+    _arrival: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Called by the loop."""
         self._buffer = _HeadBuffer(transport, self)
         super().connection_made(self._buffer)  # type: ignore[arg-type]
+        # By the kernel, also for what is still to be written as the connection is closed.
+        transport.get_extra_info("socket").setsockopt(
+            socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * ARRIVAL_S)
+        )
+        self._expect_request()
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the loop."""
+        super().data_received(data)
+        # What follows is a new request, or nothing that begins one.
+        whole, self._whole = self._whole, False
+        if whole:
+            self._arrived = 0
+            self._stop_expecting()
+            return
+        self._arrived += len(data)
+        if self._arrived > _LONGEST:
+            self._buffer.abort()
+        elif self._arrival is None:
+            self._expect_request()
+
+    def on_message_begin(self) -> None:
+        """Called by the parser at the first byte of a request."""
+        self._whole = False
+        super().on_message_begin()
+
+    def on_message_complete(self) -> None:
+        """Called by the parser after the last byte of a request."""
+        self._whole = True
+        super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """Called by uvicorn after the last body; an answer to HEAD has none."""
         self._buffer.release()
         super().on_response_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the loop."""
+        self._stop_expecting()
+        super().connection_lost(exc)
+
+    def _expect_request(self) -> None:
+        self._arrival = self.loop.call_later(ARRIVAL_S, self._buffer.abort)
+
+    def _stop_expecting(self) -> None:
+        if self._arrival is not None:
+            self._arrival.cancel()
+            self._arrival = None
 
 
 class _HeadBuffer:

@@ -121,9 +121,9 @@ def parse_similar(raw: bytes, limits: Limits) -> SimilarRequest:
 
 def check_recommend(body: RecommendBody, limits: Limits, now_ms: int) -> RecommendRequest:
     """What the types cannot say; ``now_ms`` is the time of events that have none."""
-    _require_at_most("k", body.k, limits.k, "serving.max_k")
-    _require_at_most("exclude", len(body.exclude), limits.items, "serving.max_items")
-    _require_at_most("allow", len(body.allow or ()), limits.items, "serving.max_items")
+    require_at_most("k", body.k, limits.k, "serving.max_k")
+    require_at_most("exclude", len(body.exclude), limits.items, "serving.max_items")
+    require_at_most("allow", len(body.allow or ()), limits.items, "serving.max_items")
     _require_ids(user_id=[body.user_id], exclude=body.exclude, allow=body.allow or ())
     return RecommendRequest(
         _request_id(body.request_id),
@@ -138,7 +138,7 @@ def check_recommend(body: RecommendBody, limits: Limits, now_ms: int) -> Recomme
 
 def check_score(body: ScoreBody, limits: Limits, now_ms: int) -> ScoreRequest:
     """As :func:`check_recommend`."""
-    _require_at_most("items", len(body.items), limits.items, "serving.max_items")
+    require_at_most("items", len(body.items), limits.items, "serving.max_items")
     _require_ids(user_id=[body.user_id], items=body.items)
     events = _interactions(body.events, limits, now_ms)
     return ScoreRequest(_request_id(body.request_id), body.user_id, body.items, events)
@@ -146,9 +146,15 @@ def check_score(body: ScoreBody, limits: Limits, now_ms: int) -> ScoreRequest:
 
 def check_similar(body: SimilarBody, limits: Limits) -> SimilarRequest:
     """As :func:`check_recommend`."""
-    _require_at_most("k", body.k, limits.k, "serving.max_k")
+    require_at_most("k", body.k, limits.k, "serving.max_k")
     _require_ids(item_id=[body.item_id])
     return SimilarRequest(body.item_id, body.k)
+
+
+def require_at_most(field: str, number: int, limit: int, setting: str) -> None:
+    """``Problem`` where a request asks for more than ``setting`` allows."""
+    if number > limit:
+        raise problems.bad_request(field, f"at most {limit} ({setting}), found {number}")
 
 
 def convert(content: dict[str, Any], kind: type[_Body]) -> _Body:
@@ -183,11 +189,6 @@ def _request_id(given: str | None) -> str:
     return given
 
 
-def _require_at_most(field: str, number: int, limit: int, setting: str) -> None:
-    if number > limit:
-        raise problems.bad_request(field, f"at most {limit} ({setting}), found {number}")
-
-
 def _require_ids(**fields: Sequence[UserId | ItemId]) -> None:
     for field, ids in fields.items():
         for value in ids:
@@ -200,7 +201,7 @@ def _require_ids(**fields: Sequence[UserId | ItemId]) -> None:
 def _interactions(bodies: Sequence[EventBody], limits: Limits, now_ms: int) -> list[Interaction]:
     if not bodies:
         return []
-    _require_at_most("events", len(bodies), limits.events, "serving.max_events")
+    require_at_most("events", len(bodies), limits.events, "serving.max_events")
     _require_ids(events=[body.item_id for body in bodies])
     for body in bodies:
         if body.type not in limits.actions:

@@ -13,6 +13,9 @@ from everfresh.contracts.errors import StateError
 from everfresh.contracts.event import ItemId
 
 _LOG = logging.getLogger(__name__)
+_LONGEST_DETAIL = 500
+"""Characters. Details quote what a client sent, and gRPC's travel in headers, which are short."""
+
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
 
@@ -50,6 +53,7 @@ class Problem(Exception):
         errors: Sequence[Mapping[str, str]] = (),
         headers: Mapping[str, str] | None = None,
     ) -> None:
+        detail = _shortened(detail)
         super().__init__(detail)
         self.status = status
         self.kind = kind
@@ -105,12 +109,13 @@ def too_late(timeout_ms: int) -> Problem:
 
 
 def body_too_slow(timeout_ms: int) -> Problem:
-    """408: the body did not arrive."""
+    """408: the body did not arrive, or, by HAProxy, not even the head."""
     return Problem(
         HTTPStatus.REQUEST_TIMEOUT,
         "body-too-slow",
         "The request did not arrive in time",
-        f"The whole body was expected within {timeout_ms} ms (serving.timeout_ms).",
+        f"A request's head, then its body, must each arrive within {timeout_ms} ms "
+        "(serving.timeout_ms).",
         headers={"Connection": "close"},
     )
 
@@ -127,6 +132,7 @@ def no_replica(status: HTTPStatus) -> Problem:
 
 def bad_request(field: str, detail: str) -> Problem:
     """422: the body is no request of ours."""
+    field, detail = _shortened(field), _shortened(detail)
     return Problem(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "bad-request",
@@ -134,6 +140,12 @@ def bad_request(field: str, detail: str) -> Problem:
         f"{field}: {detail}",
         [{"field": field, "detail": detail}],
     )
+
+
+def unreadable(expected: str) -> Problem:
+    """422: over gRPC, bytes that are no message."""
+    detail = f"these bytes are no {expected}; use the recommender.proto of this release"
+    return bad_request("message", detail)
 
 
 def unknown_item(item: ItemId, version: int) -> Problem:
@@ -154,6 +166,16 @@ def too_large(limit: int) -> Problem:
         "The request is too large",
         f"A request has at most {limit} bytes (serving.max_body_bytes).",
         headers={"Connection": "close"},
+    )
+
+
+def head_too_large(limit: int) -> Problem:
+    """431, by HAProxy: no request of ours has such a head."""
+    return Problem(
+        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "head-too-large",
+        "The request's head is too large",
+        f"The address of a request has at most {limit} bytes, and so have its headers in all.",
     )
 
 
@@ -211,3 +233,7 @@ def internal() -> Problem:
         "Something went wrong here",
         "The request could not be answered; the replica's log says why.",
     )
+
+
+def _shortened(said: str) -> str:
+    return said if len(said) <= _LONGEST_DETAIL else f"{said[:_LONGEST_DETAIL]} ... (cut)"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
 from typing import Any, Protocol, TypeVar
 
@@ -24,6 +24,7 @@ from everfresh.serving.requests import bodies, problems
 from everfresh.serving.requests.admission import Admission
 from everfresh.serving.requests.bodies import Limits, RecommendBody, ScoreBody, SimilarBody
 from everfresh.serving.rpc import recommender_pb2 as pb
+from everfresh.serving.rpc.registration import Unreadable
 
 _Message = TypeVar("_Message", bound=Message)
 _CODES = {
@@ -75,6 +76,8 @@ class RpcService:
         """``Recommend``."""
 
         def answer() -> pb.Answer:
+            counts = {"exclude": len(message.exclude), "allow": len(message.allow.ids)}
+            self._require_short(message.events, **counts)
             body = bodies.convert(_recommend_fields(message), RecommendBody)
             request = bodies.check_recommend(body, self._limits, self._clock())
             return _answer_message(self._replica.answer(request))
@@ -85,6 +88,7 @@ class RpcService:
         """``Score``."""
 
         def answer() -> pb.Answer:
+            self._require_short(message.events, items=len(message.items))
             body = bodies.convert(_score_fields(message), ScoreBody)
             request = bodies.check_score(body, self._limits, self._clock())
             return _answer_message(self._replica.score(request))
@@ -132,9 +136,16 @@ class RpcService:
 
         return await self._call(message, answer, pb.VersionAnswer, context)
 
+    def _require_short(self, events: Sequence[pb.Event], **lists: int) -> None:
+        """Before any of them is converted, which takes long for what small messages can list."""
+        limits = self._limits
+        bodies.require_at_most("events", len(events), limits.events, "serving.max_events")
+        for field, length in lists.items():
+            bodies.require_at_most(field, length, limits.items, "serving.max_items")
+
     async def _call(
         self,
-        message: Message,
+        message: Message | Unreadable,
         answer: Callable[[], _Message],
         nothing: Callable[[], _Message],
         context: Context,
@@ -146,6 +157,8 @@ class RpcService:
                 # So that those that came together are counted before the first is worked on.
                 await asyncio.sleep(0)
                 require_in_time()
+                if isinstance(message, Unreadable):
+                    raise problems.unreadable(message.kind.DESCRIPTOR.full_name)
                 if message.ByteSize() > self._limits.body_bytes:
                     raise problems.too_large(self._limits.body_bytes)
                 answered = answer()
@@ -156,8 +169,12 @@ class RpcService:
             context.set_details(ended_by.detail)
             answered = nothing()
         took = time.perf_counter() - began
-        self._measure("grpc", _ROUTES[type(message)], code.name, problem, took)
+        self._measure("grpc", _ROUTES[_kind(message)], code.name, problem, took)
         return answered
+
+
+def _kind(message: Message | Unreadable) -> type[Message]:
+    return message.kind if isinstance(message, Unreadable) else type(message)
 
 
 def _code(problem: problems.Problem) -> grpc.StatusCode:

@@ -9,10 +9,12 @@ from aiokafka.errors import KafkaConnectionError
 
 from everfresh.adapters.kafka.diagnosis import require_broker
 from everfresh.contracts.errors import Unreachable
+from everfresh.streaming.log.header_names import forgive_header_names
 
 
 async def start_client(client: Any, servers: str) -> None:
     """Start an aiokafka client; ``Unreachable`` where no broker answers."""
+    forgive_header_names()
     try:
         await client.start()
     except KafkaConnectionError as error:

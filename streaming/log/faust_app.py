@@ -6,14 +6,10 @@ import faust
 from yarl import URL
 
 from everfresh.contracts.settings import Settings
+from everfresh.contracts.topics import worker_group
 
 _HEARTBEAT_SHARE = 0.3  # of the session: three beats before a worker is given up
 _NO_LIMIT_S = 7 * 86_400.0
-
-
-def group_id(topic_prefix: str) -> str:
-    """The consumer group of the workers, for monitoring."""
-    return f"{topic_prefix}stream"
 
 
 def faust_app(settings: Settings, name: str) -> faust.App:
@@ -21,7 +17,7 @@ def faust_app(settings: Settings, name: str) -> faust.App:
     servers = settings.kafka.bootstrap_servers.split(",")
     session_s = settings.kafka.session_ms / 1000
     return faust.App(
-        group_id(settings.kafka.topic_prefix),
+        worker_group(settings.kafka.topic_prefix),
         broker=[URL(f"kafka://{server}") for server in servers],
         datadir=settings.home.resolve() / "faust",
         store="memory://",

@@ -1,4 +1,4 @@
-"""Whole fetches as single events; and every patch of Faust's and aiokafka's private parts.
+"""Whole fetches as single events; and the patches of Faust's and aiokafka's private parts.
 
 So the worker's cost per event is not Faust's. The consumer packs what one poll brought for a
 partition of the events topic into one record, whose offset is the last one's; an ordinary agent
@@ -21,7 +21,8 @@ Private parts that are used or overridden here, as read in the two versions name
   ``._fetch_records``; ``Consumer._new_consumer_thread``, ``._getmany``, ``._add_gap``,
   ``._new_offset``, ``._acked`` and ``._acked_index``.
 
-A test fails when either project has moved: read these parts again, then name the new version.
+One more patch of aiokafka is in ``header_names``. A test fails when either project has moved: read
+these parts again, then name the new version.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from yarl import URL
 
+from everfresh.streaming.log.header_names import forgive_header_names
 from everfresh.streaming.log.records import Fetch, FetchedRecord
 
 FAUST_VERSION = "0.15.3"
@@ -84,6 +86,7 @@ class FetchThread(driver.AIOKafkaConsumerThread):
     """Faust's fetching thread, with bare records of the events topic."""
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
+        forgive_header_names()
         # Faust has no setting for it: what an aborted transaction wrote is no event.
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"

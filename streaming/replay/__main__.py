@@ -12,18 +12,22 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
+from kafka.errors import KafkaError
+
 from everfresh.adapters.files.datasets import DATASETS, event_check
 from everfresh.adapters.observe.logs import run_main
-from everfresh.contracts.errors import DataFileError, SettingsError
+from everfresh.contracts.errors import DataFileError, SettingsError, Unreachable
 from everfresh.contracts.event import Event, UserId
 from everfresh.contracts.settings import Settings, load_settings
 from everfresh.contracts.topics import EVENTS, topic_name
 from everfresh.streaming.producer import EventProducer
-from everfresh.streaming.replay.progress import ReplayProgress, encode_progress
+from everfresh.streaming.replay.places import EventPlaces
+from everfresh.streaming.replay.progress import Outcome, ReplayProgress, encode_progress
+from everfresh.streaming.replay.settling import Settling
 
 _WRITE_EVERY_S = 0.25
 _STEP_S = 0.02
@@ -38,6 +42,7 @@ def main() -> None:
     parser.add_argument("--format", required=True, choices=sorted(DATASETS))
     parser.add_argument("--speed", type=float, default=0.0, help="events per second; 0: no limit")
     parser.add_argument("--limit", type=int, default=0, help="only the first N events; 0: all")
+    parser.add_argument("--settle", action="store_true", help="ask what became of the events")
     wanted = parser.parse_args()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -46,10 +51,16 @@ def main() -> None:
     events = DATASETS[wanted.format](wanted.file, event_check(settings.events))
     total = min(len(events), wanted.limit or len(events))
     progress = ProgressWriter(total, time.monotonic())
-    with _producer(settings) as producer:
+    places = EventPlaces()
+    settling = _settling(settings) if wanted.settle else None
+    with _producer(settings, places.note) as producer:
         send(paced(itertools.islice(events, total), wanted.speed, stop), producer, progress)
         if not (progress.done or stop.is_set()):
             raise DataFileError(f"{wanted.file} became shorter while it was read; send it again")
+    if settling is not None and progress.done:
+        places.close()
+        progress.outcome = settling.run(places, progress.became, stop.is_set)
+        progress.write()
 
 
 def send(events: Iterable[Event], producer: EventSender, progress: ProgressWriter) -> None:
@@ -97,7 +108,9 @@ class ProgressWriter:
 
     def __init__(self, total: int, now_s: float) -> None:
         self.done = False
+        self.outcome: Outcome | None = None
         self._count = 0
+        self._took: float | None = None
         self._total = total
         self._user: UserId | None = None
         self._began = self._written = now_s
@@ -112,17 +125,31 @@ class ProgressWriter:
     def flushed(self) -> None:
         """All that was handed over is in the log."""
         self.done = self._count == self._total
+        self._took = time.monotonic() - self._began
+
+    def became(self, outcome: Outcome) -> None:
+        """So much is known of what became of the events."""
+        self.outcome = outcome
+        self.write()
 
     def write(self) -> None:
         """Write a line now."""
         self._written = time.monotonic()
-        took = self._written - self._began
-        line = ReplayProgress(self._count, self._total, took, self._user, self.done)
+        took = self._written - self._began if self._took is None else self._took
+        line = ReplayProgress(self._count, self._total, took, self._user, self.done, self.outcome)
         sys.stdout.buffer.write(encode_progress(line))
         sys.stdout.buffer.flush()
 
 
-def _producer(settings: Settings) -> EventProducer:
+def _settling(settings: Settings) -> Settling | None:
+    """``None`` where there is nothing to ask: the producer then says what is wrong, if anything."""
+    try:
+        return Settling(settings.kafka.bootstrap_servers, settings.kafka.topic_prefix)
+    except (Unreachable, KafkaError):
+        return None
+
+
+def _producer(settings: Settings, on_delivered: Callable[[int, int], None]) -> EventProducer:
     kafka = settings.kafka
     if not kafka.bootstrap_servers:
         raise SettingsError(
@@ -134,6 +161,7 @@ def _producer(settings: Settings) -> EventProducer:
         topic_name(kafka.topic_prefix, EVENTS),
         actions=settings.events.actions,
         max_bytes=settings.events.max_bytes,
+        on_delivered=on_delivered,
     )
 
 

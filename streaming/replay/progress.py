@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import msgspec
 
+DUPLICATE = "duplicate_id"
+"""The reason of a dead letter whose event was accepted before."""
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What the stream worker made of the events of a replay, as far as it is known.
+
+    ``taken`` of them have been read by it. ``rejected`` counts those that it did not accept, by
+    reason. With ``settled`` all
+    were taken and all rejections are known, so that the others were accepted.
+    """
+
+    taken: int = 0
+    rejected: dict[str, int] = {}
+    settled: bool = False
+
 
 class ReplayProgress(msgspec.Struct, frozen=True):
     """Written several times a second by the replay, and once at its end; read by the CLI.
 
     ``sent`` of ``total`` events were handed to the producer; with ``done`` all of those that were
     sent are in the log. ``user`` is the user of the newest one, ``None`` before the first.
+    ``outcome`` comes after ``done``, where the replay was asked for it.
     """
 
     sent: int
@@ -17,6 +34,7 @@ class ReplayProgress(msgspec.Struct, frozen=True):
     seconds: float
     user: int | str | None
     done: bool = False
+    outcome: Outcome | None = None
 
 
 _ENCODER = msgspec.json.Encoder()

@@ -52,6 +52,14 @@ def test_zstd_comes_from_a_package_only_where_python_has_none(python: str) -> No
     assert ("backports.zstd" in names) == (python != "3.14")
 
 
+def test_what_python_has_is_imported_from_it() -> None:
+    importing = re.compile(r"^ *(?:from|import) backports\b", re.MULTILINE)
+    for path in ROOT.glob("[!.]*/**/*.py"):
+        text = path.read_text()
+        if importing.search(text):
+            assert "sys.version_info >= (3, 14)" in text, path
+
+
 def test_what_is_supported_is_what_is_resolved_and_let_through() -> None:
     assert SUPPORTED == ["3.11", "3.12", "3.13", "3.14"]
     assert f"for version in {' '.join(SUPPORTED)}; do" in (ROOT / ".ci" / "pins").read_text()

@@ -88,7 +88,7 @@ def test_a_header_that_is_none_is_refused(header: object) -> None:
 
 def test_a_header_of_brackets_alone_is_refused() -> None:
     deep = b'{"t": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
-    with pytest.raises(ValueError, match="recursion"):
+    with pytest.raises(ValueError, match=r"recursion|Expected"):  # Python 3.14 nests deeper
         tensor_places(len(deep).to_bytes(8, "little") + deep)
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from everfresh.contracts.errors import SettingsError
 from everfresh.contracts.settings import load_settings
+from everfresh.contracts.topics import ALL, topic_name
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +36,18 @@ def test_overrides_beat_everything(monkeypatch: pytest.MonkeyPatch) -> None:
         ('[events]\nactions = ["a", "a"]\n', "twice"),
         ("[kafka]\npartitions = 0\n", "kafka.partitions"),
         ("[kafka\n", "cannot be read"),
+        ("[windows]\nsecond = 7\n", "did you mean windows.seconds?"),
+        ("[servings]\nport = 7\n", "servings: there is no such setting; did you mean serving?"),
+        ("port = 7\n", "port: there is no such setting"),
+        (
+            '[kafka]\ntopic_prefix = "a/b"\n',
+            "topic_prefix: topics are named by .*found '/' in 'a/b'",
+        ),
+        ('[kafka]\ntopic_prefix = "é"\n', "found 'é'"),
+        (f'[kafka]\ntopic_prefix = "{"x" * 238}"\n', "at most 237 characters .* found 238"),
+        ("[windows]\nseconds = nan\n", "windows.seconds"),
+        ("[events]\nahead_s = inf\n", "events.ahead_s"),
+        ("[run]\nstart_timeout_s = 0\n", "run.start_timeout_s"),
     ],
 )
 def test_a_wrong_setting_is_one_clear_line(tmp_path: Path, text: str, message: str) -> None:
@@ -57,6 +70,78 @@ def test_every_field_has_a_sentence() -> None:
     for name, group in groups:
         for key, field in getattr(group, "model_fields", {}).items():
             assert (field.description or "").endswith("."), f"{name}.{key}"
+
+
+def test_places_mean_the_same_in_every_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "everfresh.toml").write_text(
+        '[weights]\nurl = "w"\ntrusted_key = "~/key.pem"\n[state]\nsnapshot_url = "s3://b/path"\n'
+    )
+    monkeypatch.setenv("HOME", "/home/me")
+    settings = load_settings()
+    assert settings.weights.url == str(tmp_path / "w")
+    assert settings.weights.trusted_key == Path("/home/me/key.pem")
+    assert settings.state.snapshot_url == "s3://b/path"
+    assert load_settings({"weights": {"url": ""}}).weights.url == ""
+    with pytest.raises(SettingsError, match=r"weights.url: found .*there is no such home"):
+        load_settings({"weights": {"url": "~nobody-of-this-name/w"}})
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("EVERFRESH_SERVINGS__PORT", "EVERFRESH_SERVING__PORT"),
+        ("EVERFRESH_SERVING_PORT", "EVERFRESH_SERVING__PORT"),
+        ("EVERFRESH_SERVING__PROT", "EVERFRESH_SERVING__PORT"),
+        ("EVERFRESH_HOM", "EVERFRESH_HOME"),
+        ("EVERFRESH_CONFG", "EVERFRESH_CONFIG"),
+        ("everfresh_windows__second", "EVERFRESH_WINDOWS__SECONDS"),
+    ],
+)
+def test_a_variable_that_is_no_setting_is_refused_with_the_one_that_was_meant(
+    name: str, meant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "5")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert str(caught.value) == (
+        f"wrong setting: {name} in the environment: there is no such setting; did you mean "
+        f"{meant}? `everfresh settings` lists all"
+    )
+
+
+def test_a_variable_like_none_is_refused_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVERFRESH_XYZZY__PLUGH", "5")
+    monkeypatch.setenv("EVERFRESH_SERVING__CACHE_REUSE_VERSIONS", "5")
+    with pytest.raises(SettingsError, match=r"REUSE_VERSIONS .*is gone.*XYZZY.*there is no such"):
+        load_settings()
+
+
+def test_variables_that_kubernetes_sets_for_a_service_are_none_of_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in {
+        "EVERFRESH_SERVICE_HOST": "10.0.0.1",
+        "EVERFRESH_SERVICE_PORT_HTTP": "80",
+        "EVERFRESH_PORT": "tcp://10.0.0.1:80",
+        "EVERFRESH_PORT_80_TCP": "tcp://10.0.0.1:80",
+        "EVERFRESH_KAFKA_SERVICE_HOST": "10.0.0.1",
+        "EVERFRESH_SERVING_PORT": "tcp://10.0.0.1:80",
+        "EVERFRESH_SERVING_PORT_80_TCP_ADDR": "10.0.0.1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert load_settings().serving.port == 0
+
+
+def test_a_whole_group_may_stand_in_one_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVERFRESH_WINDOWS", '{"seconds": 7}')
+    assert load_settings().windows.seconds == 7.0
+
+
+def test_the_longest_prefix_leaves_room_for_every_topic() -> None:
+    settings = load_settings({"kafka": {"topic_prefix": "x" * 237}})
+    assert max(len(topic_name(settings.kafka.topic_prefix, spec)) for spec in ALL) == 249
 
 
 def test_forwarding_without_remembered_ids_is_refused() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import os
+import subprocess
+import sys
 import uuid
 from pathlib import Path
 
 import pytest
 
 from everfresh.contracts.settings import RaySettings, Settings
-from everfresh.infra import ray_head
+from everfresh.infra import ray_head, ray_start_hook
 
 
 @pytest.mark.parametrize("metrics", [True, False])
@@ -19,6 +23,80 @@ def test_ray_keeps_metrics_of_its_own_only_where_told(metrics: bool) -> None:
         assert head.spec.env["RAY_enable_metrics_collection"] == str(int(metrics))
     finally:
         ray_head.remove_temporary_folder(run_id)
+
+
+def test_rays_sockets_have_short_paths_wherever_temporary_files_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / "slurm_jobdir" / "1355700" / "tmp"
+    deep.mkdir(parents=True)
+    monkeypatch.setenv("TMPDIR", str(deep))
+    run_id = uuid.uuid4().hex
+    try:
+        ray_head.prepare_head(run_id, RaySettings())
+        folder = ray_head.temporary_folder(run_id)
+        assert folder.is_dir()
+        session = "session_2026-01-31_12-00-00_123456_4194304"
+        assert len(str(folder / "ray" / session / "sockets" / "plasma_store")) <= 107
+    finally:
+        monkeypatch.delenv("TMPDIR")  # as at the start of the next run
+        ray_head.remove_temporary_folder(run_id)
+    assert not folder.exists()
+
+
+def test_a_ray_of_our_own_hears_nothing_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("RAY_"):
+            monkeypatch.delenv(name)
+    for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_USE_TLS"):
+        monkeypatch.setenv(name, "theirs")
+    ray_head.forget_other_clusters()
+    assert not [name for name in os.environ if name.startswith("RAY_")]
+
+
+def test_the_installed_ray_is_the_one_whose_start_was_read() -> None:
+    installed = importlib.metadata.version("ray")
+    assert installed == ray_start_hook.RAY_VERSION, (
+        f"ray {installed} is installed and infra/ray_start_hook.py was read in "
+        f"{ray_start_hook.RAY_VERSION}: read the private parts that it names again, then move its "
+        "constant"
+    )
+
+
+# In a process of its own: what is patched stays patched.
+STARTS = """
+import inspect
+from ray._common.utils import load_class
+from ray._private import ray_constants
+from ray._private.node import Node
+from everfresh.infra import ray_start_hook
+assert "self.start_api_server(" in inspect.getsource(Node.start_head_processes)
+load_class(ray_start_hook.NAME)(None, True)
+kept = []
+class Started:
+    def get_gcs_client(self):
+        return self
+    def internal_kv_put(self, *words):
+        kept.append(words)
+Node.start_api_server(Started(), include_dashboard=False, raise_on_failure=False)
+assert kept == [(b"dashboard", b"127.0.0.1:0", True, ray_constants.KV_NAMESPACE_DASHBOARD)], kept
+"""
+
+
+@pytest.mark.process
+def test_our_ray_starts_nothing_that_asks_the_internet() -> None:
+    run_id = uuid.uuid4().hex
+    try:
+        head = ray_head.prepare_head(run_id, RaySettings())
+        assert head.spec.env["RAY_START_HOOK"] == ray_start_hook.NAME
+        assert head.driver_environment["RAY_USAGE_STATS_ENABLED"] == "0"
+    finally:
+        ray_head.remove_temporary_folder(run_id)
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-c", STARTS], capture_output=True, text=True, env=env, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_rays_token_is_its_owners_alone() -> None:

@@ -12,6 +12,7 @@ from typing import Self
 
 ROOT = Path(__file__).parents[2]
 
+# As the installed command does, neither looks for modules in the folder of the call (-P).
 # The command's own supervisor adopts its orphans; what it failed to end comes to this one.
 _OUTER = """
 import signal, subprocess, sys
@@ -21,7 +22,7 @@ from everfresh.infra.processes.processes import become_subreaper
 become_subreaper()
 mark, command = Path(sys.argv[1]), sys.argv[2:]
 code = "from everfresh.infra.cli import main; main()"
-process = subprocess.Popen([sys.executable, "-c", code, *command])
+process = subprocess.Popen([sys.executable, "-P", "-c", code, *command])
 mark.with_suffix(".pid").write_text(str(process.pid))
 code = process.wait()
 left = [process for process in psutil.Process().children(recursive=True)
@@ -42,7 +43,7 @@ class Command:
         self._news = threading.Condition()
         kept = {key: value for key, value in os.environ.items() if "EVERFRESH" not in key}
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _OUTER, str(self._mark), *words],
+            [sys.executable, "-P", "-c", _OUTER, str(self._mark), *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -16,6 +16,7 @@ import msgspec
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from rocksdict import AccessType, Options, Rdict
 
+from everfresh.adapters.kafka.header_names import forgive_header_names
 from everfresh.adapters.kafka.topics import ensure_topics
 from everfresh.contracts.event import UserId
 from everfresh.contracts.report import ComponentStatus, decode_status
@@ -67,6 +68,7 @@ class Stream:
 
     def read(self, spec: TopicSpec) -> list[Any]:
         """Everything the topic holds now, in order per partition."""
+        forgive_header_names()
         with KafkaConsumer(
             bootstrap_servers=self.servers,
             auto_offset_reset="earliest",
@@ -184,7 +186,12 @@ def stop(worker: subprocess.Popen[str]) -> None:
     assert (worker.returncode, said) == (0, "")
 
 
-def send_raw(stream: Stream, records: list[tuple[bytes | None, bytes]]) -> None:
+def send_raw(
+    stream: Stream,
+    records: list[tuple[bytes | None, bytes]],
+    headers: Sequence[tuple[str, bytes]] = (),
+) -> None:
     with KafkaProducer(bootstrap_servers=stream.servers, acks="all") as producer:
         for key, value in records:
-            producer.send(stream.topic(EVENTS), key=key, value=value).get(timeout=WAIT_SECONDS)
+            sent = producer.send(stream.topic(EVENTS), value, key=key, headers=list(headers))
+            sent.get(timeout=WAIT_SECONDS)

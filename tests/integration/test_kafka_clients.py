@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from kafka import KafkaProducer
+from aiokafka import AIOKafkaConsumer
+from kafka import KafkaAdminClient, KafkaProducer
+from kafka.admin import ConfigResource, ConfigResourceType
 from msgspec import structs
 
 from everfresh.adapters.kafka.exposure_sink import KafkaExposureSink
@@ -18,7 +21,7 @@ from everfresh.adapters.kafka.window_source import KafkaWindowSource
 from everfresh.contracts.errors import Unreachable
 from everfresh.contracts.report import ComponentStatus, encode_report
 from everfresh.contracts.settings import Settings
-from everfresh.contracts.topics import EXPOSURES, REPORTS, STATUS, WINDOWS, topic_name
+from everfresh.contracts.topics import EVENTS, EXPOSURES, REPORTS, STATUS, WINDOWS, topic_name
 from everfresh.contracts.window import FORMAT, SliceClosed, encode_slice_record
 from everfresh.infra.broker.broker import EmbeddedBroker
 from tests.adapters.kafka.topic_records import read_topic
@@ -27,6 +30,7 @@ from tests.conformance.test_sinks import REPORT, exposure, status
 pytestmark = pytest.mark.integration
 
 Make = Callable[..., Settings]
+CODECS = ("gzip", "zstd", "lz4", "snappy")
 
 
 @pytest.fixture
@@ -93,6 +97,41 @@ def test_foreign_records_and_tombstones_are_skipped_and_counted(
         assert tail.left_out().startswith(
             f"left out: 4 records that everfresh did not write, the last at {where}"
         )
+
+
+async def values_read_by_the_workers_client(servers: str, topic: str) -> list[bytes | None]:
+    consumer = AIOKafkaConsumer(
+        topic, bootstrap_servers=servers, group_id=None, auto_offset_reset="earliest"
+    )
+    await consumer.start()
+    try:
+        return [(await consumer.getone()).value for _ in CODECS]
+    finally:
+        await consumer.stop()
+
+
+def test_whatever_codec_a_cluster_compresses_with_every_reader_reads(
+    servers: str, topic_prefix: str
+) -> None:
+    topics = [topic_name(topic_prefix, spec) for spec in (EVENTS, STATUS, WINDOWS)]
+    slices = [SliceClosed(FORMAT, 0, label, 0, 0, 0, 0, 0, "") for label in range(len(CODECS))]
+    for codec, closed in zip(CODECS, slices, strict=True):
+        with KafkaAdminClient(bootstrap_servers=servers) as admin:
+            configs = {"compression.type": codec}
+            admin.alter_configs(
+                [ConfigResource(ConfigResourceType.TOPIC, topic, configs) for topic in topics]
+            )
+        write_raw(servers, topics[0], codec.encode() * 500)
+        write_raw(servers, topics[1], encode_report(status("w")), key=b"w")
+        write_raw(servers, topics[2], encode_slice_record(closed))
+    assert asyncio.run(values_read_by_the_workers_client(servers, topics[0])) == [
+        codec.encode() * 500 for codec in CODECS
+    ]
+    with RecordTail(servers, topic_prefix, [STATUS]) as tail:
+        assert tail.read_to_end() == [status("w")] * len(CODECS)
+    source = KafkaWindowSource(servers, topic_prefix)
+    assert [record for _, _, record in source.poll(30_000)] == slices
+    source.close()
 
 
 def test_an_empty_topic_is_read_at_once(servers: str, topic_prefix: str) -> None:

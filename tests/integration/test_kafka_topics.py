@@ -21,6 +21,7 @@ from everfresh.contracts.topics import (
     OUTCOMES,
     WINDOWS,
     TopicSpec,
+    creation_config,
     topic_name,
 )
 from everfresh.infra.broker.broker import EmbeddedBroker
@@ -39,8 +40,15 @@ def create(kafka: EmbeddedBroker, name: str, partitions: int, configs: dict[str,
 
 def configs_of(kafka: EmbeddedBroker, topic: str) -> dict[str, str]:
     with KafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers) as admin:
-        described = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
+        resource = ConfigResource(ConfigResourceType.TOPIC, topic)
+        described = admin.describe_configs([resource], config_filter="all")
     return {name: setting["value"] for name, setting in described["topic"][topic].items()}
+
+
+def alter(kafka: EmbeddedBroker, topic: str, configs: dict[str, str]) -> None:
+    """What the command that a message names does."""
+    with KafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers) as admin:
+        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=configs)])
 
 
 def test_every_topic_of_the_table_is_made_as_it_says(
@@ -49,9 +57,9 @@ def test_every_topic_of_the_table_is_made_as_it_says(
     partitions = ensure_topics(kafka.bootstrap_servers, make_settings(kafka={"partitions": 3}))
     assert partitions == {topic_name(topic_prefix, spec): spec.partitions or 3 for spec in ALL}
     for spec in ALL:
-        modified = configs_of(kafka, topic_name(topic_prefix, spec))
-        default = {"cleanup.policy": "delete"}
-        assert {**default, **modified}.items() >= spec.config.items()
+        found = configs_of(kafka, topic_name(topic_prefix, spec))
+        wanted = creation_config(spec, 1, 65_536)
+        assert {name: found[name] for name in wanted} == wanted
 
 
 def test_a_second_time_changes_nothing(kafka: EmbeddedBroker, make_settings: Make) -> None:
@@ -90,9 +98,35 @@ def test_exposures_with_another_number_of_partitions_are_refused(
 def test_an_events_topic_without_append_time_is_refused_with_the_remedy(
     kafka: EmbeddedBroker, make_settings: Make, topic_prefix: str, spec: TopicSpec
 ) -> None:
-    create(kafka, topic_name(topic_prefix, spec), 1, {})
-    with pytest.raises(SettingsError, match=r"CreateTime.*kafka-configs\.sh --alter"):
+    create(kafka, topic_name(topic_prefix, spec), 4, {})
+    with pytest.raises(SettingsError, match=r"CreateTime.*kafka-configs\.sh .*--alter"):
         ensure_topics(kafka.bootstrap_servers, make_settings())
+
+
+def test_all_that_existing_topics_lack_is_said_at_once_with_the_commands(
+    kafka: EmbeddedBroker, make_settings: Make, topic_prefix: str
+) -> None:
+    compacted = {**APPEND_TIME, "cleanup.policy": "compact", "min.insync.replicas": "2"}
+    create(kafka, topic_name(topic_prefix, EVENTS), 1, compacted)
+    create(kafka, topic_name(topic_prefix, WINDOWS), 1, {"retention.bytes": "1000000"})
+    warnings: list[str] = []
+    with pytest.raises(SettingsError) as raised:
+        ensure_topics(kafka.bootstrap_servers, make_settings(), warnings.append)
+    assert warnings == []
+    said = str(raised.value)
+    for topic, setting, found, wanted in (
+        ("events", "cleanup.policy", "compact", "delete"),
+        ("events", "min.insync.replicas", "2", "1"),
+        ("windows", "max.message.bytes", "1048588", "8388608"),
+    ):
+        name = topic_prefix + topic
+        assert f"topic {name} has {setting}={found}, wanted {wanted}: " in said
+        assert f"--entity-name {name} --add-config {setting}={wanted}" in said
+        alter(kafka, name, {setting: wanted})
+    ensure_topics(kafka.bootstrap_servers, make_settings(), warnings.append)
+    assert [line.partition(",")[0] for line in warnings] == [
+        f"topic {topic_prefix}windows has retention.bytes=1000000"
+    ]
 
 
 def test_end_offsets_are_told_by_partition(

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-import grpc
 import httpx
 import numpy as np
 import psutil
@@ -25,13 +26,14 @@ from everfresh.contracts.sequence import Interaction
 from everfresh.contracts.topics import EXPOSURES, STATUS
 from everfresh.infra.broker.broker import EmbeddedBroker
 from everfresh.model.recommender import Recommender
-from everfresh.serving.rpc import recommender_pb2 as pb
-from everfresh.serving.rpc.recommender_pb2_grpc import RecommenderStub
+from tests.integration.serving_doors import (
+    assert_every_door_answers,
+    assert_replicas_refuse_long_messages,
+)
 from tests.integration.serving_run import (
     HISTORY,
     OFFSET,
     STOP_SECONDS,
-    TOKEN,
     USER,
     ServingRun,
     outside,
@@ -51,6 +53,11 @@ def run(kafka: EmbeddedBroker, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 def ask(client: httpx.Client, **body: Any) -> httpx.Response:
     return client.post("/v1/recommend", json={"user_id": USER, "k": 5, **body})
+
+
+def keeping(url: str) -> httpx.Client:
+    """A client that keeps its connection for as long as the door does."""
+    return httpx.Client(base_url=url, timeout=60, limits=httpx.Limits(keepalive_expiry=None))
 
 
 def recomputed(version: Recommender, user: object) -> tuple[list[Any], list[float]]:
@@ -154,6 +161,11 @@ def both_have(run: ServingRun, version: int) -> bool:
     return sorted(status.figures["version"] or 0 for status in live.values()) == [version, version]
 
 
+def another(run: ServingRun, earlier: set[str]) -> bool:
+    """Whether there is a replica that was not there earlier."""
+    return bool(set(replica_statuses(run)) - earlier)
+
+
 def joined(run: ServingRun, earlier: set[str], version: int) -> bool:
     """Whether every replica that was not there earlier has the version."""
     new = [status for name, status in replica_statuses(run).items() if name not in earlier]
@@ -193,14 +205,23 @@ def test_what_dies_is_replaced_at_the_current_version(run: ServingRun) -> None:
     try:
         url = run.url()
         wait_until(lambda: both_have(run, newest), "both replicas")
-        first = set(replica_statuses(run))
-        run.titled("ServeReplica")[0].kill()
-        wait_until(lambda: bool(set(replica_statuses(run)) - first), "another replica")
-        with httpx.Client(base_url=url, timeout=60) as client:
-            assert {ask(client).json()["version"] for _ in range(50)} == {newest}
-            # HAProxy asks another replica again for HTTP alone, so gRPC waits for both to be there.
-            wait_until(lambda: joined(run, first, newest), "the new replica to have the version")
-            assert_every_door_answers(client, run.grpc_address(), newest)
+        with contextlib.ExitStack() as pool:
+            kept = [pool.enter_context(keeping(url)) for _ in range(8)]
+            assert {ask(client).status_code for client in kept} == {200}
+            for replica in run.titled("ServeReplica"):
+                before = set(replica_statuses(run))
+                replica.kill()
+                wait_until(partial(another, run, before), "another replica")
+                with httpx.Client(base_url=url, timeout=60) as client:
+                    assert {ask(client).json()["version"] for _ in range(50)} == {newest}
+                    assert_every_door_answers(client, run.grpc_address(), newest)
+                wait_until(partial(joined, run, before, newest), "the version on the new replica")
+            # These were idle meanwhile, and HAProxy was loaded anew for each replica that went.
+            with ThreadPoolExecutor(len(kept)) as threads:
+                answers = list(threads.map(ask, kept))
+        assert [answer.text for answer in answers if answer.status_code != 200] == []
+        assert {answer.json()["version"] for answer in answers} == {newest}
+        assert_replicas_refuse_long_messages(run)
         live = [status.figures["version"] for status in replica_statuses(run).values()]
         assert set(live) == {newest}, "none joined without it"
     finally:
@@ -213,29 +234,6 @@ def test_what_dies_is_replaced_at_the_current_version(run: ServingRun) -> None:
             assert ask(client).json()["version"] == newest
     finally:
         assert driver.stop(STOP_SECONDS) == 0
-
-
-def assert_every_door_answers(client: httpx.Client, grpc_address: str, version: int) -> None:
-    """gRPC through HAProxy says what HTTP says; the token opens the administrators' address."""
-    items = [1, 2, 9]
-    scored = client.post("/v1/score", json={"user_id": USER, "items": items}).json()
-    near = client.post("/v1/similar", json={"item_id": 3, "k": 4}).json()
-    with grpc.insecure_channel(grpc_address) as channel:
-        stub = RecommenderStub(channel)
-        ids = [pb.Id(number=item) for item in items]
-        said = stub.Score(pb.ScoreRequest(user_id=pb.Id(text=USER), items=ids), timeout=60)
-        assert np.allclose([item.score for item in said.items], scored["scores"], atol=1e-4)
-        like = stub.Similar(pb.SimilarRequest(item_id=pb.Id(number=3), k=4), timeout=60)
-        assert [item.item_id.number for item in like.items if item.item_id.number] == [
-            item for item in near["items"] if isinstance(item, int)
-        ]
-        with pytest.raises(grpc.RpcError) as refused:
-            stub.Recommend(pb.RecommendRequest(), timeout=60)
-        assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
-    assert said.version == scored["version"] == near["version"] == version
-    assert client.get("/v1/admin/status").status_code == 401
-    token = {"authorization": f"Bearer {TOKEN}"}
-    assert client.get("/v1/admin/status", headers=token).json()["kind"] == "replica"
 
 
 def test_a_driver_that_is_stopped_while_it_starts_leaves_nothing(run: ServingRun) -> None:

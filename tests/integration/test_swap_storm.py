@@ -1,4 +1,4 @@
-"""A short swap storm: versions swapped under load, a replica and the publisher killed."""
+"""A short swap storm: versions swapped under load, each replica and the publisher killed."""
 
 from __future__ import annotations
 
@@ -21,4 +21,5 @@ def test_swaps_under_load_and_kills_lose_no_request_and_mix_no_versions(tmp_path
     assert figures(outcome, course.pace)["swaps"] >= 24
     assert outcome.versions > 8
     assert len(outcome.answers) > 500
-    assert {segment.fault for segment in outcome.segments} == {"", "replica", "publisher"}
+    assert figures(outcome, course.pace)["requests_on_kept_connections"] == 32
+    assert {segment.fault for segment in outcome.segments} == {"", "replicas", "publisher"}

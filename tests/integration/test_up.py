@@ -6,18 +6,63 @@ import json
 import os
 import re
 import signal
+import threading
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
+from socketserver import StreamRequestHandler, ThreadingTCPServer
+from typing import ClassVar
 
 import pytest
 
+from everfresh.contracts.settings import load_settings
+from everfresh.infra.broker.jars import kafka_jars
 from everfresh.infra.run.run_record import read_record
 from tests.integration.command import Command, run
 
 pytestmark = pytest.mark.integration
 
 FAST = {"EVERFRESH_WINDOWS__SECONDS": "1"}
+
+OTHERS = {"LC_ALL": "POSIX", "JAVA_TOOL_OPTIONS": "-XX:+UseG1GC", "RAY_ADDRESS": "ray://nowhere:1"}
+"""What a stranger's environment may hold."""
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Path:
+    """A folder with a name and a length that a stranger's may have, and with modules of theirs."""
+    folder = tmp_path / "Übung [x] #1"
+    folder.mkdir()
+    for name in ("kafka", "msgspec"):
+        (folder / f"{name}.py").write_text("raise SystemExit('not the library')")
+    return folder
+
+
+class Proxy(StreamRequestHandler):
+    """Refuses everything, and keeps what it was asked for."""
+
+    asked: ClassVar[list[str]] = []
+
+    def handle(self) -> None:
+        self.asked.append(self.rfile.readline(500).decode(errors="replace").strip())
+        self.wfile.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
+
+
+@pytest.fixture
+def proxies() -> Iterator[dict[str, str]]:
+    """Variables that name a proxy. At the end it has been asked for nothing: neither for this
+    machine, nor for any host on the internet."""
+    kafka_jars(load_settings().kafka.jars_url, lambda _: None)  # that is not to count
+    Proxy.asked.clear()
+    with ThreadingTCPServer(("127.0.0.1", 0), Proxy) as server:
+        answering = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        answering.start()
+        address = f"http://127.0.0.1:{server.server_address[1]}"
+        yield dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), address)
+        server.shutdown()
+        answering.join()
+    assert Proxy.asked == []
 
 
 def events(path: Path, number: int, first: int = 0) -> Path:
@@ -60,9 +105,9 @@ def recommend_with_version(cwd: Path, least: int) -> str:
         time.sleep(0.5)
 
 
-def test_a_loop_that_is_up(tmp_path: Path) -> None:
+def test_a_loop_that_is_up(tmp_path: Path, proxies: dict[str, str]) -> None:
     file = events(tmp_path / "events.jsonl", 4000)
-    with Command(tmp_path, "up", **FAST) as up:
+    with Command(tmp_path, "up", **FAST, **OTHERS, **proxies, TMPDIR=str(tmp_path)) as up:
         up.wait_for("The loop is up")
 
         code, said = run(tmp_path, "recommend", "7")
@@ -71,7 +116,7 @@ def test_a_loop_that_is_up(tmp_path: Path) -> None:
 
         code, said = run(tmp_path, "replay", str(file), "--format", "jsonl", "--speed", "800")
         assert code == 0, said
-        assert "4,000 events are in the log" in said
+        assert re.search(r"4,000 events are in the log; .*\n4,000 of them were accepted", said)
         answer = recommend_with_version(tmp_path, 2)
         assert "source model" in answer
         assert re.search(r"up to offset \d+ of partition \d", answer)

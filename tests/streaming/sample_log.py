@@ -51,6 +51,20 @@ class LogRecord:
     partition: int = 0
 
 
+class RawName(str):
+    """A header's name that is sent as the bytes it was made of."""
+
+    raw: bytes
+
+    def __new__(cls, raw: bytes) -> RawName:
+        self = super().__new__(cls, "name")
+        self.raw = raw
+        return self
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        return self.raw
+
+
 def rules(**changes: int | list[str]) -> FoldRules:
     plain = FoldRules(ACTIONS, 65_536, 5, 4, 1024, PERIOD_MS, 7)
     return msgspec.structs.replace(plain, **changes)

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import socket
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from everfresh.contracts.errors import SettingsError
+from everfresh.contracts.errors import SettingsError, Unreachable
 from everfresh.contracts.settings import Settings
 from everfresh.trainer import ray_driver
 from everfresh.trainer.distributed.ray_workers import CPUS
@@ -15,6 +16,15 @@ from tests.trainer.small_settings import with_strategy
 
 def no_ports(settings: Settings) -> TrainerPorts:
     raise AssertionError("the actor opens them, and none is made here")
+
+
+@pytest.fixture(autouse=True)
+def address(monkeypatch: pytest.MonkeyPatch) -> str:
+    """An address at which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    return address
 
 
 HERE = "0" * 56
@@ -109,3 +119,14 @@ def test_a_node_without_room_for_the_trainer_is_refused_rather_than_waited_for(
     with pytest.raises(SettingsError, match=f"this machine's node {said} .* object store"):
         ray_driver.TrainerDriver(with_strategy(small_settings, "replay", device=device), no_ports)
     assert ray.options == []
+
+
+def test_a_ray_that_is_gone_ends_the_driver_even_if_it_may_come_back(
+    small_settings: Settings, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setattr(ray_driver, "ray", FakeRay(0.0))
+    driver = ray_driver.TrainerDriver(small_settings, no_ports)
+    assert [driver.check(), driver.check()] == [None, None], "a look may fail by chance"
+    with pytest.raises(Unreachable, match=f"Ray at {address} is gone"):
+        driver.check()
+    assert driver.stop() is None, "nobody is asked any more"

@@ -28,6 +28,7 @@ from everfresh.evaluation.summary import Evaluation, collect
 from everfresh.infra.cli.terminal import Terminal, progress_text
 from everfresh.infra.cli.views.tables import described, new_table
 from everfresh.infra.components import settings_environment
+from everfresh.infra.processes.processes import PYTHON
 
 _PLAIN_S = 10.0
 _GRACE_S = 2.0
@@ -99,7 +100,7 @@ def _lines(settings: Settings, request: Request) -> Iterator[ResultLine]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors.fileno(),
-            env={**os.environ, **settings_environment(settings)},
+            env={**os.environ, **PYTHON, **settings_environment(settings)},
         )
         try:
             for raw in child.output():

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
 from rich.table import Table
 
 from everfresh.contracts.event import parse_id
 from everfresh.contracts.settings import Settings
-from everfresh.infra.cli.http_client import ask, require_serving_url
+from everfresh.infra.cli.http_client import ask, client, require_serving_url
 from everfresh.infra.cli.terminal import Terminal
 from everfresh.infra.cli.views.tables import new_table
 
@@ -19,8 +18,8 @@ _TIMEOUT_S = 10.0
 def run_recommend(settings: Settings, user: str, k: int, *, exclude_seen: bool) -> None:
     """Ask and print; ``RunError`` where there is no answer, with what to do."""
     url = require_serving_url(settings.home.resolve())
-    with httpx.Client(base_url=url, timeout=_TIMEOUT_S) as client:
-        answer = ask(client, parse_id(user), k, exclude_seen=exclude_seen)
+    with client(url, _TIMEOUT_S) as connection:
+        answer = ask(connection, parse_id(user), k, exclude_seen=exclude_seen)
     console = Terminal()
     console.print(f"Recommendations for user {answer['user_id']}, best first")
     console.print(_table(answer))

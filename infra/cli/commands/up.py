@@ -65,7 +65,7 @@ def _stay(console: Terminal, run: Supervisor) -> None:
         while True:
             run.watch()
             follower.poll(_POLL_MS)
-            now = _snapshot(follower, time.monotonic() - began)
+            now = _snapshot(follower, time.monotonic() - began, run.absent())
             if console.is_terminal:
                 live.update(render(now), refresh=True)
             elif now.elapsed_s - printed >= _PLAIN_S:
@@ -73,7 +73,11 @@ def _stay(console: Terminal, run: Supervisor) -> None:
                 console.print(plain_line(now), soft_wrap=True)
 
 
-def _snapshot(follower: RunFollower, elapsed_s: float) -> Snapshot:
-    live = follower.reports.version_everywhere()
-    phase = "up" if live else "up, waiting for the first window to be trained"
+def _snapshot(follower: RunFollower, elapsed_s: float, absent: list[str]) -> Snapshot:
+    if absent:
+        phase = f"up without {', '.join(absent)}"
+    elif follower.reports.version_everywhere():
+        phase = "up"
+    else:
+        phase = "up, waiting for the first window to be trained"
     return follower.snapshot("everfresh", phase, elapsed_s)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import httpx
 
+from everfresh.infra.cli.http_client import client
 from everfresh.infra.cli.views.freshness import weighted_quantile
 
 _TIMEOUT_S = 5.0
@@ -55,19 +56,19 @@ class BackgroundRequests:
 
     def _run(self) -> None:
         chance = random.Random(1)  # the users asked for need be spread, not secret
-        with httpx.Client(timeout=_TIMEOUT_S) as client:
+        with client(timeout_s=_TIMEOUT_S) as connection:
             due = time.monotonic()
             while not self._stop.is_set():
                 if users := self._users():
-                    self._ask(client, chance.choice(users))
+                    self._ask(connection, chance.choice(users))
                 due = max(due + self._pause_s, time.monotonic())
                 self._stop.wait(max(0.0, due - time.monotonic()))
 
-    def _ask(self, client: httpx.Client, user: int | str) -> None:
+    def _ask(self, connection: httpx.Client, user: int | str) -> None:
         began = time.monotonic()
         body = {"user_id": user, "k": 10, "exclude_seen": True}
         try:
-            answer = client.post(f"{self._url()}/v1/recommend", json=body)
+            answer = connection.post(f"{self._url()}/v1/recommend", json=body)
             if answer.status_code != 200:
                 self._fail(f"status {answer.status_code}: {answer.text[:200]}")
         except httpx.HTTPError as error:

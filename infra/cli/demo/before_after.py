@@ -7,16 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
 import msgspec
 from rich.console import RenderableType
 
 from everfresh.contracts.errors import RunError
-from everfresh.infra.cli.http_client import ask
+from everfresh.infra.cli.http_client import ask, client
 from everfresh.infra.cli.terminal import styled
 from everfresh.infra.cli.views.tables import described, new_table
 
-_WAIT_S = 15.0
+_WAIT_S = 60.0
 _K = 8
 
 
@@ -37,13 +36,13 @@ def observe_change(
 
     ``RunError`` where no answer knows of it in time. ``tick`` is called while waiting.
     """
-    with httpx.Client(base_url=url, timeout=5.0) as client:
-        before = ask(client, user, _K, exclude_seen=True)
+    with client(url) as connection:
+        before = ask(connection, user, _K, exclude_seen=True)
         item = before["items"][0]
         send(item)
         began = time.monotonic()
         while True:
-            after = ask(client, user, _K, exclude_seen=True)
+            after = ask(connection, user, _K, exclude_seen=True)
             if after["state_offset"] != before["state_offset"]:
                 return Change(item, before, after, time.monotonic() - began)
             if time.monotonic() - began > _WAIT_S:

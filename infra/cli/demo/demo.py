@@ -126,15 +126,18 @@ class _Demo:
 
     def _wait_for_training(self, follower: RunFollower, replay: ReplayProcess, live: Live) -> None:
         """Step 4."""
-        reports, until = follower.reports, time.monotonic() + _DRAIN_S
+        reports, reached = follower.reports, (0, 0)
+        until = time.monotonic() + _DRAIN_S
         while (
             reports.trained_events() + follower.dead_letters() < replay.latest.sent
             or reports.freshness_pending()
         ):
+            if (now := (reports.trained_events(), reports.version_everywhere())) != reached:
+                reached, until = now, time.monotonic() + _DRAIN_S
             if time.monotonic() > until:
                 raise RunError(
-                    f"{_DRAIN_S:.0f} s after the last of {replay.latest.sent} events only "
-                    f"{reports.trained_events()} were trained, and version "
+                    f"nothing was trained for {_DRAIN_S:.0f} s: of {replay.latest.sent} events "
+                    f"{reports.trained_events()} were, and version "
                     f"{reports.version_everywhere()} of {reports.version()} was live everywhere; "
                     f"look for errors in {self._run.home / 'logs'}, or choose a lower --speed"
                 )

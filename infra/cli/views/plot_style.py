@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib as mpl
-
 from everfresh.adapters.observe.printable import printable
 
-mpl.use("Agg")  # no display is needed, and none is opened
+# No display is needed; and what a notebook chose may not be installed here.
+os.environ["MPLBACKEND"] = "Agg"
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from rich.status import Status
 from rich.text import Text
 
@@ -19,10 +21,12 @@ TITLES = {
 
 _LONGEST = 100
 """Characters of a log line that fit beside the spinner."""
+_SAY_EVERY_S = 10.0
 
 
 class StepPrinter:
-    """Prints a line per finished step, and a spinner with the newest log line for the current one.
+    """Prints a line per finished step, and a spinner with the newest log line for the current one;
+    where there is no terminal, now and then a line in its place.
 
     Call it with every :class:`StepUpdate`; ``end`` takes the spinner away.
     """
@@ -31,16 +35,17 @@ class StepPrinter:
         self._console = console
         self._spinner: Status | None = None
         self._step = ""
+        self._say_at = _SAY_EVERY_S
         self._stopping = False
 
     def __call__(self, note: StepUpdate) -> None:
         """Show one note."""
         title = TITLES.get(note.step, note.step)
         if note.what == "begins":
-            self._step = title
+            self._step, self._say_at = title, _SAY_EVERY_S
             self._spin(styled(title))
         elif note.what == "waits":
-            self._spin(styled(f"{self._step}  ", (note.text[:_LONGEST], "dim")))
+            self._wait(note)
         elif note.what == "done":
             self.end()
             took = f"{note.seconds:5.1f} s" if note.seconds else ""
@@ -51,17 +56,30 @@ class StepPrinter:
             colour = "red" if note.what == "died" else "yellow"
             self._console.print(styled((note.text, colour)), soft_wrap=True)
 
+    def _wait(self, note: StepUpdate) -> None:
+        last = note.text[:_LONGEST]
+        so_far = f"{note.seconds:.0f} s  " if note.seconds else ""
+        self._spin(styled(f"{self._step}  ", (so_far + last, "dim")))
+        if not self._console.is_terminal and note.seconds >= self._say_at:
+            self._say_at = note.seconds + _SAY_EVERY_S
+            self._console.print(
+                f"waiting for {self._step}, {note.seconds:.0f} s so far: {last}", soft_wrap=True
+            )
+
     def end(self) -> None:
-        """Take the spinner away."""
-        if self._spinner is not None:
-            self._spinner.stop()
-            self._spinner = None
+        """Take the spinner away; harmless where the terminal has gone."""
+        spinner, self._spinner = self._spinner, None
+        if spinner is not None:
+            with contextlib.suppress(OSError):
+                spinner.stop()
 
     def _stop(self, note: StepUpdate) -> None:
-        if not self._stopping:
-            self._stopping = True
-            self._console.print("stopping …")
-        self._spin(styled(f"stopping {note.step}"))
+        # Where the terminal has gone, stopping goes on all the same.
+        with contextlib.suppress(OSError):
+            if not self._stopping:
+                self._stopping = True
+                self._console.print("stopping …")
+            self._spin(styled(f"stopping {note.step}"))
 
     def _spin(self, text: Text) -> None:
         if not self._console.is_terminal:

@@ -235,9 +235,12 @@ def test_an_event_that_the_worker_would_not_accept_is_named_with_its_line(
 
 def test_nesting_without_end_is_named_with_its_line(tmp_path: Path) -> None:
     deep = (
-        '{"type":"view","user_id":1,"item_id":2,"attributes":' + '{"a":' * 5000 + "1" + "}" * 5001
+        '{"type":"view","user_id":1,"item_id":2,"attributes":'
+        + '{"a":' * 200_000
+        + "1"
+        + "}" * 200_001
     )
-    with pytest.raises(DataFileError, match="file line 1: expected"):
+    with pytest.raises(DataFileError, match=r"file line 1: (expected|oversize)"):
         read("jsonl", saved(tmp_path / "file", deep + "\n"))
 
 

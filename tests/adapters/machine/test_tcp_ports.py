@@ -10,6 +10,7 @@ import pytest
 
 from everfresh.adapters.machine import tcp_ports
 from everfresh.adapters.machine.tcp_ports import (
+    ListenerWatch,
     free_ports,
     parse_address,
     require_free,
@@ -69,3 +70,12 @@ def test_an_address_where_nobody_answers_is_unreachable() -> None:
 def test_a_wrong_address_names_the_setting(text: str) -> None:
     with pytest.raises(SettingsError, match=r"ray\.address must be host:port"):
         parse_address(text, "ray.address")
+
+
+def test_a_listener_is_gone_after_three_looks_in_a_row_that_found_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        watch = ListenerWatch(address, "ray.address")
+        assert watch.look()
+    found = [(watch.look(), watch.gone) for _ in range(3)]
+    assert found == [(False, False), (False, False), (False, True)]

@@ -34,6 +34,15 @@ def raising(error: BaseException) -> Callable[[], None]:
     return main
 
 
+def test_a_full_disk_is_one_line_with_the_path(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run_main(raising(OSError(28, "No space left on device", "/x/y")))
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "error: /x/y cannot be used: No space left on device\n"
+    with pytest.raises(FileNotFoundError):
+        run_main(raising(FileNotFoundError(2, "gone", "/x")))
+
+
 def test_a_log_message_is_one_line_that_steers_no_terminal(tmp_path: Path) -> None:
     path = configure_logging("worker-0", tmp_path)
     logging.getLogger("streaming").warning("no user %s", "\x1b[2J\nERROR forged")

@@ -7,9 +7,11 @@ import socket
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
+from everfresh.adapters.observe import scrape_server
 from everfresh.adapters.observe.metrics import Metrics
 from everfresh.adapters.observe.scrape_targets import remove_targets
 from everfresh.contracts.errors import Unreachable
@@ -118,3 +120,19 @@ def test_switched_off_it_opens_nothing(
     metrics = make_metrics("worker")
     assert metrics.open(MetricsSettings(enabled=False), "worker-0", tmp_path) == ""
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("raw", [b"", b"GET /metrics HTTP/1.1\r\nx-a: "])
+def test_a_scraper_that_asks_for_nothing_loses_its_connection(
+    make_metrics: Callable[[str], Metrics],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    raw: bytes,
+) -> None:
+    monkeypatch.setattr(scrape_server, "CONNECTION_S", 0.2)
+    url = make_metrics("trainer").open(MetricsSettings(), "trainer", tmp_path)
+    at = urlsplit(url)
+    with socket.create_connection((at.hostname or "", at.port or 0), timeout=60) as slow:
+        slow.sendall(raw)
+        assert scraped(url), "others are served meanwhile"
+        assert slow.recv(1) == b""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from backports import zstd
 from safetensors.numpy import save
 
 from everfresh.adapters.blobs import LocalBlobs
@@ -26,6 +26,11 @@ from everfresh.adapters.weights.store import FsspecWeightStore
 from everfresh.contracts.errors import CorruptVersion
 from tests.adapters.weights.forged_versions import forge
 from tests.conformance.test_weight_store import manifest
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 NAME = DeltaName("items.safetensors", 1, 2)
 PARENT = save({"items": np.zeros((10, 8), np.float32)})

@@ -242,3 +242,13 @@ def test_a_cache_that_cannot_be_written_is_named(
     (tmp_path / "cache").write_text("a file")
     with pytest.raises(MissingDependency, match=r"cannot be kept in .*XDG_CACHE_HOME"):
         fetch()
+
+
+def test_without_a_home_the_cache_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", nowhere)
+    with pytest.raises(MissingDependency, match="HOME is not set; set XDG_CACHE_HOME"):
+        user_cache()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from everfresh.contracts.errors import MissingDependency
-from everfresh.infra.broker.java import find_java, java_major
+from everfresh.infra.broker.java import find_java, java_environment, java_major
 
 OLD = """echo 'openjdk version "11.0.2" 2019-01-15' >&2"""
 NEW = """echo 'openjdk version "21.0.2" 2024-01-16' >&2"""
@@ -130,3 +130,13 @@ def test_where_the_machine_has_no_java_that_will_do_the_wheels_is_taken(
 )
 def test_the_major_version_is_read_in_both_numberings(shown: str, major: int) -> None:
     assert java_major(shown) == major
+
+
+def test_java_hears_no_options_that_were_meant_for_other_programs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS"):
+        monkeypatch.setenv(name, "-XX:+UseG1GC")  # Java refuses two collectors
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    assert "-XX:+UseG1GC" not in java_environment().values()
+    assert java_environment()["LC_ALL"] == "C.UTF-8"

@@ -127,6 +127,21 @@ def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.process
+def test_a_disk_that_is_full_at_the_start_is_named(tmp_path: Path) -> None:
+    run = tmp_path / ".everfresh" / "run"
+    run.mkdir(parents=True)
+    (run / "run.new").symlink_to("/dev/full")  # every write to it finds the disk full
+    code, output, errors = everfresh("up", cwd=tmp_path)
+    assert code == 1
+    assert errors == (
+        f"error: home is {tmp_path}/.everfresh, and {run}/run.new cannot be written: No space left "
+        "on device; mend that, or name another folder with --home\n"
+    )
+    assert not output
+    assert not list(tmp_path.glob(".everfresh/logs/*"))
+
+
+@pytest.mark.process
 def test_a_taken_serving_port_is_named_before_anything_starts(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

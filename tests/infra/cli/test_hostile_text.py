@@ -122,7 +122,7 @@ def test_status(
     process = ProcessRecord(1, 2.0)
     record = RunRecord("id", process, 10**30, HOSTILE, HOSTILE, "p", HOSTILE, {HOSTILE: process})
     monkeypatch.setattr(status, "with_brokers", lambda settings: settings)
-    monkeypatch.setattr(status, "_read", lambda settings: reports)
+    monkeypatch.setattr(status, "_read", lambda settings: (reports, f"left out: {HOSTILE}"))
     monkeypatch.setattr(status, "end_offsets", lambda *_: {0: 1})
     monkeypatch.setattr(status, "read_record", lambda home: record)
     monkeypatch.setattr(status, "is_supervised", lambda home: True)
@@ -150,7 +150,7 @@ def test_versions(make_settings: Made, printed: Callable[[], str], as_json: bool
 @pytest.fixture
 def letters(monkeypatch: pytest.MonkeyPatch) -> None:
     reader = SimpleNamespace(read=lambda chosen: iter([LETTER]), foreign=1)
-    sent = SimpleNamespace(sent=lambda: {LETTER.identity})
+    sent = SimpleNamespace(sent=lambda: {LETTER.identity}, foreign=1)
     monkeypatch.setattr(dlq_list, "with_brokers", lambda settings: settings)
     monkeypatch.setattr(dlq_list, "_reader", lambda settings: reader)
     monkeypatch.setattr(dlq_list, "Redriver", lambda *_: sent)

@@ -113,8 +113,10 @@ def test_a_need_that_is_gone_is_named_and_waited_for_until_it_is_back(run: Run) 
     assert [note.text for note in run.notes] == [
         f"guest ended with exit code 0; it is started again once {ELSEWHERE} answers"
     ]
+    assert run.children.absent() == ["guest"]
     run.elsewhere_answers = True
     run.children.watch(time.monotonic() + 600.0)
+    assert run.children.absent() == []
     assert run.notes[-1].text == "guest was started again"
 
 

@@ -272,3 +272,17 @@ def test_another_process_under_a_recorded_number_is_not_taken_for_it() -> None:
     me = ProcessRecord.of_this_process()
     assert same_process(me.pid, me.started)
     assert not same_process(me.pid, me.started - 1000.0)
+
+
+def test_a_child_takes_no_module_from_the_folder_of_the_call_and_writes_any_sign(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "kafka.py").write_text("raise SystemExit('the wrong one')")
+    monkeypatch.chdir(tmp_path)
+    for name, value in ("IOENCODING", "ascii"), ("OPTIMIZE", "2"), ("WARNINGS", "error"):
+        monkeypatch.setenv(f"PYTHON{name}", value)
+    code = "import kafka, sys; print('ä', kafka.__name__, sys.flags.optimize)"
+    argv = [sys.executable, "-c", code]
+    child = spawn(ChildSpec("child", argv, {}), tmp_path / "logs", uuid.uuid4().hex)
+    child.process.wait(60)
+    assert child.last_lines() == ["ä kafka 0"]

@@ -66,6 +66,11 @@ def test_a_cold_user_is_told_that_these_are_popular_items(client: Client) -> Non
         ('{"user_id": 1, "k": 0}', "k"),
         ('{"user_id": 1, "k": true}', "k"),
         ('{"user_id": 1, "k": "5"}', "k"),
+        ('{"user_id": 1, "k": %s}' % ("9" * 3_000), "k"),
+        ('{"user_id": 1, "k": 1e400}', "k"),
+        ("[" * 4_000, "body"),
+        ('{"user_id": ' * 300, "user_id"),
+        ('{"user_id": 1, "top": ' + "[" * 4_000, "top"),
         ('{"user_id": 1, "k": 21}', "k"),
         ('{"user_id": 1, "exclude_seen": "no"}', "exclude_seen"),
         ('{"user_id": 1, "request_id": ""}', "request_id"),
@@ -89,6 +94,20 @@ def test_a_bad_request_is_refused_with_the_field_named(
     body = assert_problem(response, 422, "bad-request")
     assert {error["field"] for error in body["errors"]} == {field}
     assert bench.exposures.exposures == []
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        '{"%s": 1}' % ("x" * 3_000),
+        '{"user_id": 1, "events": [{"item_id": 1, "type": "%s"}]}' % ("x" * 3_000),
+    ],
+)
+def test_what_a_client_sent_is_quoted_only_so_far(client: Client, raw: str) -> None:
+    body = assert_problem(client.post("/v1/recommend", content=raw), 422, "bad-request")
+    for said in (body["detail"], body["errors"][0]["field"], body["errors"][0]["detail"]):
+        assert len(said) < 600
+    assert body["detail"].endswith("x ... (cut)")
 
 
 @pytest.mark.parametrize("path", ["/v1/recommend", "/v1/score", "/v1/similar"])

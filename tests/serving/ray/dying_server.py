@@ -12,13 +12,21 @@ import sys
 from typing import Any
 
 from everfresh.serving.ray.haproxy import HOOK
+from everfresh.serving.ray.ray_patches import MESSAGE_BYTES
 
-HOOKED = "hooked"
+HOOKED, HURRIED = "hooked", "hurried"
+LONGEST, LARGE = 100_000, 50_000_000
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """Answer with what was sent; ``/die`` ends this process after the head."""
-    body = (await receive())["body"]
+    """Answer with what was sent; ``/die`` ends this process after the head.
+
+    To ``/unread`` without looking at what was sent, and to ``/large`` with :data:`LARGE` bytes.
+    """
+    if scope["path"] == "/unread":
+        body = b""
+    else:
+        body = bytes(LARGE) if scope["path"] == "/large" else (await receive())["body"]
     await send(
         {
             "type": "http.response.start",
@@ -48,6 +56,12 @@ async def serve(port: int) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[2] == HOOKED:
+    if sys.argv[2] in (HOOKED, HURRIED):
         os.environ["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"] = HOOK
+        os.environ[MESSAGE_BYTES] = "1000"
+    if sys.argv[2] == HURRIED:
+        os.environ["RAY_SERVE_HAPROXY_TUNE_BUFSIZE"] = str(LONGEST)
+        from everfresh.serving.ray import uvicorn_patch
+
+        uvicorn_patch.ARRIVAL_S = 0.3
     asyncio.run(serve(int(sys.argv[1])))

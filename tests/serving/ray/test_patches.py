@@ -69,11 +69,37 @@ def test_every_grpc_server_behind_haproxy_is_bound_to_what_haproxy_dials() -> No
     assert done.stdout.split() == ["127.0.0.1:9000", "127.0.0.1:0"]
 
 
-def test_the_hook_installs_both_and_adds_no_middleware(monkeypatch: pytest.MonkeyPatch) -> None:
+BOUNDED = """
+import os
+from ray.serve._private import grpc_util
+from everfresh.serving.ray import ray_patches
+
+os.environ[ray_patches.MESSAGE_BYTES] = "1000"
+before = dict(grpc_util.DEFAULT_GRPC_SERVER_OPTIONS)
+for _ in range(2):  # Ray may call the hook twice in a process
+    ray_patches.bound_grpc_servers()
+after = dict(grpc_util.DEFAULT_GRPC_SERVER_OPTIONS)
+assert len(after) == len(grpc_util.DEFAULT_GRPC_SERVER_OPTIONS), "each option once"
+assert after["grpc.max_receive_message_length"] == 1000
+assert after["grpc.max_send_message_length"] == before["grpc.max_send_message_length"] > 2**30
+ends = ["server_handshake_timeout", "max_connection_idle", "max_connection_age"]
+assert all(0 < after[f"grpc.{end}_ms"] <= 600_000 for end in ends)
+"""
+
+
+@pytest.mark.process
+def test_grpc_servers_take_no_longer_message_and_keep_no_connection_without_end() -> None:
+    command = [sys.executable, "-c", BOUNDED]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_hook_installs_all_and_adds_no_middleware(monkeypatch: pytest.MonkeyPatch) -> None:
     installed: list[str] = []
     monkeypatch.setattr(ray_patches, "bind_grpc_to_loopback", lambda: installed.append("ray"))
+    monkeypatch.setattr(ray_patches, "bound_grpc_servers", lambda: installed.append("grpc"))
     monkeypatch.setattr(
         uvicorn_patch, "install_atomic_response", lambda: installed.append("uvicorn")
     )
     assert process_hook.install_patches() == []
-    assert installed == ["ray", "uvicorn"]
+    assert installed == ["ray", "grpc", "uvicorn"]

@@ -1,4 +1,4 @@
-"""What a replica's server has sent when it dies in the middle of an answer."""
+"""What a replica's server has sent when it dies in the middle of an answer; what it waits for."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from everfresh.adapters.machine.tcp_ports import free_ports
-from tests.serving.ray.dying_server import HOOKED
+from tests.integration.serving_run import wait_until
+from tests.serving.ray.dying_server import HOOKED, HURRIED, LONGEST
 
 pytestmark = pytest.mark.process
 
@@ -22,10 +24,19 @@ Ask = Callable[..., bytes]
 
 
 @contextlib.contextmanager
-def server(how: str) -> Iterator[Ask]:
+def running(how: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     (port,) = free_ports(1)
     command = [sys.executable, "-m", "tests.serving.ray.dying_server", str(port), how]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield process, port
+        finally:
+            process.kill()
+
+
+@contextlib.contextmanager
+def server(how: str) -> Iterator[Ask]:
+    with running(how) as (process, port):
 
         def ask(method: str, path: str, *headers: str) -> bytes:
             """All that comes until the server closes."""
@@ -34,10 +45,7 @@ def server(how: str) -> Iterator[Ask]:
                 connection.sendall("\r\n".join([*lines, "connection: close", "", "body"]).encode())
                 return b"".join(iter(lambda: connection.recv(65536), b""))
 
-        try:
-            yield ask
-        finally:
-            process.kill()
+        yield ask
 
 
 def connect(process: subprocess.Popen[bytes], port: int) -> socket.socket:
@@ -78,3 +86,51 @@ def test_who_waits_to_be_told_to_go_on_is_told(hooked: Ask) -> None:
     answer = hooked("POST", "/", "expect: 100-continue")
     assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
     assert answer.endswith(b"\r\n\r\nbody")
+
+
+@pytest.fixture(scope="module")
+def hurried() -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    with running(HURRIED) as made:
+        yield made
+
+
+HEAD = b"POST /unread HTTP/1.1\r\nhost: x\r\n"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        HEAD,
+        b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nbody",
+        HEAD + b"content-length: 9\r\n\r\nbody",
+        HEAD + b"content-length: 4\r\n\r\nbody" + HEAD,
+        HEAD + b"x-a: " + bytes(2 * LONGEST).replace(b"\0", b"a"),
+    ],
+)
+def test_a_request_that_does_not_arrive_whole_ends_its_connection(
+    hurried: tuple[subprocess.Popen[bytes], int], raw: bytes
+) -> None:
+    with connect(*hurried) as connection:
+        connection.settimeout(60)
+        with contextlib.suppress(ConnectionError):
+            for piece in (raw[:20], raw[20:]):
+                connection.sendall(piece)
+            while connection.recv(65_536):
+                pass
+
+
+def test_a_client_that_never_takes_its_answer_loses_its_connection(
+    hurried: tuple[subprocess.Popen[bytes], int],
+) -> None:
+    process, _ = hurried
+    with connect(*hurried) as connection:
+        here = connection.getsockname()
+        connection.sendall(b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n")
+        connection.recv(1)
+
+        def is_held() -> bool:
+            there = psutil.Process(process.pid).net_connections("tcp")
+            return any(tuple(one.raddr) == here for one in there)
+
+        wait_until(lambda: not is_held(), "the end of the connection")

@@ -102,12 +102,20 @@ def test_a_request_that_fails_gives_its_slot_back() -> None:
     assert admission.refused == 1
 
 
-@pytest.mark.parametrize("given", ["", "Bearer ", "Bearer let-me-i", f"Basic {TOKEN}", "Bearer é"])
+@pytest.mark.parametrize(
+    "given", ["", "Bearer ", "Bearer let-me-i", f"Basic {TOKEN}", TOKEN, "Bearer é"]
+)
 def test_without_the_token_administrators_addresses_stay_closed(client: Client, given: str) -> None:
     header = {"authorization": given.encode()} if given else {}
     response = client.get("/v1/admin/status", headers=header)
     assert_problem(response, 401, "not-admitted")
     assert response.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "BEARER  "])
+def test_the_case_of_the_scheme_before_a_token_does_not_matter(client: Client, scheme: str) -> None:
+    header = {"authorization": f"{scheme}{TOKEN}"}
+    assert client.get("/v1/admin/status", headers=header).status_code == 200
 
 
 def test_with_the_token_a_replica_tells_what_it_has_done(client: Client) -> None:

@@ -15,11 +15,8 @@ from everfresh.contracts.settings import ServingSettings, Settings
 from everfresh.serving.requests.admission import Admission
 from everfresh.serving.rpc import recommender_pb2 as pb
 from everfresh.serving.rpc.__main__ import generate
-from everfresh.serving.rpc.recommender_pb2_grpc import (
-    RecommenderServicer,
-    RecommenderStub,
-    add_RecommenderServicer_to_server,
-)
+from everfresh.serving.rpc.recommender_pb2_grpc import RecommenderServicer, RecommenderStub
+from everfresh.serving.rpc.registration import add_recommender_to_server
 from everfresh.serving.rpc.service import RpcService
 from tests.serving.http_client import SERVING, Client
 from tests.serving.replica_in_memory import Bench
@@ -51,17 +48,24 @@ def call(
     bench: Bench, ask: Callable[[Any], Awaitable[_Made]], serving: ServingSettings = SERVING
 ) -> _Made:
     """What ``ask`` gets from a stub of a server on this bench's replica."""
+    return call_raw(bench, lambda channel: ask(RecommenderStub(channel)), serving)
+
+
+def call_raw(
+    bench: Bench, ask: Callable[[Any], Awaitable[_Made]], serving: ServingSettings = SERVING
+) -> _Made:
+    """As above, from a channel."""
 
     async def run() -> _Made:
         gate = Admission(serving.max_ongoing, serving.timeout_ms, bench.clock)
         door = RpcService(bench.replica, gate, bench.clock, Settings(serving=serving))
         server = grpc.aio.server()
-        add_RecommenderServicer_to_server(Servicer(door), server)
+        add_recommender_to_server(Servicer(door), server)
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         try:
             async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-                return await ask(RecommenderStub(channel))
+                return await ask(channel)
         finally:
             await server.stop(0)
 
@@ -159,6 +163,44 @@ def test_a_wrong_field_is_an_invalid_argument_that_names_it(
     assert code == grpc.StatusCode.INVALID_ARGUMENT
     assert details.startswith(f"{field}: ")
     assert bench.exposures.exposures == []
+
+
+@pytest.mark.parametrize("method", ["Recommend", "Score", "Similar", "Version"])
+@pytest.mark.parametrize("raw", [b"\xff\xff\xff", b"GET / HTTP/1.1", b"\x0a\x05\x12"])
+def test_bytes_that_are_no_message_are_an_invalid_argument_in_plain_words(
+    bench: Bench, method: str, raw: bytes
+) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        call_raw(bench, lambda ch: ch.unary_unary(f"/everfresh.v1.Recommender/{method}")(raw))
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert caught.value.details() == (
+        f"message: these bytes are no everfresh.v1.{method}Request; use the recommender.proto of "
+        "this release"
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [
+        (pb.RecommendRequest(user_id=ONE, exclude=[pb.Id()] * 41), "exclude"),
+        (pb.RecommendRequest(user_id=ONE, allow=pb.Ids(ids=[pb.Id()] * 41)), "allow"),
+        (pb.RecommendRequest(user_id=ONE, events=[pb.Event()] * 4), "events"),
+    ],
+)
+def test_a_list_that_is_too_long_is_refused_before_its_entries_are_read(
+    bench: Bench, asked: pb.RecommendRequest, field: str
+) -> None:
+    code, details = refused(bench, lambda stub: stub.Recommend(asked))
+    assert code == grpc.StatusCode.INVALID_ARGUMENT
+    assert details.startswith(f"{field}: at most ")
+
+
+def test_what_a_caller_sent_is_quoted_only_so_far(bench: Bench) -> None:
+    long = pb.Event(item_id=ONE, type="x" * 3_000)
+    asked = pb.RecommendRequest(user_id=ONE, events=[long])
+    code, details = refused(bench, lambda stub: stub.Recommend(asked))
+    assert code == grpc.StatusCode.INVALID_ARGUMENT
+    assert len(details) < 600
 
 
 def test_problems_have_statuses_of_their_own(bench: Bench) -> None:

@@ -1,0 +1,122 @@
+"""What an existing topic must be like, and what it had better be like. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from everfresh.contracts.settings import Settings
+from everfresh.contracts.topics import (
+    APPEND_TIME,
+    CLEANUP,
+    DEAD_LETTERS,
+    EVENTS,
+    EXPOSURES,
+    IN_SYNC,
+    LONGEST,
+    OUTCOMES,
+    RETENTION_BYTES,
+    RETENTION_MS,
+    STATUS,
+    TIME,
+    UNCLEAN,
+    WINDOWS,
+    TopicSpec,
+    creation_config,
+    topic_name,
+)
+
+_SOURCES = (EVENTS, EXPOSURES, WINDOWS)
+"""Topics whose readers go on where they stood, which may be hours ago."""
+_LEAST_KEPT_MS = 3_600_000
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """A setting of a topic that is not as wanted; ``serves`` says whether the topic can be used."""
+
+    topic: str
+    setting: str
+    found: str
+    wanted: str
+    why: str
+    serves: bool
+
+    def line(self, bootstrap_servers: str) -> str:
+        """What is wrong, why that matters, and the command that mends it."""
+        return (
+            f"topic {self.topic} has {self.setting}={self.found}, wanted {self.wanted}: "
+            f"{self.why}; kafka-configs.sh --bootstrap-server {bootstrap_servers} --alter "
+            f"--entity-type topics --entity-name {self.topic} "
+            f"--add-config {self.setting}={self.wanted}"
+        )
+
+
+def check_topic(
+    spec: TopicSpec, config: Mapping[str, str | None], replicas: int, settings: Settings
+) -> list[Finding]:
+    """What is not as wanted of one topic; ``replicas`` is the least number of copies it has."""
+    checks = _Checks(topic_name(settings.kafka.topic_prefix, spec), config)
+    checks.cleanup(spec)
+    if spec.append_time and config.get(TIME) != APPEND_TIME:
+        why = f"the broker's append time must be the records' time, since {spec.append_time}"
+        checks.note(TIME, APPEND_TIME, why, serves=False)
+    checks.copies(replicas)
+    checks.length(spec, settings)
+    if spec in (*_SOURCES, DEAD_LETTERS):
+        checks.retention(spec, settings)
+    return checks.findings
+
+
+class _Checks:
+    """The checks of one topic, each adding what it finds."""
+
+    def __init__(self, topic: str, config: Mapping[str, str | None]) -> None:
+        self._topic = topic
+        self._config = config
+        self.findings: list[Finding] = []
+
+    def note(self, setting: str, wanted: str, why: str, *, serves: bool) -> None:
+        found = str(self._config.get(setting))
+        self.findings.append(Finding(self._topic, setting, found, wanted, why, serves))
+
+    def cleanup(self, spec: TopicSpec) -> None:
+        policy = {word.strip() for word in (self._config.get(CLEANUP) or "").split(",")}
+        if spec is STATUS and "compact" not in policy:
+            self.note(CLEANUP, "compact", "views read all of it, and it only grows", serves=True)
+        if spec is not STATUS and policy != {"delete"}:
+            why = "compaction keeps one record of each key and loses all others"
+            self.note(CLEANUP, "delete", why, serves=False)
+
+    def copies(self, replicas: int) -> None:
+        if self._number(IN_SYNC, 1) > replicas:
+            why = f"with {replicas} copies, no write to it is ever acknowledged"
+            self.note(IN_SYNC, str(max(1, replicas - 1)), why, serves=False)
+        if self._config.get(UNCLEAN) == "true":
+            why = "a broker that missed records may become the leader, and they are lost"
+            self.note(UNCLEAN, "false", why, serves=True)
+
+    def length(self, spec: TopicSpec, settings: Settings) -> None:
+        longest = self._number(LONGEST, 0)
+        wanted = creation_config(spec, 1, settings.events.max_bytes)[LONGEST]
+        if spec is EVENTS and longest < settings.events.max_bytes:
+            why = f"events of events.max_bytes ({settings.events.max_bytes}) are refused otherwise"
+            self.note(LONGEST, wanted, why, serves=True)
+        if spec in (WINDOWS, OUTCOMES, DEAD_LETTERS) and longest < int(wanted):
+            why = "a longer record that the worker writes would be refused, and hold up all others"
+            self.note(LONGEST, wanted, why, serves=False)
+
+    def retention(self, spec: TopicSpec, settings: Settings) -> None:
+        if self._number(RETENTION_BYTES, -1) >= 0:
+            why = "what is deleted by size may be deleted before it is read"
+            self.note(RETENTION_BYTES, "-1", why, serves=True)
+        waits_ms = 4_000 * max(settings.windows.seconds, settings.joins.horizon_s)
+        least, kept = max(_LEAST_KEPT_MS, int(waits_ms)), self._number(RETENTION_MS, -1)
+        if 0 <= kept < least:
+            why = f"what is kept for less than {least} ms may be deleted before it is read"
+            wanted = str(max(least, int(spec.config[RETENTION_MS])))
+            self.note(RETENTION_MS, wanted, why, serves=True)
+
+    def _number(self, setting: str, default: int) -> int:
+        """``default`` where the cluster does not name the setting."""
+        return int(self._config.get(setting) or default)

@@ -1,0 +1,61 @@
+"""The HTTP server of one metrics endpoint. No connection outlives its time.
+
+``prometheus_client``'s own waits without end for a request, and for an answer to be taken, with a
+thread for each connection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from socketserver import ThreadingMixIn
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from prometheus_client import CollectorRegistry, make_wsgi_app
+
+CONNECTION_S = 10.0
+"""For one connection, from its opening to its end; a scrape takes milliseconds."""
+
+
+class ScrapeServer(ThreadingMixIn, WSGIServer):
+    """Answers each scrape in a thread of its own."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Called by a thread whose client went away in the middle of an answer."""
+
+
+class _ScrapeServer6(ScrapeServer):
+    address_family = socket.AF_INET6
+
+
+class _Handler(WSGIRequestHandler):
+    def setup(self) -> None:
+        self._end = threading.Timer(CONNECTION_S, self._give_up)
+        self._end.daemon = True
+        self._end.start()
+        super().setup()
+
+    def finish(self) -> None:
+        self._end.cancel()
+        super().finish()
+
+    def _give_up(self) -> None:
+        # Whatever waits for this connection goes on, and finds it closed.
+        with contextlib.suppress(OSError):
+            self.request.shutdown(socket.SHUT_RDWR)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's name
+        """A scrape leaves no line."""
+
+
+def start_scrape_server(host: str, port: int, registry: CollectorRegistry) -> ScrapeServer:
+    """Listen and answer until ``shutdown``; ``OSError`` where the port cannot be taken."""
+    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+    kind = _ScrapeServer6 if family == socket.AF_INET6 else ScrapeServer
+    server = make_server(host, port, make_wsgi_app(registry), kind, handler_class=_Handler)
+    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+    return server

@@ -1,0 +1,20 @@
+"""Settings of a run on one machine, which `everfresh up` and `everfresh demo` start."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from everfresh.contracts.settings.group import Group
+
+
+class RunSettings(Group):
+    """How `everfresh up` and `everfresh demo` start the loop."""
+
+    start_timeout_s: float = Field(
+        600.0,
+        ge=1.0,
+        description="Seconds that each step of a start may take (Kafka, Ray, then the worker, the "
+        "trainer and the replicas together) before it is given up. What is waited for is said "
+        "meanwhile. Raise it on a machine that is very busy; lower it to be told sooner. "
+        "Downloads do not count.",
+    )

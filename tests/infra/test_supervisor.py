@@ -1,0 +1,25 @@
+"""The supervisor's waiting; what it starts is tested with real processes (``test_up``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from everfresh.adapters.machine.interrupts import Interrupts
+from everfresh.contracts.errors import RunError
+from everfresh.contracts.settings import Settings
+from everfresh.infra.processes.children import StepUpdate
+from everfresh.infra.supervisor import Supervisor
+
+
+def test_what_is_not_ready_in_time_is_named_with_the_setting(
+    make_settings: Callable[..., Settings],
+) -> None:
+    notes: list[StepUpdate] = []
+    settings = make_settings(run={"start_timeout_s": 1})
+    run = Supervisor(settings, Interrupts(), notes.append)
+    with pytest.raises(RunError, match=r"serving was not ready .*serving\.out .*timeout_s, w"):
+        run._until("serving", lambda: False)
+    assert {note.what for note in notes} == {"waits"}
+    assert notes[-1].seconds > notes[0].seconds >= 0.0, "so far"

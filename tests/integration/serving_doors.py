@@ -1,0 +1,59 @@
+"""What the doors of replicas say that run behind a true HAProxy: HTTP's, gRPC's, and their own."""
+
+from __future__ import annotations
+
+import grpc
+import httpx
+import numpy as np
+import psutil
+import pytest
+
+from everfresh.serving.rpc import recommender_pb2 as pb
+from everfresh.serving.rpc.recommender_pb2_grpc import RecommenderStub
+from tests.integration.serving_run import TOKEN, USER, ServingRun
+
+
+def assert_every_door_answers(client: httpx.Client, grpc_address: str, version: int) -> None:
+    """gRPC through HAProxy says what HTTP says; the token opens the administrators' address."""
+    items = [1, 2, 9]
+    scored = client.post("/v1/score", json={"user_id": USER, "items": items}).json()
+    near = client.post("/v1/similar", json={"item_id": 3, "k": 4}).json()
+    with grpc.insecure_channel(grpc_address) as channel:
+        stub = RecommenderStub(channel)
+        ids = [pb.Id(number=item) for item in items]
+        said = stub.Score(pb.ScoreRequest(user_id=pb.Id(text=USER), items=ids), timeout=60)
+        assert np.allclose([item.score for item in said.items], scored["scores"], atol=1e-4)
+        like = stub.Similar(pb.SimilarRequest(item_id=pb.Id(number=3), k=4), timeout=60)
+        assert [item.item_id.number for item in like.items if item.item_id.number] == [
+            item for item in near["items"] if isinstance(item, int)
+        ]
+        with pytest.raises(grpc.RpcError) as refused:
+            stub.Recommend(pb.RecommendRequest(), timeout=60)
+        assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+        with pytest.raises(grpc.RpcError) as unreadable:
+            channel.unary_unary("/everfresh.v1.Recommender/Recommend")(b"\xff", timeout=60)
+        assert unreadable.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+        assert "DecodeError" not in unreadable.value.details()
+    assert said.version == scored["version"] == near["version"] == version
+    assert client.get("/v1/admin/status").status_code == 401
+    token = {"authorization": f"Bearer {TOKEN}"}
+    assert client.get("/v1/admin/status", headers=token).json()["kind"] == "replica"
+
+
+def assert_replicas_refuse_long_messages(run: ServingRun) -> None:
+    """Also who passes HAProxy by, and a message that is short until it is decompressed."""
+    ports = [
+        one.laddr.port
+        for replica in run.titled("ServeReplica")
+        for one in replica.net_connections("tcp")
+        if one.status == psutil.CONN_LISTEN and 40_000 <= one.laddr.port < 41_000  # Ray's range
+    ]
+    assert len(ports) == 2
+    long = pb.ScoreRequest(request_id="x" * (run.settings.serving.max_body_bytes + 1))
+    for port in ports:
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            for compression in (grpc.Compression.NoCompression, grpc.Compression.Gzip):
+                with pytest.raises(grpc.RpcError) as refused:
+                    RecommenderStub(channel).Score(long, timeout=60, compression=compression)
+                assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+                assert "larger than max" in refused.value.details(), "before it was decoded"
