@@ -167,7 +167,7 @@ FORKED = """
 import os, sys, threading
 from everfresh import EventProducer
 
-producer = EventProducer(sys.argv[1], sys.argv[2], linger_ms=60_000)
+producer = EventProducer(sys.argv[1], sys.argv[2], linger_ms=10_000)
 producer.send(user_id="parent", item_id=1, type="view")
 producer._lock.acquire()  # as another thread may hold it at the moment of the fork
 children = []
