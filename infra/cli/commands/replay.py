@@ -99,7 +99,8 @@ def _show(console: Terminal, replay: ReplayProcess, title: str) -> None:
                 return
             if not console.is_terminal and time.monotonic() - printed >= _PLAIN_S:
                 printed = time.monotonic()
+                what = "waiting for the stream worker" if now.done else f"{rate:,.0f}/s"
                 console.print(
-                    f"{printed - began:6.1f} s  {now.sent:,} of {now.total:,} events, {rate:,.0f}/s"
+                    f"{printed - began:6.1f} s  {now.sent:,} of {now.total:,} events, {what}"
                 )
             time.sleep(_POLL_S)
