@@ -47,19 +47,19 @@ def run_replay(settings: Settings, file: Path, file_format: str, speed: float) -
     finally:
         INTERRUPTS.closing()
         stop_in_order([[child]], _STOP_S, INTERRUPTS.hurry.is_set, lambda name: None)
-        for line in summary(replay.final()).split("\n"):
+        for line in summary(replay.final()):
             console.print(line)
 
 
-def summary(end: ReplayProgress) -> str:
-    """What was sent, and what became of it, as far as it is known."""
+def summary(end: ReplayProgress) -> list[str]:
+    """Lines: what was sent, and what became of it, as far as it is known."""
     rate = end.sent / end.seconds if end.seconds else 0.0
     took = f"{end.seconds:.1f} s, {rate:,.0f} events/s"
     if end.done:
-        return f"{end.sent:,} events are in the log; {took}\n{_became(end.sent, end.outcome)}"
+        return [f"{end.sent:,} events are in the log; {took}", _became(end.sent, end.outcome)]
     if not end.sent:
-        return "no event was sent"
-    return f"{end.sent:,} events were sent, not all of them may be in the log; {took}"
+        return ["no event was sent"]
+    return [f"{end.sent:,} events were sent, not all of them may be in the log; {took}"]
 
 
 def _became(sent: int, outcome: Outcome | None) -> str:
@@ -101,7 +101,8 @@ def _show(console: Terminal, replay: ReplayProcess, title: str) -> None:
                 return
             if not console.is_terminal and time.monotonic() - printed >= _PLAIN_S:
                 printed = time.monotonic()
+                what = "waiting for the stream worker" if now.done else f"{rate:,.0f}/s"
                 console.print(
-                    f"{printed - began:6.1f} s  {now.sent:,} of {now.total:,} events, {rate:,.0f}/s"
+                    f"{printed - began:6.1f} s  {now.sent:,} of {now.total:,} events, {what}"
                 )
             time.sleep(_POLL_S)

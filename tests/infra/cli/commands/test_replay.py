@@ -7,7 +7,7 @@ from everfresh.streaming.replay.progress import Outcome, ReplayProgress
 
 
 def said(outcome: Outcome | None, sent: int = 5000, *, done: bool = True) -> str:
-    return summary(ReplayProgress(sent, 5000, 2.0, 7, done, outcome))
+    return "\n".join(summary(ReplayProgress(sent, 5000, 2.0, 7, done, outcome)))
 
 
 def test_it_counts_what_was_accepted_not_what_was_sent() -> None:
