@@ -49,7 +49,8 @@ class WeightManifest(msgspec.Struct, frozen=True):
 
     ``left`` is 0 except in the first version after a rollback, which turned away from the versions
     between ``parent`` and ``left``. ``merged`` are the labels of the windows it was trained on,
-    empty for a single one; ``sampled`` is the share of their examples that was trained.
+    empty for a single one; ``sampled`` is the share of their examples that was trained. ``flood``
+    counts items that got no row because the window brought too many (``trainer.new_items``).
     """
 
     format: int
@@ -71,6 +72,7 @@ class WeightManifest(msgspec.Struct, frozen=True):
     merged: list[int] = []
     sampled: float = 1.0
     rows: Rows = "float32"
+    flood: int = 0
 
     @property
     def replica_files(self) -> tuple[str, str]:

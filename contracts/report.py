@@ -30,7 +30,8 @@ class WindowReport(msgspec.Struct, frozen=True):
     A window that the gate held has the reason in ``held``, and ``version`` is the one that stayed
     (0 for none). ``left`` is not 0 for the first window after a rollback: the newest version that
     it turned away from. ``merged`` are labels of windows trained as one, empty for a single one;
-    ``sampled`` is the share of examples that was trained, all being scored.
+    ``sampled`` is the share of examples that was trained, all being scored. ``flood`` counts items
+    that got no row because the window brought too many (``trainer.new_items``).
     """
 
     label: Count
@@ -49,6 +50,7 @@ class WindowReport(msgspec.Struct, frozen=True):
     left: Count = 0
     merged: list[Count] = []
     sampled: float = 1.0
+    flood: int = 0
 
 
 class ComponentStatus(msgspec.Struct, frozen=True):

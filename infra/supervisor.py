@@ -19,6 +19,7 @@ from typing import Self
 import msgspec
 
 from everfresh.adapters.kafka.admin import broker_answers
+from everfresh.adapters.kafka.diagnosis import SETTING, require_broker
 from everfresh.adapters.kafka.topics import ensure_topics
 from everfresh.adapters.machine.disk import require_space
 from everfresh.adapters.machine.endpoint_record import (
@@ -183,9 +184,10 @@ class Supervisor:
         if self._children.get(components.BROKER):
             self._until(components.BROKER, lambda: broker_answers(servers), _DOWNLOAD_S)
         elif not broker_answers(servers):
+            require_broker(servers, f"{SETTING}, or leave it out to have one started here")
             raise Unreachable(
-                f"no Kafka broker answers at {servers}; start it, correct --bootstrap-servers "
-                "(kafka.bootstrap_servers), or leave it out to have one started here"
+                f"the Kafka broker at {servers} answers, and knows of no broker that is ready "
+                "within 2 s; check its log, and start this again once it is"
             )
 
     def _await_ray(self, address: str) -> None:

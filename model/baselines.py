@@ -15,8 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from everfresh.contracts.errors import CorruptVersion
+from everfresh.contracts.event import ItemId
 from everfresh.contracts.window import DecodedExample
 from everfresh.model.metrics import MISS, Ranks
+from everfresh.model.vocabulary.admission import Limits, sighted
 from everfresh.model.vocabulary.vocabulary import UNKNOWN, Vocabulary
 
 _Followers = dict[int, dict[int, int]]
@@ -82,6 +84,15 @@ class _Following:
         )
 
 
+def _count(
+    vocabulary: Vocabulary, examples: Sequence[DecodedExample], label: int, limits: Limits | None
+) -> set[int]:
+    """The rows that made room."""
+    items, users = sighted(examples)
+    vocabulary.admit(items, label, users, limits)
+    return set(vocabulary.expire(0, limits))
+
+
 class Popularity:
     """Ranks items by how often they were seen in all windows so far."""
 
@@ -93,10 +104,11 @@ class Popularity:
         order = _Popular(self._vocabulary)
         return _ranks(order, self._vocabulary, examples, exclude_seen)
 
-    def update(self, examples: Sequence[DecodedExample]) -> None:
-        """Count every target once."""
-        for example in examples:
-            self._vocabulary.admit(target.item for target in example.targets)
+    def update(
+        self, examples: Sequence[DecodedExample], label: int = 0, limits: Limits | None = None
+    ) -> None:
+        """Count every target of window ``label`` once."""
+        _count(self._vocabulary, examples, label, limits)
 
     def encode(self) -> bytes:
         """Deterministic bytes for the checkpoint."""
@@ -122,17 +134,39 @@ class LastItemMarkov:
         order = _Following(self._followers, _Popular(self._vocabulary))
         return _ranks(order, self._vocabulary, examples, exclude_seen)
 
-    def update(self, examples: Sequence[DecodedExample]) -> None:
+    def update(
+        self, examples: Sequence[DecodedExample], label: int = 0, limits: Limits | None = None
+    ) -> None:
         """Count every target once, as an item and as a follower of the one before it."""
-        for example in examples:
-            last = self._vocabulary.row(example.context[-1].item) if example.context else UNKNOWN
-            self._vocabulary.admit(target.item for target in example.targets)
+        before = self._known_before(examples)
+        if freed := _count(self._vocabulary, examples, label, limits):
+            self._forget(freed)
+        for example, item in zip(examples, before, strict=True):
+            last = UNKNOWN if item is None else self._vocabulary.row(item)
             for target in example.targets:
                 row = self._vocabulary.row(target.item)
-                if last != UNKNOWN:
+                if UNKNOWN not in (last, row):
                     counts = self._followers.setdefault(last, {})
                     counts[row] = counts.get(row, 0) + 1
                 last = row
+
+    def _known_before(self, examples: Sequence[DecodedExample]) -> list[ItemId | None]:
+        """Each example's item before its targets, where it was a target in its turn."""
+        met: set[ItemId] = set()
+        items: list[ItemId | None] = []
+        for example in examples:
+            item = example.context[-1].item if example.context else None
+            known = item is not None and (item in self._vocabulary or item in met)
+            items.append(item if known else None)
+            met.update(target.item for target in example.targets)
+        return items
+
+    def _forget(self, rows: set[int]) -> None:
+        for row in rows:
+            self._followers.pop(row, None)
+        for counts in self._followers.values():
+            for row in counts.keys() & rows:
+                del counts[row]
 
     def encode(self) -> bytes:
         """Deterministic bytes for the checkpoint."""

@@ -24,6 +24,7 @@ from everfresh.model.network.losses import sampled_cross_entropy
 from everfresh.model.ranking import rank_examples
 from everfresh.model.row_changes import RowChange, RowChanges, require_names
 from everfresh.model.short_rows import decode_change, encode_rows, view_rows
+from everfresh.model.vocabulary.admission import Limits, sighted
 from everfresh.model.vocabulary.vocabulary import UNKNOWN, Vocabulary
 from everfresh.model.weights import (
     encode_tensors,
@@ -72,25 +73,27 @@ class Recommender:
         self._resize()
         return self
 
-    def admit(self, examples: Sequence[DecodedExample], label: int = 0) -> int:
+    def admit(
+        self, examples: Sequence[DecodedExample], label: int = 0, limits: Limits | None = None
+    ) -> int:
         """Count the targets' items and actions, grow the tables; return how many items got a row.
 
         Called once per window, before its batches are made. Contexts were targets before.
         """
-        before = len(self.vocabulary)
         for example in examples:
             self.vocabulary.admit_actions(target.action for target in example.targets)
-            self.vocabulary.admit((target.item for target in example.targets), label)
+        items, users = sighted(examples)
+        admitted = self.vocabulary.admit(items, label, users, limits)
         self.grow()
-        return len(self.vocabulary) - before
+        return admitted
 
-    def expire(self, before: int) -> list[int]:
+    def expire(self, before: int, limits: Limits | None = None) -> list[int]:
         """Free the rows of items last sighted before window ``before``; return those rows.
 
         A freed row is at once what an untrained one is, for the item that gets it next; until then
         it cannot be ranked or recommended.
         """
-        freed = self.vocabulary.expire(before)
+        freed = self.vocabulary.expire(before, limits)
         if freed:
             fill_rows(self.network.items.data, freed, self.seed)
             self.network.item_bias.data[freed] = 0.0

@@ -19,7 +19,7 @@ from everfresh.model.inference.retrieval import (
     score_items,
     similar_items,
 )
-from everfresh.model.vocabulary.vocabulary import ItemRows
+from everfresh.model.vocabulary.sightings import ItemRows
 from everfresh.serving.history.reader import CachedHistoryReader, UserHistory
 from everfresh.serving.versions.holder import LoadedVersion
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import socket
 
 import msgspec
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
-from everfresh.adapters.kafka.assertions import require_assertions
-from everfresh.contracts.errors import Unreachable
+from everfresh.adapters.kafka.diagnosis import require_broker
+from everfresh.contracts.errors import SettingsError, Unreachable
 
 _BATCH_BYTES = 65_536
 _BOOTSTRAP_MS = 5_000
 _BLOCK_MS = 10_000
-_LISTEN_SECONDS = 2.0
 _ENVELOPE_BYTES = 4096  # room for key, headers and framing around the largest value
 
 
@@ -47,8 +45,10 @@ class Client(KafkaProducer):  # type: ignore[misc]  # the library has no type hi
 
 def connect(settings: ClientSettings) -> Client:
     """An idempotent client; ``Unreachable`` where no broker answers."""
-    require_assertions()
-    _require_listener(settings.servers)
+    try:
+        require_broker(settings.servers, "bootstrap_servers")
+    except SettingsError as error:
+        raise Unreachable(str(error)) from None
     delivery_ms = int(settings.delivery_s * 1000)
     try:
         return Client(
@@ -70,20 +70,3 @@ def connect(settings: ClientSettings) -> Client:
             f"no Kafka broker answers at {settings.servers} ({error!r}); check the address and "
             "that the broker runs"
         ) from None
-
-
-def _require_listener(servers: str) -> None:
-    """``Unreachable`` at once where nothing listens, rather than after the client's long wait."""
-    problem: Exception = ValueError("no address given")
-    for server in servers.split(","):
-        host, _, port = server.strip().rpartition(":")
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), _LISTEN_SECONDS).close()
-        except (OSError, ValueError, OverflowError) as error:
-            problem = error
-        else:
-            return
-    raise Unreachable(
-        f"no Kafka broker listens at {servers or 'the empty address'} ({problem}); give host:port "
-        "of a running broker"
-    )

@@ -31,13 +31,19 @@ def pytest_configure(config: pytest.Config) -> None:
     slow = [HealthCheck.too_slow]
     settings.register_profile("everfresh", deadline=None, suppress_health_check=slow)
     settings.load_profile("everfresh")
-    # kafka-python 3.0 leaves the socket of a refused connection to the garbage collector, which
-    # may come in any later test or after the last. It is bound to no address; ours are.
-    message = r"Exception ignored in. <socket\.socket .* laddr=\('0\.0\.0\.0'"
+    # The socket of a refused connection is bound to no address; ours are.
+    _leave_to_collector(config, r"laddr=\('0\.0\.0\.0'")
+    config.pluginmanager.register(processes_started)
+
+
+def _leave_to_collector(config: pytest.Config, socket: str) -> None:
+    """kafka-python 3.0 leaves sockets of connections that were refused, or that were being opened
+    as their client was closed, to the garbage collector. It may come in any later test, or after
+    the last."""
+    message = rf"Exception ignored in. <socket\.socket .* {socket}"
     category = pytest.PytestUnraisableExceptionWarning
     config.addinivalue_line("filterwarnings", f"ignore:{message}:pytest.{category.__name__}")
     warnings.filterwarnings("ignore", message, category)
-    config.pluginmanager.register(processes_started)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -52,8 +58,12 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(scope="session")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
+def kafka(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[EmbeddedBroker]:
     with EmbeddedBroker(tmp_path_factory.mktemp("kafka"), heap_mb=256) as broker:
+        port = broker.bootstrap_servers.rpartition(":")[2]
+        _leave_to_collector(pytestconfig, rf"raddr=\('127\.0\.0\.1', {port}\)")
         yield broker
 
 

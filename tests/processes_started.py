@@ -13,8 +13,9 @@ import pytest
 
 MARKERS = ("integration", "process")
 
-# matplotlib asks it for the fonts, once on each machine.
-IGNORED = ("fc-list",)
+# What Python and libraries ask once and remember: matplotlib for the fonts, ``platform`` for the
+# processor. It is chance in which test.
+IGNORED = ("fc-list", "uname")
 
 _started: list[str] = []
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from everfresh.contracts.event import ItemId
 from everfresh.contracts.manifest import WeightManifest
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.window import DecodedExample
@@ -44,7 +45,7 @@ def train_candidate(
     ``before_check`` is called between training and measuring.
     """
     learner, network = lineage.learner, lineage.learner.network
-    part = msgspec.structs.replace(scored.window, examples=examples)
+    part = msgspec.structs.replace(scored.window, examples=without_flood(examples, scored.flood))
     split = hold_out(part, learner.gate.held, settings.gate, settings.trainer.seed)
     trusted = lineage.parent and learner.gate != GateMemory()
     measured = measure_parent(network.recommender, split) if trusted else None
@@ -54,6 +55,18 @@ def train_candidate(
     if refused is None and measured is not None:
         refused = judge_candidate(network.recommender, measured, settings.gate)
     return Candidate(split, outcome, refused)
+
+
+def without_flood(examples: list[DecodedExample], flood: frozenset[ItemId]) -> list[DecodedExample]:
+    """Those with anything to learn: targets that get no row teach nothing, and would cost as much
+    as others, fill the memories and thin out what candidates are measured on."""
+    if not flood:
+        return examples
+    return [
+        example
+        for example in examples
+        if any(target.item not in flood for target in example.targets)
+    ]
 
 
 def take_in(
@@ -81,4 +94,4 @@ def encode_candidate(
     manifest = candidate_manifest(
         lineage.parent, progress, learner, scored.summary, scored.scores, left, rows
     )
-    return manifest, files
+    return msgspec.structs.replace(manifest, flood=len(scored.flood)), files

@@ -133,6 +133,8 @@ class TrainerLoop:
         closed, started = self._queue.complete_since(planned.window), self._clock()
         self._enter("score")
         scored = self._score(planned)
+        if scored.flood:
+            self._alarm_flood(scored)
         trusted = self._out_of_patience(planned.window)
         if not trusted and (reason := self._doubt(scored, None)):
             return self._hold(scored, reason, {})
@@ -179,8 +181,18 @@ class TrainerLoop:
             lineage.contenders(),
             self.learner.network.recommender.vocabulary,
             parent.label if parent and several else None,
-            self._settings.trainer.exclude_seen,
+            self._settings.trainer,
         )
+
+    def _alarm_flood(self, scored: ScoredWindow) -> None:
+        _LOG.warning(
+            "window %d brings a flood of new items: %d wait until another user has used them; if "
+            "they are good, raise trainer.new_items (%d)",
+            scored.window.label,
+            len(scored.flood),
+            self._settings.trainer.new_items,
+        )
+        self._note(floods=self.figures.floods + 1)
 
     def _out_of_patience(self, window: TrainingWindow) -> bool:
         """Whether so many windows were held that this one must pass; then the gate begins anew."""
@@ -255,7 +267,7 @@ class TrainerLoop:
         self._pass_over(window)
         self._held_in_a_row += 1
         self._note(held=self.figures.held + 1, last_held=f"window {window.label}: {reason}")
-        report = held_report(rejected, scored.summary, closed, now)
+        report = held_report(rejected, scored.summary, closed, now, len(scored.flood))
         self._reports.window(report)
         return report
 

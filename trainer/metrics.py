@@ -36,6 +36,7 @@ FIGURES = (
     ),
     _counter("held", "held_windows", "Windows that the gate kept out of training"),
     _counter("let_pass", "let_pass_windows", "Windows trained because the gate had held too many"),
+    _counter("floods", "flooded_windows", "Windows that brought more new items than they may"),
     _counter("rolled_back", "rollbacks", "Rollbacks by the trainer, of versions that got worse"),
     _counter("overtaken", "overtaken_publishes", "Versions not published: the pointer had moved"),
     _counter("workers_lost", "lost_workers", "Training processes that died within a window"),

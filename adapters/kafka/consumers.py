@@ -16,7 +16,7 @@ from kafka.errors import (
     UnsupportedCodecError,
 )
 
-from everfresh.adapters.kafka.admin import require_listener
+from everfresh.adapters.kafka.diagnosis import require_broker
 from everfresh.adapters.kafka.header_names import forgive_header_names
 from everfresh.contracts.errors import MissingDependency, Unreachable
 
@@ -33,7 +33,7 @@ def connect_consumer(bootstrap_servers: str, topics: Iterable[str]) -> KafkaCons
     A position outside the log raises, and is never moved in silence. ``Unreachable`` where no
     broker answers or a topic is missing.
     """
-    require_listener(bootstrap_servers)
+    require_broker(bootstrap_servers)
     forgive_header_names()
     try:
         consumer = KafkaConsumer(

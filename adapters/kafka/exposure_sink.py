@@ -11,7 +11,7 @@ from typing import Any
 
 from confluent_kafka import KafkaException, Producer
 
-from everfresh.adapters.kafka.admin import require_listener
+from everfresh.adapters.kafka.diagnosis import require_broker
 from everfresh.contracts.errors import Unreachable
 from everfresh.contracts.event import user_key
 from everfresh.contracts.exposure import Exposure, encode_exposure
@@ -89,7 +89,7 @@ class KafkaExposureSink:
 
 
 def _connect(bootstrap_servers: str, topic: str) -> Producer:
-    require_listener(bootstrap_servers)
+    require_broker(bootstrap_servers)
     producer = Producer(
         {
             "bootstrap.servers": bootstrap_servers,

@@ -8,7 +8,7 @@ import threading
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError
 
-from everfresh.adapters.kafka.admin import require_listener
+from everfresh.adapters.kafka.diagnosis import require_broker
 from everfresh.contracts.errors import Unreachable
 from everfresh.contracts.report import ComponentStatus, WindowReport, encode_report
 from everfresh.contracts.topics import REPORTS, STATUS, topic_name
@@ -27,7 +27,7 @@ class _Producer(KafkaProducer):  # type: ignore[misc]  # the library has no type
 
 
 def _connect(bootstrap_servers: str, topics: list[str], linger_ms: int) -> _Producer:
-    require_listener(bootstrap_servers)
+    require_broker(bootstrap_servers)
     producer = None
     try:
         producer = _Producer(

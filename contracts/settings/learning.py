@@ -73,6 +73,21 @@ class TrainerSettings(Group):
         description="Seconds of log time without an event on an item after which it loses its row "
         "and is no longer recommended; 0 for never. Lower it if your items are short-lived.",
     )
+    new_items: int = Field(
+        1000,
+        ge=1,
+        description="Number of new items that a window may always bring; a window of many events "
+        "may bring a third of their number. Where one brings more, only items that two users or "
+        "more have used get a row, and the others wait. Raise it if `everfresh status` reports "
+        "floods and the items are good.",
+    )
+    max_items: int = Field(
+        1_000_000,
+        ge=1,
+        description="Number of items that have a row, at most; beyond it those with the fewest "
+        "events give up theirs, the longest unused first. Set it to what memory and training time "
+        "allow: each window's time grows with it.",
+    )
     replay_choice: Literal["random", "herding", "loss"] = Field(
         "random",
         description="Which past examples are kept for replay: a random sample of all (random), or "

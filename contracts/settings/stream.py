@@ -16,7 +16,8 @@ class KafkaSettings(Group):
 
     bootstrap_servers: str = Field(
         "",
-        description="Kafka brokers to join, as HOST:PORT, with commas between several. Leave it "
+        description="Kafka brokers to join, as HOST:PORT, with commas between several; their "
+        "listener must be PLAINTEXT, for there are no settings for TLS and SASL yet. Leave it "
         "empty, and `everfresh up` starts a broker of its own on this machine.",
     )
     topic_prefix: str = Field(

@@ -11,7 +11,8 @@ from torch import Tensor
 from everfresh.contracts.event import ItemId
 from everfresh.model.catalogue import Catalogue
 from everfresh.model.recommender import Recommender
-from everfresh.model.vocabulary.vocabulary import UNKNOWN, ItemRows, Vocabulary
+from everfresh.model.vocabulary.sightings import ItemRows
+from everfresh.model.vocabulary.vocabulary import UNKNOWN, Vocabulary
 
 Scores = npt.NDArray[np.float32]
 Ranked = tuple[list[ItemId], list[float]]

@@ -14,7 +14,8 @@ FORMAT = 3
 
 class VocabularyMetadata(msgspec.Struct, frozen=True, array_like=True):
     """``actions`` in order of their codes, ``long`` the slots of ids that stand apart, ``waiting``
-    the items that have been sighted but have no row yet.
+    the items that have been sighted but have no row yet. ``witnesses`` has a user of each of these
+    and how many there are; it is left out where no user is known, as earlier builds did.
     """
 
     format: int
@@ -22,6 +23,7 @@ class VocabularyMetadata(msgspec.Struct, frozen=True, array_like=True):
     actions: list[str]
     long: list[tuple[int, str]]
     waiting: list[tuple[ItemId, Sightings]]
+    witnesses: list[tuple[int, int]] = []
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -30,7 +32,8 @@ _DECODER = msgspec.msgpack.Decoder(VocabularyMetadata)
 
 def encode_metadata(metadata: VocabularyMetadata) -> bytes:
     """msgpack."""
-    return _ENCODER.encode(metadata)
+    fields = list(msgspec.structs.astuple(metadata))
+    return _ENCODER.encode(fields if metadata.witnesses else fields[:-1])
 
 
 def decode_metadata(raw: npt.NDArray[np.uint8]) -> VocabularyMetadata:
@@ -41,4 +44,6 @@ def decode_metadata(raw: npt.NDArray[np.uint8]) -> VocabularyMetadata:
         raise ValueError(str(error)) from None
     if metadata.format != FORMAT:
         raise ValueError(f"format {FORMAT} was expected, found {metadata.format}")
+    if len(metadata.witnesses) not in (0, len(metadata.waiting)):
+        raise ValueError("as many witnesses as items that wait were expected")
     return metadata

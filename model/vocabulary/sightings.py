@@ -11,6 +11,8 @@ import numpy.typing as npt
 from everfresh.model.row_changes import RowChange
 
 Ints = npt.NDArray[np.int64]
+ItemRows = Ints
+"""Rows of the item table."""
 
 
 class Sightings(msgspec.Struct, array_like=True):

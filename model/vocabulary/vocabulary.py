@@ -1,7 +1,8 @@
 """The open vocabulary: which item stands in which row, and which action has which code.
 
 An item gets a row at its ``admit_after``-th sighting and loses it when it has not been sighted for
-long; the freed row goes to a later newcomer. Between the two a row never moves. The vocabulary
+long; the freed row goes to a later newcomer. Between the two a row never moves. What more newcomers
+than are to be expected get: ``model.vocabulary.admission``. The vocabulary
 travels together with the weights, so that trainer and replicas cannot disagree on a row.
 
 Row 0 is no item: it stands for padding, and it is the cold row, which every item without a row
@@ -17,16 +18,17 @@ As bytes it is safetensors, so that few changed items are few changed rows:
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from itertools import zip_longest
 
 import numpy as np
-import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from everfresh.contracts.errors import CorruptVersion
-from everfresh.contracts.event import ItemId
+from everfresh.contracts.event import ItemId, UserId
 from everfresh.model.row_changes import RowChanges, require_names
+from everfresh.model.vocabulary.admission import Limits, left_waiting, surplus
 from everfresh.model.vocabulary.item_ids import FREE, ItemIds
 from everfresh.model.vocabulary.metadata import (
     FORMAT,
@@ -34,17 +36,15 @@ from everfresh.model.vocabulary.metadata import (
     decode_metadata,
     encode_metadata,
 )
-from everfresh.model.vocabulary.sightings import Sightings, SightingTable
+from everfresh.model.vocabulary.popularity import PopularityOrder
+from everfresh.model.vocabulary.sightings import Ints, ItemRows, Sightings, SightingTable
+from everfresh.model.vocabulary.waiting import Met, WaitingItems
 
 UNKNOWN = 0
 """The row of padding and of items without a row; the code of actions without one."""
 MAX_ACTIONS = 255
 
-ItemRows = npt.NDArray[np.int64]
-"""Rows of the item table."""
 _TENSORS = {"kinds", "ids", "sightings", "rest"}
-_POPULAR = 1_024
-"""So many of the most popular are kept in order, at least."""
 
 
 class Vocabulary:
@@ -61,10 +61,9 @@ class Vocabulary:
         self._seen = SightingTable()
         self._rows: dict[ItemId, int] = {}
         self._free: list[int] = []
-        self._waiting: dict[ItemId, Sightings] = {}
+        self._waiting = WaitingItems()
         self._actions: dict[str, int] = {}
-        self._popular: ItemRows | None = None
-        self._total: int | None = None
+        self._order: PopularityOrder | None = None
         self._oldest = 0  # nothing was last sighted before this window
 
     def __len__(self) -> int:
@@ -79,30 +78,39 @@ class Vocabulary:
         """Rows of the item table: row 0, those of items, and free ones."""
         return len(self._ids) + 1
 
-    def admit(self, items: Iterable[ItemId], label: int = 0) -> int:
+    def admit(
+        self,
+        items: Sequence[ItemId],
+        label: int = 0,
+        users: Sequence[UserId] = (),
+        limits: Limits | None = None,
+    ) -> int:
         """Count one sighting per item, in order, in window ``label``; return how many got a row.
 
-        An item gets a row at its ``admit_after``-th sighting and keeps its earlier count: the
-        lowest free row, or the next one where none is free.
+        An item gets a row at its ``admit_after``-th sighting and keeps its count: the lowest
+        free row, or the next one. ``users`` sighted; ``limits`` may leave some items waiting.
         """
         before = len(self)
-        self._forget_order()
-        for item in items:
-            row = self._rows.get(item)
-            if row is not None:
-                self._seen.sight(row - 1, label)
-                continue
-            seen = self._waiting.get(item)
-            if seen is None:
-                seen = self._waiting[item] = Sightings(0, label, label)
-            seen.count += 1
-            seen.last = label
-            if seen.count >= self.admit_after:
-                self._give_row(item, self._waiting.pop(item))
+        self._order = None
+        met, ripe = self._met(items, users, label)
+        left = left_waiting(ripe, len(items), limits)
+        for row in filter(None, map(self._rows.get, items)):
+            self._seen.sight(row - 1, label)
+        self._waiting.items |= met
+        for item in ripe:
+            if item not in left:
+                self._give_row(item, self._waiting.items.pop(item).seen)
         return len(self) - before
 
-    def _forget_order(self) -> None:
-        self._popular = self._total = None
+    def left_waiting(
+        self, items: Sequence[ItemId], users: Sequence[UserId], limits: Limits
+    ) -> frozenset[ItemId]:
+        """Items that :meth:`admit` would leave waiting because there are too many newcomers."""
+        return left_waiting(self._met(items, users, 0)[1], len(items), limits)
+
+    def _met(self, items: Sequence[ItemId], users: Sequence[UserId], label: int) -> Met:
+        unknown = (seen for seen in zip_longest(items, users) if seen[0] not in self._rows)
+        return self._waiting.met(unknown, label, self.admit_after)
 
     def _give_row(self, item: ItemId, seen: Sightings) -> None:
         slot = heapq.heappop(self._free) - 1 if self._free else len(self._ids)
@@ -110,23 +118,34 @@ class Vocabulary:
         self._seen.put(slot, seen)
         self._rows[item] = slot + 1
 
-    def expire(self, before: int) -> list[int]:
+    def expire(self, before: int, limits: Limits | None = None) -> list[int]:
         """Forget what was last sighted before window ``before``; return the freed rows, ascending.
 
-        A forgotten item is unknown from then on; sighted again, it begins anew.
+        Also what ``limits`` have no room for. A forgotten item is unknown from then on; sighted
+        again, it begins anew.
         """
-        if before <= self._oldest:
-            return []
-        old = (self._seen.last() < before) & (self._ids.kinds != FREE)
-        freed: list[int] = (np.flatnonzero(old) + 1).tolist()
+        freed: list[int] = []
+        if before > self._oldest:
+            old = (self._seen.last() < before) & (self._ids.kinds != FREE)
+            freed = self._free_slots(np.flatnonzero(old))
+            self._waiting.forget(before)
+            self._oldest = before
+        if limits is not None:
+            self._waiting.bound(len(self))
+            held = np.flatnonzero(self._ids.kinds != FREE)
+            if len(held) > limits.fewest:
+                leaving = surplus(self._seen.table(), held, self.admit_after, limits)
+                freed = sorted(freed + self._free_slots(leaving))
+        return freed
+
+    def _free_slots(self, slots: Ints) -> list[int]:
+        freed: list[int] = (slots + 1).tolist()
         for row in freed:
             del self._rows[self.item(row)]
             self._ids.put(row - 1, None)
             self._seen.put(row - 1, Sightings(0, 0, 0))
             heapq.heappush(self._free, row)
-        self._waiting = {item: seen for item, seen in self._waiting.items() if seen.last >= before}
-        self._forget_order()
-        self._oldest = before
+        self._order = None
         return freed
 
     def admit_actions(self, names: Iterable[str]) -> None:
@@ -154,7 +173,7 @@ class Vocabulary:
         """Rows that hold an item, ascending."""
         return np.flatnonzero(self._ids.kinds != FREE) + 1
 
-    def shared_rows(self, other: Vocabulary) -> npt.NDArray[np.int64]:
+    def shared_rows(self, other: Vocabulary) -> ItemRows:
         """Rows that hold the same item in both, ascending."""
         pairs = enumerate(zip(self._ids.items, other._ids.items, strict=False), start=1)
         rows = [row for row, (mine, theirs) in pairs if mine is not None and mine == theirs]
@@ -166,16 +185,12 @@ class Vocabulary:
 
     def sightings(self, item: ItemId) -> Sightings | None:
         """The item's sightings, admitted or not; ``None`` where there were none."""
-        row = self._rows.get(item)
-        return self._waiting.get(item) if row is None else self._seen[row - 1]
-
-    def count(self, item: ItemId) -> int:
-        """How often the item was sighted, admitted or not."""
-        seen = self.sightings(item)
-        return seen.count if seen else 0
+        if row := self.row(item):
+            return self._seen[row - 1]
+        return waits.seen if (waits := self._waiting.items.get(item)) else None
 
     @property
-    def counts(self) -> ItemRows:
+    def counts(self) -> Ints:
         """Sightings per row, shape ``(rows,)``; row 0 and free rows have none."""
         return np.concatenate([np.zeros(1, np.int64), self._seen.counts()])
 
@@ -184,40 +199,26 @@ class Vocabulary:
 
         Kept until the next change, since replicas ask per request; not to be written to.
         """
-        return self._most_sighted(len(self))
+        return self._popularity().first(len(self))
 
-    def _most_sighted(self, number: int) -> ItemRows:
-        """At least the first ``number`` of them, or all."""
-        kept = self._popular
-        if kept is None or len(kept) < min(number, len(self)):
-            rows = self.item_rows()
-            counts = self._seen.counts()[rows - 1]
-            number = max(number, _POPULAR)
-            if number < len(rows):
-                # Sorting a million at every version would cost more than taking it over.
-                at = np.flatnonzero(counts >= np.partition(counts, -number)[-number])
-                rows, counts = rows[at], counts[at]
-            kept = self._popular = rows[np.argsort(-counts, kind="stable")]
-        return kept
-
-    def _all_sightings(self) -> int:
-        if self._total is None:
-            self._total = int(self._seen.counts().sum())
-        return self._total
+    def _popularity(self) -> PopularityOrder:
+        if self._order is None:
+            self._order = PopularityOrder(self._seen, self.item_rows())
+        return self._order
 
     def popular(self, k: int, exclude: Collection[ItemId] = ()) -> tuple[list[ItemId], list[float]]:
         """The ``k`` most sighted items outside ``exclude`` and their shares of all sightings."""
         barred = {self.row(item) for item in exclude}
         # No more than this many of the first rows can be barred.
-        first = self._most_sighted(k + len(barred))[: k + len(barred)].tolist()
+        first = self._popularity().first(k + len(barred))[: k + len(barred)].tolist()
         rows = [row for row in first if row not in barred][:k]
-        total = self._all_sightings()
+        total = self._popularity().total
         return [self.item(row) for row in rows], [self._seen.count(row - 1) / total for row in rows]
 
     def share(self, item: ItemId) -> float:
         """The item's share of all sightings of admitted items; 0 where it has no row."""
         row = self.row(item)
-        return 0.0 if row == UNKNOWN else self._seen.count(row - 1) / self._all_sightings()
+        return 0.0 if row == UNKNOWN else self._seen.count(row - 1) / self._popularity().total
 
     def encode(self) -> bytes:
         """Equal vocabularies that grew alike give equal bytes."""
@@ -231,9 +232,10 @@ class Vocabulary:
         )
 
     def _encode_metadata(self) -> bytes:
-        long, waiting = sorted(self._ids.long.items()), list(self._waiting.items())
-        actions = list(self._actions)
-        return encode_metadata(VocabularyMetadata(FORMAT, self.admit_after, actions, long, waiting))
+        long, actions = sorted(self._ids.long.items()), list(self._actions)
+        waiting = self._waiting.fields()
+        fields = VocabularyMetadata(FORMAT, self.admit_after, actions, long, *waiting)
+        return encode_metadata(fields)
 
     @classmethod
     def decode(cls, raw: bytes) -> Vocabulary:
@@ -281,12 +283,12 @@ class Vocabulary:
             if item is not None:
                 self._rows[item] = slot + 1
         self._free = (np.flatnonzero(self._ids.kinds == FREE) + 1).tolist()
-        self._forget_order()
+        self._order = None
         self._require_consistent()
 
     def _take_metadata(self, metadata: VocabularyMetadata) -> None:
         self.admit_after = metadata.admit_after
-        self._waiting = dict(metadata.waiting)
+        self._waiting = WaitingItems.of(metadata.waiting, metadata.witnesses)
         self._actions = {name: code for code, name in enumerate(metadata.actions, start=1)}
 
     def _require_consistent(self) -> None:

@@ -22,6 +22,7 @@ def assert_every_door_answers(client: httpx.Client, grpc_address: str, version: 
         stub = RecommenderStub(channel)
         ids = [pb.Id(number=item) for item in items]
         said = stub.Score(pb.ScoreRequest(user_id=pb.Id(text=USER), items=ids), timeout=60)
+        assert (said.version, said.note) == (scored["version"], scored["note"] or "")
         assert np.allclose([item.score for item in said.items], scored["scores"], atol=1e-4)
         like = stub.Similar(pb.SimilarRequest(item_id=pb.Id(number=3), k=4), timeout=60)
         assert [item.item_id.number for item in like.items if item.item_id.number] == [

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 
 import pytest
@@ -156,18 +155,9 @@ def test_without_a_broker_every_client_says_so_in_a_line(make_settings: Make) ->
         lambda: KafkaReportSink(servers, "p."),
         lambda: RecordTail(servers, "p."),
     ):
-        with pytest.raises(Unreachable, match=f"no Kafka broker accepts connections at {servers}"):
+        with pytest.raises(Unreachable, match=f"no Kafka broker answers at {servers}: it accepts"):
             use()
     assert not broker_answers(servers)
-
-
-def test_a_listener_that_is_no_broker_is_named(make_settings: Make) -> None:
-    (port,) = free_ports(1)
-    with (
-        socket.create_server(("127.0.0.1", port)),
-        pytest.raises(Unreachable, match="does not answer as Kafka does"),
-    ):
-        ensure_topics(f"127.0.0.1:{port}", make_settings())
 
 
 @pytest.mark.parametrize("servers", ["", "localhost", "localhost:kafka", "a:1,,b:2", "h:70000"])

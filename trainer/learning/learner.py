@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.window import DecodedExample, TrainingWindow
 from everfresh.model.baselines import LastItemMarkov, Popularity
+from everfresh.model.vocabulary.admission import Limits
 from everfresh.trainer.gate.memory import GateMemory
 from everfresh.trainer.learning.network import Network, fresh_network
 from everfresh.trainer.learning.strategies import build_strategy
@@ -52,5 +53,6 @@ def remember(
 
 def update_baselines(learner: Learner, window: TrainingWindow) -> None:
     """Let the baselines take in a window; they learn from every one, trained or not."""
-    learner.popularity.update(window.examples)
-    learner.markov.update(window.examples)
+    limits = Limits.of(learner.strategy.settings.trainer)
+    learner.popularity.update(window.examples, window.label, limits)
+    learner.markov.update(window.examples, window.label, limits)

@@ -21,6 +21,7 @@ from everfresh.contracts.settings import Settings
 from everfresh.contracts.window import DecodedExample
 from everfresh.model.network.batches import derive_seed
 from everfresh.model.optimizer import forget_rows, grow_optimizer
+from everfresh.model.vocabulary.admission import Limits
 from everfresh.model.weights import all_finite
 from everfresh.trainer.learning.network import Network, TrainingOutcome
 from everfresh.trainer.learning.parent_mean import ParentWeights
@@ -87,15 +88,16 @@ def _set_rate(network: Network, settings: Settings, done: float) -> None:
 def renew_vocabulary(
     network: Network, examples: Sequence[DecodedExample], label: int, settings: Settings
 ) -> None:
-    """Admit a window's items, then expire what has not been sighted for long, in log time.
+    """Admit a window's items, then expire what has not been sighted for long, in log time, and
+    what the settings have no room for.
 
     Labels count periods of ``windows.seconds``, idle ones too, so their distance is log time.
     """
-    network.recommender.admit(examples, label)
-    if settings.trainer.expire_after_s:
-        periods = math.ceil(settings.trainer.expire_after_s / settings.windows.seconds)
-        freed = network.recommender.expire(label - periods)
-        forget_rows(network.optimizer, network.recommender, freed)
+    limits = Limits.of(settings.trainer)
+    network.recommender.admit(examples, label, limits)
+    periods = math.ceil(settings.trainer.expire_after_s / settings.windows.seconds)
+    freed = network.recommender.expire(label - periods if periods else 0, limits)
+    forget_rows(network.optimizer, network.recommender, freed)
     grow_optimizer(network.optimizer)
 
 

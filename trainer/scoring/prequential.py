@@ -11,14 +11,16 @@ is the only one, no target counts as fresh: every known item would.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from everfresh.contracts.event import ItemId
 from everfresh.contracts.window import DecodedExample, TrainingWindow
-from everfresh.model.metrics import Ranks, scores
+from everfresh.model.metrics import MISS, Ranks, scores
 from everfresh.model.vocabulary.vocabulary import Vocabulary
 
 LIVE, FROZEN, POPULARITY, MARKOV = "live", "frozen", "popularity", "markov"
@@ -49,14 +51,28 @@ def fresh_targets(
 
 
 def rank_window(
-    window: TrainingWindow, contenders: Mapping[str, Contender], exclude_seen: bool
+    window: TrainingWindow,
+    contenders: Mapping[str, Contender],
+    exclude_seen: bool,
+    flood: frozenset[ItemId] = frozenset(),
 ) -> dict[str, Ranks]:
-    """Contender -> rank of every target; ``ValueError`` where one leaves out targets."""
+    """Contender -> rank of every target; ``ValueError`` where one leaves out targets.
+
+    Nobody knows the items of a ``flood``. What is an example of these alone is missed unread.
+    """
+    known = [
+        not flood or any(target.item not in flood for target in example.targets)
+        for example in window.examples
+    ]
+    examples = list(itertools.compress(window.examples, known))
+    ranked = np.repeat(known, [len(example.targets) for example in window.examples])
     table: dict[str, Ranks] = {}
     for name, contender in contenders.items():
-        table[name] = contender.ranks(window.examples, exclude_seen)
-        if len(table[name]) != window.events:
-            raise ValueError(f"{name} ranked {len(table[name])} of {window.events} targets")
+        ranks = contender.ranks(examples, exclude_seen)
+        if len(ranks) != ranked.sum():
+            raise ValueError(f"{name} ranked {len(ranks)} of {ranked.sum()} targets")
+        table[name] = np.full(window.events, MISS, dtype=np.int64)
+        table[name][ranked] = ranks
     return table
 
 

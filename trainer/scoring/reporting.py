@@ -44,7 +44,7 @@ class Timing(msgspec.Struct, frozen=True):
 
 
 def held_report(
-    rejected: Rejected, window: WindowSummary, closed_ms: int, now_ms: int
+    rejected: Rejected, window: WindowSummary, closed_ms: int, now_ms: int, flood: int = 0
 ) -> WindowReport:
     """The report of a window that the gate held; ``published_ms`` is when it did."""
     return WindowReport(
@@ -60,6 +60,7 @@ def held_report(
         published_ms=now_ms,
         seconds={},
         fresh=window.fresh,
+        flood=flood,
         held=rejected.reason,
         merged=window.merged,
     )
@@ -81,6 +82,7 @@ def window_report(
         items=manifest.items,
         scores=unflatten(manifest.scores),
         fresh=window.fresh,
+        flood=manifest.flood,
         left=manifest.left,
         merged=window.merged,
         sampled=window.sampled,
@@ -102,7 +104,8 @@ class Figures(msgspec.Struct, frozen=True):
     Alarms: ``held`` windows that the gate kept out (``last_held`` says which and why), ``let_pass``
     after too many of them, ``rolled_back`` times a version failed its probation, ``overtaken``
     times another moved the pointer, ``workers_lost`` in mid-window, ``undeleted`` old versions,
-    ``foreign`` records of the topic ``windows`` that are no slices (``last_foreign`` says where).
+    ``foreign`` records of the topic ``windows`` that are no slices (``last_foreign`` says where),
+    ``floods``: windows that brought more new items than they may (``trainer.new_items``).
     """
 
     windows: int = 0
@@ -123,6 +126,7 @@ class Figures(msgspec.Struct, frozen=True):
     workers_lost: int = 0
     undeleted: int = 0
     foreign: int = 0
+    floods: int = 0
     last_held: str = ""
     last_foreign: str = ""
     stage: str = "starting"
@@ -131,7 +135,7 @@ class Figures(msgspec.Struct, frozen=True):
     def alarms(self) -> int:
         """All of them together."""
         held, lost = self.held + self.let_pass, self.overtaken + self.workers_lost
-        return held + self.rolled_back + lost + self.undeleted + self.foreign
+        return held + self.rolled_back + lost + self.undeleted + self.foreign + self.floods
 
     def live(self, manifest: WeightManifest) -> Figures:
         """With this version live."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from everfresh.contracts.event import ItemId
+from everfresh.contracts.settings import TrainerSettings
 from everfresh.contracts.window import TrainingWindow
 from everfresh.model.metrics import Ranks
+from everfresh.model.vocabulary.admission import Limits, sighted
 from everfresh.model.vocabulary.vocabulary import Vocabulary
 from everfresh.trainer.scoring.paired import Paired, pair
 from everfresh.trainer.scoring.prequential import (
@@ -24,12 +27,16 @@ from everfresh.trainer.windows.backlog import PlannedWindow
 
 @dataclass(frozen=True)
 class ScoredWindow:
-    """``ranks`` are of all targets by contender; ``scores`` are as a manifest keeps them."""
+    """``ranks`` are of all targets by contender; ``scores`` are as a manifest keeps them.
+
+    ``flood`` are the items that will get no row, since the window brings too many; none mostly.
+    """
 
     window: TrainingWindow
     ranks: Mapping[str, Ranks]
     scores: dict[str, float]
     summary: WindowSummary
+    flood: frozenset[ItemId] = frozenset()
 
     @property
     def behind(self) -> Paired | None:
@@ -44,7 +51,7 @@ def score_planned(
     contenders: Mapping[str, Contender],
     vocabulary: Vocabulary,
     newest: int | None,
-    exclude_seen: bool,
+    tuning: TrainerSettings,
 ) -> ScoredWindow:
     """Rank with the version that serves, its frozen ancestor and the baselines.
 
@@ -52,6 +59,7 @@ def score_planned(
     """
     window = planned.window
     fresh = fresh_targets(window, vocabulary, newest)
-    ranks = rank_window(window, contenders, exclude_seen)
     summary = summarize(window, int(fresh.sum()), planned.labels, planned.share)
-    return ScoredWindow(window, ranks, flatten(score_table(ranks, fresh)), summary)
+    flood = vocabulary.left_waiting(*sighted(window.examples), Limits.of(tuning))
+    ranks = rank_window(window, contenders, tuning.exclude_seen, flood)
+    return ScoredWindow(window, ranks, flatten(score_table(ranks, fresh)), summary, flood)

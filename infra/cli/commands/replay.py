@@ -70,7 +70,9 @@ def _became(sent: int, outcome: Outcome | None) -> str:
     refused = sum(rejected.values())
     words = [f"{repeated:,} had been accepted before (same user and id)"] if repeated else []
     if refused:
-        reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(rejected.items()))
+        reasons = ", ".join(
+            f"{printable(reason)} {count:,}" for reason, count in sorted(rejected.items())
+        )
         words.append(f"{refused:,} are dead letters ({reasons}): `everfresh dlq list` shows them")
     if outcome.settled:
         return "; ".join([f"{sent - repeated - refused:,} of them were accepted", *words])

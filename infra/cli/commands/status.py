@@ -39,7 +39,7 @@ _IF_NOT_ZERO = {
     ),
     "trainer": (
         *("backlog_s", "merged", "sampled", "events_per_s", "loss", "held", "let_pass"),
-        *("rolled_back", "overtaken", "workers_lost", "undeleted", "foreign"),
+        *("floods", "rolled_back", "overtaken", "workers_lost", "undeleted", "foreign"),
         *("last_held", "last_foreign"),
     ),
     "replica": ("epoch", "load_failures", "reason"),
@@ -130,6 +130,8 @@ def _short(value: object) -> str:
 def _what_happened(report: WindowReport) -> str:
     """What the gate, a rollback or a backlog did with a window."""
     words = [f"held: {report.held}" if report.held else "trained"]
+    if report.flood:
+        words.append(f"a flood: {report.flood:,} new items wait for another user")
     if report.left:
         words.append(f"first after the rollback from version {report.left}")
     if report.merged:

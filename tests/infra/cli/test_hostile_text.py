@@ -46,6 +46,7 @@ from everfresh.infra.cli.views.run_reports import RunReports
 from everfresh.infra.cli.views.steps import StepPrinter
 from everfresh.infra.processes.children import StepUpdate
 from everfresh.infra.run.run_record import ProcessRecord, RunRecord
+from everfresh.streaming.replay.progress import Outcome, ReplayProgress
 from tests.infra.cli.reports import window
 
 HOSTILE = "[/x][slug]:smile:\x1b]0;title\x07\x1b[2J\nforged line\r\u202e\x9b2J"
@@ -145,6 +146,27 @@ def test_versions(make_settings: Made, printed: Callable[[], str], as_json: bool
     (damaged / "manifest.json").write_text(HOSTILE)
     versions.run_versions(settings, as_json=as_json)
     assert "[/x][slug]:smile:" in printed()
+
+
+def test_replay_prints_each_line_of_its_summary(
+    monkeypatch: pytest.MonkeyPatch, make_settings: Made, printed: Callable[[], str], tmp_path: Path
+) -> None:
+    end = ReplayProgress(5, 5, 1.0, None, done=True, outcome=Outcome(5, {HOSTILE: 2}, True))
+    ended = SimpleNamespace(final=lambda: end)
+    for name, made in {
+        "spawn": None,
+        "ReplayProcess": ended,
+        "become_subreaper": None,
+        "close_home": "",
+    }.items():
+        monkeypatch.setattr(replay, name, lambda *_, made=made: made)
+    for name in ("_show", "stop_in_order", "with_brokers"):
+        monkeypatch.setattr(replay, name, lambda *words: words[0])
+    monkeypatch.setattr(replay.INTERRUPTS, "closing", lambda: None)
+    replay.run_replay(make_settings(), tmp_path, "jsonl", 0.0)
+    said = printed().splitlines()
+    assert said[0].startswith("5 events are in the log; ")
+    assert said[1].startswith("3 of them were accepted; 2 are dead letters ([/x][slug]:smile:")
 
 
 @pytest.fixture
@@ -249,7 +271,7 @@ def test_the_live_view_on_a_terminal() -> None:
     steps.end()
     terminal.print(render(snapshot()))
     child: Any = SimpleNamespace(
-        ended=lambda: True, latest=SimpleNamespace(sent=1, seconds=1.0, total=1)
+        ended=lambda: True, latest=SimpleNamespace(sent=1, seconds=1.0, total=1, done=True)
     )
     replay._show(terminal, child, HOSTILE)
     line = WindowScore(HOSTILE, 1, 2, 5, 0, {"hr10": 0.1}, {}, 1.0, 1)

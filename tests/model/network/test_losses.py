@@ -97,7 +97,8 @@ def grown(negatives: int) -> tuple[Recommender, Batch]:
 def plain_loss(model: Recommender, batch: Batch, drawn: list[int]) -> float:
     """The mean over targets with a row, each against the drawn rows that it is not itself."""
     weights = {name: w.detach().numpy() for name, w in model.network.named_parameters()}
-    counted = {model.vocabulary.row(item): model.vocabulary.count(item) for item in range(99)}
+    seen = {item: model.vocabulary.sightings(item) for item in range(99)}
+    counted = {model.vocabulary.row(item): of.count for item, of in seen.items() if of}
     counts = [counted.get(row, 0) if row else 0 for row in range(model.vocabulary.rows)]
     stands_for = ITEMS / len(drawn)
 

@@ -63,6 +63,7 @@ class FrontDoor:
         self._config = folder / "haproxy.cfg"
         self._socket = folder / "admin.sock"
         self._running: list[subprocess.Popen[bytes]] = []
+        self._lines: list[http.client.HTTPConnection] = []
         self._launcher = haproxy.write_launcher(
             folder / "a 'home' #1" / "haproxy",
             "127.0.0.1",
@@ -112,10 +113,13 @@ class FrontDoor:
         made = http.client.HTTPConnection("127.0.0.1", self.http, timeout=20)
         made.connect()
         made.auto_open = 0
+        self._lines.append(made)
         return made
 
     def close(self) -> None:
-        """Kill all processes, and forget what they said."""
+        """Kill all processes, forget what they said, and close our connections to them."""
+        for line in self._lines:
+            line.close()
         for process in self._running:
             process.kill()
             if process.stderr and not process.stderr.closed:

@@ -102,6 +102,8 @@ def test_idle_connections_outlive_all_replicas_that_were_there_when_they_were_op
         with ThreadPoolExecutor(len(pool)) as threads:
             assert set(threads.map(ask, pool)) == {(200, b"new")}
         assert stub.Version(pb.VersionRequest(), timeout=60).replica == "new"
+    new.close()
+    new_rpc.close()
 
 
 @pytest.mark.parametrize("length", [20, 20_000, BODY_BYTES])
