@@ -1,37 +1,38 @@
-"""What a flood costs: windows of honest events, then the same with many more from elsewhere.
+"""What does a flood of events cost honest users, and how long do windows then take? (Decision 32.)
 
-    python -m benchmarks.studies.floods [none|newitems|pairs|newusers|oneitem] [windows]
+    python -m benchmarks.studies.floods [--quick] [--json FILE] [--kind KIND] [--windows N]
+
+Good: windows that do not get longer while a flood lasts, and HR@10 as without one (``none``).
 
 Honest users walk through small groups of items, 900 events a window. From the eleventh window on a
 flood of 10,000 events comes on top: on items that nobody else has seen (``newitems``), the same
 with two users for each item (``pairs``), of users that nobody has seen (``newusers``), or of one
-user on one item (``oneitem``); or none comes (``none``). Backs decision 32.
-
-Printed for each window: CPU seconds from reading to publishing, how often what honest users did
-next is among ten, and how many items there are.
+user on one item (``oneitem``); or none comes (``none``). HR@10 is over what honest users did next.
 """
 
 from __future__ import annotations
 
 import random
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
 
+from benchmarks.harness.options import option_parser
+from benchmarks.harness.report import show_table, write_figures
 from benchmarks.synthetic.window_records import window_records
 from everfresh.adapters.memory import MemoryReportSink, MemoryWindowSource
 from everfresh.adapters.weights.store import FsspecWeightStore
 from everfresh.contracts.event import ItemId, UserId
 from everfresh.contracts.sequence import Interaction
-from everfresh.contracts.settings import Settings, load_settings
+from everfresh.contracts.settings import load_settings
 from everfresh.contracts.window import DecodedExample, TrainingWindow
 from everfresh.model.metrics import scores
 from everfresh.trainer.loop import TrainerLoop
 
+KINDS = ("newitems", "pairs", "newusers", "oneitem", "none")
 USERS, GROUPS, GROUP = 300, 100, 15
 HONEST, FLOOD, BEFORE = 900, 10_000, 10
 SPEED = 2_000
@@ -61,7 +62,7 @@ class Stream:
         for _ in range(HONEST):
             user = self._chance.randrange(USERS)
             done = acts.setdefault(user, [])
-            last = done[-1] if done else self._last(user)
+            last = int(done[-1]) if done else self._last(user)
             group = self._chance.randrange(GROUPS) if self._chance.random() < 0.1 else last // GROUP
             step = self._chance.choice((1, 1, 1, 2, 3))
             done.append(group * GROUP + (last + step) % GROUP)
@@ -97,30 +98,68 @@ class Stream:
         return examples
 
 
-def main(kind: str, number: int, settings: Settings, folder: Path) -> None:
-    """Print a row for each window."""
-    torch.set_num_threads(1)
+Row = tuple[float, float, int, str]
+"""Of a window: CPU seconds, HR@10 of honest users, items with a row, what the trainer said."""
+
+
+def measure(kind: str, number: int) -> list[Row]:
+    """Train ``number`` windows, one after the other."""
     made = list(Stream(kind).windows(number))
-    store, reports = FsspecWeightStore(str(folder), 16), MemoryReportSink()
-    source = MemoryWindowSource({0: window_records(window for window, _ in made)})
-    loop = TrainerLoop(settings, source, store, reports, lambda: time.time_ns() // 1_000_000)
-    print("window, CPU s, honest HR@10, items, said")
-    for at in range(number):
-        network = loop.learner.network.recommender
-        honest = float(scores(network.ranks(made[at][1], False))["hr10"])
-        begun = time.process_time()
-        report = loop.step(0)
-        took = time.process_time() - begun
-        said = "" if report is None else report.held or f"{report.flood:,} wait"
-        items = len(loop.learner.network.recommender.vocabulary)
-        print(f"{at + 1}, {took:.1f}, {honest:.3f}, {items:,}, {said}", flush=True)
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as folder:
+        store = FsspecWeightStore(str(Path(folder, "weights")), 16)
+        source = MemoryWindowSource({0: window_records(window for window, _ in made)})
+        settings = load_settings({"home": folder})
+        loop = TrainerLoop(
+            settings, source, store, MemoryReportSink(), lambda: time.time_ns() // 1_000_000
+        )
+        for _, honest in made:
+            network = loop.learner.network.recommender
+            hr10 = float(scores(network.ranks(honest, False))["hr10"])
+            began = time.process_time()
+            report = loop.step(0)
+            took = time.process_time() - began
+            said = "" if report is None else report.held or f"{report.flood:,} wait"
+            rows.append((took, hr10, len(loop.learner.network.recommender.vocabulary), said))
+    return rows
+
+
+def show(kind: str, rows: Sequence[Row]) -> None:
+    """A line for each window."""
+    show_table(
+        f"{HONEST} honest events a window, and {kind} from window {BEFORE + 1} on",
+        ("window", "CPU s ↓", "HR@10 ↑", "items ↓", "said"),
+        [
+            (str(at), f"{took:.1f}", f"{hr10:.3f}", f"{items:,}", said)
+            for at, (took, hr10, items, said) in enumerate(rows, start=1)
+        ],
+        good="windows that take no longer while it lasts, HR@10 as without a flood",
+    )
+
+
+def figures(rows: Sequence[Row]) -> dict[str, float]:
+    """Before the flood, and at its end: seconds of the last window, mean HR@10, items."""
+    flooded = rows[BEFORE:] or rows[-1:]
+    return {
+        "cpu_s_before": round(rows[:BEFORE][-1][0], 2),
+        "cpu_s_last": round(rows[-1][0], 2),
+        "hr10_flooded": round(sum(row[1] for row in flooded) / len(flooded), 4),
+        "items_last": rows[-1][2],
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train, print, write."""
+    parser = option_parser("studies.floods", __doc__)
+    parser.add_argument("--kind", choices=KINDS, default="newitems", help="what the flood is")
+    parser.add_argument("--windows", type=int, default=30, help="how many, ten without a flood")
+    options = parser.parse_args(argv)
+    began = time.monotonic()
+    torch.set_num_threads(1)
+    rows = measure(options.kind, 2 if options.quick else options.windows)
+    show(options.kind, rows)
+    write_figures(figures(rows), began, options.json)
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as folder:
-        main(
-            sys.argv[1] if len(sys.argv) > 1 else "newitems",
-            int(sys.argv[2]) if len(sys.argv) > 2 else 30,
-            load_settings({"home": folder}),
-            Path(folder) / "weights",
-        )
+    main()
