@@ -11,5 +11,6 @@ def install_patches() -> list[Any]:
     """Called by Ray, perhaps twice in a process; returns the HTTP middlewares to add, none."""
     ray_patches.bind_grpc_to_loopback()
     ray_patches.bound_grpc_servers()
+    ray_patches.share_no_port()
     uvicorn_patch.install_atomic_response()
     return []

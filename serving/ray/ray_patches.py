@@ -98,6 +98,25 @@ def bound_grpc_servers() -> None:
     options[:] = [*((name, value) for name, value in options if name not in ours), *ours.items()]
 
 
+def share_no_port() -> None:
+    """For a process of Serve's whose doors are not open yet. Harmless twice.
+
+    Ray tells gRPC by the text "0" that no other server may take its port, and gRPC passes over what
+    is no number: its servers then share. Two Rays on one machine try the same ports, so that calls
+    of one would be answered by replicas of the other. A port that is taken Ray leaves for the next.
+    """
+    grpc_util: Any = importlib.import_module("ray.serve._private.grpc_util")
+    made = grpc_util.gRPCGenericServer.__init__
+    if made.__module__ == __name__:
+        return
+
+    def make(self: Any, *given: Any, extra_options: Any = (), **named: Any) -> None:
+        numbers = [(name, int(value)) for name, value in extra_options or ()]
+        made(self, *given, extra_options=numbers, **named)
+
+    grpc_util.gRPCGenericServer.__init__ = make
+
+
 def wait_for_doors(seconds: float) -> None:
     """For the driver: how long Serve waits until its doors are open, 60 s unless told."""
     for name in ("api", "client"):

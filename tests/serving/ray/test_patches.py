@@ -94,12 +94,48 @@ def test_grpc_servers_take_no_longer_message_and_keep_no_connection_without_end(
     assert done.returncode == 0, done.stderr
 
 
+SHARED = """
+import asyncio
+from ray.serve._private import grpc_util
+from everfresh.serving.ray import ray_patches
+
+def server():
+    # As start_grpc_server makes it: the values are texts.
+    return grpc_util.gRPCGenericServer(None, extra_options=[("grpc.so_reuseport", "0")])
+
+async def take_twice():
+    first, second = server(), server()
+    port = first.add_insecure_port("127.0.0.1:0")
+    try:
+        second.add_insecure_port(f"127.0.0.1:{port}")
+    except RuntimeError as refused:
+        print("refused", end=" ")
+    else:
+        print("shared", end=" ")
+    await first.stop(0)
+
+asyncio.run(take_twice())
+for _ in range(2):  # Ray may call the hook twice in a process
+    ray_patches.share_no_port()
+asyncio.run(take_twice())
+"""
+
+
+@pytest.mark.process
+def test_no_two_grpc_servers_share_a_port() -> None:
+    """Without the patch they do: that is what it is for."""
+    command = [sys.executable, "-c", SHARED]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["shared", "refused"], done.stderr
+
+
 def test_the_hook_installs_all_and_adds_no_middleware(monkeypatch: pytest.MonkeyPatch) -> None:
     installed: list[str] = []
     monkeypatch.setattr(ray_patches, "bind_grpc_to_loopback", lambda: installed.append("ray"))
     monkeypatch.setattr(ray_patches, "bound_grpc_servers", lambda: installed.append("grpc"))
+    monkeypatch.setattr(ray_patches, "share_no_port", lambda: installed.append("ports"))
     monkeypatch.setattr(
         uvicorn_patch, "install_atomic_response", lambda: installed.append("uvicorn")
     )
     assert process_hook.install_patches() == []
-    assert installed == ["ray", "grpc", "uvicorn"]
+    assert installed == ["ray", "grpc", "ports", "uvicorn"]
