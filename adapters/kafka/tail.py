@@ -124,7 +124,7 @@ class RecordTail:
     def _checked(self, topic: str, message: Any) -> ObservedRecord:
         record = self._decoders[topic](message.value)
         if message.key != _key(record):
-            raise ForeignRecord("its key is another than what it speaks of")
+            raise ForeignRecord("its key does not name what its value tells of")
         if isinstance(record, ComponentStatus):
             ahead_ms = record.time - time.time_ns() // 1_000_000
             if ahead_ms > _AHEAD_MS:

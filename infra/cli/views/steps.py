@@ -62,8 +62,9 @@ class StepPrinter:
         self._spin(styled(f"{self._step}  ", (so_far + last, "dim")))
         if not self._console.is_terminal and note.seconds >= self._say_at:
             self._say_at = note.seconds + _SAY_EVERY_S
+            said = f": {last}" if last else ""
             self._console.print(
-                f"waiting for {self._step}, {note.seconds:.0f} s so far: {last}", soft_wrap=True
+                f"waiting for {self._step}, {note.seconds:.0f} s so far{said}", soft_wrap=True
             )
 
     def end(self) -> None:
