@@ -1,4 +1,4 @@
-"""Decodes a record of one of our topics, which anybody may have written (law 9).
+"""What others wrote: decodes a record of one of our topics (law 9), and makes text fit to be shown.
 
 Every topic that is read is input. Whatever bytes a record has, decoding it gives a record of the
 right types and within its bounds, or :class:`ForeignRecord` and nothing else.
@@ -36,10 +36,15 @@ def decoded(decode: Callable[[bytes], _Decoded], raw: bytes | None) -> _Decoded:
     try:
         return decode(raw)
     except UNREADABLE as error:
-        raise ForeignRecord(printable(str(error))) from None
+        raise ForeignRecord(printable(str(error))[:_REASON_CHARACTERS]) from None
 
 
 def printable(text: str) -> str:
-    """A stranger's words as one short line without control characters, fit for logs."""
-    signs = (sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
-    return "".join(signs)[:_REASON_CHARACTERS]
+    """``text`` in one line that steers nothing: what is no visible sign or space is escaped.
+
+    So ``\\x1b`` stands where an escape sequence would begin, ``\\n`` for a line's end, ``\\u202e``
+    for a sign that turns the direction of reading, and ``\\udcff`` for a byte that is no UTF-8.
+    """
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)

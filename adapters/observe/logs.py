@@ -13,8 +13,8 @@ from typing import NoReturn
 from everfresh.adapters.machine.disk import is_operators
 from everfresh.adapters.machine.private_home import close_home
 from everfresh.adapters.machine.surroundings import correct_environment
-from everfresh.adapters.observe.printable import printable
 from everfresh.contracts.errors import EverfreshError, SettingsError
+from everfresh.contracts.foreign import printable
 
 _FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s"
 _BYTES = 5_000_000

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 import msgspec
 
-from everfresh.adapters.observe.printable import printable
+from everfresh.contracts.foreign import printable
 
 
 def accept_any_text() -> None:

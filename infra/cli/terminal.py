@@ -15,7 +15,7 @@ from rich.progress import TextColumn
 from rich.status import Status
 from rich.text import Text
 
-from everfresh.adapters.observe.printable import printable
+from everfresh.contracts.foreign import printable
 
 _NARROWEST, _WIDTH = 20, 80
 """Columns below which no table can be drawn, and those that are taken instead."""

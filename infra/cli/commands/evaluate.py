@@ -20,8 +20,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedCo
 
 from everfresh import evaluation
 from everfresh.adapters.machine.child_process import ChildProcess
-from everfresh.adapters.observe.printable import printable
 from everfresh.contracts.errors import DataFileError, RunError, SettingsError
+from everfresh.contracts.foreign import printable
 from everfresh.contracts.settings import Settings
 from everfresh.evaluation.results import ResultLine, WindowScore, decode_line
 from everfresh.evaluation.summary import Evaluation, collect

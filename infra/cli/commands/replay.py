@@ -9,8 +9,8 @@ from pathlib import Path
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from everfresh.adapters.machine.private_home import close_home
-from everfresh.adapters.observe.printable import printable
 from everfresh.contracts.errors import DataFileError
+from everfresh.contracts.foreign import printable
 from everfresh.contracts.settings import Settings
 from everfresh.infra.cli.interrupts import INTERRUPTS
 from everfresh.infra.cli.replay_process import ReplayProcess, replay_spec

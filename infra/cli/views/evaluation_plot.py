@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
-from everfresh.adapters.observe.printable import printable
+from everfresh.contracts.foreign import printable
 from everfresh.evaluation.summary import ContenderFigures, Evaluation
 from everfresh.infra.cli.views.plot_style import (
     End,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from everfresh.adapters.observe.printable import printable
+from everfresh.contracts.foreign import printable
 
 # No display is needed; and what a notebook chose may not be installed here.
 os.environ["MPLBACKEND"] = "Agg"

@@ -14,10 +14,10 @@ from msgspec import structs
 
 from everfresh.adapters.kafka.dead_letters import Selection
 from everfresh.adapters.machine.interrupts import Interrupts
-from everfresh.adapters.observe.printable import printable
 from everfresh.adapters.weights.store import FsspecWeightStore
 from everfresh.contracts.dead_letter import DeadLetter
 from everfresh.contracts.errors import RunError
+from everfresh.contracts.foreign import printable
 from everfresh.contracts.manifest import FORMAT, Pointer, Rejected, WeightManifest
 from everfresh.contracts.report import ComponentStatus
 from everfresh.contracts.sequence import Interaction, UserState

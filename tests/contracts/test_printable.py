@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from everfresh.adapters.observe.printable import printable
+from everfresh.contracts.foreign import printable
 
 
 @pytest.mark.parametrize(
