@@ -76,17 +76,17 @@ class TrainerSettings(Group):
     new_items: int = Field(
         1000,
         ge=1,
-        description="Number of new items that a window may always bring; a window of many events "
-        "may bring a third of their number. Where one brings more, only items that two users or "
-        "more have used get a row, and the others wait. Raise it if `everfresh status` reports "
+        description="Number of new items that a window may bring, or a third of its events if "
+        "that is more. A window with more is a flood: only those new items get a row that two "
+        "users or more have used, and the others wait. Raise it if `everfresh status` reports "
         "floods and the items are good.",
     )
     max_items: int = Field(
         1_000_000,
         ge=1,
-        description="Number of items that have a row, at most; beyond it those with the fewest "
-        "events give up theirs, the longest unused first. Set it to what memory and training time "
-        "allow: each window's time grows with it.",
+        description="Largest number of items that have a row. Beyond it, items with the fewest "
+        "events give up theirs, and of these the longest unused first. Set it to what memory and "
+        "training time allow: the more rows, the longer each window takes.",
     )
     replay_choice: Literal["random", "herding", "loss"] = Field(
         "random",

@@ -14,7 +14,7 @@ class RunSettings(Group):
         600.0,
         ge=1.0,
         description="Seconds that each step of a start may take (Kafka, Ray, then the worker, the "
-        "trainer and the replicas together) before it is given up. What is waited for is said "
-        "meanwhile. Raise it on a machine that is very busy; lower it to be told sooner. "
+        "trainer and the replicas together) before it is given up. Meanwhile the command says "
+        "what it waits for. Raise it on a machine that is very busy; lower it to be told sooner. "
         "Downloads do not count.",
     )

@@ -83,9 +83,9 @@ class ServingSettings(Group):
     timeout_ms: int = Field(
         2_000,
         ge=1,
-        description="Milliseconds within which a request's head must arrive, then its body, and "
-        "then its turn must come; otherwise it is refused. Raise it for slow clients, lower it to "
-        "refuse sooner under overload.",
+        description="Milliseconds that a request may take for each of three steps: its head "
+        "arrives, its body arrives, its turn comes. A request that takes longer is refused. Raise "
+        "it for slow clients, lower it to refuse sooner under overload.",
     )
     cache_mb: int = Field(
         256,

@@ -112,7 +112,7 @@ class EventSettings(Group):
         description="What becomes of an event whose key belongs to another partition by Kafka's "
         "murmur2 partitioner: dead_letter keeps it for `everfresh dlq redrive`, forward has the "
         "worker write it to its right partition. It is counted as `misplaced` either way. "
-        "Set the producer's partitioner rather than this: a forwarded event comes later.",
+        "Prefer to set the producer's partitioner: a forwarded event comes later.",
     )
 
     @model_validator(mode="after")
