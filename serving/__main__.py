@@ -195,9 +195,7 @@ def _program() -> str:
 
 def _reached_by(host: str) -> str:
     """How a client on this machine names the host that the doors bind."""
-    if host in haproxy.ANYWHERE:
-        host = "127.0.0.1"
-    return f"[{host}]" if ":" in host else host
+    return ports.bracketed("127.0.0.1" if host in haproxy.ANYWHERE else host)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 
 from everfresh.adapters.kafka.assertions import require_assertions
 from everfresh.adapters.kafka.wire import NotKafka, WireConnection
-from everfresh.adapters.machine.tcp_ports import connected, parse_address
+from everfresh.adapters.machine.tcp_ports import bracketed, connected, parse_address
 from everfresh.contracts.errors import Unreachable
 
 SETTING = "kafka.bootstrap_servers (--bootstrap-servers HOST:PORT)"
@@ -67,7 +67,7 @@ def require_broker(bootstrap_servers: str, setting: str = SETTING, wait_s: float
 def shown(place: Address) -> str:
     """``host:port``, with brackets around an IPv6 address."""
     host, port = place
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"{bracketed(host)}:{port}"
 
 
 def _look_at(place: Address, wait_s: float) -> None:

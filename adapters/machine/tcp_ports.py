@@ -85,6 +85,11 @@ def connected(host: str, port: int, timeout_s: float) -> socket.socket:
     return connection
 
 
+def bracketed(host: str) -> str:
+    """A host as it stands before a port: an IPv6 address is in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
 def parse_address(text: str, setting: str) -> tuple[str, int]:
     """``host:port`` as a pair; ``SettingsError`` that names the setting otherwise."""
     host, _, port = text.strip().rpartition(":")
