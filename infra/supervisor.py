@@ -119,7 +119,9 @@ class Supervisor:
     ) -> None:
         """Stop in order. From now on a signal only ends the waiting."""
         self._interrupts.closing()
-        self._write(state="stopping")
+        # A full disk must not keep what runs from being ended.
+        with contextlib.suppress(OSError):
+            self._write(state="stopping")
         self.left_behind = self._children.stop(
             components.stop_order(), _STOP_BUDGET_S, self._interrupts.hurry.is_set
         )

@@ -20,7 +20,6 @@ from everfresh.adapters.machine.endpoint_record import remove_endpoint, write_en
 from everfresh.adapters.machine.interrupts import Interrupted, Interrupts
 from everfresh.adapters.machine.socket_folder import LONGEST_PATH, socket_root
 from everfresh.adapters.observe.logs import configure_logging, run_main
-from everfresh.adapters.weights.signing import Keys
 from everfresh.adapters.weights.store import FsspecWeightStore
 from everfresh.contracts.errors import MissingDependency, RunError, SettingsError, Unreachable
 from everfresh.contracts.settings import Settings, load_settings
@@ -93,11 +92,8 @@ def _pushing(settings: Settings, broadcast: Broadcast) -> Iterator[None]:
     if not settings.serving.push_ms:
         yield
         return
-    weights = settings.weights
     pusher = Pusher(
-        FsspecWeightStore(
-            settings.weights_url, keys=Keys.of(weights), most=weights.max_file_mb << 20
-        ),
+        FsspecWeightStore.of(settings),
         broadcast,
         settings.serving.push_ms,
         settings.serving.push_bytes,
@@ -199,9 +195,7 @@ def _program() -> str:
 
 def _reached_by(host: str) -> str:
     """How a client on this machine names the host that the doors bind."""
-    if host in haproxy.ANYWHERE:
-        host = "127.0.0.1"
-    return f"[{host}]" if ":" in host else host
+    return ports.bracketed("127.0.0.1" if host in haproxy.ANYWHERE else host)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from prometheus_client import Counter, Histogram
 
 from everfresh.adapters.observe.metered_reports import MeteredReports
 from everfresh.adapters.observe.metrics import Metrics
-from everfresh.adapters.observe.status_metrics import FigureMetric
+from everfresh.adapters.observe.status_metrics import FigureMetric, counted
 from everfresh.contracts.ports import ReportSink
 from everfresh.contracts.settings import Settings
 
@@ -75,10 +75,6 @@ class RequestMetrics:
             self._problems.labels(problem).inc()
 
 
-def _counter(figure: str, name: str, about: str) -> FigureMetric:
-    return FigureMetric(figure, name, f"{about} since this process started.", grows=True)
-
-
 FIGURES = (
     FigureMetric("version", "version", "Number of the version of the weights that answers here."),
     FigureMetric("epoch", "epoch", "Epoch of the pointer of that version; rollbacks raise it."),
@@ -94,15 +90,15 @@ FIGURES = (
         "When this replica started, in seconds since 1970.",
         per_unit=1000,
     ),
-    _counter("exposures_failed", "failed_exposures", "Exposures that did not reach Kafka"),
-    _counter("swaps", "version_swaps", "Versions that went live here"),
-    _counter("by_deltas", "delta_versions", "Versions made of the one before by its changes"),
-    _counter("pushed_files", "used_pushed_files", "Files of versions that came by push"),
-    _counter("load_failures", "version_load_failures", "Failed attempts to load a version"),
-    _counter("cache_hits", "cache_hits", "Cached histories used as they were"),
-    _counter("cache_prepared", "cache_prepared", "Cached histories read before their version"),
-    _counter("cache_extended", "cache_extended", "Cached histories to which events were added"),
-    _counter("cache_built", "cache_built", "Cached histories read from their beginning"),
+    counted("exposures_failed", "failed_exposures", "Exposures that did not reach Kafka"),
+    counted("swaps", "version_swaps", "Versions that went live here"),
+    counted("by_deltas", "delta_versions", "Versions made of the one before by its changes"),
+    counted("pushed_files", "used_pushed_files", "Files of versions that came by push"),
+    counted("load_failures", "version_load_failures", "Failed attempts to load a version"),
+    counted("cache_hits", "cache_hits", "Cached histories used as they were"),
+    counted("cache_prepared", "cache_prepared", "Cached histories read before their version"),
+    counted("cache_extended", "cache_extended", "Cached histories to which events were added"),
+    counted("cache_built", "cache_built", "Cached histories read from their beginning"),
     FigureMetric("cache_users", "cache_users", "Users whose histories are cached."),
     FigureMetric("cache_bytes", "cache_bytes", "Memory that cached histories take, in bytes."),
 )

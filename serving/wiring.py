@@ -8,7 +8,6 @@ import time
 from everfresh.adapters.kafka.exposure_sink import KafkaExposureSink
 from everfresh.adapters.kafka.report_sink import KafkaReportSink
 from everfresh.adapters.state.reader import RocksHistoryReader
-from everfresh.adapters.weights.signing import Keys
 from everfresh.adapters.weights.store import FsspecWeightStore
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import EVENTS, topic_name
@@ -40,10 +39,7 @@ class WiredReplica:
             closing.callback(reports.close, 1.0)
             reader = RocksHistoryReader(settings.state_dir, topic, length)
             closing.callback(reader.close)
-            weights = settings.weights
-            store = FsspecWeightStore(
-                settings.weights_url, keys=Keys.of(weights), most=weights.max_file_mb << 20
-            )
+            store = FsspecWeightStore.of(settings)
             serving = settings.serving
             cache_bytes = serving.cache_mb << 20
             histories = CachedHistoryReader(reader, cache_bytes, serving.cache_ahead)

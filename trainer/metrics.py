@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from everfresh.adapters.observe.metered_reports import MeteredReports
 from everfresh.adapters.observe.metrics import Metrics
-from everfresh.adapters.observe.status_metrics import FigureMetric
+from everfresh.adapters.observe.status_metrics import FigureMetric, counted
 from everfresh.contracts.ports import ReportSink
 from everfresh.contracts.report import WindowReport
 from everfresh.contracts.settings import Settings
@@ -12,10 +12,6 @@ from everfresh.contracts.settings import Settings
 KIND = "trainer"
 
 _STAGE_SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-
-
-def _counter(figure: str, name: str, about: str) -> FigureMetric:
-    return FigureMetric(figure, name, f"{about} since this process started.", grows=True)
 
 
 FIGURES = (
@@ -28,24 +24,24 @@ FIGURES = (
     FigureMetric(
         "backlog_s", "backlog_seconds", "How long the oldest waiting window has waited, in seconds."
     ),
-    _counter("windows", "trained_windows", "Windows trained and published"),
-    _counter("merged", "merged_windows", "Windows trained together with the one before"),
-    _counter("sampled", "sampled_windows", "Windows of which only a share was trained"),
-    _counter(
+    counted("windows", "trained_windows", "Windows trained and published"),
+    counted("merged", "merged_windows", "Windows trained together with the one before"),
+    counted("sampled", "sampled_windows", "Windows of which only a share was trained"),
+    counted(
         "rejected", "rejected_records", "Records that the stream worker had not accepted, by window"
     ),
-    _counter("held", "held_windows", "Windows that the gate kept out of training"),
-    _counter("let_pass", "let_pass_windows", "Windows trained because the gate had held too many"),
-    _counter("floods", "flooded_windows", "Windows that brought more new items than they may"),
-    _counter("rolled_back", "rollbacks", "Rollbacks by the trainer, of versions that got worse"),
-    _counter("overtaken", "overtaken_publishes", "Versions not published: the pointer had moved"),
-    _counter("workers_lost", "lost_workers", "Training processes that died within a window"),
-    _counter(
+    counted("held", "held_windows", "Windows that the gate kept out of training"),
+    counted("let_pass", "let_pass_windows", "Windows trained because the gate had held too many"),
+    counted("floods", "flooded_windows", "Windows that brought more new items than they may"),
+    counted("rolled_back", "rollbacks", "Rollbacks by the trainer, of versions that got worse"),
+    counted("overtaken", "overtaken_publishes", "Versions not published: the pointer had moved"),
+    counted("workers_lost", "lost_workers", "Training processes that died within a window"),
+    counted(
         "foreign",
         "foreign_records",
         "Records left out of the windows: everfresh did not write them",
     ),
-    _counter("undeleted", "failed_deletions", "Failed attempts to delete an old version"),
+    counted("undeleted", "failed_deletions", "Failed attempts to delete an old version"),
 )
 """Of ``trainer.scoring.reporting.Figures``. ``hr10`` and ``ndcg10`` are among the window's scores,
 ``events_per_s`` is the rate of trained events, and ``alarms`` a sum of others."""

@@ -9,7 +9,6 @@ from contextlib import ExitStack
 
 from everfresh.adapters.kafka.report_sink import KafkaReportSink
 from everfresh.adapters.kafka.window_source import KafkaWindowSource
-from everfresh.adapters.weights.signing import Keys
 from everfresh.adapters.weights.store import FsspecWeightStore
 from everfresh.contracts.settings import Settings
 from everfresh.trainer.metrics import metered
@@ -20,10 +19,7 @@ _CLOSE_S = 1.0
 
 def open_ports(settings: Settings) -> TrainerPorts:
     """Connect. ``SettingsError`` or ``Unreachable`` with one line where that cannot be."""
-    weights = settings.weights
-    store = FsspecWeightStore(
-        settings.weights_url, weights.snapshot_every, Keys.of(weights), weights.max_file_mb << 20
-    )
+    store = FsspecWeightStore.of(settings)
     servers, prefix = settings.kafka.bootstrap_servers, settings.kafka.topic_prefix
     with ExitStack() as opened:
         source = KafkaWindowSource(servers, prefix)

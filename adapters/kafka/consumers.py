@@ -97,7 +97,9 @@ def read_until(
 ) -> Iterator[tuple[TopicPartition, list[Any]]]:
     """The records from where ``consumer`` stands to before ``ends``, in order per partition.
 
-    ``Unreachable`` where nothing more comes before the ends.
+    What came along from beyond the ends is left out, and ``consumer`` stands after it: who goes on
+    reading with the same consumer would miss it. ``Unreachable`` where nothing more comes before
+    the ends.
     """
     empty_polls = 0
     while any(consumer.position(part) < end for part, end in ends.items()):

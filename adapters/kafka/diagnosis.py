@@ -14,7 +14,7 @@ from collections.abc import Iterable
 
 from everfresh.adapters.kafka.assertions import require_assertions
 from everfresh.adapters.kafka.wire import NotKafka, WireConnection
-from everfresh.adapters.machine.tcp_ports import parse_address
+from everfresh.adapters.machine.tcp_ports import bracketed, connected, parse_address
 from everfresh.contracts.errors import Unreachable
 
 SETTING = "kafka.bootstrap_servers (--bootstrap-servers HOST:PORT)"
@@ -67,7 +67,7 @@ def require_broker(bootstrap_servers: str, setting: str = SETTING, wait_s: float
 def shown(place: Address) -> str:
     """``host:port``, with brackets around an IPv6 address."""
     host, port = place
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"{bracketed(host)}:{port}"
 
 
 def _look_at(place: Address, wait_s: float) -> None:
@@ -117,7 +117,7 @@ def _require_reachable(place: Address, brokers: Iterable[Address]) -> None:
 
 def _connected(place: Address) -> socket.socket:
     try:
-        connection = socket.create_connection(place, _CONNECT_S)
+        return connected(*place, _CONNECT_S)
     except socket.gaierror as error:
         raise _Fault(f"has a host that is not known here ({error.strerror})") from None
     except TimeoutError:
@@ -125,11 +125,6 @@ def _connected(place: Address) -> socket.socket:
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise _Fault(f"accepts no connections ({reason})") from None
-    # A socket can connect to itself while it waits for a port nobody serves.
-    if connection.getsockname() == connection.getpeername():
-        connection.close()
-        raise _Fault("accepts no connections")
-    return connection
 
 
 def _what_else(place: Address, said: bytes | None) -> _Fault:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import random
 import re
@@ -66,9 +67,27 @@ def require_free(host: str, port: int, setting: str) -> None:
 
 def accepts_connections(host: str, port: int, timeout_s: float = 1.0) -> bool:
     """Whether a TCP connection is accepted there."""
-    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout_s):
+    with contextlib.suppress(OSError), connected(host, port, timeout_s):
         return True
     return False
+
+
+def connected(host: str, port: int, timeout_s: float) -> socket.socket:
+    """A TCP connection; ``OSError`` where none is accepted in time."""
+    connection, itself = socket.create_connection((host, port), timeout_s), False
+    # Where the other side has hung up already, it is another one.
+    with contextlib.suppress(OSError):
+        itself = connection.getsockname() == connection.getpeername()
+    # A socket can connect to itself while it waits for a port nobody serves.
+    if itself:
+        connection.close()
+        raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+    return connection
+
+
+def bracketed(host: str) -> str:
+    """A host as it stands before a port: an IPv6 address is in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 def parse_address(text: str, setting: str) -> tuple[str, int]:

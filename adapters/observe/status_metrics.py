@@ -25,6 +25,11 @@ class FigureMetric(msgspec.Struct, frozen=True):
     per_unit: float = 1.0
 
 
+def counted(figure: str, name: str, about: str) -> FigureMetric:
+    """A figure that a process counts from 0; ``about`` lacks the sentence's end, which says so."""
+    return FigureMetric(figure, name, f"{about} since this process started.", grows=True)
+
+
 class StatusCollector(Collector):
     """Offers figures as of the last status. One that is no number, or absent, has no sample."""
 

@@ -46,6 +46,7 @@ from everfresh.contracts.manifest import (
     encode_manifest,
     with_plan,
 )
+from everfresh.contracts.settings import Settings
 
 _LARGEST_DELTA = 0.7
 """Where a delta is larger than this share of its file, the whole file is stored instead."""
@@ -77,6 +78,17 @@ class FsspecWeightStore:
         self._snapshot_every = snapshot_every
         self._most = most
         self._newest: dict[str, tuple[WeightFile, bytes]] = {}
+
+    @classmethod
+    def of(cls, settings: Settings) -> FsspecWeightStore:
+        """The store that the settings name, with their keys and limits."""
+        weights = settings.weights
+        return cls(
+            settings.weights_url,
+            weights.snapshot_every,
+            Keys.of(weights),
+            weights.max_file_mb << 20,
+        )
 
     def write(self, manifest: WeightManifest, files: Mapping[str, bytes]) -> WeightManifest:
         """See the port. Order: leftovers are removed, files written, the manifest written last."""

@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import msgspec
 
+from everfresh.adapters.machine.surroundings import LOOPBACK
 from everfresh.contracts.errors import MissingDependency
 
 ELSEWHERE = "or pass --bootstrap-servers HOST:PORT to use a Kafka that runs elsewhere"
@@ -22,7 +23,6 @@ _TRIES = 3
 _PAUSE_S = 1.0
 _TIMEOUT_S = 30.0
 _LARGEST = 64 * 2**20  # bytes; the largest pinned jar has 11 MB
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _BUSY = (408, 429, 500, 502, 503, 504)
 
 OnProgress = Callable[[str], None]
@@ -68,7 +68,7 @@ def _client(repository: str) -> httpx.Client:
     trust_env = True
     try:
         root = httpx.URL(repository.rstrip("/") + "/")
-        trust_env = root.host not in _LOOPBACK
+        trust_env = root.host not in LOOPBACK
         context = httpx.create_ssl_context(trust_env=trust_env)
         # Those of the system beside httpx's own: a company's proxy may sign with the former.
         context.load_default_certs()

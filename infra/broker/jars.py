@@ -10,18 +10,16 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from everfresh.adapters.machine.user_cache import user_cache
 from everfresh.contracts.errors import MissingDependency
-from everfresh.infra.broker.jar_download import ELSEWHERE, Pin, download
+from everfresh.infra.broker.jar_download import ELSEWHERE, OnProgress, Pin, download
 
 PINS = Path(__file__).with_name("jars.sha256")
 _BROKER = "kafka_2.13"
-
-OnProgress = Callable[[str], None]
 
 
 def kafka_version() -> str:

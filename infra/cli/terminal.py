@@ -1,7 +1,7 @@
 """Where commands print with Rich: whatever they print, it steers no terminal and is no markup.
 
 Ids, paths, headers, log lines and a server's words come from outside. So every string is escaped
-here (``adapters.observe.printable``), none is read as Rich's markup, and one string is one line.
+here (``contracts.foreign.printable``), none is read as Rich's markup, and one string is one line.
 Commands write with a :class:`Terminal` and build texts with :func:`styled`; a test sees to it that
 they use nothing of Rich that would go around this file.
 """

@@ -81,8 +81,8 @@ def surplus(
     counts, first, last = sightings[held].T
     passing = (counts <= admit_after + 1) & (first == last)
     over = int(passing.sum()) - max(_PASSING * limits.new_items, _OTHERS * int((~passing).sum()))
-    oldest = np.lexsort((held, last, ~passing))
-    leaving = oldest[: max(0, over)]
+    # Put in order only where some leave: a million rows would cost each window too much.
+    leaving = np.lexsort((held, last, ~passing))[:over] if over > 0 else np.zeros(0, np.int64)
     over = len(held) - len(leaving) - limits.max_items
     if over > 0:
         # The last window's newcomers had no time yet to be sighted again.

@@ -17,6 +17,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from everfresh.adapters.machine.tcp_ports import bracketed
 from everfresh.serving.ray import door_rules, ray_patches
 
 HOOK = "everfresh.serving.ray.process_hook:install_patches"
@@ -105,7 +106,7 @@ def write_launcher(
         file = path.with_suffix(f".{name}")
         file.write_text(text)
         ours = ours.replace(f"{{{name}}}", shlex.quote(str(file)))
-    ours += _ADDRESS.replace("{host}", f"[{host}]" if ":" in host else host)
+    ours += _ADDRESS.replace("{host}", bracketed(host))
     text = _LAUNCHER.replace("{ours}", ours).replace("{program}", shlex.quote(program))
     path.write_text(text)
     path.chmod(0o700)

@@ -21,6 +21,8 @@ import os
 import sys
 from typing import Any
 
+from everfresh.adapters.machine.tcp_ports import bracketed
+
 RAY_VERSION = "2.60.0"
 """The release in which these private parts were read."""
 
@@ -41,8 +43,7 @@ def loopback() -> str:
 
 def bind_grpc_to_loopback() -> None:
     """For a process of Serve's whose doors are not open yet. Harmless twice."""
-    host = loopback()
-    host = f"[{host}]" if ":" in host else host
+    host = bracketed(loopback())
     _bind_grpc_door(host)
     _bind_replica_calls(host)
 

@@ -1,7 +1,8 @@
-"""The supervisor's waiting; what it starts is tested with real processes (``test_up``)."""
+"""The supervisor's waiting and its end; `test_up` tests what it starts, with real processes."""
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 
 import pytest
@@ -23,3 +24,22 @@ def test_what_is_not_ready_in_time_is_named_with_the_setting(
         run._until("serving", lambda: False)
     assert {note.what for note in notes} == {"waits"}
     assert notes[-1].seconds > notes[0].seconds >= 0.0, "so far"
+
+
+def test_a_full_disk_does_not_keep_what_runs_from_being_ended(
+    make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    run = Supervisor(make_settings(), Interrupts(), lambda note: None)
+    stopped: list[object] = []
+
+    def stop(order: object, *_: object) -> list[str]:
+        stopped.append(order)
+        return []
+
+    with run:
+        monkeypatch.setattr("everfresh.infra.supervisor.write_record", fail)
+        monkeypatch.setattr(run._children, "stop", stop)
+    assert len(stopped) == 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from everfresh.adapters.kafka.tail import RecordTail
 from everfresh.adapters.weights.rollback import roll_back
-from everfresh.adapters.weights.signing import Keys
 from everfresh.adapters.weights.store import FsspecWeightStore
 from everfresh.contracts.manifest import MODEL_FILES, Pointer
 from everfresh.contracts.report import ComponentStatus
@@ -24,10 +23,7 @@ def run_rollback(settings: Settings, version: int) -> None:
     With a run up in this home it waits until every replica has swapped, 15 s at most.
     """
     console = Terminal()
-    weights = settings.weights
-    store = FsspecWeightStore(
-        settings.weights_url, keys=Keys.of(weights), most=weights.max_file_mb << 20
-    )
+    store = FsspecWeightStore.of(settings)
     manifest = store.manifest(version)
     for name in {*MODEL_FILES, *manifest.replica_files}:
         store.read(manifest, name)

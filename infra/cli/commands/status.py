@@ -10,7 +10,6 @@ from rich.console import RenderableType
 
 from everfresh.adapters.kafka.tail import RecordTail
 from everfresh.adapters.kafka.topics import end_offsets
-from everfresh.adapters.weights.signing import Keys
 from everfresh.adapters.weights.store import FsspecWeightStore
 from everfresh.contracts.errors import EverfreshError
 from everfresh.contracts.manifest import Pointer
@@ -71,7 +70,7 @@ def run_status(settings: Settings) -> None:
 def _pointer(settings: Settings) -> Pointer | None:
     """``None`` also where the weight store cannot be read from here: all else is still shown."""
     with contextlib.suppress(EverfreshError):
-        return FsspecWeightStore(settings.weights_url, keys=Keys.of(settings.weights)).pointer()
+        return FsspecWeightStore.of(settings).pointer()
     return None
 
 

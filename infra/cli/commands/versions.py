@@ -8,7 +8,6 @@ from typing import Any
 from rich.console import RenderableType
 
 from everfresh.adapters.kafka.tail import RecordTail
-from everfresh.adapters.weights.signing import Keys
 from everfresh.adapters.weights.store import FsspecWeightStore
 from everfresh.contracts.errors import CorruptVersion, RunError, Unreachable, VersionNotFound
 from everfresh.contracts.manifest import Pointer, Rejected, WeightManifest
@@ -34,7 +33,7 @@ _WIDE_ONLY = ("window", "events", "items", "frozen")
 
 def run_versions(settings: Settings, *, as_json: bool) -> None:
     """Print what the weight store holds; works while a run is up and after it."""
-    store = FsspecWeightStore(settings.weights_url, keys=Keys.of(settings.weights))
+    store = FsspecWeightStore.of(settings)
     manifests, damaged = _read(store)
     rows, rejected = describe_versions(manifests, store.pointer()), store.rejected()
     known, left_out = _lives(settings)

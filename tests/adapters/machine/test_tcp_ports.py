@@ -11,6 +11,7 @@ import pytest
 from everfresh.adapters.machine import tcp_ports
 from everfresh.adapters.machine.tcp_ports import (
     ListenerWatch,
+    accepts_connections,
     free_ports,
     parse_address,
     require_free,
@@ -64,6 +65,19 @@ def test_an_address_where_nobody_answers_is_unreachable() -> None:
     [port] = free_ports(1)
     with pytest.raises(Unreachable, match=r"no Ray cluster answers at 127.0.0.1:\d+"):
         require_reachable(f"127.0.0.1:{port}", "--ray-address", "Ray cluster")
+
+
+def test_a_socket_that_is_connected_to_itself_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def to_itself(address: tuple[str, int], timeout_s: float) -> socket.socket:
+        connection = socket.socket()
+        connection.settimeout(timeout_s)
+        connection.bind(address)
+        connection.connect(address)
+        return connection
+
+    [port] = free_ports(1)
+    monkeypatch.setattr(socket, "create_connection", to_itself)
+    assert not accepts_connections("127.0.0.1", port)
 
 
 @pytest.mark.parametrize("text", ["", "host", "host:", ":1", "host:0", "host:70000", "host:x"])
