@@ -28,7 +28,7 @@ from everfresh.serving.rpc.recommender_pb2_grpc import (
 from tests.integration.serving_run import wait_until
 
 ROOT = Path(__file__).parents[3]
-TIMEOUT_MS, BODY_BYTES = 300, 262_144
+TIMEOUT_MS, BODY_BYTES = 1_500, 262_144
 
 # In a process of its own: Ray Serve warns as it is loaded, and reads the environment then.
 _RENDER = """
@@ -73,6 +73,8 @@ class FrontDoor:
         )
         ports = [statistics, metrics, 1, 2]
         made = haproxy.environment(folder, ports, self._launcher, BODY_BYTES, TIMEOUT_MS)
+        # The servers of a test answer late on a busy machine.
+        made["RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S"] = "8"
         words = [sys.executable, "-c", _RENDER, str(self._config), str(self.http), str(self.grpc)]
         subprocess.run(words, cwd=ROOT, env={**os.environ, **made}, check=True)
         self._rendered = self._config.read_text()
