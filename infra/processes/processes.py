@@ -25,8 +25,8 @@ import psutil
 
 from everfresh.adapters.machine.death_signal import with_death_signal
 from everfresh.contracts.errors import MissingDependency
-from everfresh.contracts.settings.names import RUN_VARIABLE
 
+RUN_VARIABLE = "EVERFRESH_RUN_ID"
 PYTHON = {
     "PYTHONUNBUFFERED": "1",
     # Whoever calls us may have asked for less, which would make an error of a sign in a log line.
