@@ -27,6 +27,7 @@ from everfresh.adapters.machine.death_signal import with_death_signal
 from everfresh.contracts.errors import MissingDependency
 
 RUN_VARIABLE = "EVERFRESH_RUN_ID"
+"""Once more in ``contracts.settings.names``, as settings are slow to load and help needs none."""
 PYTHON = {
     "PYTHONUNBUFFERED": "1",
     # Whoever calls us may have asked for less, which would make an error of a sign in a log line.

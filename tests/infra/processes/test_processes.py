@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from everfresh.contracts.settings import names
 from everfresh.infra.processes.processes import (
     RUN_VARIABLE,
     ChildSpec,
@@ -286,3 +287,7 @@ def test_a_child_takes_no_module_from_the_folder_of_the_call_and_writes_any_sign
     child = spawn(ChildSpec("child", argv, {}), tmp_path / "logs", uuid.uuid4().hex)
     child.process.wait(60)
     assert child.last_lines() == ["ä kafka 0"]
+
+
+def test_the_variable_of_a_run_is_one_that_settings_know() -> None:
+    assert RUN_VARIABLE == names.RUN_VARIABLE
