@@ -151,8 +151,9 @@ class Children:
         if pause is None:
             raise RunError(_death_message(child, code, "once too often; the run is stopped"))
         self._due[child.name] = (now_s + pause, child.spec)
-        last = child.last_lines(1)
-        why = f": {last[0]}" if last else ""
+        lines = child.last_lines()
+        last = _named_error(lines) or (lines[-1] if lines else "")
+        why = f": {last}" if last else ""
         need = self._first_missing(child.name, missing)
         if need:
             self._held.add(child.name)
@@ -182,11 +183,18 @@ class Children:
 
 def _death_message(child: Child, code: int, when: str) -> str:
     lines = child.last_lines()
-    if lines and lines[-1].startswith(_ERROR):
-        # A component writes one clear line for an error that the operator can correct.
-        return f"{child.name}: {lines[-1].removeprefix(_ERROR)}"
+    if named := _named_error(lines):
+        return f"{child.name}: {named.removeprefix(_ERROR)}"
     tail = "".join(f"\n    {line}" for line in lines) or " it is empty"
     return f"{child.name} {_ending(code)} {when}; the end of {child.log}:{tail}"
+
+
+def _named_error(lines: Sequence[str]) -> str | None:
+    """The one clear line that a component writes for an error that the operator can correct.
+
+    It need not be the last: a library's threads may still write while the process ends.
+    """
+    return next((line for line in reversed(lines) if line.startswith(_ERROR)), None)
 
 
 def _ending(code: int) -> str:

@@ -192,8 +192,8 @@ def test_what_dies_is_started_again_and_another_loop_beside_it_is_refused(
                 up.wait_for(f"{name} was started again")
             assert second.finish() == 1
             error = [line for line in second.said().splitlines() if "error" in line]
-        [line] = error
-        assert f"everfresh, that of home {first.resolve() / '.everfresh'}" in line, line
+        assert len(error) == 1, second.said()
+        assert f"everfresh, that of home {first.resolve() / '.everfresh'}" in error[0], error
 
         asker.await_replicas(1, besides=known)
         asker.await_version(version + 1)
