@@ -6,6 +6,8 @@ whose attention is 0), however many items there have been.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
@@ -28,19 +30,24 @@ class LiveItems:
         self._settings, self._draws = settings, draws
         self._rows: dict[int, int] = {}
         self._free: list[int] = []
-        self._born = 0
+        self._born = self._now = 0
+        self._life_ticks = round(settings.life_hours * _HOUR_MS / TICK_MS)
         self._ticks_left = np.zeros(0, dtype=np.int64)
         self._level, self._decay, self._risen = (np.zeros(0) for _ in range(3))
-        self._topic_at = draws_by_weight([1.0 / (at + 2) for at in range(settings.topics)])
-        self.link_weights = [0.5**place for place in range(settings.links)]
-        self.links: Rows = np.zeros((0, settings.links), dtype=np.int64)
+        weights = np.asarray([1.0 / (topic + 2) for topic in range(settings.topics)])
+        self.topic_shares: Floats = weights / np.cumsum(weights)[-1]
+        self._topics_up_to = np.cumsum(self.topic_shares)
+        self._link_weights = [0.5**place for place in range(settings.links)]
+        self._links: Rows = np.zeros((0, settings.links), dtype=np.int64)
+        self._clicked = np.zeros(0, dtype=np.bool_)
         self.items: Rows = np.zeros(0, dtype=np.int64)
         self.topics: Rows = np.zeros(0, dtype=np.int64)
         self.attention: Floats = np.zeros(0)
         self._next_item = draws.wait_ms(_HOUR_MS / settings.items_per_hour)
         self._next_link = 0
-        for tick in range(1 + round(settings.life_hours * _HOUR_MS / TICK_MS)):
-            self.tick(tick * TICK_MS, linked=False)
+        # As many items live at the beginning as later.
+        for _ in range(self._life_ticks):
+            self.tick(linked=False)
         while not self._rows:
             self._arrive()
         self._relink()
@@ -58,10 +65,22 @@ class LiveItems:
 
     def draw_topic(self) -> int:
         """A topic by its weight."""
-        return int(np.searchsorted(self._topic_at, self._draws.share(), side="right"))
+        return pick(self._topics_up_to, self._draws.share())
 
-    def tick(self, since_ms: int, *, linked: bool = True) -> None:
-        """One minute later; ``since_ms`` is the time since the first tick of all."""
+    def led(self, row: int) -> Iterator[tuple[int, float]]:
+        """The rows of the items that are related to this one, with their weights."""
+        pairs = zip(self._links[row].tolist(), self._link_weights, strict=True)
+        return (pair for pair in pairs if pair[0] != _NONE)
+
+    def click(self, row: int) -> bool:
+        """Note a click; whether it is the item's first."""
+        first = not self._clicked[row]
+        self._clicked[row] = True
+        return first
+
+    def tick(self, *, linked: bool = True) -> None:
+        """One minute later."""
+        self._now += TICK_MS
         self._level *= np.where(self._risen >= 1.0, self._decay, 1.0)
         self._risen += TICK_MS / (self._settings.rise_minutes * _HOUR_MS / 60)
         self._ticks_left -= 1
@@ -69,12 +88,14 @@ class LiveItems:
         for row in np.flatnonzero(gone & (self.items != _NONE)).tolist():
             if len(self._rows) > 1:
                 self._die(row)
-        while self._next_item <= since_ms:
+            else:  # the last one stays until another has come
+                self._level[row] = max(_DEAD, self._level[row])
+        while self._next_item <= self._now:
             self._arrive()
             self._next_item += self._draws.wait_ms(_HOUR_MS / self._settings.items_per_hour)
         self.attention = self._level * np.minimum(self._risen, 1.0)
         if linked:
-            self._turn_over(since_ms)
+            self._turn_over()
             self._relink()
 
     def _arrive(self) -> None:
@@ -86,10 +107,11 @@ class LiveItems:
         self._level[row] = draws.pareto(settings.quality_tail, settings.quality_most)
         self._decay[row] = round(0.5 ** (TICK_MS / half_life_ms), 12)
         self._risen[row] = TICK_MS / (settings.rise_minutes * _HOUR_MS / 60)
-        self._ticks_left[row] = round(settings.life_hours * _HOUR_MS / TICK_MS)
+        self._ticks_left[row] = self._life_ticks
         self.attention[row] = self._level[row] * min(self._risen[row], 1.0)
         self.topics[row] = self.draw_topic()
-        self.links[row] = _NONE
+        self._links[row] = _NONE
+        self._clicked[row] = False
         self._born += 1
         self.items[row] = self._born
         self._rows[self._born] = row
@@ -99,7 +121,7 @@ class LiveItems:
         self._free.append(row)
         self._level[row] = self.attention[row] = 0.0
         self.items[row] = _NONE
-        self.links[self.links == row] = _NONE
+        self._links[self._links == row] = _NONE
 
     def _grow(self) -> None:
         had = len(self.items)
@@ -107,28 +129,29 @@ class LiveItems:
         self._free += range(had + more - 1, had - 1, -1)
         for name in ("_level", "_decay", "_risen", "attention"):
             setattr(self, name, np.concatenate([getattr(self, name), np.zeros(more)]))
-        for name, fill in (("_ticks_left", 0), ("items", _NONE), ("topics", 0)):
+        fills = {"_ticks_left": 0, "items": _NONE, "topics": 0, "_clicked": False}
+        for name, fill in fills.items():
             setattr(self, name, np.concatenate([getattr(self, name), np.full(more, fill)]))
-        self.links = np.concatenate([self.links, np.full((more, self.links.shape[1]), _NONE)])
+        self._links = np.concatenate([self._links, np.full((more, self._links.shape[1]), _NONE)])
 
-    def _turn_over(self, since_ms: int) -> None:
+    def _turn_over(self) -> None:
         """Links end by chance, each after ``link_hours`` on average."""
         number = len(self._rows) * self._settings.links
         mean_ms = self._settings.link_hours * _HOUR_MS / number
-        self._next_link = max(self._next_link, since_ms - TICK_MS)
+        self._next_link = max(self._next_link, self._now - TICK_MS)
         alive: Rows | None = None
         while True:
             at = self._next_link + self._draws.wait_ms(mean_ms)
-            if at > since_ms:
+            if at > self._now:
                 return
             self._next_link = at
             alive = self.alive() if alive is None else alive
             row = alive[self._draws.below(len(alive))]
-            self.links[row, self._draws.below(self._settings.links)] = _NONE
+            self._links[row, self._draws.below(self._settings.links)] = _NONE
 
     def _relink(self) -> None:
         """Every link that is missing leads to an item that is alive, by the root of attention."""
-        missing = np.argwhere((self.links == _NONE) & (self.items != _NONE)[:, None])
+        missing = np.argwhere((self._links == _NONE) & (self.items != _NONE)[:, None])
         if not len(missing):
             return
         weights = np.sqrt(self.attention)
@@ -141,19 +164,12 @@ class LiveItems:
                     by_topic[topic] = np.cumsum(weights * (self.topics == topic))
                 pool = by_topic[topic]
             to = pick(pool, self._draws.share())
-            if to != row and to not in self.links[row]:
-                self.links[row, place] = to
-
-
-def draws_by_weight(weights: list[float]) -> Floats:
-    """Cumulated shares of these weights, for ``searchsorted``."""
-    cumulated = np.cumsum(np.asarray(weights))
-    shares: Floats = cumulated / cumulated[-1]
-    shares[-1] = 1.0
-    return shares
+            if to != row and to not in self._links[row]:
+                self._links[row, place] = to
 
 
 def pick(cumulated: Floats, share: float) -> int:
     """The row at this share of a cumulated sum; never one of weight 0."""
     at = int(np.searchsorted(cumulated, share * cumulated[-1], side="right"))
-    return min(at, len(cumulated) - 1)
+    # The product can be rounded up to the whole sum.
+    return at if at < len(cumulated) else int(np.searchsorted(cumulated, cumulated[-1]))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Mapping
+from typing import Any
 
 from everfresh.contracts.errors import SettingsError
 
@@ -19,7 +21,7 @@ class DriftSettings:
     """
 
     seed: int = 17
-    """Of all random draws; at least 0."""
+    """Of all random draws."""
     start_ms: int = START_MS
     """When it begins, in UTC milliseconds."""
     clicks_per_hour: float = 8000.0
@@ -27,7 +29,7 @@ class DriftSettings:
 
     items_per_hour: float = 25.0
     """New items, on average."""
-    topics: int = 12
+    topics: int = 20
     """Every item belongs to one. The first has most items and most users."""
     quality_tail: float = 1.0
     """Exponent of the Pareto law of an item's attention; less is more unequal."""
@@ -49,15 +51,15 @@ class DriftSettings:
     follow: float = 0.45
     """Share of clicks inside a session that go to an item related to the last one."""
 
-    headlines: float = 0.7
-    """Share of first clicks of a session that go by the square of attention, as on a front page.
-    Of second clicks it is the square of this share, and so on."""
-    taste: float = 5.0
+    headlines: float = 0.75
+    """Share of first clicks of a session that go by the square of attention, whatever the user's
+    taste: the front page. Of second clicks it is the square of this share, and so on."""
+    taste: float = 15.0
     """How much likelier an item of a user's favourite topic is than one of another topic."""
     taste_drift: float = 0.2
     """Probability that a returning user has got another favourite topic."""
     again: float = 0.3
-    """Factor on the probability of an item that the user has clicked lately."""
+    """Factor on the probability of the 20 items that the user has clicked last."""
 
     stay: float = 0.4
     """Probability of another click in a short session."""
@@ -75,13 +77,36 @@ class DriftSettings:
     """Users who may come back are remembered up to this number; a new one then replaces one."""
 
     bot_share: float = 0.0
-    """Share of all clicks that bots make, below 1."""
+    """Share of all clicks that bots make."""
     bots: int = 4
     """Bots, if there are any: every second one clicks at random, the others one item each."""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             _check(field.name, getattr(self, field.name))
+        alive = self.items_per_hour * self.life_hours
+        if alive > _MOST_ALIVE:
+            raise SettingsError(
+                f"items_per_hour {self.items_per_hour:,} and life_hours {self.life_hours:,} let "
+                f"{alive:,.0f} items live at once; every click costs time for each of them: choose "
+                f"less, so that it is {_MOST_ALIVE:,} at most"
+            )
+
+    @classmethod
+    def from_words(cls, words: Mapping[str, str], **given: float) -> DriftSettings:
+        """Those of ``given``, and of names and values as a person has typed them."""
+        whole = {name: isinstance(low, int) for name, (low, _) in _BOUNDS.items()}
+        values: dict[str, Any] = dict(given)
+        for name, word in words.items():
+            if name not in whole:
+                raise SettingsError(
+                    f"a drifting stream has no setting {name!r}; it has {', '.join(whole)}"
+                )
+            try:
+                values[name] = int(word) if whole[name] else float(word)
+            except ValueError:
+                values[name] = word  # refused below, with what would be right
+        return cls(**values)
 
     @property
     def name(self) -> str:
@@ -96,24 +121,46 @@ class DriftSettings:
         return short + self.long_sessions / (1 - self.long_stay)
 
 
-_SHARES = {"link_same_topic", "follow", "headlines", "taste_drift", "again", "long_sessions"}
-_SHARES |= {"returning", "loyal"}
-_BELOW_ONE = {"stay", "long_stay", "bot_share"}
-_LEAST = {"seed": 0, "start_ms": 0, "topics": 1, "links": 1, "regulars": 1, "bots": 1}
-_MOST = {"topics": 1000, "links": 50, "regulars": 10_000_000, "bots": 1_000_000}
+_SHARE = (0.0, 1.0)
+_BELOW_ONE = (0.0, 0.99)
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "seed": (0, 2**63 - 1),
+    "start_ms": (0, 253_402_300_799_000),  # the end of the year 9999
+    "clicks_per_hour": (1.0, 1e9),
+    "items_per_hour": (0.01, 1e6),
+    "topics": (1, 100),
+    "quality_tail": (0.1, 100.0),
+    "quality_most": (1.0, 1e6),
+    "rise_minutes": (1.0, 1e5),
+    "half_life_hours": (0.01, 1e4),
+    "life_hours": (0.1, 1000.0),
+    "links": (1, 20),
+    "link_hours": (0.1, 1e4),
+    "link_same_topic": _SHARE,
+    "follow": _BELOW_ONE,
+    "headlines": _SHARE,
+    "taste": (1.0, 1e6),
+    "taste_drift": _SHARE,
+    "again": (0.001, 1.0),
+    "stay": _BELOW_ONE,
+    "long_stay": _BELOW_ONE,
+    "long_sessions": _SHARE,
+    "gap_s": (0.001, 1e5),
+    "returning": _SHARE,
+    "loyal": _SHARE,
+    "regulars": (1, 10_000_000),
+    "bot_share": _BELOW_ONE,
+    "bots": (1, 10_000),
+}
+_MOST_ALIVE = 200_000
 
 
-def _check(name: str, value: float) -> None:
-    if name in _SHARES:
-        low, high, right = 0.0, 1.0, 0.0 <= value <= 1.0
-    elif name in _BELOW_ONE:
-        low, high, right = 0.0, 0.99, 0.0 <= value <= 0.99
-    elif name in _LEAST:
-        low, high = _LEAST[name], _MOST.get(name, 2**62)
-        right = isinstance(value, int) and low <= value <= high
-    else:
-        low, high, right = 1e-3, 1e9, 1e-3 <= value <= 1e9
-    if not right:
+def _check(name: str, value: object) -> None:
+    low, high = _BOUNDS[name]
+    whole = isinstance(low, int)
+    kinds = (int,) if whole else (int, float)
+    if not isinstance(value, kinds) or isinstance(value, bool) or not low <= value <= high:
         raise SettingsError(
-            f"{name} of a drifting stream lies between {low:g} and {high:g}, found {value!r}"
+            f"{name} of a drifting stream is a {'whole ' * whole}number from {low:,} to {high:,}, "
+            f"found {value!r}"
         )

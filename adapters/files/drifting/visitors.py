@@ -9,7 +9,7 @@ import heapq
 from collections import deque
 
 from everfresh.adapters.files.drifting.draws import Draws
-from everfresh.adapters.files.drifting.items import LiveItems
+from everfresh.adapters.files.drifting.items import Floats, LiveItems
 from everfresh.adapters.files.drifting.settings import DriftSettings
 
 _HOUR_MS = 3_600_000
@@ -21,9 +21,11 @@ class User:
     """What is hidden about a user, and what they have clicked last."""
 
     __slots__ = (
+        "belief",
         "clicks",
         "depth",
         "favourite",
+        "front",
         "id",
         "in_session",
         "only",
@@ -35,8 +37,13 @@ class User:
     def __init__(self, number: int, favourite: int) -> None:
         self.id = number
         self.favourite = favourite
+        self.belief: Floats | None = None
+        """What the observer believes: the probability of each topic; None before any click."""
         self.clicks = 0
         self.depth = 0
+        """Clicks in this session."""
+        self.front = 0.0
+        """Probability that the next click goes by the front page."""
         self.recent: deque[int] = deque(maxlen=RECENT)
         self.in_session = False
         self.stay = 0.0
@@ -83,12 +90,19 @@ class Visitors:
         """Note the click; the user clicks again after a while, or the session is over."""
         user.clicks += 1
         user.depth += 1
+        user.front *= self._settings.headlines
         user.recent.append(item)
         if user.robot:
             return
         user.in_session = self._draws.chance(user.stay)
         if user.in_session:
             self._later(at + self._draws.wait_ms(self._settings.gap_s * 1000), user)
+
+    def decide(self, user: User) -> None:
+        """Give a bot of one item another one where its own has died."""
+        if user.only is not None and self._items.row(user.only) is None:
+            alive = self._items.alive()
+            user.only = int(self._items.items[alive[self._draws.below(len(alive))]])
 
     def _arriving(self) -> User:
         settings, draws = self._settings, self._draws
@@ -102,7 +116,7 @@ class Visitors:
             if draws.chance(settings.loyal):
                 self._regulars[draws.below(settings.regulars)] = user
         long = draws.chance(settings.long_sessions)
-        user.depth = 0
+        user.depth, user.front = 0, settings.headlines
         user.stay = settings.long_stay if long else settings.stay
         return user
 

@@ -5,78 +5,126 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
 
+from everfresh.adapters.files.checks import EventCheck
 from everfresh.adapters.files.drifting.stream import Click, DriftingStream
-from everfresh.contracts.errors import DataFileError
+from everfresh.contracts.errors import DataFileError, EventRejected, SettingsError
+
+_TOLD_EVERY = 1000
 
 
 @dataclasses.dataclass
-class Summary:
-    """What was made. ``ceiling`` figures rank all items alive by their true probabilities."""
+class Ceiling:
+    """How well one who knows the law ranks the clicked items among all items alive."""
 
     events: int = 0
-    users: int = 0
-    items: int = 0
-    first_ms: int = 0
-    last_ms: int = 0
     hits: int = 0
     gain: float = 0.0
 
+    def add(self, rank: int) -> None:
+        """Count one more click."""
+        self.events += 1
+        if rank <= 10:
+            self.hits += 1
+            self.gain += 1.0 / math.log2(1.0 + rank)
+
     @property
-    def ceiling_hr10(self) -> float:
+    def hr10(self) -> float:
         """Share of clicks whose item was among the ten likeliest."""
-        return self.hits / self.events
+        return self.hits / max(1, self.events)
 
     @property
-    def ceiling_ndcg10(self) -> float:
+    def ndcg10(self) -> float:
         """The same, where lower places of the ten count less."""
-        return self.gain / self.events
+        return self.gain / max(1, self.events)
+
+
+@dataclasses.dataclass
+class StreamSummary:
+    """What was made."""
+
+    users: int = 0
+    items: int = 0
+    first_ms: int | None = None
+    last_ms: int = 0
+    oracle: Ceiling = dataclasses.field(default_factory=Ceiling)
+    """By one who also knows every user's favourite topic."""
+    observer: Ceiling = dataclasses.field(default_factory=Ceiling)
+    """By one who infers it from the user's clicks."""
 
     @property
-    def first_clicks(self) -> float:
-        """Share of clicks that are their user's first."""
-        return self.users / self.events
+    def events(self) -> int:
+        """How many."""
+        return self.oracle.events
 
     def add(self, click: Click) -> None:
         """Count one more click."""
-        self.events += 1
         self.users += click.place == 1
-        self.items = max(self.items, int(click.event.item_id))
-        self.first_ms = self.first_ms or click.event.time
+        self.items += click.first_of_item
+        self.first_ms = click.event.time if self.first_ms is None else self.first_ms
         self.last_ms = click.event.time
-        if click.rank <= 10:
-            self.hits += 1
-            self.gain += 1.0 / math.log2(1.0 + click.rank)
+        self.oracle.add(click.rank)
+        self.observer.add(click.observed_rank)
+
+
+def summarize(clicks: Iterable[Click]) -> StreamSummary:
+    """What these clicks amount to."""
+    summary = StreamSummary()
+    for click in clicks:
+        summary.add(click)
+    return summary
 
 
 def write_stream(
-    stream: DriftingStream, path: Path, on_progress: Callable[[int], None] = lambda written: None
-) -> Summary:
-    """Write all events as JSON lines; ``path`` appears by one rename, whole or not at all.
+    stream: DriftingStream,
+    path: Path,
+    check: EventCheck = lambda event: None,
+    on_progress: Callable[[int], None] = lambda written: None,
+) -> StreamSummary:
+    """Write all events as JSON lines. ``path`` appears by one rename: whole, or not at all.
 
-    ``on_progress`` is told now and then how many are written. ``DataFileError`` where the file
-    cannot be written.
+    ``on_progress`` is told every thousand events how many are written. ``DataFileError`` where the
+    file exists or cannot be written, ``SettingsError`` for an event that ``check`` refuses.
     """
-    summary, encoder = Summary(), msgspec.json.Encoder()
+    if path.exists():
+        raise DataFileError(f"{path} exists and is left as it is; name a new file, or delete it")
+    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        handle, draft = tempfile.mkstemp(prefix=f".{path.name}-", suffix=".part", dir=path.parent)
         try:
-            with os.fdopen(handle, "wb") as file:
-                for click in stream.clicks():
-                    file.write(encoder.encode(click.event) + b"\n")
-                    summary.add(click)
-                    if summary.events % 1000 == 0:
-                        on_progress(summary.events)
+            with draft.open("xb") as file:
+                summary = summarize(_written(stream, file.write, check, on_progress))
                 file.flush()
                 os.fsync(file.fileno())
-            Path(draft).replace(path)
+            draft.replace(path)
         finally:
-            Path(draft).unlink(missing_ok=True)
+            draft.unlink(missing_ok=True)
     except OSError as error:
-        raise DataFileError(f"{path} cannot be written: {error.strerror}") from None
+        raise DataFileError(
+            f"{path} cannot be written: {error.strerror or error}; nothing was left there"
+        ) from None
     return summary
+
+
+def _written(
+    stream: DriftingStream,
+    write: Callable[[bytes], object],
+    check: EventCheck,
+    on_progress: Callable[[int], None],
+) -> Iterable[Click]:
+    encoder = msgspec.json.Encoder()
+    for number, click in enumerate(stream.clicks(), 1):
+        try:
+            check(click.event)
+        except EventRejected as error:
+            raise SettingsError(
+                f"event {number:,} of the stream would not be accepted: {error}; nothing was "
+                "written: choose an earlier start or fewer events, or correct [events]"
+            ) from None
+        write(encoder.encode(click.event) + b"\n")
+        if number % _TOLD_EVERY == 0:
+            on_progress(number)
+        yield click
