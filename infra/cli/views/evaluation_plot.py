@@ -23,7 +23,7 @@ _COLOURS = ("#2b6cb0", "#0b7a4b", "#c53030", "#6b46c1", "#00808a", "#b83280", "#
 _OPPONENTS = {"popularity": "#b7791f", "markov": "#8d6e63", "vmis-knn": "#b05a7a"}
 _GROUPS = (
     ("by place of the event in what is known of its user", ("first", "second", "later")),
-    ("by age of the item: new in the window before, older", ("fresh", "older")),
+    ("by age of the item", ("fresh", "older")),
 )
 _SPAN = 5
 """Windows that a point is the mean of, where there are more than twice as many."""
