@@ -91,6 +91,12 @@ class DriftSettings:
                 f"{alive:,.0f} items live at once; every click costs time for each of them: choose "
                 f"less, so that it is {_MOST_ALIVE:,} at most"
             )
+        ending = alive * self.links / self.link_hours
+        if ending > _MOST_LINKS_AN_HOUR:
+            raise SettingsError(
+                f"link_hours {self.link_hours:,} lets {ending:,.0f} links end in an hour; choose "
+                f"longer ones or fewer items, so that it is {_MOST_LINKS_AN_HOUR:,} at most"
+            )
 
     @classmethod
     def from_words(cls, words: Mapping[str, str], **given: float) -> DriftSettings:
@@ -111,8 +117,8 @@ class DriftSettings:
     @property
     def name(self) -> str:
         """Eight signs that differ where the settings differ. They begin every event's id."""
-        values = repr(dataclasses.astuple(self))
-        return hashlib.sha256(values.encode()).hexdigest()[:8]
+        values = tuple(type(low)(getattr(self, name)) for name, (low, _) in _BOUNDS.items())
+        return hashlib.sha256(repr(values).encode()).hexdigest()[:8]
 
     @property
     def clicks_per_session(self) -> float:
@@ -126,8 +132,8 @@ _BELOW_ONE = (0.0, 0.99)
 _BOUNDS: dict[str, tuple[float, float]] = {
     "seed": (0, 2**63 - 1),
     "start_ms": (0, 253_402_300_799_000),  # the end of the year 9999
-    "clicks_per_hour": (1.0, 1e9),
-    "items_per_hour": (0.01, 1e6),
+    "clicks_per_hour": (1.0, 1e5),
+    "items_per_hour": (0.01, 1e5),
     "topics": (1, 100),
     "quality_tail": (0.1, 100.0),
     "quality_most": (1.0, 1e6),
@@ -145,14 +151,16 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "stay": _BELOW_ONE,
     "long_stay": _BELOW_ONE,
     "long_sessions": _SHARE,
-    "gap_s": (0.001, 1e5),
+    "gap_s": (0.01, 1e5),
     "returning": _SHARE,
     "loyal": _SHARE,
     "regulars": (1, 10_000_000),
-    "bot_share": _BELOW_ONE,
+    "bot_share": (0.0, 0.9),
     "bots": (1, 10_000),
 }
 _MOST_ALIVE = 200_000
+_MOST_LINKS_AN_HOUR = 1_000_000
+# Waits are whole milliseconds, so nothing may come much more often than that.
 
 
 def _check(name: str, value: object) -> None:

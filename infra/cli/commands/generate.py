@@ -35,10 +35,10 @@ def generate(
         float,
         typer.Option(
             min=0.0,
-            max=0.99,
+            max=0.9,
             callback=finite,
             metavar="SHARE",
-            help="Share of clicks (0 to 0.99) by four bots: two click at random, two one item.",
+            help="Share of clicks (0 to 0.9) by four bots: two click at random, two one item.",
         ),
     ] = 0.0,
     start: Annotated[

@@ -65,7 +65,7 @@ def test_only_users_who_may_come_back_are_remembered() -> None:
     settings = DriftSettings(regulars=20, gap_s=1.0, items_per_hour=2.0)
     stream = iter(DriftingStream(settings, 3000))
     users = {next(stream).user_id for _ in range(2999)}
-    alive = sum(isinstance(one, User) for one in gc.get_objects())
+    alive = sum(type(one) is User for one in gc.get_objects())
     assert len(users) > 900
     assert alive < 60
 
