@@ -56,10 +56,10 @@ class FadingMarkov:
     def _rank(self, target: Asked) -> int:
         slots = self._slots.get(target.last, {})
         if target.row not in slots:
-            if target.seen or slots:
-                behind = len(slots.keys() - target.seen)
-                return behind + self._popularity.rank(target.row, target.seen | slots.keys())
-            return self._popularity.rank(target.row, target.seen)
+            before = target.seen | slots.keys() if target.seen else slots.keys()
+            return (
+                len(before) - len(target.seen) + self._popularity.rank(target.row, as_rows(before))
+            )
         return int(self._among(target, slots, [self.choice.best])[0])
 
     def _among(self, target: Asked, slots: dict[int, int], tried: Sequence[int]) -> Rows:

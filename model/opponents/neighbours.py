@@ -32,7 +32,7 @@ from everfresh.model.metrics import MISS, Ranks
 from everfresh.model.opponents.click_log import ClickLog, Ints
 from everfresh.model.opponents.clicks import Click, append_order
 from everfresh.model.opponents.fading import RATES, Rows
-from everfresh.model.opponents.popularity import FadingPopularity
+from everfresh.model.opponents.popularity import FadingPopularity, as_rows
 from everfresh.model.vocabulary.vocabulary import UNKNOWN, Vocabulary
 
 SAMPLE, NEIGHBOURS = 500, 100
@@ -68,6 +68,8 @@ class VmisKnn:
         # Zeros between two targets: similarity by sequence, score by row.
         self._similar: npt.NDArray[np.float64] = np.zeros(0)
         self._scores: npt.NDArray[np.float64] = np.zeros(0)
+        # Where a row, or a sequence, stands in a list: what stands elsewhere stands there twice.
+        self._last: Ints = np.zeros(0, np.int32)
         self._first: Ints = np.zeros(0, np.int32)
 
     def ranks(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> Ranks:
@@ -97,7 +99,7 @@ class VmisKnn:
     def reach(self, rows: int) -> None:
         """Make room for scores of so many rows."""
         if rows > len(self._scores):
-            self._scores = np.zeros(2 * rows)
+            self._scores, self._last = np.zeros(2 * rows), np.zeros(2 * rows, np.int32)
             self._popularity.counts.reach(2 * rows)
 
     def learn(self, examples: Sequence[DecodedExample], learnt: Sequence[Click]) -> None:
@@ -112,25 +114,24 @@ class VmisKnn:
 
     def _rank(self, user: int, history: Sequence[int], row: int, seen: set[int]) -> int:
         found = self._score(user, history, seen)
-        scored = found[self._scores[found] > 0.0]
-        mine = self._scores[row]
+        scores, mine = self._scores[found], self._scores[row]
         if mine > 0.0:
-            rank = 1 + len(np.unique(scored[self._scores[scored] > mine]))
-            level = np.unique(scored[self._scores[scored] == mine])
+            rank = 1 + int(np.count_nonzero(scores > mine))
+            level = found[scores == mine]
             if len(level) > 1:
                 keys = self._popularity.keys(level)
                 rank += int((keys < keys[level == row]).sum())
         elif row < self._vocabulary.rows:
-            before = np.unique(scored)
-            own = before[before < self._vocabulary.rows].tolist()
-            rank = len(before) + self._popularity.rank(row, seen.union(own))
+            before = found[scores > 0.0]
+            without = np.concatenate([before, as_rows(seen)]) if seen else before
+            rank = len(before) + self._popularity.rank(row, without)
         else:
             rank = MISS  # brought by this window, and by nobody alike
         self._scores[found] = 0.0
         return rank
 
     def _score(self, user: int, history: Sequence[int], seen: set[int]) -> Rows:
-        """Fill in the scores; the rows that have any, some of them more than once."""
+        """Fill in the scores; the rows that have any, and others, each once."""
         read = [row for row in dict.fromkeys(reversed(history[-2 * _READ :])) if row != UNKNOWN]
         neighbours, weights = self._nearest(user, read[:_READ])
         rows = self.log.sequences[neighbours].ravel().astype(np.int64)
@@ -138,7 +139,9 @@ class VmisKnn:
         before, same = self.repeats
         barred = [] if same > REPEATED * before else read[:1]
         self._scores[[UNKNOWN, *barred, *seen]] = 0.0
-        return rows
+        self._last[rows] = np.arange(len(rows))
+        once: Rows = rows[self._last[rows] == np.arange(len(rows))]
+        return once
 
     def _nearest(self, user: int, read: Sequence[int]) -> tuple[Ints, npt.NDArray[np.float64]]:
         """The neighbours, most similar first, and the weight of what each of them has."""

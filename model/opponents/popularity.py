@@ -32,20 +32,20 @@ class FadingPopularity:
         """One rank per target, in order of the examples and of their targets."""
         return np.array(
             [
-                self.rank(target.row, target.seen) if target.ranked else MISS
+                self.rank(target.row, as_rows(target.seen)) if target.ranked else MISS
                 for target in asked(self._vocabulary, examples, exclude_seen)
             ],
             np.int64,
         )
 
-    def rank(self, row: int, without: Collection[int]) -> int:
-        """The rank of a row among those outside ``without``, from 1."""
+    def rank(self, row: int, without: Rows) -> int:
+        """The rank of a row among those outside ``without``, which names each once; from 1."""
         tried = self.choice.best
         mine = self.keys(np.array([row]), tried)
         place = 1 + int(self._ordered()[tried].ahead(mine)[0])
-        if not without:
+        if not len(without):
             return place
-        return place - int(np.count_nonzero(self.keys(as_rows(without), tried) < mine))
+        return place - int(np.count_nonzero(self.keys(without, tried) < mine))
 
     def keys(self, rows: Rows, tried: int | None = None) -> Keys:
         """Where rows stand, by the half-life that was chosen unless another is named."""

@@ -39,6 +39,7 @@ class Retrain(Strategy):
         recommender = network.recommender
         fresh = Recommender(recommender.settings, recommender.vocabulary, recommender.seed)
         copy_into(recommender.network.state_dict(), fresh.network.state_dict(), "fresh weights")
+        recommender.grow()  # drops the scores that it kept of the old weights
         network.optimizer.state.clear()
 
     def training_batches(
