@@ -132,7 +132,7 @@ def _require_startable(settings: Settings) -> None:
             "ray.address is empty, and serving joins a Ray cluster; set EVERFRESH_RAY__ADDRESS, "
             "or use `everfresh up`, which starts one"
         )
-    require_broker(settings.kafka.bootstrap_servers)
+    require_broker(settings.kafka.brokers)
     ports.require_reachable(settings.ray.address, "ray.address", "Ray cluster")
     for name in ("port", "grpc_port"):
         if port := getattr(settings.serving, name):

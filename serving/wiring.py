@@ -7,6 +7,7 @@ import time
 
 from everfresh.adapters.kafka.exposure_sink import KafkaExposureSink
 from everfresh.adapters.kafka.report_sink import KafkaReportSink
+from everfresh.adapters.kafka.rights import REPLICA, require_rights
 from everfresh.adapters.state.reader import RocksHistoryReader
 from everfresh.adapters.weights.store import FsspecWeightStore
 from everfresh.contracts.settings import Settings
@@ -32,10 +33,11 @@ class WiredReplica:
         kafka = settings.kafka
         topic = topic_name(kafka.topic_prefix, EVENTS)
         length = settings.state.history_length
+        require_rights(REPLICA, settings)
         with contextlib.ExitStack() as closing:
-            exposures = KafkaExposureSink(kafka.bootstrap_servers, kafka.topic_prefix)
+            exposures = KafkaExposureSink(kafka.brokers, kafka.topic_prefix)
             closing.callback(exposures.close, 1.0)
-            reports = KafkaReportSink(kafka.bootstrap_servers, kafka.topic_prefix)
+            reports = KafkaReportSink(kafka.brokers, kafka.topic_prefix)
             closing.callback(reports.close, 1.0)
             reader = RocksHistoryReader(settings.state_dir, topic, length)
             closing.callback(reader.close)

@@ -10,23 +10,28 @@ from aiokafka.structs import TopicPartition
 from kafka.errors import KafkaError
 
 from everfresh.adapters.kafka.admin import connect_admin
+from everfresh.adapters.kafka.rights import require_seen
 from everfresh.contracts.errors import Unreachable
+from everfresh.contracts.kafka.security import Brokers
 from everfresh.streaming.log.clients import start_client
 from everfresh.streaming.log.identity import LogIdentity, LogPlace, require_same
+from everfresh.streaming.log.security import aiokafka_options
 
 _ASK_MS = 3_000  # a worker that is told to stop waits for no longer than this
 
 
-def log_identity(bootstrap_servers: str, topic: str, timeout_ms: int = 10_000) -> LogIdentity:
+def log_identity(brokers: Brokers, topic: str, timeout_ms: int = 10_000) -> LogIdentity:
     """Ask the cluster; ``Unreachable`` where it does not answer or has no such topic."""
     try:
-        with connect_admin(bootstrap_servers, timeout_ms) as admin:
+        with connect_admin(brokers, timeout_ms) as admin:
             cluster = admin.describe_cluster()["cluster_id"]
             (about,) = admin.describe_topics([topic])
+            if about["error_code"]:
+                require_seen(admin, brokers, topic)
     except KafkaError as error:
-        raise Unreachable(f"{bootstrap_servers} does not say what {topic} is: {error}") from None
+        raise Unreachable(f"{brokers} does not say what {topic} is: {error}") from None
     if about["error_code"]:
-        raise Unreachable(f"topic {topic} does not exist at {bootstrap_servers}; create it")
+        raise Unreachable(f"topic {topic} does not exist at {brokers}; create it")
     return LogIdentity(cluster, topic, str(about["topic_id"]), len(about["partitions"]))
 
 
@@ -35,13 +40,13 @@ class LogProbe:
     end. No group. What an open transaction has written counts: its records have their append time,
     whenever they become readable."""
 
-    def __init__(self, bootstrap_servers: str, identity: LogIdentity) -> None:
+    def __init__(self, brokers: Brokers, identity: LogIdentity) -> None:
         """``identity`` is the topic as it was when the worker started."""
         self._identity = identity
         self._topic = identity.topic
-        self._servers = bootstrap_servers
+        self._brokers = brokers
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap_servers,
+            **aiokafka_options(brokers),
             client_id="everfresh-probe",
             group_id=None,
             isolation_level="read_uncommitted",
@@ -52,12 +57,12 @@ class LogProbe:
     async def verify(self) -> None:
         """``LogMismatch`` where the topic was recreated or given more partitions since the start;
         ``Unreachable`` where nobody can tell."""
-        current = await asyncio.to_thread(log_identity, self._servers, self._topic, _ASK_MS)
+        current = await asyncio.to_thread(log_identity, self._brokers, self._topic, _ASK_MS)
         require_same(self._identity, current)
 
     async def start(self) -> None:
         """Connect; ``Unreachable`` where no broker answers."""
-        await start_client(self._consumer, self._servers)
+        await start_client(self._consumer, self._brokers)
 
     async def stop(self) -> None:
         """Disconnect."""
@@ -82,13 +87,13 @@ class LogProbe:
         """
         if self._record_consumer is None:
             self._record_consumer = AIOKafkaConsumer(
-                bootstrap_servers=self._servers,
+                **aiokafka_options(self._brokers),
                 client_id="everfresh-looking",
                 group_id=None,
                 isolation_level="read_committed",
                 max_partition_fetch_bytes=1,  # brokers send one whole batch at least
             )
-            await start_client(self._record_consumer, self._servers)
+            await start_client(self._record_consumer, self._brokers)
         (place,) = self._topic_partitions([partition])
         self._record_consumer.assign([place])
         self._record_consumer.seek(place, offset)
