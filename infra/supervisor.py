@@ -190,8 +190,8 @@ class Supervisor:
         elif not broker_answers(brokers):
             require_broker(brokers, f"{SETTING}, or leave it out to have one started here")
             raise Unreachable(
-                f"the Kafka broker at {brokers} answers, and knows of no broker that is ready "
-                "within 2 s; check its log, and start this again once it is"
+                f"the Kafka broker at {brokers} answers, and knows in time of no broker that is "
+                "ready; check its log, and start this again once it is"
             )
 
     def _await_ray(self, address: str) -> None:

@@ -7,7 +7,6 @@ import time
 
 from everfresh.adapters.kafka.exposure_sink import KafkaExposureSink
 from everfresh.adapters.kafka.report_sink import KafkaReportSink
-from everfresh.adapters.kafka.rights import REPLICA, require_rights
 from everfresh.adapters.state.reader import RocksHistoryReader
 from everfresh.adapters.weights.store import FsspecWeightStore
 from everfresh.contracts.settings import Settings
@@ -33,7 +32,6 @@ class WiredReplica:
         kafka = settings.kafka
         topic = topic_name(kafka.topic_prefix, EVENTS)
         length = settings.state.history_length
-        require_rights(REPLICA, settings)
         with contextlib.ExitStack() as closing:
             exposures = KafkaExposureSink(kafka.brokers, kafka.topic_prefix)
             closing.callback(exposures.close, 1.0)

@@ -8,7 +8,7 @@ from kafka.errors import KafkaError
 from everfresh.adapters.kafka.diagnosis import SETTING, require_broker
 from everfresh.adapters.kafka.security.options import python_options
 from everfresh.contracts.errors import SettingsError, Unreachable
-from everfresh.contracts.kafka.security import Brokers
+from everfresh.contracts.kafka.security import PLAINTEXT, Brokers
 
 
 def connect_admin(brokers: Brokers, timeout_ms: int = 10_000) -> KafkaAdminClient:
@@ -30,7 +30,8 @@ def connect_admin(brokers: Brokers, timeout_ms: int = 10_000) -> KafkaAdminClien
 def broker_answers(brokers: Brokers) -> bool:
     """Whether an admin request is answered with at least one broker that is not fenced."""
     try:
-        with connect_admin(brokers, timeout_ms=2_000) as admin:
+        secured = brokers.security.protocol != PLAINTEXT  # and often far away, at many round trips
+        with connect_admin(brokers, timeout_ms=6_000 if secured else 2_000) as admin:
             known = admin.describe_cluster()["brokers"]
             return any(not broker.get("is_fenced") for broker in known)
     except (Unreachable, SettingsError, KafkaError):

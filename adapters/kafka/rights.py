@@ -7,7 +7,7 @@ may not be written fails after it was queued. So each part asks for its rights a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kafka import KafkaAdminClient
 from kafka.errors import AuthorizationError, KafkaError
@@ -15,7 +15,6 @@ from kafka.errors import AuthorizationError, KafkaError
 from everfresh.adapters.kafka.admin import connect_admin
 from everfresh.contracts.errors import Unreachable
 from everfresh.contracts.kafka.security import PLAINTEXT, Brokers, KafkaSecurity
-from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import (
     CLOCK,
     DEAD_LETTERS,
@@ -29,6 +28,9 @@ from everfresh.contracts.topics import (
     topic_name,
     worker_group,
 )
+
+if TYPE_CHECKING:  # the producer client, which names a missing right too, has no pydantic
+    from everfresh.contracts.settings import Settings
 
 _TOPIC_AUTHORIZATION_FAILED = 29
 _BITS = {"Read": 1 << 3, "Write": 1 << 4}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 from collections.abc import Iterable
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
+from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
 from everfresh.adapters.kafka.admin import connect_admin
@@ -22,12 +25,16 @@ _ASK_MS = 3_000  # a worker that is told to stop waits for no longer than this
 
 def log_identity(brokers: Brokers, topic: str, timeout_ms: int = 10_000) -> LogIdentity:
     """Ask the cluster; ``Unreachable`` where it does not answer or has no such topic."""
+    with connect_admin(brokers, timeout_ms) as admin:
+        return _identity(admin, brokers, topic)
+
+
+def _identity(admin: KafkaAdminClient, brokers: Brokers, topic: str) -> LogIdentity:
     try:
-        with connect_admin(brokers, timeout_ms) as admin:
-            cluster = admin.describe_cluster()["cluster_id"]
-            (about,) = admin.describe_topics([topic])
-            if about["error_code"]:
-                require_seen(admin, brokers, topic)
+        cluster = admin.describe_cluster()["cluster_id"]
+        (about,) = admin.describe_topics([topic])
+        if about["error_code"]:
+            require_seen(admin, brokers, topic)
     except KafkaError as error:
         raise Unreachable(f"{brokers} does not say what {topic} is: {error}") from None
     if about["error_code"]:
@@ -53,12 +60,33 @@ class LogProbe:
             request_timeout_ms=_ASK_MS,
         )
         self._record_consumer: AIOKafkaConsumer | None = None  # made when it is first needed
+        self._admin: KafkaAdminClient | None = None
+        self._asking = threading.Lock()
 
     async def verify(self) -> None:
         """``LogMismatch`` where the topic was recreated or given more partitions since the start;
         ``Unreachable`` where nobody can tell."""
-        current = await asyncio.to_thread(log_identity, self._brokers, self._topic, _ASK_MS)
-        require_same(self._identity, current)
+        require_same(self._identity, await asyncio.to_thread(self._ask))
+
+    def _ask(self) -> LogIdentity:
+        """By a connection that is kept: asked once a second, each login would cost more than the
+        question. What it does not answer is asked again by a new one."""
+        with self._asking:
+            if self._admin is not None:
+                with contextlib.suppress(Unreachable):
+                    return _identity(self._admin, self._brokers, self._topic)
+                self._forget()
+            self._admin = connect_admin(self._brokers, _ASK_MS)
+            return _identity(self._admin, self._brokers, self._topic)
+
+    def _end_asking(self) -> None:
+        with self._asking:
+            self._forget()
+
+    def _forget(self) -> None:
+        admin, self._admin = self._admin, None
+        if admin is not None:
+            admin.close()
 
     async def start(self) -> None:
         """Connect; ``Unreachable`` where no broker answers."""
@@ -69,6 +97,7 @@ class LogProbe:
         await self._consumer.stop()
         if self._record_consumer is not None:
             await self._record_consumer.stop()
+        await asyncio.to_thread(self._end_asking)
 
     async def ends(self, partitions: Iterable[int]) -> dict[int, int]:
         """The offset after the last record of each partition, now."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,21 +20,25 @@ import msgspec
 from kafka import KafkaAdminClient
 from kafka.admin import (
     ACL,
+    ACLFilter,
     ACLOperation,
     ACLPermissionType,
     ACLResourcePatternType,
     ResourcePattern,
+    ResourcePatternFilter,
     ResourceType,
     ScramMechanism,
     UserScramCredentialUpsertion,
 )
 
+from everfresh.adapters.kafka.admin import broker_answers
 from everfresh.adapters.machine.tcp_ports import free_ports
 from everfresh.contracts.kafka.security import Brokers, KafkaSecurity
 from everfresh.infra.broker.broker import EmbeddedBroker
 from tests.certificates import Authority
 
 HOST = "127.0.0.1"
+WAIT_S = 240.0
 PASSWORD = "s3cret, with {signs} = \" and '"
 LISTENERS = ("SCRAM", "PLAIN", "OAUTH", "MUTUAL")
 _MODULES = "org.apache.kafka.common.security"
@@ -114,9 +118,11 @@ class SecuredBroker:
 
     def __enter__(self) -> SecuredBroker:
         self.embedded.start()
+        self._admin = KafkaAdminClient(bootstrap_servers=self.admin.servers)
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._admin.close()
         self.embedded.stop()
 
     @property
@@ -129,17 +135,19 @@ class SecuredBroker:
 
     def add_user(self, name: str, mechanism: str = "SCRAM-SHA-512") -> KafkaSecurity:
         """A user who logs in by SCRAM over TLS, with the password of all."""
-        with KafkaAdminClient(bootstrap_servers=self.admin.servers) as admin:
-            kind = ScramMechanism[mechanism.replace("-", "_")]
-            change = UserScramCredentialUpsertion(name, kind, PASSWORD)
-            assert admin.alter_user_scram_credentials([change]) == {name: None}
-        return KafkaSecurity(
+        kind = ScramMechanism[mechanism.replace("-", "_")]
+        change = UserScramCredentialUpsertion(name, kind, PASSWORD)
+        assert self._admin.alter_user_scram_credentials([change]) == {name: None}
+        security = KafkaSecurity(
             protocol="SASL_SSL",
             mechanism=mechanism,
             username=name,
             password=PASSWORD,
             ca_file=str(self.authority.file),
         )
+        # What the controller has written, the broker knows a moment later.
+        _until(lambda: broker_answers(Brokers(self.servers("SCRAM"), security)))
+        return security
 
     def mutual(self, name: str) -> KafkaSecurity:
         """The security of a user who shows a certificate."""
@@ -163,9 +171,25 @@ class SecuredBroker:
         return KafkaSecurity(protocol="SASL_PLAINTEXT", token_url=url, **login)
 
     def allow(self, user: str, *rows: Allowed) -> None:
-        if rows:
-            with KafkaAdminClient(bootstrap_servers=self.admin.servers) as admin:
-                admin.create_acls([acl for row in rows for acl in row.acls(user)])
+        """Returns once the broker knows it."""
+        acls = [acl for row in rows for acl in row.acls(user)]
+        if acls:
+            self._admin.create_acls(acls)
+        wanted = ACLFilter(
+            f"User:{user}",
+            None,
+            ACLOperation.ANY,
+            ACLPermissionType.ANY,
+            ResourcePatternFilter(ResourceType.ANY, None, ACLResourcePatternType.ANY),
+        )
+        _until(lambda: len(self._admin.describe_acls(wanted)[0]) >= len(acls))
+
+
+def _until(done: Callable[[], bool]) -> None:
+    until = time.monotonic() + WAIT_S
+    while not done():
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 @contextmanager

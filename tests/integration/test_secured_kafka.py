@@ -91,8 +91,8 @@ class Users:
     def settings(self, part: str, *without: str, **groups: Any) -> Settings:
         """Settings with the login of a new user, who has the part's rights less some."""
         name = f"{self._prefix}of=us, {next(self._numbers)}"  # what SCRAM escapes
-        security = self._broker.add_user(name)
         self._broker.allow(name, *rows(part, self._prefix, *without))
+        security = self._broker.add_user(name)
         return self.secured(security, self.servers, **groups)
 
     def secured(self, security: KafkaSecurity, servers: str, **groups: Any) -> Settings:
