@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,19 @@ def test_a_secret_reaches_a_child_and_is_never_shown(
     for shown in (taken, taken.kafka.brokers, security, [security]):
         assert SECRET not in f"{shown} {shown!r}"
         assert "t0p" not in f"{shown} {shown!r}"
+
+
+def test_the_examples_of_the_page_can_be_loaded(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "kafka.md").read_text()
+    (example,) = re.findall("```toml\n(.*?)```", page, flags=re.S)
+    (tmp_path / "everfresh.toml").write_text(example)
+    brokers = load_settings().kafka.brokers
+    assert brokers.security.protocol == "SASL_SSL"
+    assert brokers.servers.count(":9093") == 2
+    (code,) = re.findall("```python\n(.*?)```", page, flags=re.S)
+    made: dict[str, Any] = {}
+    exec(code[: code.index("with EventProducer")], made)
+    assert made["security"].username == "shop"
 
 
 def test_the_file_has_the_group_as_a_table(tmp_path: Path) -> None:

@@ -233,6 +233,12 @@ def test_a_right_that_is_missing_is_named_by_every_door(
     words = refusal(lambda: ensure_topics(checking.kafka.brokers, checking))
     assert f"to DescribeConfigs on topic {topic_prefix}events, {topic_prefix}dead" in words
 
+    source = KafkaWindowSource(seeing.kafka.brokers, topic_prefix)
+    words = refusal(lambda: source.poll(30_000))
+    source.close()
+    assert f"{topic_prefix}windows may not be read by user '{topic_prefix}of=us, " in words
+    assert "let it read the topic (Kafka's ACLs)" in words
+
     at = nobody.kafka.brokers
     worker = users.settings("stream worker", "Write windows", "Read exposures", "Read stream")
     doors: list[tuple[str, Callable[[], object]]] = [
