@@ -234,6 +234,6 @@ def _partition_mismatches(prefix: str, partitions: dict[str, int]) -> Iterator[s
         yield (
             f"topic {exposures} has {partitions[exposures]} partitions and {events} has "
             f"{partitions[events]}; a user's feedback and exposures meet only where both have the "
-            f"same number: delete {exposures}, which is then made anew, or choose another "
-            "kafka.topic_prefix"
+            f"same number: delete {exposures} and start again, which makes it anew or says how, or "
+            "choose another kafka.topic_prefix"
         )
