@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 from collections.abc import Iterable
 
@@ -70,14 +69,15 @@ class LogProbe:
 
     def _ask(self) -> LogIdentity:
         """By a connection that is kept: asked once a second, each login would cost more than the
-        question. What it does not answer is asked again by a new one."""
+        question. One that fails is given up, and the next question has a new one."""
         with self._asking:
-            if self._admin is not None:
-                with contextlib.suppress(Unreachable):
-                    return _identity(self._admin, self._brokers, self._topic)
+            if self._admin is None:
+                self._admin = connect_admin(self._brokers, _ASK_MS)
+            try:
+                return _identity(self._admin, self._brokers, self._topic)
+            except Unreachable:
                 self._forget()
-            self._admin = connect_admin(self._brokers, _ASK_MS)
-            return _identity(self._admin, self._brokers, self._topic)
+                raise
 
     def _end_asking(self) -> None:
         with self._asking:
