@@ -9,6 +9,7 @@ import typer
 
 from everfresh.infra.cli.commands.dlq import dlq
 from everfresh.infra.cli.commands.evaluate_options import evaluate
+from everfresh.infra.cli.commands.generate import generate
 from everfresh.infra.cli.options import (
     MOST,
     Config,
@@ -125,6 +126,7 @@ def replay(
 
 
 app.command()(evaluate)
+app.command()(generate)
 
 
 @app.command()
