@@ -37,6 +37,7 @@ from everfresh.adapters.kafka.topics import end_offsets, ensure_topics
 from everfresh.adapters.machine.child_process import ChildProcess
 from everfresh.adapters.state.reader import RocksHistoryReader
 from everfresh.adapters.state.snapshots import SnapshotManifest, SnapshotStore
+from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.settings import Settings, load_settings
 from everfresh.infra.broker.broker import EmbeddedBroker
 
@@ -58,7 +59,7 @@ class RestartedWorker:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         servers = settings.kafka.bootstrap_servers
-        self.ends = end_offsets(servers, TOPIC)
+        self.ends = end_offsets(Brokers(servers), TOPIC)
 
     def until_back(self) -> Took:
         """What it takes from the start of a worker until all of the log is readable."""
@@ -144,7 +145,7 @@ def measure(home: Path, users: int, each: int, repeats: int) -> tuple[dict[str, 
         settings = load_settings(
             {"home": home, "kafka": {"bootstrap_servers": broker.bootstrap_servers}}
         )
-        ensure_topics(broker.bootstrap_servers, settings)
+        ensure_topics(Brokers(broker.bootstrap_servers), settings)
         fill = [peers_python(), "-m", "benchmarks.peers.produce", broker.bootstrap_servers, TOPIC]
         subprocess.run([*fill, str(users * each), str(users), "0", "even"], cwd=ROOT, check=True)
         worker = RestartedWorker(settings)

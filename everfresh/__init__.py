@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from everfresh.contracts.kafka.security import KafkaSecurity
     from everfresh.streaming.producer import EventProducer
 
-__all__ = ["EventProducer", "__version__"]
+__all__ = ["EventProducer", "KafkaSecurity", "__version__"]
 
 
 def __getattr__(name: str) -> object:
@@ -20,6 +21,10 @@ def __getattr__(name: str) -> object:
         from everfresh.streaming.producer import EventProducer  # noqa: PLC0415 - as said above
 
         return EventProducer
+    if name == "KafkaSecurity":
+        from everfresh.contracts.kafka.security import KafkaSecurity  # noqa: PLC0415 - as above
+
+        return KafkaSecurity
     if name == "__version__":
         from importlib.metadata import version  # noqa: PLC0415 - as above
 

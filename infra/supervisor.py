@@ -37,7 +37,8 @@ from everfresh.adapters.machine.tcp_ports import (
     require_reachable,
 )
 from everfresh.adapters.observe.scrape_targets import remove_targets
-from everfresh.contracts.errors import RunError, Unreachable
+from everfresh.contracts.errors import RunError, SettingsError, Unreachable
+from everfresh.contracts.kafka.security import PLAINTEXT, Brokers
 from everfresh.contracts.settings import Settings
 from everfresh.infra import components, ray_head
 from everfresh.infra.processes.children import Children, OnUpdate, StepUpdate
@@ -138,7 +139,7 @@ class Supervisor:
         self._start_clusters()
         with self._step("topics"):
             ensure_topics(
-                self.settings.kafka.bootstrap_servers,
+                self.settings.kafka.brokers,
                 self.settings,
                 lambda line: self._on_update(StepUpdate("topics", "warning", line)),
             )
@@ -166,6 +167,7 @@ class Supervisor:
         """Step 2: start both before waiting for either."""
         servers, address = self.settings.kafka.bootstrap_servers, self.settings.ray.address
         if not servers:
+            _require_plaintext(self.settings)
             [port] = free_ports(1)
             servers = f"127.0.0.1:{port}"
             self._start(components.broker_spec(self.home, port, self.settings))
@@ -178,18 +180,18 @@ class Supervisor:
         self.settings = _with_addresses(self.settings, servers, address)
         self._write(bootstrap_servers=servers, ray_address=address)
         with self._step("kafka"):
-            self._await_kafka(servers)
+            self._await_kafka(self.settings.kafka.brokers)
         with self._step("ray"):
             self._await_ray(address)
 
-    def _await_kafka(self, servers: str) -> None:
+    def _await_kafka(self, brokers: Brokers) -> None:
         if self._children.get(components.BROKER):
-            self._until(components.BROKER, lambda: broker_answers(servers), _DOWNLOAD_S)
-        elif not broker_answers(servers):
-            require_broker(servers, f"{SETTING}, or leave it out to have one started here")
+            self._until(components.BROKER, lambda: broker_answers(brokers), _DOWNLOAD_S)
+        elif not broker_answers(brokers):
+            require_broker(brokers, f"{SETTING}, or leave it out to have one started here")
             raise Unreachable(
-                f"the Kafka broker at {servers} answers, and knows of no broker that is ready "
-                "within 2 s; check its log, and start this again once it is"
+                f"the Kafka broker at {brokers} answers, and knows in time of no broker that is "
+                "ready; check its log, and start this again once it is"
             )
 
     def _await_ray(self, address: str) -> None:
@@ -200,9 +202,9 @@ class Supervisor:
 
     def _missing(self, need: str) -> str | None:
         """See ``children.Missing``: the broker and Ray may be ours or somebody else's."""
-        servers, address = self.settings.kafka.bootstrap_servers, self.settings.ray.address
+        brokers, address = self.settings.kafka.brokers, self.settings.ray.address
         if need == components.BROKER:
-            return None if broker_answers(servers) else f"Kafka at {servers}"
+            return None if broker_answers(brokers) else f"Kafka at {brokers}"
         return None if self._ray_answers() else f"Ray at {address}"
 
     def _ray_answers(self) -> bool:
@@ -264,6 +266,16 @@ def end_leftovers(home: Path, on_update: OnUpdate) -> int:
         )
     remove_record(home)
     return count
+
+
+def _require_plaintext(settings: Settings) -> None:
+    """``SettingsError`` where a login is set for a broker that is to be started here."""
+    if (protocol := settings.kafka.security.protocol) != PLAINTEXT:
+        raise SettingsError(
+            f"kafka.security.protocol is {protocol} and kafka.bootstrap_servers is empty; name the "
+            "brokers to join (--bootstrap-servers HOST:PORT). The broker that is started here "
+            "without them listens on loopback in PLAINTEXT"
+        )
 
 
 def _with_addresses(settings: Settings, servers: str, address: str) -> Settings:

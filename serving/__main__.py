@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from everfresh.adapters.kafka.diagnosis import require_broker
+from everfresh.adapters.kafka.rights import REPLICA, require_rights
 from everfresh.adapters.machine import tcp_ports as ports
 from everfresh.adapters.machine.disk import naming
 from everfresh.adapters.machine.endpoint_record import remove_endpoint, write_endpoint
@@ -132,7 +133,8 @@ def _require_startable(settings: Settings) -> None:
             "ray.address is empty, and serving joins a Ray cluster; set EVERFRESH_RAY__ADDRESS, "
             "or use `everfresh up`, which starts one"
         )
-    require_broker(settings.kafka.bootstrap_servers)
+    require_broker(settings.kafka.brokers)
+    require_rights(REPLICA, settings)
     ports.require_reachable(settings.ray.address, "ray.address", "Ray cluster")
     for name in ("port", "grpc_port"):
         if port := getattr(settings.serving, name):

@@ -33,9 +33,9 @@ class WiredReplica:
         topic = topic_name(kafka.topic_prefix, EVENTS)
         length = settings.state.history_length
         with contextlib.ExitStack() as closing:
-            exposures = KafkaExposureSink(kafka.bootstrap_servers, kafka.topic_prefix)
+            exposures = KafkaExposureSink(kafka.brokers, kafka.topic_prefix)
             closing.callback(exposures.close, 1.0)
-            reports = KafkaReportSink(kafka.bootstrap_servers, kafka.topic_prefix)
+            reports = KafkaReportSink(kafka.brokers, kafka.topic_prefix)
             closing.callback(reports.close, 1.0)
             reader = RocksHistoryReader(settings.state_dir, topic, length)
             closing.callback(reader.close)

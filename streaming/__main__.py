@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from everfresh.adapters.kafka.report_sink import KafkaReportSink
+from everfresh.adapters.kafka.rights import FORWARDING_WORKER, WORKER, require_group, require_rights
 from everfresh.adapters.kafka.topics import ensure_topics
 from everfresh.adapters.observe.logs import configure_logging, run_main
 from everfresh.contracts.errors import SettingsError, StateLocked
@@ -31,15 +32,18 @@ def main() -> None:
     )
     index: int = parser.parse_args().index
     settings = load_settings()
-    servers = settings.kafka.bootstrap_servers
-    if not servers:
+    brokers = settings.kafka.brokers
+    if not brokers.servers:
         raise SettingsError(
             "kafka.bootstrap_servers is empty; set EVERFRESH_KAFKA__BOOTSTRAP_SERVERS to the "
             "brokers' host:port, or run `everfresh up`"
         )
     configure_logging(f"worker-{index}", settings.home)
     with _only_worker(settings.state_dir, index):
-        ensure_topics(servers, settings)
+        forwards = settings.events.misplaced == "forward"
+        require_rights(FORWARDING_WORKER if forwards else WORKER, settings)
+        require_group(settings)
+        ensure_topics(brokers, settings)
         asyncio.run(_run(settings, index))
 
 
@@ -48,9 +52,9 @@ async def _run(settings: Settings, index: int) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    servers = settings.kafka.bootstrap_servers
-    identity = await asyncio.to_thread(log_identity, servers, events_topic(settings))
-    sink = await asyncio.to_thread(KafkaReportSink, servers, settings.kafka.topic_prefix)
+    brokers = settings.kafka.brokers
+    identity = await asyncio.to_thread(log_identity, brokers, events_topic(settings))
+    sink = await asyncio.to_thread(KafkaReportSink, brokers, settings.kafka.topic_prefix)
     # Nearly all that a fetch makes dies with it, by reference count: looking for cycles every 700
     # objects costs more than the fold itself.
     gc.freeze()

@@ -20,11 +20,13 @@ from types import TracebackType
 from typing import Any, Required, Self, TypedDict, Unpack, overload
 
 import msgspec
-from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka.errors import AuthorizationError, KafkaError, KafkaTimeoutError
 
+from everfresh.adapters.kafka.rights import missing_right
 from everfresh.contracts.errors import DeliveryError, EventRejected
 from everfresh.contracts.event import Event, ItemId, UserId, user_key
 from everfresh.contracts.event_codec import REASON_OF_FIELD, EventDecoder, event_headers
+from everfresh.contracts.kafka.security import Brokers, KafkaSecurity
 from everfresh.streaming.json_values import misfit, plain
 from everfresh.streaming.producer_client import Client, ClientSettings, connect
 
@@ -62,9 +64,12 @@ class EventProducer:
 
     ``on_delivered`` is called with partition and offset of each event that has reached the log, on
     a thread of the client: it must return at once.
+
+    ``security`` is the TLS and the login that the cluster asks for; without it the client speaks
+    PLAINTEXT.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a choice of the application
         self,
         bootstrap_servers: str,
         topic: str = DEFAULT_TOPIC,
@@ -74,7 +79,9 @@ class EventProducer:
         linger_ms: int = 5,
         delivery_timeout_s: float = 30.0,
         on_delivered: Callable[[int, int], None] | None = None,
+        security: KafkaSecurity | None = None,
     ) -> None:
+        brokers = Brokers(bootstrap_servers, security or KafkaSecurity())
         self._servers = bootstrap_servers
         self._topic = topic
         self._decoder = EventDecoder(actions, max_bytes)
@@ -88,7 +95,7 @@ class EventProducer:
         self._closed = False
         self._delivery_s = delivery_timeout_s
         self._on_delivered = on_delivered
-        self._settings = ClientSettings(bootstrap_servers, max_bytes, linger_ms, delivery_timeout_s)
+        self._settings = ClientSettings(brokers, max_bytes, linger_ms, delivery_timeout_s)
         self._producer: Client | None = connect(self._settings)
         _PRODUCERS.add(self)
 
@@ -223,6 +230,12 @@ class EventProducer:
                 producer.flush(timeout=self._delivery_s)
             producer.close(timeout=1)
 
+    def _advice(self, cause: BaseException | None) -> str:
+        if isinstance(cause, AuthorizationError):
+            right = missing_right(self._settings.brokers, f"Write on topic {self._topic}")
+            return f"{right}, then send them again"
+        return "send them again"
+
     def _note_failure(self, cause: BaseException) -> None:
         with self._lock:
             self._failed += 1
@@ -238,7 +251,7 @@ class EventProducer:
             self._failed, self._cause = 0, None
         raise DeliveryError(
             f"{failed} events did not reach topic {self._topic} at {self._servers}; first cause: "
-            f"{cause!r}; send them again"
+            f"{cause!r}; {self._advice(cause)}"
         )
 
 

@@ -9,7 +9,9 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from everfresh.adapters.kafka.diagnosis import require_broker
+from everfresh.adapters.kafka.security.options import python_options
 from everfresh.contracts.errors import SettingsError, Unreachable
+from everfresh.contracts.kafka.security import Brokers
 
 _BATCH_BYTES = 65_536
 _BOOTSTRAP_MS = 5_000
@@ -20,7 +22,7 @@ _ENVELOPE_BYTES = 4096  # room for key, headers and framing around the largest v
 class ClientSettings(msgspec.Struct, frozen=True):
     """Where to connect, and the limits that ``EventProducer`` was given."""
 
-    servers: str
+    brokers: Brokers
     max_bytes: int
     linger_ms: int
     delivery_s: float
@@ -46,13 +48,13 @@ class Client(KafkaProducer):  # type: ignore[misc]  # the library has no type hi
 def connect(settings: ClientSettings) -> Client:
     """An idempotent client; ``Unreachable`` where no broker answers."""
     try:
-        require_broker(settings.servers, "bootstrap_servers")
+        require_broker(settings.brokers, "bootstrap_servers")
     except SettingsError as error:
         raise Unreachable(str(error)) from None
     delivery_ms = int(settings.delivery_s * 1000)
     try:
         return Client(
-            bootstrap_servers=settings.servers.split(","),
+            **python_options(settings.brokers),
             client_id="everfresh-producer",
             acks="all",
             enable_idempotence=True,
@@ -67,6 +69,6 @@ def connect(settings: ClientSettings) -> Client:
         )
     except (KafkaError, OSError, ValueError) as error:
         raise Unreachable(
-            f"no Kafka broker answers at {settings.servers} ({error!r}); check the address and "
+            f"no Kafka broker answers at {settings.brokers} ({error!r}); check the address and "
             "that the broker runs"
         ) from None

@@ -59,7 +59,7 @@ class StreamWorker:
         self, settings: Settings, identity: LogIdentity, name: str, sink: ReportSink, clock: Clock
     ) -> None:
         """``name`` is this worker's: stable over restarts, unique in the group."""
-        servers = settings.kafka.bootstrap_servers
+        brokers = settings.kafka.brokers
         self._settings = settings
         self._identity = identity
         self._sink = sink
@@ -68,8 +68,8 @@ class StreamWorker:
         self._metrics_url = ""
         self._figures = WorkerFigures(name, clock())
         self._metrics = WorkerMetrics()
-        self._probe = LogProbe(servers, identity)
-        self._sender = KafkaSender(servers, settings.kafka.topic_prefix)
+        self._probe = LogProbe(brokers, identity)
+        self._sender = KafkaSender(brokers, settings.kafka.topic_prefix)
         self._watch = LogWatch(self._probe, self._sender, clock)
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._exposures: ExposureReader | None = None

@@ -8,8 +8,14 @@ from xdist.workermanage import WorkerController
 INTEGRATION = "tests/integration/"
 SERVICES = (INTEGRATION, "tests/architecture/test_wheel.py")
 
-# Their tests share a Ray head, so each of these files goes to one worker as a whole.
-SHARED_RAY = ("test_serving.py", "test_serving_endpoint.py", "test_trainer.py")
+# Their tests share a Ray head or a broker of their own, so each of these files goes to one worker
+# as a whole.
+SHARED_SERVICE = (
+    "test_secured_kafka.py",
+    "test_serving.py",
+    "test_serving_endpoint.py",
+    "test_trainer.py",
+)
 
 # The longest come first, so that no worker is left alone with one of them at the end. A name that
 # is missing here costs time and nothing else.
@@ -47,7 +53,7 @@ class MixedScheduling(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        shared = file.removeprefix(INTEGRATION) in SHARED_RAY
+        shared = file.removeprefix(INTEGRATION) in SHARED_SERVICE
         return nodeid if file.startswith(INTEGRATION) and not shared else file
 
     def _assign_work_unit(self, node: WorkerController) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 from everfresh.adapters.kafka.report_sink import KafkaReportSink
+from everfresh.adapters.kafka.rights import TRAINER, require_rights
 from everfresh.adapters.kafka.window_source import KafkaWindowSource
 from everfresh.adapters.weights.store import FsspecWeightStore
 from everfresh.contracts.settings import Settings
@@ -20,11 +21,12 @@ _CLOSE_S = 1.0
 def open_ports(settings: Settings) -> TrainerPorts:
     """Connect. ``SettingsError`` or ``Unreachable`` with one line where that cannot be."""
     store = FsspecWeightStore.of(settings)
-    servers, prefix = settings.kafka.bootstrap_servers, settings.kafka.topic_prefix
+    require_rights(TRAINER, settings)
+    brokers, prefix = settings.kafka.brokers, settings.kafka.topic_prefix
     with ExitStack() as opened:
-        source = KafkaWindowSource(servers, prefix)
+        source = KafkaWindowSource(brokers, prefix)
         opened.callback(source.close)
-        reports = KafkaReportSink(servers, prefix)
+        reports = KafkaReportSink(brokers, prefix)
         opened.callback(reports.close, _CLOSE_S)
         with_metrics = metered(reports, settings)
         opened.callback(with_metrics.close)

@@ -6,30 +6,33 @@ from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
 from everfresh.adapters.kafka.diagnosis import SETTING, require_broker
-from everfresh.contracts.errors import Unreachable
+from everfresh.adapters.kafka.security.options import python_options
+from everfresh.contracts.errors import SettingsError, Unreachable
+from everfresh.contracts.kafka.security import PLAINTEXT, Brokers
 
 
-def connect_admin(bootstrap_servers: str, timeout_ms: int = 10_000) -> KafkaAdminClient:
+def connect_admin(brokers: Brokers, timeout_ms: int = 10_000) -> KafkaAdminClient:
     """An admin client (a context manager); ``Unreachable`` within about ``timeout_ms``."""
-    require_broker(bootstrap_servers, wait_s=timeout_ms / 1000)
+    require_broker(brokers, wait_s=timeout_ms / 1000)
     try:
         return KafkaAdminClient(
-            bootstrap_servers=bootstrap_servers,
+            **python_options(brokers),
             bootstrap_timeout_ms=timeout_ms,
             request_timeout_ms=timeout_ms,
         )
     except KafkaError as error:
         raise Unreachable(
-            f"the Kafka broker at {bootstrap_servers} does not answer an administrator's request "
+            f"the Kafka broker at {brokers} does not answer an administrator's request "
             f"({error}); check its log, or correct {SETTING}"
         ) from None
 
 
-def broker_answers(bootstrap_servers: str) -> bool:
+def broker_answers(brokers: Brokers) -> bool:
     """Whether an admin request is answered with at least one broker that is not fenced."""
     try:
-        with connect_admin(bootstrap_servers, timeout_ms=2_000) as admin:
-            brokers = admin.describe_cluster()["brokers"]
-            return any(not broker.get("is_fenced") for broker in brokers)
-    except (Unreachable, KafkaError):
+        secured = brokers.security.protocol != PLAINTEXT  # and often far away, at many round trips
+        with connect_admin(brokers, timeout_ms=6_000 if secured else 2_000) as admin:
+            known = admin.describe_cluster()["brokers"]
+            return any(not broker.get("is_fenced") for broker in known)
+    except (Unreachable, SettingsError, KafkaError):
         return False

@@ -16,9 +16,13 @@ from kafka.errors import (
     UnsupportedCodecError,
 )
 
+from everfresh.adapters.kafka.admin import connect_admin
 from everfresh.adapters.kafka.diagnosis import require_broker
 from everfresh.adapters.kafka.header_names import forgive_header_names
+from everfresh.adapters.kafka.rights import client_name, require_seen
+from everfresh.adapters.kafka.security.options import python_options
 from everfresh.contracts.errors import MissingDependency, Unreachable
+from everfresh.contracts.kafka.security import Brokers
 
 LARGEST_RECORD = 8_388_608
 """``max.message.bytes`` of the largest topic in the table (windows)."""
@@ -27,17 +31,17 @@ _POLL_MS = 200
 _MAX_EMPTY_POLLS = 100  # in a row, some 20 s; then the broker counts as gone
 
 
-def connect_consumer(bootstrap_servers: str, topics: Iterable[str]) -> KafkaConsumer:
+def connect_consumer(brokers: Brokers, topics: Iterable[str]) -> KafkaConsumer:
     """A consumer assigned to all partitions of ``topics``, positions not set.
 
     A position outside the log raises, and is never moved in silence. ``Unreachable`` where no
     broker answers or a topic is missing.
     """
-    require_broker(bootstrap_servers)
+    require_broker(brokers)
     forgive_header_names()
     try:
         consumer = KafkaConsumer(
-            bootstrap_servers=bootstrap_servers,
+            **python_options(brokers),
             enable_auto_commit=False,
             auto_offset_reset="none",
             allow_auto_create_topics=False,
@@ -46,10 +50,12 @@ def connect_consumer(bootstrap_servers: str, topics: Iterable[str]) -> KafkaCons
         )
     except KafkaError as error:
         raise Unreachable(
-            f"the Kafka broker at {bootstrap_servers} does not answer: {error}; check that it is up"
+            f"the Kafka broker at {brokers} does not answer: {error}; check that it is up"
         ) from None
     try:
-        consumer.assign([part for topic in topics for part in _partitions(consumer, topic)])
+        consumer.assign(
+            [part for topic in topics for part in _partitions(consumer, brokers, topic)]
+        )
     except BaseException:
         consumer.close()
         raise
@@ -57,7 +63,7 @@ def connect_consumer(bootstrap_servers: str, topics: Iterable[str]) -> KafkaCons
 
 
 @contextlib.contextmanager
-def reading(what: str, bootstrap_servers: str) -> Iterator[None]:
+def reading(what: str, brokers: Brokers) -> Iterator[None]:
     """Says in one line why ``what`` cannot be read.
 
     ``MissingDependency`` where a library is missing that decompresses its records, ``Unreachable``
@@ -72,14 +78,14 @@ def reading(what: str, bootstrap_servers: str) -> Iterator[None]:
         ) from None
     except UnsupportedCodecError as error:
         raise MissingDependency(
-            f"{what} at {bootstrap_servers} holds compressed records that cannot be read here: "
+            f"{what} at {brokers} holds compressed records that cannot be read here: "
             f"{error}; install zstandard, lz4 and python-snappy, which the extras trainer and cli "
             "bring (pip install 'everfresh[trainer,cli]')"
         ) from None
     except AuthorizationError as error:
         raise Unreachable(
-            f"{what} may not be read by this client at {bootstrap_servers}: {error}; let it read "
-            "the topic (Kafka's ACLs)"
+            f"{what} may not be read by {client_name(brokers.security)} at {brokers}: {error}; let "
+            "it read the topic (Kafka's ACLs)"
         ) from None
     except CorruptRecordError as error:
         raise Unreachable(
@@ -88,7 +94,7 @@ def reading(what: str, bootstrap_servers: str) -> Iterator[None]:
         ) from None
     except KafkaError as error:
         raise Unreachable(
-            f"{what} cannot be read at {bootstrap_servers}: {error}; check that the broker is up"
+            f"{what} cannot be read at {brokers}: {error}; check that the broker is up"
         ) from None
 
 
@@ -114,8 +120,8 @@ def read_until(
             yield part, [record for record in records if record.offset < ends[part]]
 
 
-def _partitions(consumer: KafkaConsumer, topic: str) -> list[TopicPartition]:
-    until = time.monotonic() + _METADATA_SECONDS
+def _partitions(consumer: KafkaConsumer, brokers: Brokers, topic: str) -> list[TopicPartition]:
+    until, asked = time.monotonic() + _METADATA_SECONDS, False
     while True:
         try:
             numbers = consumer.partitions_for_topic(topic)
@@ -123,6 +129,10 @@ def _partitions(consumer: KafkaConsumer, topic: str) -> list[TopicPartition]:
             numbers = None
         if numbers:
             return [TopicPartition(topic, number) for number in sorted(numbers)]
+        if not asked:  # or it is hidden, and waiting does not show it
+            with connect_admin(brokers) as admin:
+                require_seen(admin, brokers, topic)
+            asked = True
         if time.monotonic() > until:
             raise Unreachable(
                 f"topic {topic} does not exist on the cluster; start the loop with `everfresh up`, "

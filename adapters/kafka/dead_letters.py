@@ -10,6 +10,7 @@ from kafka import KafkaConsumer
 
 from everfresh.adapters.kafka.consumers import connect_consumer, read_until, reading
 from everfresh.contracts.dead_letter import DeadLetter, decode_dead_letter
+from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.topics import DEAD_LETTERS, EVENTS, EXPOSURES, topic_name
 
 
@@ -43,8 +44,8 @@ class DeadLetterReader:
     believed, so none is listed or sent anywhere.
     """
 
-    def __init__(self, bootstrap_servers: str, topic_prefix: str) -> None:
-        self._servers = bootstrap_servers
+    def __init__(self, brokers: Brokers, topic_prefix: str) -> None:
+        self._brokers = brokers
         self._topic = topic_name(topic_prefix, DEAD_LETTERS)
         self._origins = {topic_name(topic_prefix, spec) for spec in (EVENTS, EXPOSURES)}
         self.foreign = 0
@@ -71,8 +72,8 @@ class DeadLetterReader:
 
     def _records(self, since_ms: int | None) -> Iterator[tuple[tuple[int, int], Any]]:
         with (
-            reading(self._topic, self._servers),
-            connect_consumer(self._servers, [self._topic]) as consumer,
+            reading(self._topic, self._brokers),
+            connect_consumer(self._brokers, [self._topic]) as consumer,
         ):
             ends = consumer.end_offsets(consumer.assignment())
             _seek(consumer, since_ms, ends)

@@ -6,15 +6,21 @@ per record. That is more than the recommendation itself costs. librdkafka takes 
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import Any
 
 from confluent_kafka import KafkaException, Producer
+from kafka.errors import KafkaError
 
+from everfresh.adapters.kafka.admin import connect_admin
 from everfresh.adapters.kafka.diagnosis import require_broker
+from everfresh.adapters.kafka.rights import require_seen
+from everfresh.adapters.kafka.security.options import librdkafka_options
 from everfresh.contracts.errors import Unreachable
 from everfresh.contracts.event import user_key
 from everfresh.contracts.exposure import Exposure, encode_exposure
+from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.topics import EXPOSURES, topic_name
 
 MAX_PENDING_EXPOSURES = 20_000
@@ -33,13 +39,13 @@ class KafkaExposureSink:
     The constructor raises ``Unreachable`` where the broker or the topic is missing.
     """
 
-    def __init__(self, bootstrap_servers: str, topic_prefix: str) -> None:
+    def __init__(self, brokers: Brokers, topic_prefix: str) -> None:
         self._topic = topic_name(topic_prefix, EXPOSURES)
         self._lock = threading.Lock()
         self._failed = 0
         self._closed = False
         self._ended = threading.Event()
-        self._producer = _connect(bootstrap_servers, self._topic)
+        self._producer = _connect(brokers, self._topic)
         self._thread = threading.Thread(target=self._poll_failures, name="exposures", daemon=True)
         self._thread.start()
 
@@ -88,11 +94,11 @@ class KafkaExposureSink:
                 self._failed += error is not None
 
 
-def _connect(bootstrap_servers: str, topic: str) -> Producer:
-    require_broker(bootstrap_servers)
+def _connect(brokers: Brokers, topic: str) -> Producer:
+    require_broker(brokers)
     producer = Producer(
         {
-            "bootstrap.servers": bootstrap_servers,
+            **librdkafka_options(brokers),
             # The same partition as Kafka's own clients choose (law 1).
             "partitioner": "murmur2_random",
             "enable.idempotence": True,
@@ -114,7 +120,10 @@ def _connect(bootstrap_servers: str, topic: str) -> Producer:
             return producer
     except KafkaException as error:
         reason = f": {error}"
+    else:
+        with contextlib.suppress(KafkaError), connect_admin(brokers) as admin:
+            require_seen(admin, brokers, topic)
     raise Unreachable(
-        f"nothing can be written to {topic} at {bootstrap_servers}{reason}; "
+        f"nothing can be written to {topic} at {brokers}{reason}; "
         "check that the broker is up and that `everfresh up` created the topics"
     )

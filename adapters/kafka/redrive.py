@@ -30,9 +30,11 @@ from kafka import KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 
 from everfresh.adapters.kafka.consumers import LARGEST_RECORD, connect_consumer, read_until, reading
+from everfresh.adapters.kafka.security.options import python_options
 from everfresh.contracts.dead_letter import REDRIVEN_BY, REDRIVEN_FROM, DeadLetter
 from everfresh.contracts.errors import DeliveryError, ForeignRecord, Unreachable
 from everfresh.contracts.foreign import decoded
+from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.topics import EVENTS, EXPOSURES, REDRIVES, topic_name
 
 BATCH = 500
@@ -65,8 +67,8 @@ class Redriver:
     ``foreign`` counts what stands on the ``redrives`` topic and is no record of a re-drive.
     """
 
-    def __init__(self, bootstrap_servers: str, topic_prefix: str) -> None:
-        self._servers = bootstrap_servers
+    def __init__(self, brokers: Brokers, topic_prefix: str) -> None:
+        self._brokers = brokers
         self._marks = topic_name(topic_prefix, REDRIVES)
         self._origins = {topic_name(topic_prefix, spec) for spec in (EVENTS, EXPOSURES)}
         self._batch = ""
@@ -150,7 +152,7 @@ class Redriver:
 
     def _ends(self, places: Iterable[tuple[str, int]]) -> dict[str, dict[int, int]]:
         wanted = {TopicPartition(*place) for place in places}
-        with connect_consumer(self._servers, {part.topic for part in wanted}) as consumer:
+        with connect_consumer(self._brokers, {part.topic for part in wanted}) as consumer:
             if missing := wanted - consumer.assignment():
                 part = min(missing)
                 raise DeliveryError(
@@ -184,7 +186,7 @@ class Redriver:
         return {letter for letter in found if letter is not None}
 
     def _read_marks(self) -> Iterator[_Begun | _Sent]:
-        with connect_consumer(self._servers, [self._marks]) as consumer:
+        with connect_consumer(self._brokers, [self._marks]) as consumer:
             starts = consumer.beginning_offsets(consumer.assignment())
         for record in self._records(starts):
             try:
@@ -199,8 +201,8 @@ class Redriver:
         """
         topics = {part.topic for part in starts}
         with (
-            reading(", ".join(sorted(topics)), self._servers),
-            connect_consumer(self._servers, topics) as consumer,
+            reading(", ".join(sorted(topics)), self._brokers),
+            connect_consumer(self._brokers, topics) as consumer,
         ):
             known = [part for part in starts if part in consumer.assignment()]
             consumer.assign(known)
@@ -214,7 +216,7 @@ class Redriver:
     def _connect(self) -> KafkaProducer:
         try:
             return KafkaProducer(
-                bootstrap_servers=self._servers,
+                **python_options(self._brokers),
                 acks="all",
                 allow_auto_create_topics=False,
                 max_request_size=LARGEST_RECORD + _FRAME_BYTES,
@@ -224,7 +226,7 @@ class Redriver:
             )
         except KafkaError as error:
             raise Unreachable(
-                f"the Kafka broker at {self._servers} does not answer: {error}; check that it is up"
+                f"the Kafka broker at {self._brokers} does not answer: {error}; check that it is up"
             ) from None
 
 

@@ -6,10 +6,13 @@ import contextlib
 import threading
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka.errors import KafkaError, KafkaTimeoutError, TopicAuthorizationFailedError
 
 from everfresh.adapters.kafka.diagnosis import require_broker
+from everfresh.adapters.kafka.rights import missing_right
+from everfresh.adapters.kafka.security.options import python_options
 from everfresh.contracts.errors import Unreachable
+from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.report import ComponentStatus, WindowReport, encode_report
 from everfresh.contracts.topics import REPORTS, STATUS, topic_name
 
@@ -26,12 +29,12 @@ class _Producer(KafkaProducer):  # type: ignore[misc]  # the library has no type
             super().flush(timeout)
 
 
-def _connect(bootstrap_servers: str, topics: list[str], linger_ms: int) -> _Producer:
-    require_broker(bootstrap_servers)
+def _connect(brokers: Brokers, topics: list[str], linger_ms: int) -> _Producer:
+    require_broker(brokers)
     producer = None
     try:
         producer = _Producer(
-            bootstrap_servers=bootstrap_servers,
+            **python_options(brokers),
             linger_ms=linger_ms,
             # Topic metadata is fetched here, so a later send need not wait for it.
             max_block_ms=1_000,
@@ -41,21 +44,28 @@ def _connect(bootstrap_servers: str, topics: list[str], linger_ms: int) -> _Prod
         )
         for topic in topics:
             producer.partitions_for(topic)
+    except TopicAuthorizationFailedError as error:
+        _end(producer)
+        raise Unreachable(missing_right(brokers, f"Write on topic {error.args[0]}")) from None
     except KafkaError as error:
-        if producer is not None:
-            producer.close(timeout=0)
+        _end(producer)
         raise Unreachable(
-            f"nothing can be written to {', '.join(topics)} at {bootstrap_servers}: {error}; "
+            f"nothing can be written to {', '.join(topics)} at {brokers}: {error}; "
             "check that the broker is up and that `everfresh up` created the topics"
         ) from None
     return producer
 
 
+def _end(producer: _Producer | None) -> None:
+    if producer is not None:
+        producer.close(timeout=0)
+
+
 class _NonBlockingProducer:
     """A producer that never makes its caller wait. Thread-safe."""
 
-    def __init__(self, bootstrap_servers: str, topics: list[str], linger_ms: int) -> None:
-        self._producer = _connect(bootstrap_servers, topics, linger_ms)
+    def __init__(self, brokers: Brokers, topics: list[str], linger_ms: int) -> None:
+        self._producer = _connect(brokers, topics, linger_ms)
         self._lock = threading.Lock()
         self._pending = 0
         self._failed = 0
@@ -104,12 +114,10 @@ class _NonBlockingProducer:
 class KafkaReportSink:
     """Writes window reports (key: label) and status (key: component). Thread-safe."""
 
-    def __init__(self, bootstrap_servers: str, topic_prefix: str) -> None:
+    def __init__(self, brokers: Brokers, topic_prefix: str) -> None:
         self._reports = topic_name(topic_prefix, REPORTS)
         self._status = topic_name(topic_prefix, STATUS)
-        self._producer = _NonBlockingProducer(
-            bootstrap_servers, [self._reports, self._status], linger_ms=0
-        )
+        self._producer = _NonBlockingProducer(brokers, [self._reports, self._status], linger_ms=0)
 
     def window(self, report: WindowReport) -> None:
         """Queue one window report."""

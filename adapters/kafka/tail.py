@@ -14,6 +14,7 @@ from everfresh.adapters.kafka.consumers import connect_consumer, read_until, rea
 from everfresh.contracts.errors import ForeignRecord
 from everfresh.contracts.event import user_key
 from everfresh.contracts.exposure import Exposure, decode_exposure
+from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.report import (
     ComponentStatus,
     WindowReport,
@@ -45,21 +46,21 @@ class RecordTail:
 
     def __init__(
         self,
-        bootstrap_servers: str,
+        brokers: Brokers,
         topic_prefix: str,
         specs: Sequence[TopicSpec] = (REPORTS, STATUS),
         *,
         from_end: bool = False,
     ) -> None:
-        self._servers = bootstrap_servers
+        self._brokers = brokers
         self._decoders = {topic_name(topic_prefix, spec): _DECODERS[spec.name] for spec in specs}
         self._topics = ", ".join(self._decoders)
         self._status = topic_name(topic_prefix, STATUS)
-        self._consumer = connect_consumer(bootstrap_servers, self._decoders)
+        self._consumer = connect_consumer(brokers, self._decoders)
         self.skipped = 0
         self._last_skipped = ""
         if from_end:
-            with reading(self._topics, bootstrap_servers):
+            with reading(self._topics, brokers):
                 self._consumer.seek_to_end()
                 for part in self._consumer.assignment():
                     # Resolves the end now, so that every later record is seen.
@@ -69,7 +70,7 @@ class RecordTail:
 
     def poll(self, timeout_ms: int = 200) -> list[ObservedRecord]:
         """New records, in order per partition; empty after the timeout."""
-        with reading(self._topics, self._servers):
+        with reading(self._topics, self._brokers):
             batches = self._consumer.poll(timeout_ms=timeout_ms)
         return [
             record for part, messages in batches.items() for record in self._decoded(part, messages)
@@ -77,7 +78,7 @@ class RecordTail:
 
     def read_to_end(self) -> list[ObservedRecord]:
         """All records up to the end of the topics as it is now; for small topics."""
-        with reading(self._topics, self._servers):
+        with reading(self._topics, self._brokers):
             ends = self._consumer.end_offsets(self._consumer.assignment())
             return [
                 record

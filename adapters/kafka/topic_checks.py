@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from everfresh.contracts.kafka.security import PLAINTEXT, Brokers
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import (
     APPEND_TIME,
@@ -42,14 +43,42 @@ class Finding(msgspec.Struct, frozen=True):
     why: str
     serves: bool
 
-    def line(self, bootstrap_servers: str) -> str:
+    def line(self, brokers: Brokers) -> str:
         """What is wrong, why that matters, and the command that mends it."""
         return (
             f"topic {self.topic} has {self.setting}={self.found}, wanted {self.wanted}: "
-            f"{self.why}; kafka-configs.sh --bootstrap-server {bootstrap_servers} --alter "
+            f"{self.why}; kafka-configs.sh {_connection(brokers)} --alter "
             f"--entity-type topics --entity-name {self.topic} "
             f"--add-config {self.setting}={self.wanted}"
         )
+
+
+class MissingTopic(msgspec.Struct, frozen=True):
+    """A topic that is not there, and the partitions that it should have."""
+
+    name: str
+    spec: TopicSpec
+    partitions: int
+
+    def config(self, settings: Settings) -> dict[str, str]:
+        """What is set on it when it is made."""
+        return creation_config(self.spec, settings.kafka.replication, settings.events.max_bytes)
+
+    def line(self, brokers: Brokers, settings: Settings) -> str:
+        """What is missing, and the command that makes it."""
+        configs = " ".join(f"--config {n}={value}" for n, value in self.config(settings).items())
+        return (
+            f"topic {self.name} is missing, and kafka.create_topics is off; kafka-topics.sh "
+            f"{_connection(brokers)} --create --topic {self.name} --partitions {self.partitions} "
+            f"--replication-factor {settings.kafka.replication} {configs}"
+        )
+
+
+def _connection(brokers: Brokers) -> str:
+    """The options with which Kafka's commands reach the cluster."""
+    secured = brokers.security.protocol != PLAINTEXT
+    file = " --command-config admin.properties" if secured else ""
+    return f"--bootstrap-server {brokers}{file}"
 
 
 def check_topic(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
 from kafka.errors import (
+    AuthorizationError,
     InvalidConfigurationError,
     KafkaError,
     PolicyViolationError,
@@ -16,8 +17,10 @@ from kafka.errors import (
 )
 
 from everfresh.adapters.kafka.admin import connect_admin
-from everfresh.adapters.kafka.topic_checks import Finding, check_topic
+from everfresh.adapters.kafka.rights import hidden_topics, missing_right, require_seen
+from everfresh.adapters.kafka.topic_checks import Finding, MissingTopic, check_topic
 from everfresh.contracts.errors import SettingsError, Unreachable
+from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import (
     ALL,
@@ -25,8 +28,6 @@ from everfresh.contracts.topics import (
     EXPOSURES,
     OUTCOMES,
     WINDOWS,
-    TopicSpec,
-    creation_config,
     topic_name,
 )
 
@@ -35,42 +36,86 @@ _log = logging.getLogger("everfresh.topics")
 
 
 def ensure_topics(
-    bootstrap_servers: str, settings: Settings, on_warning: Callable[[str], None] = _log.warning
+    brokers: Brokers, settings: Settings, on_warning: Callable[[str], None] = _log.warning
 ) -> dict[str, int]:
     """Create what is missing of the topic table; return partitions by full topic name.
 
-    What exists is kept as it is, with its own number of partitions. ``SettingsError``, with all
+    With ``kafka.create_topics`` off, nothing is created, and what is missing is wrong too. What
+    exists is kept as it is, with its own number of partitions. ``SettingsError``, with all
     that is wrong in one line, where existing topics cannot serve: see ``topic_checks``, and
     ``windows`` or ``outcomes`` with fewer partitions than ``events``, ``exposures`` with another
     number. ``on_warning`` gets a line for each setting that had better be another. ``Unreachable``
     where no broker answers.
     """
-    prefix = settings.kafka.topic_prefix
+    prefix, creates = settings.kafka.topic_prefix, settings.kafka.create_topics
+    names = {topic_name(prefix, spec): spec for spec in ALL}
     try:
-        with connect_admin(bootstrap_servers) as admin:
-            existing = topic_partitions(admin)
-            events = existing.get(topic_name(prefix, EVENTS), settings.kafka.partitions)
-            for spec in ALL:
-                if topic_name(prefix, spec) not in existing:
-                    # The owner of an events partition has that number of the others too.
-                    _create(admin, spec, spec.partitions or events, settings)
-            partitions = _await_topics(admin, [topic_name(prefix, spec) for spec in ALL])
-            findings = _findings(admin, settings)
+        with connect_admin(brokers) as admin:
+            partitions = _present(admin, names)
+            events = partitions.get(topic_name(prefix, EVENTS), settings.kafka.partitions)
+            # The owner of an events partition has that number of the others too.
+            missing = [
+                MissingTopic(name, spec, spec.partitions or events)
+                for name, spec in names.items()
+                if name not in partitions
+            ]
+            if missing:
+                _require_seen(admin, brokers, missing, creates=creates)
+            if creates:
+                for each in missing:
+                    _create(admin, brokers, each, settings)
+                partitions, missing = _await_topics(admin, list(names)), []
+            findings = _findings(admin, brokers, settings, list(partitions))
     except KafkaError as error:
         raise Unreachable(
-            f"the topics could not be prepared at {bootstrap_servers}: {error}; check that the "
+            f"the topics could not be prepared at {brokers}: {error}; check that the "
             "broker is up and that it lets this client create topics and read their settings"
         ) from None
-    refused = [*_partition_mismatches(prefix, partitions)]
-    refused += [each.line(bootstrap_servers) for each in findings if not each.serves]
-    if refused:
-        raise SettingsError(
-            f"{'. '.join(refused)}. What was compacted away or deleted does not come back: choose "
-            "another kafka.topic_prefix if something was"
-        )
-    for each in findings:
-        on_warning(each.line(bootstrap_servers))
+    _require_serving(brokers, settings, partitions, missing, findings)
+    for finding in findings:
+        on_warning(finding.line(brokers))
     return partitions
+
+
+def _require_serving(
+    brokers: Brokers,
+    settings: Settings,
+    partitions: dict[str, int],
+    missing: list[MissingTopic],
+    findings: list[Finding],
+) -> None:
+    """``SettingsError`` with all that must be mended, if anything must."""
+    refused = [each.line(brokers, settings) for each in missing]
+    refused += _partition_mismatches(settings.kafka.topic_prefix, partitions)
+    wrong = [each.line(brokers) for each in findings if not each.serves]
+    if not (refused or wrong):
+        return
+    refused += wrong
+    if not settings.kafka.create_topics:  # who makes the topics hears of everything at once
+        refused += [each.line(brokers) for each in findings if each.serves]
+    after = (
+        " What was compacted away or deleted does not come back: choose another "
+        "kafka.topic_prefix if something was"
+    )
+    raise SettingsError(f"{'. '.join(refused)}.{after if wrong else ''}")
+
+
+def _present(admin: KafkaAdminClient, names: Iterable[str]) -> dict[str, int]:
+    known = topic_partitions(admin)
+    return {name: known[name] for name in names if name in known}
+
+
+def _require_seen(
+    admin: KafkaAdminClient, brokers: Brokers, missing: list[MissingTopic], *, creates: bool
+) -> None:
+    """``Unreachable`` where what seems to be missing may only be hidden from this client."""
+    if hidden := hidden_topics(admin, [each.name for each in missing]):
+        right = missing_right(brokers, f"Describe on topic {', '.join(hidden)}")
+        more = (
+            ". Where the topics are still to be made, it needs Create too; if somebody else makes "
+            "them, set kafka.create_topics to false"
+        )
+        raise Unreachable(right + (more if creates else ""))
 
 
 def topic_partitions(admin: KafkaAdminClient) -> dict[str, int]:
@@ -84,42 +129,48 @@ def topic_partitions(admin: KafkaAdminClient) -> dict[str, int]:
     }
 
 
-def end_offsets(bootstrap_servers: str, topic: str) -> dict[int, int]:
+def end_offsets(brokers: Brokers, topic: str) -> dict[int, int]:
     """The end offset of every partition of ``topic``; empty where the topic does not exist."""
     try:
-        with connect_admin(bootstrap_servers) as admin:
+        with connect_admin(brokers) as admin:
             number = topic_partitions(admin).get(topic, 0)
             parts = [TopicPartition(topic, partition) for partition in range(number)]
             if not parts:
+                require_seen(admin, brokers, topic)
                 return {}
             ends = admin.list_partition_offsets(dict.fromkeys(parts, OffsetSpec.LATEST))
     except KafkaError as error:
         raise Unreachable(
-            f"offsets could not be read from {bootstrap_servers}: {error}; check that the broker "
-            "is up"
+            f"offsets could not be read from {brokers}: {error}; check that the broker is up"
         ) from None
     return {part.partition: ends[part].offset for part in parts}
 
 
-def _create(admin: KafkaAdminClient, spec: TopicSpec, partitions: int, settings: Settings) -> None:
-    name = topic_name(settings.kafka.topic_prefix, spec)
-    replication = settings.kafka.replication
-    configs = creation_config(spec, replication, settings.events.max_bytes)
+def _create(
+    admin: KafkaAdminClient, brokers: Brokers, missing: MissingTopic, settings: Settings
+) -> None:
+    configs = missing.config(settings)
     options = {
-        "num_partitions": partitions,
-        "replication_factor": replication,
+        "num_partitions": missing.partitions,
+        "replication_factor": settings.kafka.replication,
         "configs": configs,
     }
     try:
-        admin.create_topics({name: options})
+        admin.create_topics({missing.name: options})
     except TopicAlreadyExistsError:
         return  # Another process was faster.
+    except AuthorizationError:
+        right = missing_right(brokers, f"Create on topic {missing.name}")
+        raise Unreachable(
+            f"{right}, or have the topics made by somebody else and set kafka.create_topics to "
+            "false, which lists the commands"
+        ) from None
     except (InvalidConfigurationError, PolicyViolationError) as error:
         wanted = ",".join(f"{setting}={value}" for setting, value in configs.items())
         raise SettingsError(
-            f"the cluster does not let everfresh create topic {name} as it must be ({error}); "
-            f"create it yourself with {partitions} partitions and {wanted}, or as near to that as "
-            "the cluster allows"
+            f"the cluster does not let everfresh create topic {missing.name} as it must be "
+            f"({error}); create it yourself with {missing.partitions} partitions and {wanted}, or "
+            "as near to that as the cluster allows"
         ) from None
 
 
@@ -139,18 +190,25 @@ def _await_topics(admin: KafkaAdminClient, names: list[str]) -> dict[str, int]:
         time.sleep(0.05)
 
 
-def _findings(admin: KafkaAdminClient, settings: Settings) -> list[Finding]:
-    """What is not as wanted of all topics."""
-    names = [topic_name(settings.kafka.topic_prefix, spec) for spec in ALL]
+def _findings(
+    admin: KafkaAdminClient, brokers: Brokers, settings: Settings, names: list[str]
+) -> list[Finding]:
+    """What is not as wanted of these topics."""
+    if not names:
+        return []
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
     configs = admin.describe_configs(resources, config_filter="all")["topic"]
+    if unread := [name for name in names if not configs.get(name)]:  # kafka-python logs why
+        right = f"DescribeConfigs on topic {', '.join(unread)}"
+        raise Unreachable(missing_right(brokers, right))
     copies = {
         topic["name"]: min(len(part["replica_nodes"]) for part in topic["partitions"])
         for topic in admin.describe_topics(names)
     }
     return [
         finding
-        for spec, name in zip(ALL, names, strict=True)
+        for spec in ALL
+        if (name := topic_name(settings.kafka.topic_prefix, spec)) in configs
         for finding in check_topic(
             spec,
             {setting: about["value"] for setting, about in configs[name].items()},
@@ -163,16 +221,19 @@ def _findings(admin: KafkaAdminClient, settings: Settings) -> list[Finding]:
 def _partition_mismatches(prefix: str, partitions: dict[str, int]) -> Iterator[str]:
     events = topic_name(prefix, EVENTS)
     for spec in (WINDOWS, OUTCOMES):
-        if partitions[other := topic_name(prefix, spec)] < partitions[events]:
+        other = topic_name(prefix, spec)
+        if partitions.keys() >= {other, events} and partitions[other] < partitions[events]:
             yield (
                 f"topic {other} has {partitions[other]} partitions and {events} has "
                 f"{partitions[events]}; it needs at least as many: add partitions to {other} with "
                 "kafka-topics.sh --alter, or choose another kafka.topic_prefix"
             )
-    if partitions[exposures := topic_name(prefix, EXPOSURES)] != partitions[events]:
+    exposures = topic_name(prefix, EXPOSURES)
+    together = partitions.keys() >= {exposures, events}
+    if together and partitions[exposures] != partitions[events]:
         yield (
             f"topic {exposures} has {partitions[exposures]} partitions and {events} has "
             f"{partitions[events]}; a user's feedback and exposures meet only where both have the "
-            f"same number: delete {exposures}, which is then made anew, or choose another "
-            "kafka.topic_prefix"
+            f"same number: delete {exposures} and start again, which makes it anew or says how, or "
+            "choose another kafka.topic_prefix"
         )

@@ -11,6 +11,7 @@ from kafka.errors import OffsetOutOfRangeError
 
 from everfresh.adapters.kafka.consumers import connect_consumer, reading
 from everfresh.contracts.errors import ForeignRecord, LogMismatch
+from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.topics import WINDOWS, topic_name
 from everfresh.contracts.window import SliceRecord, decode_slice_record
 
@@ -25,11 +26,11 @@ class KafkaWindowSource:
     thread.
     """
 
-    def __init__(self, bootstrap_servers: str, topic_prefix: str) -> None:
-        self._servers = bootstrap_servers
+    def __init__(self, brokers: Brokers, topic_prefix: str) -> None:
+        self._brokers = brokers
         self._topic = topic_name(topic_prefix, WINDOWS)
         self._foreign, self._last_foreign = 0, ""
-        self._consumer = connect_consumer(bootstrap_servers, [self._topic])
+        self._consumer = connect_consumer(brokers, [self._topic])
         self.seek({})
 
     def partitions(self) -> list[int]:
@@ -60,7 +61,7 @@ class KafkaWindowSource:
         ``LogMismatch`` where the log does not hold a position any more, ``Unreachable`` where the
         broker refuses. What is no slice record is left out.
         """
-        with reading(self._topic, self._servers):
+        with reading(self._topic, self._brokers):
             try:
                 batches = self._consumer.poll(timeout_ms=timeout_ms)
             except OffsetOutOfRangeError as error:

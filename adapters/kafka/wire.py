@@ -1,4 +1,4 @@
-"""Three requests of Kafka's protocol, in the oldest form that brokers still take.
+"""A few requests of Kafka's protocol, in the oldest form that brokers still take.
 
 For :mod:`everfresh.adapters.kafka.diagnosis` alone, which has to see what a client hides.
 """
@@ -9,10 +9,11 @@ import itertools
 import socket
 import struct
 
-_API_VERSIONS, _METADATA, _SASL_HANDSHAKE = 18, 3, 17
+_API_VERSIONS, _METADATA, _SASL_HANDSHAKE, _SASL_AUTHENTICATE = 18, 3, 17, 36
 _CLIENT = b"everfresh"
 _MOST_BYTES = 16 * 1024 * 1024
-_ILLEGAL_SASL_STATE = 34
+ILLEGAL_SASL_STATE = 34
+"""What a listener answers that wants no login."""
 _NEWEST_METADATA = 8  # the next one has another form
 
 Versions = dict[int, tuple[int, int]]
@@ -61,12 +62,16 @@ class WireConnection:
             answer.text()
         return brokers
 
-    def sasl_mechanisms(self) -> list[str] | None:
-        """The ways to log in; ``None`` where the broker wants no login."""
-        answer = self._ask(_SASL_HANDSHAKE, 1, _text(b"PLAIN"))
-        if answer.number(2) == _ILLEGAL_SASL_STATE:
-            return None
-        return [answer.text() for _ in range(answer.number(4))]
+    def sasl_handshake(self, mechanism: str) -> tuple[int, list[str]]:
+        """An error code, 0 for none, and the ways to log in that the broker offers."""
+        answer = self._ask(_SASL_HANDSHAKE, 1, _text(mechanism.encode()))
+        code = answer.number(2)
+        return code, [answer.text() for _ in range(answer.number(4))]
+
+    def sasl_authenticate(self, token: bytes) -> tuple[int, str, bytes]:
+        """One step of the login: an error code, 0 for none, the broker's words, and its token."""
+        answer = self._ask(_SASL_AUTHENTICATE, 0, struct.pack(">i", len(token)) + token)
+        return answer.number(2), answer.text(), answer.binary()
 
     def _ask(self, request: int, version: int, body: bytes) -> _Answer:
         number = next(self._numbers)
@@ -102,6 +107,9 @@ class _Answer:
 
     def text(self) -> str:
         return self._take(max(0, self.number(2))).decode(errors="replace")
+
+    def binary(self) -> bytes:
+        return self._take(max(0, self.number(4)))
 
     def _take(self, size: int) -> bytes:
         taken = self._raw[self._at : self._at + size]

@@ -15,6 +15,7 @@ from benchmarks.crash_storm.plain import PlainPartition, Rules
 from benchmarks.crash_storm.tiling import Tiling
 from benchmarks.crash_storm.training import in_peace, trained_through
 from everfresh.adapters.kafka.topics import ensure_topics
+from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import DEAD_LETTERS, EVENTS, WINDOWS, topic_name
 
@@ -35,7 +36,7 @@ class Epoch:
     ) -> None:
         """Works in the settings' home. ``trains`` brings a trainer into the storm."""
         servers = settings.kafka.bootstrap_servers
-        ensure_topics(servers, settings)
+        ensure_topics(Brokers(servers), settings)
         self._settings = settings
         self.findings = Findings(messages=[])
         self._choose = random.Random(seed)

@@ -14,6 +14,7 @@ from benchmarks.crash_storm.plain import PlainPartition
 from benchmarks.crash_storm.tiling import interactions
 from everfresh.adapters.kafka.consumers import connect_consumer
 from everfresh.adapters.state.user_state import UserReader
+from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.segment import decode_runs, segment_key
 from everfresh.contracts.sequence import META_KEY, USER_PREFIX, PartitionMeta, decode_id
 
@@ -30,7 +31,7 @@ class TopicReader:
 
     def new_records(self) -> Iterator[Any]:
         """Records up to the end as of the call, in order per partition."""
-        consumer = connect_consumer(self._servers, [self._topic])
+        consumer = connect_consumer(Brokers(self._servers), [self._topic])
         try:
             places = sorted(consumer.assignment())
             ends = consumer.end_offsets(places)

@@ -14,6 +14,7 @@ from everfresh.adapters.files.datasets import fetch_ml100k
 from everfresh.adapters.kafka.consumers import connect_consumer
 from everfresh.adapters.machine.endpoint_record import endpoint_url
 from everfresh.contracts.event import Event
+from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.report import WindowReport
 from everfresh.contracts.topics import EVENTS, topic_name
 from everfresh.infra.cli.demo.background_requests import BackgroundRequests
@@ -61,7 +62,7 @@ def stages(report: WindowReport, live_ms: int) -> dict[str, list[tuple[float, fl
 def accepted(servers: str, topic: str) -> list[tuple[float, float]]:
     """Produced to accepted of the probe's events in the log, by the event's own time."""
     decode = msgspec.json.Decoder(Event).decode
-    consumer = connect_consumer(servers, [topic])
+    consumer = connect_consumer(Brokers(servers), [topic])
     try:
         consumer.seek_to_beginning()
         ends = consumer.end_offsets(consumer.assignment())

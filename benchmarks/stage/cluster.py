@@ -18,6 +18,7 @@ from benchmarks.harness.waiting import wait_until
 from everfresh.adapters.kafka.topics import ensure_topics
 from everfresh.adapters.machine.child_process import ChildProcess
 from everfresh.adapters.machine.tcp_ports import accepts_connections, parse_address
+from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.settings import RaySettings, Settings
 from everfresh.infra.broker.broker import EmbeddedBroker
 from everfresh.infra.components import settings_environment
@@ -80,7 +81,7 @@ def cluster(home: Path, *, heap_mb: int = 384, **groups: Any) -> Iterator[Cluste
             ray={"address": ray.address},
             **groups,
         )
-        ensure_topics(broker.bootstrap_servers, settings)
+        ensure_topics(Brokers(broker.bootstrap_servers), settings)
         environment = {**os.environ, **ray.spec.env}
         process = stack.enter_context(running(ray.spec.argv, environment, home / "ray.log"))
         wait_until(

@@ -24,6 +24,7 @@ from benchmarks.stream_state.systems import (
 )
 from benchmarks.stream_state.throughput import Run
 from everfresh.adapters.kafka.topics import end_offsets, ensure_topics
+from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.settings import load_settings
 from everfresh.infra.broker.broker import EmbeddedBroker
 
@@ -77,7 +78,7 @@ def measure(work: Path, size: Size, number: int) -> Round:
 
 def _make_topics(bootstrap: str, prefix: str) -> None:
     kafka = {"bootstrap_servers": bootstrap, "topic_prefix": prefix, "partitions": PARTITIONS}
-    ensure_topics(bootstrap, load_settings({"kafka": kafka}))
+    ensure_topics(Brokers(bootstrap), load_settings({"kafka": kafka}))
 
 
 def _fill(bootstrap: str, topic: str, size: Size) -> int:
@@ -85,7 +86,7 @@ def _fill(bootstrap: str, topic: str, size: Size) -> int:
     command = [peers_python(), "-m", "benchmarks.peers.produce", bootstrap, topic]
     limits = [str(size.events), str(USERS), "0", str(size.fill_s)]
     subprocess.run([*command, *limits], cwd=ROOT, check=True)
-    events = sum(end_offsets(bootstrap, topic).values())
+    events = sum(end_offsets(Brokers(bootstrap), topic).values())
     print(f"{events:,} events written", file=sys.stderr, flush=True)
     return events
 

@@ -7,6 +7,7 @@ combinations are refused at load, before anything heavy is imported.
 from everfresh.contracts.settings.learning import GateSettings, TrainerSettings
 from everfresh.contracts.settings.names import FILE_VARIABLE
 from everfresh.contracts.settings.run import RunSettings
+from everfresh.contracts.settings.security import SecuritySettings
 from everfresh.contracts.settings.serving import MetricsSettings, RaySettings, ServingSettings
 from everfresh.contracts.settings.stream import (
     EventSettings,
@@ -29,6 +30,7 @@ __all__ = [
     "ModelSettings",
     "RaySettings",
     "RunSettings",
+    "SecuritySettings",
     "ServingSettings",
     "Settings",
     "StateSettings",

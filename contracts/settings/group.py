@@ -16,7 +16,8 @@ def _not_empty(host: str) -> str:
     return host
 
 
-def _absolute(path: Path) -> Path:
+def absolute(path: Path) -> Path:
+    """The path from the root on; ``ValueError`` where ``~`` names no home."""
     try:
         return path.expanduser().absolute()
     except RuntimeError:
@@ -24,13 +25,13 @@ def _absolute(path: Path) -> Path:
 
 
 def _absolute_unless_url(place: str) -> str:
-    return place if not place or "://" in place else str(_absolute(Path(place)))
+    return place if not place or "://" in place else str(absolute(Path(place)))
 
 
 Host = Annotated[str, AfterValidator(_not_empty)]
 
 # A relative path means this process's folder, and processes elsewhere get the settings too.
-File = Annotated[Path, AfterValidator(_absolute)]
+File = Annotated[Path, AfterValidator(absolute)]
 Place = Annotated[str, AfterValidator(_absolute_unless_url)]
 """A folder, an fsspec URL, or empty."""
 

@@ -8,7 +8,9 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from everfresh.contracts import topics
+from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.settings.group import Group, Place
+from everfresh.contracts.settings.security import SecuritySettings
 
 
 class KafkaSettings(Group):
@@ -16,9 +18,9 @@ class KafkaSettings(Group):
 
     bootstrap_servers: str = Field(
         "",
-        description="Kafka brokers to join, as HOST:PORT, with commas between several; their "
-        "listener must be PLAINTEXT, for there are no settings for TLS and SASL yet. Leave it "
-        "empty, and `everfresh up` starts a broker of its own on this machine.",
+        description="Kafka brokers to join, as HOST:PORT, with commas between several. If they "
+        "want TLS or a login, set kafka.security too. Leave it empty, and `everfresh up` starts a "
+        "broker of its own on this machine.",
     )
     topic_prefix: str = Field(
         "everfresh.",
@@ -73,6 +75,18 @@ class KafkaSettings(Group):
         "another worker. Lower it for a faster takeover, raise it if busy workers lose "
         "partitions. The brokers' group.min.session.timeout.ms must allow the value.",
     )
+    create_topics: bool = Field(
+        True,
+        description="Whether topics that are missing are created. Turn it off if somebody else "
+        "makes the topics of your cluster: a start then says which are missing or set "
+        "differently, with the commands that make and alter them.",
+    )
+    security: SecuritySettings = Field(default_factory=SecuritySettings)
+
+    @property
+    def brokers(self) -> Brokers:
+        """The brokers with their security, as every client takes them."""
+        return Brokers(self.bootstrap_servers, self.security.of_client)
 
 
 class EventSettings(Group):

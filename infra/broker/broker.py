@@ -17,6 +17,7 @@ from everfresh.adapters.kafka.admin import broker_answers
 from everfresh.adapters.machine.child_process import ChildProcess
 from everfresh.adapters.machine.tcp_ports import free_ports, require_free
 from everfresh.contracts.errors import Unreachable
+from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.settings import load_settings
 from everfresh.infra.broker.data_folder import BrokerFolder
 from everfresh.infra.broker.jars import kafka_jars, kafka_version
@@ -30,13 +31,14 @@ _STOP_SECONDS = 4.0
 class EmbeddedBroker:
     """A Kafka broker as a child process; its data outlives it in ``data_dir``.
 
-    ``port`` 0 picks a free one at each start. ``heap_mb`` bounds the Java heap. The child
-    dies with this process, also when this process is killed. Its jars are fetched once, from the
-    setting ``kafka.jars_url``.
+    ``port`` 0 picks a free one at each start. ``heap_mb`` bounds the Java heap. ``more`` are lines
+    of ``server.properties`` that come on top, such as further listeners; of a name that is set
+    twice the last value counts. The child dies with this process, also when this process is
+    killed. Its jars are fetched once, from the setting ``kafka.jars_url``.
     """
 
-    def __init__(self, data_dir: Path, heap_mb: int = 384, port: int = 0) -> None:
-        self._folder = BrokerFolder(data_dir.resolve())
+    def __init__(self, data_dir: Path, heap_mb: int = 384, port: int = 0, more: str = "") -> None:
+        self._folder = BrokerFolder(data_dir.resolve(), more)
         self._heap_mb = heap_mb
         self._wanted_port = port
         self._port = 0
@@ -129,7 +131,7 @@ class EmbeddedBroker:
 
     def _await_ready(self) -> None:
         until = time.monotonic() + load_settings().run.start_timeout_s
-        while not broker_answers(self.bootstrap_servers):
+        while not broker_answers(Brokers(self.bootstrap_servers)):
             if not self.running or time.monotonic() > until:
                 raise self._failure()
             time.sleep(0.05)

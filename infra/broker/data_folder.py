@@ -62,10 +62,14 @@ log.index.size.max.bytes=1048576
 
 
 class BrokerFolder:
-    """One broker's folder. ``root`` must be absolute; the broker runs with it as its directory."""
+    """One broker's folder. ``root`` must be absolute; the broker runs with it as its directory.
 
-    def __init__(self, root: Path) -> None:
+    ``more`` goes to the end of ``server.properties``; ``{port}`` and ``{controller_port}`` in it
+    stand for the ports."""
+
+    def __init__(self, root: Path, more: str = "") -> None:
         self.root = root
+        self._more = more
         self.properties = root / "server.properties"
         self.log = root / "logs" / "broker.log"
         self.console = root / "logs" / "console.log"
@@ -87,7 +91,8 @@ class BrokerFolder:
             self._lock_folder()
             self.log.parent.mkdir(exist_ok=True)
             self._log_from = self.log.stat().st_size if self.log.exists() else 0
-            text = _PROPERTIES.format(port=port, controller_port=controller_port)
+            properties = _PROPERTIES + self._more
+            text = properties.format(port=port, controller_port=controller_port)
             self.properties.write_text(text)
         except OSError as error:
             raise StateError(

@@ -22,6 +22,7 @@ from everfresh.contracts.topics import EXPOSURES, topic_name
 from everfresh.streaming.log.clients import start_client
 from everfresh.streaming.log.probe import LogProbe, log_identity
 from everfresh.streaming.log.records import PlacedRecord
+from everfresh.streaming.log.security import aiokafka_options
 from everfresh.streaming.outbox.delivery import OutboxDelivery
 from everfresh.streaming.state.write_batch import WriteBatch
 
@@ -71,7 +72,7 @@ class ExposureReader:
         now_ms: Callable[[], int | None],
         on_write: Callable[[WriteBatch], None],
     ) -> None:
-        self._servers = settings.kafka.bootstrap_servers
+        self._brokers = settings.kafka.brokers
         self._topic = topic_name(settings.kafka.topic_prefix, EXPOSURES)
         self._now_ms = now_ms
         self._on_write = on_write
@@ -81,17 +82,17 @@ class ExposureReader:
 
     async def start(self) -> None:
         """Connect; ``Unreachable`` where no broker answers or there is no such topic."""
-        identity = await asyncio.to_thread(log_identity, self._servers, self._topic)
-        self.probe = LogProbe(self._servers, identity)
+        identity = await asyncio.to_thread(log_identity, self._brokers, self._topic)
+        self.probe = LogProbe(self._brokers, identity)
         await self.probe.start()
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._servers,
+            **aiokafka_options(self._brokers),
             client_id="everfresh-exposures",
             group_id=None,
             auto_offset_reset="none",
             isolation_level="read_committed",
         )
-        await start_client(self._consumer, self._servers)
+        await start_client(self._consumer, self._brokers)
 
     async def stop(self) -> None:
         """Disconnect."""

@@ -7,6 +7,7 @@ from yarl import URL
 
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import worker_group
+from everfresh.streaming.log.security import faust_credentials
 
 _HEARTBEAT_SHARE = 0.3  # of the session: three beats before a worker is given up
 _NO_LIMIT_S = 7 * 86_400.0
@@ -18,6 +19,7 @@ def faust_app(settings: Settings, name: str) -> faust.App:
     session_s = settings.kafka.session_ms / 1000
     return faust.App(
         worker_group(settings.kafka.topic_prefix),
+        broker_credentials=faust_credentials(settings.kafka.security.of_client),
         broker=[URL(f"kafka://{server}") for server in servers],
         datadir=settings.home.resolve() / "faust",
         store="memory://",

@@ -7,9 +7,11 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
+from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.topics import CLOCK, topic_name
 from everfresh.streaming.log.clients import start_client
 from everfresh.streaming.log.records import MAX_RECORD_BYTES, OutgoingRecord
+from everfresh.streaming.log.security import aiokafka_options
 
 _FRAME_BYTES = 65_536
 
@@ -17,11 +19,11 @@ _FRAME_BYTES = 65_536
 class KafkaSender:
     """One per worker. Idempotent, and acknowledged by all replicas."""
 
-    def __init__(self, bootstrap_servers: str, topic_prefix: str) -> None:
+    def __init__(self, brokers: Brokers, topic_prefix: str) -> None:
         self._prefix = topic_prefix
-        self._servers = bootstrap_servers
+        self._brokers = brokers
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=bootstrap_servers,
+            **aiokafka_options(brokers),
             client_id="everfresh-worker",
             enable_idempotence=True,
             acks="all",
@@ -30,7 +32,7 @@ class KafkaSender:
 
     async def start(self) -> None:
         """Connect; ``Unreachable`` where no broker answers."""
-        await start_client(self._producer, self._servers)
+        await start_client(self._producer, self._brokers)
 
     async def stop(self) -> None:
         """Disconnect."""

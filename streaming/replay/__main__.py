@@ -146,7 +146,7 @@ class ProgressWriter:
 def _settling(settings: Settings) -> Settling | None:
     """``None`` where there is nothing to ask: the producer then says what is wrong, if anything."""
     try:
-        return Settling(settings.kafka.bootstrap_servers, settings.kafka.topic_prefix)
+        return Settling(settings.kafka.brokers, settings.kafka.topic_prefix)
     except (Unreachable, KafkaError):
         return None
 
@@ -164,6 +164,7 @@ def _producer(settings: Settings, on_delivered: Callable[[int, int], None] | Non
         actions=settings.events.actions,
         max_bytes=settings.events.max_bytes,
         on_delivered=on_delivered,
+        security=kafka.security.of_client,
     )
 
 

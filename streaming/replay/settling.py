@@ -21,6 +21,7 @@ from everfresh.adapters.kafka.consumers import connect_consumer
 from everfresh.adapters.kafka.tail import RecordTail
 from everfresh.contracts.dead_letter import decode_dead_letter
 from everfresh.contracts.errors import Unreachable
+from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.report import ComponentStatus
 from everfresh.contracts.topics import DEAD_LETTERS, EVENTS, STATUS, topic_name, worker_group
 from everfresh.streaming.replay.places import EventPlaces
@@ -66,11 +67,11 @@ class WorkerWords:
 class Settling:
     """One per replay, made before its first event is sent. ``Unreachable`` where a topic lacks."""
 
-    def __init__(self, servers: str, prefix: str) -> None:
-        self._servers = servers
+    def __init__(self, brokers: Brokers, prefix: str) -> None:
+        self._brokers = brokers
         self._prefix = prefix
         self._events = topic_name(prefix, EVENTS)
-        self._letters: KafkaConsumer = connect_consumer(servers, [topic_name(prefix, DEAD_LETTERS)])
+        self._letters: KafkaConsumer = connect_consumer(brokers, [topic_name(prefix, DEAD_LETTERS)])
         self._letters.seek_to_end()
         self._parts = [(part, self._letters.position(part)) for part in self._letters.assignment()]
 
@@ -98,12 +99,12 @@ class Settling:
 
     def _looks(self, places: EventPlaces) -> Generator[Outcome, None, None]:
         """What is known, asked again and again, without end."""
-        with connect_admin(self._servers) as admin:
+        with connect_admin(self._brokers) as admin:
             taken = 0
             while taken < len(places):
                 taken = places.taken(self._applied(admin))
                 yield self._look(places, taken)
-        with RecordTail(self._servers, self._prefix, [STATUS], from_end=True) as tail:
+        with RecordTail(self._brokers, self._prefix, [STATUS], from_end=True) as tail:
             workers = WorkerWords(len(self._letters.partitions_for_topic(self._events) or ()))
             while True:
                 for record in tail.poll(_READ_MS):

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.scheduling import INTEGRATION, LONGEST, SHARED_RAY
+from tests.scheduling import INTEGRATION, LONGEST, SHARED_SERVICE
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("name", sorted({*LONGEST, *SHARED_RAY}))
+@pytest.mark.parametrize("name", sorted({*LONGEST, *SHARED_SERVICE}))
 def test_every_test_that_the_order_names_exists(name: str) -> None:
     file, _, function = name.partition("::")
     path = ROOT / INTEGRATION / file
@@ -25,4 +25,4 @@ def test_every_file_with_a_fixture_for_all_its_tests_stays_together() -> None:
         for path in (ROOT / INTEGRATION).glob("test_*.py")
         if 'fixture(scope="module")' in path.read_text()
     }
-    assert sharing == set(SHARED_RAY)
+    assert sharing == set(SHARED_SERVICE)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from everfresh.adapters.kafka.topics import end_offsets, ensure_topics
+from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import EVENTS, topic_name
 from everfresh.infra.broker.broker import EmbeddedBroker
@@ -75,7 +76,7 @@ def test_the_producer_sends_from_the_wheel_and_its_two_dependencies_alone(
 ) -> None:
     settings = make_settings(kafka={"partitions": 1})
     servers, topic = kafka.bootstrap_servers, topic_name(settings.kafka.topic_prefix, EVENTS)
-    ensure_topics(servers, settings)
+    ensure_topics(Brokers(servers), settings)
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site")
     for name in BASE:
@@ -92,4 +93,4 @@ def test_the_producer_sends_from_the_wheel_and_its_two_dependencies_alone(
         text=True,
     )
     assert sent.returncode == 0, sent.stderr
-    assert end_offsets(servers, topic) == {0: 1}
+    assert end_offsets(Brokers(servers), topic) == {0: 1}

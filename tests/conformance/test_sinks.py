@@ -12,6 +12,7 @@ from everfresh.adapters.kafka.tail import ObservedRecord
 from everfresh.adapters.kafka.topics import ensure_topics
 from everfresh.adapters.memory import MemoryExposureSink, MemoryReportSink
 from everfresh.contracts.exposure import Exposure
+from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.ports import ExposureSink, ReportSink
 from everfresh.contracts.report import ComponentStatus, WindowReport
 from everfresh.contracts.settings import Settings
@@ -56,10 +57,10 @@ class Memory:
 
 class Kafka:
     def __init__(self, servers: str, settings: Settings) -> None:
-        ensure_topics(servers, settings)
+        ensure_topics(Brokers(servers), settings)
         self._servers, self._prefix = servers, settings.kafka.topic_prefix
-        self.exposures = KafkaExposureSink(servers, self._prefix)
-        self.reports = KafkaReportSink(servers, self._prefix)
+        self.exposures = KafkaExposureSink(Brokers(servers), self._prefix)
+        self.reports = KafkaReportSink(Brokers(servers), self._prefix)
 
     def arrived(self) -> list[ObservedRecord]:
         assert self.exposures.flush()

@@ -11,6 +11,7 @@ from everfresh.adapters.kafka.topics import ensure_topics
 from everfresh.adapters.kafka.window_source import KafkaWindowSource
 from everfresh.adapters.memory import MemoryWindowSource
 from everfresh.contracts.errors import LogMismatch
+from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.ports import WindowSource
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import WINDOWS, topic_name
@@ -38,7 +39,7 @@ class Memory:
 
 class Kafka:
     def __init__(self, servers: str, settings: Settings) -> None:
-        ensure_topics(servers, settings)
+        ensure_topics(Brokers(servers), settings)
         self._servers, self._prefix = servers, settings.kafka.topic_prefix
         self._producer = KafkaProducer(bootstrap_servers=servers, max_request_size=8_000_000)
         self._opened: list[KafkaWindowSource] = []
@@ -49,7 +50,7 @@ class Kafka:
         self._producer.send(topic, encode(record), partition=partition).get(timeout=30)
 
     def another(self) -> WindowSource:
-        self._opened.append(KafkaWindowSource(self._servers, self._prefix))
+        self._opened.append(KafkaWindowSource(Brokers(self._servers), self._prefix))
         return self._opened[-1]
 
     def close(self) -> None:

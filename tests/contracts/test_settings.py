@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,12 +65,15 @@ def test_a_named_file_must_exist(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_field_has_a_sentence() -> None:
-    groups = [
-        (name, field.annotation) for name, field in type(load_settings()).model_fields.items()
-    ]
+    groups: list[tuple[str, Any]] = [("", type(load_settings()))]
     for name, group in groups:
-        for key, field in getattr(group, "model_fields", {}).items():
-            assert (field.description or "").endswith("."), f"{name}.{key}"
+        for key, field in group.model_fields.items():
+            if hasattr(field.annotation, "model_fields"):
+                groups.append((f"{name}{key}.", field.annotation))
+                assert field.annotation.__doc__, f"{name}{key}"
+            else:
+                assert (field.description or "").endswith("."), f"{name}{key}"
+    assert "kafka.security." in dict(groups)
 
 
 def test_places_mean_the_same_in_every_folder(

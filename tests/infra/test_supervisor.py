@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from everfresh.adapters.machine.interrupts import Interrupts
-from everfresh.contracts.errors import RunError
+from everfresh.contracts.errors import RunError, SettingsError
 from everfresh.contracts.settings import Settings
 from everfresh.infra.processes.children import StepUpdate
 from everfresh.infra.supervisor import Supervisor
@@ -24,6 +24,17 @@ def test_what_is_not_ready_in_time_is_named_with_the_setting(
         run._until("serving", lambda: False)
     assert {note.what for note in notes} == {"waits"}
     assert notes[-1].seconds > notes[0].seconds >= 0.0, "so far"
+
+
+def test_security_without_brokers_is_refused(make_settings: Callable[..., Settings]) -> None:
+    run = Supervisor(
+        make_settings(kafka={"security": {"protocol": "SSL"}}), Interrupts(), lambda note: None
+    )
+    with (
+        run,
+        pytest.raises(SettingsError, match=r"is SSL and kafka\.bootstrap_servers is"),
+    ):
+        run.start()
 
 
 def test_a_full_disk_does_not_keep_what_runs_from_being_ended(

@@ -18,6 +18,7 @@ from everfresh.adapters.kafka.topics import ensure_topics
 from everfresh.adapters.machine.child_process import ChildProcess
 from everfresh.adapters.machine.tcp_ports import accepts_connections, parse_address
 from everfresh.adapters.weights.store import FsspecWeightStore
+from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.settings import RaySettings, Settings
 from everfresh.contracts.topics import EVENTS, topic_name
 from everfresh.infra.broker.broker import EmbeddedBroker
@@ -113,7 +114,7 @@ def serving_run(kafka: EmbeddedBroker, home: Path) -> Iterator[ServingRun]:
         ray={"address": ray.address},
         serving={"replicas": 2, "poll_ms": 1000, "push_bytes": 0, "admin_token": TOKEN},
     )
-    ensure_topics(kafka.bootstrap_servers, settings)
+    ensure_topics(Brokers(kafka.bootstrap_servers), settings)
     topic = topic_name(settings.kafka.topic_prefix, EVENTS)
     settings.state_dir.mkdir()
     state = Rdict(str(settings.state_dir / f"{topic}-{PARTITION}"), Options(raw_mode=True))

@@ -19,6 +19,7 @@ from rocksdict import AccessType, Options, Rdict
 from everfresh.adapters.kafka.header_names import forgive_header_names
 from everfresh.adapters.kafka.topics import ensure_topics
 from everfresh.contracts.event import UserId
+from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.report import ComponentStatus, decode_status
 from everfresh.contracts.sequence import UserState
 from everfresh.contracts.settings import Settings
@@ -39,7 +40,7 @@ class Stream:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.servers = settings.kafka.bootstrap_servers
-        ensure_topics(self.servers, settings)
+        ensure_topics(Brokers(self.servers), settings)
 
     def topic(self, spec: TopicSpec) -> str:
         return topic_name(self.settings.kafka.topic_prefix, spec)

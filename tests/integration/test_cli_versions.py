@@ -11,6 +11,7 @@ from msgspec import structs
 from everfresh.adapters.kafka.report_sink import KafkaReportSink
 from everfresh.adapters.kafka.topics import ensure_topics
 from everfresh.adapters.weights.store import FsspecWeightStore
+from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.manifest import FORMAT, Pointer, WeightManifest
 from everfresh.contracts.report import ComponentStatus
 from everfresh.contracts.settings import Settings
@@ -29,7 +30,7 @@ def test_a_versions_life_is_put_together_from_reports_and_replicas_last_words(
 ) -> None:
     servers = kafka.bootstrap_servers
     settings = make_settings(kafka={"bootstrap_servers": servers})
-    ensure_topics(servers, settings)
+    ensure_topics(Brokers(servers), settings)
     store = FsspecWeightStore(settings.weights_url)
     for version in (1, 2):
         parent = version - 1 or None
@@ -45,7 +46,7 @@ def test_a_versions_life_is_put_together_from_reports_and_replicas_last_words(
     words = [structs.replace(bench.replica.status(), state="serving")]
     figures = {"joined_ms": 900, "lived": [(1, 0, 1_600), (2, 0, 3_000)]}
     words += [ComponentStatus("replica-b", "replica", 1_500, "serving", figures)]
-    sink = KafkaReportSink(servers, topic_prefix)
+    sink = KafkaReportSink(Brokers(servers), topic_prefix)
     report = structs.replace(REPORT, version=1, appended=[200, 300], published_ms=1_100)
     sink.window(report)
     for word in words:

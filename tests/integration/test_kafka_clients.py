@@ -19,6 +19,7 @@ from everfresh.adapters.kafka.tail import ObservedRecord, RecordTail
 from everfresh.adapters.kafka.topics import ensure_topics
 from everfresh.adapters.kafka.window_source import KafkaWindowSource
 from everfresh.contracts.errors import Unreachable
+from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.report import ComponentStatus, encode_report
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import EVENTS, EXPOSURES, REPORTS, STATUS, WINDOWS, topic_name
@@ -35,7 +36,7 @@ CODECS = ("gzip", "zstd", "lz4", "snappy")
 
 @pytest.fixture
 def servers(kafka: EmbeddedBroker, make_settings: Make) -> str:
-    ensure_topics(kafka.bootstrap_servers, make_settings())
+    ensure_topics(Brokers(kafka.bootstrap_servers), make_settings())
     return kafka.bootstrap_servers
 
 
@@ -57,10 +58,10 @@ def take(tail: RecordTail, number: int) -> list[ObservedRecord]:
 def test_a_tail_reads_from_the_beginning_and_then_what_comes(
     servers: str, topic_prefix: str
 ) -> None:
-    sink = KafkaReportSink(servers, topic_prefix)
+    sink = KafkaReportSink(Brokers(servers), topic_prefix)
     sink.window(REPORT)
     sink.flush()
-    with RecordTail(servers, topic_prefix) as tail:
+    with RecordTail(Brokers(servers), topic_prefix) as tail:
         assert take(tail, 1) == [REPORT]
         assert tail.poll(50) == []
         sink.status(status("w"))
@@ -69,10 +70,10 @@ def test_a_tail_reads_from_the_beginning_and_then_what_comes(
 
 
 def test_a_tail_from_the_end_sees_only_what_comes_after_it(servers: str, topic_prefix: str) -> None:
-    sink = KafkaExposureSink(servers, topic_prefix)
+    sink = KafkaExposureSink(Brokers(servers), topic_prefix)
     sink.send(exposure(1))
     sink.flush()
-    with RecordTail(servers, topic_prefix, [EXPOSURES], from_end=True) as tail:
+    with RecordTail(Brokers(servers), topic_prefix, [EXPOSURES], from_end=True) as tail:
         sink.send(exposure(2))
         sink.flush()
         assert take(tail, 1) == [exposure(2)]
@@ -87,10 +88,10 @@ def test_foreign_records_and_tombstones_are_skipped_and_counted(
     tomorrow = structs.replace(status("w"), time=time.time_ns() // 1_000_000 + 86_400_000)
     write_raw(servers, topic, b"{", b'{"component":"\xff"}', own, None)
     write_raw(servers, topic, encode_report(tomorrow), key=b"w")
-    sink = KafkaReportSink(servers, topic_prefix)
+    sink = KafkaReportSink(Brokers(servers), topic_prefix)
     sink.status(status("w"))
     sink.close()
-    with RecordTail(servers, topic_prefix, [STATUS]) as tail:
+    with RecordTail(Brokers(servers), topic_prefix, [STATUS]) as tail:
         assert tail.read_to_end() == [status("w")]
         assert tail.skipped == 4
         where = f"{topic} partition 0 offset 4: its time lies 86"
@@ -127,9 +128,9 @@ def test_whatever_codec_a_cluster_compresses_with_every_reader_reads(
     assert asyncio.run(values_read_by_the_workers_client(servers, topics[0])) == [
         codec.encode() * 500 for codec in CODECS
     ]
-    with RecordTail(servers, topic_prefix, [STATUS]) as tail:
+    with RecordTail(Brokers(servers), topic_prefix, [STATUS]) as tail:
         assert tail.read_to_end() == [status("w")] * len(CODECS)
-    source = KafkaWindowSource(servers, topic_prefix)
+    source = KafkaWindowSource(Brokers(servers), topic_prefix)
     assert [record for _, _, record in source.poll(30_000)] == slices
     source.close()
 
@@ -144,7 +145,7 @@ def test_foreign_records_among_the_windows_are_left_out_and_named(
     ours = SliceClosed(FORMAT, 0, 7, 0, 0, 0, 0, 0, "")
     garbage = [b"not ours", b"\xff", None, encode_slice_record(ours)[:-1]]
     write_raw(servers, topic_name(topic_prefix, WINDOWS), *garbage, encode_slice_record(ours))
-    source = KafkaWindowSource(servers, topic_prefix)
+    source = KafkaWindowSource(Brokers(servers), topic_prefix)
     assert source.poll(30_000) == [(0, 4, ours)]
     assert source.left_out() == (
         4,
@@ -155,19 +156,19 @@ def test_foreign_records_among_the_windows_are_left_out_and_named(
 
 @pytest.mark.parametrize("sink", [KafkaExposureSink, KafkaReportSink])
 def test_a_sink_without_its_topic_is_named_at_the_start(
-    kafka: EmbeddedBroker, sink: Callable[[str, str], object]
+    kafka: EmbeddedBroker, sink: Callable[[Brokers, str], object]
 ) -> None:
     with pytest.raises(Unreachable, match=r"nothing can be written to nosuch\."):
-        sink(kafka.bootstrap_servers, "nosuch.")
+        sink(Brokers(kafka.bootstrap_servers), "nosuch.")
 
 
 def test_without_a_broker_sends_return_at_once_and_losses_are_counted(
     tmp_path: Path, make_settings: Make, topic_prefix: str
 ) -> None:
     with EmbeddedBroker(tmp_path / "data", heap_mb=256) as broker:
-        ensure_topics(broker.bootstrap_servers, make_settings())
-        exposures = KafkaExposureSink(broker.bootstrap_servers, topic_prefix)
-        reports = KafkaReportSink(broker.bootstrap_servers, topic_prefix)
+        ensure_topics(Brokers(broker.bootstrap_servers), make_settings())
+        exposures = KafkaExposureSink(Brokers(broker.bootstrap_servers), topic_prefix)
+        reports = KafkaReportSink(Brokers(broker.bootstrap_servers), topic_prefix)
         exposures.send(exposure(0))
         assert exposures.flush()
     for number in range(1, 11):

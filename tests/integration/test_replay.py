@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from everfresh.contracts.event import Event
+from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import EVENTS
 from everfresh.infra.broker.broker import EmbeddedBroker
@@ -25,7 +26,7 @@ def events(number: int, action: str = "view") -> list[Event]:
 
 def replay(stream: Stream, sent: Sequence[Event]) -> Outcome:
     prefix = stream.settings.kafka.topic_prefix
-    asking, places = settling.Settling(stream.servers, prefix), EventPlaces()
+    asking, places = settling.Settling(Brokers(stream.servers), prefix), EventPlaces()
     with EventProducer(stream.servers, stream.topic(EVENTS), on_delivered=places.note) as producer:
         for event in sent:
             producer.send(event)

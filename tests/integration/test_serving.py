@@ -21,6 +21,7 @@ import pytest
 from everfresh.adapters.kafka.tail import RecordTail
 from everfresh.adapters.machine.tcp_ports import free_ports
 from everfresh.contracts.exposure import Exposure
+from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.report import ComponentStatus
 from everfresh.contracts.sequence import Interaction
 from everfresh.contracts.topics import EXPOSURES, STATUS
@@ -174,7 +175,7 @@ def joined(run: ServingRun, earlier: set[str], version: int) -> bool:
 
 def replica_statuses(run: ServingRun) -> dict[str, ComponentStatus]:
     kafka = run.settings.kafka
-    with RecordTail(kafka.bootstrap_servers, kafka.topic_prefix, [STATUS]) as tail:
+    with RecordTail(Brokers(kafka.bootstrap_servers), kafka.topic_prefix, [STATUS]) as tail:
         statuses = [status for status in tail.read_to_end() if isinstance(status, ComponentStatus)]
     newest = {status.component: status for status in statuses}
     return {name: status for name, status in newest.items() if status.state != "stopped"}
@@ -184,7 +185,7 @@ def assert_exposed(run: ServingRun, given: list[dict[str, Any]]) -> None:
     """Every answer is in the log, with the version and the offset that made it."""
     kafka = run.settings.kafka
     exposures: dict[str, Exposure] = {}
-    with RecordTail(kafka.bootstrap_servers, kafka.topic_prefix, [EXPOSURES]) as tail:
+    with RecordTail(Brokers(kafka.bootstrap_servers), kafka.topic_prefix, [EXPOSURES]) as tail:
 
         def all_there() -> bool:
             polled = [exposure for exposure in tail.poll() if isinstance(exposure, Exposure)]

@@ -13,6 +13,7 @@ from kafka.partitioner import murmur2
 from everfresh.adapters.kafka.exposure_sink import KafkaExposureSink
 from everfresh.contracts.event import Event, UserId, user_key
 from everfresh.contracts.exposure import Exposure, decode_exposure
+from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.outcome import Outcome, decode_outcome
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import DEAD_LETTERS, EVENTS, EXPOSURES, OUTCOMES
@@ -42,7 +43,7 @@ def now_ms() -> int:
 
 
 def expose(stream: Stream, requests: list[tuple[str, UserId]]) -> None:
-    sink = KafkaExposureSink(stream.servers, stream.settings.kafka.topic_prefix)
+    sink = KafkaExposureSink(Brokers(stream.servers), stream.settings.kafka.topic_prefix)
     for request, user in requests:
         arm = "even" if len(request) % 2 == 0 else "odd"
         sink.send(Exposure(request, user, 5, arm, 3, 1, "model", ["a", "b"], [0.5, 0.1], 0, 9))

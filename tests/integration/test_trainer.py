@@ -18,6 +18,7 @@ from everfresh.adapters.kafka.topics import ensure_topics
 from everfresh.adapters.machine.child_process import ChildProcess
 from everfresh.adapters.machine.tcp_ports import accepts_connections, parse_address
 from everfresh.adapters.weights.store import FsspecWeightStore
+from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.manifest import Pointer
 from everfresh.contracts.settings import RaySettings, Settings
 from everfresh.contracts.topics import WINDOWS, topic_name
@@ -94,7 +95,7 @@ def settings(
         ray={"address": cluster.address},
         **SMALL,
     )
-    ensure_topics(kafka.bootstrap_servers, made)
+    ensure_topics(Brokers(kafka.bootstrap_servers), made)
     return made
 
 

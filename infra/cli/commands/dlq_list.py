@@ -76,7 +76,7 @@ def run_list(
         reasons[letter.reason] += 1
         if not oldest or len(shown) < limit:
             shown.append(letter)
-    redriver = Redriver(settings.kafka.bootstrap_servers, settings.kafka.topic_prefix)
+    redriver = Redriver(settings.kafka.brokers, settings.kafka.topic_prefix)
     sent = redriver.sent() if shown else set()
     ordered = list(shown) if oldest else list(reversed(shown))
     if as_json:
@@ -142,7 +142,7 @@ def _at(reader: DeadLetterReader, place: tuple[int, int]) -> DeadLetter | None:
 
 
 def _reader(settings: Settings) -> DeadLetterReader:
-    return DeadLetterReader(settings.kafka.bootstrap_servers, settings.kafka.topic_prefix)
+    return DeadLetterReader(settings.kafka.brokers, settings.kafka.topic_prefix)
 
 
 def _table(letters: Sequence[DeadLetter], sent: set[str]) -> Table:

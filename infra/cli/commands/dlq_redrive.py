@@ -43,11 +43,11 @@ def run_redrive(settings: Settings, chosen: Selection, *, again: bool, act: bool
     """Count, and with ``act`` send; ``DeliveryError`` where some could not be sent."""
     settings = with_brokers(settings)
     console = Terminal()
-    servers, prefix = settings.kafka.bootstrap_servers, settings.kafka.topic_prefix
+    brokers, prefix = settings.kafka.brokers, settings.kafka.topic_prefix
     with _alone(settings.home.resolve()):
-        redriver = Redriver(servers, prefix)
+        redriver = Redriver(brokers, prefix)
         sent = set() if again else redriver.sent()
-        reader = DeadLetterReader(servers, prefix)
+        reader = DeadLetterReader(brokers, prefix)
         sendable = _Sendable(reader.read(chosen), sent)
         counts: Counter[tuple[str, str]] = Counter()
         try:

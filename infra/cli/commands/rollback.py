@@ -44,7 +44,7 @@ def _wait_for_replicas(settings: Settings, wanted: Pointer) -> tuple[int, int]:
     """How many replicas answer with ``wanted`` or what came after it, of how many."""
     newest: dict[str, ComponentStatus] = {}
     live = 0
-    with RecordTail(settings.kafka.bootstrap_servers, settings.kafka.topic_prefix) as tail:
+    with RecordTail(settings.kafka.brokers, settings.kafka.topic_prefix) as tail:
         for _ in range(_WAIT_POLLS):
             for record in tail.poll(_POLL_MS):
                 if isinstance(record, ComponentStatus) and record.kind == "replica":

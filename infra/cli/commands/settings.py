@@ -7,6 +7,7 @@ import os
 import textwrap
 import tomllib
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def run_settings(settings: Settings) -> None:
         table, _, leaf = row.name.rpartition(".")
         if table != group:
             group = table
-            about = f"[{table}]  {' '.join((getattr(settings, table).__doc__ or '').split())}"
+            about = f"[{table}]  {' '.join((attrgetter(table)(settings).__doc__ or '').split())}"
             text = lines(*map(styled, ["", *textwrap.wrap(about, width, break_on_hyphens=False)]))
             text.stylize("bold", 1, len(table) + 3)
             _print(console, text)
@@ -99,7 +100,9 @@ def _source(name: str, changed: bool, environment: dict[str, str], file: dict[st
     if variable in environment:
         return variable
     group, _, leaf = name.rpartition(".")
-    if leaf in (file.get(group, {}) if group else file):
+    for table in filter(None, group.split(".")):
+        file = file.get(table, {})
+    if leaf in file:
         return os.environ.get(FILE_VARIABLE) or DEFAULT_FILE
     return "command line" if changed else "default"
 

@@ -77,7 +77,7 @@ def _look_up(settings: Settings, user: UserId, *, running: bool) -> Known:
         reader.close()
     end = None
     if running:
-        end = end_offsets(settings.kafka.bootstrap_servers, topic).get(state.partition)
+        end = end_offsets(settings.kafka.brokers, topic).get(state.partition)
     return Known(state, meta.applied, end)
 
 

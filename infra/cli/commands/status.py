@@ -54,9 +54,9 @@ def run_status(settings: Settings) -> None:
     now_ms = time.time_ns() // 1_000_000
     _print_run(console, settings.home.resolve())
     console.print(_components(reports, now_ms))
-    servers, prefix = settings.kafka.bootstrap_servers, settings.kafka.topic_prefix
+    brokers, prefix = settings.kafka.brokers, settings.kafka.topic_prefix
     for spec in (EVENTS, DEAD_LETTERS):
-        ends = end_offsets(servers, topic_name(prefix, spec))
+        ends = end_offsets(brokers, topic_name(prefix, spec))
         console.print(f"{spec.name}: {sum(ends.values()):,} records in {len(ends)} partitions")
     lag = reports.total("worker", "lag", now_ms)
     console.print(f"lag: {lag:,} events are in the log and not yet in the users' state")
@@ -77,7 +77,7 @@ def _pointer(settings: Settings) -> Pointer | None:
 def _read(settings: Settings) -> tuple[RunReports, str]:
     """What was reported, and a line on what is no report."""
     reports = RunReports(settings.serving.replicas)
-    with RecordTail(settings.kafka.bootstrap_servers, settings.kafka.topic_prefix) as tail:
+    with RecordTail(settings.kafka.brokers, settings.kafka.topic_prefix) as tail:
         for record in tail.read_to_end():
             if isinstance(record, WindowReport):
                 reports.window(record)

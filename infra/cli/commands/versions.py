@@ -217,7 +217,7 @@ def _lives(settings: Settings) -> tuple[dict[int, dict[str, Any]], str]:
     """
     try:
         settings = with_brokers(settings)
-        with RecordTail(settings.kafka.bootstrap_servers, settings.kafka.topic_prefix) as tail:
+        with RecordTail(settings.kafka.brokers, settings.kafka.topic_prefix) as tail:
             records, left_out = tail.read_to_end(), tail.left_out()
     except (RunError, Unreachable):
         return {}, ""

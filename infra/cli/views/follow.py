@@ -105,7 +105,7 @@ class RunFollower:
             kafka = self._settings.kafka
             topic = topic_name(kafka.topic_prefix, DEAD_LETTERS)
             with contextlib.suppress(Unreachable):
-                ends = end_offsets(kafka.bootstrap_servers, topic)
+                ends = end_offsets(kafka.brokers, topic)
                 self._dead_letters = sum(ends.values())
         return self._dead_letters
 
@@ -130,7 +130,5 @@ class RunFollower:
     def _connected(self) -> RecordTail:
         if self._tail is None:
             kafka = self._settings.kafka
-            self._tail = RecordTail(
-                kafka.bootstrap_servers, kafka.topic_prefix, from_end=self._from_end
-            )
+            self._tail = RecordTail(kafka.brokers, kafka.topic_prefix, from_end=self._from_end)
         return self._tail

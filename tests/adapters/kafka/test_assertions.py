@@ -16,7 +16,13 @@ from everfresh import EventProducer
 from everfresh.adapters.kafka.admin import broker_answers
 from everfresh.adapters.kafka.consumers import connect_consumer
 from everfresh.contracts.errors import MissingDependency
-for way in (broker_answers, lambda at: connect_consumer(at, ["t"]), EventProducer):
+from everfresh.contracts.kafka.security import Brokers
+ways = (
+    lambda at: broker_answers(Brokers(at)),
+    lambda at: connect_consumer(Brokers(at), ["t"]),
+    EventProducer,
+)
+for way in ways:
     try:
         way("127.0.0.1:9")
     except MissingDependency as refusal:

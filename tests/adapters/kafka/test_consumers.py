@@ -13,6 +13,9 @@ from kafka.errors import (
 
 from everfresh.adapters.kafka.consumers import reading
 from everfresh.contracts.errors import EverfreshError, MissingDependency, Unreachable
+from everfresh.contracts.kafka.security import Brokers
+
+BROKERS = Brokers("b:9092")
 
 
 @pytest.mark.parametrize(
@@ -28,7 +31,7 @@ from everfresh.contracts.errors import EverfreshError, MissingDependency, Unreac
 def test_it_says_why_a_topic_cannot_be_read_and_blames_the_broker_for_its_own_alone(
     error: Exception, said_as: type[EverfreshError], words: str
 ) -> None:
-    with pytest.raises(said_as, match=words) as raised, reading("p.windows", "b:9092"):
+    with pytest.raises(said_as, match=words) as raised, reading("p.windows", BROKERS):
         raise error
     assert "p.windows" in str(raised.value)
     assert ("broker is up" in str(raised.value)) == isinstance(error, KafkaConnectionError)

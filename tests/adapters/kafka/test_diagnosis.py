@@ -2,66 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import datetime
 import re
 import socket
-import ssl
-import struct
-import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from everfresh.adapters.kafka.admin import broker_answers, connect_admin
 from everfresh.adapters.kafka.consumers import connect_consumer
-from everfresh.adapters.kafka.diagnosis import require_broker, shown
+from everfresh.adapters.kafka.diagnosis import require_broker
 from everfresh.adapters.kafka.exposure_sink import KafkaExposureSink
 from everfresh.adapters.kafka.report_sink import KafkaReportSink
 from everfresh.contracts.errors import SettingsError, Unreachable
+from everfresh.contracts.kafka.security import Brokers
 from everfresh.streaming.producer import EventProducer
-
-API_VERSIONS, METADATA, SASL_HANDSHAKE = 18, 3, 17
-Answer = Callable[[socket.socket], None]
-
-
-@contextlib.contextmanager
-def listening(answer: Answer) -> Iterator[str]:
-    """A port of this machine where every connection is answered so; ended with the block."""
-    threads: list[threading.Thread] = []
-    connections: list[socket.socket] = []
-
-    def one(connection: socket.socket) -> None:
-        with contextlib.suppress(OSError, struct.error):
-            answer(connection)
-
-    def accept() -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                connections.append(door.accept()[0])
-                threads.append(threading.Thread(target=one, args=connections[-1:]))
-                threads[-1].start()
-
-    with socket.create_server(("127.0.0.1", 0)) as door:
-        threads.append(threading.Thread(target=accept))
-        threads[0].start()
-        try:
-            yield shown(door.getsockname())
-        finally:
-            door.shutdown(socket.SHUT_RDWR)
-            threads[0].join()
-            for connection in connections:
-                with contextlib.suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
-            for thread in threads:
-                thread.join()
-            for connection in connections:
-                connection.close()
+from tests.adapters.kafka.listeners import Answer, kafka, listening, with_tls
+from tests.certificates import Authority
 
 
 @pytest.fixture(autouse=True)
@@ -74,47 +31,6 @@ def _no_resolver_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
         return resolve(host, *rest, **more)
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-
-
-def asked(connection: socket.socket) -> tuple[int, int] | None:
-    """The request and its number; ``None`` where the client has gone."""
-    size = connection.recv(4, socket.MSG_WAITALL)
-    if len(size) < 4:
-        return None
-    raw = connection.recv(struct.unpack(">i", size)[0], socket.MSG_WAITALL)
-    request, _, number = struct.unpack_from(">hhi", raw)
-    return request, number
-
-
-def reply(connection: socket.socket, number: int, body: bytes) -> None:
-    connection.sendall(struct.pack(">ii", len(body) + 4, number) + body)
-
-
-def text(words: str) -> bytes:
-    return struct.pack(">h", len(words)) + words.encode()
-
-
-def kafka(*advertised: tuple[str, int], sasl: bool = False) -> Answer:
-    """A broker that names these addresses, or wants a login first."""
-
-    def answer(connection: socket.socket) -> None:
-        while (request := asked(connection)) is not None:
-            kind, number = request
-            if kind == API_VERSIONS:
-                reply(connection, number, struct.pack(">hihhh", 0, 1, METADATA, 0, 12))
-            elif kind == SASL_HANDSHAKE:
-                names = text("SCRAM-SHA-512") + text("GSSAPI")
-                body = struct.pack(">hi", 33, 2) + names if sasl else struct.pack(">hi", 34, 0)
-                reply(connection, number, body)
-            elif sasl:
-                connection.shutdown(socket.SHUT_RDWR)
-            else:
-                body = struct.pack(">i", len(advertised))
-                for host, port in advertised:
-                    body += struct.pack(">i", 1) + text(host) + struct.pack(">ih", port, -1)
-                reply(connection, number, body + struct.pack(">ii", 1, 0))
-
-    return answer
 
 
 def tls_alert(connection: socket.socket) -> None:
@@ -149,34 +65,9 @@ def hangs_up(connection: socket.socket) -> None:
 
 @pytest.fixture(scope="module")
 def tls(tmp_path_factory: pytest.TempPathFactory) -> Answer:
-    """A real handshake, with a certificate of our own; a client without TLS is hung up on."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "broker")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = x509.CertificateBuilder().subject_name(name).issuer_name(name)
-    made = made.public_key(key.public_key()).serial_number(1)
-    made = made.not_valid_before(now - datetime.timedelta(days=1))
-    made = made.not_valid_after(now + datetime.timedelta(days=1))
-    pem: Path = tmp_path_factory.mktemp("tls") / "broker.pem"
-    pem.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem)
-
-    def answer(connection: socket.socket) -> None:
-        if connection.recv(1, socket.MSG_PEEK) != b"\x16":
-            connection.shutdown(socket.SHUT_RDWR)
-            return
-        with context.wrap_socket(connection, server_side=True) as secured:
-            secured.recv(1)
-
-    return answer
+    """A real handshake, with a certificate of our own."""
+    authority = Authority(tmp_path_factory.mktemp("tls"))
+    return with_tls(authority.issue("broker", "127.0.0.1"), silent)
 
 
 NOTHING = "127.0.0.1:1"
@@ -185,7 +76,7 @@ NOTHING = "127.0.0.1:1"
 
 def said(servers: str, wait_s: float = 60.0) -> str:
     with pytest.raises(Unreachable) as caught:
-        require_broker(servers, wait_s=wait_s)
+        require_broker(Brokers(servers), wait_s=wait_s)
     words = str(caught.value)
     assert words.startswith(f"no Kafka broker answers at {servers}: ")
     assert "\n" not in words
@@ -195,8 +86,11 @@ def said(servers: str, wait_s: float = 60.0) -> str:
 @pytest.mark.parametrize(
     ("answer", "found"),
     [
-        (tls_alert, "it speaks TLS, and everfresh has no settings for TLS yet; name a PLAINTEXT"),
-        (kafka(sasl=True), r"it wants a login \(SASL: SCRAM-SHA-512, GSSAPI\), and everfresh has"),
+        (tls_alert, "it speaks TLS, and kafka.security.protocol is PLAINTEXT; set it to SSL"),
+        (
+            kafka(sasl=True),
+            r"it wants a login \(SASL: SCRAM-SHA-512, GSSAPI\), and kafka.security.protocol is",
+        ),
         (kafka(("nowhere.invalid", 9092)), r"nowhere\.invalid:9092, which has a host that is not"),
         (kafka(("127.0.0.1", 1), ("127.0.0.1", 2)), r"to 127\.0\.0\.1:1, which accepts no conne"),
         (kafka(("::1", 1)), r"sends clients on to \[::1\]:1, which"),
@@ -238,26 +132,26 @@ def test_of_several_addresses_each_is_named_and_one_is_enough() -> None:
         words = said(f"{NOTHING},{secured}")
         assert f"{secured} speaks TLS" in words
         assert "accepts no connections" in words
-        require_broker(f"{secured},{broker}")
+        require_broker(Brokers(f"{secured},{broker}"))
 
 
 def test_a_broker_is_one_whatever_else_it_says() -> None:
     with listening(silent) as other, listening(kafka(("127.0.0.1", int(other.split(":")[1])))) as b:
-        require_broker(b)
+        require_broker(Brokers(b))
     with pytest.raises(SettingsError, match=r"^kafka\.bootstrap_servers must be host:port"):
-        require_broker("broker")
+        require_broker(Brokers("broker"))
 
 
 def test_every_door_says_it() -> None:
     doors: list[Callable[[str], object]] = [
-        connect_admin,
-        lambda servers: connect_consumer(servers, []),
-        lambda servers: KafkaExposureSink(servers, "t."),
-        lambda servers: KafkaReportSink(servers, "t."),
+        lambda servers: connect_admin(Brokers(servers)),
+        lambda servers: connect_consumer(Brokers(servers), []),
+        lambda servers: KafkaExposureSink(Brokers(servers), "t."),
+        lambda servers: KafkaReportSink(Brokers(servers), "t."),
         EventProducer,
     ]
     with listening(kafka(sasl=True)) as servers:
         for door in doors:
             with pytest.raises(Unreachable, match=rf"at {servers}: it wants a login"):
                 door(servers)
-        assert not broker_answers(servers)
+        assert not broker_answers(Brokers(servers))

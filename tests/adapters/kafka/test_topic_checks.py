@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from everfresh.adapters.kafka.topic_checks import check_topic
+from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import (
     ALL,
@@ -74,7 +75,7 @@ def test_a_topic_that_loses_or_blocks_records_is_refused_or_said(
             spec in warned
         )
         for each in findings:
-            line = each.line("b:9092")
+            line = each.line(Brokers("b:9092"))
             assert f"has {setting}={value}, wanted {each.wanted}: " in line
             assert "kafka-configs.sh --bootstrap-server b:9092 --alter" in line
             mended = {**config, setting: each.wanted}

@@ -21,6 +21,20 @@ def test_settings_are_printed_with_source_and_sentence(tmp_path: Path) -> None:
     assert "\npartitions = 4\n    Number of partitions of the events topic" in output
 
 
+@pytest.mark.process
+def test_the_security_of_kafka_is_a_table_of_its_own_without_its_secrets(tmp_path: Path) -> None:
+    (tmp_path / "everfresh.toml").write_text(
+        '[kafka.security]\nprotocol = "SASL_SSL"\nmechanism = "PLAIN"\nusername = "ann"\n'
+    )
+    secret = {"EVERFRESH_KAFKA__SECURITY__PASSWORD": "t0p-secret"}
+    code, output, errors = everfresh("settings", cwd=tmp_path, COLUMNS="200", **secret)
+    assert code == 0
+    assert "\n[kafka.security]  TLS and login of every connection" in output
+    assert 'protocol = "SASL_SSL"  from everfresh.toml; default "PLAINTEXT"\n' in output
+    assert 'password = "**********"  from EVERFRESH_KAFKA__SECURITY__PASSWORD; def' in output
+    assert "t0p-secret" not in output + errors
+
+
 def test_every_setting_has_a_sentence() -> None:
     listed = rows(load_settings(), {}, {})
     assert len(listed) > 30

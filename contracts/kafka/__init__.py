@@ -1,0 +1,1 @@
+"""What a Kafka cluster is to its clients: the addresses of its brokers, and how to reach them."""

@@ -1,0 +1,342 @@
+"""Every way to Kafka over TLS and with a login, against a broker that allows what an ACL allows."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from everfresh.adapters.kafka.admin import broker_answers
+from everfresh.adapters.kafka.dead_letters import Selection
+from everfresh.adapters.kafka.exposure_sink import KafkaExposureSink
+from everfresh.adapters.kafka.redrive import Redriver
+from everfresh.adapters.kafka.report_sink import KafkaReportSink
+from everfresh.adapters.kafka.rights import REPLICA, WORKER, require_group, require_rights
+from everfresh.adapters.kafka.tail import RecordTail
+from everfresh.adapters.kafka.topics import end_offsets, ensure_topics
+from everfresh.adapters.kafka.window_source import KafkaWindowSource
+from everfresh.contracts.errors import DeliveryError, EverfreshError
+from everfresh.contracts.kafka.security import Brokers, KafkaSecurity
+from everfresh.contracts.settings import Settings
+from everfresh.contracts.topics import ALL, EVENTS, OUTCOMES, topic_name
+from everfresh.infra.cli.commands.dlq_list import run_list
+from everfresh.infra.cli.commands.dlq_redrive import run_redrive
+from everfresh.infra.cli.commands.status import run_status
+from everfresh.infra.components import settings_environment
+from everfresh.streaming.log.probe import LogProbe, log_identity
+from everfresh.streaming.log.sender import KafkaSender
+from everfresh.streaming.producer import EventProducer
+from everfresh.trainer.wiring import open_ports
+from tests.conformance.test_sinks import REPORT, exposure, status
+from tests.integration.secured_broker import PASSWORD, Allowed, SecuredBroker, token_endpoint
+
+pytestmark = pytest.mark.integration
+
+PAGE = Path(__file__).parents[2] / "docs" / "kafka.md"
+EVERY_TOPIC = [spec.name for spec in ALL]
+WAIT_S = 240.0
+Make = Callable[..., Settings]
+NEVER = [
+    f"{right} {name}" for right in ("Create", "DescribeConfigs", "Describe") for name in EVERY_TOPIC
+]
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredBroker]:
+    with SecuredBroker(tmp_path_factory.mktemp("secured")) as made:
+        yield made
+
+
+def rows(part: str, prefix: str, *without: str) -> list[Allowed]:
+    """What the page's table allows a part, less the rights that are named as ``Write windows``."""
+    (row,) = [line for line in PAGE.read_text().splitlines() if line.startswith(f"| {part} |")]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    allowed = []
+    for right, cell in zip(("Read", "Write", "Describe"), cells[1:4], strict=True):
+        names = re.findall("`(.*?)`", cell) if cell != "all topics" else EVERY_TOPIC
+        allowed += [(right, "topic", name) for name in names]
+    for right, group in re.findall(r"(\w+) on (?:all topics|group `(.*?)`)", cells[4]):
+        kind, names = ("group", [group]) if group else ("topic", EVERY_TOPIC)
+        allowed += [(right, kind, name) for name in names]
+    assert allowed, part
+    return [
+        Allowed(f"{kind}:{prefix}{name}", right)
+        for right, kind, name in allowed
+        if f"{right} {name}" not in without
+    ]
+
+
+class Users:
+    """Logs in as a part of the loop, with its row of the table."""
+
+    def __init__(self, broker: SecuredBroker, make_settings: Make, prefix: str) -> None:
+        self._broker = broker
+        self._make = make_settings
+        self._prefix = prefix
+        self._numbers = itertools.count()
+        self.servers = broker.servers("SCRAM")
+
+    def settings(self, part: str, *without: str, **groups: Any) -> Settings:
+        """Settings with the login of a new user, who has the part's rights less some."""
+        name = f"{self._prefix}of=us, {next(self._numbers)}"  # what SCRAM escapes
+        self._broker.allow(name, *rows(part, self._prefix, *without))
+        security = self._broker.add_user(name)
+        return self.secured(security, self.servers, **groups)
+
+    def secured(self, security: KafkaSecurity, servers: str, **groups: Any) -> Settings:
+        fields = msgspec.structs.asdict(security)
+        kafka = {"bootstrap_servers": servers, "partitions": 2, "security": fields}
+        return self._make(
+            kafka=kafka | groups.pop("kafka", {}),
+            windows={"seconds": 0.5},
+            joins={"horizon_s": 0.5},
+            **groups,
+        )
+
+
+@pytest.fixture
+def users(broker: SecuredBroker, make_settings: Make, topic_prefix: str) -> Users:
+    return Users(broker, make_settings, topic_prefix)
+
+
+@contextmanager
+def started(settings: Settings, package: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        [sys.executable, "-m", package, *arguments],
+        env={**os.environ, **settings_environment(settings), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_for(what: Callable[[], object], name: str, process: subprocess.Popen[str]) -> None:
+    until = time.monotonic() + WAIT_S
+    while not what():
+        assert time.monotonic() < until, name
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+
+
+def send_events(settings: Settings, number: int) -> None:
+    kafka = settings.kafka
+    security = kafka.security.of_client
+    topic = topic_name(kafka.topic_prefix, EVENTS)
+    with EventProducer(kafka.bootstrap_servers, topic, security=security) as events:
+        for each in range(number):
+            events.send(user_id=each % 7, item_id=each, type="click")
+        events.send(user_id=1, item_id=1, type="unheard-of")
+
+
+def test_each_part_runs_with_its_row_of_the_table_and_nothing_more(
+    broker: SecuredBroker,
+    users: Users,
+    topic_prefix: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    maker = users.settings("making the topics")
+    ensure_topics(maker.kafka.brokers, maker)
+    worker_settings = users.settings("stream worker")
+    with started(worker_settings, "everfresh.streaming") as worker:
+        send_events(users.settings("producer client"), 20)
+        replica = users.settings("replica")
+        require_rights(REPLICA, replica)
+        exposures = KafkaExposureSink(replica.kafka.brokers, topic_prefix)
+        exposures.send(exposure(1))
+        exposures.close()
+        words = KafkaReportSink(replica.kafka.brokers, topic_prefix)
+        words.status(status("replica"))
+        words.close()
+        assert exposures.failed() == words.failed() == 0
+        trainer = open_ports(users.settings("trainer"))
+        wait_for(lambda: trainer.source.poll(200), "a window", worker)
+        trainer.reports.window(REPORT)
+        trainer.close()
+        outcomes = topic_name(topic_prefix, OUTCOMES)
+        wait_for(lambda: sum(end_offsets(broker.admin, outcomes).values()), "an outcome", worker)
+
+        file = tmp_path / "events.jsonl"
+        file.write_text('{"user_id": 1, "item_id": 2, "type": "view", "time": 1000}\n')
+        replayer = users.settings("`everfresh replay`")
+        with started(
+            replayer, "everfresh.streaming.replay", str(file), "--format", "jsonl", "--settle"
+        ) as replay:
+            said, wrong = replay.communicate(timeout=WAIT_S)
+        assert (replay.returncode, wrong) == (0, "")
+        assert '"settled":true' in said.splitlines()[-1]
+
+        run_status(users.settings("`everfresh status`"))
+        assert "events: 22 records in 2 partitions" in capsys.readouterr().out
+        reader = users.settings("`everfresh versions`, `everfresh rollback`")
+        with RecordTail(reader.kafka.brokers, topic_prefix) as tail:
+            assert REPORT in tail.read_to_end()
+        stater = users.settings("`everfresh state`")
+        assert end_offsets(stater.kafka.brokers, topic_name(topic_prefix, EVENTS))
+        run_list(
+            users.settings("`everfresh dlq list`"), Selection(), 10, oldest=False, as_json=False
+        )
+        run_redrive(users.settings("`everfresh dlq redrive`"), Selection(), again=False, act=True)
+        shown = capsys.readouterr().out
+        assert "unknown_type" in shown
+
+        arguments = Path(f"/proc/{worker.pid}/cmdline").read_text()
+        worker.send_signal(signal.SIGTERM)
+        said, wrong = worker.communicate(timeout=WAIT_S)
+        assert (worker.returncode, wrong) == (0, "")
+    logs = "".join(log.read_text() for log in (worker_settings.home / "logs").iterdir())
+    for written in (arguments, said, shown, logs):
+        assert PASSWORD not in written
+
+
+def refusal(act: Callable[[], object]) -> str:
+    with pytest.raises((EverfreshError, DeliveryError)) as caught:
+        act()
+    words = str(caught.value)
+    assert "\n" not in words
+    assert PASSWORD not in words
+    return words
+
+
+def test_a_right_that_is_missing_is_named_by_every_door(
+    broker: SecuredBroker, users: Users, topic_prefix: str, make_settings: Make
+) -> None:
+    nobody = users.settings("making the topics", *NEVER)
+    words = refusal(lambda: ensure_topics(nobody.kafka.brokers, nobody))
+    assert "has no right at" in words
+    assert f"to Describe on topic {topic_prefix}events, {topic_prefix}dead-letters, " in words
+    assert "it needs Create too; if somebody else makes them, set kafka.crea" in words
+    seeing = users.settings("making the topics", *(f"Create {name}" for name in EVERY_TOPIC))
+    words = refusal(lambda: ensure_topics(seeing.kafka.brokers, seeing))
+    assert f"to Create on topic {topic_prefix}events; add an ACL" in words
+    assert "set kafka.create_topics to false, which lists the commands" in words
+    ensure_topics(broker.admin, make_settings(kafka={"partitions": 2}))
+    checking = users.settings(
+        "making the topics", *(f"DescribeConfigs {name}" for name in EVERY_TOPIC)
+    )
+    words = refusal(lambda: ensure_topics(checking.kafka.brokers, checking))
+    assert f"to DescribeConfigs on topic {topic_prefix}events, {topic_prefix}dead" in words
+
+    source = KafkaWindowSource(seeing.kafka.brokers, topic_prefix)
+    words = refusal(lambda: source.poll(30_000))
+    source.close()
+    assert f"{topic_prefix}windows may not be read by user '{topic_prefix}of=us, " in words
+    assert "let it read the topic (Kafka's ACLs)" in words
+
+    at = nobody.kafka.brokers
+    worker = users.settings("stream worker", "Write windows", "Read exposures", "Read stream")
+    doors: list[tuple[str, Callable[[], object]]] = [
+        ("Describe on topic {}events", lambda: end_offsets(at, f"{topic_prefix}events")),
+        ("Describe on topic {}events", lambda: log_identity(at, f"{topic_prefix}events")),
+        ("Describe on topic {}windows", lambda: KafkaWindowSource(at, topic_prefix)),
+        ("Describe on topic {}redrives", lambda: Redriver(at, topic_prefix).sent()),
+        ("Describe on topic {}reports", lambda: RecordTail(at, topic_prefix)),
+        ("Describe on topic {}exposures", lambda: KafkaExposureSink(at, topic_prefix)),
+        ("Write on topic {}reports", lambda: KafkaReportSink(at, topic_prefix)),
+        ("Write on topic {}events", lambda: send_events(nobody, 1)),
+        ("Write on any topic", lambda: asyncio.run(written(at, topic_prefix))),
+        (
+            "Write on topic {0}exposures, and to Write on topic {0}status; add",
+            lambda: require_rights(REPLICA, nobody),
+        ),
+        (
+            "Read on topic {0}exposures, and to Write on topic {0}windows; add",
+            lambda: require_rights(WORKER, worker),
+        ),
+        ("Read on group {}stream", lambda: require_group(worker)),
+        ("Read on topic {0}windows, and to Write on topic {0}repo", lambda: open_ports(nobody)),
+    ]
+    for right, door in doors:
+        words = refusal(door)
+        assert f"has no right at {users.servers} to {right.format(topic_prefix)}" in words, words
+        assert "docs/kafka.md lists what each part needs" in words
+
+
+async def written(brokers: Brokers, prefix: str) -> int:
+    sender = KafkaSender(brokers, prefix)
+    await sender.start()
+    try:
+        return await sender.broker_time_ms()
+    finally:
+        await sender.stop()
+
+
+async def ends(brokers: Brokers, topic: str) -> dict[int, int]:
+    probe = LogProbe(brokers, log_identity(brokers, topic))
+    await probe.start()
+    try:
+        return await probe.ends([0, 1])
+    finally:
+        await probe.stop()
+
+
+@pytest.mark.parametrize("way", ["SCRAM", "PLAIN", "OAUTH", "MUTUAL"])
+def test_each_library_takes_each_way_to_be_known(
+    broker: SecuredBroker, users: Users, topic_prefix: str, way: str
+) -> None:
+    user = "ann" if way == "PLAIN" else f"{topic_prefix}user"
+    broker.allow(user, *(Allowed(f"topic:{topic_prefix}{name}", "All") for name in EVERY_TOPIC))
+    with token_endpoint(user) as url:
+        security = {
+            "SCRAM": lambda: broker.add_user(user, "SCRAM-SHA-256"),
+            "PLAIN": broker.plain,
+            "OAUTH": lambda: broker.by_token(url),
+            "MUTUAL": lambda: broker.mutual(user),
+        }[way]()
+        settings = users.secured(security, broker.servers(way))
+        brokers = settings.kafka.brokers
+        assert broker_answers(brokers)
+        ensure_topics(brokers, settings)
+        send_events(settings, 5)
+        sink = KafkaExposureSink(brokers, topic_prefix)
+        sink.send(exposure(1))
+        sink.close()
+        assert sink.failed() == 0
+        assert asyncio.run(written(brokers, topic_prefix)) > 0
+        topic = topic_name(topic_prefix, EVENTS)
+        assert sum(asyncio.run(ends(brokers, topic)).values()) == 6
+
+
+def test_who_is_not_let_in_hears_it_from_every_library(
+    broker: SecuredBroker, topic_prefix: str
+) -> None:
+    known = broker.add_user(f"{topic_prefix}user")
+    wrong = msgspec.structs.replace(known, password="wrong")
+    no_certificate = KafkaSecurity(protocol="SSL", ca_file=known.ca_file)
+    unknown_ca = msgspec.structs.replace(known, ca_file="")
+    for listener, security, found in (
+        ("SCRAM", wrong, f"it refuses the login of '{topic_prefix}user' by SCRAM-SHA-512 (Auth"),
+        ("SCRAM", unknown_ca, "it shows a certificate of a CA that is not trusted; name that"),
+        ("SCRAM", KafkaSecurity(), "it speaks TLS, and kafka.security.protocol is PLAINTEXT; set"),
+        ("PLAIN", broker.plain("wrong"), "it refuses the login of 'ann' by PLAIN (Authentication"),
+        ("PLAIN", known, "it speaks Kafka without TLS, and kafka.security.protocol is SASL_SSL;"),
+        ("PLAIN", KafkaSecurity(), "it wants a login (SASL: PLAIN), and kafka.security.protocol"),
+        ("MUTUAL", no_certificate, "it wants a certificate of its clients (sslv3 alert bad certi"),
+    ):
+        at = Brokers(broker.servers(listener), security)
+        doors: list[Callable[[], object]] = [
+            lambda at=at: KafkaReportSink(at, topic_prefix),
+            lambda at=at: KafkaExposureSink(at, topic_prefix),
+            lambda at=at: asyncio.run(written(at, topic_prefix)),
+            lambda at=at: EventProducer(at.servers, security=at.security),
+        ]
+        for door in doors:
+            words = refusal(door)
+            assert f"no Kafka broker answers at {at}: {found}" in words
+            assert "wrong'" not in words
