@@ -19,6 +19,7 @@ from rich.console import RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 
 from everfresh import evaluation
+from everfresh.adapters.files.tables.mapping import Reading, encode_reading
 from everfresh.adapters.machine.child_process import ChildProcess
 from everfresh.contracts.errors import DataFileError, RunError, SettingsError
 from everfresh.contracts.foreign import printable
@@ -39,7 +40,7 @@ class Request(msgspec.Struct, frozen=True):
     """What is to be evaluated: the options of the command; 0 is what was not asked for."""
 
     file: Path
-    file_format: str
+    reading: Reading
     strategies: str
     against: str
     windows: int
@@ -52,7 +53,7 @@ class Request(msgspec.Struct, frozen=True):
     def command(self) -> list[str]:
         """The child's command line."""
         options = {
-            "--format": self.file_format,
+            "--reading": encode_reading(self.reading),
             "--strategies": self.strategies,
             "--against": self.against,
             "--windows": self.windows,
