@@ -22,7 +22,7 @@ from everfresh.contracts.settings import Settings, load_settings
 from everfresh.contracts.window import TrainingWindow
 from everfresh.evaluation.comparison import FROZEN, Comparison, compare
 from everfresh.evaluation.file_windows import by_count, by_time, cut_windows
-from everfresh.evaluation.results import ResultLine, encode_line
+from everfresh.evaluation.results import ResultLine, RowsRead, encode_line
 from everfresh.trainer.learning.device import prepare_device
 
 
@@ -42,7 +42,10 @@ def main() -> None:
 def read_windows(options: argparse.Namespace, settings: Settings) -> list[TrainingWindow]:
     """The windows of the file, the first one by ``first`` larger; at least two of them."""
     reading = decode_reading(options.reading)
-    file = open_events(options.file, reading, event_check(settings.events)).events
+    check = event_check(settings.events)
+    opened = open_events(options.file, reading, check, lambda rows: _write(RowsRead(rows)))
+    file, counts = opened.events, opened.counts
+    _write(RowsRead(counts.rows, counts.rejects.count))
     number = min(len(file), options.limit) if options.limit else len(file)
     label = by_count(number, options.windows, options.first)
     if options.window_s:
@@ -59,7 +62,7 @@ def read_windows(options: argparse.Namespace, settings: Settings) -> list[Traini
     return windows
 
 
-def _write(line: ResultLine) -> None:
+def _write(line: ResultLine | RowsRead) -> None:
     sys.stdout.buffer.write(encode_line(line))
     sys.stdout.buffer.flush()
 

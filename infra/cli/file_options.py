@@ -204,7 +204,8 @@ def _reading(words: dict[str, Any], settings: Settings, file: Path) -> Reading:
     if words["no_quotes"]:
         options["quotes"] = False
     home = settings.home.resolve()
-    rejects = words["rejects"] or home / "rejects" / f"{file.resolve().name[:100]}.jsonl"
+    name = file.absolute().name.encode(errors="replace").decode()[:60]
+    rejects = words["rejects"] or home / "rejects" / f"{name}.jsonl"
     return Reading(
         form=words["file_format"] or "",
         mapping=mapping_of(words["mapping"], options),

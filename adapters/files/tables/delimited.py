@@ -19,6 +19,8 @@ _DELIMITERS = ",;\t|"
 _LOOKED_AT = 20
 _MAX_FIELD = 2**20
 _SHOWN = 5
+# A limit of the whole process: reading a table is the only use of it.
+csv.field_size_limit(_MAX_FIELD)
 
 
 class DelimitedTable:
@@ -52,8 +54,6 @@ class DelimitedTable:
         places = [self.columns.index(name) for name in wanted]
         pick: Any = itemgetter(*places) if len(places) > 1 else lambda row: (row[places[0]],)
         width, header, first = len(self.columns), self._header, True
-        # A limit of the whole process: reading a table is the only use of it.
-        csv.field_size_limit(_MAX_FIELD)
         with open_text(self._path, self._encoding) as lines:
             reader = self._reader(lines)
             while True:

@@ -12,14 +12,17 @@ import msgspec
 from everfresh.adapters.files.tables.mapping import Mapping
 from everfresh.adapters.files.tables.recognition import open_text
 from everfresh.adapters.files.tables.table import Row, Stamp
-from everfresh.contracts.errors import EventRejected
+from everfresh.contracts.errors import DataFileError, EventRejected
 from everfresh.contracts.foreign import UNREADABLE
 
 _LOOKED_AT = 100
 
 
 class JsonTable:
-    """One file. Its columns are the members of its first 100 objects, the others' as well."""
+    """One file. Its columns are those of its first 100 objects; later ones may have others.
+
+    ``DataFileError`` where none of the first 100 lines is an object.
+    """
 
     place = "line"
     closed = False
@@ -31,9 +34,14 @@ class JsonTable:
         self._path = path
         self._encoding = mapping.encoding
         names: dict[str, None] = {}
-        for _, fields in islice(self._objects(), _LOOKED_AT):
-            if isinstance(fields, dict):
+        broken = None
+        for line, fields in islice(self._objects(), _LOOKED_AT):
+            if isinstance(fields, EventRejected):
+                broken = broken or (line, fields)
+            else:
                 names.update(dict.fromkeys(_paths(fields)))
+        if broken and not names:
+            raise DataFileError(f"{path} line {broken[0]}: {broken[1].detail}; check the format")
         self.columns = list(names)
 
     def rows(self, wanted: Sequence[str]) -> Iterator[Row]:

@@ -97,8 +97,13 @@ class Reading(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def encode_reading(reading: Reading) -> str:
-    """As text, for a command line."""
-    return msgspec.json.encode(reading).decode()
+    """As text, for a command line. ``SettingsError`` for bytes that are no UTF-8."""
+    try:
+        return msgspec.json.encode(reading).decode()
+    except UnicodeEncodeError as error:
+        raise SettingsError(
+            f"options that say how a file is read are UTF-8 text, found {ascii(error.object)[:80]}"
+        ) from None
 
 
 def decode_reading(text: str) -> Reading:

@@ -35,6 +35,8 @@ from everfresh.contracts.event import Event
 
 _SAMPLE = 1000
 _SAID_EVERY = 10_000
+_LONGEST_ID = "-" * 33
+"""As long as an id that is made: an event is checked before it has one."""
 
 OnRows = Callable[[int], object]
 """Hears how many rows have been read, now and then."""
@@ -104,7 +106,7 @@ def read_rows(
                 if isinstance(cells, EventRejected):
                     raise cells
                 event = event_of(cells)
-                check(event if event.id else msgspec.structs.replace(event, id="-"))
+                check(event if event.id else msgspec.structs.replace(event, id=_LONGEST_ID))
             except EventRejected as error:
                 why, found = error, None
                 if not isinstance(cells, EventRejected):

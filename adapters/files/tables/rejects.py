@@ -47,7 +47,7 @@ class Rejects:
     def add(self, file: Path, place: str, number: int, why: EventRejected, cells: Any) -> None:
         """One row. ``DataFileError`` where no row is tolerated and this is the thousandth."""
         if not self.count:
-            self._first = f"{file} {place} {number}: {why}"
+            self._first = f"{file} {place} {number}: {str(why)[:_SHOWN]}"
             self._hint = _HINTS.get(why.reason, "")
         self.reasons[why.reason] += 1
         if self.path is not None and self.count <= _LISTED:
@@ -55,7 +55,7 @@ class Rejects:
                 "file": str(file),
                 place: number,
                 "reason": why.reason,
-                "detail": why.detail,
+                "detail": why.detail[:_SHOWN],
                 "found": repr(cells)[:_SHOWN] if cells is not None else None,
             }
             self._opened(self.path).write(self._encode(_clean(row)) + b"\n")
@@ -69,8 +69,13 @@ class Rejects:
 
     def __enter__(self) -> Self:
         try:
-            if self.path is not None:
-                self.path.unlink(missing_ok=True)
+            if self.path is not None and self.path.exists():
+                if not _is_list(self.path):
+                    raise SettingsError(
+                        f"{self.path} is there and is no list of rejected rows; name another file "
+                        "with --rejects"
+                    )
+                self.path.unlink()
         except OSError as error:
             raise SettingsError(f"--rejects: {self.path}: {error.strerror}") from None
         return self
@@ -103,6 +108,14 @@ class Rejects:
             f"{self._first}{hint}; {how_many} cannot become events{listed}; nothing was done with "
             "the others: mend the rows or the mapping, or leave them out with --tolerate SHARE"
         )
+
+
+def _is_list(path: Path) -> bool:
+    """Whether an earlier reading wrote it, so that it may be replaced."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(8) in {b"", b'{"file":'}
 
 
 def _clean(row: dict[str, Any]) -> dict[str, Any]:

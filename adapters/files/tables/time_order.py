@@ -14,12 +14,14 @@ import os
 import tempfile
 import weakref
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter, gt
 from pathlib import Path
 
 import msgspec
 
+from everfresh.contracts.errors import DataFileError
 from everfresh.contracts.event import Event
 
 RUN = 200_000
@@ -41,14 +43,16 @@ class _Run:
 class TimeOrder:
     """The events, sorted by time; they can be read several times. ``scratch`` is the folder used.
 
+    ``DataFileError`` where it cannot be written.
     ``sorted_already`` says that they came in order.
     """
 
     def __init__(self, events: Iterable[Event], scratch: Path | None, run: int = RUN) -> None:
-        if scratch is not None:
-            scratch.mkdir(parents=True, exist_ok=True)
-        # Without a name: it is gone with its last reader, however that ends.
-        self._file = tempfile.TemporaryFile(prefix="everfresh-", dir=scratch)  # noqa: SIM115
+        place = Path(tempfile.gettempdir()) if scratch is None else scratch
+        with _told(place):
+            place.mkdir(parents=True, exist_ok=True)
+            # Without a name: it is gone with its last reader, however that ends.
+            self._file = tempfile.TemporaryFile(prefix="everfresh-", dir=place)  # noqa: SIM115
         weakref.finalize(self, self._file.close)
         self._runs: list[_Run] = []
         self._length = 0
@@ -61,8 +65,8 @@ class TimeOrder:
             if any(map(gt, times, times[1:])):
                 self.sorted_already = False
                 gathered.sort(key=_time)
-            self._runs.append(self._written(gathered))
-        self._file.flush()
+            with _told(place):
+                self._runs.append(self._written(gathered))
 
     def __len__(self) -> int:
         return self._length
@@ -78,8 +82,20 @@ class TimeOrder:
             raw = _encode(events[begin : begin + _BLOCK])
             blocks.append((self._file.tell(), len(raw)))
             self._file.write(raw)
+        self._file.flush()
         return _Run(blocks, events[0].time, events[-1].time)
 
     def _read(self, run: _Run) -> Iterator[Event]:
         for place, size in run.blocks:
             yield from _decode(os.pread(self._file.fileno(), size, place))
+
+
+@contextmanager
+def _told(place: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataFileError(
+            f"events are sorted through a file in {place}, which cannot be written: "
+            f"{error.strerror}; make room there, or name another folder with --home"
+        ) from None

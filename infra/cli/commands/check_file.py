@@ -78,7 +78,7 @@ def run_check(settings: Settings, file: Path, reading: Reading) -> None:
             census.count(event)
         counts.rows = census.events
         console.print(f"{file}: {form}", soft_wrap=True)
-        _print(console, census, counts)
+        _print(console, census, counts, "they are sent as they stand")
         return
     source = find_source(file, table_reading(reading))
     for line in described(file, source):
@@ -89,7 +89,7 @@ def run_check(settings: Settings, file: Path, reading: Reading) -> None:
     with rejects:
         for event in read_rows(source, check, counts, on_rows):
             census.count(event)
-    _print(console, census, counts)
+    _print(console, census, counts, "they are sorted before they are sent")
     rejects.judge(counts.rows, reading.tolerate)
     if not census.events:
         raise DataFileError(f"{file} holds no event: none of its rows could become one")
@@ -116,15 +116,15 @@ def described(file: Path, source: Source) -> list[str]:
     return lines
 
 
-def _print(console: Terminal, census: Census, counts: Counts) -> None:
-    for title, text in _figures(census, counts):
+def _print(console: Terminal, census: Census, counts: Counts, unsorted: str) -> None:
+    for title, text in _figures(census, counts, unsorted):
         console.print(styled((f"{title:<9}", "bold"), text), soft_wrap=True)
     for event in census.first:
         line = msgspec.json.encode(event if event.id else _without_id(event)).decode()
         console.print(styled("  ", line), soft_wrap=True)
 
 
-def _figures(census: Census, counts: Counts) -> Iterator[tuple[str, str]]:
+def _figures(census: Census, counts: Counts, unsorted: str) -> Iterator[tuple[str, str]]:
     yield "events", f"{census.events:,} of {counts.rows:,} rows"
     if counts.headers:
         yield "headers", f"{counts.headers:,} came again between rows, and are left out"
@@ -134,7 +134,7 @@ def _figures(census: Census, counts: Counts) -> Iterator[tuple[str, str]]:
         yield "rejected", f"{rejects.count:,} ({reasons}); listed in {rejects.path}"
     if not census.events:
         return
-    order = "" if census.in_order else "; not in order: they are sorted before they are sent"
+    order = "" if census.in_order else f"; not in order: {unsorted}"
     yield "times", f"{_moment(census.begin)} to {_moment(census.end)}{order}"
     yield "users", _number(census.users)
     yield "items", _number(census.items)

@@ -110,12 +110,7 @@ def _show(console: Terminal, replay: ReplayProcess, title: str) -> None:
             over, now = replay.ended(), replay.latest
             rate = now.sent / now.seconds if now.seconds else 0.0
             progress.update(task, total=now.total or None, completed=now.sent, rate=rate)
-            if not now.total and now.rows:
-                progress.update(task, description=f"{printable(title)}, {now.rows:,} rows read")
-            elif now.total and now.sent == 0:
-                progress.update(task, description=printable(title))
-            elif now.done:
-                progress.update(task, description=f"{printable(title)}, waiting for the worker")
+            progress.update(task, description=f"{printable(title)}{_doing(now)}")
             if over:
                 return
             if not console.is_terminal and time.monotonic() - printed >= _PLAIN_S:
@@ -124,9 +119,16 @@ def _show(console: Terminal, replay: ReplayProcess, title: str) -> None:
             time.sleep(_POLL_S)
 
 
+def _doing(now: ReplayProgress) -> str:
+    """What the bar's number does not say."""
+    if not now.total and not now.done:
+        return f", {now.rows:,} rows read"
+    return ", waiting for the worker" if now.done else ""
+
+
 def _plain(now: ReplayProgress, rate: float) -> str:
     """A line of text instead of a bar."""
-    if not now.total and now.rows:
+    if not now.total and not now.done:
         return f"{now.rows:,} rows read"
     what = "waiting for the stream worker" if now.done else f"{rate:,.0f}/s"
     return f"{now.sent:,} of {now.total:,} events, {what}"

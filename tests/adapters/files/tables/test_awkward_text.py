@@ -106,6 +106,7 @@ ASKED = {
     "zip": (b"PK\x03\x04....", "a zip archive; unpack it first"),
     "an SQLite database": (b"SQLite format 3\x00...", "an SQLite database; export"),
     "an unknown binary": (b"\x7fELF\x00\x00", "neither text nor Parquet"),
+    "JSON without an object": ("{]\n{]\n", "line 1: expected a JSON object"),
     "a JSON array": ('[{"user_id": 1}]', "a JSON array is no JSON lines"),
     "a part of gzip": (gzip.compress(HEAD.encode() * 99)[:-9], "it was cut off; fetch it again"),
     "a part of zstd": (zstd.compress(HEAD.encode() * 99)[:-3], "it was cut off; fetch it again"),
