@@ -122,9 +122,12 @@ class Stream:
         raise AssertionError("the windows do not reach the end of the log")
 
     def runs(self, partition: int) -> list[Any]:
-        """Slices of a partition as a reader keeps them: a repeated label is dropped."""
-        of_partition = [r for r in self.read(WINDOWS) if r.partition == partition]
-        rows = [OutboxRow("windows", partition, None, record.value, []) for record in of_partition]
+        """Slices of a partition as a reader keeps them: a repeated label is dropped, and parts
+        wait for their slice to be closed."""
+        values = [r.value for r in self.read(WINDOWS) if r.partition == partition]
+        while values and not isinstance(decode_slice_record(values[-1]), SliceClosed):
+            values.pop()
+        rows = [OutboxRow("windows", partition, None, value, []) for value in values]
         kept: dict[int, Any] = {}
         for closed, parts in slices(rows):
             kept.setdefault(closed.label, (closed, parts))

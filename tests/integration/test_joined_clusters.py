@@ -191,8 +191,9 @@ def test_what_dies_is_started_again_and_another_loop_beside_it_is_refused(
             for name in ("worker", "trainer"):
                 up.wait_for(f"{name} was started again")
             assert second.finish() == 1
-            error = [line for line in second.said().splitlines() if "error" in line]
-        assert len(error) == 1, second.said()
+            said = second.said().splitlines()
+            error = [line for line in said if line.startswith("error: ")]
+        assert len(error) == 1, said
         assert f"everfresh, that of home {first.resolve() / '.everfresh'}" in error[0], error
 
         asker.await_replicas(1, besides=known)
