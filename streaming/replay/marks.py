@@ -21,7 +21,6 @@ import msgspec
 from kafka.errors import KafkaError
 
 from everfresh.adapters.kafka.admin import connect_admin
-from everfresh.contracts.errors import Unreachable
 from everfresh.contracts.event import Event
 
 EVERY = 20_000
@@ -90,12 +89,15 @@ class ReplayMark:
 
 
 def log_name(bootstrap_servers: str, topic: str) -> str:
-    """Which log a topic is, by its cluster and its topic id; empty where nobody can tell."""
+    """Which log a topic is, by its cluster and its topic id; empty where nobody can tell.
+
+    ``Unreachable`` where no broker answers.
+    """
     try:
         with connect_admin(bootstrap_servers) as admin:
             cluster = admin.describe_cluster()["cluster_id"]
             (about,) = admin.describe_topics([topic])
-    except (KafkaError, Unreachable):
+    except KafkaError:
         return ""
     return "" if about["error_code"] else f"{cluster}/{about['topic_id']}"
 

@@ -40,7 +40,13 @@ class DelimitedTable:
         if not first:
             raise DataFileError(f"{path} is empty; expected rows with a header")
         self.delimiter = mapping.delimiter or self._delimiter(first)
-        header: list[str] = next(self._reader(iter(first)), [])
+        try:
+            header: list[str] = next(self._reader(iter(first)), [])
+        except csv.Error as error:
+            raise DataFileError(
+                f"{path} line 1 is not CSV ({error}); mend it, or say --no-quotes where quotes "
+                "mean nothing"
+            ) from None
         self._header = [name.strip() for name in header] if mapping.header else None
         numbers = [str(at + 1) for at in range(len(header))]
         self.columns = numbers if self._header is None else self._header

@@ -133,4 +133,5 @@ def told(path: Path) -> Iterator[None]:
             f"{path} is not text in its encoding ({error}); name the right one with --encoding"
         ) from None
     except OSError as error:
-        raise DataFileError(f"{path} cannot be read: {error.strerror or error}") from None
+        why = error.strerror or " ".join(str(error).split())[:200]  # pyarrow's are long
+        raise DataFileError(f"{path} cannot be read: {why}") from None

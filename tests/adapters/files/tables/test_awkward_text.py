@@ -99,6 +99,8 @@ ASKED = {
     "nothing": ("", "is empty"),
     "blank lines alone": ("\n \n", "is empty"),
     "a header alone": (HEAD, "no rows but a header"),
+    "a header that is no CSV": (f'"user_id"x,item_id,time\n1,2,{T}\n', "line 1 is not CSV"),
+    "a header with a quote that is not closed": ('"user_id,item_id\n1,2\n', "line 1 is not CSV"),
     "a title twice": (
         f"user_id,user_id,item_id,time,type\n1,1,2,{T},view\n",
         "2 columns called 'user_id'",

@@ -76,7 +76,7 @@ def test_a_run_prints_its_table_and_writes_figures_and_plot(tmp_path: Path) -> N
 @pytest.mark.process
 def test_a_table_is_evaluated_and_what_was_left_out_is_said(tmp_path: Path) -> None:
     rows = [f"{n % 5},{(n // 5) % 9},{1_700_000_000 + n}\n" for n in range(60)]
-    (tmp_path / "e.csv").write_text("user_id,item_id,time\n" + "".join(rows) + "1,,1\n")
+    (tmp_path / "e.csv").write_text("user_id,item_id,time\n" + "".join(rows) + "1,,1700000000\n")
     words = ["evaluate", "e.csv", "--type", "view", "--windows", "3", "--strategies", "frozen"]
     settings = {"EVERFRESH_MODEL__DIM": "8", "EVERFRESH_MODEL__BLOCKS": "1"}
     code, output, errors = everfresh(*words, "--tolerate", "0.1", cwd=tmp_path, **settings)
