@@ -18,7 +18,7 @@ from typing import Protocol
 from kafka.errors import KafkaError
 
 from everfresh.adapters.files.checks import event_check
-from everfresh.adapters.files.opening import open_events
+from everfresh.adapters.files.opening import open_events, told_format
 from everfresh.adapters.files.tables.mapping import Reading, decode_reading, encode_reading
 from everfresh.adapters.observe.logs import run_main
 from everfresh.contracts.errors import DataFileError, SettingsError, Unreachable
@@ -53,11 +53,11 @@ def main() -> None:
     settings = load_settings()
     progress = ProgressWriter(time.monotonic(), stop)
     reading = decode_reading(wanted.reading)
+    # A table may take minutes to read: a broker that is away is said before.
+    log = "" if told_format(wanted.file, reading) else _log(settings)
     opened = open_events(wanted.file, reading, event_check(settings.events), progress.read)
     total = min(len(opened.events), wanted.limit or len(opened.events))
-    topic = topic_name(settings.kafka.topic_prefix, EVENTS)
-    servers = settings.kafka.bootstrap_servers
-    log = log_name(servers, topic) if servers else ""
+    log = log or _log(settings)
     mark = ReplayMark(settings.home.resolve() / "replays", wanted.file, log)
     if wanted.again:
         mark.forget()
@@ -182,6 +182,12 @@ class ProgressWriter:
         )
         sys.stdout.buffer.write(encode_progress(line))
         sys.stdout.buffer.flush()
+
+
+def _log(settings: Settings) -> str:
+    """The name of the log of events; ``Unreachable`` where no broker answers."""
+    servers = settings.kafka.bootstrap_servers
+    return log_name(servers, topic_name(settings.kafka.topic_prefix, EVENTS)) if servers else ""
 
 
 def _settling(settings: Settings) -> Settling | None:
