@@ -187,7 +187,8 @@ def _guess(table: Table, asked: Mapping, of: str) -> tuple[Mapping, list[str]]:
         if not getattr(mapping, f"{name}_kind"):
             cells = [row[at] for row in sample]
             found[f"{name}_kind"] = kind = guess_kind(f"{name}_id", cells, of, typed=table.typed)
-            if not table.typed:
+            # A typed table's own kind needs no word, but for integers that are too large for one.
+            if not table.typed or (kind == "text" and any(isinstance(one, int) for one in cells)):
                 notes.append(f"--{name}-kind {kind}")
     stamp = table.stamps.get(mapping.time)
     if stamp is not None:

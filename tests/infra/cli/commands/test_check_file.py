@@ -58,6 +58,17 @@ def test_it_says_what_would_be_read_and_what_was_guessed(
     ]
 
 
+def test_integers_that_are_too_large_for_one_are_text_and_that_is_said(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = f'{{"user_id": {2**64}, "item_id": 1, "time": {T}, "event": "view"}}\n'
+    (here / "e.json").write_text(line)
+    output = check(capsys, "e.json")[1]
+    assert "--user-kind text" in output.splitlines()[1]
+    assert "--item-kind" not in output
+    assert f'"user_id":"{2**64}"' in output
+
+
 def test_it_counts_what_is_wrong_by_reason_and_ends_as_a_replay_would(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
