@@ -17,11 +17,14 @@ class WindowReport(msgspec.Struct, frozen=True):
     by the command line's views. One that is missing was lost on its way to the topic; one that
     comes twice, after a restart, has the same ``label``.
 
-    ``scores`` maps contender (``live``, ``frozen``, ``popularity``, ``markov``) to its metrics
-    (``hr10``, ``ndcg10``), each a mean over the window's ``events`` targets, measured before the
-    window was trained on (law 4); ``fresh_hr10`` and ``fresh_ndcg10`` are those over the ``fresh``
-    targets, whose item the window before had brought, and are left out where there are none, as on
-    the window scored by the first version, to which every known item is that new.
+    ``scores`` maps contender (``live``, ``frozen``, ``popularity``, ``markov``, ``vmis-knn``) to
+    its metrics (``hr10``, ``ndcg10``), each a mean over the window's ``events`` targets, measured
+    before the window was trained on (law 4). With a group before the name, as ``fresh_hr10``, it is
+    over that group alone, and is left out where the group is empty. By place in what is known of
+    the user: ``first``, ``second``, ``later`` (all others). By age of the item: ``fresh``, which
+    the window before had brought, and ``older``; neither is on the window scored by the first
+    version, to which every known item is that new. The field of a group counts its targets; 0 in a
+    report of an older release, which knew ``fresh`` alone, and had no ``vmis-knn``.
     ``scored_version`` is the version ``live`` was measured with, ``None`` before the first.
     ``version`` is the one trained from it. ``appended`` holds percentiles of the events' broker
     append times (UTC ms), from which freshness is computed. ``seconds`` maps stage (``read``,
@@ -51,6 +54,9 @@ class WindowReport(msgspec.Struct, frozen=True):
     merged: list[Count] = []
     sampled: float = 1.0
     flood: int = 0
+    first: Count = 0
+    second: Count = 0
+    older: Count = 0
 
 
 class ComponentStatus(msgspec.Struct, frozen=True):

@@ -18,32 +18,30 @@ from everfresh.contracts.errors import RunError, SettingsError
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.window import TrainingWindow
 from everfresh.evaluation.bootstrap import MARGINS, mean_with_interval, metric_values
-from everfresh.evaluation.results import Margin, ResultLine, WindowScore
-from everfresh.model.baselines import LastItemMarkov, Popularity
+from everfresh.evaluation.results import GroupScore, Margin, ResultLine, WindowScore
 from everfresh.model.metrics import Ranks, scores
+from everfresh.model.opponents.opponents import OPPONENTS, Opponents
 from everfresh.trainer.learning.learner import fresh_learner
 from everfresh.trainer.learning.strategies import STRATEGIES
 from everfresh.trainer.learning.training import broken, train_window
-from everfresh.trainer.scoring.prequential import MARKOV, POPULARITY
+from everfresh.trainer.scoring.target_groups import FRESH, OLDER, Groups, Mask, by_place
 
 KS = (10, 20)
 """Lengths of the lists that are measured; with one true item, recall at k is the hit rate at k."""
 
 FROZEN = "frozen"
-_BASELINES: dict[str, type[Popularity] | type[LastItemMarkov]] = {
-    POPULARITY: Popularity,
-    MARKOV: LastItemMarkov,
-}
+BEST = "best"
+"""To be held against: the opponent that is best by the metric in question."""
 
 Emit = Callable[[ResultLine], None]
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What all contenders share: the windows, which of their targets are fresh, whose they are."""
+    """What all contenders share: the windows, the groups of their targets, whose they are."""
 
     windows: Sequence[TrainingWindow]
-    fresh: Sequence[npt.NDArray[np.bool_]]
+    groups: Sequence[Groups]
     users: npt.NDArray[np.int64]
     exclude_seen: bool
 
@@ -53,22 +51,26 @@ class Comparison:
 
         None is in windows 0 and 1: to window 1 every item that is known at all is that young, so
         its targets say nothing of items that are new among older ones, and would outweigh the rest.
+        Older ones, which a window before that has brought, are in none of them either.
         ``users`` numbers the user of every target of every window but the first.
         """
         born: dict[object, int] = {}
         numbers: dict[object, int] = {}
-        fresh, users = [], []
+        groups: list[Groups] = []
+        users: list[int] = []
         for at, window in enumerate(windows):
             pairs = [
                 (example.user, target.item)
                 for example in window.examples
                 for target in example.targets
             ]
-            born_here = [born.setdefault(item, at) for _, item in pairs]
-            fresh.append(np.array([0 < first == at - 1 for first in born_here], dtype=np.bool_))
+            ages = np.array([at - born.setdefault(item, at) for _, item in pairs])
+            told = at > 1
+            by_age: dict[str, Mask] = {FRESH: told & (ages == 1), OLDER: told & (ages > 1)}
+            groups.append({**by_place(window.examples), **by_age})
             if at:
                 users += [numbers.setdefault(user, len(numbers)) for user, _ in pairs]
-        return cls(windows, fresh, np.array(users, dtype=np.int64), exclude_seen)
+        return cls(windows, groups, np.array(users, dtype=np.int64), exclude_seen)
 
 
 def compare(
@@ -78,21 +80,21 @@ def compare(
     emit: Emit,
     against: str = FROZEN,
 ) -> None:
-    """Run every named strategy and both baselines, then emit margins over ``against``.
+    """Run every named strategy and the opponents, then emit margins over ``against``.
 
     ``SettingsError`` for an unknown name, or where ``against`` is none of those that run; where
     frozen does not run, and no other was asked for, no margins are emitted.
     """
     chosen = {name: strategy_settings(settings, name) for name in names}
-    if against not in (*chosen, *_BASELINES, FROZEN):
+    if against not in (*chosen, *OPPONENTS, FROZEN, BEST):
         raise SettingsError(
             f"no contender {against!r} to hold others against; there run "
-            f"{', '.join((*chosen, *_BASELINES))}: choose one of them or add it to the strategies"
+            f"{', '.join((*chosen, *OPPONENTS))}: choose one of them, or {BEST} for the best of "
+            f"{', '.join(OPPONENTS)}, or add it to the strategies"
         )
     ranks = {name: _run_strategy(comparison, name, own, emit) for name, own in chosen.items()}
-    for name, baseline in _BASELINES.items():
-        ranks[name] = _run_baseline(comparison, name, baseline(), emit)
-    if against in ranks:
+    ranks |= _run_opponents(comparison, emit)
+    if against == BEST or against in ranks:
         _emit_margins(comparison, ranks, against, settings.trainer.seed, emit)
 
 
@@ -101,11 +103,20 @@ def _emit_margins(
 ) -> None:
     """What each gains over ``against``, target by target."""
     users = len(np.unique(comparison.users))
-    for name in [contender for contender in ranks if contender != against]:
+    values = {
+        metric: {name: metric_values(of, metric) for name, of in ranks.items()}
+        for metric in MARGINS
+    }
+    over = {
+        metric: max(OPPONENTS, key=lambda name: table[name].sum()) if against == BEST else against
+        for metric, table in values.items()
+    }
+    for name in ranks:
         for metric in MARGINS:
-            gained = metric_values(ranks[name], metric) - metric_values(ranks[against], metric)
-            interval = mean_with_interval(gained, comparison.users, seed)
-            emit(Margin(name, metric, *interval, users, against))
+            if name != over[metric]:
+                gained = values[metric][name] - values[metric][over[metric]]
+                interval = mean_with_interval(gained, comparison.users, seed)
+                emit(Margin(name, metric, *interval, users, over[metric]))
 
 
 def strategy_settings(settings: Settings, name: str) -> Settings:
@@ -138,34 +149,49 @@ def _run_strategy(comparison: Comparison, name: str, settings: Settings, emit: E
     return _concatenated(ranked)
 
 
-def _run_baseline(
-    comparison: Comparison, name: str, baseline: Popularity | LastItemMarkov, emit: Emit
-) -> Ranks:
-    ranked: list[Ranks] = []
+def _run_opponents(comparison: Comparison, emit: Emit) -> dict[str, Ranks]:
+    """All of them, since they learn over one vocabulary; told one after another."""
+    opponents = Opponents()
+    ranked: dict[str, list[Ranks]] = {name: [] for name in OPPONENTS}
+    told: dict[str, list[WindowScore]] = {name: [] for name in OPPONENTS}
     for at, window in enumerate(comparison.windows):
         if at:
-            ranked.append(baseline.ranks(window.examples, comparison.exclude_seen))
-        began = time.process_time()
-        baseline.update(window.examples)
-        emit(_score(comparison, name, at, ranked, time.process_time() - began, 0))
-    return _concatenated(ranked)
+            for name, opponent in opponents.contenders().items():
+                ranked[name].append(opponent.ranks(window.examples, comparison.exclude_seen))
+        train_s = dict.fromkeys(OPPONENTS, 0.0)
+        steps = opponents.steps(window.examples, window.label, None, comparison.exclude_seen)
+        for name, step in steps:
+            began = time.process_time()
+            step()
+            train_s[name] += time.process_time() - began
+        for name in OPPONENTS:
+            told[name].append(_score(comparison, name, at, ranked[name], train_s[name], 0))
+    for lines in told.values():
+        for line in lines:
+            emit(line)
+    return {name: _concatenated(of) for name, of in ranked.items()}
 
 
 def _score(
     comparison: Comparison, name: str, at: int, ranked: list[Ranks], train_s: float, tokens: int
 ) -> WindowScore:
-    ranks, fresh = (ranked[-1], comparison.fresh[at]) if at else (np.zeros(0, np.int64), None)
-    young = ranks[fresh] if fresh is not None else ranks
+    ranks = ranked[-1] if at else np.zeros(0, np.int64)
+    groups = {
+        group: GroupScore(int(mask.sum()), scores(ranks[mask], KS) if mask.any() else {})
+        for group, mask in (comparison.groups[at] if at else {}).items()
+    }
+    fresh = groups.get(FRESH, GroupScore(0, {}))
     return WindowScore(
         name,
         at,
         len(comparison.windows),
         comparison.windows[at].events,
-        len(young),
+        fresh.events,
         scores(ranks, KS) if at else {},
-        scores(young, KS) if len(young) else {},
+        fresh.scores,
         train_s,
         tokens,
+        groups,
     )
 
 

@@ -14,6 +14,9 @@ from everfresh.contracts.event import Event, UserId
 from everfresh.contracts.sequence import Interaction
 from everfresh.contracts.window import DecodedExample, TrainingWindow
 
+_Appended = tuple[Interaction, int, int]
+"""A target, its place in the file and its append time."""
+
 Label = Callable[[int, Event], int]
 """The window of an event, from its place in the file and itself; never falls."""
 
@@ -34,18 +37,23 @@ def by_time(seconds: float, begin_ms: int, first_ms: int) -> Label:
 def cut_windows(
     events: Iterable[Event], label: Label, history_length: int
 ) -> Iterator[TrainingWindow]:
-    """Windows in order, those without events left out; labels as given."""
+    """Windows in order, those without events left out; labels as given.
+
+    An event's offset is its place in the file, and it is appended no sooner than those before it.
+    """
     histories: dict[UserId, deque[Interaction]] = {}
-    targets: dict[UserId, list[Interaction]] = {}
+    targets: dict[UserId, list[_Appended]] = {}
     current: int | None = None
+    appended = 0
     for place, event in enumerate(events):
         here = label(place, event)
         if current is not None and here != current:
             yield _window(current, histories, targets, history_length)
             targets = {}
         current = here
+        appended = max(appended, event.time)
         done = Interaction(event.item_id, event.type, event.time, event.value)
-        targets.setdefault(event.user_id, []).append(done)
+        targets.setdefault(event.user_id, []).append((done, place, appended))
     if current is not None:
         yield _window(current, histories, targets, history_length)
 
@@ -53,12 +61,14 @@ def cut_windows(
 def _window(
     label: int,
     histories: dict[UserId, deque[Interaction]],
-    targets: dict[UserId, list[Interaction]],
+    targets: dict[UserId, list[_Appended]],
     history_length: int,
 ) -> TrainingWindow:
     examples = []
-    for user, done in targets.items():
+    for user, events in targets.items():
         history = histories.setdefault(user, deque(maxlen=history_length))
-        examples.append(DecodedExample(user, list(history), done, [], []))
+        done = [event for event, _, _ in events]
+        places, times = [place for _, place, _ in events], [time for _, _, time in events]
+        examples.append(DecodedExample(user, list(history), done, places, times))
         history.extend(done)
     return TrainingWindow(label, {}, examples, {})

@@ -5,14 +5,22 @@ from __future__ import annotations
 import msgspec
 
 
+class GroupScore(msgspec.Struct, frozen=True):
+    """Means over a group of targets, of which there are ``events``; none where there are none."""
+
+    events: int
+    scores: dict[str, float]
+
+
 class WindowScore(msgspec.Struct, frozen=True, tag="window"):
     """One contender on one window, before it learnt it; written after it did.
 
     ``window`` counts from 0 and is one of ``windows``. ``scores`` and ``fresh`` map metric to its
     mean over the window's ``events`` targets and over the ``fresh_events`` among them whose item
     the window before had brought. Both are empty in window 0, which is learnt unseen, ``fresh`` in
-    window 1 too, where that would be every known item. ``train_s`` is processor time of learning
-    the window, ``tokens`` what it fed to the network.
+    window 1 too, where that would be every known item. ``groups`` maps every group of
+    ``trainer.scoring.target_groups`` to its means, in windows after 0. ``train_s`` is processor
+    time of learning the window, ``tokens`` what it fed to the network.
     """
 
     contender: str
@@ -24,6 +32,7 @@ class WindowScore(msgspec.Struct, frozen=True, tag="window"):
     fresh: dict[str, float]
     train_s: float
     tokens: int
+    groups: dict[str, GroupScore] = {}
 
 
 class Margin(msgspec.Struct, frozen=True, tag="margin"):

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from everfresh.evaluation.results import Margin, ResultLine, WindowScore
+from everfresh.evaluation.results import GroupScore, Margin, ResultLine, WindowScore
 
 
 class ContenderFigures(msgspec.Struct):
@@ -18,12 +18,14 @@ class ContenderFigures(msgspec.Struct):
     tokens: int
     margins: dict[str, Margin]
     windows: list[WindowScore]
+    groups: dict[str, GroupScore] = {}
 
 
 class Evaluation(msgspec.Struct):
     """``events`` were tested; the first of ``windows`` was only learnt.
 
-    ``fresh_events`` are behind the means called ``fresh``; none is in the first two windows.
+    ``fresh_events`` are behind the means called ``fresh``; none is in the first two windows. The
+    means of ``groups`` are over all windows, as all others are.
     """
 
     events: int
@@ -54,10 +56,21 @@ def collect(lines: Iterable[ResultLine]) -> Evaluation:
                 tokens=sum(window.tokens for window in scored),
                 margins=margins.get(name, {}),
                 windows=scored,
+                groups=_groups(scored),
             )
             for name, scored in windows.items()
         },
     )
+
+
+def _groups(windows: list[WindowScore]) -> dict[str, GroupScore]:
+    names = list(dict.fromkeys(name for window in windows for name in window.groups))
+    table = {}
+    for name in names:
+        parts = [window.groups[name] for window in windows if name in window.groups]
+        means = _mean([(part.events, part.scores) for part in parts])
+        table[name] = GroupScore(sum(part.events for part in parts), means)
+    return table
 
 
 def _mean(parts: list[tuple[int, dict[str, float]]]) -> dict[str, float]:

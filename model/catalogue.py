@@ -10,7 +10,6 @@ from torch import Tensor
 
 from everfresh.model.vocabulary.vocabulary import UNKNOWN
 
-_BLOCK_SCORES = 8_000_000
 LEAST_NORM = 1e-6
 """Norms of item vectors below this count as this."""
 
@@ -44,26 +43,14 @@ class Catalogue:
         scores[:, UNKNOWN] = -torch.inf
         return scores
 
-    def best(self, user: Tensor, k: int, barred: Sequence[int]) -> tuple[list[int], list[float]]:
-        """The ``k`` best rows outside ``barred`` and their scores, best first."""
-        scores = self.item_scores(user[None])[0]
-        if barred:
-            scores[torch.tensor(barred)] = -torch.inf
-        values, rows = torch.topk(scores, min(k, len(scores)))
-        allowed = torch.isfinite(values)
-        return rows[allowed].tolist(), values[allowed].tolist()
 
-    def ranks(self, users: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Ranks ``(n,)`` of ``rows`` among all, ties and not-a-numbers against them; and scores."""
-        ranks, own = torch.empty_like(rows), users.new_empty(len(rows))
-        step = max(1, _BLOCK_SCORES // len(self.bias))
-        for begin in range(0, len(rows), step):
-            part = slice(begin, begin + step)
-            scores = self.item_scores(users[part])
-            own[part] = scores.gather(1, rows[part, None]).squeeze(1)
-            behind = (scores < own[part, None]).sum(1)
-            ranks[part] = (scores.shape[1] - behind).clamp(max=scores.shape[1] - 1)
-        return ranks, own
+def best_rows(scores: Tensor, k: int, barred: Sequence[int]) -> tuple[list[int], list[float]]:
+    """The ``k`` best of the ``scores`` ``(rows,)`` outside ``barred``, best first."""
+    if barred:
+        scores[torch.tensor(barred)] = -torch.inf
+    values, rows = torch.topk(scores, min(k, len(scores)))
+    allowed = torch.isfinite(values)
+    return rows[allowed].tolist(), values[allowed].tolist()
 
 
 def factors_of(items: Tensor, temperature: float) -> Tensor:

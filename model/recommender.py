@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -16,21 +17,24 @@ from everfresh.contracts.manifest import VOCABULARY_FILE, Rows, weights_file
 from everfresh.contracts.sequence import Interaction
 from everfresh.contracts.settings import ModelSettings
 from everfresh.contracts.window import DecodedExample
-from everfresh.model.catalogue import LEAST_NORM, Catalogue, factors_of
+from everfresh.model.catalogue import LEAST_NORM, Catalogue, best_rows
 from everfresh.model.metrics import Ranks
 from everfresh.model.network.batches import Batch, derive_seed, encode_example, query_batch
 from everfresh.model.network.hstu import HSTU
 from everfresh.model.network.losses import sampled_cross_entropy
-from everfresh.model.ranking import rank_examples
-from everfresh.model.row_changes import RowChange, RowChanges, require_names
+from everfresh.model.ranking import Scorer, rank_examples
+from everfresh.model.row_changes import RowChanges, require_names
+from everfresh.model.score_tables import ScoreTables
 from everfresh.model.short_rows import decode_change, encode_rows, view_rows
+from everfresh.model.trends.counts import Floats, Ints
+from everfresh.model.trends.table import Contexts, TrendTable
+from everfresh.model.trends.trends import PREFIX, Trends
 from everfresh.model.vocabulary.admission import Limits, sighted
 from everfresh.model.vocabulary.vocabulary import UNKNOWN, Vocabulary
 from everfresh.model.weights import (
     encode_tensors,
     fill_rows,
     grow_rows,
-    lengthen,
     overwrite,
     parse_settings,
     require_shapes,
@@ -58,9 +62,8 @@ class Recommender:
         self.network = HSTU(settings)
         self.network.initialise(torch.Generator().manual_seed(derive_seed(seed)))
         self._shared = False
-        self._catalogue: Catalogue | None = None
-        self._next_factors: Tensor | None = None
-        self._shares: tuple[Tensor, Tensor] | None = None
+        self.trends = Trends()
+        self._renew_tables()
         self.grow()
 
     def parameters(self) -> list[nn.Parameter]:
@@ -97,7 +100,8 @@ class Recommender:
         if freed:
             fill_rows(self.network.items.data, freed, self.seed)
             self.network.item_bias.data[freed] = 0.0
-            self._catalogue = self._next_factors = self._shares = None
+            self.trends.forget(np.asarray(freed))
+            self._tables.items_changed()
         return freed
 
     def item_tables(self) -> list[nn.Parameter]:
@@ -113,7 +117,8 @@ class Recommender:
     def _resize(self) -> None:
         for table in self.item_tables():
             grow_rows(table, self.vocabulary.rows)
-        self._catalogue = self._next_factors = self._shares = None
+        self.trends.grow(self.vocabulary.rows)
+        self._tables.items_changed()
 
     def loss(self, batch: Batch) -> Tensor:
         """Softmax cross-entropy, the mean over the batch's targets that have a row; a scalar.
@@ -124,7 +129,7 @@ class Recommender:
         that scores mean the same either way. Draws from torch's global generator. Zero where no
         target has a row.
         """
-        self._catalogue = self._next_factors = None
+        self._tables.weights_changed()
         batch = batch.to(self.network.device)
         # Drawn first: the same seed gives the same negatives, whatever the batch's size.
         drawn, each = self._draw()
@@ -143,7 +148,7 @@ class Recommender:
 
     def _draw(self) -> tuple[Tensor, float]:
         """Rows of the negatives of a batch, and the number of items that each stands for."""
-        rows = self._counted()[1]
+        rows = self._tables.counted()[1]
         number = self.settings.negatives
         if len(rows) <= number:
             return rows, 1.0
@@ -153,54 +158,46 @@ class Recommender:
         """Scores ``(n, len(rows))`` of these rows for user vectors ``(n, dim)``; with gradients."""
         return self._rows_table(rows).scores(users)
 
-    def _score_table(self) -> Catalogue:
-        """Item vectors scored by direction over the temperature; a bias: learnt, plus popularity.
-
-        The counted share makes a new item score like its popularity at once, and a user without
-        history gets the popular items; the weight and the item's own bias are learnt. A free row
-        scores minus infinity: it is no answer and no negative.
-        """
-        items, known = self.network.items.detach(), self._next_factors
-        factors = factors_of(items, self.settings.temperature) if known is None else known
-        return Catalogue(items, self._score_bias(), factors)
-
-    def _score_bias(self) -> Tensor:
-        bias = self.network.item_bias + self.network.popularity * self._counted()[0]
-        free = torch.from_numpy(self.vocabulary.free_rows()).to(bias.device)
-        return bias.index_fill(0, free, -torch.inf)
-
     def _rows_table(self, rows: Tensor) -> Catalogue:
         """The same of these rows alone, which hold items."""
         own = functional.embedding(rows, self.network.item_bias[:, None]).squeeze(1)
-        bias = own + self.network.popularity * self._counted()[0][rows]
+        bias = own + self.network.popularity * self._tables.counted()[0][rows]
         vectors = functional.embedding(rows, self.network.items)
         vectors = functional.normalize(vectors, dim=-1, eps=LEAST_NORM)
         return Catalogue(vectors / self.settings.temperature, bias)
 
-    def _counted(self) -> tuple[Tensor, Tensor]:
-        """Log share of each row in all sightings, and the rows of items; until these change."""
-        kept = self._shares
-        if kept is None:
-            counts = torch.from_numpy(self.vocabulary.counts).to(self.network.items) + 1.0
-            rows = torch.from_numpy(self.vocabulary.item_rows()).to(counts.device)
-            kept = self._shares = torch.log(counts / counts.sum()), rows
-        return kept
-
     def catalogue(self) -> Catalogue:
-        """The item table as it is scored; kept until the weights change."""
-        kept = self._catalogue
-        if kept is None:
-            with torch.inference_mode():
-                kept = self._score_table()
-            self._catalogue = kept
-        return kept
+        """The item table as the network scores it; kept until the weights change."""
+        return self._tables.catalogue()
 
-    def ranks(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> Ranks:
-        """The rank of every target given the events before it; see ``model.inference.ranking``."""
+    def start(self) -> Tensor:
+        """The user vector ``(dim,)`` before any event; kept until the weights change."""
+        return self._tables.start()
+
+    def trend_table(self) -> TrendTable:
+        """What the trends add to the network's scores; kept until they change."""
+        return self._tables.trend_table()
+
+    def learn_trends(self, before: Ints, rows: Ints) -> None:
+        """See :meth:`Trends.learn`."""
+        self.trends.learn(before, rows)
+        self._tables.trends_changed()
+
+    def weigh_trends(self, weights: Floats) -> None:
+        """See :meth:`Trends.weigh`."""
+        self.trends.weigh(weights)
+        self._tables.trends_changed()
+
+    def ranks(
+        self, examples: Sequence[DecodedExample], exclude_seen: bool, *, alone: bool = False
+    ) -> Ranks:
+        """The rank of every target given the events before it; see ``model.ranking``.
+
+        ``alone`` ranks by the network without the trends, to show what these bring.
+        """
         encoded = [encode_example(example, self.vocabulary) for example in examples]
-        return rank_examples(
-            self.network, self.catalogue(), encoded, self.settings.max_length, exclude_seen
-        )
+        scorer = Scorer(self.network, self.catalogue(), None if alone else self.trend_table())
+        return rank_examples(scorer, encoded, self.settings.max_length, exclude_seen)
 
     def recommend(
         self, history: Sequence[Interaction], k: int, exclude: Collection[ItemId] = ()
@@ -211,10 +208,14 @@ class Recommender:
         they order the items of one answer and mean nothing across answers.
         """
         barred = [row for item in exclude if (row := self.vocabulary.row(item)) != UNKNOWN]
+        batch = query_batch(history, self.vocabulary, self.settings.max_length)
+        contexts = Contexts(batch.rows[-1:].numpy(), np.array([len(history)]))
         with torch.inference_mode():
-            user = self.network(query_batch(history, self.vocabulary, self.settings.max_length))[-1]
-            rows, scores = self.catalogue().best(user, k, barred)
-        return [self.vocabulary.item(row) for row in rows], scores
+            user = self.network(batch)[-1]
+            scores = self.catalogue().item_scores(user[None])
+            self.trend_table().pool(scores.numpy(), contexts)
+            rows, best = best_rows(scores[0], k, barred)
+        return [self.vocabulary.item(row) for row in rows], best
 
     def take(self, weights: RowChanges, vocabulary: RowChanges) -> None:
         """Become the next version, at the cost of the rows that changed: bit-equal to loading it.
@@ -223,7 +224,8 @@ class Recommender:
         not finite; then it is no longer of use.
         """
         parameters, file = dict(self.network.named_parameters()), weights_file(self.rows)
-        require_names(weights, parameters.keys() | {_SEED}, file)
+        trends = self.trends.tensors()
+        require_names(weights, parameters.keys() | trends.keys() | {_SEED}, file)
         if int(weights[_SEED].data) != self.seed:
             raise CorruptVersion(f"{file}: of another seed; take another version")
         items = decode_change(weights["items"], self.rows, file)
@@ -233,24 +235,14 @@ class Recommender:
             overwrite(weight, items if name == "items" else weights[name], name)
         if any(table.shape[0] != self.vocabulary.rows for table in self.item_tables()):
             raise CorruptVersion(f"{file}: not as many rows as {VOCABULARY_FILE}")
-        self._shares = None
-        self._follow_rows(items)
-
-    def _follow_rows(self, change: RowChange) -> None:
-        """Keep the factors of rows that stay as they are; biases change with every version."""
-        kept = self._next_factors if self._catalogue is None else self._catalogue.factors
-        self._catalogue = self._next_factors = None
-        if kept is not None and change.rows is not None:
-            rows = torch.from_numpy(change.rows)
-            with torch.inference_mode():
-                self._next_factors = lengthen(kept, self.vocabulary.rows)
-                renewed = factors_of(self.network.items[rows], self.settings.temperature)
-                self._next_factors.index_copy_(0, rows, renewed)
+        self.trends.take(weights, self.vocabulary.rows, file)
+        self._tables.rows_taken(items)
 
     def tensors(self) -> dict[str, Tensor]:
         """What the file of weights holds; views, but for shorter rows."""
         items = encode_rows(self.network.items.detach(), self.rows)
-        return {**self.network.state_dict(), "items": items, _SEED: torch.tensor(self.seed)}
+        network = {**self.network.state_dict(), "items": items}
+        return {**network, **self.trends.tensors(), _SEED: torch.tensor(self.seed)}
 
     def save(self) -> dict[str, bytes]:
         """The file of weights and the vocabulary; equal recommenders give equal bytes."""
@@ -277,9 +269,11 @@ class Recommender:
         tensors, parsed = view_rows(files[file], rows, _SEED), parse_settings(settings)
         vocabulary = Vocabulary.decode(bytes(files[VOCABULARY_FILE]))
         seed = int(tensors.pop(_SEED))
+        trends = Trends.of(tensors, vocabulary.rows, file)
+        tensors = {name: tensor for name, tensor in tensors.items() if PREFIX not in name}
         require_shapes(tensors, parsed, vocabulary.rows, file)
         recommender = cls(parsed, Vocabulary(), seed)
-        recommender.rows, recommender.vocabulary = rows, vocabulary
+        recommender.rows, recommender.vocabulary, recommender.trends = rows, vocabulary, trends
         recommender._adopt(tensors)
         if not share:
             recommender._own()
@@ -290,11 +284,17 @@ class Recommender:
         for name, weight in self.network.named_parameters():
             weight.data = tensors[name]
         self._shared = True
-        self._catalogue = self._next_factors = self._shares = None
+        self._renew_tables()
+
+    def _renew_tables(self) -> None:
+        self._tables = ScoreTables(
+            self.network, self.vocabulary, self.trends, self.settings.temperature
+        )
 
     def _own(self) -> None:
         """Copy weights that others may be using."""
         if self._shared:
             for weight in self.parameters():
                 weight.data = weight.data.clone()
+            self.trends.own()
             self._shared = False

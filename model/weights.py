@@ -27,7 +27,7 @@ from everfresh.model.row_changes import RowChange
 
 _SPREAD = 0.02
 _KINDS = {"F32": torch.float32, "F64": torch.float64, "I64": torch.int64, "U8": torch.uint8}
-_KINDS |= {"BF16": torch.bfloat16}
+_KINDS |= {"BF16": torch.bfloat16, "I32": torch.int32}
 
 
 def parse_settings(settings: Mapping[str, Any]) -> ModelSettings:
@@ -68,7 +68,7 @@ def lengthen(tensor: Tensor, rows: int) -> Tensor:
     return longer
 
 
-def overwrite(weight: nn.Parameter, change: RowChange, what: str) -> None:
+def overwrite(weight: Tensor, change: RowChange, what: str) -> None:
     """Rows of the next version in place; ``CorruptVersion`` where they are no such rows."""
     data = torch.from_numpy(change.data)
     alike = change.shape[1:] == weight.shape[1:] and data.dtype == weight.dtype

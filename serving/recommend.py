@@ -11,13 +11,13 @@ from everfresh.contracts.event import ItemId, UserId
 from everfresh.contracts.exposure import Exposure
 from everfresh.contracts.sequence import Interaction
 from everfresh.model.inference.retrieval import (
+    Query,
     Ranked,
     best_items,
-    popular_items,
-    popularity,
     rows_of,
     score_items,
     similar_items,
+    stranger,
 )
 from everfresh.model.vocabulary.sightings import ItemRows
 from everfresh.serving.history.reader import CachedHistoryReader, UserHistory
@@ -26,9 +26,9 @@ from everfresh.serving.versions.holder import LoadedVersion
 ARM = "default"
 """The only arm there is until users are mapped to tracks of versions."""
 
-UNKNOWN_USER = "Nothing is known of this user yet, so these are the most popular items."
+UNKNOWN_USER = "Nothing is known of this user yet, so these are the items that are popular now."
 UNKNOWN_ITEMS = (
-    "This version knows none of this user's items yet, so these are the most popular items."
+    "This version knows none of this user's items yet, so these are the items that are popular now."
 )
 _NO_ROWS: ItemRows = np.zeros(0, dtype=np.int64)
 
@@ -112,10 +112,7 @@ def recommend_items(
     if request.exclude:
         barred = np.concatenate([barred, rows_of(request.exclude, vocabulary)])
     allowed = None if request.allow is None else rows_of(request.allow, vocabulary)
-    if history.vector is None:
-        ranked = popular_items(vocabulary, request.k, barred, allowed)
-    else:
-        ranked = best_items(recommender, history.vector, request.k, barred, allowed)
+    ranked = best_items(recommender, _query(loaded, history), request.k, barred, allowed)
     return _answer(loaded, request, history, ranked)
 
 
@@ -124,10 +121,7 @@ def score_candidates(
 ) -> Answer:
     """Scores of the items, in their order; as :func:`recommend_items` otherwise."""
     history = histories.read(loaded, request.user_id, request.events)
-    if history.vector is None:
-        scores = popularity(loaded.recommender.vocabulary, request.items)
-    else:
-        scores = score_items(loaded.recommender, history.vector, request.items)
+    scores = score_items(loaded.recommender, _query(loaded, history), request.items)
     return _answer(loaded, request, history, (request.items, scores))
 
 
@@ -155,6 +149,13 @@ def exposure_of(answer: Answer, now_ms: int) -> Exposure:
         state_offset=answer.state_offset,
         request_events=answer.request_events,
     )
+
+
+def _query(loaded: LoadedVersion, history: UserHistory) -> Query:
+    """A user all of whose items are unknown is a stranger."""
+    if history.vector is None:
+        return stranger(loaded.recommender)
+    return Query(history.vector, history.rows)
 
 
 def _answer(

@@ -4,7 +4,8 @@
     vocabulary.safetensors  items, rows, counts             }
     served.safetensors     the weights with shorter rows, for replicas alone (``weights.rows``)
     optimizer.safetensors  AdamW moments and step counts
-    trainer.msgpack        memories of strategy and gate, baselines, the frozen version
+    opponents.safetensors  what the opponents have counted
+    trainer.msgpack        memories of strategy and gate, the frozen version
 
 Random state is not stored: every draw is seeded by the version's place in its lineage.
 The version's own number is in no file, so equal learning gives equal files.
@@ -22,7 +23,12 @@ from everfresh.contracts.errors import CorruptVersion, SettingsError
 from everfresh.contracts.manifest import FORMAT, MODEL_FILES, Rows, WeightManifest
 from everfresh.contracts.ports import WeightStore
 from everfresh.contracts.settings import ModelSettings, Settings
-from everfresh.model.baselines import LastItemMarkov, Popularity
+from everfresh.model.opponents.opponent_file import (
+    decode_opponents,
+    encode_opponents,
+    opponents_of_counts,
+)
+from everfresh.model.opponents.opponents import Opponents
 from everfresh.model.optimizer import build_optimizer, encode_optimizer, restore_optimizer
 from everfresh.model.recommender import Recommender
 from everfresh.model.version_files import version_files
@@ -36,23 +42,27 @@ from everfresh.trainer.windows.assemble import Progress
 
 OPTIMIZER_FILE = "optimizer.safetensors"
 MEMORY_FILE = "trainer.msgpack"
-MEMORY_FORMAT = 3
+OPPONENTS_FILE = "opponents.safetensors"
+MEMORY_FORMAT = 4
+COUNTS_FORMAT = 3
+"""Of versions that held counts of all time, of popularity and last-item Markov, in the memory."""
 
 
 class TrainerMemory(msgspec.Struct, frozen=True):
     """``trainer.msgpack``. ``frozen`` is ``None`` in a lineage's first version: it is itself.
 
     ``memory`` is what the strategy remembers, as it encoded it, and ``kind`` says of which sort.
+    ``popularity`` and ``markov`` are of :data:`COUNTS_FORMAT` alone.
     """
 
     format: int
     frozen: int | None
     kind: str
     memory: bytes
-    popularity: bytes
-    markov: bytes
     window: WindowSummary
     gate: GateMemory
+    popularity: bytes = b""
+    markov: bytes = b""
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
@@ -86,8 +96,6 @@ def encode_files(
         frozen,
         learner.strategy.memory_kind,
         learner.strategy.encode(),
-        learner.popularity.encode(),
-        learner.markov.encode(),
         window,
         learner.gate,
     )
@@ -95,6 +103,7 @@ def encode_files(
     return {
         **version_files(network.recommender, rows),
         OPTIMIZER_FILE: encode_optimizer(network.optimizer, network.recommender),
+        OPPONENTS_FILE: encode_opponents(learner.opponents),
         MEMORY_FILE: msgspec.msgpack.encode(memory),
     }
 
@@ -105,20 +114,22 @@ def restore(store: WeightStore, manifest: WeightManifest, settings: Settings) ->
     learner = Learner(
         restore_network(store, manifest, settings),
         _restore_strategy(manifest, memory, settings),
-        Popularity.decode(memory.popularity),
-        LastItemMarkov.decode(memory.markov),
+        _opponents(store, manifest, memory),
         memory.gate,
     )
     frozen = manifest.version if memory.frozen is None else memory.frozen
     return Checkpoint(manifest, learner, frozen, memory.window)
 
 
-def restore_baselines(
-    store: WeightStore, manifest: WeightManifest
-) -> tuple[Popularity, LastItemMarkov]:
-    """The baselines of a version alone."""
-    memory = _read_memory(store, manifest)
-    return Popularity.decode(memory.popularity), LastItemMarkov.decode(memory.markov)
+def restore_opponents(store: WeightStore, manifest: WeightManifest) -> Opponents:
+    """The opponents of a version alone."""
+    return _opponents(store, manifest, _read_memory(store, manifest))
+
+
+def _opponents(store: WeightStore, manifest: WeightManifest, memory: TrainerMemory) -> Opponents:
+    if memory.format == COUNTS_FORMAT:
+        return opponents_of_counts(memory.popularity, memory.markov)
+    return decode_opponents(store.read(manifest, OPPONENTS_FILE))
 
 
 def _read_memory(store: WeightStore, manifest: WeightManifest) -> TrainerMemory:
@@ -130,6 +141,9 @@ def _read_memory(store: WeightStore, manifest: WeightManifest) -> TrainerMemory:
             f"version {manifest.version}: {MEMORY_FILE} cannot be read ({error}); "
             "roll back to another version, or use an empty weight store"
         ) from None
+    if memory.format == COUNTS_FORMAT:
+        # How far ahead of popularity the live model was says nothing of one that fades.
+        return msgspec.structs.replace(memory, gate=memory.gate.without_profile())
     if memory.format != MEMORY_FORMAT:
         raise CorruptVersion(
             f"version {manifest.version}: {MEMORY_FILE} has format {memory.format}, expected "

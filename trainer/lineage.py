@@ -24,14 +24,14 @@ from everfresh.trainer.checkpoint import (
     load_served,
     progress_of,
     restore,
-    restore_baselines,
     restore_network,
+    restore_opponents,
     same_training,
 )
 from everfresh.trainer.learning.learner import Learner, fresh_learner
 from everfresh.trainer.learning.network import Network, fresh_network
 from everfresh.trainer.retention import removable
-from everfresh.trainer.scoring.prequential import FROZEN, LIVE, MARKOV, POPULARITY, Contender
+from everfresh.trainer.scoring.prequential import FROZEN, LIVE, Contender
 from everfresh.trainer.scoring.window_summary import WindowSummary
 from everfresh.trainer.windows.assemble import Progress
 
@@ -81,13 +81,13 @@ class Lineage:
         for version in reversed(above):
             try:
                 left = self._store.manifest(version)
-                baselines = restore_baselines(self._store, left)
+                opponents = restore_opponents(self._store, left)
             except (CorruptVersion, WrongParent) as error:
                 _LOG.warning("turned away from, and how far it came is not known: %s", error)
                 continue
             self.progress = progress_of(left)
             # They learn from every window, also from those that are passed over.
-            self.learner.popularity, self.learner.markov = baselines
+            self.learner.opponents = opponents
             return
 
     def _load(self, version: int) -> Recommender:
@@ -104,14 +104,11 @@ class Lineage:
         return self._store.pointer() != self.pointer
 
     def contenders(self) -> dict[str, Contender]:
-        """Who ranks a window: what serves, its frozen ancestor, the baselines."""
-        baselines: dict[str, Contender] = {
-            POPULARITY: self.learner.popularity,
-            MARKOV: self.learner.markov,
-        }
+        """Who ranks a window: what serves, its frozen ancestor, the opponents."""
+        opponents: dict[str, Contender] = {**self.learner.opponents.contenders()}
         if self.frozen_model is None:  # no version serves yet
-            return baselines
-        return {LIVE: self.parents[self.number], FROZEN: self.frozen_model, **baselines}
+            return opponents
+        return {LIVE: self.parents[self.number], FROZEN: self.frozen_model, **opponents}
 
     def parent_network(self) -> Network:
         """The parent's weights and optimizer state, read again."""

@@ -36,7 +36,7 @@ from everfresh.trainer.checkpoint import encode_files
 from everfresh.trainer.gate.memory import GateMemory
 from everfresh.trainer.gate.probation import failed, observed
 from everfresh.trainer.gate.window_checks import implausible
-from everfresh.trainer.learning.learner import update_baselines
+from everfresh.trainer.learning.learner import update_opponents
 from everfresh.trainer.learning.training import TrainWindow, train_window
 from everfresh.trainer.lineage import Lineage
 from everfresh.trainer.scoring.paired import Paired
@@ -262,7 +262,7 @@ class TrainerLoop:
             scored.scores,
         )
         self._lineage.set_aside(rejected, files)
-        update_baselines(self.learner, window)
+        update_opponents(self.learner, window)
         closed = self._queue.complete_since(window)
         self._pass_over(window)
         self._held_in_a_row += 1

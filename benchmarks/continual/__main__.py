@@ -11,6 +11,9 @@ given the clicks before it. As in ADER's code, test items that no training perio
 dropped, and then sessions of one click; ``_all`` figures keep them, as misses. Recall@20 and MRR@20
 are means over a period's clicks, then over the 16 periods.
 
+``popularity``, ``markov`` and ``vmis-knn`` are strategies here too: opponents that learn by
+counting. They are not among those that run by default.
+
 A session is a user. Every strategy runs the trainer's own code (``trainer.learning.training``) with
 the same network and seed. Cost is processor time of training (the machine may be shared) and
 tokens; both count everything a strategy does between two periods, choosing exemplars included.

@@ -18,9 +18,11 @@ from everfresh.contracts.event import UserId
 from everfresh.contracts.sequence import Interaction
 from everfresh.contracts.settings import EventSettings, Settings, load_settings
 from everfresh.contracts.window import DecodedExample, TrainingWindow
-from everfresh.model.metrics import scores
-from everfresh.trainer.learning.learner import Learner, fresh_learner, remember
+from everfresh.model.metrics import Ranks, scores
+from everfresh.model.opponents.opponents import OPPONENTS, Opponents
+from everfresh.trainer.learning.learner import Learner, fresh_learner
 from everfresh.trainer.learning.training import train_window
+from everfresh.trainer.scoring.prequential import Contender
 
 PERIODS = 16
 STRATEGIES = ("frozen", "finetune", "ewc", "replay", "herding", "distill", "retrain")
@@ -109,17 +111,43 @@ def run_strategy(
             learner.network.recommender.admit(window.examples, window.label)
         else:
             tokens = train_window(learner.task(window, settings, at)).tokens
-        remember(learner, window, at)
+        learner.strategy.remember(learner.network, window, at)
         train_s = time.process_time() - began
         if at in chosen:
-            yield Period(name, at, *_tested(learner, following, known), train_s, tokens)
+            yield Period(
+                name, at, *_tested(learner.network.recommender, following, known), train_s, tokens
+            )
+
+
+class _SessionByItself:
+    """An opponent that learns with every click, asked as others are: period by period."""
+
+    def __init__(self, opponent: Contender) -> None:
+        self._opponent = opponent
+
+    def ranks(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> Ranks:
+        ranks = [self._opponent.ranks([example], exclude_seen) for example in examples]
+        return np.concatenate(ranks) if ranks else np.zeros(0, np.int64)
+
+
+def run_opponent(name: str, windows: list[TrainingWindow]) -> Iterator[Period]:
+    """Learn and test every period by counting; all opponents learn, one is tested."""
+    opponents, known = Opponents(), set[object]()
+    for at, (window, following) in enumerate(itertools.pairwise(windows)):
+        known.update(click.item for example in window.examples for click in example.targets)
+        train_s = 0.0
+        for of, step in opponents.steps(window.examples, at, None, exclude_seen=False):
+            began = time.process_time()
+            step()
+            train_s += time.process_time() - began if of == name else 0.0
+        ranker = _SessionByItself(opponents.contenders()[name])
+        yield Period(name, at, *_tested(ranker, following, known), train_s, 0)
 
 
 def _tested(
-    learner: Learner, window: TrainingWindow, known: set[object]
+    ranker: Contender, window: TrainingWindow, known: set[object]
 ) -> tuple[float, float, float, float]:
     """Recall and MRR by ADER's rule, then with everything."""
-    ranker = learner.network.recommender
     everything = tests(window, None)
     ranks = ranker.ranks(everything, exclude_seen=False)
     ends = np.cumsum([len(example.targets) for example in everything])
@@ -149,6 +177,8 @@ def measure(
     name: str, windows: list[TrainingWindow], options: argparse.Namespace
 ) -> dict[int, Period]:
     """All periods of one strategy, of this run or kept by an earlier one."""
+    if name in OPPONENTS:
+        return {period.period: period for period in run_opponent(name, windows)}
     work, settings = KeptWork(options.work), settings_of(name)
     done, alone = work.periods(name), name == "retrain"
     periods = list(range(len(windows) - 1))

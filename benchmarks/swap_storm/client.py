@@ -102,7 +102,7 @@ async def run(options: argparse.Namespace) -> None:
     pending: set[asyncio.Task[Answer]] = set()
     url, number = f"{options.url}/v1/recommend", 0
     kept = Kept(options, url)
-    with options.out.open("ab") as out:
+    with options.out.open("ab", buffering=0) as out:
         async with session(options.connections) as busy:
             due = time.monotonic()
             while not options.stop.exists():

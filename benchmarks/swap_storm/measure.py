@@ -72,7 +72,9 @@ class Storm:
         self._note(False, began, "")
 
     def stop(self) -> list[Answer]:
-        """End both and return every answer."""
+        """End both, once the newest version has answered, and return every answer."""
+        newest = self._version()
+        wait_until(lambda: self._answering() >= newest, f"an answer of {newest}", 600.0)
         (self._folder / "stop").touch()
         wait_until(lambda: self._client.poll() is not None, "the last answers")
         self._publisher.stop(5.0)
@@ -109,6 +111,12 @@ class Storm:
     def _version(self) -> int:
         pointer = self._store.pointer()
         return pointer.version if pointer else 0
+
+    def _answering(self) -> int:
+        """The newest version among the last answers."""
+        lines = (self._folder / "answers").read_bytes().splitlines(keepends=True)[-200:]
+        whole = b"".join(line for line in lines if line.endswith(b"\n"))
+        return max(answer.version for answer in msgspec.json.Decoder(Answer).decode_lines(whole))
 
     def _order(self, name: str, value: float | str) -> None:
         draft = self._folder / f".{name}"

@@ -9,6 +9,7 @@ import typer
 
 from everfresh.infra.cli.commands.dlq import dlq
 from everfresh.infra.cli.commands.evaluate_options import evaluate
+from everfresh.infra.cli.commands.generate import generate
 from everfresh.infra.cli.file_options import AskedReading, EventFile, with_file_options
 from everfresh.infra.cli.options import (
     MOST,
@@ -140,6 +141,7 @@ def replay(  # noqa: PLR0913, PLR0917  (every option is one word of the command 
 
 
 app.command()(evaluate)
+app.command()(generate)
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
@@ -11,6 +12,7 @@ from torch import Tensor
 from everfresh.contracts.event import ItemId
 from everfresh.model.catalogue import Catalogue
 from everfresh.model.recommender import Recommender
+from everfresh.model.trends.table import Contexts
 from everfresh.model.vocabulary.sightings import ItemRows
 from everfresh.model.vocabulary.vocabulary import UNKNOWN, Vocabulary
 
@@ -22,6 +24,7 @@ MICRO_BATCH = 4096
 """Candidates that are scored at once."""
 
 _BLOCK = 64
+_NO_EVENT: ItemRows = np.zeros(1, dtype=np.int64)
 
 
 def rows_of(items: Sequence[ItemId], vocabulary: Vocabulary) -> ItemRows:
@@ -29,27 +32,45 @@ def rows_of(items: Sequence[ItemId], vocabulary: Vocabulary) -> ItemRows:
     return np.fromiter((vocabulary.row(item) for item in items), np.int64, len(items))
 
 
+class Query(msgspec.Struct, frozen=True):
+    """For whom items are scored: a unit-length user vector ``(dim,)``, and the rows of all events
+    that are known of the user, in order."""
+
+    user: Tensor
+    rows: ItemRows
+
+    @property
+    def context(self) -> Contexts:
+        """What the trends look at."""
+        last = self.rows[-1:] if len(self.rows) else _NO_EVENT
+        return Contexts(last, np.array([len(self.rows)]))
+
+
+def stranger(recommender: Recommender) -> Query:
+    """A user of whom nothing is known that the version knows: what is hot now is best."""
+    return Query(recommender.start(), _NO_EVENT[:0])
+
+
 def best_items(
     recommender: Recommender,
-    user: Tensor,
+    query: Query,
     k: int,
     barred: ItemRows,
     allowed: ItemRows | None = None,
 ) -> Ranked:
     """The ``k`` best items outside ``barred`` and, where given, inside ``allowed``.
 
-    ``user`` is a unit-length vector ``(dim,)``. Fewer than ``k`` where there are fewer. Scores are
-    logits: they order the items of one answer and mean nothing across answers.
+    Fewer than ``k`` where there are fewer. Scores are logits: they order the items of one answer
+    and mean nothing across answers.
     """
-    catalogue = recommender.catalogue()
     if allowed is None:
-        scores = _all_scores(catalogue, user)
+        scores = _all_scores(recommender, query)
         scores[UNKNOWN] = -np.inf
         scores[barred] = -np.inf
         rows = best = first_places(scores, k)
     else:
         rows = np.setdiff1d(allowed, np.append(barred, UNKNOWN))
-        scores = _scores_of(catalogue, user, rows)
+        scores = _scores_of(recommender, query, rows)
         best = first_places(scores, k)
         rows = rows[best]
     item = recommender.vocabulary.item
@@ -75,17 +96,19 @@ def first_places(scores: Scores, k: int) -> ItemRows:
 
 
 def score_items(
-    recommender: Recommender, user: Tensor, items: Sequence[ItemId]
+    recommender: Recommender, query: Query, items: Sequence[ItemId]
 ) -> list[float | None]:
-    """The score of each item for the user vector ``(dim,)``; ``None`` for one without a row.
+    """The score of each item for the user; ``None`` for one without a row.
 
     All candidates share the one pass over the user's history that made the vector, and go through
     the rest in micro-batches (M-FALCON, arXiv 2402.17152 section 3.4; here the rest is a product
     with the item table, because candidates are no tokens of this network).
     """
-    rows = rows_of(items, recommender.vocabulary)
-    scores = _scores_of(recommender.catalogue(), user, rows).tolist()
-    return [None if row == UNKNOWN else score for row, score in zip(rows, scores, strict=True)]
+    rows, place = np.unique(rows_of(items, recommender.vocabulary), return_inverse=True)
+    scores = _scores_of(recommender, query, rows)[place].tolist()
+    return [
+        None if row == UNKNOWN else score for row, score in zip(rows[place], scores, strict=True)
+    ]
 
 
 def similar_items(recommender: Recommender, item: ItemId, k: int) -> Ranked | None:
@@ -111,38 +134,25 @@ def similar_items(recommender: Recommender, item: ItemId, k: int) -> Ranked | No
     return [name(at) for at in best.tolist()], cosines[best].tolist()
 
 
-def popular_items(
-    vocabulary: Vocabulary, k: int, barred: ItemRows, allowed: ItemRows | None = None
-) -> Ranked:
-    """The ``k`` most sighted items outside ``barred``, inside ``allowed``; shares of sightings."""
-    names = [vocabulary.item(row) for row in set(barred.tolist()) - {UNKNOWN}]
-    if allowed is None:
-        return vocabulary.popular(k, names)
-    rows = np.setdiff1d(allowed, np.append(barred, UNKNOWN)).tolist()
-    shares = [(vocabulary.share(item), item) for item in map(vocabulary.item, rows)]
-    best = sorted(shares, key=lambda pair: -pair[0])[:k]
-    return [item for _, item in best], [share for share, _ in best]
-
-
-def popularity(vocabulary: Vocabulary, items: Sequence[ItemId]) -> list[float | None]:
-    """Each item's share of all sightings; ``None`` for one without a row."""
-    return [vocabulary.share(item) if item in vocabulary else None for item in items]
-
-
-def _all_scores(catalogue: Catalogue, user: Tensor) -> Scores:
+def _all_scores(recommender: Recommender, query: Query) -> Scores:
     # numpy's product and selection cost half of torch's for one user.
-    scores: Scores = catalogue.vectors.numpy() @ user.numpy()
+    catalogue = recommender.catalogue()
+    scores: Scores = catalogue.vectors.numpy() @ query.user.numpy()
     scores *= _factors(catalogue)
     scores += catalogue.bias.numpy()
+    recommender.trend_table().pool(scores[None], query.context)
     return scores
 
 
-def _scores_of(catalogue: Catalogue, user: Tensor, rows: ItemRows) -> Scores:
-    vectors, bias, query = catalogue.vectors.numpy(), catalogue.bias.numpy(), user.numpy()
-    factors = _factors(catalogue)
+def _scores_of(recommender: Recommender, query: Query, rows: ItemRows) -> Scores:
+    """Of distinct ``rows``."""
+    catalogue, user = recommender.catalogue(), query.user.numpy()
+    vectors, bias, factors = catalogue.vectors.numpy(), catalogue.bias.numpy(), _factors(catalogue)
     parts = [rows[begin : begin + MICRO_BATCH] for begin in range(0, len(rows), MICRO_BATCH)]
-    scores = [(vectors[part] @ query) * factors[part] + bias[part] for part in parts]
-    return np.concatenate([bias[:0], *scores])
+    scores = [(vectors[part] @ user) * factors[part] + bias[part] for part in parts]
+    scores_of = np.concatenate([bias[:0], *scores])
+    recommender.trend_table().pool_some(scores_of[None], rows, query.context)
+    return scores_of
 
 
 def _factors(catalogue: Catalogue) -> Scores:

@@ -40,7 +40,7 @@ _LONGEST = 16
 """Versions that are gone through at most; beyond that a whole one costs less."""
 _REST_S = 0.003
 """After each: requests, and whatever brings them, get the processor then."""
-_KINDS = {"F32": "<f4", "I64": "<i8", "U8": "u1", "BF16": "<u2"}
+_KINDS = {"F32": "<f4", "I32": "<i4", "I64": "<i8", "U8": "u1", "BF16": "<u2"}
 
 
 class _Step(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from benchmarks.continual import measure as continual
 from benchmarks.continual.kept_work import Period
 from everfresh.contracts.settings import Settings, load_settings
 from everfresh.model.metrics import scores
+from everfresh.model.opponents.opponents import Opponents
 from everfresh.trainer.learning.learner import fresh_learner, remember
 from everfresh.trainer.learning.training import train_window
 from tests.trainer.small_settings import SMALL, with_strategy
@@ -81,6 +82,26 @@ def test_figures_are_those_of_ranking_every_kept_click(
         by_hand = [100 * measured["hr20"], 100 * measured["mrr20"]]
         np.testing.assert_allclose([getattr(periods[-1], name) for name in fields], by_hand)
     assert periods[-1].recall20 > periods[-1].recall20_all
+
+
+@pytest.mark.parametrize("name", ["popularity", "markov", "vmis-knn"])
+def test_opponents_are_asked_session_by_session_after_the_periods_before(
+    name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(continual, "PERIODS", 3)
+    windows = continual.read_windows(folder)
+    done = continual.measure(name, windows, argparse.Namespace(work=None, retrain_periods=""))
+    assert sorted(done) == [0, 1, 2]
+    opponents = Opponents()
+    for at in range(3):
+        opponents.update(windows[at].examples, at)
+    alone = [
+        opponents.contenders()[name].ranks([test], False)
+        for test in continual.tests(windows[3], None)
+    ]
+    measured = scores(np.concatenate(alone), (20,))
+    assert done[2].recall20_all == pytest.approx(100 * measured["hr20"])
+    assert done[2].tokens == 0
 
 
 def test_a_retrain_measured_in_parts_is_the_retrain_measured_at_once(

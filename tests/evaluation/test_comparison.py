@@ -31,10 +31,16 @@ def test_fresh_targets_are_those_the_window_before_brought() -> None:
     comparison = Comparison.of(made, exclude_seen=False)
     # Windows: 1 2 | 2 3 | 1 3 | 4 4. An item that its own window brings cannot be known, and all
     # that are known to window 1 are of window 0.
-    assert [mask.tolist() for mask in comparison.fresh] == [
+    assert [groups["fresh"].tolist() for groups in comparison.groups] == [
         [False, False],
         [False, False],
         [False, True],
+        [False, False],
+    ]
+    assert [groups["older"].tolist() for groups in comparison.groups] == [
+        [False, False],
+        [False, False],
+        [True, False],
         [False, False],
     ]
 
@@ -68,7 +74,7 @@ def test_every_contender_is_tested_before_it_learns_and_then_told_apart_from_fro
     small_settings: Settings,
 ) -> None:
     told = run(small_settings, ["frozen", "finetune"])
-    names = ["frozen", "finetune", "popularity", "markov"]
+    names = ["frozen", "finetune", "popularity", "markov", "vmis-knn"]
     windows = [line for line in told if isinstance(line, WindowScore)]
     margins = [line for line in told if isinstance(line, Margin)]
     assert [(window.contender, window.window) for window in windows] == [
@@ -98,13 +104,53 @@ def test_margins_are_over_any_contender_wherever_it_stands(small_settings: Setti
     plain, turned = margins(run(small_settings, names)), run(small_settings, names, "finetune")
     mirrored = margins(turned)
     assert {margin.over for margin in mirrored.values()} == {"finetune"}
-    assert {name for name, _ in mirrored} == {"frozen", "popularity", "markov"}
+    assert {name for name, _ in mirrored} == {"frozen", "popularity", "markov", "vmis-knn"}
     for metric in ("hr10", "ndcg10"):
         ours, theirs = mirrored["frozen", metric], plain["finetune", metric]
         assert (ours.mean, ours.low, ours.high) == pytest.approx(
             (-theirs.mean, -theirs.high, -theirs.low)
         )
     assert margins(run(small_settings, ["finetune"])) == {}, "frozen did not run"
+
+
+def test_margins_over_the_best_are_over_the_opponent_that_is_best_by_the_metric(
+    small_settings: Settings,
+) -> None:
+    told = run(small_settings, ["finetune"], "best")
+    figures = collect(told).contenders
+    opponents = ("popularity", "markov", "vmis-knn")
+    for metric in ("hr10", "ndcg10"):
+        best = max(opponents, key=lambda name: figures[name].scores[metric])
+        lines = [line for line in told if isinstance(line, Margin) and line.metric == metric]
+        assert {line.over for line in lines} == {best}
+        assert {line.contender for line in lines} == {"finetune", *opponents} - {best}
+        ours = figures["finetune"].margins[metric].mean
+        gap = figures["finetune"].scores[metric] - figures[best].scores[metric]
+        assert math.isclose(ours, gap, abs_tol=1e-12)
+
+
+def test_figures_are_told_by_place_in_the_sequence_and_by_age_of_the_item(
+    small_settings: Settings,
+) -> None:
+    told = run(small_settings, ["frozen"])
+    users: dict[object, int] = {}
+    places = []
+    for number, each in enumerate(stream(120)):
+        place = users[each.user_id] = users.get(each.user_id, -1) + 1
+        if number >= 30:
+            places.append(min(place, 2))
+    result = collect(told)
+    for figures in result.contenders.values():
+        groups = figures.groups
+        assert [groups[name].events for name in ("first", "second", "later")] == [
+            places.count(place) for place in range(3)
+        ]
+        parts = [groups[name] for name in ("first", "second", "later") if groups[name].events]
+        hits = sum(part.events * part.scores["hr10"] for part in parts)
+        assert math.isclose(hits, result.events * figures.scores["hr10"])
+        assert groups["fresh"].events == result.fresh_events
+        assert groups["fresh"].scores == figures.fresh
+        assert groups["older"].events > 0
 
 
 def test_the_same_seed_tells_the_same(small_settings: Settings) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import msgspec
+import torch
 
 from everfresh.adapters.memory import (
     ManualClock,
@@ -55,6 +56,10 @@ def recommender(seed: int, items: Sequence[ItemId] = ITEMS) -> Recommender:
     ]
     count = list(range(len(targets)))
     made.admit([DecodedExample(0, [], targets, count, count)])
+    with torch.no_grad():
+        # Nothing but how popular an item is counts for a stranger.
+        made.network.start.zero_()
+        made.network.actions[0] = made.network.values[0] = 0.0
     return made
 
 

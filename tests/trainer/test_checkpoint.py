@@ -8,6 +8,7 @@ from everfresh.contracts.errors import CorruptVersion, SettingsError
 from everfresh.contracts.settings import Settings
 from everfresh.trainer.checkpoint import (
     MEMORY_FILE,
+    OPPONENTS_FILE,
     OPTIMIZER_FILE,
     encode_files,
     progress_of,
@@ -37,6 +38,7 @@ def test_a_restored_learner_encodes_to_the_same_bytes(
         "model.safetensors",
         "vocabulary.safetensors",
         OPTIMIZER_FILE,
+        OPPONENTS_FILE,
         MEMORY_FILE,
     }
     assert {name: store.read(manifest, name) for name in again} == again
@@ -55,7 +57,7 @@ def test_a_foreign_memory_is_refused(store: MemoryWeightStore, small_settings: S
     files = {file.name: store.read(manifest, file.name) for file in manifest.files}
     for raw, message in (
         (b"\x01", "cannot be read"),
-        (changed_format(files[MEMORY_FILE]), "has format 99, expected 3"),
+        (changed_format(files[MEMORY_FILE]), "has format 99, expected 4"),
     ):
         other = MemoryWeightStore()
         blank = msgspec.structs.replace(manifest, files=[])

@@ -9,14 +9,24 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from everfresh.adapters.memory import MemoryReportSink, MemoryWindowSource
 from everfresh.adapters.weights.store import FsspecWeightStore
 from everfresh.contracts.manifest import Pointer
 from everfresh.contracts.settings import Settings
-from everfresh.trainer.checkpoint import encode_files, restore
+from everfresh.model.metrics import MISS
+from everfresh.model.opponents.opponent_file import encode_opponents, opponents_of_counts
+from everfresh.trainer.checkpoint import (
+    MEMORY_FILE,
+    MEMORY_FORMAT,
+    OPPONENTS_FILE,
+    encode_files,
+    restore,
+)
 from everfresh.trainer.loop import TrainerLoop
+from tests.model.streams import example
 from tests.trainer.logs import make_log
 
 LOG = make_log(2, list(range(3, 9)), users=12)
@@ -38,13 +48,30 @@ def test_a_version_of_an_earlier_build_still_loads(
         checkpoint = restore(store, manifest, small_settings)
         written = {file.name: store.read(manifest, file.name) for file in manifest.files}
         frozen = None if version == 1 else checkpoint.frozen
-        # Nothing of it is lost or named otherwise: it encodes to the bytes that it came from.
+        # Nothing of it is lost or named otherwise: it encodes to the bytes that it came from. What
+        # the opponents had counted stands in a file of their own now.
         again = encode_files(checkpoint.learner, frozen, checkpoint.window, manifest.rows)
+        assert again.pop(OPPONENTS_FILE)
+        memory, earlier = (
+            msgspec.msgpack.decode(files.pop(MEMORY_FILE)) for files in (again, written)
+        )
         assert again == written
+        assert (earlier.pop("format"), memory.pop("format")) == (3, MEMORY_FORMAT)
+        counts = earlier.pop("popularity"), earlier.pop("markov")
+        assert (memory.pop("popularity"), memory.pop("markov")) == (b"", b"")
+        # Nor is the gate's profile of windows gone on from: it says how far live was ahead of them.
+        assert earlier["gate"].pop("profile")["windows"] == version
+        assert memory["gate"].pop("profile")["windows"] == 0
+        assert memory.pop("window").items() >= earlier.pop("window").items()
+        assert memory == earlier
+        expected = opponents_of_counts(*counts)
+        assert encode_opponents(checkpoint.learner.opponents) == encode_opponents(expected)
     gate = checkpoint.learner.gate
     compared = {probation.parent: probation.windows for probation in gate.probations}
     assert compared == {1: 2, 2: 1, 3: 0}
-    assert (len(gate.held), gate.profile.windows) == (4, NEWEST)
+    assert len(gate.held) == 4
+    ranks = checkpoint.learner.opponents.markov.ranks([example(1, [], [1])], exclude_seen=False)
+    assert (ranks < MISS).all()
 
 
 def test_training_goes_on_from_a_version_of_an_earlier_build(

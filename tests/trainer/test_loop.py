@@ -89,11 +89,14 @@ def test_a_window_is_scored_by_its_parent_before_it_is_trained(bench: Bench) -> 
     loop = bench.start(note)
     report = loop.step(0)
     assert report is not None
-    assert (report.scored_version, set(report.scores)) == (None, {"popularity", "markov"})
+    assert (report.scored_version, set(report.scores)) == (
+        None,
+        {"popularity", "markov", "vmis-knn"},
+    )
     report = loop.step(0)
     assert report is not None
     assert (report.scored_version, report.version) == (1, 2)
-    assert set(report.scores) == {"live", "frozen", "popularity", "markov"}
+    assert set(report.scores) == {"live", "frozen", "popularity", "markov", "vmis-knn"}
     # Nothing is admitted before scoring has ended, and frozen is still what live is at version 1.
     assert ranked[2] == ("score", ranked[3][1])
     assert report.scores["live"] == report.scores["frozen"]
@@ -104,7 +107,10 @@ def test_no_item_is_fresh_to_the_version_that_knows_one_window_alone(bench: Benc
     first, second, *_ = bench.reports.windows
     assert (first.scored_version, second.scored_version) == (None, 1)
     assert first.fresh == second.fresh == 0
-    assert set(second.scores["live"]) == {"hr10", "ndcg10"}
+    assert not {"fresh_hr10", "older_hr10"} & set(second.scores["live"])
+    assert second.older == 0
+    assert 0 < second.first + second.second <= second.events
+    assert "second_hr10" in second.scores["live"]
     # Items that the second window brought are fresh in the third.
     assert "fresh_hr10" in bench.reports.windows[2].scores["live"]
 

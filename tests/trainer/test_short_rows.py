@@ -48,7 +48,7 @@ def test_law_4_a_window_is_scored_with_the_rows_that_are_served(tmp_path: Path) 
             "served": load_version(manifest, store),
             "exact": load_recommender(store, manifest),
         }
-        scores = score_table(rank_window(window, models, made.settings.trainer.exclude_seen))
+        scores = score_table(rank_window(window, models, made.settings.trainer.exclude_seen), {})
         scored.append(store.manifest(version + 1).scores["ndcg10_live"])
         by_served.append(scores["served"]["ndcg10"])
         by_exact.append(scores["exact"]["ndcg10"])

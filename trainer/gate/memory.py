@@ -36,3 +36,7 @@ class GateMemory(msgspec.Struct, frozen=True):
             self.profile.after(window, behind),
             continued(self.probations, parent, settings),
         )
+
+    def without_profile(self) -> GateMemory:
+        """The same, which learns anew what windows of this stream are like."""
+        return msgspec.structs.replace(self, profile=Profile())

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.window import DecodedExample, TrainingWindow
-from everfresh.model.baselines import LastItemMarkov, Popularity
+from everfresh.model.opponents.opponents import Opponents
 from everfresh.model.vocabulary.admission import Limits
 from everfresh.trainer.gate.memory import GateMemory
 from everfresh.trainer.learning.network import Network, fresh_network
@@ -21,8 +21,7 @@ class Learner:
 
     network: Network
     strategy: Strategy
-    popularity: Popularity
-    markov: LastItemMarkov
+    opponents: Opponents
     gate: GateMemory = field(default_factory=GateMemory)
 
     def task(
@@ -38,21 +37,19 @@ class Learner:
 
 def fresh_learner(settings: Settings) -> Learner:
     """A learner that has seen nothing."""
-    return Learner(
-        fresh_network(settings), build_strategy(settings), Popularity(), LastItemMarkov()
-    )
+    return Learner(fresh_network(settings), build_strategy(settings), Opponents())
 
 
 def remember(
     learner: Learner, trained: TrainingWindow, number: int, window: TrainingWindow | None = None
 ) -> None:
-    """Let the strategy take in what was ``trained``, and the baselines the ``window`` as it was."""
+    """Let the strategy take in what was ``trained``, and the opponents the ``window`` as it was."""
     learner.strategy.remember(learner.network, trained, number)
-    update_baselines(learner, window or trained)
+    update_opponents(learner, window or trained)
 
 
-def update_baselines(learner: Learner, window: TrainingWindow) -> None:
-    """Let the baselines take in a window; they learn from every one, trained or not."""
-    limits = Limits.of(learner.strategy.settings.trainer)
-    learner.popularity.update(window.examples, window.label, limits)
-    learner.markov.update(window.examples, window.label, limits)
+def update_opponents(learner: Learner, window: TrainingWindow) -> None:
+    """Let the opponents take in a window; they learn from every one, trained or not."""
+    tuning = learner.strategy.settings.trainer
+    limits = Limits.of(tuning)
+    learner.opponents.update(window.examples, window.label, limits, tuning.exclude_seen)

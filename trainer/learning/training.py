@@ -21,6 +21,7 @@ from everfresh.contracts.settings import Settings
 from everfresh.contracts.window import DecodedExample
 from everfresh.model.network.batches import derive_seed
 from everfresh.model.optimizer import forget_rows, grow_optimizer
+from everfresh.model.trend_learning import learn_trends, weigh_trends
 from everfresh.model.vocabulary.admission import Limits
 from everfresh.model.weights import all_finite
 from everfresh.trainer.learning.network import Network, TrainingOutcome
@@ -29,7 +30,7 @@ from everfresh.trainer.learning.stepper import SINGLE_PROCESS, Stepper
 from everfresh.trainer.learning.training_batch import TrainingBatch
 from everfresh.trainer.learning.window_task import WindowTask
 
-_STEP = 4
+_STEP, _WEIGHING = 4, 8
 LOWEST_RATE = 0.05
 """Where a falling learning rate ends, as a share of ``trainer.learning_rate``."""
 
@@ -53,7 +54,11 @@ def train_window(task: WindowTask, stepper: Stepper = SINGLE_PROCESS) -> Trainin
     task.strategy.begin(network, task.window, number)
     share = settings.trainer.parent_share if number and task.strategy.continues else 0.0
     parent = ParentWeights.of(network.recommender) if share else None
+    if number:  # before the first window there is nothing to weigh
+        seed = derive_seed(settings.trainer.seed, number, _WEIGHING)
+        weigh_trends(network.recommender, task.window.examples, seed)
     renew_vocabulary(network, task.admitted, task.window.label, settings)
+    learn_trends(network.recommender, task.window.examples)
     losses: list[float] = []
     tokens = 0
     for batch, draw, done in _steps(task, passes):

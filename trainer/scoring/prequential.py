@@ -4,9 +4,8 @@ All contenders rank the full vocabulary for the same targets. A target a contend
 a miss, not an omission, so that every mean is over the same events (prequential evaluation: Gama,
 Sebastião, Rodrigues, "On evaluating stream learning algorithms", 2013).
 
-Beside the means over all targets stand those over *fresh* ones: targets whose item was sighted for
-the first time in the window trained last, so that it is younger than one window. While that window
-is the only one, no target counts as fresh: every known item would.
+Beside the means over all targets stand those over groups of them
+(``trainer.scoring.target_groups``).
 """
 
 from __future__ import annotations
@@ -21,33 +20,19 @@ from numpy.typing import NDArray
 from everfresh.contracts.event import ItemId
 from everfresh.contracts.window import DecodedExample, TrainingWindow
 from everfresh.model.metrics import MISS, Ranks, scores
-from everfresh.model.vocabulary.vocabulary import Vocabulary
+from everfresh.trainer.scoring.target_groups import Groups
 
-LIVE, FROZEN, POPULARITY, MARKOV = "live", "frozen", "popularity", "markov"
+LIVE, FROZEN = "live", "frozen"
 
 METRICS = ("hr10", "ndcg10")
 """The figures of a contender, each a mean over the window's targets."""
 
-FRESH = "fresh_"
-"""Put before a metric's name: its mean over the fresh targets; left out where there are none."""
-
 
 class Contender(Protocol):
-    """Anything that can rank: a network or a baseline. Ranking changes nothing in it."""
+    """Anything that can rank: a network or an opponent. Ranking changes nothing in it."""
 
     def ranks(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> NDArray[np.int64]:
         """The 1-based rank of every target, examples first, targets of one in order; int64."""
-
-
-def fresh_targets(
-    window: TrainingWindow, vocabulary: Vocabulary, label: int | None
-) -> NDArray[np.bool_]:
-    """Which targets have an item that window ``label``, and none before, has brought."""
-    items = (target.item for example in window.examples for target in example.targets)
-    seen = (vocabulary.sightings(item) for item in items)
-    return np.array(
-        [sighting is not None and sighting.first == label for sighting in seen], dtype=np.bool_
-    )
 
 
 def rank_window(
@@ -76,17 +61,20 @@ def rank_window(
     return table
 
 
-def score_table(
-    ranked: Mapping[str, Ranks], fresh: NDArray[np.bool_] | None = None
-) -> dict[str, dict[str, float]]:
-    """Contender -> metric -> mean over all targets, and over the ``fresh`` ones of them."""
+def score_table(ranked: Mapping[str, Ranks], groups: Groups) -> dict[str, dict[str, float]]:
+    """Contender -> metric -> mean over all targets; and over each group, as in ``first_hr10``.
+
+    A group without targets is left out.
+    """
     table: dict[str, dict[str, float]] = {}
     for name, ranks in ranked.items():
         measured = scores(ranks)
         table[name] = {metric: float(measured[metric]) for metric in METRICS}
-        if fresh is not None and fresh.any():
-            measured = scores(ranks[fresh])
-            table[name] |= {f"{FRESH}{metric}": float(measured[metric]) for metric in METRICS}
+        for group, mask in groups.items():
+            if mask.any():
+                measured = scores(ranks[mask])
+                for metric in METRICS:
+                    table[name][f"{group}_{metric}"] = float(measured[metric])
     return table
 
 

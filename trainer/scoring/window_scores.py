@@ -9,18 +9,18 @@ from everfresh.contracts.event import ItemId
 from everfresh.contracts.settings import TrainerSettings
 from everfresh.contracts.window import TrainingWindow
 from everfresh.model.metrics import Ranks
+from everfresh.model.opponents.opponents import POPULARITY
 from everfresh.model.vocabulary.admission import Limits, sighted
 from everfresh.model.vocabulary.vocabulary import Vocabulary
 from everfresh.trainer.scoring.paired import Paired, pair
 from everfresh.trainer.scoring.prequential import (
     LIVE,
-    POPULARITY,
     Contender,
     flatten,
-    fresh_targets,
     rank_window,
     score_table,
 )
+from everfresh.trainer.scoring.target_groups import by_age, by_place
 from everfresh.trainer.scoring.window_summary import WindowSummary, summarize
 from everfresh.trainer.windows.backlog import PlannedWindow
 
@@ -53,13 +53,13 @@ def score_planned(
     newest: int | None,
     tuning: TrainerSettings,
 ) -> ScoredWindow:
-    """Rank with the version that serves, its frozen ancestor and the baselines.
+    """Rank with the version that serves, its frozen ancestor and the opponents.
 
     ``vocabulary`` and ``newest``, the label of the window trained last, say what is fresh.
     """
     window = planned.window
-    fresh = fresh_targets(window, vocabulary, newest)
-    summary = summarize(window, int(fresh.sum()), planned.labels, planned.share)
+    groups = {**by_place(window.examples), **by_age(window.examples, vocabulary, newest)}
+    summary = summarize(window, groups, planned.labels, planned.share)
     flood = vocabulary.left_waiting(*sighted(window.examples), Limits.of(tuning))
     ranks = rank_window(window, contenders, tuning.exclude_seen, flood)
-    return ScoredWindow(window, ranks, flatten(score_table(ranks, fresh)), summary, flood)
+    return ScoredWindow(window, ranks, flatten(score_table(ranks, groups)), summary, flood)

@@ -9,10 +9,14 @@ import numpy as np
 
 from everfresh.contracts.report import QUANTILES
 from everfresh.contracts.window import TrainingWindow
+from everfresh.trainer.scoring.target_groups import FIRST, FRESH, OLDER, SECOND, Groups
 
 
 class WindowSummary(msgspec.Struct, frozen=True):
-    """What a report says of its window, kept so that a lost report can be written again."""
+    """What a report says of its window, kept so that a lost report can be written again.
+
+    ``first``, ``second``, ``fresh`` and ``older`` count targets of these groups.
+    """
 
     label: int
     events: int
@@ -21,10 +25,16 @@ class WindowSummary(msgspec.Struct, frozen=True):
     fresh: int = 0
     merged: list[int] = []
     sampled: float = 1.0
+    first: int = 0
+    second: int = 0
+    older: int = 0
 
 
 def summarize(
-    window: TrainingWindow, fresh: int = 0, labels: Sequence[int] = (), share: float = 1.0
+    window: TrainingWindow,
+    groups: Groups | None = None,
+    labels: Sequence[int] = (),
+    share: float = 1.0,
 ) -> WindowSummary:
     """A window's figures; percentiles of append times are times that events really had.
 
@@ -35,4 +45,16 @@ def summarize(
     users = len({example.user for example in window.examples})
     appended = [int(mark) for mark in marks]
     merged = list(labels) if len(labels) > 1 else []
-    return WindowSummary(window.label, window.events, users, appended, fresh, merged, share)
+    counts = {name: int(mask.sum()) for name, mask in (groups or {}).items()}
+    return WindowSummary(
+        window.label,
+        window.events,
+        users,
+        appended,
+        counts.get(FRESH, 0),
+        merged,
+        share,
+        counts.get(FIRST, 0),
+        counts.get(SECOND, 0),
+        counts.get(OLDER, 0),
+    )

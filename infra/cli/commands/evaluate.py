@@ -90,7 +90,7 @@ def run_evaluate(
     for line in said_of_source(request.file, request.reading):
         console.print(line, soft_wrap=True)
     result = collect(_with_progress(console, names, _lines(settings, request, console)))
-    for part in (_table(result, request), *_margins(result)):
+    for part in (_table(result, request), _groups(result), *_margins(result)):
         console.print(part)
     console.print(f"{time.monotonic() - began:.0f} s in all; seed {request.seed}")
     if json is not None:
@@ -172,15 +172,13 @@ def _with_progress(
 
 
 def _table(result: Evaluation, request: Request) -> RenderableType:
-    fresh = f"fresh ({result.fresh_events:,}) ↑"
-    figures = ("HR@10 ↑", "NDCG@10 ↑", "MRR@10 ↑", "R@20 ↑", fresh, "train s ↓", "tokens ↓")
+    figures = ("HR@10 ↑", "NDCG@10 ↑", "MRR@10 ↑", "R@20 ↑", "train s ↓", "tokens ↓")
     table = new_table("contender", *figures, right=figures)
     for name, of in result.contenders.items():
         means = [of.scores.get(metric, 0.0) for metric in ("hr10", "ndcg10", "mrr10", "hr20")]
         table.add_row(
             name,
             *(f"{mean:.4f}" for mean in means),
-            f"{of.fresh['hr10']:.4f}" if of.fresh else "",
             f"{of.train_s:.1f}",
             f"{of.tokens:,}" if of.tokens else "",
         )
@@ -188,11 +186,27 @@ def _table(result: Evaluation, request: Request) -> RenderableType:
     note = (
         "Each window is scored before training on it. ↑ more is better, ↓ less is better. HR@10 "
         "and R@20: share of events whose item was among the 10 or 20 ranked highest; NDCG@10 and "
-        f"MRR@10 also count how high. fresh: HR@10 over the {result.fresh_events:,} events, from "
-        "the third window on, whose item first appeared in the window before. train s: processor "
-        "seconds of all training. tokens: events fed to the network in training."
+        "MRR@10 also count how high. train s: processor seconds of all training. tokens: events "
+        "fed to the network in training. popularity, markov and vmis-knn learn by counting; the "
+        "first two fade as the windows before would have liked best, the third learns by the click."
     )
     return described(title, table, note)
+
+
+def _groups(result: Evaluation) -> RenderableType:
+    """HR@10 by place and age; a column's head says how many events are behind it."""
+    counted = next(iter(result.contenders.values())).groups
+    heads = {name: f"{name} ({group.events:,}) ↑" for name, group in counted.items()}
+    table = new_table("contender", *heads.values(), right=tuple(heads.values()))
+    for name, of in result.contenders.items():
+        means = [of.groups[group].scores.get("hr10") for group in heads]
+        table.add_row(name, *("" if mean is None else f"{mean:.4f}" for mean in means))
+    note = (
+        "HR@10 over events of a kind, with their number. By place: the first event that is known "
+        "of a user, the second, later ones. By age of the item, from the third window on: fresh, "
+        "first seen in the window before, and older. Items that a window itself brings are neither."
+    )
+    return described("HR@10 by place of the event and age of its item", table, note)
 
 
 def _margins(result: Evaluation) -> Iterator[str]:
@@ -205,12 +219,14 @@ def _margins(result: Evaluation) -> Iterator[str]:
     ]
     if not margins:
         return
-    yield (
-        f"Compared with {margins[0].over}, user by user (above 0 is better; where the interval "
-        "includes 0, the difference may be chance):"
-    )
-    for margin in margins:
+    for over in dict.fromkeys(margin.over for margin in margins):
         yield (
-            f"  {margin.contender}, {_TITLES[margin.metric]}: {margin.mean:+.4f}, 95 % interval "
-            f"{margin.low:+.4f} to {margin.high:+.4f}, {margin.users} users"
+            f"Compared with {over}, user by user (above 0 is better; where the interval "
+            "includes 0, the difference may be chance):"
         )
+        for margin in margins:
+            if margin.over == over:
+                yield (
+                    f"  {margin.contender}, {_TITLES[margin.metric]}: {margin.mean:+.4f}, 95 % "
+                    f"interval {margin.low:+.4f} to {margin.high:+.4f}, {margin.users} users"
+                )

@@ -27,7 +27,9 @@ def evaluate(  # noqa: PLR0913, PLR0917  (every option is one word of the comman
     against: Annotated[
         str,
         typer.Option(
-            metavar="NAME", help="Contender that the others are compared with, user by user."
+            metavar="NAME",
+            help="Contender that the others are compared with, user by user: a strategy that runs, "
+            "popularity, markov, vmis-knn, or best: the best of these three by each metric.",
         ),
     ] = "frozen",
     windows: Annotated[

@@ -24,12 +24,14 @@ _COLOURS = {
     "frozen": "#2b6cb0",
     "popularity": "#b7791f",
     "markov": "#9b3d8f",
+    "vmis-knn": "#8c564b",
 }
 _NAMES = {
     "live": "live model",
     "frozen": "frozen at v1",
-    "popularity": "popularity",
-    "markov": "last-item Markov",
+    "popularity": "popularity of lately",
+    "markov": "last-item Markov of lately",
+    "vmis-knn": "VMIS-kNN",
 }
 _TITLES = {
     "hr10": "HR@10: share of events with the item in the top ten",
@@ -55,12 +57,13 @@ def draw(windows: Sequence[WindowReport], live: LiveVersions, title: str, path: 
 
 
 def _quality(axes: Axes, kept: Sequence[WindowReport], metric: str) -> None:
-    numbers = [report.version for report in kept]
-    weights = [float(report.events) for report in kept]
     ends: list[tuple[float, str]] = []
     # The live model is drawn last, on top.
     for name in reversed(CONTENDERS):
-        raw = [report.scores[name][metric] for report in kept]
+        told = [report for report in kept if metric in report.scores.get(name, {})]
+        numbers = [report.version for report in told]
+        weights = [float(report.events) for report in told]
+        raw = [report.scores[name][metric] for report in told]
         curve = smoothed(raw, weights, _SPAN)
         width = 2.4 if name == "live" else 1.6
         axes.plot(numbers, raw, color=_COLOURS[name], alpha=0.22, linewidth=0.9)

@@ -8,10 +8,18 @@ from typing import Any
 
 import msgspec
 from rich.console import Group, RenderableType
+from rich.table import Table
 
 from everfresh.contracts.report import WindowReport
 from everfresh.infra.cli.views.live_screen import COLOURS, NAMES
-from everfresh.infra.cli.views.scores import CONTENDERS, FRESH, METRICS, score_figures, scored
+from everfresh.infra.cli.views.scores import (
+    CONTENDERS,
+    GROUPS,
+    METRICS,
+    group_size,
+    score_figures,
+    scored,
+)
 from everfresh.infra.cli.views.tables import described, new_table
 from everfresh.infra.cli.views.text import milliseconds, score, seconds
 
@@ -43,7 +51,7 @@ def build_report(windows: Sequence[WindowReport], counts: Counts) -> dict[str, A
         **_rounded(score_figures(windows), 5),
         "scored_windows": len(kept),
         "scored_events": sum(report.events for report in kept),
-        "fresh_events": sum(report.fresh for report in kept),
+        **{f"{group}_events": sum(map(group_size(group), kept)) for group in GROUPS},
         **_rounded(msgspec.structs.asdict(counts), 3),
     }
 
@@ -56,26 +64,37 @@ def write_report(path: Path, report: dict[str, Any]) -> None:
 
 
 def report_table(report: dict[str, Any]) -> RenderableType:
-    """Quality of the four contenders, then the figures of the loop."""
+    """Quality of all contenders, the same by groups of events, then the figures of the loop."""
     heads = [f"{metric.upper().replace('10', '@10')} ↑" for metric in METRICS]
-    heads.append(f"fresh HR@10 ({report['fresh_events']:,}) ↑")
-    quality = new_table("contender", *heads, right=tuple(heads))
-    for name in CONTENDERS:
-        cells = [score(report[f"{metric}_{name}"]) for metric in (*METRICS, FRESH)]
-        style = f"bold {COLOURS[name]}" if name == "live" else COLOURS[name]
-        quality.add_row(NAMES[name], *cells, style=style)
+    quality = _contenders(report, heads, METRICS)
+    heads = [f"{group} ({report[f'{group}_events']:,}) ↑" for group in GROUPS]
+    groups = _contenders(report, heads, [f"{group}_hr10" for group in GROUPS])
     about = (
         f"Means over {report['scored_events']:,} events in {report['scored_windows']} windows. For "
         "each event, all items that are new to its user are ranked. HR@10 is the share of events "
-        "whose item was among the ten ranked highest; NDCG@10 also counts how high. Fresh: the "
-        f"{report['fresh_events']:,} events, from the third window on, whose item first appeared "
-        "in the window before. ↑ more is better, ↓ less is better."
+        "whose item was among the ten ranked highest; NDCG@10 also counts how high. ↑ more is "
+        "better, ↓ less is better."
+    )
+    about_groups = (
+        "HR@10 over events of a kind, with their number. By place: the first event that is known "
+        "of a user, the second, later ones. By age of the item, from the third window on: fresh, "
+        "first seen in the window before, and older."
     )
     loop = new_table("the loop", "", right=("",))
     for row in _loop_rows(report):
         loop.add_row(*row)
     title = "Quality: each window scored before training on it"
-    return Group("", described(title, quality, about), loop, "")
+    by_group = described("HR@10 by place of the event and age of its item", groups, about_groups)
+    return Group("", described(title, quality, about), by_group, loop, "")
+
+
+def _contenders(report: dict[str, Any], heads: Sequence[str], metrics: Sequence[str]) -> Table:
+    table = new_table("contender", *heads, right=tuple(heads))
+    for name in CONTENDERS:
+        cells = [score(report[f"{metric}_{name}"]) for metric in metrics]
+        style = f"bold {COLOURS[name]}" if name == "live" else COLOURS[name]
+        table.add_row(NAMES[name], *cells, style=style)
+    return table
 
 
 def _loop_rows(report: dict[str, Any]) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""The plot of an evaluation: quality per window, for all items and fresh ones, and its cost."""
+"""The plot of an evaluation: quality per window, its cost, and quality by groups of events."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ from everfresh.infra.cli.views.plot_style import (
 from everfresh.infra.cli.views.scores import smoothed
 
 _COLOURS = ("#2b6cb0", "#0b7a4b", "#c53030", "#6b46c1", "#00808a", "#b83280", "#4a5568")
-_BASELINES = {"popularity": "#b7791f", "markov": "#8d6e63"}
+_OPPONENTS = {"popularity": "#b7791f", "markov": "#8d6e63", "vmis-knn": "#b05a7a"}
+_GROUPS = (
+    ("by place of the event in what is known of its user", ("first", "second", "later")),
+    ("by age of the item", ("fresh", "older")),
+)
 _SPAN = 5
 """Windows that a point is the mean of, where there are more than twice as many."""
 _WIDE = 20
@@ -28,8 +32,8 @@ _WIDE = 20
 
 def draw(result: Evaluation, title: str, path: Path) -> None:
     """Write a PNG."""
-    figure = new_figure(12, 7.6)
-    grid = figure.add_gridspec(2, 2)
+    figure = new_figure(12, 11)
+    grid = figure.add_gridspec(3, 2)
     colours = _colours(result)
     span = _SPAN if result.windows > 2 * _SPAN else 1
     panels = [
@@ -48,6 +52,8 @@ def draw(result: Evaluation, title: str, path: Path) -> None:
         axes.set_xlabel("window")
         tidy(axes)
     _cost(figure.add_subplot(grid[1, 1]), result, colours)
+    for at, (words, groups) in enumerate(_GROUPS):
+        _bars(figure.add_subplot(grid[2, at]), result, colours, words, groups)
     around = f"A point is the mean of the {span} windows around it. " if span > 1 else ""
     note = f"{around}The figure after a name is its mean over all windows."
     title_and_note(figure, title, note)
@@ -55,9 +61,9 @@ def draw(result: Evaluation, title: str, path: Path) -> None:
 
 
 def _colours(result: Evaluation) -> dict[str, str]:
-    strategies = [name for name in result.contenders if name not in _BASELINES]
+    strategies = [name for name in result.contenders if name not in _OPPONENTS]
     own = {name: _COLOURS[at % len(_COLOURS)] for at, name in enumerate(strategies)}
-    return {**own, **_BASELINES}
+    return {**own, **_OPPONENTS}
 
 
 def _curves(
@@ -77,14 +83,35 @@ def _curves(
         values = [(window.fresh if fresh else window.scores)[metric] for window in kept]
         weights = [float(window.fresh_events if fresh else window.events) for window in kept]
         curve = smoothed(values, weights, span)
-        baseline = name in _BASELINES
+        opponent = name in _OPPONENTS
         numbers = [window.window for window in kept]
-        axes.plot(numbers, curve, color=colours[name], linewidth=1.3 if baseline else 1.9)
+        axes.plot(numbers, curve, color=colours[name], linewidth=1.3 if opponent else 1.9)
         mean = (figures.fresh if fresh else figures.scores)[metric]
-        ends.append(End(curve[-1], f"{name}  {mean:.3f}", colours[name], not baseline))
+        ends.append(End(curve[-1], f"{name}  {mean:.3f}", colours[name], not opponent))
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     name_ends(axes, ends)
+
+
+def _bars(
+    axes: Axes, result: Evaluation, colours: dict[str, str], words: str, groups: tuple[str, ...]
+) -> None:
+    """HR@10 of every contender in each group; the number of events below it."""
+    width = 0.8 / max(1, len(result.contenders))
+    sizes: dict[str, int] = {}
+    for at, (name, figures) in enumerate(result.contenders.items()):
+        sizes |= {group: figures.groups[group].events for group in groups}
+        hits = [figures.groups[group].scores.get("hr10", 0.0) for group in groups]
+        places = [place + at * width for place in range(len(groups))]
+        axes.bar(places, hits, 0.9 * width, color=colours[name], label=printable(name))
+    centre = 0.4 - width / 2
+    axes.set_xticks(
+        [place + centre for place in range(len(groups))],
+        [f"{group}\n{sizes.get(group, 0):,} events" for group in groups],
+    )
+    axes.set_title(f"HR@10 {words}; higher is better", loc="left", fontsize=10.5)
+    axes.legend(fontsize=8, frameon=False, ncols=2)
+    tidy(axes)
 
 
 def _cost(axes: Axes, result: Evaluation, colours: dict[str, str]) -> None:

@@ -17,12 +17,19 @@ from everfresh.infra.cli.terminal import styled
 from everfresh.infra.cli.views.scores import CONTENDERS, mean_score, scored
 from everfresh.infra.cli.views.text import MISSING, score, seconds
 
-COLOURS = {"live": "green", "frozen": "cyan", "popularity": "yellow", "markov": "magenta"}
+COLOURS = {
+    "live": "green",
+    "frozen": "cyan",
+    "popularity": "yellow",
+    "markov": "magenta",
+    "vmis-knn": "blue",
+}
 NAMES = {
     "live": "live model",
     "frozen": "frozen at version 1",
-    "popularity": "popularity",
-    "markov": "last-item Markov",
+    "popularity": "popularity of lately",
+    "markov": "last-item Markov of lately",
+    "vmis-knn": "VMIS-kNN, by the click",
 }
 _BARS = "▁▂▃▄▅▆▇█"
 _CURVE = 24
@@ -141,7 +148,10 @@ def _requests(now: Snapshot) -> Text:
 
 def _quality(windows: Sequence[WindowReport]) -> RenderableType:
     kept = scored(windows)
-    curves = {name: [report.scores[name]["hr10"] for report in kept] for name in CONTENDERS}
+    curves = {
+        name: [report.scores[name]["hr10"] for report in kept if name in report.scores]
+        for name in CONTENDERS
+    }
     top = max((value for curve in curves.values() for value in curve[-_CURVE:]), default=0.0)
     grid = Table.grid(padding=(0, 2))
     grid.add_column()

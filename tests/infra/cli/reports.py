@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from everfresh.contracts.report import ComponentStatus, WindowReport
-from everfresh.infra.cli.views.scores import CONTENDERS, FRESH, METRICS
+from everfresh.infra.cli.views.scores import CONTENDERS, GROUPS, METRICS
 
 
 def window(
     version: int, events: int = 100, score: float = 0.1, appended: list[int] | None = None
 ) -> WindowReport:
-    scores = {name: dict.fromkeys((*METRICS, FRESH), score) for name in CONTENDERS}
+    hits = [f"{group}_hr10" for group in GROUPS]
+    scores = {name: dict.fromkeys((*METRICS, *hits), score) for name in CONTENDERS}
     parent = version - 1 or None
     times = [0] * 101 if appended is None else appended
     return WindowReport(
-        version, parent, version, events, 9, 9, scores, times, 1, 1, {}, events // 10
+        *(version, parent, version, events, 9, 9, scores, times, 1, 1, {}, events // 10),
+        first=events // 2,
+        second=events // 4,
+        older=events // 2,
     )
 
 

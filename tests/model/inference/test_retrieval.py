@@ -9,16 +9,18 @@ import torch
 from everfresh.contracts.sequence import Interaction
 from everfresh.contracts.settings import ModelSettings
 from everfresh.contracts.window import DecodedExample
+from everfresh.model.catalogue import best_rows
 from everfresh.model.inference import retrieval
 from everfresh.model.inference.retrieval import (
+    Query,
     best_items,
     first_places,
-    popular_items,
-    popularity,
     rows_of,
     score_items,
     similar_items,
+    stranger,
 )
+from everfresh.model.ranking import Scorer
 from everfresh.model.recommender import Recommender
 from everfresh.model.vocabulary.vocabulary import Vocabulary
 
@@ -37,21 +39,44 @@ def made() -> Recommender:
         count = list(range(len(targets)))
         recommender.admit([DecodedExample(0, [], targets, count, count)], label)
     assert len(recommender.expire(3)) == 2
+    rows = rows_of([1, 2, 3, 2, 5, 2, 3], recommender.vocabulary)
+    recommender.learn_trends(np.append(0, rows[:-1]), rows)
+    weights = np.random.default_rng(1).normal(0.3, 0.2, recommender.trends.weights.shape)
+    recommender.weigh_trends(np.abs(weights).astype(np.float32))
     return recommender
 
 
-def user(made: Recommender) -> torch.Tensor:
-    return torch.nn.functional.normalize(torch.arange(MODEL.dim, dtype=torch.float32), dim=0)
+def asked(made: Recommender, items: list[int] | None = None) -> Query:
+    user = torch.nn.functional.normalize(torch.arange(MODEL.dim, dtype=torch.float32), dim=0)
+    return Query(user, rows_of([7, 2] if items is None else items, made.vocabulary))
 
 
-def test_the_best_items_are_those_of_the_whole_catalogue(made: Recommender) -> None:
+@pytest.mark.parametrize("history", [[], [2], [7, 2], [2, 4], [2] * 30])
+def test_the_best_items_are_those_of_the_whole_catalogue(
+    made: Recommender, history: list[int]
+) -> None:
     barred = rows_of([2, 3], made.vocabulary)
-    items, scores = best_items(made, user(made), 5, barred)
-    rows, wanted = made.catalogue().best(user(made), 5, barred.tolist())
+    query = asked(made, history)
+    items, scores = best_items(made, query, 5, barred)
+    scorer = Scorer(made.network, made.catalogue(), made.trend_table())
+    whole = scorer.scores(query.user[None], query.context)[0]
+    rows, wanted = best_rows(whole, 5, barred.tolist())
     assert items == [made.vocabulary.item(row) for row in rows]
     assert scores == pytest.approx(wanted, abs=1e-5)
-    everything, _ = best_items(made, user(made), 100, NONE)
+    everything, _ = best_items(made, query, 100, NONE)
     assert sorted(map(int, everything)) == [1, 2, 3, 5, 6, 7, 8, 10, 11, 12]
+
+
+def test_what_followed_the_last_item_moves_up(made: Recommender) -> None:
+    after = score_items(made, asked(made, [7, 2]), [3, 8])
+    apart = score_items(made, asked(made, [7, 8]), [3, 8])
+    assert after[0] > apart[0], "3 has followed 2 twice, and 8 never"
+    assert after[1] == apart[1]
+
+
+def test_a_stranger_is_asked_for_as_at_a_first_event(made: Recommender) -> None:
+    items, scores = best_items(made, stranger(made), 4, NONE)
+    assert (items, pytest.approx(scores, abs=1e-5)) == made.recommend([], 4)
 
 
 @pytest.mark.parametrize("at_once", [1, 3, 12, retrieval.MICRO_BATCH])
@@ -59,11 +84,11 @@ def test_given_items_score_as_in_the_whole_catalogue_however_many_at_once(
     made: Recommender, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
     monkeypatch.setattr(retrieval, "MICRO_BATCH", at_once)
-    items, scores = best_items(made, user(made), 100, NONE)
+    items, scores = best_items(made, asked(made), 100, NONE)
     assert len(set(scores)) == len(items) == 10
-    scored = score_items(made, user(made), [*items, 4, "?"])
-    assert scored[:-2] == pytest.approx(scores, abs=1e-5)
-    assert scored[-2:] == [None, None]
+    scored = score_items(made, asked(made), [*items, 4, "?", items[2]])
+    assert scored[:-3] == pytest.approx(scores, abs=1e-5)
+    assert scored[-3:] == [None, None, scored[2]]
 
 
 def test_expired_items_are_nobodys_neighbours(made: Recommender) -> None:
@@ -71,16 +96,6 @@ def test_expired_items_are_nobodys_neighbours(made: Recommender) -> None:
     assert similar is not None
     assert sorted(map(int, similar[0])) == [2, 3, 5, 6, 7, 8, 10, 11, 12]
     assert similar_items(made, 4, 3) is None
-
-
-def test_popular_items_follow_their_shares(made: Recommender) -> None:
-    allowed = rows_of([12, 2, 4, 5, "?"], made.vocabulary)
-    items, shares = popular_items(made.vocabulary, 2, rows_of([12], made.vocabulary), allowed)
-    assert items == [2, 5]
-    assert shares == popularity(made.vocabulary, [2, 5])
-    assert popularity(made.vocabulary, [4, "?"]) == [None, None]
-    total = sum(made.vocabulary.share(item) for item in range(1, 13))
-    assert total == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("number", [1, 7, 400, 5_000, 20_011])

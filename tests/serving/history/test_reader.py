@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import settings as rules
 from hypothesis import strategies as st
 
 from everfresh.contracts.sequence import HEADER_BYTES, Interaction, continued_at, skip_entries
+from everfresh.model.inference.retrieval import Query, best_items
 from everfresh.serving.history.reader import CachedHistoryReader
 from tests.serving.history.user_log import CAPACITY, NO_CACHE, V1, V2, UserLog, assert_same
 from tests.serving.replica_in_memory import ITEMS
@@ -44,8 +46,8 @@ def test_a_history_that_fits_is_read_as_the_network_reads_it() -> None:
     items, scores = V1.recommender.recommend(state.history, 5)
     read = CachedHistoryReader(log, 1 << 20).read(V1, 1)
     assert read.vector is not None
-    ours = V1.recommender.catalogue().best(read.vector, 5, [])
-    assert [V1.recommender.vocabulary.item(row) for row in ours[0]] == items
+    ours = best_items(V1.recommender, Query(read.vector, read.rows), 5, np.zeros(0, np.int64))
+    assert ours[0] == items
     assert ours[1] == pytest.approx(scores, abs=1e-4)
 
 

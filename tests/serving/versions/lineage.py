@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -41,6 +42,7 @@ class Lineage:
         self.follower = Follower(self.pushed, self.holder, ManualClock(1), load_version)
         # A text as wide as any to come, for wider ids change every row.
         self._sight([*range(ITEMS), "w" * WIDEST], 1)
+        self.made.learn_trends(np.arange(10), np.arange(10))
         self.write()
 
     def _sight(self, items: object, label: int) -> None:
@@ -54,6 +56,9 @@ class Lineage:
         names: list[object] = [f"item {label} {n} {'x' * chance.randint(0, 60)}" for n in range(3)]
         self._sight([*chance.sample(range(ITEMS), 80), *names[: chance.randint(0, 3)]], label)
         self.made.expire(label - 9)
+        sighted = np.array(chance.sample(range(1, self.made.vocabulary.rows), 30))
+        self.made.learn_trends(np.append(0, sighted[:-1]), sighted)
+        self.made.weigh_trends(self.made.trends.weights + np.float32(0.01))
         rows = torch.tensor(chance.sample(range(ITEMS - 10), 6))
         with torch.no_grad():
             self.made.network.items[rows] += 0.1
@@ -105,6 +110,7 @@ class Lineage:
         assert torch.equal(ours.vectors, theirs.vectors)
         assert torch.equal(ours.factors, theirs.factors)
         assert torch.equal(ours.bias, theirs.bias)
+        assert np.array_equal(live.trend_table().features, whole.trend_table().features)
         history = [Interaction(item, "view", 0) for item in (3, 5, 7)]
         scores = live.recommend(history, 20)[1]
         # Where the table lies in memory decides the last bits of a product.

@@ -12,6 +12,7 @@ from everfresh.adapters.weights.rollback import roll_back
 from everfresh.contracts.errors import VersionNotFound, WeightsError
 from everfresh.contracts.manifest import Pointer
 from everfresh.contracts.settings import Settings, load_settings
+from everfresh.model.opponents.opponent_file import encode_opponents
 from everfresh.trainer.loop import ROLL_BACK, TrainerLoop
 from tests.trainer.bench import Bench
 from tests.trainer.logs import make_log
@@ -57,11 +58,11 @@ def test_an_operators_rollback_is_gone_on_from_and_never_undone(small_settings: 
     loop = bench.start()
     for _ in range(4):
         loop.step(0)
-    markov = loop.learner.markov.encode()
+    counted = encode_opponents(loop.learner.opponents)
     assert roll_back(bench.store, 2) == Pointer(2, 2, 4)
     assert loop.step(0) is None
     assert (loop.figures.overtaken, loop.figures.version, loop.progress.label) == (1, 2, 6)
-    assert loop.learner.markov.encode() == markov
+    assert encode_opponents(loop.learner.opponents) == counted
     restarted = bench.start()
     assert restarted.progress == loop.progress
     report = restarted.step(0)

@@ -6,11 +6,12 @@ import torch
 
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.window import TrainingWindow
+from everfresh.model.opponents.opponent_file import encode_opponents
 from everfresh.trainer.learning.learner import (
     Learner,
     fresh_learner,
     remember,
-    update_baselines,
+    update_opponents,
 )
 from everfresh.trainer.learning.network import Network, TrainingOutcome
 from everfresh.trainer.learning.stepper import SingleProcess
@@ -135,11 +136,10 @@ def test_weights_or_a_loss_that_are_not_finite_are_broken(
     assert "weights" in str(broken(network, TrainingOutcome(0.5, 3)))
 
 
-def test_baselines_learn_from_a_window_that_was_not_trained_too(small_settings: Settings) -> None:
+def test_opponents_learn_from_a_window_that_was_not_trained_too(small_settings: Settings) -> None:
     (made,) = windows(small_settings, 1)
     learner = fresh_learner(small_settings)
-    before = learner.popularity.encode(), learner.markov.encode()
-    update_baselines(learner, made)
-    assert learner.popularity.encode() != before[0]
-    assert learner.markov.encode() != before[1]
+    before = encode_opponents(learner.opponents)
+    update_opponents(learner, made)
+    assert encode_opponents(learner.opponents) != before
     assert held_examples(learner) == 0

@@ -61,15 +61,23 @@ def test_a_run_prints_its_table_and_writes_figures_and_plot(tmp_path: Path) -> N
     assert (code, errors) == (0, "")
     assert "more is better" in output
     assert "Compared with finetune, user by user" in output
-    for name in ("frozen", "popularity", "markov"):
+    for name in ("frozen", "popularity", "markov", "vmis-knn"):
         assert f"  {name}, HR@10: " in output
         assert f"  {name}, NDCG@10: " in output
     assert "  finetune, HR@10: " not in output
     written = json.loads((tmp_path / "out.json").read_text())
-    assert list(written["contenders"]) == ["frozen", "finetune", "popularity", "markov"]
+    assert list(written["contenders"]) == ["frozen", "finetune", "popularity", "markov", "vmis-knn"]
     assert written["events"] == 150 - 38
     assert written["fresh_events"] == 5  # one of nine items first appears in the second window
     assert "fresh (5)" in output
+    groups = written["contenders"]["vmis-knn"]["groups"]
+    assert {name: group["events"] for name, group in groups.items()} == {
+        "first": 0,
+        "second": 0,
+        "later": 112,
+        "fresh": 5,
+        "older": 69,
+    }
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -52,6 +52,7 @@ def test_the_views_draw_every_state_of_a_run(windows: list[WindowReport], tmp_pa
     console.file.close()
     assert "windows trained" in text
     assert "last-item Markov" in text
+    assert "VMIS-kNN" in text
     assert "10/100 events" in plain_line(snapshot(windows))
     live = LiveVersions(1)
     live.seen("a", 5, 3, 5)

@@ -7,7 +7,7 @@ import pytest
 from everfresh.contracts.report import WindowReport
 from everfresh.infra.cli.views.scores import (
     CONTENDERS,
-    FRESH,
+    GROUPS,
     METRICS,
     score_figures,
     scored,
@@ -22,7 +22,8 @@ def test_scores_are_means_over_events_of_the_windows_that_all_were_measured_on()
     windows = [first, window(2, 300, 0.1), window(3, 100, 0.5), partial]
     assert [report.version for report in scored(windows)] == [2, 3]
     figures = score_figures(windows)
-    measured = {f"{metric}_{name}" for metric in (*METRICS, FRESH) for name in CONTENDERS}
+    metrics = [*METRICS, *(f"{group}_hr10" for group in GROUPS)]
+    measured = {f"{metric}_{name}" for metric in metrics for name in CONTENDERS}
     assert set(figures) == measured
     assert all(value == pytest.approx(0.2) for value in figures.values())
     assert set(score_figures([first]).values()) == {None}
@@ -34,6 +35,15 @@ def test_fresh_scores_are_means_over_the_fresh_targets_of_the_windows_that_have_
     figures = score_figures([window(2, 300, 0.1), window(3, 100, 0.5), none])
     assert figures["fresh_hr10_live"] == pytest.approx(0.2)
     assert score_figures([none])["fresh_hr10_live"] is None
+
+
+def test_windows_of_an_earlier_release_count_for_what_they_were_measured_on() -> None:
+    scores = {name: {"hr10": 0.3, "ndcg10": 0.2} for name in CONTENDERS if name != "vmis-knn"}
+    earlier = WindowReport(4, 3, 4, 100, 9, 9, scores, [], 1, 1, {}, 7)
+    figures = score_figures([earlier, window(5, 100, 0.1)])
+    assert figures["hr10_live"] == pytest.approx(0.2)
+    assert figures["hr10_vmis-knn"] == pytest.approx(0.1)
+    assert figures["first_hr10_live"] == pytest.approx(0.1)
 
 
 def test_smoothing_keeps_a_constant_and_weighs_by_events() -> None:

@@ -1,0 +1,57 @@
+"""How often each item was sighted lately: counts that halve with every so many events.
+
+The clock counts events of the stream, so that a count fades as fast on a busy evening as its items
+are overtaken, and the same on any file. A count is kept as it was when its item was last sighted
+and faded when it is read (lazily): what is not sighted costs nothing and does not change.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+
+HALF_LIVES = (2_048.0, 16_384.0, 131_072.0)
+"""In events."""
+FLOOR = 0.02
+"""Added to a faded count before its logarithm is taken; in sightings."""
+
+
+def fading(events: Ints, half_lives: tuple[float, ...] = HALF_LIVES) -> npt.NDArray[np.float64]:
+    """What is left of one sighting after so many ``events`` ``(n,)``, ``(n, half-lives)``."""
+    left: npt.NDArray[np.float64] = np.exp2(-events[:, None] / np.asarray(half_lives))
+    return left
+
+
+class FadingCounts:
+    """``counts`` ``(rows, half-lives)`` as of the event numbers ``counted`` ``(rows,)``.
+
+    Arrays of the caller's, which :meth:`learn` writes to.
+    """
+
+    def __init__(self, counts: Floats, counted: Ints) -> None:
+        self.counts = counts
+        self.counted = counted
+
+    def learn(self, rows: Ints, clock: int) -> None:
+        """Event number ``clock + n`` was of ``rows[n]``, 0 for an item without a row."""
+        end = clock + len(rows)
+        at = np.flatnonzero(rows)
+        touched, place = np.unique(rows[at], return_inverse=True)
+        left = fading(end - clock - at)
+        fresh = np.zeros((len(touched), left.shape[1]))
+        np.add.at(fresh, place, left)
+        old = self.counts[touched] * fading(end - self.counted[touched])
+        self.counts[touched] = old + fresh
+        self.counted[touched] = end
+
+    def at(self, clock: int) -> Floats:
+        """Counts of all rows as of event number ``clock``, ``(rows, half-lives)``."""
+        return (self.counts * fading(clock - self.counted)).astype(np.float32)
+
+
+def total(clock: int, half_life: float) -> float:
+    """Sum of all counts of this half-life at event number ``clock``: one is added per event."""
+    return float(-np.expm1(-clock * np.log(2) / half_life) / np.expm1(np.log(2) / half_life))

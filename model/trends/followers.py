@@ -1,0 +1,87 @@
+"""What has followed each item, and how often: its top followers, with counts that fade.
+
+Bounded: an item keeps ``PLACES`` followers. Those go first that count least, lately and ever.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from everfresh.model.trends.counts import Floats, Ints, fading
+
+PLACES = 20
+"""Followers of an item that are kept."""
+HALF_LIVES = (8_192.0, 4_194_304.0)
+"""In events; a short one, and one that hardly fades."""
+_LATELY = 4.0
+"""How many old followings a recent one is worth when places are short."""
+
+Rows = npt.NDArray[np.int32]
+
+
+class Followers:
+    """``rows`` ``(rows, PLACES)``, 0 where there is none, with ``counts`` ``(rows, PLACES, 2)`` as
+    of the event numbers ``counted`` ``(rows,)``.
+
+    Arrays of the caller's, which :meth:`learn` and :meth:`forget` write to.
+    """
+
+    def __init__(self, rows: Rows, counts: Floats, counted: Ints) -> None:
+        self.rows = rows
+        self.counts = counts
+        self.counted = counted
+
+    def learn(self, before: Ints, rows: Ints, clock: int) -> None:
+        """Event number ``clock + n`` was of ``rows[n]`` and followed ``before[n]``, 0 for none."""
+        at = np.flatnonzero((before != 0) & (rows != 0))
+        if not len(at):
+            return
+        end = clock + len(rows)
+        items, owners = np.unique(before[at], return_inverse=True)
+        had = self.counts[items] * fading(end - self.counted[items], HALF_LIVES)[:, None]
+        pairs = np.stack(
+            [
+                np.append(np.repeat(np.arange(len(items)), PLACES), owners),
+                np.append(self.rows[items].ravel(), rows[at]),
+            ]
+        )
+        counts = np.concatenate(
+            [had.reshape(-1, len(HALF_LIVES)), fading(end - clock - at, HALF_LIVES)]
+        )
+        owners, followers, counts = _best(*_summed(pairs[:, pairs[1] != 0], counts[pairs[1] != 0]))
+        places = np.arange(len(owners)) - np.searchsorted(owners, owners)
+        kept = places < PLACES
+        self.rows[items], self.counts[items] = 0, 0.0
+        self.rows[items[owners[kept]], places[kept]] = followers[kept]
+        self.counts[items[owners[kept]], places[kept]] = counts[kept]
+        self.counted[items] = end
+
+    def after(self, items: Ints, clock: int) -> tuple[Ints, Floats]:
+        """Followers of ``items`` ``(n, PLACES)`` and their counts at event number ``clock``."""
+        counts = self.counts[items] * fading(clock - self.counted[items], HALF_LIVES)[:, None]
+        return self.rows[items].astype(np.int64), counts.astype(np.float32)
+
+    def forget(self, rows: Ints) -> None:
+        """These rows follow nothing and are followed by nothing."""
+        self.rows[rows], self.counts[rows] = 0, 0.0
+        # A row that is freed goes to another item, which must not inherit its places.
+        gone = np.isin(self.rows, rows)
+        self.rows[gone], self.counts[gone] = 0, 0.0
+
+
+def _summed(pairs: Ints, counts: npt.NDArray[Any]) -> tuple[Ints, npt.NDArray[Any]]:
+    """Each pair once, in order, with the sum of its counts."""
+    pairs, place = np.unique(pairs, axis=1, return_inverse=True)
+    sums = np.zeros((pairs.shape[1], counts.shape[1]))
+    np.add.at(sums, place.reshape(-1), counts)
+    return pairs, sums
+
+
+def _best(pairs: Ints, counts: npt.NDArray[Any]) -> tuple[Ints, Ints, npt.NDArray[Any]]:
+    """Owners, followers and counts by owner, the best follower of each first."""
+    worth = _LATELY * counts[:, 0] + counts[:, 1]
+    order = np.lexsort((pairs[1], -worth, pairs[0]))
+    return pairs[0][order], pairs[1][order], counts[order]

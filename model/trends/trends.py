@@ -1,0 +1,129 @@
+"""The trends of a recommender: what its windows have counted, as tensors that a version keeps.
+
+They travel with the weights (law 7), and a window changes the rows that it sighted, no others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from everfresh.contracts.errors import CorruptVersion
+from everfresh.model.row_changes import RowChanges
+from everfresh.model.trends import counts, followers
+from everfresh.model.trends.counts import FadingCounts, Floats, Ints
+from everfresh.model.trends.followers import PLACES, Followers
+from everfresh.model.trends.table import TrendTable, network_alone
+from everfresh.model.weights import lengthen, overwrite, require_alike
+
+PREFIX = "trends."
+_TABLES = ("counts", "counted", "followers", "links", "linked")
+
+
+def _blank(rows: int) -> dict[str, Tensor]:
+    lives, links = len(counts.HALF_LIVES), len(followers.HALF_LIVES)
+    return {
+        "counts": torch.zeros(rows, lives),
+        "counted": torch.zeros(rows, dtype=torch.int64),
+        "followers": torch.zeros(rows, PLACES, dtype=torch.int32),
+        "links": torch.zeros(rows, PLACES, links),
+        "linked": torch.zeros(rows, dtype=torch.int64),
+        "clock": torch.zeros((), dtype=torch.int64),
+        "weights": torch.from_numpy(network_alone()),
+    }
+
+
+class Trends:
+    """Changed by a trainer through :meth:`learn`, :meth:`forget` and :meth:`weigh`, by a replica
+    through :meth:`take`. Without any, scores are the network's."""
+
+    def __init__(self, rows: int = 1) -> None:
+        self._tensors = _blank(rows)
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, Tensor], rows: int, what: str) -> Trends:
+        """From the tensors of a version, :data:`PREFIX` before their names, where they are; blank
+        where there are none. ``CorruptVersion`` where they do not fit."""
+        found = {n.removeprefix(PREFIX): t for n, t in tensors.items() if n.startswith(PREFIX)}
+        trends = cls(rows)
+        if found:
+            require_alike(trends._tensors, found, what)
+            trends._tensors = found
+            trends._require_sound(found["followers"].numpy(), what)
+        return trends
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All of them, by the names that a version has; none before anything was learnt."""
+        if not self.clock:
+            return {}
+        return {f"{PREFIX}{name}": tensor for name, tensor in self._tensors.items()}
+
+    def own(self) -> None:
+        """Copy what others may be using."""
+        self._tensors = {name: tensor.clone() for name, tensor in self._tensors.items()}
+
+    def grow(self, rows: int) -> None:
+        """Make room for so many rows."""
+        for name in _TABLES:
+            self._tensors[name] = lengthen(self._tensors[name], rows)
+
+    @property
+    def clock(self) -> int:
+        """Events that were learnt."""
+        return int(self._tensors["clock"])
+
+    @property
+    def weights(self) -> Floats:
+        """Of the pool, ``(places, WEIGHTS)``."""
+        weights: Floats = self._tensors["weights"].numpy()
+        return weights
+
+    def weigh(self, weights: Floats) -> None:
+        """Pool by these from now on."""
+        self._tensors["weights"] = torch.from_numpy(weights)
+
+    def learn(self, before: Ints, rows: Ints) -> None:
+        """The next events, in the log's order: rows ``(n,)`` and those of the same user's events
+        ``before`` them; 0 for none."""
+        clock = self.clock
+        self._counts().learn(rows, clock)
+        self._followers().learn(before, rows, clock)
+        self._tensors["clock"] = torch.tensor(clock + len(rows))
+
+    def forget(self, rows: Ints) -> None:
+        """Of items that have left."""
+        self._counts().counts[rows] = 0.0
+        self._followers().forget(rows)
+
+    def table(self, log_shares: Floats) -> TrendTable:
+        """To score with, as of now; ``log_shares`` ``(rows,)`` are of all sightings."""
+        return TrendTable.of(
+            self._counts(), self._followers(), log_shares, self.clock, self.weights
+        )
+
+    def take(self, changes: RowChanges, rows: int, what: str) -> None:
+        """Become the next version's, of so many rows; ``changes`` by the names that
+        :meth:`tensors` has."""
+        if self.clock:
+            for name, tensor in self._tensors.items():
+                overwrite(tensor, changes[f"{PREFIX}{name}"], what)
+            self._require_sound(changes[f"{PREFIX}followers"].data, what)
+        else:
+            self.grow(rows)
+        if any(len(self._tensors[name]) != rows for name in _TABLES):
+            raise CorruptVersion(f"{what}: trends of another number of rows than the vocabulary's")
+
+    def _require_sound(self, named: np.ndarray, what: str) -> None:
+        rows = len(self._tensors["followers"])
+        if named.size and not 0 <= int(named.min()) <= int(named.max()) < rows:
+            raise CorruptVersion(f"{what}: followers outside the table; take another version")
+
+    def _counts(self) -> FadingCounts:
+        return FadingCounts(self._tensors["counts"].numpy(), self._tensors["counted"].numpy())
+
+    def _followers(self) -> Followers:
+        named, links, linked = (self._tensors[name].numpy() for name in _TABLES[2:])
+        return Followers(named, links, linked)

@@ -1,0 +1,93 @@
+"""Fading counts and followers, held against sums over every event that ever was."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from everfresh.model.trends import followers
+from everfresh.model.trends.counts import HALF_LIVES, total
+from everfresh.model.trends.followers import PLACES
+from everfresh.model.trends.trends import Trends
+
+ROWS = 30
+event = st.tuples(st.integers(0, 5), st.integers(0, 5))
+windows = st.lists(st.lists(event, max_size=12), max_size=6)
+
+
+def learnt(parts: list[list[tuple[int, int]]]) -> Trends:
+    trends = Trends(ROWS)
+    for part in parts:
+        before, rows = np.array(part, dtype=np.int64).reshape(-1, 2).T
+        trends.learn(before, rows)
+    return trends
+
+
+def faded(ages: list[int], half_life: float) -> float:
+    return sum(2.0 ** (-age / half_life) for age in ages)
+
+
+@given(parts=windows)
+def test_counts_are_sums_over_all_events_however_they_are_cut(
+    parts: list[list[tuple[int, int]]],
+) -> None:
+    events = [event for part in parts for event in part]
+    trends = learnt(parts)
+    assert trends.clock == len(events)
+    counts = trends._counts().at(trends.clock)
+    named, links = trends._followers().after(np.arange(ROWS), trends.clock)
+    for row in range(1, 6):
+        ages = [len(events) - at for at, (_, item) in enumerate(events) if item == row]
+        assert counts[row] == pytest.approx([faded(ages, life) for life in HALF_LIVES], rel=1e-5)
+        kept = dict(zip(named[row].tolist(), links[row].tolist(), strict=True))
+        for item in range(1, 6):
+            pair = [len(events) - at for at, seen in enumerate(events) if seen == (row, item)]
+            wanted = [faded(pair, life) for life in followers.HALF_LIVES]
+            assert kept.get(item, [0.0, 0.0]) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_all_counts_together_are_what_a_sum_says() -> None:
+    trends = learnt([[(0, 1 + at % 20) for at in range(5_000)], [(0, 3)] * 70])
+    for at, half_life in enumerate(HALF_LIVES):
+        together = trends._counts().at(trends.clock)[:, at].sum()
+        assert together == pytest.approx(total(trends.clock, half_life), rel=1e-4)
+
+
+def test_a_window_changes_the_rows_that_it_sighted_alone() -> None:
+    trends = learnt([[(1, 2), (2, 3), (3, 4)]])
+    before = {name: tensor.clone() for name, tensor in trends.tensors().items()}
+    trends.learn(np.array([5]), np.array([2]))
+    for name, tensor in trends.tensors().items():
+        if tensor.dim() and tensor.shape[0] == ROWS:
+            changed = {int(row) for row in np.argwhere((tensor != before[name]).numpy())[:, 0]}
+            assert changed <= {2, 5}, name
+
+
+def test_an_item_keeps_its_best_followers() -> None:
+    often = [(1, 2)] * 9 + [(1, 3)] * 5
+    once = [(1, 4 + at) for at in range(PLACES + 4)]
+    trends = learnt([often, once])
+    named, links = trends._followers().after(np.array([1]), trends.clock)
+    assert named[0, :2].tolist() == [2, 3]
+    assert links[0, 0] == pytest.approx([9.0, 9.0], abs=0.1)
+    assert len(set(named[0].tolist())) == PLACES
+    assert (named[0] != 0).all()
+
+
+def test_a_follower_of_late_pushes_out_those_of_long_ago() -> None:
+    stale = [(1, 2 + at) for at in range(PLACES)] * 2
+    quiet = [(0, 29)] * int(8 * followers.HALF_LIVES[0])
+    trends = learnt([stale, quiet, [(1, 28)]])
+    assert 28 in trends._followers().after(np.array([1]), trends.clock)[0]
+
+
+def test_an_item_that_left_leaves_nothing_to_the_next_in_its_row() -> None:
+    trends = learnt([[(1, 2), (2, 1), (2, 3)]])
+    trends.forget(np.array([1]))
+    counts = trends._counts().at(trends.clock)
+    assert counts[1].tolist() == [0.0, 0.0, 0.0]
+    named, links = trends._followers().after(np.array([1, 2]), trends.clock)
+    assert sorted(set(named.ravel().tolist())) == [0, 3]
+    assert (links[named == 0] == 0.0).all()
