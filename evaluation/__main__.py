@@ -13,14 +13,16 @@ from pathlib import Path
 
 import torch
 
-from everfresh.adapters.files.datasets import DATASETS, event_check
+from everfresh.adapters.files.checks import event_check
+from everfresh.adapters.files.opening import open_events
+from everfresh.adapters.files.tables.mapping import Reading, decode_reading, encode_reading
 from everfresh.adapters.observe.logs import run_main
 from everfresh.contracts.errors import SettingsError
 from everfresh.contracts.settings import Settings, load_settings
 from everfresh.contracts.window import TrainingWindow
 from everfresh.evaluation.comparison import FROZEN, Comparison, compare
 from everfresh.evaluation.file_windows import by_count, by_time, cut_windows
-from everfresh.evaluation.results import ResultLine, encode_line
+from everfresh.evaluation.results import ResultLine, RowsRead, encode_line
 from everfresh.trainer.learning.device import prepare_device
 
 
@@ -39,7 +41,11 @@ def main() -> None:
 
 def read_windows(options: argparse.Namespace, settings: Settings) -> list[TrainingWindow]:
     """The windows of the file, the first one by ``first`` larger; at least two of them."""
-    file = DATASETS[options.form](options.file, event_check(settings.events))
+    reading = decode_reading(options.reading)
+    check = event_check(settings.events)
+    opened = open_events(options.file, reading, check, lambda rows: _write(RowsRead(rows)))
+    file, counts = opened.events, opened.counts
+    _write(RowsRead(counts.rows, counts.rejects.count))
     number = min(len(file), options.limit) if options.limit else len(file)
     label = by_count(number, options.windows, options.first)
     if options.window_s:
@@ -56,7 +62,7 @@ def read_windows(options: argparse.Namespace, settings: Settings) -> list[Traini
     return windows
 
 
-def _write(line: ResultLine) -> None:
+def _write(line: ResultLine | RowsRead) -> None:
     sys.stdout.buffer.write(encode_line(line))
     sys.stdout.buffer.flush()
 
@@ -64,7 +70,7 @@ def _write(line: ResultLine) -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m everfresh.evaluation", description=__doc__)
     parser.add_argument("file", type=Path)
-    parser.add_argument("--format", dest="form", choices=sorted(DATASETS), required=True)
+    parser.add_argument("--reading", default=encode_reading(Reading()), help="how to read it")
     parser.add_argument("--strategies", required=True, help="with commas between")
     parser.add_argument("--against", default=FROZEN, help="the contender that margins are over")
     parser.add_argument("--windows", type=int, default=50, help="windows of as many events each")

@@ -50,14 +50,29 @@ class Margin(msgspec.Struct, frozen=True, tag="margin"):
     over: str
 
 
+class RowsRead(msgspec.Struct, frozen=True, tag="rows"):
+    """How many rows of the file have been read, and how many of them were left out."""
+
+    rows: int
+    left_out: int = 0
+
+
 ResultLine = WindowScore | Margin
 _ENCODER = msgspec.json.Encoder()
 _DECODER: msgspec.json.Decoder[ResultLine] = msgspec.json.Decoder(ResultLine)
 
 
-def encode_line(line: ResultLine) -> bytes:
+def encode_line(line: ResultLine | RowsRead) -> bytes:
     """One line, with its end."""
     return _ENCODER.encode(line) + b"\n"
+
+
+def decode_rows(raw: bytes | str) -> RowsRead | None:
+    """``None`` for a line that is something else."""
+    try:
+        return msgspec.json.decode(raw, type=RowsRead)
+    except msgspec.DecodeError:
+        return None
 
 
 def decode_line(raw: bytes | str) -> ResultLine | None:

@@ -13,7 +13,6 @@ the line before (0 for the first line). The id is made from the event:
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from typing import Any
 import msgspec
 
 from everfresh.adapters.files.checks import EventCheck
+from everfresh.adapters.files.event_ids import ContentIds
 from everfresh.adapters.files.rows import parse_rows
 from everfresh.contracts.event import Event, ItemId, UserId
 
@@ -39,7 +39,6 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _DECODER = msgspec.json.Decoder(_Line)
-_ENCODER = msgspec.json.Encoder()
 
 
 class JsonLines:
@@ -88,18 +87,11 @@ class _Ids:
 
     def __init__(self) -> None:
         self._lines = hashlib.sha256()
-        self._time: int | None = None
-        self._times_had: Counter[str] = Counter()
+        self._contents = ContentIds()
 
     def of(self, text: str, event: Event, *, timed: bool) -> str:
         """The id that the event of this line gets, if it has none."""
         self._lines.update(text.encode() + b"\n")
         if not timed:
             return f"jsonl:{self._lines.hexdigest()[:16]}"
-        if event.time != self._time:
-            self._time = event.time
-            self._times_had.clear()
-        content = hashlib.sha256(_ENCODER.encode(event)).hexdigest()[:16]
-        self._times_had[content] += 1
-        had = self._times_had[content]
-        return f"jsonl:{content}:{had}" if had > 1 else f"jsonl:{content}"
+        return self._contents.of(event)

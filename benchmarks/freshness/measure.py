@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmarks.freshness.probe import PROBE, Probe
 from everfresh.adapters.files.datasets import fetch_ml100k
+from everfresh.adapters.files.tables.mapping import Reading
 from everfresh.adapters.kafka.consumers import connect_consumer
 from everfresh.adapters.machine.endpoint_record import endpoint_url
 from everfresh.contracts.event import Event
@@ -84,7 +85,7 @@ def measure(run: Supervisor, rate: float, events: int) -> tuple[Samples, dict[st
     topic, url = topic_name(prefix, EVENTS), endpoint_url(run.home)
     assert url is not None, "the loop is up"
     env = settings_environment(run.settings)
-    spec = replay_spec(fetch_ml100k(print), "ml-100k", rate, events, env)
+    spec = replay_spec(fetch_ml100k(print), Reading(form="ml-100k"), rate, events, env)
     feed = ReplayProcess(run.start_one_off(spec))
     requests = BackgroundRequests(lambda: url, feed.users, _REQUESTS_PER_S)
     probe = Probe(url, servers, topic)

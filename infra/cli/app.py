@@ -10,11 +10,10 @@ import typer
 from everfresh.infra.cli.commands.dlq import dlq
 from everfresh.infra.cli.commands.evaluate_options import evaluate
 from everfresh.infra.cli.commands.generate import generate
+from everfresh.infra.cli.file_options import AskedReading, EventFile, with_file_options
 from everfresh.infra.cli.options import (
     MOST,
     Config,
-    EventFile,
-    FileFormat,
     Home,
     Servers,
     ServersToJoin,
@@ -97,9 +96,10 @@ def demo(
 
 
 @app.command()
-def replay(
+@with_file_options
+def replay(  # noqa: PLR0913, PLR0917  (every option is one word of the command line)
     file: EventFile,
-    file_format: FileFormat,
+    asked: AskedReading,
     speed: Annotated[
         float,
         typer.Option(
@@ -109,20 +109,35 @@ def replay(
             help="Events per second; 0 is as fast as possible.",
         ),
     ] = 0.0,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Only say what would be read and what is wrong; no Kafka."),
+    ] = False,
+    again: Annotated[
+        bool,
+        typer.Option("--again", help="Also send what an earlier replay of the file has sent."),
+    ] = False,
     servers: Servers = "",
     home: Home = None,
     config: Config = None,
 ) -> None:
-    """Send the events of a file to Kafka, in its order.
+    """Send the events of a file to Kafka, in the order of their times.
 
     They go to a loop that is up, or to the brokers that you name, by the same producer client that
     applications use. At the end it says how many were accepted, how many had been accepted before,
-    and how many are dead letters.
+    and how many are dead letters. Stopped and run again, it goes on where it stopped.
+    docs/bring-your-data.md shows how to bring a file of your own.
     """
     settings = _settings(home, config, kafka=_given(bootstrap_servers=servers))
+    reading = asked(settings, file)
+    if check:
+        from everfresh.infra.cli.commands.check_file import run_check
+
+        run_check(settings, file, reading)
+        return
     from everfresh.infra.cli.commands.replay import run_replay
 
-    run_replay(settings, file, file_format.value, speed)
+    run_replay(settings, file, reading, speed, again=again)
 
 
 app.command()(evaluate)

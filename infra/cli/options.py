@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 import os
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,30 +46,6 @@ ServersToJoin = Annotated[
 ]
 
 
-class Format(StrEnum):
-    """File formats that ``replay`` and ``evaluate`` read."""
-
-    ML_100K = "ml-100k"
-    ML_1M = "ml-1m"
-    ADER = "ader"
-    JSONL = "jsonl"
-
-
-EventFile = Annotated[
-    Path,
-    typer.Argument(
-        metavar="FILE", help="Event file, as its publisher ships it (ader: the folder)."
-    ),
-]
-FileFormat = Annotated[
-    Format,
-    typer.Option(
-        "--format",
-        metavar="FORMAT",
-        help="Format of the file: ml-100k and ml-1m (MovieLens), ader (the session files of the "
-        "ADER paper), or jsonl (one event as a JSON object per line).",
-    ),
-]
 User = Annotated[
     str,
     typer.Argument(

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+from everfresh.adapters.files.tables.mapping import Reading, encode_reading
 from everfresh.contracts.errors import RunError
 from everfresh.infra.processes.processes import Child, ChildSpec
 from everfresh.streaming import replay
@@ -19,19 +20,22 @@ _READ_S = 2.0
 
 def replay_spec(
     file: Path,
-    file_format: str,
+    reading: Reading,
     speed: float,
     limit: int,
     env: Mapping[str, str],
     *,
     settle: bool = False,
+    again: bool = False,
 ) -> ChildSpec:
     """``limit`` 0 is the whole file, ``speed`` 0 as fast as possible.
 
     With ``settle`` the replay ends once it knows what became of its events, or nobody can tell.
+    With ``again`` it also sends what an earlier replay of the file has sent.
     """
-    options = ["--format", file_format, "--speed", str(speed), "--limit", str(limit)]
+    options = ["--reading", encode_reading(reading), "--speed", str(speed), "--limit", str(limit)]
     options += ["--settle"] if settle else []
+    options += ["--again"] if again else []
     argv = [sys.executable, "-m", replay.__name__, str(file), *options]
     return ChildSpec(NAME, argv, dict(env), grace_s=3.0, piped=True)
 

@@ -7,7 +7,6 @@ and Ctrl-C end it cleanly: what was sent is flushed, and the exit code is 0 with
 from __future__ import annotations
 
 import argparse
-import itertools
 import signal
 import sys
 import threading
@@ -18,13 +17,16 @@ from typing import Protocol
 
 from kafka.errors import KafkaError
 
-from everfresh.adapters.files.datasets import DATASETS, event_check
+from everfresh.adapters.files.checks import event_check
+from everfresh.adapters.files.opening import open_events, told_format
+from everfresh.adapters.files.tables.mapping import Reading, decode_reading, encode_reading
 from everfresh.adapters.observe.logs import run_main
 from everfresh.contracts.errors import DataFileError, SettingsError, Unreachable
 from everfresh.contracts.event import Event, UserId
 from everfresh.contracts.settings import Settings, load_settings
 from everfresh.contracts.topics import EVENTS, topic_name
 from everfresh.streaming.producer import EventProducer
+from everfresh.streaming.replay.marks import ReplayMark, log_name
 from everfresh.streaming.replay.places import EventPlaces
 from everfresh.streaming.replay.progress import Outcome, ReplayProgress, encode_progress
 from everfresh.streaming.replay.settling import Settling
@@ -39,24 +41,34 @@ def main() -> None:
         prog="python -m everfresh.streaming.replay", description=__doc__
     )
     parser.add_argument("file", type=Path)
-    parser.add_argument("--format", required=True, choices=sorted(DATASETS))
+    parser.add_argument("--reading", default=encode_reading(Reading()), help="how to read it")
     parser.add_argument("--speed", type=float, default=0.0, help="events per second; 0: no limit")
     parser.add_argument("--limit", type=int, default=0, help="only the first N events; 0: all")
     parser.add_argument("--settle", action="store_true", help="ask what became of the events")
+    parser.add_argument("--again", action="store_true", help="also what was sent before")
     wanted = parser.parse_args()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     settings = load_settings()
-    events = DATASETS[wanted.format](wanted.file, event_check(settings.events))
-    total = min(len(events), wanted.limit or len(events))
-    progress = ProgressWriter(total, time.monotonic())
+    progress = ProgressWriter(time.monotonic(), stop)
+    reading = decode_reading(wanted.reading)
+    # A table may take minutes to read: a broker that is away is said before.
+    log = "" if told_format(wanted.file, reading) else _log(settings)
+    opened = open_events(wanted.file, reading, event_check(settings.events), progress.read)
+    total = min(len(opened.events), wanted.limit or len(opened.events))
+    log = log or _log(settings)
+    mark = ReplayMark(settings.home.resolve() / "replays", wanted.file, log)
+    if wanted.again:
+        mark.forget()
+    before, events = mark.unsent(opened.events, total)
+    progress.begin(total - before, before, opened.counts.rejects.count)
     places = EventPlaces()
-    settling = _settling(settings) if wanted.settle else None
+    settling = _settling(settings) if wanted.settle and total > before else None
     # Places are kept for settling alone, at eight bytes each.
     on_delivered = None if settling is None else places.note
     with _producer(settings, on_delivered) as producer:
-        send(paced(itertools.islice(events, total), wanted.speed, stop), producer, progress)
+        send(paced(events, wanted.speed, stop), producer, progress, mark)
         if not (progress.done or stop.is_set()):
             raise DataFileError(f"{wanted.file} became shorter while it was read; send it again")
     if settling is not None and progress.done:
@@ -65,14 +77,20 @@ def main() -> None:
         progress.write()
 
 
-def send(events: Iterable[Event], producer: EventSender, progress: ProgressWriter) -> None:
+def send(
+    events: Iterable[Event], producer: EventSender, progress: ProgressWriter, mark: ReplayMark
+) -> None:
     """Send all; whatever ends it, the progress that is written last says how many were sent."""
     progress.write()
     try:
         for event in events:
             producer.send(event)
             progress.sent(event.user_id)
+            if mark.note(event):
+                producer.flush()
+                mark.write()
         producer.flush()
+        mark.write()
         progress.flushed()
     finally:
         progress.write()
@@ -108,14 +126,27 @@ class EventSender(Protocol):
 class ProgressWriter:
     """Writes progress to standard output, several times a second."""
 
-    def __init__(self, total: int, now_s: float) -> None:
+    def __init__(self, now_s: float, stop: threading.Event) -> None:
         self.done = False
         self.outcome: Outcome | None = None
-        self._count = 0
+        self._stop = stop
+        self._rows = self._rejected = self._before = self._total = self._count = 0
         self._took: float | None = None
-        self._total = total
         self._user: UserId | None = None
         self._began = self._written = now_s
+
+    def read(self, rows: int) -> None:
+        """So many rows of the file have been read; ``SystemExit`` where the replay is to stop."""
+        self._rows = rows
+        if self._stop.is_set():
+            sys.exit(0)
+        if time.monotonic() - self._written >= _WRITE_EVERY_S:
+            self.write()
+
+    def begin(self, total: int, before: int, rejected: int) -> None:
+        """Now ``total`` events are sent. The time counts from here."""
+        self._total, self._before, self._rejected = total, before, rejected
+        self._began = time.monotonic()
 
     def sent(self, user: UserId) -> None:
         """One more event was handed over."""
@@ -138,9 +169,25 @@ class ProgressWriter:
         """Write a line now."""
         self._written = time.monotonic()
         took = self._written - self._began if self._took is None else self._took
-        line = ReplayProgress(self._count, self._total, took, self._user, self.done, self.outcome)
+        line = ReplayProgress(
+            self._count,
+            self._total,
+            took,
+            self._user,
+            self.done,
+            self.outcome,
+            self._rows,
+            self._rejected,
+            self._before,
+        )
         sys.stdout.buffer.write(encode_progress(line))
         sys.stdout.buffer.flush()
+
+
+def _log(settings: Settings) -> str:
+    """The name of the log of events; ``Unreachable`` where no broker answers."""
+    servers = settings.kafka.bootstrap_servers
+    return log_name(servers, topic_name(settings.kafka.topic_prefix, EVENTS)) if servers else ""
 
 
 def _settling(settings: Settings) -> Settling | None:

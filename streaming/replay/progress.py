@@ -27,6 +27,10 @@ class ReplayProgress(msgspec.Struct, frozen=True):
     ``sent`` of ``total`` events were handed to the producer; with ``done`` all of those that were
     sent are in the log. ``user`` is the user of the newest one, ``None`` before the first.
     ``outcome`` comes after ``done``, where the replay was asked for it.
+
+    ``rows`` of a table have been read so far, ``rejected`` of them cannot become events. ``before``
+    events are not sent because an earlier replay of the file did: ``sent`` and ``total`` are
+    without them.
     """
 
     sent: int
@@ -35,6 +39,9 @@ class ReplayProgress(msgspec.Struct, frozen=True):
     user: int | str | None
     done: bool = False
     outcome: Outcome | None = None
+    rows: int = 0
+    rejected: int = 0
+    before: int = 0
 
 
 _ENCODER = msgspec.json.Encoder()

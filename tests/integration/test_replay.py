@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -11,10 +16,11 @@ from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import EVENTS
 from everfresh.infra.broker.broker import EmbeddedBroker
+from everfresh.infra.components import settings_environment
 from everfresh.streaming.producer import EventProducer
 from everfresh.streaming.replay import settling
 from everfresh.streaming.replay.places import EventPlaces
-from everfresh.streaming.replay.progress import Outcome
+from everfresh.streaming.replay.progress import Outcome, ReplayProgress, decode_progress
 from tests.integration.stream_run import PARTITIONS, Stream, stop
 
 pytestmark = pytest.mark.integration
@@ -49,3 +55,53 @@ def test_a_replay_knows_what_became_of_its_events(
         stop(worker)
     monkeypatch.setattr(settling, "_STALL_S", 0.5)
     assert replay(stream, events(20, "click")) == Outcome(0, {}, settled=False)
+
+
+class FileReplay:
+    """A replay of a file in a process of its own."""
+
+    def __init__(self, stream: Stream, file: Path, *options: str) -> None:
+        command = [sys.executable, "-m", "everfresh.streaming.replay", str(file), *options]
+        env = {**os.environ, **settings_environment(stream.settings)}
+        self.process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE)
+
+    def progress(self) -> ReplayProgress:
+        """The next line that it writes."""
+        assert self.process.stdout is not None
+        line = decode_progress(self.process.stdout.readline())
+        assert line is not None
+        return line
+
+    def end(self) -> ReplayProgress:
+        """Its last line."""
+        output, _ = self.process.communicate()
+        assert self.process.returncode == 0
+        last = decode_progress(output.splitlines()[-1])
+        assert last is not None
+        return last
+
+
+def test_a_replay_that_was_stopped_goes_on_and_one_that_was_whole_sends_nothing(
+    kafka: EmbeddedBroker, make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    servers = {"bootstrap_servers": kafka.bootstrap_servers, "partitions": PARTITIONS}
+    stream = Stream(make_settings(kafka=servers))
+    rows = [f"{n % 9},{n},{1_700_000_000 + n},view\n" for n in range(3000)]
+    file = tmp_path / "events.csv"
+    file.write_text("user_id,item_id,time,type\n" + "".join(rows))
+
+    first = FileReplay(stream, file, "--speed", "200")
+    while first.progress().sent < 200:
+        pass
+    first.process.send_signal(signal.SIGINT)
+    stopped = first.end()
+    assert not stopped.done
+    second = FileReplay(stream, file).end()
+    assert (second.before, second.sent, second.done) == (stopped.sent, 3000 - stopped.sent, True)
+    third = FileReplay(stream, file).end()
+    assert (third.before, third.sent, third.done) == (3000, 0, True)
+    with file.open("a") as longer:
+        longer.write(f"9,9,{1_700_009_000},view\n")
+    assert FileReplay(stream, file).end().sent == 1
+    assert len(stream.read(EVENTS)) == 3001
+    assert FileReplay(stream, file, "--again").end().sent == 3001

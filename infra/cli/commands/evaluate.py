@@ -19,12 +19,20 @@ from rich.console import RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 
 from everfresh import evaluation
+from everfresh.adapters.files.tables.mapping import Reading, encode_reading
 from everfresh.adapters.machine.child_process import ChildProcess
 from everfresh.contracts.errors import DataFileError, RunError, SettingsError
 from everfresh.contracts.foreign import printable
 from everfresh.contracts.settings import Settings
-from everfresh.evaluation.results import ResultLine, WindowScore, decode_line
+from everfresh.evaluation.results import (
+    ResultLine,
+    RowsRead,
+    WindowScore,
+    decode_line,
+    decode_rows,
+)
 from everfresh.evaluation.summary import Evaluation, collect
+from everfresh.infra.cli.commands.check_file import said_of_source
 from everfresh.infra.cli.terminal import Terminal, progress_text
 from everfresh.infra.cli.views.tables import described, new_table
 from everfresh.infra.components import settings_environment
@@ -39,7 +47,7 @@ class Request(msgspec.Struct, frozen=True):
     """What is to be evaluated: the options of the command; 0 is what was not asked for."""
 
     file: Path
-    file_format: str
+    reading: Reading
     strategies: str
     against: str
     windows: int
@@ -52,7 +60,7 @@ class Request(msgspec.Struct, frozen=True):
     def command(self) -> list[str]:
         """The child's command line."""
         options = {
-            "--format": self.file_format,
+            "--reading": encode_reading(self.reading),
             "--strategies": self.strategies,
             "--against": self.against,
             "--windows": self.windows,
@@ -79,7 +87,9 @@ def run_evaluate(
             )
     console, began = Terminal(), time.monotonic()
     names = request.strategies.split(",")
-    result = collect(_with_progress(console, names, _lines(settings, request)))
+    for line in said_of_source(request.file, request.reading):
+        console.print(line, soft_wrap=True)
+    result = collect(_with_progress(console, names, _lines(settings, request, console)))
     for part in (_table(result, request), _groups(result), *_margins(result)):
         console.print(part)
     console.print(f"{time.monotonic() - began:.0f} s in all; seed {request.seed}")
@@ -93,7 +103,7 @@ def run_evaluate(
         console.print(f"plot: {plot}", soft_wrap=True)
 
 
-def _lines(settings: Settings, request: Request) -> Iterator[ResultLine]:
+def _lines(settings: Settings, request: Request, console: Terminal) -> Iterator[ResultLine]:
     with tempfile.TemporaryFile() as errors:
         child = ChildProcess(
             request.command(),
@@ -102,10 +112,13 @@ def _lines(settings: Settings, request: Request) -> Iterator[ResultLine]:
             stderr=errors.fileno(),
             env={**os.environ, **PYTHON, **settings_environment(settings)},
         )
+        said = time.monotonic()
         try:
             for raw in child.output():
                 if (line := decode_line(raw)) is not None:
                     yield line
+                elif (read := decode_rows(raw)) is not None:
+                    said = _say_rows(console, read, request.reading.rejects, said)
         finally:
             # It has closed its output: it ends by itself, or is not wanted any more.
             code = child.stop(_GRACE_S)
@@ -114,6 +127,18 @@ def _lines(settings: Settings, request: Request) -> Iterator[ResultLine]:
     if code:
         last_words = last_words or [f"the evaluation ended with exit code {code}"]
         raise RunError(last_words[-1].removeprefix("error: "))
+
+
+def _say_rows(console: Terminal, read: RowsRead, rejects: str, said: float) -> float:
+    """Say what was left out, and now and then how far the reading is; when it was said last."""
+    if read.left_out:
+        console.print(
+            f"{read.left_out:,} of {read.rows:,} rows were left out: see {rejects}", soft_wrap=True
+        )
+    elif time.monotonic() - said >= _PLAIN_S:
+        console.print(f"{read.rows:,} rows read")
+        return time.monotonic()
+    return said
 
 
 def _with_progress(

@@ -8,12 +8,14 @@ from typing import Annotated
 
 import typer
 
-from everfresh.infra.cli.options import MOST, Config, EventFile, FileFormat, Home, finite, load
+from everfresh.infra.cli.file_options import AskedReading, EventFile, with_file_options
+from everfresh.infra.cli.options import MOST, Config, Home, finite, load
 
 
+@with_file_options
 def evaluate(  # noqa: PLR0913, PLR0917  (every option is one word of the command line)
     file: EventFile,
-    file_format: FileFormat,
+    asked: AskedReading,
     strategies: Annotated[
         str,
         typer.Option(
@@ -75,6 +77,10 @@ def evaluate(  # noqa: PLR0913, PLR0917  (every option is one word of the comman
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="FILE", help="Draw them into this PNG file.")
     ] = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Only say what would be read and what is wrong."),
+    ] = False,
     home: Home = None,
     config: Config = None,
 ) -> None:
@@ -84,11 +90,16 @@ def evaluate(  # noqa: PLR0913, PLR0917  (every option is one word of the comman
     training is the live trainer's, with the settings of the groups model and trainer.
     """
     settings = load(home, config)
+    if check:
+        from everfresh.infra.cli.commands.check_file import run_check
+
+        run_check(settings, file, asked(settings, file))
+        return
     from everfresh.infra.cli.commands.evaluate import Request, run_evaluate
 
     request = Request(
         file,
-        file_format.value,
+        asked(settings, file),
         strategies,
         against,
         windows,

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
+from everfresh.adapters.files.tables.mapping import Reading
 from everfresh.adapters.machine.private_home import close_home
 from everfresh.contracts.errors import DataFileError
 from everfresh.contracts.foreign import printable
 from everfresh.contracts.settings import Settings
+from everfresh.infra.cli.commands.check_file import said_of_source
 from everfresh.infra.cli.interrupts import INTERRUPTS
 from everfresh.infra.cli.replay_process import ReplayProcess, replay_spec
 from everfresh.infra.cli.running import with_brokers
@@ -25,7 +27,9 @@ _PLAIN_S = 5.0
 _STOP_S = 6.0
 
 
-def run_replay(settings: Settings, file: Path, file_format: str, speed: float) -> None:
+def run_replay(
+    settings: Settings, file: Path, reading: Reading, speed: float, *, again: bool = False
+) -> None:
     """Return when every event is in the log, and it is known what became of it.
 
     Errors name what is wrong with file or broker.
@@ -36,23 +40,34 @@ def run_replay(settings: Settings, file: Path, file_format: str, speed: float) -
     become_subreaper()
     console, home = Terminal(), settings.home.resolve()
     close_home(home)
-    child = spawn(
-        replay_spec(file, file_format, speed, 0, settings_environment(settings), settle=True),
-        home / "logs",
-        uuid.uuid4().hex,
-    )
+    for line in said_of_source(file, reading):
+        console.print(line, soft_wrap=True)
+    env = settings_environment(settings)
+    spec = replay_spec(file, reading, speed, 0, env, settle=True, again=again)
+    child = spawn(spec, home / "logs", uuid.uuid4().hex)
     replay = ReplayProcess(child)
     try:
         _show(console, replay, file.name)
     finally:
         INTERRUPTS.closing()
         stop_in_order([[child]], _STOP_S, INTERRUPTS.hurry.is_set, lambda name: None)
-        for line in summary(replay.final()):
+        for line in summary(replay.final(), reading.rejects):
             console.print(line)
 
 
-def summary(end: ReplayProgress) -> list[str]:
-    """Lines: what was sent, and what became of it, as far as it is known."""
+def summary(end: ReplayProgress, rejects: str = "") -> list[str]:
+    """Lines: what was left out and sent, and what became of it, as far as it is known."""
+    lines = []
+    if end.rejected:
+        lines.append(f"{end.rejected:,} of {end.rows:,} rows were left out: see {rejects}")
+    if end.before:
+        lines.append(f"{end.before:,} events are in the log from an earlier replay of this file")
+    if end.before and end.done and not end.total:
+        return [*lines, "nothing is left to send; --again sends all of them once more"]
+    return lines + _sent(end)
+
+
+def _sent(end: ReplayProgress) -> list[str]:
     rate = end.sent / end.seconds if end.seconds else 0.0
     took = f"{end.seconds:.1f} s, {rate:,.0f} events/s"
     if end.done:
@@ -95,14 +110,25 @@ def _show(console: Terminal, replay: ReplayProcess, title: str) -> None:
             over, now = replay.ended(), replay.latest
             rate = now.sent / now.seconds if now.seconds else 0.0
             progress.update(task, total=now.total or None, completed=now.sent, rate=rate)
-            if now.done:
-                progress.update(task, description=f"{printable(title)}, waiting for the worker")
+            progress.update(task, description=f"{printable(title)}{_doing(now)}")
             if over:
                 return
             if not console.is_terminal and time.monotonic() - printed >= _PLAIN_S:
                 printed = time.monotonic()
-                what = "waiting for the stream worker" if now.done else f"{rate:,.0f}/s"
-                console.print(
-                    f"{printed - began:6.1f} s  {now.sent:,} of {now.total:,} events, {what}"
-                )
+                console.print(f"{printed - began:6.1f} s  {_plain(now, rate)}")
             time.sleep(_POLL_S)
+
+
+def _doing(now: ReplayProgress) -> str:
+    """What the bar's number does not say."""
+    if not now.total and not now.done:
+        return f", {now.rows:,} rows read"
+    return ", waiting for the worker" if now.done else ""
+
+
+def _plain(now: ReplayProgress, rate: float) -> str:
+    """A line of text instead of a bar."""
+    if not now.total and not now.done:
+        return f"{now.rows:,} rows read"
+    what = "waiting for the stream worker" if now.done else f"{rate:,.0f}/s"
+    return f"{now.sent:,} of {now.total:,} events, {what}"

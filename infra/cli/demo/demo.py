@@ -20,6 +20,7 @@ import msgspec
 from rich.live import Live
 
 from everfresh.adapters.files.datasets import fetch_ml100k
+from everfresh.adapters.files.tables.mapping import Reading
 from everfresh.adapters.machine.private_home import close_home
 from everfresh.contracts.errors import RunError
 from everfresh.contracts.settings import Settings
@@ -112,7 +113,7 @@ class _Demo:
         self, file: Path, file_format: str, speed: float, limit: int
     ) -> ReplayProcess:
         env = settings_environment(self._run.settings)
-        spec = replay_spec(file, file_format, speed, limit, env)
+        spec = replay_spec(file, Reading(form=file_format), speed, limit, env)
         return ReplayProcess(self._run.start_one_off(spec))
 
     def _follow_replay(

@@ -41,6 +41,7 @@ def files(folder: Path) -> None:
     good = '{"type": "view", "user_id": 1, "item_id": 2}\n'
     (folder / "refused.jsonl").write_text(good * 2 + good.replace("view", "addtocart"))
     (folder / "huge.jsonl").write_text(good * 2 + good.replace("2", str(2**64)))
+    (folder / "table.csv").write_text("user_id,item_id,time\n1,2,1700000000\n1,,1700000000\n")
     (folder / "periods").mkdir()
     (folder / "periods" / "period_1.txt").write_text("1 2\n")
     (folder / "foreign.dat").write_text("hello\n")
@@ -52,8 +53,15 @@ def files(folder: Path) -> None:
 MISTAKES = [
     ("frobnicate", 2, "No such command"),
     ("replay", 2, "Missing argument"),
-    ("replay good.jsonl", 2, "Missing option"),
-    ("replay good.jsonl --format csv", 2, "'csv' is not one of"),
+    ("replay good.jsonl --format orc", 2, "'orc' is not one of"),
+    ("replay good.jsonl --format ml-1m --user id --bootstrap-servers SILENT", 1, "ml-1m says all"),
+    ("replay table.csv --bootstrap-servers SILENT", 1, "no column that says what users did"),
+    ("replay table.csv --type view --bootstrap-servers SILENT", 1, "no Kafka broker"),
+    ("evaluate table.csv --type view", 1, "table.csv line 3: missing_field: item_id is missing"),
+    ("replay table.csv --type view --check", 1, "1 of 2 rows cannot become events"),
+    ("replay table.csv --rename view", 1, "--rename is OLD=NEW"),
+    ("replay table.csv --mapping wrong.toml", 1, "wrong.toml: .*unknown field .windows"),
+    ("evaluate table.csv", 1, "no column that says what users did"),
     ("replay good.jsonl --format jsonl --speed -1", 2, "--speed.*greater than or equal to 0"),
     ("replay good.jsonl --format jsonl --speed fast", 2, "--speed.*number"),
     ("replay absent.jsonl --format jsonl", 1, "absent.jsonl does not exist"),

@@ -82,6 +82,20 @@ def test_a_run_prints_its_table_and_writes_figures_and_plot(tmp_path: Path) -> N
 
 
 @pytest.mark.process
+def test_a_table_is_evaluated_and_what_was_left_out_is_said(tmp_path: Path) -> None:
+    rows = [f"{n % 5},{(n // 5) % 9},{1_700_000_000 + n}\n" for n in range(60)]
+    (tmp_path / "e.csv").write_text("user_id,item_id,time\n" + "".join(rows) + "1,,1700000000\n")
+    words = ["evaluate", "e.csv", "--type", "view", "--windows", "3", "--strategies", "frozen"]
+    settings = {"EVERFRESH_MODEL__DIM": "8", "EVERFRESH_MODEL__BLOCKS": "1"}
+    code, output, errors = everfresh(*words, "--tolerate", "0.1", cwd=tmp_path, **settings)
+    assert (code, errors) == (0, "")
+    assert "guessed: --user user_id --item item_id --time time" in output
+    assert "1 of 61 rows were left out: see" in output
+    assert "60 events" not in output
+    assert "e.csv: 40 events in 2 windows" in output
+
+
+@pytest.mark.process
 def test_a_strategy_that_is_unknown_or_does_not_run_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "small.jsonl").write_text('{"type": "view", "user_id": 1, "item_id": 2}\n' * 9)
     words = ["evaluate", "small.jsonl", "--format", "jsonl", "--windows", "2"]

@@ -1,0 +1,146 @@
+"""The mapping: which columns of a table become which fields of an event, and how they are read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timezone, tzinfo
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+
+from everfresh.contracts.errors import SettingsError
+
+TimeUnit = Literal["", "s", "ms", "us", "ns", "iso"]
+Kind = Literal["", "integer", "text"]
+_MOST_BYTES = 1_000_000
+
+
+class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Every empty field is guessed where the table leaves no doubt, or is left out of the events.
+
+    ``user``, ``item``, ``time``, ``type_column``, ``value``, ``request_id``, ``id`` and
+    ``attributes`` name columns: by their title, by their number from 1 where ``header`` is false,
+    and with dots where they lie in a nested one. ``type`` is the type of all events instead;
+    ``types`` gives types of the table their names in everfresh.
+
+    ``time_zone`` is that of times that name none. ``user_kind`` and ``item_kind`` say whether ids
+    are integers or text. ``delimiter``, ``quotes`` and ``header`` are of CSV; ``encoding`` is of
+    all text.
+    """
+
+    user: str = ""
+    item: str = ""
+    time: str = ""
+    type: str = ""
+    type_column: str = ""
+    types: dict[str, str] = {}
+    value: str = ""
+    request_id: str = ""
+    id: str = ""
+    attributes: list[str] = []
+    time_unit: TimeUnit = ""
+    time_zone: str = ""
+    user_kind: Kind = ""
+    item_kind: Kind = ""
+    delimiter: str = ""
+    quotes: bool = True
+    header: bool = True
+    encoding: str = ""
+
+    def __post_init__(self) -> None:
+        if self.type and self.type_column:
+            raise ValueError("type gives all events one type and type_column reads it: name one")
+        if self.delimiter and (len(self.delimiter) != 1 or self.delimiter in '\r\n"'):
+            raise ValueError(f"delimiter is one sign, found {self.delimiter!r}")
+        if self.time_zone:
+            zone_of(self.time_zone)
+        if self.encoding:
+            try:
+                "".encode(self.encoding)
+            except (LookupError, ValueError):
+                raise ValueError(
+                    f"encoding is the name of one, such as latin-1, found {self.encoding!r}"
+                ) from None
+
+
+def zone_of(name: str) -> tzinfo:
+    """A zone by its name (``Europe/Berlin``), ``UTC``, or an offset (``+02:00``)."""
+    if name.upper() in {"UTC", "Z"}:
+        return UTC
+    try:
+        if name[0] in "+-":
+            offset = datetime.fromisoformat(f"2000-01-01T00:00{name}").utcoffset()
+            assert offset is not None, "a time with an offset has one"
+            return timezone(offset)
+        return ZoneInfo(name)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        raise ValueError(
+            f"time_zone is UTC, a name such as Europe/Berlin or an offset such as +02:00, found "
+            f"{name!r}"
+        ) from None
+
+
+class Reading(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a file is to be read: what the command line says of it, on its way to the process.
+
+    ``form`` is a format, or empty where the file tells it. ``tolerate`` is the share of rows that
+    may be wrong; ``rejects`` the file that lists them; ``scratch`` a folder for what does not fit
+    into memory.
+    """
+
+    form: str = ""
+    mapping: Mapping = Mapping()
+    tolerate: float = 0.0
+    rejects: str = ""
+    scratch: str = ""
+
+
+def encode_reading(reading: Reading) -> str:
+    """As text, for a command line. ``SettingsError`` for bytes that are no UTF-8."""
+    try:
+        return msgspec.json.encode(reading).decode()
+    except UnicodeEncodeError as error:
+        raise SettingsError(
+            f"options that say how a file is read are UTF-8 text, found {ascii(error.object)[:80]}"
+        ) from None
+
+
+def decode_reading(text: str) -> Reading:
+    """``SettingsError`` for a text that is none."""
+    try:
+        return msgspec.json.decode(text, type=Reading)
+    except msgspec.MsgspecError as error:
+        raise SettingsError(f"this is no description of how a file is read: {error}") from None
+
+
+def mapping_of(file: Path | None, options: dict[str, object]) -> Mapping:
+    """What a TOML file says, and on top of it what the command line does.
+
+    ``SettingsError`` where the file cannot be read, a name is unknown or two exclude each other.
+    """
+    fields: dict[str, object] = {}
+    place = "the mapping"
+    if file is not None:
+        place = str(file)
+        try:
+            raw = file.read_bytes() if file.is_file() else None
+        except OSError as error:
+            raise SettingsError(f"{file} cannot be read: {error.strerror}") from None
+        if raw is None or len(raw) > _MOST_BYTES:
+            raise SettingsError(f"--mapping names {file}, which is no TOML file of a mapping")
+        try:
+            fields = msgspec.toml.decode(raw, type=dict[str, object])
+        except msgspec.MsgspecError as error:
+            raise SettingsError(f"{file} is no TOML: {error}") from None
+    if (options.get("delimiter") or fields.get("delimiter")) in {"tab", "\\t"}:
+        options = {**options, "delimiter": "\t"}
+    for one, other in (("type", "type_column"), ("type_column", "type")):
+        if one in options:
+            fields.pop(other, None)
+    try:
+        return msgspec.convert({**fields, **options}, Mapping)
+    except msgspec.MsgspecError as error:
+        known = ", ".join(Mapping.__struct_fields__)
+        hint = f"; it may have: {known}" if "unknown field" in str(error) else ""
+        raise SettingsError(f"{place}: {error}{hint}") from None
