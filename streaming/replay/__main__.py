@@ -186,8 +186,9 @@ class ProgressWriter:
 
 def _log(settings: Settings) -> str:
     """The name of the log of events; ``Unreachable`` where no broker answers."""
-    servers = settings.kafka.bootstrap_servers
-    return log_name(servers, topic_name(settings.kafka.topic_prefix, EVENTS)) if servers else ""
+    if not settings.kafka.bootstrap_servers:
+        return ""
+    return log_name(settings.kafka.brokers, topic_name(settings.kafka.topic_prefix, EVENTS))
 
 
 def _settling(settings: Settings) -> Settling | None:

@@ -22,6 +22,7 @@ from kafka.errors import KafkaError
 
 from everfresh.adapters.kafka.admin import connect_admin
 from everfresh.contracts.event import Event
+from everfresh.contracts.kafka.security import Brokers
 
 EVERY = 20_000
 """Events between two marks."""
@@ -88,13 +89,13 @@ class ReplayMark:
             return None
 
 
-def log_name(bootstrap_servers: str, topic: str) -> str:
+def log_name(brokers: Brokers, topic: str) -> str:
     """Which log a topic is, by its cluster and its topic id; empty where nobody can tell.
 
     ``Unreachable`` where no broker answers.
     """
     try:
-        with connect_admin(bootstrap_servers) as admin:
+        with connect_admin(brokers) as admin:
             cluster = admin.describe_cluster()["cluster_id"]
             (about,) = admin.describe_topics([topic])
     except KafkaError:

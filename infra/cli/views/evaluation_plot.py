@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from everfresh.contracts.foreign import printable
+from everfresh.evaluation.results import GroupScore
 from everfresh.evaluation.summary import ContenderFigures, Evaluation
 from everfresh.infra.cli.views.plot_style import (
     End,
@@ -100,8 +101,9 @@ def _bars(
     width = 0.8 / max(1, len(result.contenders))
     sizes: dict[str, int] = {}
     for at, (name, figures) in enumerate(result.contenders.items()):
-        sizes |= {group: figures.groups[group].events for group in groups}
-        hits = [figures.groups[group].scores.get("hr10", 0.0) for group in groups]
+        scored = [figures.groups.get(group, GroupScore(0, {})) for group in groups]
+        sizes |= {group: score.events for group, score in zip(groups, scored, strict=True)}
+        hits = [score.scores.get("hr10", 0.0) for score in scored]
         places = [place + at * width for place in range(len(groups))]
         axes.bar(places, hits, 0.9 * width, color=colours[name], label=printable(name))
     centre = 0.4 - width / 2

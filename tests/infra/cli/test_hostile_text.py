@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from everfresh.adapters.files.tables.mapping import Reading
 from everfresh.adapters.kafka.dead_letters import Selection
 from everfresh.adapters.machine.interrupts import Interrupts
 from everfresh.adapters.weights.store import FsspecWeightStore
@@ -163,7 +164,7 @@ def test_replay_prints_each_line_of_its_summary(
     for name in ("_show", "stop_in_order", "with_brokers"):
         monkeypatch.setattr(replay, name, lambda *words: words[0])
     monkeypatch.setattr(replay.INTERRUPTS, "closing", lambda: None)
-    replay.run_replay(make_settings(), tmp_path, "jsonl", 0.0)
+    replay.run_replay(make_settings(), tmp_path, Reading(form="jsonl"), 0.0)
     said = printed().splitlines()
     assert said[0].startswith("5 events are in the log; ")
     assert said[1].startswith("3 of them were accepted; 2 are dead letters ([/x][slug]:smile:")
@@ -212,7 +213,9 @@ def test_evaluate(
     margin = Margin(HOSTILE, "hr10", 0.1, 0.0, 0.2, 3, HOSTILE)
     monkeypatch.setattr(evaluate, "_lines", lambda *_: iter([*lines, margin]))
     plot = tmp_path / "plot.png"
-    asked = evaluate.Request(file, "jsonl", HOSTILE, HOSTILE, 2, 0.0, 0.0, 0, 1, False)
+    asked = evaluate.Request(
+        file, Reading(form="jsonl"), HOSTILE, HOSTILE, 2, 0.0, 0.0, 0, 1, False
+    )
     evaluate.run_evaluate(make_settings(), asked, None, plot)
     text = printed()
     assert text.count(SHOWN) == 3
