@@ -25,6 +25,7 @@ from everfresh.contracts.errors import DataFileError, RunError, SettingsError
 from everfresh.contracts.foreign import printable
 from everfresh.contracts.settings import Settings
 from everfresh.evaluation.results import (
+    GroupScore,
     ResultLine,
     RowsRead,
     WindowScore,
@@ -90,7 +91,7 @@ def run_evaluate(
     for line in said_of_source(request.file, request.reading):
         console.print(line, soft_wrap=True)
     result = collect(_with_progress(console, names, _lines(settings, request, console)))
-    for part in (_table(result, request), _groups(result), *_margins(result)):
+    for part in (_table(result, request), *_groups(result), *_margins(result)):
         console.print(part)
     console.print(f"{time.monotonic() - began:.0f} s in all; seed {request.seed}")
     if json is not None:
@@ -193,20 +194,23 @@ def _table(result: Evaluation, request: Request) -> RenderableType:
     return described(title, table, note)
 
 
-def _groups(result: Evaluation) -> RenderableType:
+def _groups(result: Evaluation) -> Iterator[RenderableType]:
     """HR@10 by place and age; a column's head says how many events are behind it."""
     counted = next(iter(result.contenders.values())).groups
+    if not counted:
+        return
     heads = {name: f"{name} ({group.events:,}) ↑" for name, group in counted.items()}
     table = new_table("contender", *heads.values(), right=tuple(heads.values()))
     for name, of in result.contenders.items():
-        means = [of.groups[group].scores.get("hr10") for group in heads]
+        scored = [of.groups.get(group, GroupScore(0, {})) for group in heads]
+        means = [group.scores.get("hr10") for group in scored]
         table.add_row(name, *("" if mean is None else f"{mean:.4f}" for mean in means))
     note = (
         "HR@10 over events of a kind, with their number. By place: the first event that is known "
         "of a user, the second, later ones. By age of the item, from the third window on: fresh, "
         "first seen in the window before, and older. Items that a window itself brings are neither."
     )
-    return described("HR@10 by place of the event and age of its item", table, note)
+    yield described("HR@10 by place of the event and age of its item", table, note)
 
 
 def _margins(result: Evaluation) -> Iterator[str]:

@@ -29,6 +29,8 @@ _GROUPS = (
 _SPAN = 5
 """Windows that a point is the mean of, where there are more than twice as many."""
 _WIDE = 20
+_LONGEST = 24
+"""Characters of a contender's name."""
 
 
 def draw(result: Evaluation, title: str, path: Path) -> None:
@@ -88,7 +90,7 @@ def _curves(
         numbers = [window.window for window in kept]
         axes.plot(numbers, curve, color=colours[name], linewidth=1.3 if opponent else 1.9)
         mean = (figures.fresh if fresh else figures.scores)[metric]
-        ends.append(End(curve[-1], f"{name}  {mean:.3f}", colours[name], not opponent))
+        ends.append(End(curve[-1], f"{_short(name)}  {mean:.3f}", colours[name], not opponent))
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     name_ends(axes, ends)
@@ -105,7 +107,7 @@ def _bars(
         sizes |= {group: score.events for group, score in zip(groups, scored, strict=True)}
         hits = [score.scores.get("hr10", 0.0) for score in scored]
         places = [place + at * width for place in range(len(groups))]
-        axes.bar(places, hits, 0.9 * width, color=colours[name], label=printable(name))
+        axes.bar(places, hits, 0.9 * width, color=colours[name], label=_short(name))
     centre = 0.4 - width / 2
     axes.set_xticks(
         [place + centre for place in range(len(groups))],
@@ -114,6 +116,12 @@ def _bars(
     axes.set_title(f"HR@10 {words}; higher is better", loc="left", fontsize=10.5)
     axes.legend(fontsize=8, frameon=False, ncols=2)
     tidy(axes)
+
+
+def _short(name: str) -> str:
+    """Longer names than ours would leave no room for what they name."""
+    shown = printable(name)
+    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…"
 
 
 def _cost(axes: Axes, result: Evaluation, colours: dict[str, str]) -> None:

@@ -164,7 +164,9 @@ def test_replay_prints_each_line_of_its_summary(
     for name in ("_show", "stop_in_order", "with_brokers"):
         monkeypatch.setattr(replay, name, lambda *words: words[0])
     monkeypatch.setattr(replay.INTERRUPTS, "closing", lambda: None)
-    replay.run_replay(make_settings(), tmp_path, Reading(form="jsonl"), 0.0)
+    file = tmp_path / "events.jsonl"
+    file.touch()
+    replay.run_replay(make_settings(), file, Reading(form="jsonl"), 0.0)
     said = printed().splitlines()
     assert said[0].startswith("5 events are in the log; ")
     assert said[1].startswith("3 of them were accepted; 2 are dead letters ([/x][slug]:smile:")
