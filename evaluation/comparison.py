@@ -92,7 +92,9 @@ def compare(
             f"{', '.join((*chosen, *OPPONENTS))}: choose one of them, or {BEST} for the best of "
             f"{', '.join(OPPONENTS)}, or add it to the strategies"
         )
-    ranks = {name: _run_strategy(comparison, name, own, emit) for name, own in chosen.items()}
+    ranks: dict[str, Ranks] = {}
+    for name, own in chosen.items():
+        ranks |= _run_strategy(comparison, name, own, emit)
     ranks |= _run_opponents(comparison, emit)
     if against == BEST or against in ranks:
         _emit_margins(comparison, ranks, against, settings.trainer.seed, emit)
@@ -132,21 +134,41 @@ def strategy_settings(settings: Settings, name: str) -> Settings:
     return settings.model_copy(update={"trainer": tuning})
 
 
-def _run_strategy(comparison: Comparison, name: str, settings: Settings, emit: Emit) -> Ranks:
+def network_of(name: str) -> str:
+    """What a strategy's network is called without its trends: an ablation, which costs no training
+    of its own."""
+    return f"{name} (network)"
+
+
+def _run_strategy(
+    comparison: Comparison, name: str, settings: Settings, emit: Emit
+) -> dict[str, Ranks]:
+    """Ranks of the model and, where it learns trends, of its network alone."""
     learner = fresh_learner(settings)
-    network = learner.network
-    ranked: list[Ranks] = []
+    network, alone = learner.network, network_of(name)
+    names = [name, alone] if learner.strategy.passes(1) else [name]
+    ranked: dict[str, list[Ranks]] = {each: [] for each in names}
+    told: list[WindowScore] = []
     for at, window in enumerate(comparison.windows):
         if at:
-            ranked.append(network.recommender.ranks(window.examples, comparison.exclude_seen))
+            for each, ranks in ranked.items():
+                ranks.append(
+                    network.recommender.ranks(
+                        window.examples, comparison.exclude_seen, alone=each == alone
+                    )
+                )
         began = time.process_time()
         outcome = train_window(learner.task(window, settings, at))
         if why := broken(network, outcome):
             raise RunError(f"{name} broke in window {at}: {why}; lower trainer.learning_rate")
         learner.strategy.remember(network, window, at)
         train_s = time.process_time() - began
-        emit(_score(comparison, name, at, ranked, train_s, outcome.tokens))
-    return _concatenated(ranked)
+        emit(_score(comparison, name, at, ranked[name], train_s, outcome.tokens))
+        if alone in ranked:
+            told.append(_score(comparison, alone, at, ranked[alone], 0.0, 0))
+    for line in told:
+        emit(line)
+    return {each: _concatenated(ranks) for each, ranks in ranked.items()}
 
 
 def _run_opponents(comparison: Comparison, emit: Emit) -> dict[str, Ranks]:

@@ -7,7 +7,7 @@ import pytest
 
 from everfresh.contracts.errors import SettingsError
 from everfresh.contracts.settings import Settings
-from everfresh.evaluation.comparison import Comparison, compare, strategy_settings
+from everfresh.evaluation.comparison import Comparison, compare, network_of, strategy_settings
 from everfresh.evaluation.file_windows import by_count, cut_windows
 from everfresh.evaluation.results import (
     Margin,
@@ -63,6 +63,9 @@ def test_the_mean_over_fresh_items_is_not_that_of_the_second_window(
         assert figures.fresh == figures.windows[2].fresh
 
 
+ALONE = network_of("finetune")
+
+
 def run(settings: Settings, names: list[str], against: str = "frozen") -> list[ResultLine]:
     made = list(cut_windows(stream(120), by_count(120, 4, 0.0), history_length=10))
     told: list[ResultLine] = []
@@ -74,7 +77,7 @@ def test_every_contender_is_tested_before_it_learns_and_then_told_apart_from_fro
     small_settings: Settings,
 ) -> None:
     told = run(small_settings, ["frozen", "finetune"])
-    names = ["frozen", "finetune", "popularity", "markov", "vmis-knn"]
+    names = ["frozen", "finetune", ALONE, "popularity", "markov", "vmis-knn"]
     windows = [line for line in told if isinstance(line, WindowScore)]
     margins = [line for line in told if isinstance(line, Margin)]
     assert [(window.contender, window.window) for window in windows] == [
@@ -85,6 +88,8 @@ def test_every_contender_is_tested_before_it_learns_and_then_told_apart_from_fro
     scores = {(window.contender, window.window): window.scores for window in windows}
     assert scores["frozen", 1] == scores["finetune", 1], "both have learnt one window alike"
     assert scores["frozen", 3] != scores["finetune", 3]
+    assert scores[ALONE, 1] == scores["finetune", 1], "nothing has been weighed yet"
+    assert scores[ALONE, 3] != scores["finetune", 3]
     costs = {window.contender: window.tokens for window in windows if window.window == 2}
     assert costs["finetune"] > 0 == costs["frozen"]
     events = [window.events for window in windows if window.contender == "frozen" and window.scores]
@@ -104,7 +109,7 @@ def test_margins_are_over_any_contender_wherever_it_stands(small_settings: Setti
     plain, turned = margins(run(small_settings, names)), run(small_settings, names, "finetune")
     mirrored = margins(turned)
     assert {margin.over for margin in mirrored.values()} == {"finetune"}
-    assert {name for name, _ in mirrored} == {"frozen", "popularity", "markov", "vmis-knn"}
+    assert {name for name, _ in mirrored} == {"frozen", ALONE, "popularity", "markov", "vmis-knn"}
     for metric in ("hr10", "ndcg10"):
         ours, theirs = mirrored["frozen", metric], plain["finetune", metric]
         assert (ours.mean, ours.low, ours.high) == pytest.approx(
@@ -123,7 +128,7 @@ def test_margins_over_the_best_are_over_the_opponent_that_is_best_by_the_metric(
         best = max(opponents, key=lambda name: figures[name].scores[metric])
         lines = [line for line in told if isinstance(line, Margin) and line.metric == metric]
         assert {line.over for line in lines} == {best}
-        assert {line.contender for line in lines} == {"finetune", *opponents} - {best}
+        assert {line.contender for line in lines} == {"finetune", ALONE, *opponents} - {best}
         ours = figures["finetune"].margins[metric].mean
         gap = figures["finetune"].scores[metric] - figures[best].scores[metric]
         assert math.isclose(ours, gap, abs_tol=1e-12)

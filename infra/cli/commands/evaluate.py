@@ -189,7 +189,8 @@ def _table(result: Evaluation, request: Request) -> RenderableType:
         "and R@20: share of events whose item was among the 10 or 20 ranked highest; NDCG@10 and "
         "MRR@10 also count how high. train s: processor seconds of all training. tokens: events "
         "fed to the network in training. popularity, markov and vmis-knn learn by counting; the "
-        "first two fade as the windows before would have liked best, the third learns by the click."
+        "first two fade as the windows before would have liked best, the third learns by the "
+        "click. (network): the strategy's network without what it counts."
     )
     return described(title, table, note)
 

@@ -66,7 +66,8 @@ def test_a_run_prints_its_table_and_writes_figures_and_plot(tmp_path: Path) -> N
         assert f"  {name}, NDCG@10: " in output
     assert "  finetune, HR@10: " not in output
     written = json.loads((tmp_path / "out.json").read_text())
-    assert list(written["contenders"]) == ["frozen", "finetune", "popularity", "markov", "vmis-knn"]
+    names = ["frozen", "finetune", "finetune (network)", "popularity", "markov", "vmis-knn"]
+    assert list(written["contenders"]) == names
     assert written["events"] == 150 - 38
     assert written["fresh_events"] == 5  # one of nine items first appears in the second window
     assert "fresh (5)" in output
