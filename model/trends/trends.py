@@ -6,8 +6,10 @@ They travel with the weights (law 7), and a window changes the rows that it sigh
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -52,7 +54,7 @@ class Trends:
         if found:
             require_alike(trends._tensors, found, what)
             trends._tensors = found
-            trends._require_sound(found["followers"].numpy(), what)
+            trends._require_sound({name: tensor.numpy() for name, tensor in found.items()}, what)
         return trends
 
     def tensors(self) -> dict[str, Tensor]:
@@ -110,16 +112,23 @@ class Trends:
         if self.clock:
             for name, tensor in self._tensors.items():
                 overwrite(tensor, changes[f"{PREFIX}{name}"], what)
-            self._require_sound(changes[f"{PREFIX}followers"].data, what)
+            changed = {name: changes[f"{PREFIX}{name}"].data for name in self._tensors}
+            self._require_sound(changed, what)
         else:
             self.grow(rows)
         if any(len(self._tensors[name]) != rows for name in _TABLES):
             raise CorruptVersion(f"{what}: trends of another number of rows than the vocabulary's")
 
-    def _require_sound(self, named: np.ndarray, what: str) -> None:
-        rows = len(self._tensors["followers"])
-        if named.size and not 0 <= int(named.min()) <= int(named.max()) < rows:
-            raise CorruptVersion(f"{what}: followers outside the table; take another version")
+    def _require_sound(self, found: Mapping[str, npt.NDArray[Any]], what: str) -> None:
+        """What is read must name rows that there are, and events that have been."""
+        bounds = {"followers": len(self._tensors["followers"]) - 1}
+        bounds |= {"counted": self.clock, "linked": self.clock}
+        for name, most in bounds.items():
+            numbers = found[name]
+            if numbers.size and not 0 <= int(numbers.min()) <= int(numbers.max()) <= most:
+                raise CorruptVersion(f"{what}: {name} beyond {most:,}; take another version")
+        if any(not np.isfinite(numbers).all() for numbers in found.values()):
+            raise CorruptVersion(f"{what}: trends that are not finite; take another version")
 
     def _counts(self) -> FadingCounts:
         return FadingCounts(self._tensors["counts"].numpy(), self._tensors["counted"].numpy())
