@@ -54,6 +54,7 @@ class Recommender:
     """
 
     rows: Rows = "float32"
+    _tables_of: type[ScoreTables] = ScoreTables
 
     def __init__(self, settings: ModelSettings, vocabulary: Vocabulary, seed: int) -> None:
         self.settings = settings
@@ -63,7 +64,6 @@ class Recommender:
         self.network.initialise(torch.Generator().manual_seed(derive_seed(seed)))
         self._shared = False
         self.trends = Trends()
-        self._renew_tables()
         self.grow()
 
     def parameters(self) -> list[nn.Parameter]:
@@ -118,7 +118,7 @@ class Recommender:
         for table in self.item_tables():
             grow_rows(table, self.vocabulary.rows)
         self.trends.grow(self.vocabulary.rows)
-        self._tables.items_changed()
+        self._renew_tables()
 
     def loss(self, batch: Batch) -> Tensor:
         """Softmax cross-entropy, the mean over the batch's targets that have a row; a scalar.
@@ -179,12 +179,12 @@ class Recommender:
         return self._tables.trend_table()
 
     def learn_trends(self, before: Ints, rows: Ints) -> None:
-        """See :meth:`Trends.learn`."""
+        """See :class:`Trends`."""
         self.trends.learn(before, rows)
         self._tables.trends_changed()
 
     def weigh_trends(self, weights: Floats) -> None:
-        """See :meth:`Trends.weigh`."""
+        """See :class:`Trends`."""
         self.trends.weigh(weights)
         self._tables.trends_changed()
 
@@ -287,7 +287,7 @@ class Recommender:
         self._renew_tables()
 
     def _renew_tables(self) -> None:
-        self._tables = ScoreTables(
+        self._tables = self._tables_of(
             self.network, self.vocabulary, self.trends, self.settings.temperature
         )
 

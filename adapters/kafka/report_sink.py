@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError, TopicAuthorizationFailedError
@@ -18,6 +19,12 @@ from everfresh.contracts.topics import REPORTS, STATUS, topic_name
 
 MAX_PENDING_REPORTS = 20_000
 """How many records may wait for a broker. Further ones are dropped and counted as failed."""
+
+
+_BLOCK_MS = 1_000
+"""A sender waits for the library at most so long, which it need not once metadata is there."""
+_PATIENCE_S = 10.0
+"""For the first metadata: a busy machine takes its time to log in."""
 
 
 class _Producer(KafkaProducer):  # type: ignore[misc]  # the library has no type hints
@@ -36,14 +43,15 @@ def _connect(brokers: Brokers, topics: list[str], linger_ms: int) -> _Producer:
         producer = _Producer(
             **python_options(brokers),
             linger_ms=linger_ms,
-            # Topic metadata is fetched here, so a later send need not wait for it.
-            max_block_ms=1_000,
+            max_block_ms=_BLOCK_MS,
             delivery_timeout_ms=30_000,
             request_timeout_ms=10_000,
             allow_auto_create_topics=False,
         )
+        # Topic metadata is fetched here, so a later send need not wait for it.
+        until = time.monotonic() + _PATIENCE_S
         for topic in topics:
-            producer.partitions_for(topic)
+            _fetch_metadata(producer, topic, until)
     except TopicAuthorizationFailedError as error:
         _end(producer)
         raise Unreachable(missing_right(brokers, f"Write on topic {error.args[0]}")) from None
@@ -54,6 +62,16 @@ def _connect(brokers: Brokers, topics: list[str], linger_ms: int) -> _Producer:
             "check that the broker is up and that `everfresh up` created the topics"
         ) from None
     return producer
+
+
+def _fetch_metadata(producer: _Producer, topic: str, until: float) -> None:
+    while True:
+        try:
+            producer.partitions_for(topic)
+            return
+        except KafkaTimeoutError:
+            if time.monotonic() >= until:
+                raise
 
 
 def _end(producer: _Producer | None) -> None:

@@ -28,7 +28,7 @@ from everfresh.model.network.batches import (
     group_by_tokens,
     pack_batch,
 )
-from everfresh.model.ranking import rank_examples
+from everfresh.model.ranking import Scorer, rank_examples
 from everfresh.model.recommender import Recommender
 
 KS = (10, 50, 200)
@@ -96,13 +96,8 @@ class LeaveOneOut:
 
     def test(self, recommender: Recommender) -> dict[str, float]:
         """HR and NDCG of the held-out events over the whole catalogue."""
-        ranks = rank_examples(
-            recommender.network,
-            recommender.catalogue(),
-            self._codes,
-            self.settings.max_length,
-            exclude_seen=True,
-        )
+        scorer = Scorer(recommender.network, recommender.catalogue(), None)
+        ranks = rank_examples(scorer, self._codes, self.settings.max_length, exclude_seen=True)
         return {name: value for name, value in scores(ranks, KS).items() if name[0] != "m"}
 
 

@@ -23,6 +23,7 @@ from torch.nn import functional
 
 from everfresh.model.network.batches import Batch
 from everfresh.model.recommender import Recommender
+from everfresh.model.score_tables import ScoreTables
 from everfresh.model.vocabulary.vocabulary import UNKNOWN
 
 NEGATIVES = 128
@@ -46,8 +47,18 @@ def quicksorted(seconds: Sequence[int]) -> list[int]:
     return order
 
 
+class _CosineTables(ScoreTables):
+    """Of items without a bias."""
+
+    def _score_bias(self) -> Tensor:
+        free = torch.from_numpy(self._vocabulary.free_rows()).to(self._network.device)
+        return torch.zeros_like(self._network.item_bias.detach()).index_fill(0, free, -torch.inf)
+
+
 class PublishedRecommender(Recommender):
     """Scores items by the cosine alone, and learns against few of them."""
+
+    _tables_of = _CosineTables
 
     def loss(self, batch: Batch) -> Tensor:
         """Softmax cross-entropy of each target against items drawn for it and its neighbours.
@@ -55,11 +66,11 @@ class PublishedRecommender(Recommender):
         The mean over the targets, a scalar. ``settings.negatives`` are drawn evenly and with
         repeats for each ``GROUP`` tokens; one that is a token's target counts as none of them.
         """
-        self._catalogue = self._known = None
+        self._tables.weights_changed()
         batch = batch.to(self.network.device)
         at = torch.nonzero(batch.predicts & (batch.targets != UNKNOWN)).squeeze(1)
         users = self.network(batch, self.settings.dropout)[at]
-        rows = self._counted()[1]
+        rows = self._tables.counted()[1]
         items = functional.normalize(self.network.items[rows], dim=-1, eps=1e-6)
         items = items / self.settings.temperature
         places = torch.full((self.vocabulary.rows,), -1, device=rows.device)
@@ -79,7 +90,3 @@ class PublishedRecommender(Recommender):
         wanted = functional.pad(targets, (0, lacking), value=-1).view(groups, GROUP)
         scores = scores.masked_fill(drawn[:, None, :] == wanted[:, :, None], -torch.inf)
         return scores.view(groups * GROUP, -1)[:number].logsumexp(1)
-
-    def _score_bias(self) -> Tensor:
-        free = torch.from_numpy(self.vocabulary.free_rows()).to(self.network.device)
-        return torch.zeros_like(self.network.item_bias.detach()).index_fill(0, free, -torch.inf)

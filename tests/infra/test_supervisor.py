@@ -27,13 +27,10 @@ def test_what_is_not_ready_in_time_is_named_with_the_setting(
 
 
 def test_security_without_brokers_is_refused(make_settings: Callable[..., Settings]) -> None:
-    run = Supervisor(
-        make_settings(kafka={"security": {"protocol": "SSL"}}), Interrupts(), lambda note: None
-    )
-    with (
-        run,
-        pytest.raises(SettingsError, match=r"is SSL and kafka\.bootstrap_servers is"),
-    ):
+    settings = make_settings(kafka={"security": {"protocol": "SSL"}})
+    # Not entered: leaving would end all processes below this one, as those that tests share.
+    run = Supervisor(settings, Interrupts(), lambda note: None)
+    with pytest.raises(SettingsError, match=r"is SSL and kafka\.bootstrap_servers is"):
         run.start()
 
 

@@ -175,9 +175,7 @@ def test_each_part_runs_with_its_row_of_the_table_and_nothing_more(
         file = tmp_path / "events.jsonl"
         file.write_text('{"user_id": 1, "item_id": 2, "type": "view", "time": 1000}\n')
         replayer = users.settings("`everfresh replay`")
-        with started(
-            replayer, "everfresh.streaming.replay", str(file), "--format", "jsonl", "--settle"
-        ) as replay:
+        with started(replayer, "everfresh.streaming.replay", str(file), "--settle") as replay:
             said, wrong = replay.communicate(timeout=WAIT_S)
         assert (replay.returncode, wrong) == (0, "")
         assert '"settled":true' in said.splitlines()[-1]
