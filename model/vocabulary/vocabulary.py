@@ -18,7 +18,7 @@ As bytes it is safetensors, so that few changed items are few changed rows:
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 
 import numpy as np
@@ -36,7 +36,6 @@ from everfresh.model.vocabulary.metadata import (
     decode_metadata,
     encode_metadata,
 )
-from everfresh.model.vocabulary.popularity import PopularityOrder
 from everfresh.model.vocabulary.sightings import Ints, ItemRows, Sightings, SightingTable
 from everfresh.model.vocabulary.waiting import Met, WaitingItems
 
@@ -63,7 +62,6 @@ class Vocabulary:
         self._free: list[int] = []
         self._waiting = WaitingItems()
         self._actions: dict[str, int] = {}
-        self._order: PopularityOrder | None = None
         self._oldest = 0  # nothing was last sighted before this window
 
     def __len__(self) -> int:
@@ -91,7 +89,6 @@ class Vocabulary:
         free row, or the next one. ``users`` sighted; ``limits`` may leave some items waiting.
         """
         before = len(self)
-        self._order = None
         met, ripe = self._met(items, users, label)
         left = left_waiting(ripe, len(items), limits)
         for row in filter(None, map(self._rows.get, items)):
@@ -145,7 +142,6 @@ class Vocabulary:
             self._ids.put(row - 1, None)
             self._seen.put(row - 1, Sightings(0, 0, 0))
             heapq.heappush(self._free, row)
-        self._order = None
         return freed
 
     def admit_actions(self, names: Iterable[str]) -> None:
@@ -193,32 +189,6 @@ class Vocabulary:
     def counts(self) -> Ints:
         """Sightings per row, shape ``(rows,)``; row 0 and free rows have none."""
         return np.concatenate([np.zeros(1, np.int64), self._seen.counts()])
-
-    def by_popularity(self) -> ItemRows:
-        """All rows of items, most sighted first; equal counts in order of rows.
-
-        Kept until the next change, since replicas ask per request; not to be written to.
-        """
-        return self._popularity().first(len(self))
-
-    def _popularity(self) -> PopularityOrder:
-        if self._order is None:
-            self._order = PopularityOrder(self._seen, self.item_rows())
-        return self._order
-
-    def popular(self, k: int, exclude: Collection[ItemId] = ()) -> tuple[list[ItemId], list[float]]:
-        """The ``k`` most sighted items outside ``exclude`` and their shares of all sightings."""
-        barred = {self.row(item) for item in exclude}
-        # No more than this many of the first rows can be barred.
-        first = self._popularity().first(k + len(barred))[: k + len(barred)].tolist()
-        rows = [row for row in first if row not in barred][:k]
-        total = self._popularity().total
-        return [self.item(row) for row in rows], [self._seen.count(row - 1) / total for row in rows]
-
-    def share(self, item: ItemId) -> float:
-        """The item's share of all sightings of admitted items; 0 where it has no row."""
-        row = self.row(item)
-        return 0.0 if row == UNKNOWN else self._seen.count(row - 1) / self._popularity().total
 
     def encode(self) -> bytes:
         """Equal vocabularies that grew alike give equal bytes."""
@@ -283,7 +253,6 @@ class Vocabulary:
             if item is not None:
                 self._rows[item] = slot + 1
         self._free = (np.flatnonzero(self._ids.kinds == FREE) + 1).tolist()
-        self._order = None
         self._require_consistent()
 
     def _take_metadata(self, metadata: VocabularyMetadata) -> None:

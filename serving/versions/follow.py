@@ -132,7 +132,7 @@ class Follower:
         before = self._takeover.by_deltas
         recommender = self._takeover(manifest, self._store)
         # What was made of an earlier version has answered before.
-        warm(recommender, (1,) if self._takeover.by_deltas > before else (0, 1, -1))
+        warm(recommender, () if self._takeover.by_deltas > before else (1, -1))
         loaded = LoadedVersion(pointer.version, pointer.epoch, recommender, manifest, self._clock())
         self._before_live(loaded)
         return msgspec.structs.replace(loaded, live_since_ms=self._clock())
@@ -164,9 +164,11 @@ def load_version(manifest: WeightManifest, store: WeightStore) -> Recommender:
     return recommender
 
 
-def warm(recommender: Recommender, lengths: Sequence[int] = (0, 1, -1)) -> None:
-    """Answer for no, a short and the longest history, so that no user pays for the first."""
-    items, _ = recommender.vocabulary.popular(recommender.settings.max_length)
+def warm(recommender: Recommender, lengths: Sequence[int] = (1, -1)) -> None:
+    """Answer for no history, and for these many of the hottest items (all: -1), so that no user
+    pays for the first answer."""
+    recommender.start()
+    items, _ = recommender.recommend([], recommender.settings.max_length)
     for length in lengths:
         history = items if length < 0 else items[:length]
         recommender.recommend([Interaction(item, "", 0) for item in history], _WARM_K)
