@@ -3,6 +3,7 @@ nothing of yours, one thread for torch, and a marker on each test that starts a 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import uuid
@@ -11,11 +12,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 
 from everfresh.contracts.settings import FILE_VARIABLE, Settings, load_settings
+from everfresh.infra.processes import processes
 from tests import processes_started
 from tests.scheduling import MixedScheduling
 
@@ -57,11 +60,34 @@ def pytest_collection_finish() -> None:
         sys.modules["torch"].set_num_threads(1)
 
 
+SHARED: set[int] = set()
+"""Processes that tests of several files share."""
+
+
+@pytest.fixture(autouse=True, scope="session")
+def shared_processes_are_spared() -> Iterator[None]:
+    """A command that is called within a test ends all processes below it, as one run by itself
+    does. Those that other tests are to use must not be among them."""
+
+    def end_the_rest(until: float) -> list[str]:
+        del until
+        for process in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if not SHARED & {process.pid, *(parent.pid for parent in process.parents())}:
+                    process.kill()
+        return []
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(processes, "end_descendants", end_the_rest)
+        yield
+
+
 @pytest.fixture(scope="session")
 def kafka(
     tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
 ) -> Iterator[EmbeddedBroker]:
     with EmbeddedBroker(tmp_path_factory.mktemp("kafka"), heap_mb=256) as broker:
+        SHARED.add(broker.pid)
         port = broker.bootstrap_servers.rpartition(":")[2]
         _leave_to_collector(pytestconfig, rf"raddr=\('127\.0\.0\.1', {port}\)")
         yield broker
