@@ -8,6 +8,7 @@
     ├── DataFileError          an event file is missing, empty or of another format
     ├── EventRejected          one event cannot be accepted and becomes a dead letter
     ├── ForeignRecord          a record of one of our topics is none that everfresh writes
+    ├── ExperimentRefused      a definition of an experiment is wrong, or excluded by another
     ├── DeliveryError          events handed to the producer did not reach the log
     ├── StateError             the state directory cannot be used as it is
     │   ├── StateFormatError   it was written by another format version or list of actions
@@ -68,6 +69,10 @@ class ForeignRecord(EverfreshError):
 
     The message says why, in words fit for a log, without the record's place.
     """
+
+
+class ExperimentRefused(EverfreshError):
+    """A definition of an experiment is wrong, or another one excludes it; nothing was written."""
 
 
 class DeliveryError(EverfreshError):

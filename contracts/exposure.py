@@ -23,6 +23,12 @@ class Exposure(msgspec.Struct, frozen=True):
     events of the request itself, which had not reached that state, were used besides. ``source``
     is ``model`` or ``popular``.
 
+    ``arm`` and ``track`` are ``default`` for a user in no experiment; then ``experiment``,
+    ``definition_version`` and ``probability`` are absent. ``definition_version`` is the offset, in
+    the ``experiments`` topic, of the definition that decided; ``probability`` is the share of the
+    experiment's users who get this arm, 0 to 1. Both are also absent where another system assigned
+    the arm. Exposures of earlier releases have none of these but ``arm``.
+
     Readers ignore fields they do not know: older exposures also carry ``past_version``.
     """
 
@@ -38,6 +44,10 @@ class Exposure(msgspec.Struct, frozen=True):
     state_partition: _Int | None = None
     state_offset: _Int | None = None
     request_events: _Int = 0
+    experiment: str | None = None
+    track: str = "default"
+    definition_version: _Int | None = None
+    probability: float | None = None
 
 
 _DECODE = msgspec.json.Decoder(Exposure).decode

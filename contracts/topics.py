@@ -43,6 +43,12 @@ _DELETE = {
     RETENTION_BYTES: "-1",
     LONGEST: "1048588",
 }
+_COMPACT = {
+    CLEANUP: "compact",
+    COMPRESSION: "producer",
+    TIME: APPEND_TIME,
+    LONGEST: _DELETE[LONGEST],
+}
 _LONG = {**_DELETE, LONGEST: "8388608"}
 
 EVENTS = TopicSpec(
@@ -99,8 +105,16 @@ REPORTS = TopicSpec(
 STATUS = TopicSpec(
     "status",
     1,
-    {CLEANUP: "compact", COMPRESSION: "producer", TIME: APPEND_TIME, LONGEST: _DELETE[LONGEST]},
+    _COMPACT,
     "The last status of each component, keyed by it: read by operators.",
+)
+EXPERIMENTS = TopicSpec(
+    "experiments",
+    # One, so that a record's offset alone names the definition.
+    1,
+    _COMPACT,
+    "Definitions of experiments, keyed by name: written by `everfresh experiment`, read by "
+    "replicas and experimenters.",
 )
 CLOCK = TopicSpec(
     "clock",
@@ -111,7 +125,18 @@ CLOCK = TopicSpec(
     append_time="it tells the workers what time it is",
 )
 
-ALL = (EVENTS, DEAD_LETTERS, REDRIVES, WINDOWS, EXPOSURES, OUTCOMES, REPORTS, STATUS, CLOCK)
+ALL = (
+    EVENTS,
+    DEAD_LETTERS,
+    REDRIVES,
+    WINDOWS,
+    EXPOSURES,
+    OUTCOMES,
+    REPORTS,
+    STATUS,
+    EXPERIMENTS,
+    CLOCK,
+)
 
 LONGEST_NAME = 249
 """Characters that Kafka allows a topic's name."""

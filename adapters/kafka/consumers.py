@@ -28,12 +28,16 @@ LARGEST_RECORD = 8_388_608
 """``max.message.bytes`` of the largest topic in the table (windows)."""
 _METADATA_SECONDS = 5.0
 _POLL_MS = 200
+_FETCH_WAIT_MS = 100
 _MAX_EMPTY_POLLS = 100  # in a row, some 20 s; then the broker counts as gone
 
 
-def connect_consumer(brokers: Brokers, topics: Iterable[str]) -> KafkaConsumer:
+def connect_consumer(
+    brokers: Brokers, topics: Iterable[str], wait_ms: int = _FETCH_WAIT_MS
+) -> KafkaConsumer:
     """A consumer assigned to all partitions of ``topics``, positions not set.
 
+    A broker that has nothing new says so after ``wait_ms``; what is new comes at once.
     A position outside the log raises, and is never moved in silence. ``Unreachable`` where no
     broker answers or a topic is missing.
     """
@@ -46,7 +50,7 @@ def connect_consumer(brokers: Brokers, topics: Iterable[str]) -> KafkaConsumer:
             auto_offset_reset="none",
             allow_auto_create_topics=False,
             max_partition_fetch_bytes=LARGEST_RECORD,
-            fetch_max_wait_ms=100,
+            fetch_max_wait_ms=wait_ms,
         )
     except KafkaError as error:
         raise Unreachable(

@@ -13,6 +13,7 @@ from everfresh.contracts.topics import (
     CLEANUP,
     DEAD_LETTERS,
     EVENTS,
+    EXPERIMENTS,
     EXPOSURES,
     IN_SYNC,
     LONGEST,
@@ -113,7 +114,10 @@ class _Checks:
         policy = {word.strip() for word in (self._config.get(CLEANUP) or "").split(",")}
         if spec is STATUS and "compact" not in policy:
             self.note(CLEANUP, "compact", "views read all of it, and it only grows", serves=True)
-        if spec is not STATUS and policy != {"delete"}:
+        if spec is EXPERIMENTS and policy != {"compact"}:
+            why = "definitions of experiments that still run would be deleted when they are old"
+            self.note(CLEANUP, "compact", why, serves=False)
+        if spec not in (STATUS, EXPERIMENTS) and policy != {"delete"}:
             why = "compaction keeps one record of each key and loses all others"
             self.note(CLEANUP, "delete", why, serves=False)
 

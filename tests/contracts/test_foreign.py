@@ -12,13 +12,16 @@ from hypothesis import strategies as st
 
 from everfresh.contracts import report, window
 from everfresh.contracts.errors import ForeignRecord
+from everfresh.contracts.experiments.definition import Namespace, decode_definition
 from everfresh.contracts.exposure import Exposure, decode_exposure
 from everfresh.contracts.outcome import Feedback, Outcome, decode_outcome
 from everfresh.contracts.sequence import encode_entry
+from tests.contracts.experiments.definitions import define
 
 PART = window.SlicePart(1, 7, 0, ["view"], [window.Example("u", b"", b"", [1], [2])])
 CLOSED = window.SliceClosed(1, 1, 7, 0, 2, 1, 1, 1, "aa")
 EXPOSED = Exposure("r", "u", 1, "default", 2, 0, "model", ["a", 4], [0.5, 0.25], 1, 9)
+DEFINITION = define(namespace=Namespace("page", 0.25, 0.5), since=3, stopped=9)
 OUTCOME = Outcome("0-1", 5, 9, EXPOSED, [Feedback(1, 6, 6, "click", "a", 0, None)])
 REPORT = report.WindowReport(
     4, 1, 2, 3, 1, 2, {"live": {"hr10": 0.5}}, [1, 2], 5, 6, {"train": 1.0}
@@ -30,6 +33,7 @@ READERS: dict[str, tuple[Callable[[bytes | None], object], Any, Callable[[Any], 
     "part": (window.decode_slice_record, PART, msgspec.msgpack.encode),
     "closed": (window.decode_slice_record, CLOSED, msgspec.msgpack.encode),
     "exposure": (decode_exposure, EXPOSED, msgspec.json.encode),
+    "experiment": (decode_definition, DEFINITION, msgspec.json.encode),
     "outcome": (decode_outcome, OUTCOME, msgspec.json.encode),
     "report": (report.decode_window_report, REPORT, msgspec.json.encode),
     "status": (report.decode_status, STATUS, msgspec.json.encode),

@@ -35,6 +35,44 @@ def test_an_exposure_of_an_earlier_release_is_still_read() -> None:
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(older), type=Exposure) == exposure
 
 
+def test_an_exposure_of_before_experiments_was_on_the_default_track_and_in_none() -> None:
+    exposure = Exposure("r", "u", 1, "default", 2, 0, "model", ["a", 4], [0.5, 0.25], 1, 9)
+    later = ("experiment", "track", "definition_version", "probability")
+    older = {
+        name: value for name, value in msgspec.structs.asdict(exposure).items() if name not in later
+    }
+    read = decode_exposure(msgspec.json.encode(older))
+    assert [getattr(read, name) for name in later] == [None, "default", None, None]
+
+
+class OlderExposure(msgspec.Struct, frozen=True):
+    """An exposure as readers of before experiments know it."""
+
+    request_id: str
+    arm: str
+    request_events: int = 0
+
+
+def test_a_reader_of_before_experiments_reads_the_exposures_of_one() -> None:
+    exposure = Exposure(
+        "r",
+        "u",
+        1,
+        "treatment",
+        2,
+        0,
+        "model",
+        ["a"],
+        [0.5],
+        experiment="green",
+        definition_version=3,
+        probability=0.5,
+    )
+    read = msgspec.json.decode(encode_exposure(exposure), type=OlderExposure)
+    assert read == OlderExposure("r", "treatment")
+    assert decode_exposure(encode_exposure(exposure)) == exposure
+
+
 def test_exposure_and_status_round_trip() -> None:
     exposure = Exposure("r", "u", 1, "default", 2, 0, "model", ["a", 4], [0.5, 0.25], 1, 9)
     assert decode_exposure(encode_exposure(exposure)) == exposure

@@ -14,6 +14,7 @@ from everfresh.contracts.topics import (
     CLOCK,
     DEAD_LETTERS,
     EVENTS,
+    EXPERIMENTS,
     EXPOSURES,
     OUTCOMES,
     REPORTS,
@@ -24,7 +25,7 @@ from everfresh.contracts.topics import (
 )
 
 Make = Callable[..., Settings]
-LOG = tuple(spec for spec in ALL if spec is not STATUS)
+LOG = tuple(spec for spec in ALL if spec not in (STATUS, EXPERIMENTS))
 READ = (EVENTS, EXPOSURES, WINDOWS)
 
 
@@ -46,8 +47,8 @@ def test_a_longer_event_finds_room_in_a_new_topic() -> None:
     ("setting", "value", "refused", "warned"),
     [
         ("cleanup.policy", "compact", LOG, ()),
-        ("cleanup.policy", "compact,delete", LOG, ()),
-        ("cleanup.policy", "delete", (), (STATUS,)),
+        ("cleanup.policy", "compact,delete", (*LOG, EXPERIMENTS), ()),
+        ("cleanup.policy", "delete", (EXPERIMENTS,), (STATUS,)),
         ("message.timestamp.type", "CreateTime", (EVENTS, EXPOSURES, CLOCK), ()),
         ("max.message.bytes", "60000", (WINDOWS, OUTCOMES, DEAD_LETTERS), (EVENTS,)),
         ("min.insync.replicas", "4", ALL, ()),

@@ -1,0 +1,152 @@
+"""The definition of an experiment: what is tried, on whom, and in which arms."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+import msgspec
+
+from everfresh.contracts.errors import ExperimentRefused, ForeignRecord
+from everfresh.contracts.foreign import Count, Milliseconds, decoded
+
+DEFAULT = "default"
+"""The arm of users who are in no experiment, and the track that serves them."""
+TRACKS = frozenset({DEFAULT})
+"""The tracks, which are lines of versions. There is one."""
+HASH_VERSION = 2
+FORMAT = 1
+MOST_ARMS = 20
+_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_SUM_ERROR = 1e-6
+
+_Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+_Text = Annotated[str, msgspec.Meta(max_length=200)]
+
+
+class Arm(msgspec.Struct, frozen=True):
+    """One of the things that are compared: ``weight`` is its share of the experiment's users, and
+    ``track`` the line of versions that serves them."""
+
+    name: _Text
+    weight: _Share
+    track: _Text = DEFAULT
+
+
+class Namespace(msgspec.Struct, frozen=True):
+    """A part of all users: experiments in one namespace with ranges that do not overlap have no
+    user in common. A range goes from ``begin`` up to and without ``end``, both 0 to 1."""
+
+    name: _Text
+    begin: _Share
+    end: _Share
+
+    def overlaps(self, other: Namespace) -> bool:
+        """Whether a user can be in both."""
+        return self.name == other.name and self.begin < other.end and other.begin < self.end
+
+
+class Definition(msgspec.Struct, frozen=True, kw_only=True):
+    """One experiment, as it is from this record on.
+
+    Written by ``everfresh experiment`` to the ``experiments`` topic (key: ``name``), which keeps
+    the last record of each name; read by replicas, which assign by it, and by the report. The
+    record's offset is the *definition version*. A record without a value takes the experiment away.
+
+    ``coverage`` is the share of each arm's users that are in. ``seed`` decides who is where: other
+    experiments have other seeds. ``namespace`` is absent where all users may be in. A ``holdout``
+    comes before all experiments: who is in it is in no experiment. ``since`` is the definition
+    version of the first record of this experiment; it is absent in that record itself. Of several
+    experiments that a user is in, the one with the smallest decides. ``started``, ``changed`` and
+    ``stopped`` are for people, in UTC ms; ``stopped`` is absent while it runs.
+    """
+
+    format: int = FORMAT
+    name: _Text
+    arms: list[Arm]
+    seed: _Text
+    hash_version: int = HASH_VERSION
+    coverage: _Share = 1.0
+    namespace: Namespace | None = None
+    holdout: bool = False
+    since: Count | None = None
+    started: Milliseconds
+    changed: Milliseconds
+    stopped: Milliseconds | None = None
+
+
+_DECODE = msgspec.json.Decoder(Definition).decode
+
+
+def encode_definition(definition: Definition) -> bytes:
+    """JSON, so that experimenters read the topic with any client."""
+    return msgspec.json.encode(definition)
+
+
+def decode_definition(raw: bytes | None) -> Definition:
+    """The inverse of :func:`encode_definition`; ``ForeignRecord`` for anything else, and for a
+    definition that :func:`require_sound` refuses."""
+    definition = decoded(_DECODE, raw)
+    try:
+        require_sound(definition)
+    except ExperimentRefused as error:
+        raise ForeignRecord(str(error)) from None
+    return definition
+
+
+def require_sound(definition: Definition) -> None:
+    """``ExperimentRefused`` where a definition is wrong in itself."""
+    if definition.format != FORMAT:
+        raise ExperimentRefused(
+            f"a definition of format {FORMAT} was expected, found format {definition.format}; "
+            "run the same release everywhere"
+        )
+    require_name("an experiment", definition.name)
+    if definition.hash_version != HASH_VERSION:
+        raise ExperimentRefused(
+            f"hash version {HASH_VERSION} was expected, found {definition.hash_version}; it is "
+            "the only one that assigns users"
+        )
+    namespace = definition.namespace
+    if namespace is not None:
+        require_name("a namespace", namespace.name)
+        if namespace.begin >= namespace.end:
+            raise ExperimentRefused(
+                f"namespace {namespace.name} has the range {namespace.begin:g} to "
+                f"{namespace.end:g}, which holds nobody; it begins below its end"
+            )
+    _require_arms(definition)
+
+
+def require_name(what: str, name: str) -> None:
+    """``ExperimentRefused`` where a name could not stand in a header, a table or a file's name."""
+    if not _NAME.fullmatch(name):
+        raise ExperimentRefused(
+            f"the name of {what} has 1 to 64 letters, digits and signs of `._-`, the first a "
+            f"letter or digit; found {ascii(name)[:80]}"
+        )
+
+
+def _require_arms(definition: Definition) -> None:
+    arms = definition.arms
+    least = 1 if definition.holdout else 2
+    if not least <= len(arms) <= MOST_ARMS:
+        raise ExperimentRefused(
+            f"{least} to {MOST_ARMS} arms were expected, found {len(arms)}; name each arm and its "
+            "weight"
+        )
+    for arm in arms:
+        require_name("an arm", arm.name)
+        if arm.track not in TRACKS:
+            raise ExperimentRefused(
+                f"arm {arm.name} names the track {ascii(arm.track)[:80]}, and there is no such "
+                f"track; the tracks are: {', '.join(sorted(TRACKS))}"
+            )
+    names = [arm.name for arm in arms]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ExperimentRefused(f"arm {twice[0]} is named twice; each arm has a name of its own")
+    total = sum(arm.weight for arm in arms)
+    if abs(total - 1.0) > _SUM_ERROR:
+        raise ExperimentRefused(
+            f"the weights of the arms sum to {total:g}; they are shares, so they must sum to 1"
+        )

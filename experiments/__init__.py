@@ -1,0 +1,1 @@
+"""Experiments: which definitions may be written, and what the outcomes say of the arms."""

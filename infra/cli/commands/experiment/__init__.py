@@ -1,0 +1,1 @@
+"""``everfresh experiment``: the commands for experiments."""
