@@ -156,6 +156,11 @@ def test_a_loop_that_is_up(tmp_path: Path, proxies: dict[str, str]) -> None:
         assert f"version {version - 1} is the current one, epoch 2" in said
         assert "live on 2 of 2 replicas" in said
 
+        code, said = run(tmp_path, "experiment", "start", "green", "--coverage", "0.5")
+        assert code == 0, said
+        assert "green runs: control 0.5, treatment 0.5, for 50 % (definition version 0)" in said
+        assert "followed by 2 of 2 replicas" in said
+
         code, said = run(tmp_path, "down")
         assert code == 0, said
         assert "has stopped" in said
