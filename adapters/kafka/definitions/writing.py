@@ -17,6 +17,7 @@ from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.topics import EXPERIMENTS, topic_name
 
 _WAIT_S = 30.0
+_NOWHERE = "ClusterAuthorizationFailed"
 
 
 class KafkaDefinitionLog:
@@ -59,10 +60,11 @@ class KafkaDefinitionLog:
                 )
             future = self._producer.send(self._topic, value=value, key=name.encode())
             return int(future.get(timeout=_WAIT_S).offset)
-        except TopicAuthorizationFailedError:
-            right = missing_right(self._brokers, f"Write on topic {self._topic}")
-            raise Unreachable(right) from None
         except KafkaError as error:
+            # The second is said of those who may write to no topic at all, in a text alone.
+            if isinstance(error, TopicAuthorizationFailedError) or _NOWHERE in str(error):
+                right = missing_right(self._brokers, f"Write on topic {self._topic}")
+                raise Unreachable(right) from None
             raise Unreachable(
                 f"{self._topic} at {self._brokers} does not accept a definition ({error}); whether "
                 "it was written is not known: look at `everfresh experiment list`"
