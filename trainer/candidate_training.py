@@ -9,6 +9,7 @@ import msgspec
 
 from everfresh.contracts.event import ItemId
 from everfresh.contracts.manifest import WeightManifest
+from everfresh.contracts.safetensors import VersionFile
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.window import DecodedExample
 from everfresh.trainer.checkpoint import candidate_manifest, encode_files
@@ -86,7 +87,7 @@ def take_in(
 
 def encode_candidate(
     lineage: Lineage, scored: ScoredWindow, progress: Progress, settings: Settings
-) -> tuple[WeightManifest, dict[str, bytes]]:
+) -> tuple[WeightManifest, dict[str, VersionFile]]:
     """Manifest and files of a version with ``progress``; its number comes as it is written."""
     learner, rows = lineage.learner, settings.weights.rows
     files = encode_files(learner, lineage.frozen, scored.summary, rows)

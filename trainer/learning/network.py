@@ -9,6 +9,8 @@ import torch
 from everfresh.contracts.settings import Settings
 from everfresh.model.optimizer import build_optimizer
 from everfresh.model.recommender import Recommender
+from everfresh.model.touched_rows import Ints
+from everfresh.model.version_files import begin_version
 from everfresh.model.vocabulary.vocabulary import Vocabulary
 
 
@@ -18,6 +20,15 @@ class Network:
 
     recommender: Recommender
     optimizer: torch.optim.AdamW
+
+    def touched_rows(self) -> Ints | None:
+        """Item rows whose weights or moments may differ from the parent version's, ascending;
+        ``None`` where that is not known."""
+        return None
+
+    def begin_version(self) -> None:
+        """A version holds all of it; from now on only what is touched differs."""
+        begin_version(self.recommender)
 
 
 @dataclass(frozen=True)
