@@ -51,6 +51,7 @@ def train_candidate(
     trusted = lineage.parent and learner.gate != GateMemory()
     measured = measure_parent(network.recommender, split) if trusted else None
     outcome = train(learner.task(split.window, settings, lineage.number, scored.window.examples))
+    network.touch(outcome.touched)
     before_check()
     refused = broken(network, outcome)
     if refused is None and measured is not None:

@@ -168,7 +168,9 @@ def restore_network(store: WeightStore, manifest: WeightManifest, settings: Sett
     recommender = load_recommender(store, manifest).to(settings.trainer.device)
     optimizer = build_optimizer(recommender, settings.trainer.learning_rate)
     restore_optimizer(optimizer, recommender, store.read(manifest, OPTIMIZER_FILE))
-    return Network(recommender, optimizer)
+    network = Network(recommender, optimizer)
+    network.begin_version()
+    return network
 
 
 def _restore_strategy(

@@ -18,7 +18,7 @@ import msgspec
 from everfresh.contracts.errors import CorruptVersion, VersionNotFound, WeightsError, WrongParent
 from everfresh.contracts.manifest import Pointer, Rejected, WeightManifest, rolled_back
 from everfresh.contracts.ports import TrainerStore
-from everfresh.contracts.safetensors import VersionFile, whole
+from everfresh.contracts.safetensors import VersionFile
 from everfresh.contracts.settings import Settings
 from everfresh.model.recommender import Recommender
 from everfresh.trainer.checkpoint import (
@@ -34,6 +34,7 @@ from everfresh.trainer.learning.network import Network, fresh_network
 from everfresh.trainer.retention import removable
 from everfresh.trainer.scoring.prequential import FROZEN, LIVE, Contender
 from everfresh.trainer.scoring.window_summary import WindowSummary
+from everfresh.trainer.served_versions import ServedVersions
 from everfresh.trainer.windows.assemble import Progress
 
 _LOG = logging.getLogger("everfresh.trainer")
@@ -54,7 +55,7 @@ class Lineage:
         self.parent: WeightManifest | None = None
         self.frozen: int | None = None
         self.frozen_model: Recommender | None = None
-        self.parents: dict[int, Recommender] = {}
+        self.served = ServedVersions(settings.trainer.device)
         self.learner: Learner = fresh_learner(settings)
         self.progress = Progress()
         self.trained: WindowSummary | None = None
@@ -91,6 +92,11 @@ class Lineage:
             # They learn from every window, also from those that are passed over.
             self.learner.opponents = opponents
             return
+
+    @property
+    def parents(self) -> dict[int, Recommender]:
+        """By number of the version."""
+        return self.served.models
 
     def _load(self, version: int) -> Recommender:
         served = load_served(self._store, self._store.manifest(version))
@@ -143,15 +149,10 @@ class Lineage:
         pointer = Pointer(self.pointer.epoch if self.pointer else 1, manifest.version)
         self._store.advance(pointer)
         self.pointer, self.parent = pointer, manifest
-        of_replicas = {name: whole(files[name]) for name in manifest.replica_files}
-        live = Recommender.load(manifest.model, of_replicas, rows=manifest.rows)
-        live.to(self._settings.trainer.device)
+        compared = {probation.parent for probation in self.learner.gate.probations}
+        live = self.served.publish(manifest, files, compared, self.frozen_model)
         if self.frozen is None:
             self.frozen, self.frozen_model = manifest.version, live
-        self.parents[manifest.version] = live
-        compared = {probation.parent for probation in self.learner.gate.probations}
-        wanted = compared | {manifest.version}
-        self.parents = {number: self.parents[number] for number in self.parents if number in wanted}
 
     def roll_back(self, version: int) -> None:
         """Name ``version`` current by a new epoch. The lineage itself is to be built anew."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from everfresh.adapters.memory import MemoryReportSink, MemoryWindowSource
 from everfresh.adapters.weights.store import FsspecWeightStore
@@ -20,6 +21,7 @@ from everfresh.model.opponents.markov import FadingMarkov
 from everfresh.model.opponents.opponent_file import begin_version, opponent_tables
 from everfresh.model.opponents.opponents import Opponents
 from everfresh.model.vocabulary.admission import Limits
+from everfresh.trainer.checkpoint import load_served
 from everfresh.trainer.loop import TrainerLoop
 from tests.model.streams import example
 from tests.trainer.logs import make_log
@@ -98,3 +100,27 @@ def test_opponents_name_every_row_that_they_change(seed: int) -> None:
 
 def window_example(chance: random.Random, user: int) -> DecodedExample:
     return example(user, [], [chance.randrange(40) for _ in range(chance.randrange(1, 5))])
+
+
+def test_a_version_is_scored_with_as_loaded_whole_though_it_was_made_by_rows(
+    tmp_path: Path, small_settings: Settings
+) -> None:
+    log = make_log(2, list(range(3, 15)), users=12)
+    store = FsspecWeightStore(str(tmp_path / "w"), 4)
+    loop = started(small_settings, store, log)
+    for _ in range(12):
+        loop.step(0)
+        lineage = loop._lineage
+        for version, model in lineage.parents.items():
+            again = load_served(store, store.manifest(version))
+            assert model.save() == again.save()
+            ours, theirs = model.catalogue(), again.catalogue()
+            assert ours.factors is not None
+            assert theirs.factors is not None
+            assert torch.equal(ours.factors, theirs.factors)
+            assert torch.equal(ours.bias, theirs.bias)
+    assert lineage.served.by_rows >= 6
+    assert len(lineage.parents) <= small_settings.gate.trial_windows + 1
+    first = load_served(store, store.manifest(1))
+    assert lineage.frozen_model is not None
+    assert lineage.frozen_model.save() == first.save()
