@@ -43,8 +43,9 @@ class TouchedRows:
 
     def rows(self, now: int) -> Ints:
         """All of them, ascending, in a table that has ``now`` rows."""
-        touched = np.union1d(self._all(), np.arange(self._since, now))
-        return touched[touched < now]
+        known = self._all()
+        beyond = np.arange(self._since, now)
+        return np.concatenate([known[: np.searchsorted(known, min(self._since, now))], beyond])
 
     def begin(self, rows: int) -> None:
         """A version with so many rows was written, or read: nothing is touched yet."""
