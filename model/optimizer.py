@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from everfresh.contracts.errors import CorruptVersion
+from everfresh.contracts.safetensors import TableFile
 from everfresh.model.network.batches import Batch
 from everfresh.model.recommender import Recommender
-from everfresh.model.weights import decode_tensors, encode_tensors
+from everfresh.model.touched_rows import Ints
+from everfresh.model.weights import decode_tensors, tensor_table
 
 _MAX_NORM = 1.0
 _BETAS = (0.9, 0.99)
@@ -68,15 +70,26 @@ def forget_rows(
                 value[list(rows)] = 0.0
 
 
-def encode_optimizer(optimizer: torch.optim.Optimizer, recommender: Recommender) -> bytes:
-    """The state as safetensors, named ``parameter/field``; learning rate and betas are settings."""
-    return encode_tensors(
+def optimizer_tables(
+    optimizer: torch.optim.Optimizer, recommender: Recommender, touched: Ints | None = None
+) -> TableFile:
+    """The state as a version keeps it, named ``parameter/field``; learning rate and betas are
+    settings. ``touched`` are the item rows that steps went over since the last version."""
+    tables = {id(table) for table in recommender.item_tables()}
+    return TableFile(
         {
-            f"{name}/{field}": value
+            f"{name}/{field}": tensor_table(
+                value, touched if id(weight) in tables and value.dim() else None
+            )
             for name, weight in recommender.network.named_parameters()
             for field, value in optimizer.state.get(weight, {}).items()
         }
     )
+
+
+def encode_optimizer(optimizer: torch.optim.Optimizer, recommender: Recommender) -> bytes:
+    """The same as bytes."""
+    return optimizer_tables(optimizer, recommender).to_bytes()
 
 
 def restore_optimizer(

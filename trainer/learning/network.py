@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
 from everfresh.contracts.settings import Settings
 from everfresh.model.optimizer import build_optimizer
 from everfresh.model.recommender import Recommender
+from everfresh.model.touched_rows import Ints, TouchedRows
+from everfresh.model.version_files import begin_version
 from everfresh.model.vocabulary.vocabulary import Vocabulary
 
 
@@ -19,14 +21,39 @@ class Network:
     recommender: Recommender
     optimizer: torch.optim.AdamW
 
+    touched: TouchedRows | None = field(default_factory=TouchedRows)
+    """Item rows since the last version; ``None`` once that is not known."""
+
+    def touch(self, rows: Ints | None) -> None:
+        """Training has changed weights or moments of these rows, or of any: ``None``."""
+        if rows is None:
+            self.touched = None
+        elif self.touched is not None:
+            self.touched.extend(rows)
+
+    def touched_rows(self) -> Ints | None:
+        """Item rows whose weights or moments may differ from the parent version's, ascending;
+        ``None`` where that is not known."""
+        rows = self.recommender.vocabulary.rows
+        return None if self.touched is None else self.touched.rows(rows)
+
+    def begin_version(self) -> None:
+        """A version holds all of it; from now on only what is touched differs."""
+        begin_version(self.recommender)
+        self.touched = TouchedRows(self.recommender.vocabulary.rows)
+
 
 @dataclass(frozen=True)
 class TrainingOutcome:
-    """What training a window came to: mean loss over its steps, their number, tokens seen."""
+    """What training a window came to: mean loss over its steps, their number, tokens seen.
+
+    ``touched`` are item rows whose weights or moments it may have changed; ``None``: any.
+    """
 
     loss: float
     steps: int
     tokens: int = 0
+    touched: Ints | None = None
 
 
 def fresh_network(settings: Settings) -> Network:
