@@ -6,7 +6,7 @@ promises.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from everfresh.adapters.state.user_state import UserReader, by_likelihood, read_meta
 from everfresh.adapters.weights.rejected_windows import with_rejected
@@ -21,6 +21,7 @@ from everfresh.adapters.weights.version_folder import (
 )
 from everfresh.contracts.errors import LogMismatch, VersionNotFound, WeightsError
 from everfresh.contracts.event import UserId
+from everfresh.contracts.experiments.definition import Definition
 from everfresh.contracts.exposure import Exposure
 from everfresh.contracts.manifest import (
     Plan,
@@ -246,3 +247,37 @@ class MemoryReportSink:
     def status(self, status: ComponentStatus) -> None:
         """See the port."""
         self.statuses.append(status)
+
+
+class MemoryDefinitionLog:
+    """``DefinitionLog`` in a list of pairs of a name and what it was given.
+
+    ``on_write`` runs before each record is appended, so that a test can write in between.
+    """
+
+    def __init__(self) -> None:
+        self.records: list[tuple[str, Definition | None]] = []
+        self.on_write: Callable[[], None] = lambda: None
+
+    def read(self) -> tuple[int, dict[str, tuple[int, Definition]]]:
+        """See the port."""
+        return len(self.records), self._known(len(self.records))
+
+    def before(self, name: str, version: int) -> Definition | None:
+        """See the port."""
+        found = self._known(version).get(name)
+        return None if found is None else found[1]
+
+    def write(self, name: str, definition: Definition | None) -> int:
+        """See the port."""
+        self.on_write()
+        self.records.append((name, definition))
+        return len(self.records) - 1
+
+    def _known(self, end: int) -> dict[str, tuple[int, Definition]]:
+        known: dict[str, tuple[int, Definition]] = {}
+        for version, (name, definition) in enumerate(self.records[:end]):
+            known.pop(name, None)
+            if definition is not None:
+                known[name] = version, definition
+        return known

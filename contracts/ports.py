@@ -8,9 +8,11 @@ Each says who calls it, how often, what callers may keep, and what never happens
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from everfresh.contracts.event import UserId
+from everfresh.contracts.experiments.assignment import Assignment
+from everfresh.contracts.experiments.definition import Definition
 from everfresh.contracts.exposure import Exposure
 from everfresh.contracts.manifest import Plan, Pointer, Rejected, WeightManifest
 from everfresh.contracts.report import ComponentStatus, WindowReport
@@ -170,3 +172,34 @@ class ReportSink(Protocol):
 
     def status(self, status: ComponentStatus) -> None:
         """Queue one status for the ``status`` topic."""
+
+
+class Assigner(Protocol):
+    """Which arm an answer is made for.
+
+    ``assign`` is called by replicas once for each request of a user, from any thread, before the
+    answer is made. It raises nothing and makes nobody wait for long: where the arm cannot be told,
+    it is that of no experiment. What it returns may be kept and never changes.
+    """
+
+    def assign(self, user: UserId, named: str | None) -> Assignment:
+        """The arm of a user whose request names ``named``, which was checked before."""
+
+    def figures(self) -> dict[str, Any]:
+        """What there is to report, about once a second; names begin with ``experiments``."""
+
+
+class DefinitionLog(Protocol):
+    """The definitions of experiments, for those who change them.
+
+    Called by a command, from one thread, a few times. ``write`` is durable on return.
+    """
+
+    def read(self) -> tuple[int, dict[str, tuple[int, Definition]]]:
+        """The log's end, and version and definition of each name by its last good record."""
+
+    def before(self, name: str, version: int) -> Definition | None:
+        """What was defined by that name right before that version; ``None`` for nothing."""
+
+    def write(self, name: str, definition: Definition | None) -> int:
+        """Append a definition, or take the name away; its version, which is its offset."""

@@ -19,6 +19,7 @@ from everfresh.contracts.topics import (
     CLOCK,
     DEAD_LETTERS,
     EVENTS,
+    EXPERIMENTS,
     EXPOSURES,
     OUTCOMES,
     REPORTS,
@@ -42,7 +43,10 @@ WORKER: dict[str, Sequence[TopicSpec]] = {
 }
 FORWARDING_WORKER = {**WORKER, "Write": (*WORKER["Write"], EVENTS)}
 TRAINER: dict[str, Sequence[TopicSpec]] = {"Read": (WINDOWS,), "Write": (REPORTS, STATUS)}
-REPLICA: dict[str, Sequence[TopicSpec]] = {"Write": (EXPOSURES, STATUS)}
+REPLICA: dict[str, Sequence[TopicSpec]] = {
+    "Read": (EXPERIMENTS,),
+    "Write": (EXPOSURES, STATUS),
+}
 
 
 def require_rights(part: Mapping[str, Sequence[TopicSpec]], settings: Settings) -> None:

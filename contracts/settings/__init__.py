@@ -4,6 +4,7 @@
 combinations are refused at load, before anything heavy is imported.
 """
 
+from everfresh.contracts.settings.experiments import ExperimentSettings
 from everfresh.contracts.settings.learning import GateSettings, TrainerSettings
 from everfresh.contracts.settings.names import FILE_VARIABLE
 from everfresh.contracts.settings.run import RunSettings
@@ -23,6 +24,7 @@ __all__ = [
     "DEFAULT_FILE",
     "FILE_VARIABLE",
     "EventSettings",
+    "ExperimentSettings",
     "GateSettings",
     "JoinSettings",
     "KafkaSettings",

@@ -17,6 +17,7 @@ from pydantic_settings import (
 )
 
 from everfresh.contracts.errors import SettingsError
+from everfresh.contracts.settings.experiments import ExperimentSettings
 from everfresh.contracts.settings.learning import GateSettings, TrainerSettings
 from everfresh.contracts.settings.names import (
     FILE_VARIABLE,
@@ -73,6 +74,7 @@ class Settings(BaseSettings):
     verdict: VerdictSettings = Field(default_factory=VerdictSettings)
     weights: WeightSettings = Field(default_factory=WeightSettings)
     serving: ServingSettings = Field(default_factory=ServingSettings)
+    experiments: ExperimentSettings = Field(default_factory=ExperimentSettings)
     ray: RaySettings = Field(default_factory=RaySettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
 

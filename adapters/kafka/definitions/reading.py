@@ -23,11 +23,12 @@ class DefinitionReader:
 
     A record that is no definition, has another key than its name, or is one name too many is left
     out: ``skipped`` counts it, and the last good definition of the name stays. ``end`` is the
-    offset after the last record that was read.
+    offset after the last record that was read. With ``before`` it ends at that offset.
     """
 
-    def __init__(self, brokers: Brokers, topic_prefix: str) -> None:
+    def __init__(self, brokers: Brokers, topic_prefix: str, before: int | None = None) -> None:
         self._brokers = brokers
+        self._before = before
         self._topic = topic_name(topic_prefix, EXPERIMENTS)
         self._known: dict[str, tuple[int, Definition]] = {}
         self._consumer = connect_consumer(brokers, [self._topic], wait_ms=_WAIT_MS)
@@ -39,9 +40,13 @@ class DefinitionReader:
     def read_to_end(self) -> None:
         """Take in what is there now."""
         with reading(self._topic, self._brokers):
-            parts = self._consumer.assignment()
-            for _, messages in read_until(self._consumer, self._consumer.end_offsets(parts)):
+            ends = self._consumer.end_offsets(self._consumer.assignment())
+            if self._before is not None:
+                ends = {part: min(end, self._before) for part, end in ends.items()}
+            for _, messages in read_until(self._consumer, ends):
                 self._take(messages)
+            # Kafka may have removed the newest records, and offsets go on after them.
+            self.end = max(self.end, *ends.values())
 
     def poll(self, timeout_ms: int) -> bool:
         """Take in what comes within the time; whether anything did."""

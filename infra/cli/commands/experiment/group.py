@@ -1,4 +1,5 @@
 # ruff: noqa: PLC0415  (a command imports what it needs when it runs, so help is instant)
+# ruff: noqa: PLR0913, PLR0917  (a command's arguments are its options)
 
 """The commands of ``everfresh experiment`` and their options."""
 
@@ -8,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from everfresh.infra.cli.options import Config, Home, Servers, given, load
+from everfresh.infra.cli.options import Config, Home, Servers, User, finite, given, load
 
 experiment = typer.Typer(
     help="Define experiments: who gets which arm.\n\n"
@@ -22,9 +23,104 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the experimen
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
-@experiment.callback()
-def _group() -> None:
-    """So that a group of one command keeps its name."""
+@experiment.command()
+def start(
+    name: Name,
+    arms: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--arm",
+            metavar="NAME=WEIGHT",
+            help="An arm and its share of the users; once for each arm. Without weights they get "
+            "equal ones. Default: control and treatment.",
+        ),
+    ] = None,
+    coverage: Annotated[
+        float,
+        typer.Option(
+            "--coverage",
+            min=0.0,
+            max=1.0,
+            callback=finite,
+            metavar="SHARE",
+            help="Share of users who are in, from 0 to 1; 1 is everybody.",
+        ),
+    ] = 1.0,
+    namespace: Annotated[
+        str,
+        typer.Option(
+            "--namespace",
+            metavar="NAME:BEGIN:END",
+            help="Only users of this part of a namespace. Experiments with different parts of one "
+            "namespace have no user in common.",
+        ),
+    ] = "",
+    holdout: Annotated[
+        bool,
+        typer.Option(
+            "--holdout", help="Keep these users out of all experiments; needs --coverage."
+        ),
+    ] = False,
+    seed: Annotated[
+        str,
+        typer.Option(
+            "--seed",
+            metavar="TEXT",
+            help="Seed of the hash that splits users. Default: the experiment's name.",
+        ),
+    ] = "",
+    servers: Servers = "",
+    home: Home = None,
+    config: Config = None,
+) -> None:
+    """Define an experiment and start it.
+
+    Users are split by a hash of their id, so each keeps the arm. An experiment whose arms do the
+    same is an A/A test.
+    """
+    settings = load(home, config, kafka=given(bootstrap_servers=servers))
+    from everfresh.infra.cli.commands.experiment.change import run_start
+
+    run_start(settings, name, arms or [], coverage, namespace, seed, holdout=holdout)
+
+
+@experiment.command()
+def ramp(
+    name: Name,
+    coverage: Annotated[
+        float,
+        typer.Argument(
+            min=0.0,
+            max=1.0,
+            callback=finite,
+            metavar="SHARE",
+            help="Share of users who are in from now on, from 0 to 1.",
+        ),
+    ],
+    servers: Servers = "",
+    home: Home = None,
+    config: Config = None,
+) -> None:
+    """Take more users into a running experiment.
+
+    Who is in already keeps the arm.
+    """
+    settings = load(home, config, kafka=given(bootstrap_servers=servers))
+    from everfresh.infra.cli.commands.experiment.change import run_ramp
+
+    run_ramp(settings, name, coverage)
+
+
+@experiment.command()
+def stop(name: Name, servers: Servers = "", home: Home = None, config: Config = None) -> None:
+    """End an experiment.
+
+    Its users get the arm `default` again. It cannot be started again, and its name stays taken.
+    """
+    settings = load(home, config, kafka=given(bootstrap_servers=servers))
+    from everfresh.infra.cli.commands.experiment.change import run_stop
+
+    run_stop(settings, name)
 
 
 @experiment.command("list")
@@ -36,3 +132,22 @@ def list_experiments(
     from everfresh.infra.cli.commands.experiment.show import run_list
 
     run_list(settings, as_json=as_json)
+
+
+@experiment.command()
+def assign(
+    user: User,
+    as_json: AsJson = False,
+    servers: Servers = "",
+    home: Home = None,
+    config: Config = None,
+) -> None:
+    """Show which arm a user gets, and why.
+
+    Shows where the user stands in each running experiment. It asks no replica and leaves no
+    exposure.
+    """
+    settings = load(home, config, kafka=given(bootstrap_servers=servers))
+    from everfresh.infra.cli.commands.experiment.show import run_assign
+
+    run_assign(settings, user, as_json=as_json)

@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 
 from everfresh.adapters.kafka.definitions.reading import DefinitionReader
+from everfresh.contracts.event import UserId, parse_id
+from everfresh.contracts.experiments.assignment import Assignment, Place
 from everfresh.contracts.experiments.definition import Definition
 from everfresh.contracts.settings import Settings
 from everfresh.infra.cli.running import with_brokers
@@ -38,6 +40,53 @@ def run_list(settings: Settings, *, as_json: bool) -> None:
         console.print(table)
     if left_out:
         console.print(left_out)
+
+
+def run_assign(settings: Settings, user: str, *, as_json: bool) -> None:
+    """Print the user's arm, and the place in each running experiment."""
+    who = parse_id(user)
+    settings = with_brokers(settings)
+    with DefinitionReader(settings.kafka.brokers, settings.kafka.topic_prefix) as reader:
+        reader.read_to_end()
+        assignments, left_out = reader.assignments(), reader.left_out()
+    assignment, places = assignments.assign(who), assignments.places(who)
+    elsewhere = settings.experiments.assigner != "definitions"
+    if as_json:
+        write_json({"user": who, "assignment": assignment, "experiments": places})
+        return
+    console = Terminal()
+    if places:
+        table = new_table("experiment", "bucket", "stands", right=("bucket",))
+        for place in places:
+            table.add_row(place.experiment, f"{place.bucket:.4f}", _stands(place, assignment))
+        console.print(table)
+    console.print(_sentence(who, assignment))
+    if elsewhere:
+        console.print(
+            f"this is what the definitions say; experiments.assigner is "
+            f"{settings.experiments.assigner}, so replicas do not assign by them"
+        )
+    if left_out:
+        console.print(left_out)
+
+
+def _stands(place: Place, decided: Assignment) -> str:
+    if not place.in_namespace:
+        return "outside its part of the namespace"
+    if place.assignment is None:
+        return "not in: above the coverage"
+    if place.assignment == decided:
+        return f"in, arm {place.assignment.arm}; decides"
+    return f"would be in, arm {place.assignment.arm}; {decided.experiment} comes first"
+
+
+def _sentence(user: UserId, decided: Assignment) -> str:
+    if decided.experiment is None:
+        return f"user {user!r} is in no experiment: arm {decided.arm}, track {decided.track}"
+    return (
+        f"user {user!r} is in {decided.experiment}: arm {decided.arm}, track {decided.track}, by "
+        f"definition version {decided.definition_version}"
+    )
 
 
 def state_of(definition: Definition) -> str:

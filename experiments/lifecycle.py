@@ -1,0 +1,113 @@
+"""Start, ramp, stop: an experiment's next record, from the definitions that there are. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+
+import msgspec
+
+from everfresh.contracts.errors import ExperimentRefused
+from everfresh.contracts.experiments.definition import Definition, require_sound
+
+Known = Mapping[str, tuple[int, Definition]]
+"""Version and definition by name."""
+
+
+def start(known: Known, definition: Definition) -> Definition:
+    """The definition itself; ``ExperimentRefused`` where it is wrong, its name was used before, or
+    a running one has some of its part of a namespace."""
+    require_sound(definition)
+    if definition.name in known:
+        earlier = known[definition.name][1]
+        if earlier.stopped is None:
+            raise ExperimentRefused(
+                f"experiment {definition.name} runs already; widen it with `everfresh experiment "
+                "ramp`, or end it with `everfresh experiment stop`"
+            )
+        raise ExperimentRefused(
+            f"experiment {definition.name} was stopped, and its outcomes keep its name; choose "
+            "another name"
+        )
+    _require_disjoint(known, definition)
+    return definition
+
+
+def ramp(known: Known, name: str, coverage: float, now_ms: int) -> Definition:
+    """The experiment with more coverage (0 to 1), so that nobody who is in leaves it.
+
+    ``ExperimentRefused`` where it does not run, or has that much already.
+    """
+    version, definition = _running(known, name)
+    if not definition.coverage < coverage <= 1.0:
+        raise ExperimentRefused(
+            f"experiment {name} has coverage {definition.coverage:g}; a ramp raises it, to 1 at "
+            f"most, and {coverage:g} was asked for. To have fewer users in, stop it and start "
+            "another"
+        )
+    return _next(version, definition, coverage=coverage, changed=now_ms)
+
+
+def stop(known: Known, name: str, now_ms: int) -> Definition:
+    """The experiment as stopped: its users get the default arm. ``ExperimentRefused`` where it does
+    not run."""
+    return _next(*_running(known, name), changed=now_ms, stopped=now_ms)
+
+
+def sharing(known: Known, definition: Definition) -> list[str]:
+    """The other running experiments of its kind that can have users in common with it; those that
+    were started before it come first with these users."""
+    return [
+        other.name
+        for _, other in known.values()
+        if other.name != definition.name
+        and other.stopped is None
+        and other.holdout == definition.holdout
+        and not _apart(other, definition)
+    ]
+
+
+def _next(version: int, definition: Definition, **changes: object) -> Definition:
+    since = version if definition.since is None else definition.since
+    return msgspec.structs.replace(definition, since=since, **changes)
+
+
+def _running(known: Known, name: str) -> tuple[int, Definition]:
+    if name not in known:
+        running = [each.name for _, each in known.values() if each.stopped is None]
+        near = get_close_matches(name, running, n=1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        raise ExperimentRefused(
+            f"there is no experiment {ascii(name)[:80]}; {meant}`everfresh experiment list` lists "
+            "all"
+        )
+    version, definition = known[name]
+    if definition.stopped is not None:
+        raise ExperimentRefused(f"experiment {name} was stopped, and does not start again")
+    return version, definition
+
+
+def _require_disjoint(known: Known, definition: Definition) -> None:
+    space = definition.namespace
+    if space is None:
+        return
+    for _, other in known.values():
+        taken = other.namespace
+        if (
+            other.stopped is None
+            and other.holdout == definition.holdout
+            and taken is not None
+            and space.overlaps(taken)
+        ):
+            raise ExperimentRefused(
+                f"experiment {other.name} has {taken.begin:g} to {taken.end:g} of namespace "
+                f"{space.name}, which overlaps {space.begin:g} to {space.end:g}; take a part of it "
+                "that is free, or another namespace"
+            )
+
+
+def _apart(one: Definition, other: Definition) -> bool:
+    spaces = one.namespace, other.namespace
+    if spaces[0] is None or spaces[1] is None or spaces[0].name != spaces[1].name:
+        return False
+    return not spaces[0].overlaps(spaces[1])
