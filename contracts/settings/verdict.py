@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from everfresh.contracts.metric import FORM, Metric, parse_metric
+from everfresh.contracts.experiments.metric import FORM, Metric, parse_metric
 from everfresh.contracts.settings.group import Group
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from everfresh.contracts.metric import Metric
+from everfresh.contracts.experiments.metric import Metric
 from everfresh.experiments.verdict.estimates import adjusted, plain
 from everfresh.experiments.verdict.intervals import Interval, Sample, always_valid, welch
 from everfresh.experiments.verdict.moments import UNIT, Moments

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from everfresh.contracts.metric import Metric
+from everfresh.contracts.experiments.metric import Metric
 from everfresh.experiments.verdict.comparison import Comparison, Rules, compare, crossed
 from everfresh.experiments.verdict.corrections import benjamini_hochberg
 from everfresh.experiments.verdict.moments import UNIT, Moments

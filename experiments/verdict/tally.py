@@ -20,7 +20,7 @@ from typing import Protocol
 import msgspec
 
 from everfresh.contracts.errors import ForeignRecord
-from everfresh.contracts.metric import Metric
+from everfresh.contracts.experiments.metric import Metric
 from everfresh.contracts.outcome import Outcome
 from everfresh.contracts.sequence import encode_id
 from everfresh.experiments.verdict.moments import Moments

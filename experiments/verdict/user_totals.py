@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from everfresh.contracts.metric import Measure, Metric
+from everfresh.contracts.experiments.metric import Measure, Metric
 from everfresh.contracts.outcome import Feedback, Outcome
 from everfresh.experiments.verdict.moments import UNIT
 

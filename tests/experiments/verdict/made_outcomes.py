@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from everfresh.contracts.experiments.metric import Metric, parse_metric
 from everfresh.contracts.exposure import Exposure
-from everfresh.contracts.metric import Metric, parse_metric
 from everfresh.contracts.outcome import Feedback, Outcome
 from everfresh.experiments.verdict.report import Limits, Plan, Report, make_report
 from everfresh.experiments.verdict.tally import Sums, Tally

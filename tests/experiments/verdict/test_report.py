@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from everfresh.contracts.metric import parse_metric
+from everfresh.contracts.experiments.metric import parse_metric
 from everfresh.contracts.outcome import Outcome
 from everfresh.experiments.verdict.report import Limits, Plan, make_report
 from everfresh.experiments.verdict.tally import Sums

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from everfresh.contracts.errors import ForeignRecord
-from everfresh.contracts.metric import Measure, parse_metric
+from everfresh.contracts.experiments.metric import Measure, parse_metric
 from everfresh.contracts.outcome import Outcome
 from everfresh.experiments.verdict.moments import UNIT
 from everfresh.experiments.verdict.tally import Sums, Tally
