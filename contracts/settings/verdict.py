@@ -49,11 +49,12 @@ class VerdictSettings(Group):
         "report says how many days are left until one of that size is found.",
     )
     answers_per_user: int = Field(
-        1000,
+        100,
         ge=1,
         le=1_000_000,
         description="Number of answers of one user that count; those after it are counted as "
-        "surplus. It bounds what a bot weighs. A changed number is counted from the beginning.",
+        "surplus. It bounds what a bot weighs. Lower it where the report names bots and intervals are "
+        "wide; a changed number is counted from the beginning.",
     )
 
     @property

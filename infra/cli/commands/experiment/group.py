@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -151,3 +152,26 @@ def assign(
     from everfresh.infra.cli.commands.experiment.show import run_assign
 
     run_assign(settings, user, as_json=as_json)
+
+
+@experiment.command()
+def report(
+    name: Name,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Also write a page with plots to this file."),
+    ] = None,
+    as_json: AsJson = False,
+    servers: Servers = "",
+    home: Home = None,
+    config: Config = None,
+) -> None:
+    """Say which arm is better, how sure that is, and what to do next.
+
+    Counts the outcomes that are new since the last report. Look as often as you like: the
+    always-valid intervals allow it. docs/verdict.md explains each figure.
+    """
+    settings = load(home, config, kafka=given(bootstrap_servers=servers))
+    from everfresh.infra.cli.commands.experiment.report import run_report
+
+    run_report(settings, name, html, as_json=as_json)
