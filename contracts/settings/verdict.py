@@ -53,8 +53,8 @@ class VerdictSettings(Group):
         ge=1,
         le=1_000_000,
         description="Number of answers of one user that count; those after it are counted as "
-        "surplus. It bounds what a bot weighs. Lower it where the report names bots and intervals are "
-        "wide; a changed number is counted from the beginning.",
+        "surplus. It bounds what a bot weighs. Lower it where the report names bots and intervals "
+        "are wide; a changed number is counted from the beginning.",
     )
 
     @property

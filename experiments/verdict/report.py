@@ -21,9 +21,11 @@ DAY_MS = 86_400_000
 
 class Plan(msgspec.Struct, frozen=True):
     """What the definition says: the arms in order (the first is the control) with their weights,
-    and when it began and ended, UTC ms. Where there is none, the arms are those that were seen."""
+    which of them are closed and why, and when it began and ended, UTC ms. Where there is none, the
+    arms are those that were seen."""
 
     arms: dict[str, float] = {}
+    closed: dict[str, str] = {}
     started_ms: int | None = None
     stopped_ms: int | None = None
 
@@ -78,6 +80,7 @@ class Report(msgspec.Struct):
     error: float
     effect: float
     answers_per_user: int
+    closed: dict[str, str]
     sums: Sums
 
 
@@ -104,6 +107,7 @@ def make_report(
         error=limits.error,
         effect=limits.effect,
         answers_per_user=limits.answers_per_user,
+        closed=plan.closed,
         sums=sums,
     )
 

@@ -15,7 +15,7 @@ _BOT_FROM = 100
 class Words(msgspec.Struct, frozen=True):
     """``alarms`` come first and are loud: with one, the figures are not to be trusted, or an arm is
     to be stopped. ``known`` says what is certain and what is not, ``advice`` what to do next, and
-    ``notes`` what was left out and why. ``stop`` names the arms that have crossed a guardrail."""
+    ``notes`` what was left out and why. ``stop`` names open arms that have crossed a guardrail."""
 
     alarms: list[str]
     known: list[str]
@@ -27,7 +27,11 @@ class Words(msgspec.Struct, frozen=True):
 def words(report: Report) -> Words:
     """The sentences."""
     alarms = _alarms(report)
-    stop = list(dict.fromkeys(each.arm for each in report.comparisons if each.harm))
+    stop = list(
+        dict.fromkeys(
+            each.arm for each in report.comparisons if each.harm and each.arm not in report.closed
+        )
+    )
     if not report.sums.arms:
         known, advice = _nothing(report)
     elif len(report.arms) == 1:
@@ -62,7 +66,8 @@ def _alarms(report: Report) -> list[str]:
             alarms.append(
                 f"{each.arm} is more than {each.guardrail:.0%} worse in {each.metric} than "
                 f"{report.control} ({_figure(each.arm_value)} against "
-                f"{_figure(each.control_value)}). Set its weight to 0."
+                f"{_figure(each.control_value)}). "
+                + ("It is closed." if each.arm in report.closed else "Close it.")
             )
     return alarms
 
@@ -122,10 +127,13 @@ def certain(found: Comparison, error: float) -> bool:
 def _advice(report: Report, stop: list[str]) -> list[str]:
     if report.ratio.alarm:
         return ["Mend the split before you read on, and start again under a new name."]
-    advice = [f"Set the weight of {arm} to 0." for arm in stop]
+    advice = [
+        f"Close {arm}: `everfresh experiment watch {report.experiment}` does that by itself."
+        for arm in stop
+    ]
     first = [each for each in report.comparisons if each.metric == report.metrics[0]]
     for each in first:
-        if each.arm in stop:
+        if each.arm in stop or each.arm in report.closed:
             continue
         if certain(each, report.error):
             keep = each.arm if each.better else report.control
@@ -171,6 +179,7 @@ def _notes(report: Report) -> list[str]:
         (sums.foreign, f"records are no outcomes, the last at {sums.last_foreign}"),
     )
     notes = [f"{number:,} {what}." for number, what in counts if number]
+    notes += [f"{arm} was closed: {why}." for arm, why in report.closed.items()]
     notes += _bots(report) + _definitions(report)
     notes += [
         f"{each.metric} of {each.arm}: {each.why_not}."
@@ -215,7 +224,7 @@ def _definitions(report: Report) -> list[str]:
     notes += [
         f"{arm.arm} has no users; is its weight 0, or does its track not answer?"
         for arm in report.arms
-        if not arm.users and report.sums.arms
+        if not arm.users and report.sums.arms and arm.arm not in report.closed
     ]
     return notes
 

@@ -155,6 +155,48 @@ def assign(
 
 
 @experiment.command()
+def watch(
+    name: Name,
+    every: Annotated[
+        float,
+        typer.Option(
+            "--every", min=1.0, callback=finite, metavar="SECONDS", help="Seconds between looks."
+        ),
+    ] = 60.0,
+    servers: Servers = "",
+    home: Home = None,
+    config: Config = None,
+) -> None:
+    """Look at an experiment again and again, and close arms that cross a guardrail.
+
+    Runs until Ctrl-C. Users of a closed arm get what they would get without the experiment; nobody
+    else moves. Only a person opens it again: `everfresh experiment reopen`.
+    """
+    settings = load(home, config, kafka=given(bootstrap_servers=servers))
+    from everfresh.infra.cli.commands.experiment.watch import run_watch
+
+    run_watch(settings, name, every)
+
+
+@experiment.command()
+def reopen(
+    name: Name,
+    arm: Annotated[str, typer.Argument(metavar="ARM", help="The arm that was closed.")],
+    servers: Servers = "",
+    home: Home = None,
+    config: Config = None,
+) -> None:
+    """Open an arm that a guardrail closed.
+
+    No guardrail closes it again.
+    """
+    settings = load(home, config, kafka=given(bootstrap_servers=servers))
+    from everfresh.infra.cli.commands.experiment.change import run_reopen
+
+    run_reopen(settings, name, arm)
+
+
+@experiment.command()
 def report(
     name: Name,
     html: Annotated[

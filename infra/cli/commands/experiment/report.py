@@ -89,7 +89,8 @@ def _plan(definition: Definition | None) -> Plan:
     if definition is None:
         return Plan()
     arms = {arm.name: arm.weight for arm in definition.arms}
-    return Plan(arms, definition.started, definition.stopped)
+    closed = {arm.name: arm.why for arm in definition.arms if arm.closed is not None}
+    return Plan(arms, closed, definition.started, definition.stopped)
 
 
 def _require_known_types(settings: Settings) -> None:
