@@ -82,7 +82,7 @@ def test_a_guardrail_that_is_crossed_closes_the_arm_and_only_a_person_opens_it(
 
     page = tmp_path / "page.html"
     run_report(settings, NAME, page, as_json=False)
-    told = capsys.readouterr().out
+    told = " ".join(capsys.readouterr().out.split())
     assert "It is closed." in told
     assert "3,000 answers" in told
     assert page.read_text().startswith("<!doctype html>")

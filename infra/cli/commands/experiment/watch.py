@@ -47,7 +47,8 @@ def look(settings: Settings, name: str) -> list[str]:
             if arm in reopened:
                 lines.append(f"{arm} stays open, since a person has opened it again")
                 continue
-            why = next(alarm for alarm in said.alarms if alarm.startswith(f"{arm} "))
+            alarm = next(each for each in said.alarms if each.startswith(f"{arm} "))
+            why = alarm.removesuffix(" Close it.").removesuffix(".")
             version, _ = publish(
                 log,
                 lambda known, arm=arm, why=why: lifecycle.close_arm(  # type: ignore[misc]
