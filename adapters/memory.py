@@ -7,6 +7,7 @@ promises.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from everfresh.adapters.state.user_state import UserReader, by_likelihood, read_meta
 from everfresh.adapters.weights.rejected_windows import with_rejected
@@ -21,6 +22,7 @@ from everfresh.adapters.weights.version_folder import (
 )
 from everfresh.contracts.errors import LogMismatch, VersionNotFound, WeightsError
 from everfresh.contracts.event import UserId
+from everfresh.contracts.experiments.assignment import Assignment, Assignments
 from everfresh.contracts.experiments.definition import Definition
 from everfresh.contracts.exposure import Exposure
 from everfresh.contracts.manifest import (
@@ -247,6 +249,25 @@ class MemoryReportSink:
     def status(self, status: ComponentStatus) -> None:
         """See the port."""
         self.statuses.append(status)
+
+
+class MemoryAssigner:
+    """``Assigner`` by ``assignments``, which may be replaced at any time."""
+
+    def __init__(self) -> None:
+        self.assignments = Assignments()
+
+    def assign(self, user: UserId, named: str | None) -> Assignment:
+        """See the port."""
+        return self.assignments.assign(user)
+
+    def definitions(self) -> Assignments:
+        """See the port."""
+        return self.assignments
+
+    def figures(self) -> dict[str, Any]:
+        """See the port."""
+        return {"experiments": len(self.assignments)}
 
 
 class MemoryDefinitionLog:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from everfresh.contracts.event import UserId
-from everfresh.contracts.experiments.assignment import Assignment
+from everfresh.contracts.experiments.assignment import Assignment, Assignments
 from everfresh.contracts.experiments.definition import Definition
 from everfresh.contracts.exposure import Exposure
 from everfresh.contracts.manifest import Plan, Pointer, Rejected, WeightManifest
@@ -184,6 +184,9 @@ class Assigner(Protocol):
 
     def assign(self, user: UserId, named: str | None) -> Assignment:
         """The arm of a user whose request names ``named``, which was checked before."""
+
+    def definitions(self) -> Assignments:
+        """What assigns users by definitions; without any where another system assigns."""
 
     def figures(self) -> dict[str, Any]:
         """What there is to report, about once a second; names begin with ``experiments``."""

@@ -8,6 +8,8 @@ import msgspec
 import numpy as np
 
 from everfresh.contracts.event import ItemId, UserId
+from everfresh.contracts.experiments.assignment import NO_EXPERIMENT, Assignment
+from everfresh.contracts.experiments.definition import DEFAULT
 from everfresh.contracts.exposure import Exposure
 from everfresh.contracts.sequence import Interaction
 from everfresh.model.inference.retrieval import (
@@ -23,9 +25,6 @@ from everfresh.model.vocabulary.sightings import ItemRows
 from everfresh.serving.history.reader import CachedHistoryReader, UserHistory
 from everfresh.serving.versions.holder import LoadedVersion
 
-ARM = "default"
-"""The only arm there is until users are mapped to tracks of versions."""
-
 UNKNOWN_USER = "Nothing is known of this user yet, so these are the items that are popular now."
 UNKNOWN_ITEMS = (
     "This version knows none of this user's items yet, so these are the items that are popular now."
@@ -38,6 +37,7 @@ class RecommendRequest(msgspec.Struct, frozen=True):
 
     ``exclude`` names further items to leave out; ``allow``, where given, the only candidates.
     ``events`` are the user's newest ones, oldest first, which may not have reached the log yet.
+    ``arm`` is the experiment's arm that the request names, where requests may.
     """
 
     request_id: str
@@ -47,15 +47,17 @@ class RecommendRequest(msgspec.Struct, frozen=True):
     exclude: Sequence[ItemId] = ()
     allow: Sequence[ItemId] | None = None
     events: Sequence[Interaction] = ()
+    arm: str | None = None
 
 
 class ScoreRequest(msgspec.Struct, frozen=True):
-    """Which items to score for a user; ``events`` as in :class:`RecommendRequest`."""
+    """Which items to score for a user; the rest as in :class:`RecommendRequest`."""
 
     request_id: str
     user_id: UserId
     items: Sequence[ItemId]
     events: Sequence[Interaction] = ()
+    arm: str | None = None
 
 
 class SimilarRequest(msgspec.Struct, frozen=True):
@@ -74,7 +76,8 @@ class Answer(msgspec.Struct, frozen=True):
     ``source`` is ``model``, or ``popular`` where no history could be used; then ``note`` says why,
     and else it is ``None``. ``state_partition`` and ``state_offset`` name the user's last event
     that was known, in the events topic; both are ``None`` for a user without state.
-    ``request_events`` is how many of the request's own events were used besides.
+    ``request_events`` is how many of the request's own events were used besides. ``arm``, ``track``
+    and the last three say for which arm of which experiment it was made, as in ``Exposure``.
     """
 
     request_id: str
@@ -89,6 +92,10 @@ class Answer(msgspec.Struct, frozen=True):
     state_partition: int | None
     state_offset: int | None
     request_events: int = 0
+    experiment: str | None = None
+    track: str = DEFAULT
+    definition_version: int | None = None
+    probability: float | None = None
 
 
 class SimilarAnswer(msgspec.Struct, frozen=True):
@@ -102,9 +109,15 @@ class SimilarAnswer(msgspec.Struct, frozen=True):
 
 
 def recommend_items(
-    loaded: LoadedVersion, histories: CachedHistoryReader, request: RecommendRequest
+    loaded: LoadedVersion,
+    histories: CachedHistoryReader,
+    request: RecommendRequest,
+    assignment: Assignment = NO_EXPERIMENT,
 ) -> Answer:
-    """Answer with ``loaded`` alone (law 7). Raises what ``histories`` raises: ``StateError``."""
+    """Answer with ``loaded`` and for ``assignment`` alone (law 7).
+
+    Raises what ``histories`` raises: ``StateError``.
+    """
     history = histories.read(loaded, request.user_id, request.events)
     recommender = loaded.recommender
     vocabulary = recommender.vocabulary
@@ -113,16 +126,19 @@ def recommend_items(
         barred = np.concatenate([barred, rows_of(request.exclude, vocabulary)])
     allowed = None if request.allow is None else rows_of(request.allow, vocabulary)
     ranked = best_items(recommender, _query(loaded, history), request.k, barred, allowed)
-    return _answer(loaded, request, history, ranked)
+    return _answer(loaded, request, history, ranked, assignment)
 
 
 def score_candidates(
-    loaded: LoadedVersion, histories: CachedHistoryReader, request: ScoreRequest
+    loaded: LoadedVersion,
+    histories: CachedHistoryReader,
+    request: ScoreRequest,
+    assignment: Assignment = NO_EXPERIMENT,
 ) -> Answer:
     """Scores of the items, in their order; as :func:`recommend_items` otherwise."""
     history = histories.read(loaded, request.user_id, request.events)
     scores = score_items(loaded.recommender, _query(loaded, history), request.items)
-    return _answer(loaded, request, history, (request.items, scores))
+    return _answer(loaded, request, history, (request.items, scores), assignment)
 
 
 def nearest_items(loaded: LoadedVersion, request: SimilarRequest) -> SimilarAnswer | None:
@@ -148,6 +164,10 @@ def exposure_of(answer: Answer, now_ms: int) -> Exposure:
         state_partition=answer.state_partition,
         state_offset=answer.state_offset,
         request_events=answer.request_events,
+        experiment=answer.experiment,
+        track=answer.track,
+        definition_version=answer.definition_version,
+        probability=answer.probability,
     )
 
 
@@ -163,6 +183,7 @@ def _answer(
     request: RecommendRequest | ScoreRequest,
     history: UserHistory,
     ranked: Ranked | tuple[Sequence[ItemId], Sequence[float | None]],
+    assignment: Assignment,
 ) -> Answer:
     note = None
     if history.vector is None:
@@ -176,10 +197,14 @@ def _answer(
         scores=ranked[1],
         version=loaded.version,
         epoch=loaded.epoch,
-        arm=ARM,
+        arm=assignment.arm,
         source="model" if note is None else "popular",
         note=note,
         state_partition=history.partition,
         state_offset=history.offset,
         request_events=history.request_events,
+        experiment=assignment.experiment,
+        track=assignment.track,
+        definition_version=assignment.definition_version,
+        probability=assignment.probability,
     )

@@ -11,7 +11,8 @@ from typing import TypeVar
 
 import msgspec
 
-from everfresh.contracts.ports import Clock, ExposureSink, ReportSink, WeightStore
+from everfresh.contracts.experiments.assignment import Assignments
+from everfresh.contracts.ports import Assigner, Clock, ExposureSink, ReportSink, WeightStore
 from everfresh.contracts.report import ComponentStatus
 from everfresh.serving.history.reader import CachedHistoryReader
 from everfresh.serving.recommend import (
@@ -50,6 +51,7 @@ class ReplicaPorts(msgspec.Struct, frozen=True):
     histories: CachedHistoryReader
     exposures: ExposureSink
     reports: ReportSink
+    assigner: Assigner
     load_guard: LoadGuard = contextlib.nullcontext
 
 
@@ -137,16 +139,24 @@ class Replica:
     def answer(self, request: RecommendRequest) -> Answer | None:
         """Answer and leave an exposure; ``None`` before the first version.
 
-        Law 7: the version is captured here, once. Raises ``StateError`` from the user's state.
+        Law 7: arm and version are captured here, once. Raises ``StateError`` from the user's state.
         """
-        answer = self._make(lambda loaded: recommend_items(loaded, self._ports.histories, request))
+        histories = self._ports.histories
+        arm = self._ports.assigner.assign(request.user_id, request.arm)
+        answer = self._make(lambda loaded: recommend_items(loaded, histories, request, arm))
         if answer is not None:
             self._ports.exposures.send(exposure_of(answer, self._clock()))
         return answer
 
     def score(self, request: ScoreRequest) -> Answer | None:
         """Score given items, as :meth:`answer`; no exposure: the caller decides what to show."""
-        return self._make(lambda loaded: score_candidates(loaded, self._ports.histories, request))
+        histories = self._ports.histories
+        arm = self._ports.assigner.assign(request.user_id, request.arm)
+        return self._make(lambda loaded: score_candidates(loaded, histories, request, arm))
+
+    def definitions(self) -> Assignments:
+        """What assigns users by definitions, now."""
+        return self._ports.assigner.definitions()
 
     def similar(self, request: SimilarRequest) -> tuple[LoadedVersion, SimilarAnswer | None] | None:
         """The version and an item's neighbours, ``None`` where it does not know the item."""
@@ -183,6 +193,7 @@ class Replica:
             "pushed_files": self._pushed.used,
             "load_failures": follower.failures,
             "reason": follower.reason,
+            **self._ports.assigner.figures(),
             **{f"cache_{name}": value for name, value in cache.items()},
         }
         if self._stopping.is_set():

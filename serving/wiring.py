@@ -5,10 +5,14 @@ from __future__ import annotations
 import contextlib
 import time
 
+from everfresh.adapters.assigners.named import NamedArms
+from everfresh.adapters.kafka.definitions.following import DefinitionFollower
+from everfresh.adapters.kafka.definitions.reading import DefinitionReader
 from everfresh.adapters.kafka.exposure_sink import KafkaExposureSink
 from everfresh.adapters.kafka.report_sink import KafkaReportSink
 from everfresh.adapters.state.reader import RocksHistoryReader
 from everfresh.adapters.weights.store import FsspecWeightStore
+from everfresh.contracts.ports import Assigner
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import EVENTS, topic_name
 from everfresh.serving.history.reader import CachedHistoryReader
@@ -46,7 +50,8 @@ class WiredReplica:
             with_metrics, measure = metered(reports, settings)
             closing.callback(with_metrics.close)
             load_lock = LoadLock(settings.home.resolve() / ".turn")
-            ports = ReplicaPorts(store, histories, exposures, with_metrics, load_lock)
+            assigner = _assigner(settings, closing)
+            ports = ReplicaPorts(store, histories, exposures, with_metrics, assigner, load_lock)
             self.replica = Replica(name, ports, now_ms, settings.serving.poll_ms)
             closing.callback(self.replica.stop)
             admission = Admission(serving.max_ongoing, serving.timeout_ms, now_ms)
@@ -57,3 +62,25 @@ class WiredReplica:
     def close(self) -> None:
         """Stop the replica, then deliver what is queued. Harmless twice."""
         self._closing.close()
+
+
+def _assigner(settings: Settings, closing: contextlib.ExitStack) -> Assigner:
+    """The source of arms that the settings choose; ``closing`` ends what it opens."""
+    wanted, kafka = settings.experiments, settings.kafka
+    if wanted.assigner == "request":
+        return NamedArms(wanted.name, wanted.arms)
+    if wanted.assigner == "openfeature":
+        # It may not be installed, since an extra of its own brings it.
+        from everfresh.adapters.assigners.openfeature import (  # noqa: PLC0415
+            OpenFeatureAssigner,
+            provider_of,
+        )
+
+        asking = OpenFeatureAssigner(
+            provider_of(wanted.provider), wanted.name, wanted.arms, wanted.deadline_ms
+        )
+        closing.callback(asking.close)
+        return asking
+    follower = DefinitionFollower(lambda: DefinitionReader(kafka.brokers, kafka.topic_prefix))
+    closing.callback(follower.close)
+    return follower

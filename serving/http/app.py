@@ -18,6 +18,7 @@ from everfresh.contracts.ports import Clock
 from everfresh.contracts.settings import Settings
 from everfresh.serving.http.openapi import build_docs
 from everfresh.serving.metrics import Measure, nobody
+from everfresh.serving.recommend import Answer
 from everfresh.serving.replica import Replica
 from everfresh.serving.requests import bodies, problems
 from everfresh.serving.requests.admission import Admission
@@ -126,13 +127,13 @@ class HttpApp:
         answer = self._replica.answer(request)
         if answer is None:
             raise problems.no_version_yet()
-        return self._versioned(answer, answer.version)
+        return self._assigned(answer)
 
     def _score(self, raw: bytes) -> Reply:
         answer = self._replica.score(bodies.parse_score(raw, self._limits, self._clock()))
         if answer is None:
             raise problems.no_version_yet()
-        return self._versioned(answer, answer.version)
+        return self._assigned(answer)
 
     def _similar(self, raw: bytes) -> Reply:
         request = bodies.parse_similar(raw, self._limits)
@@ -143,6 +144,13 @@ class HttpApp:
         if answer is None:
             raise problems.unknown_item(request.item_id, loaded.version)
         return self._versioned(answer, loaded.version)
+
+    def _assigned(self, answer: Answer) -> Reply:
+        reply = self._versioned(answer, answer.version)
+        reply[1].append((b"x-everfresh-arm", answer.arm.encode()))
+        if answer.experiment is not None:
+            reply[1].append((b"x-everfresh-experiment", answer.experiment.encode()))
+        return reply
 
     def _versioned(self, answer: Any, version: int) -> Reply:
         named = (b"x-everfresh-version", b"%d" % version)

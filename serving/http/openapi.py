@@ -54,6 +54,10 @@ _ANSWER = {
     "state_partition": 3,
     "state_offset": 1841,
     "request_events": 0,
+    "experiment": None,
+    "track": "default",
+    "definition_version": None,
+    "probability": None,
 }
 _NEIGHBOURS = {
     "item_id": 318,
@@ -147,10 +151,10 @@ def _paths() -> dict[str, Any]:
     said, known = "Recommend items to a user", "Score given items for a user"
     admin = _get("What the replica says of itself; administrators only", _STATUS, 401, 403)
     admin["get"]["security"] = [{"admin": []}]
-    posts = (413, 408, 422, 500, 503)
+    posts, answer = (413, 408, 422, 500, 503), ("Answer", _ANSWER)
     return {
-        "/v1/recommend": _post(said, "RecommendBody", _RECOMMEND, ("Answer", _ANSWER), posts),
-        "/v1/score": _post(known, "ScoreBody", _SCORE, ("Answer", _ANSWER), posts),
+        "/v1/recommend": _post(said, "RecommendBody", _RECOMMEND, answer, posts, _ARM_HEADERS),
+        "/v1/score": _post(known, "ScoreBody", _SCORE, answer, posts, _ARM_HEADERS),
         "/v1/similar": _post(
             "Items like an item",
             "SimilarBody",
@@ -177,6 +181,7 @@ def _post(
     examples: dict[str, Any],
     answer: tuple[str, dict[str, Any]],
     statuses: tuple[int, ...],
+    headers: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     name, example = answer
     given = {"schema": {"$ref": _REF.format(name=name)}, "example": example}
@@ -188,7 +193,7 @@ def _post(
         "200": {
             "description": "The answer.",
             "content": {"application/json": given},
-            "headers": _HEADERS,
+            "headers": {**_HEADERS, **(headers or {})},
         },
         **_problems(*statuses),
     }
@@ -214,6 +219,16 @@ _HEADERS = {
     },
     "X-Everfresh-Replica": {
         "description": "The replica that answered.",
+        "schema": {"type": "string"},
+    },
+}
+_ARM_HEADERS = {
+    "X-Everfresh-Arm": {
+        "description": "The arm that the answer was made for; `default` outside all experiments.",
+        "schema": {"type": "string"},
+    },
+    "X-Everfresh-Experiment": {
+        "description": "The experiment that decided the arm; absent outside all experiments.",
         "schema": {"type": "string"},
     },
 }

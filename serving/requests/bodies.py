@@ -49,6 +49,10 @@ _EVENTS = _field(
 _REQUEST_ID = _field(
     "Comes back in the answer and the exposure; feedback events name it. Made here where absent."
 )
+_ARM = _field(
+    "The arm of the experiment that this answer is for, where requests name it "
+    "(`experiments.assigner`); the default arm where absent."
+)
 _USER = _field('A 64-bit integer or a non-empty string; 7 and "7" are two users.')
 
 
@@ -62,6 +66,7 @@ class RecommendBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     allow: Annotated[list[_ItemOrUserId] | None, _field("Where given, the only candidates.")] = None
     events: Annotated[list[EventBody], _EVENTS] = []
     request_id: Annotated[_Text | None, _REQUEST_ID] = None
+    arm: Annotated[_Text | None, _ARM] = None
 
 
 class ScoreBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -71,6 +76,7 @@ class ScoreBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     items: Annotated[list[_ItemOrUserId], _field("The candidates.", min_length=1)]
     events: Annotated[list[EventBody], _EVENTS] = []
     request_id: Annotated[_Text | None, _field("Comes back in the answer.")] = None
+    arm: Annotated[_Text | None, _ARM] = None
 
 
 class SimilarBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -81,20 +87,30 @@ class SimilarBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What one request may ask for; ``actions`` are the event types that it may name."""
+    """What one request may ask for; ``actions`` are the event types that it may name.
+
+    ``arms`` are the arms that it may name, ``None`` where requests name none.
+    """
 
     k: int
     items: int
     events: int
     body_bytes: int
     actions: frozenset[str]
+    arms: frozenset[str] | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:
         """The limits that the settings say."""
         serving, actions = settings.serving, frozenset(settings.events.actions)
+        named = settings.experiments.assigner == "request"
         return cls(
-            serving.max_k, serving.max_items, serving.max_events, serving.max_body_bytes, actions
+            serving.max_k,
+            serving.max_items,
+            serving.max_events,
+            serving.max_body_bytes,
+            actions,
+            frozenset(settings.experiments.arms) if named else None,
         )
 
 
@@ -133,6 +149,7 @@ def check_recommend(body: RecommendBody, limits: Limits, now_ms: int) -> Recomme
         body.exclude,
         body.allow,
         _interactions(body.events, limits, now_ms),
+        _arm(body.arm, limits),
     )
 
 
@@ -141,7 +158,8 @@ def check_score(body: ScoreBody, limits: Limits, now_ms: int) -> ScoreRequest:
     require_at_most("items", len(body.items), limits.items, "serving.max_items")
     _require_ids(user_id=[body.user_id], items=body.items)
     events = _interactions(body.events, limits, now_ms)
-    return ScoreRequest(_request_id(body.request_id), body.user_id, body.items, events)
+    arm = _arm(body.arm, limits)
+    return ScoreRequest(_request_id(body.request_id), body.user_id, body.items, events, arm)
 
 
 def check_similar(body: SimilarBody, limits: Limits) -> SimilarRequest:
@@ -186,6 +204,19 @@ def _request_id(given: str | None) -> str:
         # Unlike a uuid this asks no kernel, and lets no other thread in between.
         return f"{_RANDOM.getrandbits(128):032x}"
     _require_ids(request_id=[given])
+    return given
+
+
+def _arm(given: str | None, limits: Limits) -> str | None:
+    if given is None:
+        return None
+    if limits.arms is None:
+        raise problems.bad_request(
+            "arm", "no request names its arm here (experiments.assigner); leave the field out"
+        )
+    if given not in limits.arms:
+        known = ", ".join(sorted(limits.arms))
+        raise problems.bad_request("arm", f"one of {known} (experiments.arms), found {given!r}")
     return given
 
 

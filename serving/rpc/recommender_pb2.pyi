@@ -33,7 +33,7 @@ class Event(_message.Message):
     def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., type: _Optional[str] = ..., time: _Optional[int] = ..., value: _Optional[float] = ...) -> None: ...
 
 class RecommendRequest(_message.Message):
-    __slots__ = ("user_id", "k", "exclude_seen", "exclude", "allow", "events", "request_id")
+    __slots__ = ("user_id", "k", "exclude_seen", "exclude", "allow", "events", "request_id", "arm")
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     K_FIELD_NUMBER: _ClassVar[int]
     EXCLUDE_SEEN_FIELD_NUMBER: _ClassVar[int]
@@ -41,6 +41,7 @@ class RecommendRequest(_message.Message):
     ALLOW_FIELD_NUMBER: _ClassVar[int]
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    ARM_FIELD_NUMBER: _ClassVar[int]
     user_id: Id
     k: int
     exclude_seen: bool
@@ -48,19 +49,22 @@ class RecommendRequest(_message.Message):
     allow: Ids
     events: _containers.RepeatedCompositeFieldContainer[Event]
     request_id: str
-    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., k: _Optional[int] = ..., exclude_seen: _Optional[bool] = ..., exclude: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., allow: _Optional[_Union[Ids, _Mapping]] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., request_id: _Optional[str] = ...) -> None: ...
+    arm: str
+    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., k: _Optional[int] = ..., exclude_seen: _Optional[bool] = ..., exclude: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., allow: _Optional[_Union[Ids, _Mapping]] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., request_id: _Optional[str] = ..., arm: _Optional[str] = ...) -> None: ...
 
 class ScoreRequest(_message.Message):
-    __slots__ = ("user_id", "items", "events", "request_id")
+    __slots__ = ("user_id", "items", "events", "request_id", "arm")
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    ARM_FIELD_NUMBER: _ClassVar[int]
     user_id: Id
     items: _containers.RepeatedCompositeFieldContainer[Id]
     events: _containers.RepeatedCompositeFieldContainer[Event]
     request_id: str
-    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., request_id: _Optional[str] = ...) -> None: ...
+    arm: str
+    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., request_id: _Optional[str] = ..., arm: _Optional[str] = ...) -> None: ...
 
 class SimilarRequest(_message.Message):
     __slots__ = ("item_id", "k")
@@ -83,7 +87,7 @@ class Scored(_message.Message):
     def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., score: _Optional[float] = ...) -> None: ...
 
 class Answer(_message.Message):
-    __slots__ = ("request_id", "user_id", "items", "version", "epoch", "arm", "source", "note", "state_partition", "state_offset", "request_events")
+    __slots__ = ("request_id", "user_id", "items", "version", "epoch", "arm", "source", "note", "state_partition", "state_offset", "request_events", "experiment", "track", "definition_version", "probability")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     ITEMS_FIELD_NUMBER: _ClassVar[int]
@@ -95,6 +99,10 @@ class Answer(_message.Message):
     STATE_PARTITION_FIELD_NUMBER: _ClassVar[int]
     STATE_OFFSET_FIELD_NUMBER: _ClassVar[int]
     REQUEST_EVENTS_FIELD_NUMBER: _ClassVar[int]
+    EXPERIMENT_FIELD_NUMBER: _ClassVar[int]
+    TRACK_FIELD_NUMBER: _ClassVar[int]
+    DEFINITION_VERSION_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITY_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     user_id: Id
     items: _containers.RepeatedCompositeFieldContainer[Scored]
@@ -106,7 +114,11 @@ class Answer(_message.Message):
     state_partition: int
     state_offset: int
     request_events: int
-    def __init__(self, request_id: _Optional[str] = ..., user_id: _Optional[_Union[Id, _Mapping]] = ..., items: _Optional[_Iterable[_Union[Scored, _Mapping]]] = ..., version: _Optional[int] = ..., epoch: _Optional[int] = ..., arm: _Optional[str] = ..., source: _Optional[str] = ..., note: _Optional[str] = ..., state_partition: _Optional[int] = ..., state_offset: _Optional[int] = ..., request_events: _Optional[int] = ...) -> None: ...
+    experiment: str
+    track: str
+    definition_version: int
+    probability: float
+    def __init__(self, request_id: _Optional[str] = ..., user_id: _Optional[_Union[Id, _Mapping]] = ..., items: _Optional[_Iterable[_Union[Scored, _Mapping]]] = ..., version: _Optional[int] = ..., epoch: _Optional[int] = ..., arm: _Optional[str] = ..., source: _Optional[str] = ..., note: _Optional[str] = ..., state_partition: _Optional[int] = ..., state_offset: _Optional[int] = ..., request_events: _Optional[int] = ..., experiment: _Optional[str] = ..., track: _Optional[str] = ..., definition_version: _Optional[int] = ..., probability: _Optional[float] = ...) -> None: ...
 
 class SimilarAnswer(_message.Message):
     __slots__ = ("item_id", "items", "version", "epoch")

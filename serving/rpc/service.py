@@ -215,7 +215,7 @@ def _recommend_fields(message: pb.RecommendRequest) -> dict[str, Any]:
         "exclude": _id_values(message.exclude),
         "allow": _id_values(message.allow.ids) if message.HasField("allow") else None,
         "events": _event_fields(message.events),
-        **_optional_fields(message, "k", "exclude_seen", "request_id"),
+        **_optional_fields(message, "k", "exclude_seen", "request_id", "arm"),
     }
 
 
@@ -224,7 +224,7 @@ def _score_fields(message: pb.ScoreRequest) -> dict[str, Any]:
         "user_id": _id_value(message.user_id),
         "items": _id_values(message.items),
         "events": _event_fields(message.events),
-        **_optional_fields(message, "request_id"),
+        **_optional_fields(message, "request_id", "arm"),
     }
 
 
@@ -254,4 +254,8 @@ def _answer_message(answer: Answer | None) -> pb.Answer:
         state_partition=answer.state_partition,
         state_offset=answer.state_offset,
         request_events=answer.request_events,
+        experiment=answer.experiment,
+        track=answer.track,
+        definition_version=answer.definition_version,
+        probability=answer.probability,
     )

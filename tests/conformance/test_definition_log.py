@@ -40,7 +40,7 @@ def on_kafka(servers: str, settings: Settings) -> Iterator[Log]:
         while follower.figures()["experiments_read"] < log.read()[0]:
             assert time.monotonic() < until
             time.sleep(0.02)
-        return follower.assignments()
+        return follower.definitions()
 
     with contextlib.closing(follower), KafkaDefinitionLog(brokers, prefix) as log:
         yield log, followed

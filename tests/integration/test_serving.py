@@ -18,8 +18,10 @@ import numpy as np
 import psutil
 import pytest
 
+from everfresh.adapters.kafka.definitions.writing import KafkaDefinitionLog
 from everfresh.adapters.kafka.tail import RecordTail
 from everfresh.adapters.machine.tcp_ports import free_ports
+from everfresh.contracts.experiments.assignment import Assignments
 from everfresh.contracts.exposure import Exposure
 from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.report import ComponentStatus
@@ -27,6 +29,7 @@ from everfresh.contracts.sequence import Interaction
 from everfresh.contracts.topics import EXPOSURES, STATUS
 from everfresh.infra.broker.broker import EmbeddedBroker
 from everfresh.model.recommender import Recommender
+from tests.contracts.experiments.definitions import define
 from tests.integration.serving_doors import (
     assert_every_door_answers,
     assert_replicas_refuse_long_messages,
@@ -74,7 +77,7 @@ class Client(threading.Thread):
     def __init__(self, url: str, user: str) -> None:
         super().__init__(daemon=True)
         self._url = url
-        self._user = user
+        self.user = user
         self.done = threading.Event()
         self.answers: list[dict[str, Any]] = []
         self.failures: list[str] = []
@@ -83,7 +86,7 @@ class Client(threading.Thread):
         with httpx.Client(base_url=self._url, timeout=60) as client:
             while not self.done.is_set():
                 try:
-                    response = ask(client, user_id=self._user)
+                    response = ask(client, user_id=self.user)
                 except httpx.HTTPError as error:
                     self.failures.append(repr(error))
                     continue
@@ -98,6 +101,24 @@ class Client(threading.Thread):
 def answered(clients: list[Client], version: int) -> bool:
     """Whether each client's newest answer came from this version or a later one."""
     return all(client.answers and client.answers[-1]["version"] >= version for client in clients)
+
+
+def start_experiment(run: ServingRun) -> None:
+    kafka = run.settings.kafka
+    with KafkaDefinitionLog(Brokers(kafka.bootstrap_servers), kafka.topic_prefix) as log:
+        assert log.write("green", define()) == 0
+
+
+def in_experiment(clients: list[Client]) -> bool:
+    """Whether the last answers of each client, from either replica, name the user's arm."""
+    arms = Assignments([(0, define())])
+    for client in clients:
+        last = client.answers[-40:]
+        expected = arms.assign(client.user)
+        told = {(each["experiment"], each["arm"], each["definition_version"]) for each in last}
+        if told != {("green", expected.arm, 0)} or len({each["replica"] for each in last}) < 2:
+            return False
+    return True
 
 
 def test_a_swap_restarts_nothing_drops_nothing_and_mixes_nothing(run: ServingRun) -> None:
@@ -124,6 +145,8 @@ def test_a_swap_restarts_nothing_drops_nothing_and_mixes_nothing(run: ServingRun
                 versions[version] = publish(run.store, version)
                 wait_until(partial(both_have, run, version), f"version {version}")
                 wait_until(partial(answered, clients, version), f"answers of version {version}")
+            start_experiment(run)
+            wait_until(partial(in_experiment, clients), "answers of the experiment")
             for asker in clients:
                 asker.done.set()
             for asker in clients:
@@ -197,6 +220,8 @@ def assert_exposed(run: ServingRun, given: list[dict[str, Any]]) -> None:
         shown = exposures[answer["request_id"]]
         assert (shown.version, shown.state_offset) == (answer["version"], answer["state_offset"])
         assert shown.items == answer["items"]
+        for name in ("experiment", "arm", "track", "definition_version", "probability"):
+            assert getattr(shown, name) == answer[name]
 
 
 def test_what_dies_is_replaced_at_the_current_version(run: ServingRun) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from everfresh.contracts.settings import ServingSettings, Settings
+from everfresh.contracts.settings import ExperimentSettings, ServingSettings, Settings
 from everfresh.serving.http.app import HttpApp
 from everfresh.serving.metrics import Measure, nobody
 from everfresh.serving.requests.admission import Admission
@@ -23,10 +23,14 @@ class Client:
     """The door of a bench's replica, and whoever asks there."""
 
     def __init__(
-        self, bench: Bench, serving: ServingSettings = SERVING, measure: Measure = nobody
+        self,
+        bench: Bench,
+        serving: ServingSettings = SERVING,
+        measure: Measure = nobody,
+        experiments: ExperimentSettings | None = None,
     ) -> None:
         self.admission = Admission(serving.max_ongoing, serving.timeout_ms, bench.clock)
-        settings = Settings(serving=serving)
+        settings = Settings(serving=serving, experiments=experiments or ExperimentSettings())
         self.app = HttpApp(bench.replica, self.admission, bench.clock, settings, measure)
         self._transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
 

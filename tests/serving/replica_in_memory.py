@@ -9,6 +9,7 @@ import torch
 
 from everfresh.adapters.memory import (
     ManualClock,
+    MemoryAssigner,
     MemoryExposureSink,
     MemoryHistoryReader,
     MemoryReportSink,
@@ -105,10 +106,11 @@ class Bench:
         self.pairs: dict[bytes, bytes] = {}
         self.exposures = MemoryExposureSink()
         self.reports = MemoryReportSink()
+        self.assigner = MemoryAssigner()
         self.on_read: Callable[[], None] = lambda: None
         self._reader = MemoryHistoryReader({PARTITION: self.pairs}, LENGTH)
         histories = CachedHistoryReader(self, CACHE_BYTES)
-        ports = ReplicaPorts(self.store, histories, self.exposures, self.reports)
+        ports = ReplicaPorts(self.store, histories, self.exposures, self.reports, self.assigner)
         self.replica = Replica("replica-a", ports, self.clock, poll_ms=10, load=load)
 
     def remember(self, user: UserId, items: Sequence[ItemId], offset: int = 7) -> None:

@@ -58,12 +58,12 @@ class DefinitionFollower:
         self._thread = threading.Thread(target=self._follow, name="experiments", daemon=True)
         self._thread.start()
 
-    def assign(self, user: UserId, named: str | None = None) -> Assignment:
+    def assign(self, user: UserId, named: str | None) -> Assignment:
         """See the port."""
         return self._assignments.assign(user)
 
-    def assignments(self) -> Assignments:
-        """What assigns users now."""
+    def definitions(self) -> Assignments:
+        """See the port."""
         return self._assignments
 
     def figures(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import grpc
 import pytest
 
 from everfresh.contracts.errors import StateFormatError
+from everfresh.contracts.experiments.assignment import Assignments
 from everfresh.contracts.settings import ServingSettings, Settings
 from everfresh.serving.requests.admission import Admission
 from everfresh.serving.rpc import recommender_pb2 as pb
@@ -18,6 +19,7 @@ from everfresh.serving.rpc.__main__ import generate
 from everfresh.serving.rpc.recommender_pb2_grpc import RecommenderServicer, RecommenderStub
 from everfresh.serving.rpc.registration import add_recommender_to_server
 from everfresh.serving.rpc.service import RpcService
+from tests.contracts.experiments.definitions import define
 from tests.serving.http_client import SERVING, Client
 from tests.serving.replica_in_memory import Bench
 
@@ -107,11 +109,31 @@ def test_a_recommendation_is_the_same_as_over_http(bench: Bench, client: Client)
     wanted = client.post("/v1/recommend", json=body).json()
     assert [plain(scored.item_id) for scored in answer.items] == wanted["items"]
     assert [scored.score for scored in answer.items] == pytest.approx(wanted["scores"])
-    for name in ("request_id", "version", "epoch", "arm", "source", "request_events"):
+    for name in ("request_id", "version", "epoch", "arm", "track", "source", "request_events"):
         assert getattr(answer, name) == wanted[name]
+    for name in ("experiment", "definition_version", "probability"):
+        assert not answer.HasField(name)
     assert (answer.state_partition, answer.state_offset) == (0, 7)
     assert not answer.HasField("note")
     assert [shown.request_id for shown in bench.exposures.exposures] == ["home-1", "home-1"]
+
+
+def test_an_experiment_is_named_as_over_http(bench: Bench, client: Client) -> None:
+    bench.assigner.assignments = Assignments([(17, define())])
+    for user in range(1, 20):
+        asked = pb.RecommendRequest(user_id=pb.Id(number=user))
+        answer = call(bench, lambda stub, asked=asked: stub.Recommend(asked))
+        wanted = client.post("/v1/recommend", json={"user_id": user}).json()
+        for name in ("experiment", "arm", "track", "definition_version", "probability"):
+            assert getattr(answer, name) == wanted[name]
+        assert (answer.experiment, answer.definition_version) == ("green", 17)
+
+
+def test_an_arm_is_refused_where_requests_name_none(bench: Bench) -> None:
+    asked = pb.ScoreRequest(user_id=ONE, items=[pb.Id(number=4)], arm="treatment")
+    code, details = refused(bench, lambda stub: stub.Score(asked))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "no request names its arm here" in details
 
 
 def test_absent_fields_have_https_defaults(bench: Bench) -> None:

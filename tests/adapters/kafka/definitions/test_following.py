@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -12,63 +11,10 @@ import pytest
 from everfresh.adapters.kafka.definitions import following
 from everfresh.adapters.kafka.definitions.following import DefinitionFollower
 from everfresh.contracts.errors import Unreachable
-from everfresh.contracts.experiments.assignment import Assignments
-from everfresh.contracts.experiments.definition import Definition
+from tests.adapters.kafka.definitions.scripted import Script
 from tests.contracts.experiments.definitions import define
 
 GREEN, BLUE = define("green"), define("blue")
-
-
-class Script:
-    """A topic in memory, and readers of it; ``broken`` makes the open ones raise once."""
-
-    def __init__(self) -> None:
-        self.records: list[tuple[str, Definition | None]] = []
-        self.opened = 0
-        self.closed = 0
-        self.broken: Exception | None = None
-        self.changed = threading.Event()
-
-    def open(self) -> ScriptReader:
-        self.opened += 1
-        return ScriptReader(self)
-
-    def write(self, name: str, definition: Definition | None) -> None:
-        self.records.append((name, definition))
-        self.changed.set()
-
-
-class ScriptReader:
-    """Reads what the script has."""
-
-    def __init__(self, script: Script) -> None:
-        self._script = script
-        self.end = 0
-        self.skipped = 0
-
-    def read_to_end(self) -> None:
-        if self._script.broken is not None:
-            raise self._script.broken
-        self.end = len(self._script.records)
-
-    def poll(self, timeout_ms: int) -> bool:
-        self._script.changed.wait(0.01)
-        self._script.changed.clear()
-        before = self.end
-        self.read_to_end()
-        return self.end > before
-
-    def assignments(self) -> Assignments:
-        known = {}
-        for version, (name, definition) in enumerate(self._script.records[: self.end]):
-            known[name] = (version, definition)
-        return Assignments([(at, each) for at, each in known.values() if each is not None])
-
-    def left_out(self) -> str:
-        return f"left out: {self.skipped} records"
-
-    def close(self) -> None:
-        self._script.closed += 1
 
 
 @pytest.fixture
@@ -96,7 +42,7 @@ def wait_for(reached: Callable[[], bool]) -> None:
 def test_what_is_defined_before_the_start_counts_from_the_first_request(
     follower: DefinitionFollower,
 ) -> None:
-    assert follower.assign(7).experiment == "green"
+    assert follower.assign(7, None).experiment == "green"
     assert follower.figures() == {
         "experiments": 1,
         "experiments_read": 1,
@@ -110,8 +56,8 @@ def test_a_definition_that_is_taken_away_while_it_runs_ends_the_experiment(
 ) -> None:
     caplog.set_level(logging.INFO)
     script.write("green", None)
-    wait_for(lambda: follower.assign(7).experiment is None)
-    assert follower.assign(7).arm == "default"
+    wait_for(lambda: follower.assign(7, None).experiment is None)
+    assert follower.assign(7, None).arm == "default"
     wait_for(lambda: "running experiments: none" in caplog.text)
 
 
@@ -120,9 +66,9 @@ def test_an_experiment_that_is_stopped_leaves_its_users_to_the_next_one(
 ) -> None:
     script.write("blue", BLUE)
     wait_for(lambda: follower.figures()["experiments"] == 2)
-    assert follower.assign(7).experiment == "green"
+    assert follower.assign(7, None).experiment == "green"
     script.write("green", define("green", since=0, stopped=9))
-    wait_for(lambda: follower.assign(7).experiment == "blue")
+    wait_for(lambda: follower.assign(7, None).experiment == "blue")
 
 
 def test_while_the_topic_cannot_be_read_the_definitions_that_are_known_stay(
@@ -130,13 +76,13 @@ def test_while_the_topic_cannot_be_read_the_definitions_that_are_known_stay(
 ) -> None:
     script.broken = Unreachable("the topic is gone")
     wait_for(lambda: script.opened > 3)
-    assert follower.assign(7).experiment == "green"
+    assert follower.assign(7, None).experiment == "green"
     assert follower.figures()["experiments_reason"] == "the topic is gone"
     # Said once, however often it is tried.
     assert caplog.text.count("those known stay: the topic is gone") == 1
     script.records = [("blue", BLUE)]
     script.broken = None
-    wait_for(lambda: follower.assign(7).experiment == "blue")
+    wait_for(lambda: follower.assign(7, None).experiment == "blue")
     wait_for(lambda: follower.figures()["experiments_reason"] == "")
 
 
