@@ -126,7 +126,11 @@ def _blocks(sums: Sums) -> list[Block]:
     blocks = []
     for definition in dict.fromkeys(entry.definition for entry in sums.entries):
         entries = [entry for entry in sums.entries if entry.definition == definition]
-        named = [entry.probability for entry in entries if entry.probability is not None]
+        named = [
+            entry.probability
+            for entry in entries
+            if entry.probability is not None and 0 < entry.probability <= 1
+        ]
         if len(named) < len(entries):
             continue  # assigned elsewhere: nobody says what the shares should be
         rest = 1.0 - sum(named)
@@ -149,11 +153,19 @@ def _comparisons(
             found = compare(metric, entry, arm, *pair, rules)
             found.harm = crossed(metric, entry, *pair, strict)
             made.append(found)
-    known = [each for each in made if each.always is not None]
-    ps = [each.always.p for each in known if each.always is not None]
-    for each, q in zip(known, benjamini_hochberg(ps), strict=True):
-        each.q = q
+    # The first metric decides, so what else is looked at takes nothing from it.
+    first = metrics[0].name
+    _correct([each for each in made if each.metric == first])
+    _correct([each for each in made if each.metric != first])
     return made
+
+
+def _correct(made: Sequence[Comparison]) -> None:
+    """Fill in ``q``."""
+    known = [(each, each.always.p) for each in made if each.always is not None]
+    adjusted = benjamini_hochberg([p for _, p in known])
+    for (each, _), q in zip(known, adjusted, strict=True):
+        each.q = q
 
 
 def _by_age(

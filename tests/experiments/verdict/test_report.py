@@ -9,6 +9,7 @@ import pytest
 
 from everfresh.contracts.experiments.metric import parse_metric
 from everfresh.contracts.outcome import Outcome
+from everfresh.experiments.verdict.corrections import benjamini_hochberg
 from everfresh.experiments.verdict.report import Limits, Plan, make_report
 from everfresh.experiments.verdict.tally import Sums
 from everfresh.experiments.verdict.words import words
@@ -190,10 +191,29 @@ def test_the_effect_is_shown_by_time_since_the_first_answer_and_by_version() -> 
 
 
 def test_many_comparisons_are_corrected_for() -> None:
-    report = reported(clicks(12, 2000, {"control": 0.1, "treatment": 0.2}))
-    known = [each for each in report.comparisons if each.always is not None]
-    assert [each.metric for each in known] == ["click_through"]
-    assert all(each.q is not None and each.q >= each.always.p for each in known if each.always)
+    """The first metric for the arms alone, the others for metrics and arms."""
+    types = ("click", "purchase", "skip")
+    draw = random.Random(12)
+    arms = ("control", "b", "c")
+    made = [
+        outcome(n, n, arms[n % 3], [kind for kind in types if draw.random() < 0.2 + n % 3 / 50], n,
+                1.0, probability=1 / 3)
+        for n in range(9000)
+    ]  # fmt: skip
+    report = reported(made, Plan(dict.fromkeys(arms, 1 / 3)))
+    families: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
+    for each in report.comparisons:
+        assert each.always is not None
+        assert each.q is not None
+        families[each.metric == "click_through"].append((each.always.p, each.q))
+    for family in families.values():
+        assert [q for _, q in family] == benjamini_hochberg([p for p, _ in family])
+    assert [len(family) for family in families.values()] == [2, 6]
+
+
+def test_shares_that_cannot_be_are_not_tested() -> None:
+    made = [outcome(n, n, "control" if n % 2 else "b", probability=-0.5) for n in range(300)]
+    assert reported(made).ratio.p is None
 
 
 @pytest.mark.parametrize("rows", [[], [outcome(1, 1)], [outcome(1, 1, "treatment")]])

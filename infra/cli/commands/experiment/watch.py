@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from everfresh.adapters.kafka.definitions.writing import KafkaDefinitionLog
-from everfresh.contracts.errors import ExperimentRefused, Unreachable
+from everfresh.contracts.errors import ExperimentRefused, StateLocked, Unreachable
 from everfresh.contracts.experiments.definition import Definition
 from everfresh.contracts.settings import Settings
 from everfresh.experiments import lifecycle
@@ -24,7 +24,7 @@ def run_watch(settings: Settings, name: str, every_s: float) -> None:
         try:
             for line in look(settings, name):
                 console.print(styled((utc_time(_now_ms()), "dim"), f"  {line}"), soft_wrap=True)
-        except Unreachable as error:  # a broker that is away comes back
+        except (Unreachable, StateLocked) as error:  # a broker comes back, a report ends
             console.print(styled((f"{error}; trying again", "red")), soft_wrap=True)
         if _is_stopped(settings, name):
             console.print(f"{name} is stopped, so there is nothing left to watch")
@@ -49,14 +49,19 @@ def look(settings: Settings, name: str) -> list[str]:
                 continue
             alarm = next(each for each in said.alarms if each.startswith(f"{arm} "))
             why = alarm.removesuffix(" Close it.").removesuffix(".")
-            version, _ = publish(
-                log,
-                lambda known, arm=arm, why=why: lifecycle.close_arm(  # type: ignore[misc]
-                    known, name, arm, why, _now_ms()
-                ),
-            )
-            lines.append(f"closed {arm} (definition version {version})")
+            lines.append(_close(log, name, arm, why))
     return lines
+
+
+def _close(log: KafkaDefinitionLog, name: str, arm: str, why: str) -> str:
+    """Close it, and say so; where somebody else was at it just now, the next look tries again."""
+    try:
+        version, _ = publish(
+            log, lambda known: lifecycle.close_arm(known, name, arm, why, _now_ms())
+        )
+    except ExperimentRefused as error:
+        return f"{arm} was not closed: {error}"
+    return f"closed {arm} (definition version {version})"
 
 
 def _defined(log: KafkaDefinitionLog, name: str) -> Definition:
