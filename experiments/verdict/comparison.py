@@ -32,8 +32,8 @@ class Comparison(msgspec.Struct, kw_only=True):
     the metric's unit, adjusted by the time before where ``theta`` is given; ``unadjusted`` is
     Welch's without that. They are ``None`` where it is too early (``why_not``). ``q`` is the
     always-valid p-value, corrected for the arms and, but for the first metric, for the metrics.
-    ``detectable`` is the difference that one look now finds in 4 of 5 cases. ``harm`` is true where the arm has crossed
-    the metric's guardrail.
+    ``detectable`` is the difference that one look now finds in 4 of 5 cases. ``harm`` is true where
+    the arm has crossed the metric's guardrail.
     """
 
     metric: str

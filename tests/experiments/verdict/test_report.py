@@ -10,6 +10,8 @@ import pytest
 from everfresh.contracts.experiments.metric import parse_metric
 from everfresh.contracts.outcome import Outcome
 from everfresh.experiments.verdict.corrections import benjamini_hochberg
+from everfresh.experiments.verdict.estimates import plain
+from everfresh.experiments.verdict.intervals import always_valid
 from everfresh.experiments.verdict.report import Limits, Plan, make_report
 from everfresh.experiments.verdict.tally import Sums
 from everfresh.experiments.verdict.words import words
@@ -44,6 +46,14 @@ def test_a_better_arm_is_said_to_be_better_and_by_how_much() -> None:
     assert "treatment is better than control in click_through" in said.known[0]
     assert "You may stop now and keep treatment" in said.advice[0]
     assert not said.alarms
+
+
+def test_the_always_valid_interval_counts_answers_since_users_come_back() -> None:
+    report = reported(clicks(1, 400, {"control": 0.1, "treatment": 0.1}), metrics=CTR)
+    (found,) = report.comparisons
+    arms = [plain(report.sums.arms[arm.arm].moments, 1, per_answer=True) for arm in report.arms]
+    assert found.always == always_valid(arms[0], arms[1], 2000, 0.05, 5000)
+    assert found.always != always_valid(arms[0], arms[1], 400, 0.05, 5000)
 
 
 def test_equal_arms_are_not_told_apart_and_it_says_how_long_to_wait() -> None:

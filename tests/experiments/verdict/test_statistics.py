@@ -121,8 +121,8 @@ def test_benjamini_and_hochberg_adjust_as_their_paper_does() -> None:
 
 def random_users(seed: int, users: int) -> list[list[int]]:
     rng = np.random.default_rng(seed)
-    answers = rng.poisson(3.0, users) + 1
-    clicks = rng.binomial(answers, rng.beta(1, 4, users))
+    answers = rng.geometric(0.1, users)  # far from equal, as visits are
+    clicks = rng.binomial(answers, rng.beta(20, 20, users))
     before = rng.binomial(answers, 0.2)
     rows = np.stack([answers, clicks, answers, before], axis=1)
     return [[int(entry) * UNIT for entry in row] for row in rows]
@@ -141,7 +141,7 @@ def test_the_delta_method_agrees_with_resampling_users() -> None:
         chosen = table[rng.integers(0, len(table), len(table))]
         ratios.append(chosen[:, 1].sum() / chosen[:, 0].sum())
     assert found.mean == pytest.approx(table[:, 1].sum() / table[:, 0].sum())
-    assert math.sqrt(found.of_mean) == pytest.approx(float(np.std(ratios)), rel=0.15)
+    assert math.sqrt(found.of_mean) == pytest.approx(float(np.std(ratios)), rel=0.2)
 
 
 def test_sums_are_exact_in_any_order_and_a_user_who_leaves_leaves_no_trace() -> None:
