@@ -10,12 +10,15 @@ import asyncio
 import hmac
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from everfresh.contracts.ports import Clock
 from everfresh.contracts.settings import Settings
+from everfresh.serving.http import ofrep
+from everfresh.serving.http.ofrep import Ofrep
 from everfresh.serving.http.openapi import build_docs
 from everfresh.serving.metrics import Measure, nobody
 from everfresh.serving.recommend import Answer
@@ -52,6 +55,7 @@ class HttpApp:
         self._limits = Limits.of(settings)
         self._token = settings.serving.admin_token.get_secret_value().encode()
         self._docs = build_docs(self._limits)
+        self._ofrep = Ofrep(replica.definitions)
         self._name = (b"x-everfresh-replica", replica.name.encode())
         self._posts: dict[str, Callable[[bytes], Reply]] = {
             "/v1/recommend": self._recommend,
@@ -81,7 +85,7 @@ class HttpApp:
             ended_by = problems.problem_of(error)
             problem = ended_by.kind
             status, headers, body = _problem_reply(ended_by)
-        route = self._routes.get(scope["path"], "other")
+        route = "ofrep" if _of_ofrep(scope["path"]) else self._routes.get(scope["path"], "other")
         self._measure("http", route, str(status), problem, time.perf_counter() - began)
         headers.append((b"content-length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -90,6 +94,8 @@ class HttpApp:
     async def _reply(self, scope: Scope, receive: Receive) -> Reply:
         path, method = scope["path"], scope["method"]
         post = self._posts.get(path)
+        if _of_ofrep(path):
+            post = partial(self._ofrep, path, scope["headers"])
         if post is not None:
             if method != "POST":
                 raise problems.method_not_allowed(method, ["POST"])
@@ -216,6 +222,10 @@ class HttpApp:
 
 _JSON = (b"content-type", b"application/json")
 _NO_STORE = (b"cache-control", b"no-store")
+
+
+def _of_ofrep(path: str) -> bool:
+    return path == ofrep.PREFIX or path.startswith(f"{ofrep.PREFIX}/")
 
 
 def _json(content: Mapping[str, Any]) -> Reply:

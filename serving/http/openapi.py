@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from everfresh.serving.http import ofrep
 from everfresh.serving.recommend import Answer, SimilarAnswer
 from everfresh.serving.requests import problems
 from everfresh.serving.requests.bodies import Limits, RecommendBody, ScoreBody, SimilarBody
@@ -172,6 +173,7 @@ def _paths() -> dict[str, Any]:
         )
         | {"description": _HEALTH_ABOUT},
         "/v1/admin/status": admin,
+        **ofrep.documented(),
     }
 
 

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from everfresh.contracts.experiments.assignment import Assignments
+from tests.contracts.experiments.definitions import define
 from tests.serving.http_client import TOKEN, Client, assert_problem
+from tests.serving.replica_in_memory import Bench
 
 
 class _Links(HTMLParser):
@@ -64,7 +67,21 @@ def resolved(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]
 
 def test_every_address_of_the_door_is_documented(client: Client) -> None:
     document = client.get("/openapi.json").json()
-    assert set(document["paths"]) == set(PATHS)
+    flags = "/ofrep/v1/evaluate/flags"
+    assert set(document["paths"]) == {*PATHS, flags, f"{flags}/{{key}}"}
+
+
+def test_the_document_shows_what_a_flag_is(client: Client, bench: Bench) -> None:
+    bench.assigner.assignments = Assignments([(17, define("home-page"))])
+    paths = client.get("/openapi.json").json()["paths"]
+    for path in ("/ofrep/v1/evaluate/flags", "/ofrep/v1/evaluate/flags/{key}"):
+        post = paths[path]["post"]
+        taken = post["requestBody"]["content"]["application/json"]["example"]
+        answer = client.post(path.replace("{key}", "home-page"), json=taken).json()
+        shown = post["responses"]["200"]["content"]["application/json"]["example"]
+        assert set(answer) == set(shown)
+        flags = [made["flags"][0] if "flags" in made else made for made in (answer, shown)]
+        assert set(flags[0]) == set(flags[1])
 
 
 @pytest.mark.parametrize("path", PATHS[:3])
