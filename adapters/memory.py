@@ -271,10 +271,7 @@ class MemoryAssigner:
 
 
 class MemoryDefinitionLog:
-    """``DefinitionLog`` in a list of pairs of a name and what it was given.
-
-    ``on_write`` runs before each record is appended, so that a test can write in between.
-    """
+    """``DefinitionLog`` in a list; ``on_write`` runs before each record is appended."""
 
     def __init__(self) -> None:
         self.records: list[tuple[str, Definition | None]] = []
@@ -286,8 +283,7 @@ class MemoryDefinitionLog:
 
     def before(self, name: str, version: int) -> Definition | None:
         """See the port."""
-        found = self._known(version).get(name)
-        return None if found is None else found[1]
+        return self._known(version).get(name, (0, None))[1]
 
     def write(self, name: str, definition: Definition | None) -> int:
         """See the port."""

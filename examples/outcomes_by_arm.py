@@ -57,13 +57,16 @@ def main() -> None:
     shown: Counter[tuple[str, int]] = Counter()
     answered: Counter[tuple[str, int]] = Counter()
     for outcome in outcomes.values():
-        group = (outcome.exposure.arm, outcome.exposure.version)
+        exposure = outcome.exposure
+        # Two experiments may have arms of one name.
+        arm = f"{exposure.experiment}/{exposure.arm}" if exposure.experiment else exposure.arm
+        group = (arm, exposure.version)
         shown[group] += 1
         answered[group] += any(event.position is not None for event in outcome.feedback)
-    print("arm        version      shown  answered   rate")
+    print("arm                    version      shown  answered   rate")
     for (arm, version), number in sorted(shown.items()):
         rate = answered[arm, version] / number
-        print(f"{arm:10} {version:7} {number:10} {answered[arm, version]:9} {rate:6.3f}")
+        print(f"{arm:22} {version:7} {number:10} {answered[arm, version]:9} {rate:6.3f}")
 
 
 if __name__ == "__main__":

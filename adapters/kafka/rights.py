@@ -47,6 +47,7 @@ REPLICA: dict[str, Sequence[TopicSpec]] = {
     "Read": (EXPERIMENTS,),
     "Write": (EXPOSURES, STATUS),
 }
+DEFINER: dict[str, Sequence[TopicSpec]] = {"Read": (EXPERIMENTS,), "Write": (EXPERIMENTS,)}
 
 
 def require_rights(part: Mapping[str, Sequence[TopicSpec]], settings: Settings) -> None:

@@ -46,7 +46,8 @@ def test_outcomes_by_arm_counts_each_outcome_once(
         for number, (arm, heard) in enumerate(
             [("new", [clicked]), ("new", [elsewhere]), ("old", []), ("old", [])]
         ):
-            shown = Exposure(f"r{number}", 1, 1, arm, 3, 0, "model", ["a"], [0.5])
+            name = {"new": "green", "old": None}[arm]
+            shown = Exposure(f"r{number}", 1, 1, arm, 3, 0, "model", ["a"], [0.5], experiment=name)
             outcome = Outcome(f"0-{number}", 1, 100, shown, heard)
             for _ in range(2):  # as after a crash
                 producer.send(topic, encode_outcome(outcome), key=outcome.id.encode())
@@ -54,6 +55,6 @@ def test_outcomes_by_arm_counts_each_outcome_once(
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert [line.split() for line in done.stdout.splitlines()[1:]] == [
-        ["new", "3", "2", "1", "0.500"],
+        ["green/new", "3", "2", "1", "0.500"],
         ["old", "3", "2", "0", "0.000"],
     ]

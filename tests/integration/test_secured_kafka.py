@@ -20,6 +20,7 @@ import pytest
 
 from everfresh.adapters.kafka.admin import broker_answers
 from everfresh.adapters.kafka.dead_letters import Selection
+from everfresh.adapters.kafka.definitions.reading import DefinitionReader
 from everfresh.adapters.kafka.exposure_sink import KafkaExposureSink
 from everfresh.adapters.kafka.redrive import Redriver
 from everfresh.adapters.kafka.report_sink import KafkaReportSink
@@ -33,6 +34,8 @@ from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import ALL, EVENTS, OUTCOMES, topic_name
 from everfresh.infra.cli.commands.dlq_list import run_list
 from everfresh.infra.cli.commands.dlq_redrive import run_redrive
+from everfresh.infra.cli.commands.experiment.change import run_start, run_stop
+from everfresh.infra.cli.commands.experiment.show import run_list as experiment_list
 from everfresh.infra.cli.commands.status import run_status
 from everfresh.infra.components import settings_environment
 from everfresh.streaming.log.probe import LogProbe, log_identity
@@ -57,6 +60,9 @@ NEVER = [
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredBroker]:
     with SecuredBroker(tmp_path_factory.mktemp("secured")) as made:
         yield made
+
+
+DEFINING = "`everfresh experiment start`, `everfresh experiment ramp`, `everfresh experiment stop`"
 
 
 def rows(part: str, prefix: str, *without: str) -> list[Allowed]:
@@ -187,6 +193,8 @@ def test_each_part_runs_with_its_row_of_the_table_and_nothing_more(
             assert REPORT in tail.read_to_end()
         stater = users.settings("`everfresh state`")
         assert end_offsets(stater.kafka.brokers, topic_name(topic_prefix, EVENTS))
+        assert defined(users, replica) == ["green"]
+        assert "green" in capsys.readouterr().out
         run_list(
             users.settings("`everfresh dlq list`"), Selection(), 10, oldest=False, as_json=False
         )
@@ -201,6 +209,16 @@ def test_each_part_runs_with_its_row_of_the_table_and_nothing_more(
     logs = "".join(log.read_text() for log in (worker_settings.home / "logs").iterdir())
     for written in (arguments, said, shown, logs):
         assert PASSWORD not in written
+
+
+def defined(users: Users, replica: Settings) -> list[str]:
+    """Defines and lists an experiment; those that the replica reads then."""
+    run_start(users.settings(DEFINING), "green", [], 1.0, "", "", holdout=False)
+    lister = users.settings("`everfresh experiment list`, `everfresh experiment assign`")
+    experiment_list(lister, as_json=False)
+    with DefinitionReader(replica.kafka.brokers, replica.kafka.topic_prefix) as definitions:
+        definitions.read_to_end()
+        return definitions.assignments().names()
 
 
 def refusal(act: Callable[[], object]) -> str:
@@ -239,6 +257,8 @@ def test_a_right_that_is_missing_is_named_by_every_door(
 
     at = nobody.kafka.brokers
     worker = users.settings("stream worker", "Write windows", "Read exposures", "Read stream")
+    run_start(users.settings(DEFINING), "green", [], 1.0, "", "", holdout=False)
+    defining = users.settings(DEFINING, "Write experiments")
     doors: list[tuple[str, Callable[[], object]]] = [
         ("Describe on topic {}events", lambda: end_offsets(at, f"{topic_prefix}events")),
         ("Describe on topic {}events", lambda: log_identity(at, f"{topic_prefix}events")),
@@ -247,10 +267,12 @@ def test_a_right_that_is_missing_is_named_by_every_door(
         ("Describe on topic {}reports", lambda: RecordTail(at, topic_prefix)),
         ("Describe on topic {}exposures", lambda: KafkaExposureSink(at, topic_prefix)),
         ("Write on topic {}reports", lambda: KafkaReportSink(at, topic_prefix)),
+        ("Describe on topic {}experiments", lambda: DefinitionReader(at, topic_prefix)),
+        ("Write on topic {}experiments", lambda: run_stop(defining, "green")),
         ("Write on topic {}events", lambda: send_events(nobody, 1)),
         ("Write on any topic", lambda: asyncio.run(written(at, topic_prefix))),
         (
-            "Write on topic {0}exposures, and to Write on topic {0}status; add",
+            "Read on topic {0}experiments, and to Write on topic {0}exposures, and to Write on t",
             lambda: require_rights(REPLICA, nobody),
         ),
         (

@@ -105,6 +105,18 @@ def recommend_with_version(cwd: Path, least: int) -> str:
         time.sleep(0.5)
 
 
+def assert_the_loop_obeys(cwd: Path, version: int) -> None:
+    """It rolls back to that version, and starts an experiment."""
+    code, said = run(cwd, "rollback", str(version))
+    assert code == 0, said
+    assert f"version {version} is the current one, epoch 2" in said
+    assert "live on 2 of 2 replicas" in said
+    code, said = run(cwd, "experiment", "start", "green", "--coverage", "0.5")
+    assert code == 0, said
+    assert "green runs: control 0.5, treatment 0.5, for 50 % (definition version 0)" in said
+    assert "followed by 2 of 2 replicas" in said
+
+
 def test_a_loop_that_is_up(tmp_path: Path, proxies: dict[str, str]) -> None:
     file = events(tmp_path / "events.jsonl", 4000)
     with Command(tmp_path, "up", **FAST, **OTHERS, **proxies, TMPDIR=str(tmp_path)) as up:
@@ -151,10 +163,7 @@ def test_a_loop_that_is_up(tmp_path: Path, proxies: dict[str, str]) -> None:
         assert code == 0, said
         version = version_of(recommend_with_version(tmp_path, version + 1))
 
-        code, said = run(tmp_path, "rollback", str(version - 1))
-        assert code == 0, said
-        assert f"version {version - 1} is the current one, epoch 2" in said
-        assert "live on 2 of 2 replicas" in said
+        assert_the_loop_obeys(tmp_path, version - 1)
 
         code, said = run(tmp_path, "down")
         assert code == 0, said

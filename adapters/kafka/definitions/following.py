@@ -71,9 +71,9 @@ class DefinitionFollower:
         return {**self._figures, "experiments_reason": self._reason}
 
     def close(self) -> None:
-        """End the thread and the connection."""
+        """End the thread and the connection; one that waits for a broker is left behind."""
         self._stopping.set()
-        self._thread.join()
+        self._thread.join(_AGAIN_S)
 
     def _follow(self) -> None:
         while not self._stopping.is_set():

@@ -41,7 +41,10 @@ _IF_NOT_ZERO = {
         *("floods", "rolled_back", "overtaken", "workers_lost", "undeleted", "foreign"),
         *("last_held", "last_foreign"),
     ),
-    "replica": ("epoch", "load_failures", "reason"),
+    "replica": (
+        *("epoch", "load_failures", "experiments", "experiments_left_out", "experiments_late"),
+        *("experiments_failed", "experiments_unknown_arm", "experiments_reason", "reason"),
+    ),
 }
 """Figures that are shown where they are not zero; texts, which are long, come last."""
 

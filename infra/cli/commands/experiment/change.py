@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from everfresh.adapters.kafka.definitions.writing import KafkaDefinitionLog
+from everfresh.adapters.kafka.rights import DEFINER, require_rights
 from everfresh.adapters.kafka.tail import RecordTail
 from everfresh.contracts.errors import ExperimentRefused
 from everfresh.contracts.experiments.definition import DEFAULT, Arm, Definition, Namespace
@@ -101,6 +102,7 @@ def _change(
 ) -> None:
     home = settings.home.resolve()
     settings = with_brokers(settings)
+    require_rights(DEFINER, settings)
     with KafkaDefinitionLog(settings.kafka.brokers, settings.kafka.topic_prefix) as log:
         version, definition = publish(log, make)
     console = Terminal()

@@ -64,6 +64,7 @@ class Command:
         self._capsys = capsys
         monkeypatch.setattr(Interrupts, "install", lambda self: None)
         monkeypatch.setattr(change, "KafkaDefinitionLog", lambda *_: self.log)
+        monkeypatch.setattr(change, "require_rights", lambda *_: None)
         monkeypatch.setattr(show, "DefinitionReader", lambda *_: Reader(self.log, self.said))
         monkeypatch.setattr(time, "time_ns", lambda: 1_700_000_000_000_000_000)
         monkeypatch.setenv("COLUMNS", "200")

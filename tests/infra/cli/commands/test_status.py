@@ -140,3 +140,12 @@ def test_status_says_what_became_of_each_window() -> None:
     for line, end in zip(lines, (*ends, "3 windows as one, 25% of its examples"), strict=True):
         assert line.rstrip().endswith(end)
     assert " -  held" in lines[1], "what was held was not published"
+
+
+def test_status_shows_what_keeps_arms_from_replicas() -> None:
+    reports = trained_and_live(3)
+    reason = {"experiments_left_out": 2, "experiments_reason": "the topic is gone"}
+    status = replica("a", 6000, 3, 4000)
+    reports.status(structs.replace(status, figures={**status.figures, "experiments": 1, **reason}))
+    said = printed(_components(reports, 6000))
+    assert "experiments 1  experiments_left_out 2  experiments_reason the topic is gone" in said
