@@ -8,7 +8,7 @@ from difflib import get_close_matches
 import msgspec
 
 from everfresh.contracts.errors import ExperimentRefused
-from everfresh.contracts.experiments.definition import Definition, require_sound
+from everfresh.contracts.experiments.definition import LONGEST_TEXT, Arm, Definition, require_sound
 
 Known = Mapping[str, tuple[int, Definition]]
 """Version and definition by name."""
@@ -54,6 +54,35 @@ def stop(known: Known, name: str, now_ms: int) -> Definition:
     return _next(*_running(known, name), changed=now_ms, stopped=now_ms)
 
 
+def close_arm(known: Known, name: str, arm: str, why: str, now_ms: int) -> Definition:
+    """The experiment with one arm closed: its users get what they would get without the experiment,
+    and nobody else moves. ``ExperimentRefused`` where it does not run, has no such arm, or the arm
+    is the control (the first one) or closed already."""
+    version, definition = _running(known, name)
+    at = _arm_number(definition, arm)
+    if at == 0:
+        raise ExperimentRefused(
+            f"{arm} is the control of {name}, which the others are compared with; end the whole "
+            "experiment with `everfresh experiment stop`"
+        )
+    if definition.arms[at].closed is not None:
+        raise ExperimentRefused(f"arm {arm} of {name} is closed already")
+    closed = msgspec.structs.replace(
+        definition.arms[at], closed=now_ms, why=why[:LONGEST_TEXT], reopened=None
+    )
+    return _with_arm(version, definition, at, closed, now_ms)
+
+
+def reopen_arm(known: Known, name: str, arm: str, now_ms: int) -> Definition:
+    """The experiment with a closed arm open again; no guardrail closes it from then on."""
+    version, definition = _running(known, name)
+    at = _arm_number(definition, arm)
+    if definition.arms[at].closed is None:
+        raise ExperimentRefused(f"arm {arm} of {name} is open")
+    opened = msgspec.structs.replace(definition.arms[at], closed=None, reopened=now_ms)
+    return _with_arm(version, definition, at, opened, now_ms)
+
+
 def sharing(known: Known, definition: Definition) -> list[str]:
     """The other running experiments of its kind that can have users in common with it; those that
     were started before it come first with these users."""
@@ -70,6 +99,20 @@ def sharing(known: Known, definition: Definition) -> list[str]:
 def _next(version: int, definition: Definition, **changes: object) -> Definition:
     since = version if definition.since is None else definition.since
     return msgspec.structs.replace(definition, since=since, **changes)
+
+
+def _with_arm(version: int, definition: Definition, at: int, arm: Arm, now_ms: int) -> Definition:
+    arms = [*definition.arms[:at], arm, *definition.arms[at + 1 :]]
+    return _next(version, definition, arms=arms, changed=now_ms)
+
+
+def _arm_number(definition: Definition, arm: str) -> int:
+    names = [each.name for each in definition.arms]
+    if arm not in names:
+        raise ExperimentRefused(
+            f"{definition.name} has no arm {ascii(arm)[:80]}; its arms are {', '.join(names)}"
+        )
+    return names.index(arm)
 
 
 def _running(known: Known, name: str) -> tuple[int, Definition]:

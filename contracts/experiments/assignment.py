@@ -61,8 +61,12 @@ class _Running:
         self._namespace = definition.namespace
         weights = [arm.weight for arm in definition.arms]
         self._ranges: list[Range] = bucket_ranges(len(weights), definition.coverage, weights)
+        # A closed arm keeps its range, so that nobody moves, and takes nobody in.
+        open_weight = sum(arm.weight for arm in definition.arms if arm.closed is None)
         self._arms = [
-            Assignment(definition.name, arm.name, arm.track, version, arm.weight)
+            Assignment(definition.name, arm.name, arm.track, version, arm.weight / open_weight)
+            if arm.closed is None and arm.weight
+            else None
             for arm in definition.arms
         ]
 

@@ -17,20 +17,29 @@ TRACKS = frozenset({DEFAULT})
 HASH_VERSION = 2
 FORMAT = 1
 MOST_ARMS = 20
+LONGEST_TEXT = 200
 _NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SUM_ERROR = 1e-6
 
 _Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
-_Text = Annotated[str, msgspec.Meta(max_length=200)]
+_Text = Annotated[str, msgspec.Meta(max_length=LONGEST_TEXT)]
 
 
 class Arm(msgspec.Struct, frozen=True):
     """One of the things that are compared: ``weight`` is its share of the experiment's users, and
-    ``track`` the line of versions that serves them."""
+    ``track`` the line of versions that serves them.
+
+    ``closed`` is when it was closed and ``why``: nobody gets it any more, as if its weight were 0,
+    and nobody else moves. ``reopened`` is when a person opened it again; from then on only a person
+    closes it. All are absent in an arm that was never closed; times are in UTC ms.
+    """
 
     name: _Text
     weight: _Share
     track: _Text = DEFAULT
+    closed: Milliseconds | None = None
+    why: _Text = ""
+    reopened: Milliseconds | None = None
 
 
 class Namespace(msgspec.Struct, frozen=True):

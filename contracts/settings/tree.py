@@ -35,6 +35,7 @@ from everfresh.contracts.settings.stream import (
     StateSettings,
     WindowSettings,
 )
+from everfresh.contracts.settings.verdict import VerdictSettings
 from everfresh.contracts.settings.weights import ModelSettings, WeightSettings
 
 DEFAULT_FILE = "everfresh.toml"
@@ -70,6 +71,7 @@ class Settings(BaseSettings):
     model: ModelSettings = Field(default_factory=ModelSettings)
     trainer: TrainerSettings = Field(default_factory=TrainerSettings)
     gate: GateSettings = Field(default_factory=GateSettings)
+    verdict: VerdictSettings = Field(default_factory=VerdictSettings)
     weights: WeightSettings = Field(default_factory=WeightSettings)
     serving: ServingSettings = Field(default_factory=ServingSettings)
     experiments: ExperimentSettings = Field(default_factory=ExperimentSettings)

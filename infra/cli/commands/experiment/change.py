@@ -76,6 +76,16 @@ def run_ramp(settings: Settings, name: str, coverage: float) -> None:
     )
 
 
+def run_reopen(settings: Settings, name: str, arm: str) -> None:
+    """Open an arm that a guardrail closed; ``ExperimentRefused`` where it is open."""
+    now_ms = time.time_ns() // 1_000_000
+    _change(
+        settings,
+        lambda known: lifecycle.reopen_arm(known, name, arm, now_ms),
+        lambda made: f"{name}: {arm} is open again; no guardrail closes it from now on",
+    )
+
+
 def run_stop(settings: Settings, name: str) -> None:
     """End an experiment; ``ExperimentRefused`` where it does not run."""
     now_ms = time.time_ns() // 1_000_000

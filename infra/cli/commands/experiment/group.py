@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -151,3 +152,68 @@ def assign(
     from everfresh.infra.cli.commands.experiment.show import run_assign
 
     run_assign(settings, user, as_json=as_json)
+
+
+@experiment.command()
+def watch(
+    name: Name,
+    every: Annotated[
+        float,
+        typer.Option(
+            "--every", min=1.0, callback=finite, metavar="SECONDS", help="Seconds between looks."
+        ),
+    ] = 60.0,
+    servers: Servers = "",
+    home: Home = None,
+    config: Config = None,
+) -> None:
+    """Look at an experiment again and again, and close arms that cross a guardrail.
+
+    Runs until Ctrl-C. Users of a closed arm get what they would get without the experiment; nobody
+    else moves. Only a person opens it again: `everfresh experiment reopen`.
+    """
+    settings = load(home, config, kafka=given(bootstrap_servers=servers))
+    from everfresh.infra.cli.commands.experiment.watch import run_watch
+
+    run_watch(settings, name, every)
+
+
+@experiment.command()
+def reopen(
+    name: Name,
+    arm: Annotated[str, typer.Argument(metavar="ARM", help="The arm that was closed.")],
+    servers: Servers = "",
+    home: Home = None,
+    config: Config = None,
+) -> None:
+    """Open an arm that a guardrail closed.
+
+    No guardrail closes it again.
+    """
+    settings = load(home, config, kafka=given(bootstrap_servers=servers))
+    from everfresh.infra.cli.commands.experiment.change import run_reopen
+
+    run_reopen(settings, name, arm)
+
+
+@experiment.command()
+def report(
+    name: Name,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Also write a page with plots to this file."),
+    ] = None,
+    as_json: AsJson = False,
+    servers: Servers = "",
+    home: Home = None,
+    config: Config = None,
+) -> None:
+    """Say which arm is better, how sure that is, and what to do next.
+
+    Counts the outcomes that are new since the last report. Look as often as you like: the
+    always-valid intervals allow it. docs/verdict.md explains each figure.
+    """
+    settings = load(home, config, kafka=given(bootstrap_servers=servers))
+    from everfresh.infra.cli.commands.experiment.report import run_report
+
+    run_report(settings, name, html, as_json=as_json)

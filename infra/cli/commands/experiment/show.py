@@ -9,7 +9,7 @@ import msgspec
 from everfresh.adapters.kafka.definitions.reading import DefinitionReader
 from everfresh.contracts.event import UserId, parse_id
 from everfresh.contracts.experiments.assignment import Assignment, Place
-from everfresh.contracts.experiments.definition import Definition
+from everfresh.contracts.experiments.definition import Arm, Definition
 from everfresh.contracts.settings import Settings
 from everfresh.infra.cli.running import with_brokers
 from everfresh.infra.cli.streams import write_json
@@ -34,7 +34,7 @@ def run_list(settings: Settings, *, as_json: bool) -> None:
         columns = ("experiment", "state", "arms", "users", "started", "version")
         table = new_table(*columns, right=("version",))
         for version, each in known:
-            arms = ", ".join(f"{arm.name} {arm.weight:.4g}" for arm in each.arms)
+            arms = ", ".join(map(_arm, each.arms))
             row = (each.name, state_of(each), arms, users_of(each), utc_time(each.started))
             table.add_row(*row, str(version))
         console.print(table)
@@ -74,7 +74,7 @@ def _stands(place: Place, decided: Assignment) -> str:
     if not place.in_namespace:
         return "outside its part of the namespace"
     if place.assignment is None:
-        return "not in: above the coverage"
+        return "not in: above the coverage, or its arm is closed"
     if place.assignment == decided:
         return f"in, arm {place.assignment.arm}; decides"
     return f"would be in, arm {place.assignment.arm}; {decided.experiment} comes first"
@@ -103,6 +103,11 @@ def users_of(definition: Definition) -> str:
     if space is None:
         return share
     return f"{share} of {space.name} {space.begin:g} to {space.end:g}"
+
+
+def _arm(arm: Arm) -> str:
+    share = f"{arm.name} {arm.weight:.4g}"
+    return share if arm.closed is None else f"{share} closed {utc_time(arm.closed)}"
 
 
 def _age(known: tuple[int, Definition]) -> int:

@@ -13,6 +13,7 @@ from everfresh.adapters.machine.interrupts import Interrupts
 from everfresh.adapters.memory import MemoryDefinitionLog
 from everfresh.contracts.experiments.assignment import Assignments
 from everfresh.contracts.experiments.definition import Arm, Namespace
+from everfresh.experiments.lifecycle import close_arm
 from everfresh.infra import cli
 from everfresh.infra.cli.commands.experiment import change, show
 from tests.contracts.experiments.definitions import define
@@ -191,7 +192,18 @@ def test_list_as_json_has_every_field(command: Command) -> None:
     command.log.write("green", define("green"))
     (shown,) = json.loads(command("list", "--json")[1])["experiments"]
     assert (shown["name"], shown["state"], shown["definition_version"]) == ("green", "running", 0)
-    assert shown["arms"][1] == {"name": "treatment", "weight": 0.5, "track": "default"}
+    never = {"closed": None, "why": "", "reopened": None}
+    assert shown["arms"][1] == {"name": "treatment", "weight": 0.5, "track": "default", **never}
+
+
+def test_a_closed_arm_is_listed_as_closed_and_can_be_opened_again(command: Command) -> None:
+    definition = define("green")
+    command.log.write("green", definition)
+    closed = close_arm({"green": (0, definition)}, "green", "treatment", "it skips", 5)
+    command.log.write("green", closed)
+    assert "treatment 0.5 closed 1970-01-01" in command("list")[1]
+    assert "treatment is open again" in command("reopen", "green", "treatment")[1]
+    assert "closed" not in command("list")[1]
 
 
 def test_assign_shows_the_arm_and_where_the_user_stands(command: Command) -> None:

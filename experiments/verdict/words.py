@@ -1,0 +1,244 @@
+"""What a report says in plain English: first what is known, then what to do, then what is odd."""
+
+from __future__ import annotations
+
+import msgspec
+
+from everfresh.experiments.verdict.comparison import Comparison
+from everfresh.experiments.verdict.report import DAY_MS, Report
+
+BOT_SHARE = 0.1
+"""One user with a greater share of all answers is named."""
+_BOT_FROM = 100
+
+
+class Words(msgspec.Struct, frozen=True):
+    """``alarms`` come first and are loud: with one, the figures are not to be trusted, or an arm is
+    to be stopped. ``known`` says what is certain and what is not, ``advice`` what to do next, and
+    ``notes`` what was left out and why. ``stop`` names open arms that have crossed a guardrail."""
+
+    alarms: list[str]
+    known: list[str]
+    advice: list[str]
+    notes: list[str]
+    stop: list[str]
+
+
+def words(report: Report) -> Words:
+    """The sentences."""
+    alarms = _alarms(report)
+    stop = list(
+        dict.fromkeys(
+            each.arm for each in report.comparisons if each.harm and each.arm not in report.closed
+        )
+    )
+    if not report.sums.arms:
+        known, advice = _nothing(report)
+    elif len(report.arms) == 1:
+        known = [f"{report.arms[0].arm} is the only arm, so there is nothing to compare it with."]
+        advice = ["Define the experiment with a second arm."]
+    else:
+        known = [sentence for arm in report.arms[1:] for sentence in _of_arm(report, arm.arm)]
+        advice = _advice(report, stop)
+    return Words(alarms, known, advice, _notes(report), stop)
+
+
+def difference(found: Comparison) -> str:
+    """The difference with its always-valid interval, in the metric's unit."""
+    if found.always is None:
+        return ""
+    each = found.always
+    return f"{each.difference:+.4g} (between {each.low:+.4g} and {each.high:+.4g})"
+
+
+def _alarms(report: Report) -> list[str]:
+    alarms = []
+    if report.ratio.alarm:
+        ps = f"p {_p(report.ratio.p)} by chi-square, {_p(report.ratio.p_always)} sequentially"
+        counts = ", ".join(f"{arm.arm} {arm.users:,}" for arm in report.arms)
+        alarms.append(
+            f"The users are not split as the definition says ({counts}; {ps}). Something other "
+            "than chance decides who is counted, so trust no figure of this report. Look for "
+            "requests of one arm that fail, time out or send no request_id back."
+        )
+    for each in report.comparisons:
+        if each.harm and each.guardrail is not None:
+            alarms.append(
+                f"{each.arm} is more than {each.guardrail:.0%} worse in {each.metric} than "
+                f"{report.control} ({_figure(each.arm_value)} against "
+                f"{_figure(each.control_value)}). "
+                + ("It is closed." if each.arm in report.closed else "Close it.")
+            )
+    return alarms
+
+
+def _nothing(report: Report) -> tuple[list[str], list[str]]:
+    sums = report.sums
+    if not sums.outcomes:
+        return (
+            ["There are no outcomes yet."],
+            [
+                "An answer's outcome is written once joins.horizon_s is over. If none comes after "
+                "that, see `everfresh status`: does the worker run, and are requests answered?"
+            ],
+        )
+    others = ", ".join(
+        f"{name or 'no experiment'} {number:,}" for name, number in sorted(sums.others.items())
+    )
+    return (
+        [f"No outcome names the experiment {report.experiment} yet (seen: {others})."],
+        [
+            "Check the name with `everfresh experiment list`. Answers of a new experiment have "
+            "outcomes once joins.horizon_s is over."
+        ],
+    )
+
+
+def _of_arm(report: Report, arm: str) -> list[str]:
+    said = []
+    found = [each for each in report.comparisons if each.arm == arm]
+    for each in found:
+        if each.always is None:
+            continue
+        if certain(each, report.error):
+            word = "better" if each.better else "worse"
+            said.append(
+                f"{arm} is {word} than {report.control} in {each.metric}: "
+                f"{_figure(each.arm_value)} against {_figure(each.control_value)}, "
+                f"a difference of {difference(each)}."
+            )
+    first = found[0]
+    if first.always is None:
+        said.insert(0, f"It is too early to compare {arm} by {first.metric}: {first.why_not}.")
+    elif not certain(first, report.error):
+        said.insert(
+            0,
+            f"No difference of {arm} from {report.control} in {first.metric} is certain yet: it is "
+            f"{difference(first)}.",
+        )
+    return said
+
+
+def certain(found: Comparison, error: float) -> bool:
+    """Whether the difference holds, with the correction for all comparisons of the report."""
+    return found.q is not None and found.q <= error
+
+
+def _advice(report: Report, stop: list[str]) -> list[str]:
+    if report.ratio.alarm:
+        return ["Mend the split before you read on, and start again under a new name."]
+    advice = [
+        f"Close {arm}: `everfresh experiment watch {report.experiment}` does that by itself."
+        for arm in stop
+    ]
+    first = [each for each in report.comparisons if each.metric == report.metrics[0]]
+    for each in first:
+        if each.arm in stop or each.arm in report.closed:
+            continue
+        if certain(each, report.error):
+            keep = each.arm if each.better else report.control
+            advice.append(f"You may stop now and keep {keep}: looking early costs no certainty.")
+        elif each.always is not None:
+            advice.append(_wait(each, report))
+        else:
+            advice.append(f"Wait for more outcomes of {each.arm} and {report.control}.")
+    return advice
+
+
+def _wait(found: Comparison, report: Report) -> str:
+    size = f"{report.effect:.0%} of {report.control}'s figure"
+    if found.days_left is None:
+        return (
+            f"A difference of {size} would take more than ten years to show at this rate: raise "
+            "verdict.effect, or give the experiment more users."
+        )
+    if found.days_left == 0.0:
+        return (
+            f"A difference of {size} would show by now, so {found.arm} differs by less than about "
+            "that. You may stop."
+        )
+    hours = found.days_left * 24
+    wait = f"{found.days_left:.1f} days" if hours >= 48 else f"{hours:.1f} hours"
+    return f"Wait about {wait}: a difference of {size} would then show, at the rate so far."
+
+
+def _notes(report: Report) -> list[str]:
+    sums = report.sums
+    counts = (
+        (sums.crossed, "users were shown two arms; they count in none"),
+        (sums.repeated, "outcomes were written again; each counts once"),
+        (sums.beyond_horizon, "events came beyond the horizon of their answer; they do not count"),
+        (sums.strange_values, "values were beyond a billion; they do not count"),
+        (
+            sums.surplus_answers,
+            f"answers went beyond the {report.answers_per_user:,} that count of one user "
+            "(verdict.answers_per_user)",
+        ),
+        (sums.surplus_arms, "outcomes name one arm too many; they do not count"),
+        (sums.missed, "outcomes were removed by retention before they were counted"),
+        (sums.foreign, f"records are no outcomes, the last at {sums.last_foreign}"),
+    )
+    notes = [f"{number:,} {what}." for number, what in counts if number]
+    notes += [f"{arm} was closed: {why}." for arm, why in report.closed.items()]
+    notes += _bots(report) + _definitions(report)
+    notes += [
+        f"{each.metric} of {each.arm}: {each.why_not}."
+        for each in report.comparisons
+        if each.why_not and each.metric != report.metrics[0]
+    ]
+    if len(sums.horizons_ms) > 1:
+        spans = ", ".join(f"{ms / 1000:g}" for ms in sorted(sums.horizons_ms))
+        notes.append(f"joins.horizon_s changed while it ran ({spans} s); so did what is counted.")
+    if sums.types and not any(each.control_value or each.arm_value for each in report.comparisons):
+        seen = ", ".join(sorted(sums.types))
+        notes.append(f"No metric counts anything; types seen: {seen}. Set verdict.metrics.")
+    return notes
+
+
+def _bots(report: Report) -> list[str]:
+    shown = sum(arm.shown for arm in report.arms)
+    if shown < _BOT_FROM:
+        return []
+    return [
+        f"User {arm.bot} had {arm.largest / shown:.0%} of all answers, in {arm.arm}. Is that a "
+        f"person? At most {report.answers_per_user:,} of one user count."
+        for arm in report.arms
+        if arm.largest > BOT_SHARE * shown
+    ]
+
+
+def _definitions(report: Report) -> list[str]:
+    notes = []
+    versions = list(dict.fromkeys(entry.definition for entry in report.sums.entries))
+    if None in versions:
+        notes.append(
+            "Some exposures name no definition, so whether their users are split as wanted is not "
+            "tested."
+        )
+    known = [str(version) for version in versions if version is not None]
+    if len(known) > 1:
+        notes.append(
+            f"The definition changed while it ran (versions {', '.join(known)}). Users count in "
+            "the arm that they were shown first."
+        )
+    notes += [
+        f"{arm.arm} has no users; is its weight 0, or does its track not answer?"
+        for arm in report.arms
+        if not arm.users and report.sums.arms and arm.arm not in report.closed
+    ]
+    return notes
+
+
+def days(report: Report) -> float:
+    """How long answers have come."""
+    if report.first_ms is None or report.last_ms is None:
+        return 0.0
+    return (report.last_ms - report.first_ms) / DAY_MS
+
+
+def _p(value: float | None) -> str:
+    return "not tested" if value is None else f"{value:.2g}"
+
+
+def _figure(value: float | None) -> str:
+    return "nothing" if value is None else f"{value:.4g}"
