@@ -64,12 +64,13 @@ class Followers:
         counts = self.counts[items] * fading(clock - self.counted[items], HALF_LIVES)[:, None]
         return self.rows[items].astype(np.int64), counts.astype(np.float32)
 
-    def forget(self, rows: Ints) -> None:
-        """These rows follow nothing and are followed by nothing."""
+    def forget(self, rows: Ints) -> Ints:
+        """These rows follow nothing and are followed by nothing; the rows that they followed."""
         self.rows[rows], self.counts[rows] = 0, 0.0
         # A row that is freed goes to another item, which must not inherit its places.
         gone = np.isin(self.rows, rows)
         self.rows[gone], self.counts[gone] = 0, 0.0
+        return np.flatnonzero(gone.any(axis=1))
 
 
 def _summed(pairs: Ints, counts: npt.NDArray[Any]) -> tuple[Ints, npt.NDArray[Any]]:

@@ -95,10 +95,10 @@ class Trends:
         self._followers().learn(before, rows, clock)
         self._tensors["clock"] = torch.tensor(clock + len(rows))
 
-    def forget(self, rows: Ints) -> None:
-        """Of items that have left."""
+    def forget(self, rows: Ints) -> Ints:
+        """Of items that have left; returns the rows that this changes beside."""
         self._counts().counts[rows] = 0.0
-        self._followers().forget(rows)
+        return self._followers().forget(rows)
 
     def table(self, log_shares: Floats) -> TrendTable:
         """To score with, as of now; ``log_shares`` ``(rows,)`` are of all sightings."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-import torch
+import numpy as np
 
 from everfresh.contracts.settings import Settings
-from everfresh.model.optimizer import build_optimizer
+from everfresh.model.optimizer import Optimizer, build_optimizer
 from everfresh.model.recommender import Recommender
+from everfresh.model.vocabulary.sightings import ItemRows
 from everfresh.model.vocabulary.vocabulary import Vocabulary
 
 
@@ -17,16 +18,21 @@ class Network:
     """What a candidate may spoil: the recommender and its optimizer's state."""
 
     recommender: Recommender
-    optimizer: torch.optim.AdamW
+    optimizer: Optimizer
 
 
 @dataclass(frozen=True)
 class TrainingOutcome:
-    """What training a window came to: mean loss over its steps, their number, tokens seen."""
+    """What training a window came to: mean loss over its steps, their number, tokens seen.
+
+    Every row of any table with a row per item that the window has changed is in ``touched``, which
+    ascends: of weights, trends, vocabulary and the optimizer's state. It may have others too.
+    """
 
     loss: float
     steps: int
     tokens: int = 0
+    touched: ItemRows = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 def fresh_network(settings: Settings) -> Network:
