@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.window import DecodedExample
@@ -145,6 +146,17 @@ def broken(network: Network, outcome: TrainingOutcome) -> str | None:
     """Why this candidate must not be published, or ``None`` where nothing speaks against it."""
     if not math.isfinite(outcome.loss):
         return f"loss is {outcome.loss} after {outcome.steps} steps"
-    if not all_finite(network.recommender.parameters()):
+    if not all_finite(_changed_weights(network, outcome.touched)):
         return f"weights are not finite after {outcome.steps} steps"
     return None
+
+
+def _changed_weights(network: Network, touched: ItemRows) -> Iterator[Tensor]:
+    """What a window has changed: the others were finite in its parent."""
+    tables = network.optimizer.rows.tables
+    rows = torch.from_numpy(touched).to(network.recommender.network.device)
+    for name, weight in network.recommender.network.named_parameters():
+        if name not in tables:
+            yield weight
+        elif len(rows):
+            yield weight.detach()[rows]

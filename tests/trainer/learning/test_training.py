@@ -129,10 +129,18 @@ def test_the_learning_rate_is_constant_or_falls_along_a_line_and_starts_anew_wit
 def test_weights_or_a_loss_that_are_not_finite_are_broken(
     small_settings: Settings, spoiled: float
 ) -> None:
-    network = fresh_learner(small_settings).network
-    assert broken(network, TrainingOutcome(0.5, 3)) is None
+    learner, (window,) = fresh_learner(small_settings), windows(small_settings, 1)
+    network = learner.network
+    outcome = train_window(learner.task(window, small_settings, 0))
+    assert broken(network, outcome) is None
     assert "loss" in str(broken(network, TrainingOutcome(spoiled, 3)))
+    row = int(outcome.touched[-1])
     with torch.no_grad():
+        kept = network.recommender.network.items[row, 1].clone()
+        network.recommender.network.items[row, 1] = spoiled
+        assert "weights" in str(broken(network, outcome))
+        network.recommender.network.items[row, 1] = kept
+        assert broken(network, outcome) is None
         network.recommender.parameters()[-1].view(-1)[0] = spoiled
     assert "weights" in str(broken(network, TrainingOutcome(0.5, 3)))
 
