@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from everfresh.adapters.state.user_state import UserReader, by_likelihood, read_meta
+from everfresh.adapters.weights.known_contents import KnownContents
 from everfresh.adapters.weights.rejected_windows import with_rejected
+from everfresh.adapters.weights.row_digests import FileDigests
 from everfresh.adapters.weights.version_folder import (
     folder_name,
     named_file,
@@ -26,11 +28,13 @@ from everfresh.contracts.manifest import (
     Plan,
     Pointer,
     Rejected,
+    WeightFile,
     WeightManifest,
     encode_manifest,
     with_plan,
 )
 from everfresh.contracts.report import ComponentStatus, WindowReport
+from everfresh.contracts.safetensors import VersionFile, whole
 from everfresh.contracts.sequence import PartitionMeta, StoredSequence, UserState
 from everfresh.contracts.window import SliceRecord
 
@@ -58,19 +62,27 @@ class MemoryWeightStore:
     def __init__(self) -> None:
         self._manifests: dict[int, bytes] = {}
         self._files: dict[tuple[int, str], bytes] = {}
+        self._known = KnownContents()
         self._pointer: Pointer | None = None
         self._rejected: list[Rejected] = []
         self._plans: list[Plan] = []
 
-    def write(self, manifest: WeightManifest, files: Mapping[str, bytes]) -> WeightManifest:
+    def name_files(self, parent: int | None, files: Mapping[str, VersionFile]) -> list[WeightFile]:
         """See the port."""
-        filled = with_files(manifest, files)
+        named = self._known.name_files(None if parent is None else self.manifest(parent), files)
+        return [file.file for file in named.values()]
+
+    def write(self, manifest: WeightManifest, files: Mapping[str, VersionFile]) -> WeightManifest:
+        """See the port."""
+        known = manifest.parent if manifest.parent in self._manifests else None
+        filled = with_files(manifest, self.name_files(known, files))
+        self._known.written({})
         folder_name(manifest.version)
         if manifest.version in self._manifests:
             existing = self.manifest(manifest.version)
             require_same_manifest(existing, filled)
             return existing
-        self._files.update({(manifest.version, name): bytes(files[name]) for name in files})
+        self._files.update({(manifest.version, name): whole(files[name]) for name in files})
         self._manifests[manifest.version] = encode_manifest(filled)
         return filled
 
@@ -84,7 +96,10 @@ class MemoryWeightStore:
         """See the port."""
         file = named_file(manifest, name)
         self.manifest(manifest.version)
-        return require_intact(manifest, file, self._files.get((manifest.version, name)))
+        data = require_intact(manifest, file, self._files.get((manifest.version, name)))
+        if file.root:
+            self._known.keep(name, FileDigests.of(data))
+        return data
 
     def view(self, manifest: WeightManifest, name: str) -> bytes:
         """See the port."""
@@ -117,7 +132,7 @@ class MemoryWeightStore:
         for name in names:
             del self._files[version, name]
 
-    def set_aside(self, rejected: Rejected, files: Mapping[str, bytes]) -> None:
+    def set_aside(self, rejected: Rejected, files: Mapping[str, VersionFile]) -> None:
         """See the port."""
         self._rejected = with_rejected(self._rejected, rejected, files)
 

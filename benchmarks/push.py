@@ -68,7 +68,7 @@ class Holder:
 def push(store: FsspecWeightStore, written: WeightManifest, holders: Sequence[Any]) -> Times:
     """Put a version's contents into the object store and hand them to all."""
     contents = {
-        file.sha256: np.frombuffer(store.read(written, file.name), np.uint8)
+        file.digest: np.frombuffer(store.read(written, file.name), np.uint8)
         for file in written.files
         if file.name in MODEL_FILES
     }

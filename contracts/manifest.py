@@ -7,7 +7,9 @@ from typing import Any, Literal
 
 import msgspec
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, FORMAT)
+"""Formats of manifests that are read; before 2 every file had the sha256 of its whole content."""
 WEIGHTS_FILE = "model.safetensors"
 VOCABULARY_FILE = "vocabulary.safetensors"
 MODEL_FILES = (WEIGHTS_FILE, VOCABULARY_FILE)
@@ -21,11 +23,21 @@ DELTA = ".delta"
 
 
 class WeightFile(msgspec.Struct, frozen=True):
-    """One file of a version folder: safetensors, msgpack or JSON, never pickle."""
+    """One file of a version folder: safetensors, msgpack or JSON, never pickle.
+
+    Its content is named by its ``sha256``, or, where it was handed over as tables, by its ``root``
+    (``adapters.weights.row_digests``); the other one is empty.
+    """
 
     name: str
     sha256: str
     bytes: int
+    root: str = ""
+
+    @property
+    def digest(self) -> str:
+        """What names its content, either way."""
+        return self.root or self.sha256
 
 
 class WeightManifest(msgspec.Struct, frozen=True):
@@ -45,7 +57,8 @@ class WeightManifest(msgspec.Struct, frozen=True):
     names a version, ``stored`` lists what the folder holds instead, ``NAME.delta`` for a file kept
     as its difference from that version's (law 6), and ``depth`` says how many deltas lie between
     this version and a full snapshot. A snapshot has depth 0: all its files are there whole, and
-    beside them the deltas of what replicas read, for those that have its parent.
+    beside them the deltas of what replicas read, for those that have its parent. ``chained`` are
+    the bytes that this folder and those back to the snapshot hold beside it.
 
     ``left`` is 0 except in the first version after a rollback, which turned away from the versions
     between ``parent`` and ``left``. ``merged`` are the labels of the windows it was trained on,
@@ -73,6 +86,7 @@ class WeightManifest(msgspec.Struct, frozen=True):
     sampled: float = 1.0
     rows: Rows = "float32"
     flood: int = 0
+    chained: int = 0
 
     @property
     def replica_files(self) -> tuple[str, str]:

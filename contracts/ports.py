@@ -12,8 +12,9 @@ from typing import Protocol
 
 from everfresh.contracts.event import UserId
 from everfresh.contracts.exposure import Exposure
-from everfresh.contracts.manifest import Plan, Pointer, Rejected, WeightManifest
+from everfresh.contracts.manifest import Plan, Pointer, Rejected, WeightFile, WeightManifest
 from everfresh.contracts.report import ComponentStatus, WindowReport
+from everfresh.contracts.safetensors import VersionFile
 from everfresh.contracts.sequence import StoredSequence, UserState
 from everfresh.contracts.window import SliceRecord
 
@@ -37,8 +38,11 @@ class WeightStore(Protocol):
     moment, unless the pointer names it: every reader must expect ``VersionNotFound``.
     """
 
-    def write(self, manifest: WeightManifest, files: Mapping[str, bytes]) -> WeightManifest:
+    def write(self, manifest: WeightManifest, files: Mapping[str, VersionFile]) -> WeightManifest:
         """Store a version and return its manifest with ``files`` filled in. Moves no pointer.
+
+        Tables are read meanwhile and let go of on return. What they say was touched is believed:
+        since ``manifest.parent``.
 
         A leftover folder of the same number without a manifest is replaced; a complete one with
         the same contents is kept; a complete one that differs raises ``StalePublish``.
@@ -48,7 +52,7 @@ class WeightStore(Protocol):
         """``VersionNotFound`` where no complete version has that number."""
 
     def read(self, manifest: WeightManifest, name: str) -> bytes:
-        """One file, verified: ``CorruptVersion`` where size or sha256 differ."""
+        """One file, verified: ``CorruptVersion`` where size or digest differ."""
 
     def view(self, manifest: WeightManifest, name: str) -> bytes | memoryview:
         """As ``read``, but perhaps memory that others share: the caller never writes to it."""
@@ -79,7 +83,13 @@ class TrainerStore(WeightStore, Protocol):
     once, when it starts.
     """
 
-    def set_aside(self, rejected: Rejected, files: Mapping[str, bytes]) -> None:
+    def name_files(self, parent: int | None, files: Mapping[str, VersionFile]) -> list[WeightFile]:
+        """What a manifest would list for these, touched since ``parent``; in order of their names.
+
+        Equal contents have equal entries. A ``write`` of the same ``files`` names them only once.
+        """
+
+    def set_aside(self, rejected: Rejected, files: Mapping[str, VersionFile]) -> None:
         """Keep what the gate held, apart from the versions, with ``files`` listed in it.
 
         The newest ``REJECTED_KEPT`` are kept. The same label and parent replace what was there.

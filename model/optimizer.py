@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 
 from everfresh.contracts.errors import CorruptVersion
+from everfresh.contracts.safetensors import TableFile
 from everfresh.model.network.batches import Batch
 from everfresh.model.network.row_reads import RowGradient
 from everfresh.model.recommender import Recommender
 from everfresh.model.row_steps import BETA, RowSteps
-from everfresh.model.weights import decode_tensors, encode_tensors
+from everfresh.model.touched_rows import Ints
+from everfresh.model.weights import decode_tensors, tensor_table
 
 _MAX_NORM = 1.0
 _BETAS = (0.9, BETA)
@@ -126,21 +128,31 @@ def forget_rows(optimizer: Optimizer, rows: Sequence[int]) -> None:
     optimizer.rows.forget(rows)
 
 
-def encode_optimizer(optimizer: Optimizer, recommender: Recommender) -> bytes:
-    """The state as safetensors, named ``parameter/field``; learning rate and betas are settings.
+def optimizer_tables(
+    optimizer: Optimizer, recommender: Recommender, touched: Ints | None = None
+) -> TableFile:
+    """The state as a version keeps it, named ``parameter/field``; learning rate and betas are
+    settings. ``touched`` are the item rows that steps went over since the last version.
 
     Item tables have ``exp_avg_sq`` alone, each row as of step ``rows/stepped``.
     """
-    tensors = {
-        f"{name}/{field}": value
+    tables = {
+        f"{name}/{field}": tensor_table(value, None)
         for name, weight in recommender.network.named_parameters()
         for field, value in optimizer.dense.state.get(weight, {}).items()
     }
     rows = optimizer.rows
     if rows.steps:
-        tensors |= {f"{name}/{_MOMENT}": value for name, value in rows.moments.items()}
-        tensors |= {_STEPPED: rows.stepped, _STEP: torch.tensor(rows.steps)}
-    return encode_tensors(tensors)
+        held = {f"{name}/{_MOMENT}": value for name, value in rows.moments.items()}
+        held[_STEPPED] = rows.stepped
+        tables |= {name: tensor_table(value, touched) for name, value in held.items()}
+        tables[_STEP] = tensor_table(torch.tensor(rows.steps), None)
+    return TableFile(tables)
+
+
+def encode_optimizer(optimizer: Optimizer, recommender: Recommender) -> bytes:
+    """The same as bytes."""
+    return optimizer_tables(optimizer, recommender).to_bytes()
 
 
 def restore_optimizer(optimizer: Optimizer, recommender: Recommender, raw: bytes) -> None:

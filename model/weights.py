@@ -19,11 +19,12 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from everfresh.contracts.errors import CorruptVersion
-from everfresh.contracts.safetensors import TensorPlace, tensor_places
+from everfresh.contracts.safetensors import TableBytes, TensorPlace, tensor_places
 from everfresh.contracts.settings import ModelSettings
 from everfresh.model.network.batches import derive_seed
 from everfresh.model.network.hstu import HSTU
 from everfresh.model.row_changes import RowChange
+from everfresh.model.touched_rows import Ints, table_bytes
 
 _SPREAD = 0.02
 _KINDS = {"F32": torch.float32, "F64": torch.float64, "I64": torch.int64, "U8": torch.uint8}
@@ -107,6 +108,15 @@ def fill_rows(table: Tensor, rows: Iterable[int], seed: int) -> None:
         drawn[place].normal_(0.0, _SPREAD, generator=generator)
     if wanted:
         table[wanted] = drawn.to(table.device)
+
+
+def tensor_table(tensor: Tensor, touched: Ints | None = None) -> TableBytes:
+    """A tensor as a version keeps it: where it is, if that is this machine's memory."""
+    kept = tensor.detach().cpu().contiguous()
+    if kept.dtype == torch.bfloat16:  # numpy has none
+        table = table_bytes(kept.view(torch.uint8).numpy(), touched)
+        return TableBytes("BF16", tuple(tensor.shape), table.data, table.touched)
+    return table_bytes(kept.numpy(), touched)
 
 
 def encode_tensors(tensors: Mapping[str, Tensor]) -> bytes:

@@ -68,16 +68,16 @@ def _serve(settings: Settings, environment: dict[str, str], interrupts: Interrup
             strict=True,
         )
     )
+    _say(f"joining Ray at {settings.ray.address}")
     with deployment.cluster(settings.ray.address, environment):
         # Ray puts a handler of its own in their place while it connects.
         interrupts.install()
         try:
-            deployment.deploy(settings, port, grpc_port)
+            deployment.deploy(settings, port, grpc_port, _say)
             url = f"http://{_reached_by(host)}:{port}"
             grpc_address = f"{_reached_by(host)}:{grpc_port}"
             write_endpoint(settings.home, url, grpc_address)
-            sys.stdout.write(f"gRPC on {grpc_address}\nserving on {url}\n")
-            sys.stdout.flush()
+            _say(f"gRPC on {grpc_address}\nserving on {url}")
             with _pushing(settings, deployment.broadcast):
                 _wait_while_it_is_there(settings.ray.address, deployment.is_deployed)
         finally:
@@ -86,6 +86,12 @@ def _serve(settings: Settings, environment: dict[str, str], interrupts: Interrup
             # Where Ray went first, everything went with it, and asking would take long.
             if ports.accepts_connections(*ports.parse_address(settings.ray.address, "ray.address")):
                 deployment.withdraw(settings)
+
+
+def _say(line: str) -> None:
+    """To whoever started this; ``up`` shows the newest line while it waits."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 @contextlib.contextmanager

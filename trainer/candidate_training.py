@@ -9,6 +9,7 @@ import msgspec
 
 from everfresh.contracts.event import ItemId
 from everfresh.contracts.manifest import WeightManifest
+from everfresh.contracts.safetensors import VersionFile
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.window import DecodedExample
 from everfresh.trainer.checkpoint import candidate_manifest, encode_files
@@ -50,6 +51,7 @@ def train_candidate(
     trusted = lineage.parent and learner.gate != GateMemory()
     measured = measure_parent(network.recommender, split) if trusted else None
     outcome = train(learner.task(split.window, settings, lineage.number, scored.window.examples))
+    network.touch(outcome.touched)
     before_check()
     refused = broken(network, outcome)
     if refused is None and measured is not None:
@@ -86,7 +88,7 @@ def take_in(
 
 def encode_candidate(
     lineage: Lineage, scored: ScoredWindow, progress: Progress, settings: Settings
-) -> tuple[WeightManifest, dict[str, bytes]]:
+) -> tuple[WeightManifest, dict[str, VersionFile]]:
     """Manifest and files of a version with ``progress``; its number comes as it is written."""
     learner, rows = lineage.learner, settings.weights.rows
     files = encode_files(learner, lineage.frozen, scored.summary, rows)

@@ -13,25 +13,31 @@ The version's own number is in no file, so equal learning gives equal files.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from everfresh.contracts.errors import CorruptVersion, SettingsError
-from everfresh.contracts.manifest import FORMAT, MODEL_FILES, Rows, WeightManifest
+from everfresh.contracts.manifest import (
+    FORMAT,
+    MODEL_FILES,
+    Rows,
+    WeightFile,
+    WeightManifest,
+)
 from everfresh.contracts.ports import WeightStore
+from everfresh.contracts.safetensors import VersionFile
 from everfresh.contracts.settings import ModelSettings, Settings
 from everfresh.model.opponents.opponent_file import (
     decode_opponents,
-    encode_opponents,
+    opponent_tables,
     opponents_of_counts,
 )
 from everfresh.model.opponents.opponents import Opponents
-from everfresh.model.optimizer import build_optimizer, encode_optimizer, restore_optimizer
+from everfresh.model.optimizer import build_optimizer, optimizer_tables, restore_optimizer
 from everfresh.model.recommender import Recommender
-from everfresh.model.version_files import version_files
+from everfresh.model.version_files import version_tables
 from everfresh.trainer.gate.memory import GateMemory
 from everfresh.trainer.learning.learner import Learner
 from everfresh.trainer.learning.network import Network
@@ -89,8 +95,11 @@ def progress_of(manifest: WeightManifest) -> Progress:
 
 def encode_files(
     learner: Learner, frozen: int | None, window: WindowSummary, rows: Rows
-) -> dict[str, bytes]:
-    """The files of a version. What is gone on from is exact, whatever ``rows`` replicas read."""
+) -> dict[str, VersionFile]:
+    """The files of a version: tables are the learner's own, until it learns on.
+
+    What is gone on from is exact, whatever ``rows`` replicas read.
+    """
     memory = TrainerMemory(
         MEMORY_FORMAT,
         frozen,
@@ -100,10 +109,11 @@ def encode_files(
         learner.gate,
     )
     network = learner.network
+    touched = network.touched_rows()
     return {
-        **version_files(network.recommender, rows),
-        OPTIMIZER_FILE: encode_optimizer(network.optimizer, network.recommender),
-        OPPONENTS_FILE: encode_opponents(learner.opponents),
+        **version_tables(network.recommender, rows, touched),
+        OPTIMIZER_FILE: optimizer_tables(network.optimizer, network.recommender, touched),
+        OPPONENTS_FILE: opponent_tables(learner.opponents),
         MEMORY_FILE: msgspec.msgpack.encode(memory),
     }
 
@@ -158,7 +168,9 @@ def restore_network(store: WeightStore, manifest: WeightManifest, settings: Sett
     recommender = load_recommender(store, manifest).to(settings.trainer.device)
     optimizer = build_optimizer(recommender, settings.trainer.learning_rate)
     restore_optimizer(optimizer, recommender, store.read(manifest, OPTIMIZER_FILE))
-    return Network(recommender, optimizer)
+    network = Network(recommender, optimizer)
+    network.begin_version()
+    return network
 
 
 def _restore_strategy(
@@ -188,18 +200,17 @@ def load_served(store: WeightStore, manifest: WeightManifest) -> Recommender:
 
 
 def same_training(
-    stored: WeightManifest, wanted: WeightManifest, files: Mapping[str, bytes]
+    stored: WeightManifest, wanted: WeightManifest, files: Sequence[WeightFile]
 ) -> bool:
-    """Whether ``stored`` is ``wanted`` written with ``files``, number and time aside.
+    """Whether ``stored`` is ``wanted`` with these ``files``, number and time aside.
 
     True for a version whose trainer was killed before it moved the pointer, trained again.
     """
-    storage: dict[str, Any] = {"delta_of": None, "depth": 0, "stored": []}
+    storage: dict[str, Any] = {"delta_of": None, "depth": 0, "stored": [], "chained": 0}
     blank = {"version": 0, "created_ms": 0, "files": [], **storage}
     if msgspec.structs.replace(stored, **blank) != msgspec.structs.replace(wanted, **blank):
         return False
-    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    return hashes == {file.name: file.sha256 for file in stored.files}
+    return {file.name: file for file in files} == {file.name: file for file in stored.files}
 
 
 def candidate_manifest(

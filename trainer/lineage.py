@@ -18,6 +18,7 @@ import msgspec
 from everfresh.contracts.errors import CorruptVersion, VersionNotFound, WeightsError, WrongParent
 from everfresh.contracts.manifest import Pointer, Rejected, WeightManifest, rolled_back
 from everfresh.contracts.ports import TrainerStore
+from everfresh.contracts.safetensors import VersionFile
 from everfresh.contracts.settings import Settings
 from everfresh.model.recommender import Recommender
 from everfresh.trainer.checkpoint import (
@@ -33,6 +34,7 @@ from everfresh.trainer.learning.network import Network, fresh_network
 from everfresh.trainer.retention import removable
 from everfresh.trainer.scoring.prequential import FROZEN, LIVE, Contender
 from everfresh.trainer.scoring.window_summary import WindowSummary
+from everfresh.trainer.served_versions import ServedVersions
 from everfresh.trainer.windows.assemble import Progress
 
 _LOG = logging.getLogger("everfresh.trainer")
@@ -53,7 +55,7 @@ class Lineage:
         self.parent: WeightManifest | None = None
         self.frozen: int | None = None
         self.frozen_model: Recommender | None = None
-        self.parents: dict[int, Recommender] = {}
+        self.served = ServedVersions(settings.trainer.device)
         self.learner: Learner = fresh_learner(settings)
         self.progress = Progress()
         self.trained: WindowSummary | None = None
@@ -66,12 +68,13 @@ class Lineage:
         self.progress, self.trained = checkpoint.progress, checkpoint.window
         self.frozen = checkpoint.frozen
         self.frozen_model = self._load(checkpoint.frozen)
-        self.parents[pointer.version] = self._load(pointer.version)
         for probation in self.learner.gate.probations:
             try:
                 self.parents[probation.parent] = self._load(probation.parent)
             except (VersionNotFound, CorruptVersion, WrongParent) as error:
                 _LOG.warning("a probation ends without its parent: %s", error)
+        # Last, for the next version is made of what the store has read last.
+        self.parents[pointer.version] = self._load(pointer.version)
         self._pass_over(pointer)
 
     def _pass_over(self, pointer: Pointer) -> None:
@@ -89,6 +92,11 @@ class Lineage:
             # They learn from every window, also from those that are passed over.
             self.learner.opponents = opponents
             return
+
+    @property
+    def parents(self) -> dict[int, Recommender]:
+        """By number of the version."""
+        return self.served.models
 
     def _load(self, version: int) -> Recommender:
         served = load_served(self._store, self._store.manifest(version))
@@ -117,22 +125,23 @@ class Lineage:
         return restore_network(self._store, self.parent, self._settings)
 
     def write(
-        self, candidate: WeightManifest, files: Mapping[str, bytes], now_ms: int
+        self, candidate: WeightManifest, files: Mapping[str, VersionFile], now_ms: int
     ) -> WeightManifest:
         """Store a candidate under the next number, or find it stored."""
         below = candidate.parent or 0
         above = [version for version in self._store.versions() if version > below]
+        named = self._store.name_files(candidate.parent, files) if above else []
         for version in above:
             with contextlib.suppress(CorruptVersion):  # none of ours: its number is left alone
                 stored = self._store.manifest(version)
-                if same_training(stored, candidate, files):
+                if same_training(stored, candidate, named):
                     return stored
         numbered = msgspec.structs.replace(
             candidate, version=max([below, *above]) + 1, created_ms=now_ms
         )
         return self._store.write(numbered, files)
 
-    def advance(self, manifest: WeightManifest, files: Mapping[str, bytes]) -> None:
+    def advance(self, manifest: WeightManifest, files: Mapping[str, VersionFile]) -> None:
         """Make a stored candidate the current version. ``StalePublish`` where another was faster.
 
         Its parent stays at hand for its probation.
@@ -140,21 +149,17 @@ class Lineage:
         pointer = Pointer(self.pointer.epoch if self.pointer else 1, manifest.version)
         self._store.advance(pointer)
         self.pointer, self.parent = pointer, manifest
-        live = Recommender.load(manifest.model, files, rows=manifest.rows)
-        live.to(self._settings.trainer.device)
+        compared = {probation.parent for probation in self.learner.gate.probations}
+        live = self.served.publish(manifest, files, compared, self.frozen_model)
         if self.frozen is None:
             self.frozen, self.frozen_model = manifest.version, live
-        self.parents[manifest.version] = live
-        compared = {probation.parent for probation in self.learner.gate.probations}
-        wanted = compared | {manifest.version}
-        self.parents = {number: self.parents[number] for number in self.parents if number in wanted}
 
     def roll_back(self, version: int) -> None:
         """Name ``version`` current by a new epoch. The lineage itself is to be built anew."""
         assert self.pointer is not None, "what was never published cannot be rolled back"
         self._store.advance(rolled_back(self.pointer, version))
 
-    def set_aside(self, rejected: Rejected, files: Mapping[str, bytes]) -> None:
+    def set_aside(self, rejected: Rejected, files: Mapping[str, VersionFile]) -> None:
         """Keep what the gate held."""
         self._store.set_aside(rejected, files)
 

@@ -29,6 +29,7 @@ from everfresh.contracts.errors import StalePublish, WorkerLost
 from everfresh.contracts.manifest import Rejected, WeightManifest
 from everfresh.contracts.ports import Clock, ReportSink, TrainerStore, WindowSource
 from everfresh.contracts.report import WindowReport
+from everfresh.contracts.safetensors import VersionFile
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.window import TrainingWindow
 from everfresh.trainer.candidate_training import encode_candidate, take_in, train_candidate
@@ -244,10 +245,13 @@ class TrainerLoop:
         manifest = self._lineage.write(candidate, files, self._clock())
         self._enter("advance")
         self._lineage.advance(manifest, files)
+        self.learner.begin_version()
         self._held_in_a_row = 0
         return manifest
 
-    def _hold(self, scored: ScoredWindow, reason: str, files: Mapping[str, bytes]) -> WindowReport:
+    def _hold(
+        self, scored: ScoredWindow, reason: str, files: Mapping[str, VersionFile]
+    ) -> WindowReport:
         """Keep the parent: the window's events stay out of weights, vocabulary and memories."""
         self._enter(HOLD)
         window, now = scored.window, self._clock()

@@ -44,7 +44,7 @@ DELTA_FORMAT = "everfresh.delta/1"
 _METADATA = "everfresh"
 _HEADER, _PATCH = "header", "patch"
 _ROWS, _DATA, _FULL = "rows/", "data/", "full/"
-_INDEX_BYTES = 4
+INDEX_BYTES = 4
 
 
 class DeltaName(msgspec.Struct, frozen=True):
@@ -87,14 +87,24 @@ def encode_delta(name: DeltaName, parent: bytes, child: bytes) -> bytes:
         tensors = {_HEADER: view(child, 0, data_start(child))}
         for tensor, place in after.items():
             tensors |= _encode_tensor(tensor, before.get(tensor), place, parent, child)
+    digests = hashlib.sha256(parent).hexdigest(), hashlib.sha256(child).hexdigest()
+    return encode_tensors(name, None, tensors, digests)
+
+
+def encode_tensors(
+    name: DeltaName, header: bytes | None, tensors: dict[str, Bytes], digests: tuple[str, str]
+) -> bytes:
+    """A delta of these ``tensors``, named as above; ``digests`` are of the parent and the child."""
     metadata = {
         "format": DELTA_FORMAT,
         "file": name.file,
         "parent": str(name.parent),
         "version": str(name.version),
-        "parent_sha256": hashlib.sha256(parent).hexdigest(),
-        "sha256": hashlib.sha256(child).hexdigest(),
+        "parent_sha256": digests[0],
+        "sha256": digests[1],
     }
+    if header is not None:
+        tensors = {_HEADER: np.frombuffer(header, np.uint8), **tensors}
     # One key, because safetensors writes several in no fixed order.
     return save(tensors, {_METADATA: json.dumps(metadata)})
 
@@ -147,7 +157,8 @@ def open_delta(name: DeltaName, delta: bytes) -> tuple[dict[str, str], dict[str,
 def read_changes(name: DeltaName, delta: bytes, hashes: tuple[str, str]) -> Overwrites:
     """What the delta overwrites, for a caller that has the parent's tensors.
 
-    ``hashes`` are the sha256 of the parent's and the child's whole files, as their manifests say.
+    ``hashes`` are the digests of the parent's and the child's whole files, as their manifests say:
+    sha256, or roots (``adapters.weights.row_digests``).
     ``WrongParent`` where the delta is between other files. ``CorruptVersion`` where it is damaged
     or not of a safetensors file.
     """
@@ -209,7 +220,7 @@ def _encode_tensor(
     new = view(child, after.begin, after.end).reshape(after.rows, after.row_bytes)
     old = view(parent, before.begin, before.end).reshape(before.rows, after.row_bytes)
     rows = _changed(old, new)
-    if len(rows) * (after.row_bytes + _INDEX_BYTES) >= after.end - after.begin:
+    if len(rows) * (after.row_bytes + INDEX_BYTES) >= after.end - after.begin:
         return whole
     return {_ROWS + name: rows.view(np.uint8), _DATA + name: new[rows].reshape(-1)}
 

@@ -15,16 +15,17 @@ from everfresh.adapters.weights.version_folder import MOST_LIST, weight_file
 from everfresh.contracts.errors import CorruptVersion
 from everfresh.contracts.manifest import Rejected
 from everfresh.contracts.ports import REJECTED_KEPT
+from everfresh.contracts.safetensors import VersionFile, whole
 
 INDEX = "rejected.json"
 _FOLDER = "rejected"
 
 
 def with_rejected(
-    listed: Sequence[Rejected], new: Rejected, files: Mapping[str, bytes]
+    listed: Sequence[Rejected], new: Rejected, files: Mapping[str, VersionFile]
 ) -> list[Rejected]:
     """The list once ``new`` is in it: each window and parent once, the oldest dropped."""
-    entries = [weight_file(name, files[name]) for name in sorted(files)]
+    entries = [weight_file(name, whole(files[name])) for name in sorted(files)]
     filled = msgspec.structs.replace(new, files=entries)
     same = (new.label, new.parent)
     others = [rejected for rejected in listed if (rejected.label, rejected.parent) != same]
@@ -42,14 +43,14 @@ def read_rejected(blobs: Blobs) -> list[Rejected]:
         ) from None
 
 
-def write_rejected(blobs: Blobs, new: Rejected, files: Mapping[str, bytes]) -> None:
+def write_rejected(blobs: Blobs, new: Rejected, files: Mapping[str, VersionFile]) -> None:
     """Write the files, then the list, then remove folders that the list does not name.
 
     These also include what a writer left that was killed in between.
     """
     listed = with_rejected(read_rejected(blobs), new, files)
-    for name, data in files.items():
-        blobs.put(f"{_FOLDER}/{_folder_name(new)}/{name}", data)
+    for name, file in files.items():
+        blobs.put(f"{_FOLDER}/{_folder_name(new)}/{name}", whole(file))
     blobs.put(INDEX, msgspec.json.format(msgspec.json.encode(listed), indent=2))
     for name in set(blobs.folders(_FOLDER)) - {_folder_name(rejected) for rejected in listed}:
         blobs.remove_folder(f"{_FOLDER}/{name}")

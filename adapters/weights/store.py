@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 import msgspec
 
 from everfresh.adapters.blobs import open_blobs
-from everfresh.adapters.weights.deltas import DeltaName, apply_delta, encode_delta
+from everfresh.adapters.weights.deltas import DeltaName, encode_delta
+from everfresh.adapters.weights.known_contents import Named
 from everfresh.adapters.weights.patches import most_made
 from everfresh.adapters.weights.rejected_windows import read_rejected, write_rejected
+from everfresh.adapters.weights.row_deltas import encode_row_delta
 from everfresh.adapters.weights.signing import SIGNATURE, Keys
 from everfresh.adapters.weights.version_folder import (
+    LONGEST_CHAIN,
     MANIFEST,
     MOST_FILE,
     MOST_LIST,
@@ -19,23 +22,20 @@ from everfresh.adapters.weights.version_folder import (
     PLAN,
     POINTER,
     ROLLBACK,
-    described,
     folder_name,
     folder_version,
-    named_file,
     parse_manifest,
     parse_plans,
     parse_pointer,
     require_greater,
-    require_intact,
-    require_nearer,
     require_readable,
     require_same_manifest,
     weight_file,
     winning_pointer,
     with_files,
 )
-from everfresh.contracts.errors import CorruptVersion, VersionNotFound, WeightsError
+from everfresh.adapters.weights.version_reader import VersionReader
+from everfresh.contracts.errors import VersionNotFound, WeightsError
 from everfresh.contracts.manifest import (
     DELTA,
     Plan,
@@ -46,6 +46,7 @@ from everfresh.contracts.manifest import (
     encode_manifest,
     with_plan,
 )
+from everfresh.contracts.safetensors import TableFile, VersionFile, whole
 from everfresh.contracts.settings import Settings
 
 _LARGEST_DELTA = 0.7
@@ -61,9 +62,11 @@ class FsspecWeightStore:
     which no publish overwrites.
 
     A version is stored as deltas of its parent (law 6), and every ``snapshot_every``-th version
-    whole as well. A file that a delta would hardly shrink is stored whole. The choice follows from
-    the two versions alone, so a version that is written again has the same files. The newest
-    contents of each file stay in memory: reading the versions in order fetches deltas only.
+    whole as well. Where deltas are made of rows that were touched, a whole version waits until they
+    have come to its bytes, so that what is written follows from what was touched. A file that a
+    delta would hardly shrink is stored whole. The choice follows from the two versions alone, so a
+    version that is written again has the same files. Of tables the digests of the newest contents
+    stay in memory, of other files the contents.
 
     Others may write to it. So nothing is read that is longer than it may be, and a file of a
     version that is said to have more than ``most`` bytes is refused unread.
@@ -72,12 +75,11 @@ class FsspecWeightStore:
     def __init__(
         self, url: str, snapshot_every: int = 1, keys: Keys | None = None, most: int = MOST_FILE
     ) -> None:
-        self._url = url
         self._keys = keys or Keys()
         self._blobs = open_blobs(url)
         self._snapshot_every = snapshot_every
         self._most = most
-        self._newest: dict[str, tuple[WeightFile, bytes]] = {}
+        self._reader = VersionReader(url, self._blobs, self._keys, most)
 
     @classmethod
     def of(cls, settings: Settings) -> FsspecWeightStore:
@@ -90,9 +92,17 @@ class FsspecWeightStore:
             weights.max_file_mb << 20,
         )
 
-    def write(self, manifest: WeightManifest, files: Mapping[str, bytes]) -> WeightManifest:
+    def name_files(self, parent: int | None, files: Mapping[str, VersionFile]) -> list[WeightFile]:
+        """See the port."""
+        named = self._reader.known.name_files(self._parent(parent), files)
+        return [file.file for file in named.values()]
+
+    def write(self, manifest: WeightManifest, files: Mapping[str, VersionFile]) -> WeightManifest:
         """See the port. Order: leftovers are removed, files written, the manifest written last."""
-        filled, stored = self._encode(with_files(manifest, files), files)
+        known, parent = self._reader.known, self._parent(manifest.parent)
+        named = known.name_files(parent, files)
+        listed = with_files(manifest, [file.file for file in named.values()])
+        filled, stored = self._encode(listed, named, parent)
         require_readable(filled, filled.files, self._most)
         folder = folder_name(manifest.version)
         with self._blobs.exclusive():
@@ -103,57 +113,30 @@ class FsspecWeightStore:
                 return existing
             self._blobs.remove_folder(folder)
             for name, data in stored.items():
-                self._blobs.put(f"{folder}/{name}", data)
+                self._blobs.put(f"{folder}/{name}", whole(data))
             raw = encode_manifest(filled)
             signature = self._keys.sign(raw)
             if signature is not None:
                 self._blobs.put(f"{folder}/{SIGNATURE}", signature)
             self._blobs.put(f"{folder}/{MANIFEST}", raw)
-        self._newest = {file.name: (file, bytes(files[file.name])) for file in filled.files}
+        known.written(named)
         return filled
 
     def manifest(self, version: int) -> WeightManifest:
         """See the port."""
-        raw = self._blobs.get(f"{folder_name(version)}/{MANIFEST}", MOST_TEXT)
-        if raw is None:
-            raise VersionNotFound(f"version {version} is not in the weight store {self._url}")
-        signature = self._blobs.get(f"{folder_name(version)}/{SIGNATURE}", MOST_TEXT)
-        self._keys.require_signed(version, raw, signature)
-        return parse_manifest(version, raw)
+        return self._reader.manifest(version)
 
     def read(self, manifest: WeightManifest, name: str) -> bytes:
-        """See the port; ``VersionNotFound`` where the version was deleted meanwhile.
-
-        ``WrongParent`` where a delta is of another version than its manifest names.
-        """
-        file = named_file(manifest, name)
-        stored = {entry.name: entry for entry in manifest.stored or manifest.files}
-        delta_file = manifest.delta(name)
-        if manifest.delta_of is None or delta_file is None or name in stored:
-            data = require_intact(manifest, file, self._fetch(manifest, stored.get(name, file)))
-        else:
-            require_readable(manifest, [file], self._most)
-            parent = require_nearer(manifest, self.manifest(manifest.delta_of))
-            before = self._contents(parent, name)
-            delta = self._fetch(manifest, delta_file)
-            delta_name = DeltaName(name, parent.version, manifest.version)
-            data = apply_delta(delta_name, before, delta, named_file(parent, name).sha256)
-            require_intact(manifest, file, data)
-        self._newest[name] = (file, data)
-        return data
+        """See the port, and ``VersionReader``."""
+        return self._reader.read(manifest, name)
 
     def view(self, manifest: WeightManifest, name: str) -> bytes:
         """See the port."""
         return self.read(manifest, name)
 
     def delta(self, manifest: WeightManifest, name: str) -> bytes | None:
-        """See the port. A caller that applies deltas has the contents, so they are dropped here."""
-        delta_file = manifest.delta(name)
-        if delta_file is None:
-            return None
-        delta = self._fetch(manifest, delta_file)
-        self._newest.pop(name, None)
-        return delta
+        """See the port."""
+        return self._reader.delta(manifest, name)
 
     def versions(self) -> list[int]:
         """See the port."""
@@ -196,7 +179,7 @@ class FsspecWeightStore:
             self._blobs.remove(f"{folder_name(version)}/{MANIFEST}")
             self._blobs.remove_folder(folder_name(version))
 
-    def set_aside(self, rejected: Rejected, files: Mapping[str, bytes]) -> None:
+    def set_aside(self, rejected: Rejected, files: Mapping[str, VersionFile]) -> None:
         """See the port; stored whole, never as deltas."""
         with self._blobs.exclusive():
             write_rejected(self._blobs, rejected, files)
@@ -226,74 +209,84 @@ class FsspecWeightStore:
         return parse_plans(self._blobs.get(PLAN, MOST_LIST))
 
     def _encode(
-        self, manifest: WeightManifest, files: Mapping[str, bytes]
-    ) -> tuple[WeightManifest, Mapping[str, bytes]]:
+        self, manifest: WeightManifest, named: Mapping[str, Named], parent: WeightManifest | None
+    ) -> tuple[WeightManifest, Mapping[str, VersionFile]]:
         """The files that the folder will hold, and the manifest that names them."""
-        parent = self._parent(manifest)
+        files = {name: file.contents for name, file in named.items()}
         if parent is None:
             return manifest, files
-        whole = parent.depth + 1 >= self._snapshot_every
-        deltas = self._deltas(
-            manifest, files, parent, manifest.replica_files if whole else tuple(files)
-        )
+        deltas = self._deltas(manifest, named, parent)
         if not deltas:
             return manifest, files
-        stored = dict(files)
-        if not whole:
-            stored = {name: files[name] for name in files if name + DELTA not in deltas}
-        stored |= deltas
-        listed = [weight_file(name, stored[name]) for name in sorted(stored)]
-        depth = 0 if whole else parent.depth + 1
+        listed = {file.name: file for file in manifest.files}
+        listed |= {name: weight_file(name, delta) for name, delta in deltas.items()}
+        shrunk = {name for name in files if name + DELTA in deltas}
+        chained = parent.chained if parent.depth else 0
+        chained += sum(file.bytes for name, file in listed.items() if name not in shrunk)
+        whole = self._is_due(parent, manifest, named, chained)
+        if whole:
+            chained = 0
+            deltas = {
+                name: delta
+                for name, delta in deltas.items()
+                if name.removesuffix(DELTA) in manifest.replica_files
+            }
+            if not deltas:
+                return manifest, files
+        stored = {name: files[name] for name in files if whole or name not in shrunk} | deltas
         return msgspec.structs.replace(
-            manifest, delta_of=parent.version, depth=depth, stored=listed
+            manifest,
+            delta_of=parent.version,
+            depth=0 if whole else parent.depth + 1,
+            stored=[listed[name] for name in sorted(stored)],
+            chained=chained,
         ), stored
 
-    def _deltas(
+    def _is_due(
         self,
-        manifest: WeightManifest,
-        files: Mapping[str, bytes],
         parent: WeightManifest,
-        wanted: Collection[str],
+        manifest: WeightManifest,
+        named: Mapping[str, Named],
+        chained: int,
+    ) -> bool:
+        """Whether this version is to be stored whole: then that costs no more than deltas did."""
+        depth = parent.depth + 1
+        if depth < self._snapshot_every or depth >= LONGEST_CHAIN:
+            return depth >= LONGEST_CHAIN
+        tables = sum(file.file.bytes for file in named.values() if file.changes is not None)
+        return chained >= tables
+
+    def _deltas(
+        self, manifest: WeightManifest, named: Mapping[str, Named], parent: WeightManifest
     ) -> dict[str, bytes]:
-        """Deltas of the wanted files where they save much, by the names they are stored under."""
-        of_parent = {file.name for file in parent.files}
+        """Deltas of files where they save much, by the names they are stored under."""
+        of_parent = {file.name: file for file in parent.files}
         deltas: dict[str, bytes] = {}
-        for name in sorted(of_parent & files.keys() & set(wanted)):
+        for name in sorted(of_parent.keys() & named.keys()):
             delta_name = DeltaName(name, parent.version, manifest.version)
-            before, after = self._contents(parent, name), files[name]
-            delta = encode_delta(delta_name, before, after)
-            if len(delta) < _LARGEST_DELTA * len(after) and len(after) <= most_made(before, delta):
+            file = named[name]
+            if isinstance(file.contents, TableFile):
+                if file.changes is None:
+                    continue
+                digests = of_parent[name].digest, file.file.digest
+                delta = encode_row_delta(delta_name, digests, file.contents, file.changes)
+                most = file.file.bytes
+            else:
+                before = self._reader.contents(parent, name)
+                delta = encode_delta(delta_name, before, file.contents)
+                most = most_made(before, delta)
+            if len(delta) < _LARGEST_DELTA * file.file.bytes and file.file.bytes <= most:
                 deltas[name + DELTA] = delta
         return deltas
 
-    def _parent(self, manifest: WeightManifest) -> WeightManifest | None:
+    def _parent(self, version: int | None) -> WeightManifest | None:
         """The version to take the difference from, if there is one."""
-        if manifest.parent is None or self._snapshot_every == 1:
+        if version is None or self._snapshot_every == 1:
             return None
         try:
-            return self.manifest(manifest.parent)
+            return self.manifest(version)
         except VersionNotFound:
             return None
-
-    def _contents(self, manifest: WeightManifest, name: str) -> bytes:
-        """A whole file to take a difference from: from memory, if it is there."""
-        cached = self._newest.get(name)
-        if cached is not None and cached[0] == named_file(manifest, name):
-            return cached[1]
-        return self.read(manifest, name)
-
-    def _fetch(self, manifest: WeightManifest, file: WeightFile) -> bytes:
-        """One file of the folder as it is stored; verified if it is a delta."""
-        require_readable(manifest, [file], self._most)
-        try:
-            data = self._blobs.get(f"{folder_name(manifest.version)}/{file.name}", file.bytes)
-        except CorruptVersion as error:
-            raise CorruptVersion(f"{described(manifest, file)}: {error}") from None
-        if data is None:
-            self.manifest(manifest.version)
-        if data is None or file.name.endswith(DELTA):
-            return require_intact(manifest, file, data)
-        return data
 
     def _is_delta_of(self, version: int, base: int) -> bool:
         try:

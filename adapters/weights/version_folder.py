@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import msgspec
 
+from everfresh.adapters.weights.row_digests import FileDigests
 from everfresh.contracts.errors import CorruptVersion, StalePublish, WeightsError
 from everfresh.contracts.manifest import (
     DELTA,
     FORMAT,
+    READABLE,
     Plan,
     Pointer,
     WeightFile,
@@ -71,11 +73,11 @@ def require_safe_name(name: str) -> None:
         )
 
 
-def with_files(manifest: WeightManifest, files: Mapping[str, bytes]) -> WeightManifest:
-    """The manifest with sizes and hashes of ``files``, in the order of their names."""
-    for name in files:
-        require_safe_name(name)
-    listed = [weight_file(name, files[name]) for name in sorted(files)]
+def with_files(manifest: WeightManifest, files: Iterable[WeightFile]) -> WeightManifest:
+    """The manifest with these ``files``, in the order of their names."""
+    listed = sorted(files, key=lambda file: file.name)
+    for file in listed:
+        require_safe_name(file.name)
     return msgspec.structs.replace(manifest, files=listed)
 
 
@@ -110,10 +112,10 @@ def parse_manifest(version: int, raw: bytes) -> WeightManifest:
         manifest = decode_manifest(raw)
     except _NOT_OURS as error:
         raise CorruptVersion(f"the manifest of version {version} cannot be read: {error}") from None
-    if manifest.format != FORMAT or manifest.version != version:
+    if manifest.format not in READABLE or manifest.version != version:
         raise CorruptVersion(
             f"the manifest of version {version} names format {manifest.format} and version "
-            f"{manifest.version}; expected format {FORMAT}"
+            f"{manifest.version}; expected format {FORMAT}, or an earlier one"
         )
     _require_bounded(manifest)
     return manifest
@@ -131,6 +133,8 @@ def _require_bounded(manifest: WeightManifest) -> None:
         require_safe_name(file.name.removesuffix(DELTA))
         if file.bytes < 0:
             raise CorruptVersion(f"{where} says that {file.name} has {file.bytes} bytes")
+        if bool(file.root) == bool(file.sha256):
+            raise CorruptVersion(f"{where} names {file.name} by one digest too few or too many")
     base, depth = manifest.delta_of, manifest.depth
     if not 0 <= depth <= LONGEST_CHAIN or (base is None and depth):
         raise CorruptVersion(
@@ -184,10 +188,25 @@ def require_intact(manifest: WeightManifest, file: WeightFile, data: bytes | Non
         raise CorruptVersion(f"{where} is missing; {file.bytes} bytes were expected")
     if len(data) != file.bytes:
         raise CorruptVersion(f"{where} has {len(data)} bytes; {file.bytes} were expected")
+    if file.root:
+        require_rooted(manifest, file, data)
+        return data
     digest = hashlib.sha256(data).hexdigest()
     if digest != file.sha256:
         raise CorruptVersion(f"{where} has sha256 {digest}; {file.sha256} was expected")
     return data
+
+
+def require_rooted(manifest: WeightManifest, file: WeightFile, data: bytes) -> FileDigests:
+    """The digests of the bytes, if their root is the one that the manifest names."""
+    where = described(manifest, file)
+    try:
+        digests = FileDigests.of(data)
+    except (ValueError, KeyError) as error:
+        raise CorruptVersion(f"{where} is no table: {error}") from None
+    if digests.root != file.root:
+        raise CorruptVersion(f"{where} has root {digests.root}; {file.root} was expected")
+    return digests
 
 
 def parse_pointer(name: str, raw: bytes | None) -> Pointer | None:

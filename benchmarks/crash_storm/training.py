@@ -70,7 +70,7 @@ def trained_through(
 
 def _content(store: FsspecWeightStore, number: int) -> tuple[Any, ...]:
     manifest = store.manifest(number)
-    files = sorted((file.name, file.sha256) for file in manifest.files)
+    files = sorted((file.name, file.digest) for file in manifest.files)
     through = msgspec.to_builtins(manifest.trained_through)
     return manifest.parent, manifest.label, through, files
 

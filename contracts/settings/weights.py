@@ -105,7 +105,8 @@ class WeightSettings(Group):
         ge=1,
         le=256,
         description="Every how many versions one is stored whole; those between are stored as "
-        "differences from their parent. Lower it if replicas take long to load a version when "
+        "differences from their parent. Where differences are small, the whole one comes later: "
+        "once they have come to its bytes. Lower it if replicas take long to load a version when "
         "they start; 1 stores every version whole.",
     )
     rows: Rows = Field(

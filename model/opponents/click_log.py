@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from everfresh.model.opponents.fading import Rows
+from everfresh.model.touched_rows import TouchedRows
 
 Ints = npt.NDArray[np.int32]
 _NONE = 0
@@ -39,6 +40,7 @@ class ClickLog:
         self.sequences: Ints = np.zeros((_FEWEST, length), np.int32)
         self._clicks: Rows = np.zeros(_FEWEST, np.int64)
         self.newest: Rows = np.full(_FEWEST, -1, np.int64)
+        self.changed = TouchedRows()  # places in the ring, since the last version
 
     def sequence_of(self, user: int) -> int:
         """The sequence of a user, -1 where none is known."""
@@ -58,6 +60,7 @@ class ClickLog:
         if self.number >= self.most:
             self._forget_click(at)
         self._put(at, user, row)
+        self.changed.add(at)
 
     def try_add(self, user: int, row: int, tried: int) -> None:
         """The same until :meth:`undo`, after ``tried`` others; meanwhile nothing goes."""
@@ -153,6 +156,7 @@ class ClickLog:
         for row in rows:
             for at in self._by_row.pop(row, ()):
                 self.rows[at] = _NONE
+                self.changed.add(at)
                 sequence = self.sequences[self._owners[at]]
                 sequence[sequence == row] = _NONE
 

@@ -16,6 +16,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from everfresh.model.touched_rows import TouchedRows
+
 Rows = npt.NDArray[np.int64]
 Levels = npt.NDArray[np.float64]
 
@@ -36,6 +38,7 @@ class FadingCounts:
     def __init__(self) -> None:
         self.values: npt.NDArray[np.float32] = np.zeros((_FEWEST, TRIED), np.float32)
         self.touched: Rows = np.zeros(_FEWEST, np.int64)
+        self.changed = TouchedRows()  # slots, since the last version
 
     def reach(self, slots: int) -> None:
         """Make room for so many; amortised, since room doubles."""
@@ -51,11 +54,13 @@ class FadingCounts:
         value *= np.exp2((self.touched[slot] - event) * RATES)
         value += 1.0
         self.touched[slot] = event
+        self.changed.add(slot)
 
     def clear(self, slots: Rows) -> None:
         """Back to nothing."""
         self.values[slots] = 0.0
         self.touched[slots] = 0
+        self.changed.extend(slots)
 
     def levels(self, slots: Rows) -> Levels:
         """``(slots, half-lives)``; minus infinity where nothing was counted."""

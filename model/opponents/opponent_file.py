@@ -23,8 +23,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from everfresh.contracts.errors import CorruptVersion
+from everfresh.contracts.safetensors import TableBytes, TableFile
 from everfresh.model.opponents.fading import Choice, FadingCounts
 from everfresh.model.opponents.opponents import Opponents
+from everfresh.model.touched_rows import table_bytes
 from everfresh.model.vocabulary.vocabulary import Vocabulary
 
 FORMAT = 1
@@ -34,26 +36,42 @@ _FOLLOWERS = msgspec.msgpack.Decoder(tuple[bytes, dict[int, dict[int, int]]])
 Tensors = Mapping[str, npt.NDArray[np.generic]]
 
 
-def encode_opponents(opponents: Opponents) -> bytes:
-    """Equal opponents that learnt alike give equal bytes."""
+def opponent_tables(opponents: Opponents) -> TableFile:
+    """What they know, as a version keeps it, where it is."""
     popularity, markov = opponents.popularity, opponents.markov
-    neighbours = opponents.neighbours
-    users, rows = neighbours.log.kept()
-    vocabulary = load(opponents.vocabulary.encode())
+    log = opponents.neighbours.log
+    users, rows = log.kept()
     popularity.counts.reach(opponents.vocabulary.rows)
-    return save(
+    pairs, clicks = markov.counts.changed.rows(markov.used), log.changed.rows(len(rows))
+    numbers = np.array([FORMAT, opponents.events, log.number])
+    vocabulary = opponents.vocabulary.tables().tensors
+    return TableFile(
         {
-            **{f"{_VOCABULARY}{name}": tensor for name, tensor in vocabulary.items()},
+            **{f"{_VOCABULARY}{name}": table for name, table in vocabulary.items()},
             **_counts("items", popularity.counts, opponents.vocabulary.rows),
             **_counts("pairs", markov.counts, markov.used),
-            "pairs/rows": markov.pairs[: markov.used],
-            "clicks/users": users.view(np.int64),
-            "clicks/rows": rows,
-            "gains": np.stack([popularity.choice.gains, markov.choice.gains]),
-            "repeats": neighbours.repeats,
-            "numbers": np.array([FORMAT, opponents.events, neighbours.log.number]),
+            "pairs/rows": table_bytes(markov.pairs[: markov.used], pairs),
+            "clicks/users": table_bytes(users.view(np.int64), clicks),
+            "clicks/rows": table_bytes(rows, clicks),
+            "gains": table_bytes(np.stack([popularity.choice.gains, markov.choice.gains])),
+            "repeats": table_bytes(opponents.neighbours.repeats),
+            "numbers": table_bytes(numbers),
         }
     )
+
+
+def encode_opponents(opponents: Opponents) -> bytes:
+    """Equal opponents that learnt alike give equal bytes."""
+    return opponent_tables(opponents).to_bytes()
+
+
+def begin_version(opponents: Opponents) -> None:
+    """A version holds all that they know; from now on only what is touched differs."""
+    opponents.vocabulary.begin_version()
+    opponents.popularity.counts.changed.begin(opponents.vocabulary.rows)
+    opponents.markov.counts.changed.begin(opponents.markov.used)
+    log = opponents.neighbours.log
+    log.changed.begin(len(log.kept()[1]))
 
 
 def decode_opponents(raw: bytes) -> Opponents:
@@ -81,6 +99,7 @@ def decode_opponents(raw: bytes) -> Opponents:
         made.neighbours.repeats = tensors["repeats"]
         log = made.neighbours.log
         log.take(tensors["clicks/users"].view(np.uint64), tensors["clicks/rows"], clicks)
+        begin_version(made)
     except (SafetensorError, KeyError, ValueError, IndexError, TypeError) as error:
         raise CorruptVersion(
             f"the opponents' counts were expected, found other bytes ({error}); take another "
@@ -112,9 +131,12 @@ def opponents_of_counts(popularity: bytes, markov: bytes) -> Opponents:
     return made
 
 
-def _counts(name: str, counts: FadingCounts, slots: int) -> dict[str, npt.NDArray[np.generic]]:
-    values, touched = counts.values[:slots], counts.touched[:slots]
-    return {f"{name}/values": values, f"{name}/touched": touched}
+def _counts(name: str, counts: FadingCounts, slots: int) -> dict[str, TableBytes]:
+    changed = counts.changed.rows(slots)
+    return {
+        f"{name}/values": table_bytes(counts.values[:slots], changed),
+        f"{name}/touched": table_bytes(counts.touched[:slots], changed),
+    }
 
 
 def _take_counts(counts: FadingCounts, tensors: Tensors, name: str) -> None:

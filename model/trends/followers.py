@@ -65,7 +65,7 @@ class Followers:
         return self.rows[items].astype(np.int64), counts.astype(np.float32)
 
     def forget(self, rows: Ints) -> Ints:
-        """These rows follow nothing and are followed by nothing; the rows that they followed."""
+        """These rows follow nothing and are followed by nothing; returns those they followed."""
         self.rows[rows], self.counts[rows] = 0, 0.0
         # A row that is freed goes to another item, which must not inherit its places.
         gone = np.isin(self.rows, rows)

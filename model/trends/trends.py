@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from everfresh.contracts.errors import CorruptVersion
+from everfresh.contracts.safetensors import TableBytes
 from everfresh.model.row_changes import RowChanges
+from everfresh.model.touched_rows import TouchedRows, table_bytes
 from everfresh.model.trends import counts, followers
 from everfresh.model.trends.counts import FadingCounts, Floats, Ints
 from everfresh.model.trends.followers import PLACES, Followers
@@ -44,6 +46,7 @@ class Trends:
 
     def __init__(self, rows: int = 1) -> None:
         self._tensors = _blank(rows)
+        self._touched = TouchedRows()  # since the last version
 
     @classmethod
     def of(cls, tensors: Mapping[str, Tensor], rows: int, what: str) -> Trends:
@@ -54,6 +57,7 @@ class Trends:
         if found:
             require_alike(trends._tensors, found, what)
             trends._tensors = found
+            trends.begin_version()
             trends._require_sound({name: tensor.numpy() for name, tensor in found.items()}, what)
         return trends
 
@@ -62,6 +66,24 @@ class Trends:
         if not self.clock:
             return {}
         return {f"{PREFIX}{name}": tensor for name, tensor in self._tensors.items()}
+
+    def tables(self) -> dict[str, TableBytes]:
+        """The same as a version keeps them, where they are."""
+        if not self.clock:
+            return {}
+        touched = self.touched()
+        return {
+            f"{PREFIX}{name}": table_bytes(tensor.numpy(), touched if name in _TABLES else None)
+            for name, tensor in self._tensors.items()
+        }
+
+    def begin_version(self) -> None:
+        """A version holds all that is here; from now on only what is touched differs."""
+        self._touched.begin(len(self._tensors["counted"]))
+
+    def touched(self) -> Ints:
+        """Rows since then, ascending."""
+        return self._touched.rows(len(self._tensors["counted"]))
 
     def own(self) -> None:
         """Copy what others may be using."""
@@ -93,12 +115,15 @@ class Trends:
         clock = self.clock
         self._counts().learn(rows, clock)
         self._followers().learn(before, rows, clock)
+        self._touched.extend(np.append(before, rows))
         self._tensors["clock"] = torch.tensor(clock + len(rows))
 
     def forget(self, rows: Ints) -> Ints:
         """Of items that have left; returns the rows that this changes beside."""
         self._counts().counts[rows] = 0.0
-        return self._followers().forget(rows)
+        unlinked = self._followers().forget(rows)
+        self._touched.extend(np.append(rows, unlinked))
+        return unlinked
 
     def table(self, log_shares: Floats) -> TrendTable:
         """To score with, as of now; ``log_shares`` ``(rows,)`` are of all sightings."""

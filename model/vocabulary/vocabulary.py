@@ -24,11 +24,13 @@ from itertools import zip_longest
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import load
 
 from everfresh.contracts.errors import CorruptVersion
 from everfresh.contracts.event import ItemId, UserId
+from everfresh.contracts.safetensors import TableFile
 from everfresh.model.row_changes import RowChanges, require_names
+from everfresh.model.touched_rows import TouchedRows, table_bytes
 from everfresh.model.vocabulary.admission import Limits, left_waiting, surplus
 from everfresh.model.vocabulary.item_ids import FREE, ItemIds
 from everfresh.model.vocabulary.metadata import (
@@ -64,6 +66,7 @@ class Vocabulary:
         self._waiting = WaitingItems()
         self._actions: dict[str, int] = {}
         self._oldest = 0  # nothing was last sighted before this window
+        self.touched = TouchedRows()  # slots, since the last version
 
     def __len__(self) -> int:
         """Number of items that have a row."""
@@ -94,6 +97,7 @@ class Vocabulary:
         left = left_waiting(ripe, len(items), limits)
         for row in filter(None, map(self._rows.get, items)):
             self._seen.sight(row - 1, label)
+            self.touched.add(row - 1)
         self._waiting.items |= met
         for item in ripe:
             if item not in left:
@@ -115,6 +119,7 @@ class Vocabulary:
         self._ids.put(slot, item)
         self._seen.put(slot, seen)
         self._rows[item] = slot + 1
+        self.touched.add(slot)
 
     def expire(self, before: int, limits: Limits | None = None) -> list[int]:
         """Forget what was last sighted before window ``before``; return the freed rows, ascending.
@@ -138,6 +143,7 @@ class Vocabulary:
 
     def _free_slots(self, slots: Ints) -> list[int]:
         freed: list[int] = (slots + 1).tolist()
+        self.touched.extend(slots)
         for row in freed:
             del self._rows[self.item(row)]
             self._ids.put(row - 1, None)
@@ -196,16 +202,25 @@ class Vocabulary:
         """Sightings per row, shape ``(rows,)``; row 0 and free rows have none."""
         return np.concatenate([np.zeros(1, np.int64), self._seen.counts()])
 
-    def encode(self) -> bytes:
-        """Equal vocabularies that grew alike give equal bytes."""
-        return save(
+    def tables(self) -> TableFile:
+        """As a version keeps them, where they are."""
+        touched = self.touched.rows(len(self._ids))
+        return TableFile(
             {
-                "kinds": self._ids.kinds,
-                "ids": self._ids.ids,
-                "sightings": self._seen.table(),
-                "rest": np.frombuffer(self._encode_metadata(), np.uint8),
+                "kinds": table_bytes(self._ids.kinds, touched),
+                "ids": table_bytes(self._ids.ids, touched),
+                "sightings": table_bytes(self._seen.table(), touched),
+                "rest": table_bytes(np.frombuffer(self._encode_metadata(), np.uint8)),
             }
         )
+
+    def encode(self) -> bytes:
+        """Equal vocabularies that grew alike give equal bytes."""
+        return self.tables().to_bytes()
+
+    def begin_version(self) -> None:
+        """A version holds all that is here; from now on only what is touched differs."""
+        self.touched.begin(len(self._ids))
 
     def _encode_metadata(self) -> bytes:
         long, actions = sorted(self._ids.long.items()), list(self._actions)
@@ -231,6 +246,7 @@ class Vocabulary:
         made._rows = {item: row for row, item in enumerate(items, start=1) if item is not None}
         made._free = (np.flatnonzero(made._ids.kinds == FREE) + 1).tolist()  # ascending: a heap
         made._require_consistent()
+        made.begin_version()
         return made
 
     def take(self, changes: RowChanges) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -23,9 +24,10 @@ from ray.serve.schema import LoggingConfig
 
 from everfresh.contracts.errors import Unreachable
 from everfresh.contracts.settings import Settings, load_settings
-from everfresh.serving.ray import ownership, placement, ray_patches
+from everfresh.serving.ray import ownership, placement, progress, ray_patches
 from everfresh.serving.versions.pushed_weights import PushedFiles
 
+_LOG = logging.getLogger(__name__)
 APPLICATION = "everfresh"
 NAMESPACE = "everfresh"
 _LOOK_S = 0.05
@@ -54,6 +56,12 @@ class ReplicaDeployment:
         torch.set_num_threads(self._settings.serving.threads)
         context = serve.get_replica_context()
         configure_logging(f"replica-{context.rank.rank}", self._settings.home)
+        if late := os.nice(0):
+            _LOG.warning(
+                "Ray runs its processes at niceness %d, and so this replica: on a busy machine it "
+                "waits behind all others; start Ray with RAY_worker_niceness=0",
+                late,
+            )
         self._wired = WiredReplica(f"replica-{context.replica_id.unique_id}", self._settings)
         self._wired.replica.start()
         while not self._wired.replica.may_join():
@@ -133,8 +141,9 @@ def cluster(address: str, environment: Mapping[str, str]) -> Iterator[None]:
         ray.shutdown()
 
 
-def deploy(settings: Settings, port: int, grpc_port: int) -> None:
-    """Open the doors, HTTP and gRPC, and return when every replica answers.
+def deploy(settings: Settings, port: int, grpc_port: int, say: progress.Say) -> None:
+    """Open the doors, HTTP and gRPC, and return when every replica answers. ``say`` is told in
+    lines how far it is.
 
     What a killed driver of this home left behind is removed first. ``Unreachable`` where Serve is
     somebody else's, which stays as it is, where this machine is not the cluster's head, or where
@@ -146,6 +155,7 @@ def deploy(settings: Settings, port: int, grpc_port: int) -> None:
     node = placement.node_of_door(settings.ray.address)
     if ownership.take_serve(ownership.Owner.of(settings), settings.ray.address):
         _end_earlier(settings.ray.address)
+    say("Ray Serve starts")
     quiet = LoggingConfig(enable_access_log=False, log_level="WARNING")
     try:
         serve.start(
@@ -160,7 +170,8 @@ def deploy(settings: Settings, port: int, grpc_port: int) -> None:
             logging_config=quiet,
         )
         application = _application(settings, node)
-        serve.run(application, name=APPLICATION, route_prefix="/", logging_config=quiet)
+        with progress.telling(APPLICATION, serve.status, say):
+            serve.run(application, name=APPLICATION, route_prefix="/", logging_config=quiet)
     except (RayError, RuntimeError, TimeoutError) as error:
         said = " ".join(str(error).split())
         raise Unreachable(

@@ -72,7 +72,7 @@ class Pusher:
         stored = {file.name: manifest.delta(file.name) or file for file in wanted}
         if sum(file.bytes for file in stored.values()) < self._least_bytes:
             return False
-        self._broadcast({file.sha256: self._read(manifest, name) for name, file in stored.items()})
+        self._broadcast({file.digest: self._read(manifest, name) for name, file in stored.items()})
         return True
 
     def _read(self, manifest: WeightManifest, name: str) -> bytes:

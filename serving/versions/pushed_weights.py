@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
+from everfresh.adapters.weights.row_digests import FileDigests
 from everfresh.contracts.manifest import Pointer, WeightFile, WeightManifest
 from everfresh.contracts.ports import WeightStore
+from everfresh.contracts.safetensors import VersionFile
 
 PushedFiles = Mapping[str, bytes | memoryview]
-"""sha256 of a file to its bytes, which other processes may share: never written to."""
+"""Digest of a file to its bytes, which other processes may share: never written to."""
 
 
 class PushedStore:
@@ -51,13 +53,13 @@ class PushedStore:
         return self._store.delta(manifest, name) if pushed is None else bytes(pushed)
 
     def _verified(self, file: WeightFile | None) -> bytes | memoryview | None:
-        pushed = None if file is None else self._pushed.get(file.sha256)
+        pushed = None if file is None else self._pushed.get(file.digest)
         if file is None or pushed is None or not _is_content_of(file, pushed):
             return None
         self.used += 1
         return pushed
 
-    def write(self, manifest: WeightManifest, files: Mapping[str, bytes]) -> WeightManifest:
+    def write(self, manifest: WeightManifest, files: Mapping[str, VersionFile]) -> WeightManifest:
         """See the port."""
         return self._store.write(manifest, files)
 
@@ -83,4 +85,9 @@ class PushedStore:
 
 
 def _is_content_of(file: WeightFile, data: bytes | memoryview) -> bool:
-    return len(data) == file.bytes and hashlib.sha256(data).hexdigest() == file.sha256
+    if len(data) != file.bytes or not file.root:
+        return len(data) == file.bytes and hashlib.sha256(data).hexdigest() == file.sha256
+    try:
+        return FileDigests.of(data).root == file.root
+    except (ValueError, KeyError):
+        return False

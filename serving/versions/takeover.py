@@ -4,13 +4,13 @@ A replica holds two versions: the live one, and the one that was live before it,
 answers any more. Deltas lead from that one over the live one to the next (law 6). They are written
 over its rows, so that the cost of a version follows from what changed in it. Each delta is verified
 by its own sha256 in the manifest, and names the sha256 of both whole files. It is read once and
-kept until it has been written over both. At every full snapshot on the way the result is hashed as
-a whole and compared with the manifest.
+kept until it has been written over both. The result is then shown to be what the manifest names:
+by its roots, in which the rows that changed are hashed anew (``serving.versions.verification``), or
+where a manifest has a sha256 of whole files, at every full snapshot on the way.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 import weakref
@@ -18,22 +18,21 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 import numpy as np
-import torch
 
 from everfresh.adapters.weights.deltas import (
     DeltaName,
     Overwrites,
     TensorChange,
-    content_sha256,
     read_changes,
 )
 from everfresh.adapters.weights.version_folder import named_file
 from everfresh.contracts.errors import CorruptVersion, WeightsError
-from everfresh.contracts.manifest import VOCABULARY_FILE, WeightManifest
+from everfresh.contracts.manifest import WeightManifest
 from everfresh.contracts.ports import WeightStore
 from everfresh.model.recommender import Recommender
 from everfresh.model.row_changes import RowChange, RowChanges
 from everfresh.serving.versions.holder import LoadedVersion
+from everfresh.serving.versions.verification import Step, Verification
 
 _LOG = logging.getLogger(__name__)
 _LONGEST = 16
@@ -41,16 +40,6 @@ _LONGEST = 16
 _REST_S = 0.003
 """After each: requests, and whatever brings them, get the processor then."""
 _KINDS = {"F32": "<f4", "I32": "<i4", "I64": "<i8", "U8": "u1", "BF16": "<u2"}
-
-
-class _Step(msgspec.Struct, frozen=True):
-    """What makes ``child`` of ``parent``, read and verified; ``header`` is that of its weights."""
-
-    parent: WeightManifest
-    child: WeightManifest
-    header: bytes
-    weights: RowChanges
-    vocabulary: RowChanges
 
 
 Load = Callable[[WeightManifest, WeightStore], Recommender]
@@ -75,7 +64,8 @@ class Takeover:
         self._load = load
         self._spare: _Spare | None = None
         self._newest: WeightManifest | None = None
-        self._last: _Step | None = None  # each delta is written over both, one version apart
+        self._verified = Verification()
+        self._last: Step | None = None  # each delta is written over both, one version apart
         self.by_deltas = 0
 
     def __call__(self, manifest: WeightManifest, store: WeightStore) -> Recommender:
@@ -110,7 +100,7 @@ class Takeover:
 
     def _walk(self, spare: _Spare, path: Sequence[WeightManifest], store: WeightStore) -> bool:
         """Make the last version of ``path`` of the spare; False where a delta is missing."""
-        parent, header = spare.manifest, b""
+        parent, steps = spare.manifest, list[Step]()
         for child in path:
             step = self._last
             if step is None or (step.parent, step.child) != (parent, child):
@@ -120,10 +110,10 @@ class Takeover:
                 return False
             self._last = step
             spare.recommender.take(step.weights, step.vocabulary)
-            parent, header = child, step.header
+            parent = child
+            steps.append(step)
             time.sleep(_REST_S)
-        if any(child.depth == 0 for child in path):
-            _require_hashes(spare.recommender, parent, header)
+        self._verified.require(spare.recommender, path[-1], steps)
         return True
 
     def _path(
@@ -145,19 +135,20 @@ class Takeover:
         return store.manifest(version)
 
 
-def _read_step(parent: WeightManifest, child: WeightManifest, store: WeightStore) -> _Step | None:
+def _read_step(parent: WeightManifest, child: WeightManifest, store: WeightStore) -> Step | None:
     """``None`` where a delta is missing."""
     overwrites: list[Overwrites] = []
     for name in child.replica_files:
         delta = store.delta(child, name)
         if delta is None:
             return None
-        hashes = named_file(parent, name).sha256, named_file(child, name).sha256
+        hashes = named_file(parent, name).digest, named_file(child, name).digest
         overwrites.append(
             read_changes(DeltaName(name, parent.version, child.version), delta, hashes)
         )
     weights, vocabulary = overwrites
-    return _Step(parent, child, weights.header, _row_changes(weights), _row_changes(vocabulary))
+    headers = weights.header, vocabulary.header
+    return Step(parent, child, headers, _row_changes(weights), _row_changes(vocabulary))
 
 
 def _differ(version: WeightManifest, base: WeightManifest) -> bool:
@@ -177,22 +168,3 @@ def _typed(change: TensorChange) -> RowChange:
     # A copy: bytes of a delta may lie at odd addresses, and are not to be written to.
     data = change.data.reshape(-1).copy().view(kind).reshape(shape)
     return RowChange(change.shape, rows, data)
-
-
-def _require_hashes(recommender: Recommender, manifest: WeightManifest, header: bytes) -> None:
-    """``CorruptVersion`` unless the whole contents are those that the manifest names."""
-    tensors = {
-        name: memoryview(tensor.reshape(-1).view(torch.uint8).numpy().data)
-        for name, tensor in recommender.tensors().items()
-    }
-    hashes = {
-        manifest.replica_files[0]: content_sha256(header, tensors),
-        VOCABULARY_FILE: hashlib.sha256(recommender.vocabulary.encode()).hexdigest(),
-    }
-    for name, sha256 in hashes.items():
-        wanted = named_file(manifest, name).sha256
-        if sha256 != wanted:
-            raise CorruptVersion(
-                f"{name} of version {manifest.version} as its deltas made it has sha256 {sha256}; "
-                f"{wanted} was expected"
-            )

@@ -50,6 +50,9 @@ class Node:
                     "PATH": binaries,
                     "PYTHONPATH": str(ROOT),
                     "TMPDIR": str(folder),
+                    # Its default is 15: beside a load, Ray's processes would hardly ever run.
+                    "RAY_worker_niceness": "0",
+                    "RAY_prestart_worker_first_driver": "0",
                 },
             )
 
@@ -85,7 +88,7 @@ class Clusters:
         head.append(f"--temp-dir={self._sockets / 'ray'}")
         self.head = Node(self._sockets, folder / "head.out", address, *head)
         self.head.await_ready()
-        more = [f"--address={self.ray_address}", "--num-cpus=8"]
+        more = [f"--address={self.ray_address}", "--num-cpus=3"]
         more.append(f"--dashboard-agent-listen-port={free_ports(1, '10.77.0.2')[0]}")
         self.other = Node(self._sockets, folder / "other.out", "10.77.0.2", *more)
 

@@ -64,5 +64,5 @@ def content(manifest: WeightManifest) -> tuple[Any, ...]:
         manifest.items,
         manifest.scores,
         manifest.left,
-        {file.name: file.sha256 for file in manifest.files},
+        {file.name: file.digest for file in manifest.files},
     )

@@ -5,6 +5,7 @@ import pytest
 
 from everfresh.adapters.memory import MemoryWeightStore
 from everfresh.contracts.errors import CorruptVersion, SettingsError
+from everfresh.contracts.safetensors import whole
 from everfresh.contracts.settings import Settings
 from everfresh.trainer.checkpoint import (
     MEMORY_FILE,
@@ -41,7 +42,10 @@ def test_a_restored_learner_encodes_to_the_same_bytes(
         OPPONENTS_FILE,
         MEMORY_FILE,
     }
-    assert {name: store.read(manifest, name) for name in again} == again
+    assert {name: store.read(manifest, name) for name in again} == {
+        name: whole(file) for name, file in again.items()
+    }
+    assert store.name_files(None, again) == manifest.files
     assert checkpoint.frozen == 1
     assert checkpoint.progress == progress_of(manifest)
 
@@ -107,10 +111,11 @@ def test_training_is_the_same_whatever_its_number_and_time_and_nothing_else(
     store: MemoryWeightStore,
 ) -> None:
     manifest = store.manifest(2)
-    files = {file.name: store.read(manifest, file.name) for file in manifest.files}
-    replace = msgspec.structs.replace
+    files, replace = manifest.files, msgspec.structs.replace
     assert same_training(manifest, replace(manifest, version=9, created_ms=1, files=[]), files)
     assert not same_training(manifest, replace(manifest, label=5), files)
     assert not same_training(manifest, replace(manifest, windows_read={}), files)
-    assert not same_training(manifest, manifest, {**files, MEMORY_FILE: b"other"})
-    assert not same_training(manifest, manifest, {})
+    other = [file for file in files if file.name != MEMORY_FILE]
+    other += store.name_files(None, {MEMORY_FILE: b"other"})
+    assert not same_training(manifest, manifest, other)
+    assert not same_training(manifest, manifest, [])

@@ -17,6 +17,7 @@ from safetensors.torch import load
 from everfresh.adapters.memory import MemoryReportSink, MemoryWindowSource
 from everfresh.adapters.weights.store import FsspecWeightStore
 from everfresh.contracts.manifest import Pointer
+from everfresh.contracts.safetensors import whole
 from everfresh.contracts.settings import Settings
 from everfresh.model.metrics import MISS
 from everfresh.model.opponents.opponent_file import encode_opponents, opponents_of_counts
@@ -54,7 +55,8 @@ def test_a_version_of_an_earlier_build_still_loads(
         # Nothing of it is lost or named otherwise: it encodes to the bytes that it came from. What
         # the opponents had counted stands in a file of their own now. Of rows' moments the first
         # ones are gone, and the others stand as of one step.
-        again = encode_files(checkpoint.learner, frozen, checkpoint.window, manifest.rows)
+        encoded = encode_files(checkpoint.learner, frozen, checkpoint.window, manifest.rows)
+        again = {name: whole(file) for name, file in encoded.items()}
         assert again.pop(OPPONENTS_FILE)
         memory, earlier = (
             msgspec.msgpack.decode(files.pop(MEMORY_FILE)) for files in (again, written)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.window import DecodedExample, TrainingWindow
+from everfresh.model.opponents.opponent_file import begin_version
 from everfresh.model.opponents.opponents import Opponents
 from everfresh.model.vocabulary.admission import Limits
 from everfresh.trainer.gate.memory import GateMemory
@@ -23,6 +24,11 @@ class Learner:
     strategy: Strategy
     opponents: Opponents
     gate: GateMemory = field(default_factory=GateMemory)
+
+    def begin_version(self) -> None:
+        """A version holds all that was learnt; from now on only what is touched differs."""
+        self.network.begin_version()
+        begin_version(self.opponents)
 
     def task(
         self,

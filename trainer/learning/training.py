@@ -54,7 +54,7 @@ def train_window(task: WindowTask, stepper: Stepper = SINGLE_PROCESS) -> Trainin
     network, settings, number = task.network, task.settings, task.number
     passes = task.strategy.passes(number)
     if not passes:
-        return TrainingOutcome(0.0, 0)
+        return TrainingOutcome(0.0, 0, 0, np.zeros(0, np.int64))
     task.strategy.begin(network, task.window, number)
     share = settings.trainer.parent_share if number and task.strategy.continues else 0.0
     network.optimizer.rows.begin_window(keep=share > 0)
@@ -151,10 +151,11 @@ def broken(network: Network, outcome: TrainingOutcome) -> str | None:
     return None
 
 
-def _changed_weights(network: Network, touched: ItemRows) -> Iterator[Tensor]:
+def _changed_weights(network: Network, touched: ItemRows | None) -> Iterator[Tensor]:
     """What a window has changed: the others were finite in its parent."""
-    tables = network.optimizer.rows.tables
-    rows = torch.from_numpy(touched).to(network.recommender.network.device)
+    tables = network.optimizer.rows.tables if touched is not None else {}
+    rows = torch.from_numpy(touched if touched is not None else np.zeros(0, np.int64))
+    rows = rows.to(network.recommender.network.device)
     for name, weight in network.recommender.network.named_parameters():
         if name not in tables:
             yield weight

@@ -88,7 +88,7 @@ def test_a_missing_file_of_a_complete_version_is_damage(
     [
         (b"{", "cannot be read"),
         (b'{"version": 1}', "cannot be read"),
-        (None, "names format 1 and version 1"),
+        (None, "names format 2 and version 1"),
     ],
 )
 def test_a_manifest_that_is_not_its_versions_is_damage(

@@ -16,7 +16,8 @@ from everfresh.contracts.sequence import Interaction
 from everfresh.contracts.settings import ModelSettings
 from everfresh.contracts.window import DecodedExample
 from everfresh.model.recommender import Recommender
-from everfresh.model.version_files import with_item_rows
+from everfresh.model.touched_rows import Ints
+from everfresh.model.version_files import begin_version, version_tables, with_item_rows
 from everfresh.model.vocabulary.item_ids import WIDEST
 from everfresh.model.vocabulary.vocabulary import Vocabulary
 from everfresh.serving.versions.follow import Follower, load_version
@@ -31,9 +32,14 @@ EVERY = 5
 class Lineage:
     """A trainer's line of versions in a folder, and a follower beside it."""
 
-    def __init__(self, folder: Path, seed: int = 1, rows: Rows = "float32") -> None:
+    def __init__(
+        self, folder: Path, seed: int = 1, rows: Rows = "float32", tables: bool = False
+    ) -> None:
         self.folder = folder
         self.rows = rows
+        self.tables = tables
+        self.moved: set[int] = {0}
+        self.moved_last: set[int] = set()
         self.store = FsspecWeightStore(str(folder), snapshot_every=EVERY)
         self.made = Recommender(MODEL, Vocabulary(), seed)
         self.version = self.epoch = 0
@@ -50,6 +56,11 @@ class Lineage:
         count = list(range(len(events)))
         self.made.admit([DecodedExample(0, [], events, count, count)], label)
 
+    def touched(self) -> Ints:
+        """Item rows that training went over, and those that were made or freed."""
+        rows = self.made.vocabulary.touched.rows(self.made.vocabulary.rows - 1) + 1
+        return np.union1d(rows, sorted(self.moved))
+
     def train(self, chance: random.Random, bad: float = 0.0) -> None:
         """Some rows and all dense weights move, items come and go."""
         label = self.version + 2
@@ -60,6 +71,7 @@ class Lineage:
         self.made.learn_trends(np.append(0, sighted[:-1]), sighted)
         self.made.weigh_trends(self.made.trends.weights + np.float32(0.01))
         rows = torch.tensor(chance.sample(range(ITEMS - 10), 6))
+        self.moved |= set(rows.tolist())
         with torch.no_grad():
             self.made.network.items[rows] += 0.1
             self.made.network.items[rows[0], 0] += bad
@@ -83,10 +95,24 @@ class Lineage:
             scores={},
             rows=self.rows,
         )
-        self.store.write(
-            manifest, {**with_item_rows(self.made, self.rows).save(), **self.made.save()}
-        )
+        if self.tables:
+            touched = self.touched()
+            self.store.write(manifest, version_tables(self.made, self.rows, touched))
+            begin_version(self.made)
+            self.moved_last, self.moved = set(touched.tolist()), {0}
+        else:
+            self.store.write(
+                manifest, {**with_item_rows(self.made, self.rows).save(), **self.made.save()}
+            )
         self.point(self.epoch, self.version)
+
+    def write_whole(self, chance: random.Random) -> None:
+        """Versions up to the next full snapshot."""
+        while True:
+            self.train(chance)
+            self.write()
+            if self.store.manifest(self.version).depth == 0:
+                return
 
     def point(self, epoch: int, version: int) -> None:
         self.store.advance(Pointer(epoch, version))

@@ -40,7 +40,7 @@ def test_a_new_version_is_pushed_once_and_with_what_replicas_read(bench: Bench) 
     assert bench.pusher.step()
     assert not bench.pusher.step()
     manifest = bench.store.manifest(2)
-    read = {file.sha256: bench.store.read(manifest, file.name) for file in manifest.files}
+    read = {file.digest: bench.store.read(manifest, file.name) for file in manifest.files}
     assert bench.sent == [read]
     assert {file.name for file in manifest.files} == set(MODEL_FILES)
 
@@ -86,7 +86,7 @@ def test_what_was_pushed_is_not_fetched_and_nothing_goes_live_by_it_alone() -> N
     reader, holder = PushedStore(store), VersionHolder()
     follower = Follower(reader, holder, ManualClock(1), load_version)
     assert follower.step()
-    reader.receive({file.sha256: files[file.name] for file in manifest.files})
+    reader.receive({file.digest: files[file.name] for file in manifest.files})
     assert not follower.step(), "the pointer names another version"
     store.advance(Pointer(0, 2))
     assert follower.step()
@@ -101,7 +101,7 @@ def test_a_push_that_fits_no_file_is_ignored() -> None:
     publish(store, 1)
     manifest = store.manifest(1)
     pushed = PushedStore(store)
-    pushed.receive({file.sha256: b"not that" for file in manifest.files})
+    pushed.receive({file.digest: b"not that" for file in manifest.files})
     name = manifest.files[0].name
     assert pushed.read(manifest, name) == store.read(manifest, name)
     assert pushed.used == 0
