@@ -37,7 +37,12 @@ from everfresh.contracts.settings import ModelSettings
 from everfresh.contracts.window import DecodedExample
 from everfresh.model.opponents.opponent_file import begin_version, opponent_tables
 from everfresh.model.opponents.opponents import Opponents
-from everfresh.model.optimizer import build_optimizer, optimizer_tables
+from everfresh.model.optimizer import (
+    apply_gradients,
+    build_optimizer,
+    optimizer_tables,
+    take_gradients,
+)
 from everfresh.model.version_files import version_tables
 from everfresh.serving.versions.follow import Follower, load_version
 from everfresh.serving.versions.holder import VersionHolder
@@ -75,8 +80,7 @@ def learner(items: int) -> Learnt:
     optimizer = build_optimizer(recommender, 1e-3)
     for weight in recommender.parameters():
         weight.grad = torch.zeros_like(weight)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+    apply_gradients(recommender, optimizer, take_gradients(optimizer, recommender))
     opponents = Opponents()
     opponents.vocabulary.admit(range(1, items + 1))
     opponents.popularity.counts.reach(opponents.vocabulary.rows)
