@@ -37,7 +37,12 @@ from everfresh.contracts.settings import ModelSettings
 from everfresh.contracts.window import DecodedExample
 from everfresh.model.opponents.opponent_file import begin_version, opponent_tables
 from everfresh.model.opponents.opponents import Opponents
-from everfresh.model.optimizer import build_optimizer, optimizer_tables
+from everfresh.model.optimizer import (
+    apply_gradients,
+    build_optimizer,
+    optimizer_tables,
+    take_gradients,
+)
 from everfresh.model.version_files import version_tables
 from everfresh.serving.versions.follow import Follower, load_version
 from everfresh.serving.versions.holder import VersionHolder
@@ -75,8 +80,7 @@ def learner(items: int) -> Learnt:
     optimizer = build_optimizer(recommender, 1e-3)
     for weight in recommender.parameters():
         weight.grad = torch.zeros_like(weight)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+    apply_gradients(recommender, optimizer, take_gradients(optimizer, recommender))
     opponents = Opponents()
     opponents.vocabulary.admit(range(1, items + 1))
     opponents.popularity.counts.reach(opponents.vocabulary.rows)
@@ -104,14 +108,17 @@ def take_window(learnt: Learnt, turn: int) -> None:
     pool = draw.choice(items, min(items, POOL * recommender.settings.negatives), replace=False)
     rows = np.union1d(drawn, pool + 1)
     at = torch.from_numpy(rows)
-    tables = {id(table) for table in recommender.item_tables()}
+    optimizer = learnt.network.optimizer
+    tables = optimizer.rows.tables
     with torch.no_grad():
-        for weight in recommender.parameters():
-            for moved in (weight.data, *learnt.network.optimizer.state[weight].values()):
-                if id(weight) in tables and moved.dim():
-                    moved[at] += 0.01
-                else:
+        for name, weight in recommender.network.named_parameters():
+            if name in tables:
+                weight.data[at] += 0.01
+                optimizer.rows.moments[name][at] += 0.01
+            else:
+                for moved in (weight.data, *optimizer.dense.state.get(weight, {}).values()):
                     moved.add_(0.01)
+    optimizer.rows.stepped[at] = turn
     learnt.network.touch(rows)
 
 

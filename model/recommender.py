@@ -19,6 +19,7 @@ from everfresh.contracts.settings import ModelSettings
 from everfresh.contracts.window import DecodedExample
 from everfresh.model.catalogue import LEAST_NORM, Catalogue, best_rows
 from everfresh.model.metrics import Ranks
+from everfresh.model.negatives import Negatives, clashes
 from everfresh.model.network.batches import Batch, derive_seed, encode_example, query_batch
 from everfresh.model.network.hstu import HSTU
 from everfresh.model.network.losses import sampled_cross_entropy
@@ -64,6 +65,7 @@ class Recommender:
         self.network.initialise(torch.Generator().manual_seed(derive_seed(seed)))
         self._shared = False
         self.trends = Trends()
+        self.unlinked: Ints = np.zeros(0, np.int64)
         self.grow()
 
     def parameters(self) -> list[nn.Parameter]:
@@ -94,13 +96,14 @@ class Recommender:
         """Free the rows of items last sighted before window ``before``; return those rows.
 
         A freed row is at once what an untrained one is, for the item that gets it next; until then
-        it cannot be ranked or recommended.
+        it cannot be ranked or recommended. Rows whose trends named it are then ``unlinked``.
         """
+        self.unlinked = np.zeros(0, np.int64)
         freed = self.vocabulary.expire(before, limits)
         if freed:
             fill_rows(self.network.items.data, freed, self.seed)
             self.network.item_bias.data[freed] = 0.0
-            self.trends.forget(np.asarray(freed))
+            self.unlinked = self.trends.forget(np.asarray(freed))
             self._tables.items_changed()
         return freed
 
@@ -127,32 +130,22 @@ class Recommender:
         ``negatives`` items drawn evenly, without repeats, for the whole batch; their part of the
         sum is scaled up to stand for all items (importance sampling, Bengio and Senécal 2003), so
         that scores mean the same either way. Draws from torch's global generator. Zero where no
-        target has a row.
+        target has a row. Gradients of the item tables are in ``network.reads``.
         """
         self._tables.weights_changed()
         batch = batch.to(self.network.device)
         # Drawn first: the same seed gives the same negatives, whatever the batch's size.
-        drawn, each = self._draw()
+        drawn, each = self.negatives.draw()
+        drawn = drawn.to(self.network.device)
         at = torch.nonzero(batch.predicts & (batch.targets != UNKNOWN)).squeeze(1)
         users = self.network(batch, self.settings.dropout)[at]
         targets = batch.targets[at]
         # Over a large catalogue a step must not touch every item, only these.
         mine, sample = self._rows_table(targets), self._rows_table(drawn)
         own = (users * mine.vectors).sum(-1) + mine.bias
-        places = torch.full((self.vocabulary.rows,), -1, device=drawn.device)
-        places[drawn] = torch.arange(len(drawn), device=drawn.device)
-        losses = sampled_cross_entropy(
-            users, own, sample.vectors, sample.bias + math.log(each), places[targets]
-        )
+        bias = sample.bias + math.log(each)
+        losses = sampled_cross_entropy(users, own, sample.vectors, bias, clashes(drawn, targets))
         return losses / max(1, len(targets))
-
-    def _draw(self) -> tuple[Tensor, float]:
-        """Rows of the negatives of a batch, and the number of items that each stands for."""
-        rows = self._tables.counted()[1]
-        number = self.settings.negatives
-        if len(rows) <= number:
-            return rows, 1.0
-        return rows[torch.randperm(len(rows), device=rows.device)[:number]], len(rows) / number
 
     def logits(self, users: Tensor, rows: Tensor) -> Tensor:
         """Scores ``(n, len(rows))`` of these rows for user vectors ``(n, dim)``; with gradients."""
@@ -160,9 +153,10 @@ class Recommender:
 
     def _rows_table(self, rows: Tensor) -> Catalogue:
         """The same of these rows alone, which hold items."""
-        own = functional.embedding(rows, self.network.item_bias[:, None]).squeeze(1)
-        bias = own + self.network.popularity * self._tables.counted()[0][rows]
-        vectors = functional.embedding(rows, self.network.items)
+        network = self.network
+        own = network.reads.read("item_bias", network.item_bias, rows)
+        bias = own + network.popularity * self._tables.counted()[0][rows]
+        vectors = network.reads.read("items", network.items, rows)
         vectors = functional.normalize(vectors, dim=-1, eps=LEAST_NORM)
         return Catalogue(vectors / self.settings.temperature, bias)
 
@@ -290,6 +284,7 @@ class Recommender:
         self._tables = self._tables_of(
             self.network, self.vocabulary, self.trends, self.settings.temperature
         )
+        self.negatives = Negatives(self.vocabulary, self.settings.negatives)
 
     def _own(self) -> None:
         """Copy weights that others may be using."""

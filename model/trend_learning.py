@@ -40,11 +40,13 @@ def weigh_trends(recommender: Recommender, examples: Sequence[DecodedExample], s
     recommender.weigh_trends(fit_weights(table, logits, rivals, contexts, rows))
 
 
-def learn_trends(recommender: Recommender, examples: Sequence[DecodedExample]) -> None:
-    """Count all targets, in the order in which the log has them."""
+def learn_trends(recommender: Recommender, examples: Sequence[DecodedExample]) -> Ints:
+    """Count all targets, in the order in which the log has them; the rows that this changes."""
     encoded = [encode_example(example, recommender.vocabulary) for example in examples]
     order = np.argsort(_times(examples), kind="stable")
-    recommender.learn_trends(contexts_of(encoded).last[order], target_rows(encoded)[order])
+    before, rows = contexts_of(encoded).last[order], target_rows(encoded)[order]
+    recommender.learn_trends(before, rows)
+    return np.union1d(before, rows)
 
 
 def _some(

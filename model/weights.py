@@ -44,20 +44,22 @@ def parse_settings(settings: Mapping[str, Any]) -> ModelSettings:
 
 def grow_rows(weight: nn.Parameter, rows: int) -> None:
     """Lengthen the first dimension to ``rows`` with zeros, in place: the parameter stays itself."""
-    missing = rows - weight.shape[0]
-    if missing > 0:
+    if rows > weight.shape[0]:
         weight.grad = None
-        weight.data = torch.cat([weight.data, weight.data.new_zeros(missing, *weight.shape[1:])])
+        weight.data = lengthen(weight.data, rows)
 
 
 def lengthen(tensor: Tensor, rows: int) -> Tensor:
     """The tensor with zeros up to ``rows``: in its own memory where that has room, else in more.
 
-    What is there beyond is written to, so nobody else may use that memory.
+    What is there beyond is written to, so nobody else may use that memory. On other devices than
+    the CPU it is a copy.
     """
     had, width = tensor.shape[0], math.prod(tensor.shape[1:])
     if rows <= had:
         return tensor
+    if tensor.device.type != "cpu":
+        return torch.cat([tensor, tensor.new_zeros(rows - had, *tensor.shape[1:])])
     storage = tensor.untyped_storage()
     if storage.nbytes() < rows * width * tensor.element_size():
         wider = tensor.new_empty(rows + rows // 16 + 64, *tensor.shape[1:])

@@ -3,7 +3,7 @@
     model.safetensors      weights                         } read by replicas too
     vocabulary.safetensors  items, rows, counts             }
     served.safetensors     the weights with shorter rows, for replicas alone (``weights.rows``)
-    optimizer.safetensors  AdamW moments and step counts
+    optimizer.safetensors  moments and step counts; of item rows as of their last steps
     opponents.safetensors  what the opponents have counted
     trainer.msgpack        memories of strategy and gate, the frozen version
 

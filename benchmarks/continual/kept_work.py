@@ -9,7 +9,7 @@ import msgspec
 
 from everfresh.contracts.manifest import MODEL_FILES
 from everfresh.contracts.settings import Settings
-from everfresh.model.optimizer import encode_optimizer, restore_optimizer
+from everfresh.model.optimizer import build_optimizer, encode_optimizer, restore_optimizer
 from everfresh.model.recommender import Recommender
 from everfresh.trainer.learning.learner import Learner, fresh_learner
 
@@ -79,7 +79,8 @@ class KeptWork:
         files = {file: (newest / file).read_bytes() for file in MODEL_FILES}
         network = learner.network
         network.recommender = Recommender.load(settings.model.model_dump(), files)
-        network.optimizer.param_groups[0]["params"] = network.recommender.parameters()
+        rate = settings.trainer.learning_rate
+        network.optimizer = build_optimizer(network.recommender, rate)
         raw = (newest / _OPTIMIZER).read_bytes()
         restore_optimizer(network.optimizer, network.recommender, raw)
         learner.strategy.restore((newest / _MEMORY).read_bytes())

@@ -84,8 +84,7 @@ class Training:
         began, cpu = time.monotonic(), time.process_time()
         losses = []
         for at, batch in enumerate(batches):
-            for group in self.optimizer.param_groups:
-                group["lr"] = learning_rate((number - 1 + (at + 1) / len(batches)) / epochs)
+            self.optimizer.rate = learning_rate((number - 1 + (at + 1) / len(batches)) / epochs)
             losses.append(step(self.recommender, self.optimizer, batch))
         ended, cpu = time.monotonic(), time.process_time() - cpu
         return Epoch(

@@ -28,6 +28,7 @@ from everfresh.contracts.settings import ModelSettings
 from everfresh.model.network.attention import attend
 from everfresh.model.network.attention_tiles import TileLayout
 from everfresh.model.network.batches import VALUE_BUCKETS, Batch
+from everfresh.model.network.row_reads import RowReads
 from everfresh.model.vocabulary.vocabulary import MAX_ACTIONS
 
 TIME_BUCKETS = 64
@@ -102,7 +103,8 @@ class HSTU(nn.Module):
     """Embeddings, blocks, and the item table that is input and output at once.
 
     The item table starts with row 0 (the cold row) alone, which is zero until it is trained; the
-    recommender grows the table with its vocabulary (see ``model.weights``).
+    recommender grows the table with its vocabulary (see ``model.weights``). Gradients of item
+    tables are those of their rows that were read (``reads``).
     """
 
     def __init__(self, settings: ModelSettings) -> None:
@@ -110,6 +112,7 @@ class HSTU(nn.Module):
         dim = settings.dim
         self.items = nn.Parameter(torch.zeros(1, dim))
         self.item_bias = nn.Parameter(torch.zeros(1))
+        self.reads = RowReads()
         self.popularity = nn.Parameter(torch.tensor(1.0))
         self.start = nn.Parameter(torch.empty(dim))
         self.actions = nn.Parameter(torch.empty(MAX_ACTIONS + 1, dim))
@@ -143,7 +146,8 @@ class HSTU(nn.Module):
         """Item, action and value of each token in one vector, ``(T, dim)``; START's own instead."""
         starts = batch.offsets[:-1]
         # START carries row 0, which is also the cold row of items: it must not teach that one.
-        x = functional.embedding(batch.rows, self.items).index_fill(0, starts, 0.0)
+        x = self.reads.read("items", self.items, batch.rows)
+        x = x.index_fill(0, starts, 0.0)
         x = x + functional.embedding(batch.actions, self.actions)
         x = x + functional.embedding(batch.values, self.values)
         x = x.index_add(0, starts, self.start.expand(len(starts), -1))

@@ -118,10 +118,12 @@ class Trends:
         self._touched.extend(np.append(before, rows))
         self._tensors["clock"] = torch.tensor(clock + len(rows))
 
-    def forget(self, rows: Ints) -> None:
-        """Of items that have left."""
+    def forget(self, rows: Ints) -> Ints:
+        """Of items that have left; returns the rows that this changes beside."""
         self._counts().counts[rows] = 0.0
-        self._touched.extend(np.append(rows, self._followers().forget(rows)))
+        unlinked = self._followers().forget(rows)
+        self._touched.extend(np.append(rows, unlinked))
+        return unlinked
 
     def table(self, log_shares: Floats) -> TrendTable:
         """To score with, as of now; ``log_shares`` ``(rows,)`` are of all sightings."""

@@ -22,6 +22,7 @@ from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 
 import numpy as np
+import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
@@ -174,6 +175,11 @@ class Vocabulary:
     def item_rows(self) -> ItemRows:
         """Rows that hold an item, ascending."""
         return np.flatnonzero(self._ids.kinds != FREE) + 1
+
+    def holds_item(self, rows: ItemRows) -> npt.NDArray[np.bool_]:
+        """Whether each of these rows, from 1 on, holds an item."""
+        held: npt.NDArray[np.bool_] = self._ids.kinds[rows - 1] != FREE
+        return held
 
     def shared_rows(self, other: Vocabulary) -> ItemRows:
         """Rows that hold the same item in both, ascending."""

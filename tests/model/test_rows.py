@@ -29,17 +29,16 @@ def test_an_expired_item_is_never_served_and_its_row_begins_anew() -> None:
     trained_row = model.network.items[1].detach().clone()
     model.admit([example(1, [], ["kept"])], 7)
     assert model.expire(7) == [1]
-    forget_rows(optimizer, model, [1])
+    forget_rows(optimizer, [1])
     items, scores = model.recommend(interactions(["old", "kept"]), 10)
     assert (items, len(scores)) == (["kept"], 1)
     assert model.ranks([example(1, ["kept"], ["old", "kept"])], False).tolist() == [MISS, 1]
     assert not torch.equal(trained_row, fresh[1])
     assert torch.equal(model.network.items[1], fresh[1])
     assert float(model.network.item_bias[1].detach()) == 0.0
-    for table in model.item_tables():
-        assert not optimizer.state[table]["exp_avg"][1].any()
-        assert not optimizer.state[table]["exp_avg_sq"][1].any()
-        assert optimizer.state[table]["exp_avg"][2].any()
+    for moments in (*optimizer.rows.moments.values(), optimizer.rows.stepped):
+        assert not moments[1].any()
+        assert moments[2].any()
     assert model.admit([example(1, [], ["new"])], 8) == 1
     assert model.vocabulary.row("new") == 1
     assert set(model.recommend([], 10)[0]) == {"kept", "new"}

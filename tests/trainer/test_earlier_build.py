@@ -11,6 +11,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import torch
+from safetensors.torch import load
 
 from everfresh.adapters.memory import MemoryReportSink, MemoryWindowSource
 from everfresh.adapters.weights.store import FsspecWeightStore
@@ -23,6 +25,7 @@ from everfresh.trainer.checkpoint import (
     MEMORY_FILE,
     MEMORY_FORMAT,
     OPPONENTS_FILE,
+    OPTIMIZER_FILE,
     encode_files,
     restore,
 )
@@ -50,13 +53,22 @@ def test_a_version_of_an_earlier_build_still_loads(
         written = {file.name: store.read(manifest, file.name) for file in manifest.files}
         frozen = None if version == 1 else checkpoint.frozen
         # Nothing of it is lost or named otherwise: it encodes to the bytes that it came from. What
-        # the opponents had counted stands in a file of their own now.
+        # the opponents had counted stands in a file of their own now. Of rows' moments the first
+        # ones are gone, and the others stand as of one step.
         encoded = encode_files(checkpoint.learner, frozen, checkpoint.window, manifest.rows)
         again = {name: whole(file) for name, file in encoded.items()}
         assert again.pop(OPPONENTS_FILE)
         memory, earlier = (
             msgspec.msgpack.decode(files.pop(MEMORY_FILE)) for files in (again, written)
         )
+        moments, had = (load(files.pop(OPTIMIZER_FILE)) for files in (again, written))
+        tables = checkpoint.learner.network.optimizer.rows.tables
+        (step,) = {int(had.pop(f"{name}/step")) for name in tables}
+        assert all(had.pop(f"{name}/exp_avg").any() for name in tables)
+        assert int(moments.pop("rows/step")) == step
+        assert set(moments.pop("rows/stepped").tolist()) == {step}
+        assert moments.keys() == had.keys()
+        assert all(torch.equal(moments[name], had[name]) for name in had)
         assert again == written
         assert (earlier.pop("format"), memory.pop("format")) == (3, MEMORY_FORMAT)
         counts = earlier.pop("popularity"), earlier.pop("markov")

@@ -18,7 +18,11 @@ LABELS = [3, 4, 6, 7, 9]
 
 
 def bench(home: Path, rows: str) -> Bench:
-    settings = load_settings({"home": str(home), **SMALL, "weights": {"rows": rows}})
+    # With this seed eight bits move a rank that the figures of a window show.
+    tuning = {**SMALL["trainer"], "seed": 21}
+    settings = load_settings(
+        {"home": str(home), **SMALL, "trainer": tuning, "weights": {"rows": rows}}
+    )
     made = Bench(make_log(2, LABELS), settings)
     made.run()
     return made

@@ -13,8 +13,11 @@ what the gate knew is forgotten. What turns out worse all the same: ``trainer.ga
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import torch
 
 from everfresh.contracts.settings import GateSettings
 from everfresh.contracts.window import DecodedExample
@@ -65,6 +68,6 @@ def judge_candidate(
 def _norms(recommender: Recommender) -> dict[str, float]:
     """Root mean square of each weight."""
     return {
-        name: float(weight.detach().square().mean().sqrt())
+        name: float(torch.linalg.vector_norm(weight.detach())) / math.sqrt(weight.numel())
         for name, weight in recommender.network.named_parameters()
     }

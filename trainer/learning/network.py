@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import torch
-
 from everfresh.contracts.settings import Settings
-from everfresh.model.optimizer import build_optimizer
+from everfresh.model.optimizer import Optimizer, build_optimizer
 from everfresh.model.recommender import Recommender
 from everfresh.model.touched_rows import Ints, TouchedRows
 from everfresh.model.version_files import begin_version
@@ -19,7 +17,7 @@ class Network:
     """What a candidate may spoil: the recommender and its optimizer's state."""
 
     recommender: Recommender
-    optimizer: torch.optim.AdamW
+    optimizer: Optimizer
 
     touched: TouchedRows | None = field(default_factory=TouchedRows)
     """Item rows since the last version; ``None`` once that is not known."""
@@ -47,7 +45,9 @@ class Network:
 class TrainingOutcome:
     """What training a window came to: mean loss over its steps, their number, tokens seen.
 
-    ``touched`` are item rows whose weights or moments it may have changed; ``None``: any.
+    Every row of any table with a row per item that the window has changed is in ``touched``, which
+    ascends: of weights, trends, vocabulary and the optimizer's state. It may have others too;
+    ``None``: any.
     """
 
     loss: float

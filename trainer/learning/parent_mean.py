@@ -11,38 +11,40 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from everfresh.model.recommender import Recommender
-from everfresh.model.vocabulary.vocabulary import UNKNOWN
+from everfresh.model.vocabulary.sightings import ItemRows
+from everfresh.trainer.learning.network import Network
 
 
 @dataclass(frozen=True)
 class ParentWeights:
-    """Copies of all weights before a window, and which rows held items then, the cold row first."""
+    """Copies of all weights before a window but the item tables, by name; of these the optimizer
+    keeps each row that it steps, as it was."""
 
-    weights: list[Tensor]
-    rows: npt.NDArray[np.int64]
+    weights: dict[str, Tensor]
 
     @classmethod
-    def of(cls, recommender: Recommender) -> ParentWeights:
-        """Taken before a window's items are admitted."""
-        weights = [weight.detach().clone() for weight in recommender.parameters()]
-        return cls(weights, np.append(UNKNOWN, recommender.vocabulary.item_rows()))
+    def of(cls, network: Network) -> ParentWeights:
+        """Taken after :meth:`RowSteps.begin_window`, before the first step."""
+        tables = network.optimizer.rows.tables
+        named = network.recommender.network.named_parameters()
+        return cls({n: weight.detach().clone() for n, weight in named if n not in tables})
 
-    def blend(self, recommender: Recommender, share: float) -> None:
-        """Move ``recommender`` by ``share`` of the way back to these weights.
+    def blend(self, network: Network, share: float, new: ItemRows) -> None:
+        """Move ``network`` by ``share`` of the way back to these weights.
 
-        Rows of items that came or went since stay as they are.
+        Rows that were not stepped are where they were. ``new`` rows, whose items came or went in
+        this window, stay as they are.
         """
-        still = np.append(UNKNOWN, recommender.vocabulary.item_rows())
-        both = torch.from_numpy(np.intersect1d(self.rows, still))
-        rows = both.to(recommender.network.device)
-        tables = {id(table) for table in recommender.item_tables()}
-        for weight, old in zip(recommender.parameters(), self.weights, strict=True):
-            if id(weight) in tables:
-                weight.data[rows] = torch.lerp(weight.data[rows], old[rows], share)
-            else:
-                weight.data.lerp_(old, share)
+        steps = network.optimizer.rows
+        rows, device = steps.touched(), steps.stepped.device
+        places = np.flatnonzero(~np.isin(rows, new))
+        kept, at = (torch.from_numpy(part).to(device) for part in (places, rows[places]))
+        for name, before in steps.before().items():
+            table = steps.tables[name].data
+            table[at] = torch.lerp(table[at], before[kept], share)
+        weights = dict(network.recommender.network.named_parameters())
+        for name, old in self.weights.items():
+            weights[name].data.lerp_(old, share)

@@ -127,14 +127,14 @@ def test_a_batchs_loss_equals_a_loop_over_its_targets_and_the_negatives_they_are
     negatives: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, batch = grown(negatives)
-    draw, draws = model._draw, list[list[int]]()
+    draw, draws = model.negatives.draw, list[list[int]]()
 
     def seen() -> tuple[Tensor, float]:
         rows, each = draw()
         draws.append(rows.tolist())
         return rows, each
 
-    monkeypatch.setattr(model, "_draw", seen)
+    monkeypatch.setattr(model.negatives, "draw", seen)
     items = set(model.vocabulary.item_rows().tolist())
     assert len(items) == ITEMS
     for seed in range(4):

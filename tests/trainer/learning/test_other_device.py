@@ -119,6 +119,11 @@ class OneOfOne:
         assert {part.device.type for part in parts} == {NAME}
         return self
 
+    def allgather(self, found: list[list[Tensor]], own: list[Tensor]) -> OneOfOne:
+        assert {part.device.type for part in own} == {NAME}
+        found[0][0] = own[0]
+        return self
+
     def wait(self) -> None:
         pass
 

@@ -20,6 +20,7 @@ from everfresh.trainer.learning.strategies.replay import Replay
 from everfresh.trainer.learning.training import LOWEST_RATE, broken, train_window
 from everfresh.trainer.learning.training_batch import TrainingBatch
 from tests.trainer.logs import make_log, windows_of
+from tests.trainer.small_settings import with_strategy
 
 
 def windows(settings: Settings, number: int) -> list[TrainingWindow]:
@@ -101,7 +102,7 @@ class RateRecorder(SingleProcess):
         self.rates: list[float] = []
 
     def descend(self, network: Network, strategy: Strategy, batch: TrainingBatch) -> float:
-        (rate,) = {group["lr"] for group in network.optimizer.param_groups}
+        rate = network.optimizer.rate
         self.rates.append(rate)
         return super().descend(network, strategy, batch)
 
@@ -128,10 +129,18 @@ def test_the_learning_rate_is_constant_or_falls_along_a_line_and_starts_anew_wit
 def test_weights_or_a_loss_that_are_not_finite_are_broken(
     small_settings: Settings, spoiled: float
 ) -> None:
-    network = fresh_learner(small_settings).network
-    assert broken(network, TrainingOutcome(0.5, 3)) is None
+    learner, (window,) = fresh_learner(small_settings), windows(small_settings, 1)
+    network = learner.network
+    outcome = train_window(learner.task(window, small_settings, 0))
+    assert broken(network, outcome) is None
     assert "loss" in str(broken(network, TrainingOutcome(spoiled, 3)))
+    row = int(outcome.touched[-1])
     with torch.no_grad():
+        kept = network.recommender.network.items[row, 1].clone()
+        network.recommender.network.items[row, 1] = spoiled
+        assert "weights" in str(broken(network, outcome))
+        network.recommender.network.items[row, 1] = kept
+        assert broken(network, outcome) is None
         network.recommender.parameters()[-1].view(-1)[0] = spoiled
     assert "weights" in str(broken(network, TrainingOutcome(0.5, 3)))
 
@@ -143,3 +152,37 @@ def test_opponents_learn_from_a_window_that_was_not_trained_too(small_settings: 
     update_opponents(learner, made)
     assert encode_opponents(learner.opponents) != before
     assert held_examples(learner) == 0
+
+
+@pytest.mark.parametrize("strategy", ["replay", "retrain"])
+def test_every_row_that_a_window_changes_is_told_and_the_others_are_bit_equal(
+    small_settings: Settings, strategy: str
+) -> None:
+    settings = with_strategy(small_settings, strategy, expire_after_s=0.5, replay_ratio=0.0)
+    log = make_log(2, [0, 1, 2, 3], distort=lambda label, walk: [7 * label + i for i in walk])
+    learner = fresh_learner(settings)
+    for number, window in enumerate(windows_of(log)):
+        before = row_tables(learner)
+        touched = train_window(learner.task(window, settings, number)).touched
+        remember(learner, window, number)
+        assert (np.diff(touched) > 0).all()
+        after = row_tables(learner)
+        for name, table in after.items():
+            assert len(table) <= learner.network.recommender.vocabulary.rows
+            old = before.get(name, torch.zeros_like(table))
+            same = np.setdiff1d(np.arange(len(table)), touched)
+            assert same.size == 0 or same[-1] < len(old), f"new rows of {name} are told"
+            assert torch.equal(table[same], old[same]), name
+    assert strategy == "retrain" or 0 < len(touched) < len(after["items"])
+
+
+def row_tables(learner: Learner) -> dict[str, torch.Tensor]:
+    """Copies of all that has a row per item."""
+    recommender, rows = learner.network.recommender, learner.network.optimizer.rows
+    held = {n: t for n, t in recommender.trends.tensors().items() if t.dim()}
+    held = {name: table for name, table in held.items() if not name.endswith("weights")}
+    sightings = torch.from_numpy(recommender.vocabulary._seen.table())
+    held["sightings"] = torch.cat([sightings.new_zeros(1, 3), sightings])
+    held |= {**rows.tables, "stepped": rows.stepped}
+    held |= {f"{name}/moments": table for name, table in rows.moments.items()}
+    return {name: table.detach().clone() for name, table in held.items()}

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.window import DecodedExample, TrainingWindow
+from everfresh.model.optimizer import drop_gradients, take_gradients
 from everfresh.model.weights import decode_tensors, encode_tensors
 from everfresh.trainer.learning.network import Network
 from everfresh.trainer.learning.strategies.base import Strategy
@@ -67,11 +68,15 @@ class Ewc(Strategy):
         named = dict(network.recommender.network.named_parameters())
         fisher = {name: torch.zeros_like(weight) for name, weight in named.items()}
         for example in examples:
-            loss = network.recommender.loss(self.one_batch(network, [example]))
-            gradients = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
-            for name, gradient in zip(named, gradients, strict=True):
-                if gradient is not None:
-                    fisher[name].addcmul_(gradient, gradient, value=1 / len(examples))
+            drop_gradients(network.recommender)
+            torch.autograd.backward(network.recommender.loss(self.one_batch(network, [example])))
+            share = 1 / len(examples)
+            for name, read in take_gradients(network.optimizer, network.recommender).items():
+                fisher[name].index_add_(0, read.rows, read.values.square(), alpha=share)
+            for name, weight in named.items():
+                if weight.grad is not None:
+                    fisher[name].addcmul_(weight.grad, weight.grad, value=share)
+        drop_gradients(network.recommender)
         return fisher
 
     def encode(self) -> bytes:

@@ -40,7 +40,7 @@ class Retrain(Strategy):
         fresh = Recommender(recommender.settings, recommender.vocabulary, recommender.seed)
         copy_into(recommender.network.state_dict(), fresh.network.state_dict(), "fresh weights")
         recommender.grow()  # drops the scores that it kept of the old weights
-        network.optimizer.state.clear()
+        network.optimizer.clear()
 
     def training_batches(
         self, network: Network, window: TrainingWindow, number: int, epoch: int

@@ -3,6 +3,7 @@ from __future__ import annotations
 import torch
 
 from everfresh.contracts.settings import Settings
+from everfresh.model.optimizer import drop_gradients, take_gradients
 from everfresh.trainer.learning.strategies.ewc import Ewc, penalty
 from tests.trainer.bench import Bench
 from tests.trainer.logs import make_log, windows_of
@@ -35,8 +36,11 @@ def test_importance_is_the_mean_squared_gradient_and_fades(small_settings: Setti
     weights = network.recommender.parameters()
     squares = [torch.zeros_like(weight) for weight in weights]
     for example in window.examples:
-        network.optimizer.zero_grad()
+        drop_gradients(network.recommender)
         network.recommender.loss(strategy.one_batch(network, [example])).backward()
+        for name, gradient in take_gradients(network.optimizer, network.recommender).items():
+            table = network.optimizer.rows.tables[name]
+            table.grad = gradient.at(torch.arange(len(table)))
         for square, weight in zip(squares, weights, strict=True):
             if weight.grad is not None:
                 square.add_(weight.grad**2, alpha=1 / len(window.examples))

@@ -1,0 +1,1 @@
+"""What a window costs as the catalogue grows."""

@@ -1,0 +1,74 @@
+"""One catalogue's windows, trained in a process of their own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import time
+from concurrent.futures import ProcessPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from benchmarks.harness.report import median
+from everfresh.contracts.sequence import Interaction
+from everfresh.contracts.settings import load_settings
+from everfresh.contracts.window import DecodedExample, TrainingWindow
+from everfresh.trainer.learning.learner import fresh_learner, remember
+from everfresh.trainer.learning.training import train_window
+
+SIZES = 1_000, 10_000, 100_000, 1_000_000
+_USERS, _TARGETS, _CONTEXT = 300, 3, 60
+_BEGAN_MS = 1_700_000_000_000
+
+
+class Cost(NamedTuple):
+    """Of a window: processor seconds, of a step in ms, rows touched; and the peak of memory."""
+
+    train_s: float
+    step_ms: float
+    touched: float
+    rss_mb: float
+
+
+def measure(items: int, repeats: int) -> Cost:
+    """The medians over ``repeats`` windows of a catalogue of so many items."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn) as process:
+        return process.submit(_train, items, repeats).result()
+
+
+def _train(items: int, repeats: int) -> Cost:
+    torch.set_num_threads(1)
+    settings = load_settings({"trainer": {"max_items": max(items, 1_000_000) * 2}})
+    learner = fresh_learner(settings)
+    recommender = learner.network.recommender
+    for label in (0, 1):
+        recommender.vocabulary.admit(list(range(items)), label)
+    recommender.vocabulary.admit_actions(["click"])
+    recommender.grow()
+    draws = np.random.Generator(np.random.PCG64(3))
+    costs = []
+    for number in range(1, repeats + 2):
+        window, began = _window(number, items, draws), time.process_time()
+        outcome = train_window(learner.task(window, settings, number))
+        took = time.process_time() - began
+        remember(learner, window, number)
+        costs.append((took, 1000 * took / outcome.steps, float(len(outcome.touched))))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return Cost(*(median(values) for values in zip(*costs[1:], strict=True)), peak)
+
+
+def _window(label: int, items: int, draws: np.random.Generator) -> TrainingWindow:
+    examples = []
+    for user in range(_USERS):
+        # Each window is by users of its own.
+        began = _BEGAN_MS + 10_000_000 * label + 10 * user
+        drawn = (items * draws.random(_CONTEXT + _TARGETS) ** 3).astype(int).tolist()
+        events = [Interaction(item, "click", began + 1000 * at) for at, item in enumerate(drawn)]
+        offsets = list(range(_TARGETS))
+        examples.append(
+            DecodedExample(user, events[:_CONTEXT], events[_CONTEXT:], offsets, [began] * _TARGETS)
+        )
+    return TrainingWindow(label=label, ranges={}, examples=examples, next_read={})
