@@ -120,31 +120,51 @@ CROWDS = {
 """Each with what the always-valid interval is tuned to, in answers."""
 
 
-def main() -> None:
-    """Print the table and the figures."""
-    wanted = parse_options("studies.looking_early", __doc__)
-    began = time.monotonic()
-    number = QUICK if wanted.quick else EXPERIMENTS
-    rows, figures = [], {}
+def measure(experiments: int) -> dict[str, Misses]:
+    """Every crowd, so many times."""
+    found = {}
     for name, (crowd, tuned_at) in CROWDS.items():
-        found = misses(crowd, number, 1, ERROR, tuned_at)
-        shares = {
-            "always": found.always,
-            "by_users": found.by_users,
-            "peeked": found.peeked,
-            "last": found.last,
-        }
-        rows.append((name, *(f"{count / number:.3f}" for count in shares.values())))
-        key = name.replace(", ", "_").replace(" ", "_")
-        figures |= {f"{each}_{key}": count / number for each, count in shares.items()}
-        print(name, *rows[-1][1:], flush=True)
+        found[name] = misses(crowd, experiments, 1, ERROR, tuned_at)
+        print(name, "is done", flush=True)
+    return found
+
+
+def show(found: dict[str, Misses]) -> None:
+    """A row for each crowd."""
+    shares = {name: _shares(each) for name, each in found.items()}
+    rows = [(name, *(f"{share:.3f}" for share in row.values())) for name, row in shares.items()]
+    number = next(iter(found.values())).experiments
     show_table(
         f"Share of {number:,} experiments whose interval missed the true difference",
         ("users", "always valid ↓", "counting users ↓", "Welch, every look ↓", "Welch, once ↓"),
         rows,
         good="always valid and Welch, once: at most 0.05.",
     )
-    write_figures({"experiments": number, **figures}, began, wanted.json)
+
+
+def figures(found: dict[str, Misses]) -> dict[str, float]:
+    """The same shares by name."""
+    flat: dict[str, float] = {}
+    for name, each in found.items():
+        key = name.replace(", ", "_").replace(" ", "_")
+        flat |= {f"{of}_{key}": share for of, share in _shares(each).items()}
+        flat["experiments"] = each.experiments
+    return flat
+
+
+def _shares(found: Misses) -> dict[str, float]:
+    counts = {"always": found.always, "by_users": found.by_users}
+    counts |= {"peeked": found.peeked, "last": found.last}
+    return {name: count / found.experiments for name, count in counts.items()}
+
+
+def main() -> None:
+    """Simulate and report."""
+    wanted = parse_options("studies.looking_early", __doc__)
+    began = time.monotonic()
+    found = measure(QUICK if wanted.quick else EXPERIMENTS)
+    show(found)
+    write_figures(figures(found), began, wanted.json)
 
 
 if __name__ == "__main__":
