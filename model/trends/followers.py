@@ -14,8 +14,8 @@ from everfresh.model.trends.counts import Floats, Ints, fading
 
 PLACES = 20
 """Followers of an item that are kept."""
-HALF_LIVES = (8_192.0, 4_194_304.0)
-"""In events; a short one, and one that hardly fades."""
+HALF_LIVES = (2_048.0, 16_384.0)
+"""In events."""
 _LATELY = 4.0
 """How many old followings a recent one is worth when places are short."""
 
