@@ -1,6 +1,6 @@
 """What has followed each item, and how often: its top followers, with counts that fade.
 
-Bounded: an item keeps ``PLACES`` followers. Those go first that count least, lately and ever.
+Bounded: an item keeps ``PLACES`` followers. Those go first that count least, lately and for longer.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ PLACE_BEGINS = (0, 1, 2, 3, 5, 10)
 COLUMNS = len(HALF_LIVES) + 1
 """Features of a row: logarithms of its fading counts, and of its share of all sightings."""
 WEIGHTS = 1 + COLUMNS + 2
-"""Of the network's logit, of the features of a row, of those of a link (lately, and ever)."""
+"""Of the network's logit, of the features of a row, of those of a link (lately, and for longer)."""
 
 _CHANCE = 20.0
 """Followings by chance that are added to those that were seen, so that one proves little."""

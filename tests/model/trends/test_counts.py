@@ -71,7 +71,7 @@ def test_an_item_keeps_its_best_followers() -> None:
     trends = learnt([often, once])
     named, links = trends._followers().after(np.array([1]), trends.clock)
     assert named[0, :2].tolist() == [2, 3]
-    assert links[0, 0] == pytest.approx([9.0, 9.0], abs=0.1)
+    assert links[0, 0] == pytest.approx([9.0, 9.0], abs=0.2)  # faded a little
     assert len(set(named[0].tolist())) == PLACES
     assert (named[0] != 0).all()
 
