@@ -9,10 +9,10 @@ import pytest
 from openfeature.flag_evaluation import FlagResolutionDetails, Reason
 from openfeature.provider.in_memory_provider import InMemoryFlag, InMemoryProvider
 
+from everfresh.adapters.assigners.in_memory import MemoryAssigner
 from everfresh.adapters.assigners.named import NamedArms
 from everfresh.adapters.assigners.openfeature import OpenFeatureAssigner
 from everfresh.adapters.kafka.definitions.following import DefinitionFollower
-from everfresh.adapters.memory import MemoryAssigner
 from everfresh.contracts.experiments.assignment import NO_EXPERIMENT, Assignment, Assignments
 from everfresh.contracts.ports import Assigner
 from tests.adapters.kafka.definitions.scripted import Script

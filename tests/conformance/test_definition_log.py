@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from everfresh.adapters.assigners.in_memory import MemoryDefinitionLog
 from everfresh.adapters.kafka.definitions.following import DefinitionFollower
 from everfresh.adapters.kafka.definitions.reading import DefinitionReader
 from everfresh.adapters.kafka.definitions.writing import KafkaDefinitionLog
 from everfresh.adapters.kafka.topics import ensure_topics
-from everfresh.adapters.memory import MemoryDefinitionLog
 from everfresh.contracts.experiments.assignment import Assignments
 from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.ports import DefinitionLog

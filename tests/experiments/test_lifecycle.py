@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from everfresh.adapters.memory import MemoryDefinitionLog
+from everfresh.adapters.assigners.in_memory import MemoryDefinitionLog
 from everfresh.contracts.errors import ExperimentRefused
 from everfresh.contracts.experiments.definition import Arm, Definition, Namespace
 from everfresh.experiments.lifecycle import Known, ramp, sharing, start, stop

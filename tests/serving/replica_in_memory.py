@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import msgspec
 import torch
 
+from everfresh.adapters.assigners.in_memory import MemoryAssigner
 from everfresh.adapters.memory import (
     ManualClock,
-    MemoryAssigner,
     MemoryExposureSink,
     MemoryHistoryReader,
     MemoryReportSink,

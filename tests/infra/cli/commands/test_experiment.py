@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from everfresh.adapters.assigners.in_memory import MemoryDefinitionLog
 from everfresh.adapters.machine.interrupts import Interrupts
-from everfresh.adapters.memory import MemoryDefinitionLog
 from everfresh.contracts.experiments.assignment import Assignments
 from everfresh.contracts.experiments.definition import Arm, Namespace
 from everfresh.experiments.lifecycle import close_arm
