@@ -223,8 +223,8 @@ class FsspecWeightStore:
         shrunk = {name for name in files if name + DELTA in deltas}
         chained = parent.chained if parent.depth else 0
         chained += sum(file.bytes for name, file in listed.items() if name not in shrunk)
-        whole = self._is_due(parent, manifest, named, chained)
-        if whole:
+        due = self._is_due(parent, manifest, named, chained)
+        if due:
             chained = 0
             deltas = {
                 name: delta
@@ -233,11 +233,11 @@ class FsspecWeightStore:
             }
             if not deltas:
                 return manifest, files
-        stored = {name: files[name] for name in files if whole or name not in shrunk} | deltas
+        stored = {name: files[name] for name in files if due or name not in shrunk} | deltas
         return msgspec.structs.replace(
             manifest,
             delta_of=parent.version,
-            depth=0 if whole else parent.depth + 1,
+            depth=0 if due else parent.depth + 1,
             stored=[listed[name] for name in sorted(stored)],
             chained=chained,
         ), stored
