@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Self
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import (
@@ -30,6 +30,20 @@ _METADATA_SECONDS = 5.0
 _POLL_MS = 200
 _FETCH_WAIT_MS = 100
 _MAX_EMPTY_POLLS = 100  # in a row, some 20 s; then the broker counts as gone
+
+
+class Closing:
+    """A context manager that ends with :meth:`close`."""
+
+    def close(self) -> None:
+        """End the connection."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def connect_consumer(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 from kafka import TopicPartition
 
-from everfresh.adapters.kafka.consumers import connect_consumer, read_until, reading
+from everfresh.adapters.kafka.consumers import Closing, connect_consumer, read_until, reading
 from everfresh.contracts.errors import ForeignRecord, LogMismatch
 from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.outcome import Outcome, decode_outcome
@@ -30,7 +29,7 @@ class OutcomeBatch(msgspec.Struct):
     foreign: list[str] = []
 
 
-class KafkaOutcomeSource:
+class KafkaOutcomeSource(Closing):
     """Used by one thread; a context manager. It uses no consumer group: the caller keeps offsets
     with what it made of the outcomes (law 2)."""
 
@@ -60,17 +59,6 @@ class KafkaOutcomeSource:
     def close(self) -> None:
         """End the connection."""
         self._consumer.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _check(self, offsets: Mapping[int, int], ends: Mapping[int, int]) -> None:
         for partition, offset in offsets.items():

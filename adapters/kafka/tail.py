@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 from kafka import TopicPartition
 
-from everfresh.adapters.kafka.consumers import connect_consumer, read_until, reading
+from everfresh.adapters.kafka.consumers import Closing, connect_consumer, read_until, reading
 from everfresh.contracts.errors import ForeignRecord
 from everfresh.contracts.event import user_key
 from everfresh.contracts.exposure import Exposure, decode_exposure
@@ -34,7 +33,7 @@ _APPEND_TIME = 1
 _AHEAD_MS = 3_600_000  # of this machine's clock: from then on a status is not believed
 
 
-class RecordTail:
+class RecordTail(Closing):
     """Follows some of ``reports``, ``status`` and ``exposures``. Used by one thread.
 
     Starts at the beginning of each topic. With ``from_end`` it starts after the last record that
@@ -98,17 +97,6 @@ class RecordTail:
     def close(self) -> None:
         """End the connection."""
         self._consumer.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _decoded(self, part: TopicPartition, messages: Iterable[Any]) -> Iterator[ObservedRecord]:
         for message in messages:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from everfresh.adapters.kafka.consumers import connect_consumer, read_until, reading
+from everfresh.adapters.kafka.consumers import Closing, connect_consumer, read_until, reading
 from everfresh.contracts.errors import ForeignRecord
 from everfresh.contracts.experiments.assignment import Assignments
 from everfresh.contracts.experiments.definition import Definition, decode_definition
@@ -18,7 +17,7 @@ MOST_EXPERIMENTS = 1_000
 _WAIT_MS = 5_000
 
 
-class DefinitionReader:
+class DefinitionReader(Closing):
     """Reads the topic ``experiments`` from its beginning. Used by one thread; a context manager.
 
     A record that is no definition, has another key than its name, or is one name too many is left
@@ -76,17 +75,6 @@ class DefinitionReader:
     def close(self) -> None:
         """End the connection."""
         self._consumer.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _take(self, messages: Iterable[Any]) -> None:
         for message in messages:

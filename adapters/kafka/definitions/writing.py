@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Self
-
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, TopicAuthorizationFailedError
 
+from everfresh.adapters.kafka.consumers import Closing
 from everfresh.adapters.kafka.definitions.reading import DefinitionReader
 from everfresh.adapters.kafka.rights import missing_right
 from everfresh.adapters.kafka.security.options import python_options
@@ -20,7 +18,7 @@ _WAIT_S = 30.0
 _NOWHERE = "ClusterAuthorizationFailed"
 
 
-class KafkaDefinitionLog:
+class KafkaDefinitionLog(Closing):
     """Used by one thread, for one change; a context manager. Each call looks at the log anew.
 
     ``Unreachable`` where the broker or the topic is missing, or a right to it.
@@ -74,14 +72,3 @@ class KafkaDefinitionLog:
         """End the connection."""
         if self._producer is not None:
             self._producer.close(timeout=1.0)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self.close()
