@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,11 +18,9 @@ from everfresh.adapters.observe.metrics import Metrics
 from everfresh.adapters.observe.scrape_targets import ScrapeTarget
 from everfresh.contracts.settings import MetricsSettings, Settings
 from everfresh.infra.exporter.gathering import GatheringCollector, ask
+from tests.infra.observability.promtool import needs_promtool, promtool
 
 ROOT = Path(__file__).parents[3]
-NEEDS_PROMTOOL = pytest.mark.skipif(
-    shutil.which("promtool") is None, reason="promtool is missing; the package prometheus has it"
-)
 
 
 def gathered(texts: dict[str, str]) -> str:
@@ -66,14 +63,11 @@ def test_every_series_of_every_component_is_there_once_with_its_two_labels(
     assert text.count("# TYPE process_cpu_seconds_total counter") == 1
 
 
-@NEEDS_PROMTOOL
+@needs_promtool
 @pytest.mark.process
 def test_promtool_has_nothing_to_say_of_what_is_gathered(scraped: dict[str, str]) -> None:
     text = gathered({f"{kind}-0:{kind}": text for kind, text in scraped.items()})
-    checked = subprocess.run(
-        ["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False
-    )
-    assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+    assert promtool("check", "metrics", text=text) == (0, "")
 
 
 def test_a_component_that_does_not_answer_or_offers_no_metrics_is_down() -> None:
