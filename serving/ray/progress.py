@@ -49,7 +49,9 @@ def describe(status: ServeStatus, application: str) -> str:
     for deployment in found.deployments.values():
         words.append(deployment.message)
         for state, number in deployment.replica_states.items():
-            states[state.value.lower()] = states.get(state.value.lower(), 0) + number
+            # Ray declares an enumeration of texts, and hands out the texts.
+            word = str(getattr(state, "value", state)).lower()
+            states[word] = states.get(word, 0) + number
     counted = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
     said = " ".join(" ".join(words).split())
     return f"Ray Serve's replicas: {counted or 'none yet'}" + (

@@ -20,14 +20,15 @@ class State(Enum):
     STARTING = "STARTING"
 
 
-def status(states: dict[State, int], message: str) -> Any:
+def status(states: dict[Any, int], message: str) -> Any:
     replicas = SimpleNamespace(replica_states=states, message=message)
     application = SimpleNamespace(message="", deployments={"Replica": replicas})
     return SimpleNamespace(applications={"everfresh": application})
 
 
-def test_replicas_are_counted_by_what_they_do_and_serves_words_are_passed_on() -> None:
-    waiting = status({State.RUNNING: 1, State.STARTING: 2}, "2 replicas wait\n for a node")
+@pytest.mark.parametrize("running", [State.RUNNING, "RUNNING"])
+def test_replicas_are_counted_by_what_they_do_and_serves_words_are_passed_on(running: Any) -> None:
+    waiting = status({running: 1, State.STARTING: 2}, "2 replicas wait\n for a node")
     assert describe(waiting, "everfresh") == (
         "Ray Serve's replicas: 1 running, 2 starting; Serve says: 2 replicas wait for a node"
     )
