@@ -147,6 +147,26 @@ app.command()(generate)
 
 
 @app.command()
+def contract(
+    topic: Annotated[
+        str,
+        typer.Argument(metavar="[TOPIC]", help="events, exposures or outcomes. Default: all."),
+    ] = "",
+    config: Config = None,
+) -> None:
+    """Print what other programs write to Kafka and read from it.
+
+    Without a topic it is an AsyncAPI 3.0 document of the topics, keys, headers and values. With one
+    it is the JSON Schema of that topic's values. Both say what these settings say: the topic
+    prefix, the event types, the limits. Asks no Kafka.
+    """
+    settings = _settings(None, config)
+    from everfresh.infra.cli.commands.topics.contract import run_contract
+
+    run_contract(settings, topic)
+
+
+@app.command()
 def recommend(
     user: User,
     k: Annotated[
