@@ -39,7 +39,11 @@ def settings_environment(settings: Settings) -> dict[str, str]:
     """Every setting as ``EVERFRESH_GROUP__NAME``; the inverse of loading them."""
     tree = settings.model_dump(mode="json")
     tree["home"] = str(settings.home.resolve())
-    variables = dict(_leaves("EVERFRESH", tree, "_"))
+    sources = tree.pop("sources")  # its names and paths are not for capitals
+    variables = {
+        **dict(_leaves("EVERFRESH", tree, "_")),
+        **({"EVERFRESH_SOURCES": json.dumps(sources)} if sources else {}),
+    }
     # No settings file has anything to add, and the path of one may be relative to elsewhere.
     return {**variables, FILE_VARIABLE: ""}
 
