@@ -119,6 +119,11 @@ class Settings(BaseSettings):
         return home
 
     @property
+    def source_topics(self) -> list[str]:
+        """The topics of all sources."""
+        return [source.topic for source in self.sources.values()]
+
+    @property
     def weights_url(self) -> str:
         """The weight store's place, with the default filled in."""
         return self.weights.url or str(self.home.resolve() / "weights")

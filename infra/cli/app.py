@@ -167,6 +167,37 @@ def contract(
 
 
 @app.command()
+def bridge(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Source, as in [sources.NAME].")],
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Only show what would come of the newest records."),
+    ] = False,
+    index: Annotated[
+        int,
+        typer.Option(
+            "--index", min=0, max=MOST, metavar="N", help="Number of this bridge, if several run."
+        ),
+    ] = 0,
+    servers: Servers = "",
+    home: Home = None,
+    config: Config = None,
+) -> None:
+    """Turn the records of a source's topic into events, each exactly once.
+
+    `everfresh up` runs a bridge for each source of the settings; this runs one by itself, until
+    Ctrl-C. docs/bring-your-data.md shows how to describe a source.
+    """
+    settings = _settings(home, config, kafka=_given(bootstrap_servers=servers))
+    from everfresh.infra.cli.commands.topics.bridge import run_bridge, run_check
+
+    if check:
+        run_check(settings, name)
+    else:
+        run_bridge(settings, name, index)
+
+
+@app.command()
 def recommend(
     user: User,
     k: Annotated[

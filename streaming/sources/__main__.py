@@ -16,9 +16,10 @@ from everfresh.adapters.kafka.report_sink import KafkaReportSink
 from everfresh.adapters.kafka.rights import require_topic_rights
 from everfresh.adapters.kafka.topics import ensure_topics
 from everfresh.adapters.observe.logs import configure_logging, run_main
-from everfresh.contracts.errors import EverfreshError, SettingsError
+from everfresh.contracts.errors import EverfreshError
 from everfresh.contracts.settings import Settings, load_settings
 from everfresh.contracts.topics import DEAD_LETTERS, EVENTS, STATUS, topic_name
+from everfresh.streaming.sources import require_source
 from everfresh.streaming.sources.bridge import Bridge
 from everfresh.streaming.sources.conversion import Conversion
 from everfresh.streaming.sources.figures import STOPPED, WAITING, BridgeFigures
@@ -43,7 +44,6 @@ def main() -> None:
         signal.signal(number, lambda *_: stop.set())
     component = f"bridge-{wanted.name}" + (f"-{wanted.index}" if wanted.index else "")
     configure_logging(component, settings.home)
-    _require_rights(settings, wanted.name)
     ensure_topics(settings.kafka.brokers, settings)
     sink = KafkaReportSink(settings.kafka.brokers, settings.kafka.topic_prefix)
     figures = BridgeFigures(component, _now_ms())
@@ -66,22 +66,8 @@ def main() -> None:
         sink.close(1.0)
 
 
-def require_source(settings: Settings, name: str) -> None:
-    """``SettingsError`` where there is no such source, or no broker."""
-    if name not in settings.sources:
-        known = ", ".join(settings.sources) or "none"
-        raise SettingsError(
-            f"there is no source {name!r} in the settings (there: {known}); add a table "
-            f"[sources.{name}], as docs/bring-your-data.md shows"
-        )
-    if not settings.kafka.bootstrap_servers:
-        raise SettingsError(
-            "kafka.bootstrap_servers is empty; set EVERFRESH_KAFKA__BOOTSTRAP_SERVERS to the "
-            "brokers' host:port, or run `everfresh up`"
-        )
-
-
 def _run(bridge: Bridge, settings: Settings, name: str, index: int) -> None:
+    _require_rights(settings, name)
     writer = TransactionalWriter(name, index, settings)
     try:
         reader = SourceReader(name, index, settings)

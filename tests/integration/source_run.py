@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from confluent_kafka import Producer
-from kafka import KafkaAdminClient
-from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.admin import NewTopic
 
 from everfresh.adapters.kafka.dead_letters import DeadLetterReader, Selection
 from everfresh.adapters.kafka.topics import ensure_topics
@@ -61,10 +61,10 @@ class Source:
         with KafkaAdminClient(bootstrap_servers=self.servers) as admin:
             admin.delete_topics([self.topic])
 
-    def alter(self, **config: str) -> None:
-        resource = ConfigResource(ConfigResourceType.TOPIC, self.topic, configs=config)
+    def cut(self, offset: int) -> None:
+        """Remove the records before that offset from partition 0, as retention does."""
         with KafkaAdminClient(bootstrap_servers=self.servers) as admin:
-            admin.alter_configs([resource])
+            admin.delete_records({TopicPartition(self.topic, 0): offset})
 
     def send(
         self, values: Sequence[bytes | None], *, aborted: Sequence[bytes] = (), **options: Any

@@ -79,7 +79,7 @@ def _add(pool: Any, schema: Schema, name: str, had: set[str]) -> None:
             _add(pool, reference, inner, had)
     file = descriptor_pb2.FileDescriptorProto.FromString(base64.b64decode(schema.text))
     file.name = name
-    pool.Add(file) if hasattr(pool, "Add") else pool.AddSerializedFile(file.SerializeToString())
+    pool.AddSerializedFile(file.SerializeToString())
 
 
 def _at(file: Any, path: list[int], number: int) -> Any:
