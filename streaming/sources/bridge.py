@@ -94,7 +94,8 @@ class Bridge:
                 except Moved:
                     continue  # the next take begins at what is settled
                 self._figures.partitions, self._figures.lag = reader.lag()
-                self.tell(RUNNING)
+                self._figures.reason = reader.topic.away
+                self.tell(WAITING if reader.topic.away else RUNNING)
         except Stopped:
             return
 

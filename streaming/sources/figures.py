@@ -32,7 +32,7 @@ class BridgeFigures:
         count = self.door.counter
         self._metrics = {
             "read": count("read_records", "Records of the source that are settled."),
-            "events": count("events", "Events written."),
+            "events": count("events", "Records of the source that were written as events."),
             "filtered": count("filtered_records", "Records that the source's filter leaves out."),
             "tombstones": count("tombstones", "Records without a value."),
             "gap": count("gap_records", "Records that had gone before they were read."),

@@ -10,36 +10,22 @@ import logging
 import time
 from typing import Any
 
-from confluent_kafka import (
-    Consumer,
-    KafkaError,
-    KafkaException,
-    TopicCollection,
-    TopicPartition,
-)
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from everfresh.adapters.kafka.diagnosis import require_broker
-from everfresh.adapters.kafka.rights import missing_right
-from everfresh.adapters.kafka.security.options import librdkafka_options
 from everfresh.contracts.errors import LogMismatch, Unreachable
 from everfresh.contracts.settings import Settings, SourceSettings
-from everfresh.contracts.topics import source_group
 from everfresh.streaming.sources.positions import Found, position
+from everfresh.streaming.sources.topic import DENIED, GONE, SourceTopic
 
 _BATCH_RECORDS = 2_000
 _BATCH_BYTES = 8 * 1024 * 1024
 _STEP_RECORDS = 250
 _WAIT_S = 0.1
 _ASK_S = 30.0
-_LOOK_S = 5.0
 _log = logging.getLogger("everfresh.bridge")
 
 Message = Any
 """A record of librdkafka; its own type hints let nearly every field be missing."""
-
-_GONE = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
-_DENIED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED)
 
 
 class SourceReader:
@@ -50,29 +36,20 @@ class SourceReader:
         self._name = name
         self._source: SourceSettings = settings.sources[name]
         self._topic = self._source.topic
-        self._brokers = settings.kafka.brokers
-        require_broker(self._brokers)
-        options = {
-            **librdkafka_options(self._brokers),
-            "client.id": f"everfresh-bridge-{name}",
-            "log_level": 0,
-        }
-        self._admin = AdminClient(options)
-        self._group = source_group(settings.kafka.topic_prefix, name)
-        self.topic_id = self._ask_topic_id()
-        self._looked_s = time.monotonic()
+        self.topic = SourceTopic(name, settings)
         self._next: dict[int, int] = {}
         self._ends: dict[int, int] = {}
         self._moved = False
         self._cause: Exception | None = None
+        self._first: dict[int, int] = {}
         self.gap = 0
         """Records that were found to have gone, since this was last set to 0."""
         self._consumer = Consumer(
             {
-                **options,
-                "group.id": self._group,
+                **self.topic.options,
+                "group.id": self.topic.group,
                 # Whoever is killed and started again gets its partitions back at once.
-                "group.instance.id": f"{self._group}-{index}",
+                "group.instance.id": f"{self.topic.group}-{index}",
                 "session.timeout.ms": settings.kafka.session_ms,
                 "partition.assignment.strategy": "range",
                 "isolation.level": "read_committed",
@@ -97,7 +74,9 @@ class SourceReader:
         ``LogMismatch`` where what comes next has gone, ``Unreachable`` where the topic has, or may
         not be read.
         """
-        self._look_at_topic()
+        self.topic.look()
+        if self._first:
+            self._commit(self._first)
         taken: list[Message] = []
         size, until = 0, time.monotonic() + _WAIT_S
         while len(taken) < _BATCH_RECORDS and size < _BATCH_BYTES:
@@ -133,7 +112,7 @@ class SourceReader:
     def committable(self, offsets: dict[int, int]) -> list[TopicPartition]:
         """As the transaction takes them."""
         return [
-            TopicPartition(self._topic, partition, offset, self.topic_id)
+            TopicPartition(self._topic, partition, offset, self.topic.id)
             for partition, offset in offsets.items()
         ]
 
@@ -142,7 +121,7 @@ class SourceReader:
         return self._consumer.consumer_group_metadata()
 
     def commit_without_records(self) -> None:
-        """Commit first positions, and offsets that only transactions' markers have moved."""
+        """Commit offsets that only transactions' markers have moved."""
         due = {
             partition: end
             for partition, end in self._ends.items()
@@ -162,10 +141,13 @@ class SourceReader:
         """Stay a member of the group while nothing is taken."""
         places = self._consumer.assignment()
         self._consumer.pause(places)
-        message = self._consumer.poll(0)
+        message: Message = self._consumer.poll(0)
         self._consumer.resume(self._consumer.assignment())
-        if self._moved or (message is not None and message.error() is None):
-            self._moved = True  # what is in hand may be another member's: it is read again
+        if message is not None and message.error() is not None:
+            self._note(message.error(), message)
+        elif message is not None:
+            self._moved = True
+        if self._moved:  # what is in hand may be another member's: it is read again
             raise Moved
 
     def lag(self) -> tuple[int, float]:
@@ -173,8 +155,8 @@ class SourceReader:
         behind = 0.0
         for partition, offset in self._next.items():
             place = TopicPartition(self._topic, partition)
-            _, high = self._consumer.get_watermark_offsets(place, cached=True)
-            if high < 0:
+            known = self._consumer.get_watermark_offsets(place, cached=True)
+            if known is None or (high := known[1]) < 0:
                 return len(self._next), float("nan")
             behind += max(0, high - max(offset, self._ends.get(partition, 0)))
         return len(self._next), behind
@@ -186,37 +168,32 @@ class SourceReader:
     def _on_assign(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         self._moved = True
         try:
-            self.topic_id = self._ask_topic_id()
+            self.topic.identify()
             starts = self._positions(consumer, places)
         except (Unreachable, LogMismatch) as error:
             self._cause = error
             consumer.assign([])
             return
         except KafkaException as error:
-            self._cause = self._unreachable(error.args[0])
+            self._cause = self.topic.unreachable(error.args[0])
             consumer.assign([])
             return
         self._next = starts
-        self._ends.clear()
         consumer.assign(
             [TopicPartition(self._topic, number, offset) for number, offset in starts.items()]
         )
 
     def _positions(self, consumer: Consumer, places: list[TopicPartition]) -> dict[int, int]:
         starts: dict[int, int] = {}
-        first: dict[int, int] = {}
+        self._first, self._ends = {}, {}
         for place in consumer.committed(places, timeout=_ASK_S):
             if place.error is not None:
                 raise KafkaException(place.error)
             number = place.partition
-            low, high = consumer.get_watermark_offsets(
-                TopicPartition(self._topic, number), timeout=_ASK_S
-            )
-            known = None if place.offset < 0 else (place.offset, place.metadata or "")
             at = position(
                 self._topic,
-                self.topic_id,
-                Found(number, known, low, high),
+                self.topic.id,
+                self._found(consumer, place),
                 begin=self._source.begin,
                 accept_gap=self._source.accept_gap,
                 setting=f"sources.{self._name}",
@@ -224,20 +201,32 @@ class SourceReader:
             starts[number] = at.offset
             self.gap += at.gap
             if at.first:
-                first[number] = at.offset
+                self._first[number] = at.offset
                 _log.info("%s partition %d begins at offset %d", self._topic, number, at.offset)
-        if first:
-            self._commit(first)
         return starts
+
+    def _found(self, consumer: Consumer, committed: TopicPartition) -> Found:
+        place = TopicPartition(self._topic, committed.partition)
+        ends = consumer.get_watermark_offsets(place, timeout=_ASK_S)
+        if ends is None:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        known = None if committed.offset < 0 else (committed.offset, committed.metadata or "")
+        return Found(committed.partition, known, *ends)
 
     def _on_revoke(self, consumer: Consumer, _: list[TopicPartition]) -> None:
         self._moved = True
-        self._next, self._ends = {}, {}
+        self._next, self._ends, self._first = {}, {}, {}
         consumer.unassign()
 
     def _commit(self, offsets: dict[int, int]) -> None:
-        self._consumer.commit(offsets=self.committable(offsets), asynchronous=False)
+        """Without a transaction; a group that is changing takes it later."""
+        try:
+            self._consumer.commit(offsets=self.committable(offsets), asynchronous=False)
+        except KafkaException as error:
+            _log.warning("offsets of %s are not committed yet: %s", self._topic, error)
+            return
         self._next.update(offsets)
+        self._first = {}
 
     def _note(self, error: KafkaError, message: Message) -> None:
         code = error.code()
@@ -245,25 +234,21 @@ class SourceReader:
             self._ends[message.partition()] = message.offset()
         elif code == KafkaError._AUTO_OFFSET_RESET:
             raise self._out_of_range(message.partition())
-        elif code in _GONE:
-            raise Unreachable(f"source topic {self._topic} is not at {self._brokers}; create it")
-        elif code in _DENIED or error.fatal():
-            raise self._unreachable(error)
+        elif code in GONE or code in DENIED or error.fatal():
+            raise self.topic.unreachable(error)
         else:
             _log.warning("%s: %s", self._topic, error)
 
     def _out_of_range(self, partition: int) -> Exception:
         """What was read next is not there any more. With ``accept_gap`` the next reader goes on."""
         try:
-            self.topic_id = self._ask_topic_id()
+            self.topic.identify()
             place = TopicPartition(self._topic, partition)
             [committed] = self._consumer.committed([place], timeout=_ASK_S)
-            low, high = self._consumer.get_watermark_offsets(place, timeout=_ASK_S)
-            known = None if committed.offset < 0 else (committed.offset, committed.metadata or "")
             position(
                 self._topic,
-                self.topic_id,
-                Found(partition, known, low, high),
+                self.topic.id,
+                self._found(self._consumer, committed),
                 begin=self._source.begin,
                 accept_gap=False,
                 setting=f"sources.{self._name}",
@@ -271,51 +256,10 @@ class SourceReader:
         except LogMismatch as error:
             return error
         except KafkaException as error:
-            return self._unreachable(error.args[0])
+            return self.topic.unreachable(error.args[0])
         return LogMismatch(
             f"source topic {self._topic} partition {partition} no longer has the record that was "
             "to be read next; start the bridge again"
-        )
-
-    def _look_at_topic(self) -> None:
-        now_s = time.monotonic()
-        if now_s - self._looked_s < _LOOK_S:
-            return
-        self._looked_s = now_s
-        before = self.topic_id
-        found = self._ask_topic_id()
-        if found != before:
-            raise LogMismatch(
-                f"source topic {self._topic} was deleted and created again: its id was {before} "
-                f"and is {found}; start the bridge again, which says where it would go on"
-            )
-
-    def _ask_topic_id(self) -> str:
-        try:
-            asked = self._admin.describe_topics(TopicCollection([self._topic]), request_timeout=10)
-            return str(asked[self._topic].result().topic_id)
-        except KafkaException as error:
-            if error.args[0].code() in _GONE:
-                raise Unreachable(
-                    f"source topic {self._topic} is not at {self._brokers}; create it, or correct "
-                    f"sources.{self._name}.topic"
-                ) from None
-            raise self._unreachable(error.args[0]) from None
-
-    def _unreachable(self, error: KafkaError) -> Unreachable:
-        code = error.code()
-        if code == KafkaError.TOPIC_AUTHORIZATION_FAILED:
-            return Unreachable(missing_right(self._brokers, f"Read on topic {self._topic}"))
-        if code == KafkaError.GROUP_AUTHORIZATION_FAILED:
-            return Unreachable(missing_right(self._brokers, f"Read on group {self._group}"))
-        if code in (KafkaError.FENCED_INSTANCE_ID, KafkaError._FENCED):
-            return Unreachable(
-                f"another bridge of source {self._name} runs with the same index; give this one "
-                "another (--index)"
-            )
-        return Unreachable(
-            f"source topic {self._topic} cannot be read at {self._brokers}: {error.str()}; check "
-            "that the broker is up"
         )
 
 

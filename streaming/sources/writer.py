@@ -89,7 +89,7 @@ class TransactionalWriter:
             if self._aborts >= _MOST_ABORTS or _is_right(error):
                 raise self._refused(error) from None
             _log.warning("a transaction is done again: %s", error)
-            self._ask(lambda: producer.abort_transaction(_STEP_S), wait)
+            self._abort(wait)
             return False
         self._aborts = 0
         return True
@@ -98,6 +98,12 @@ class TransactionalWriter:
         """Give up what is not committed."""
         self._producer.purge()
         self._producer.flush(0)
+
+    def _abort(self, wait: Callable[[str], None]) -> None:
+        try:
+            self._ask(lambda: self._producer.abort_transaction(_STEP_S), wait)
+        except KafkaException as failure:
+            raise self._refused(failure.args[0]) from None
 
     def _produce(self, record: Outgoing) -> None:
         while True:
