@@ -36,6 +36,7 @@ from everfresh.streaming.sources.writer import Outgoing, TransactionalWriter
 
 _RETRY_S = 1.0
 _REPORT_S = 1.0
+_ABORTED_S = 0.5  # a member that has been replaced learns so within a heartbeat
 _log = logging.getLogger("everfresh.bridge")
 
 
@@ -122,6 +123,7 @@ class Bridge:
         if not writer.write(records, places, group, self._wait):
             self._figures.add(counts=Counter(aborted=1), rejected=Counter())
             reader.rewind()
+            self._stop.wait(_ABORTED_S)
             return
         reader.settled(offsets)
         counts["read"] += len(messages)

@@ -51,6 +51,7 @@ class SourceReader:
                 # Whoever is killed and started again gets its partitions back at once.
                 "group.instance.id": f"{self.topic.group}-{index}",
                 "session.timeout.ms": settings.kafka.session_ms,
+                "heartbeat.interval.ms": min(1_000, settings.kafka.session_ms // 3),
                 "partition.assignment.strategy": "range",
                 "isolation.level": "read_committed",
                 "enable.auto.commit": False,

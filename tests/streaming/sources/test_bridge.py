@@ -131,6 +131,7 @@ class Bench:
 @pytest.fixture
 def bench(make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setattr(module, "_RETRY_S", 0.0)
+    monkeypatch.setattr(module, "_ABORTED_S", 0.0)
     return Bench(make_settings, [b'{"user": 1, "item": 2}', b"{", None])
 
 
