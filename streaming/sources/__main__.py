@@ -10,19 +10,23 @@ import argparse
 import logging
 import signal
 import time
+from functools import partial
 from threading import Event as Flag
 
 from everfresh.adapters.kafka.report_sink import KafkaReportSink
 from everfresh.adapters.kafka.rights import require_topic_rights
+from everfresh.adapters.kafka.tail import RecordTail
 from everfresh.adapters.kafka.topics import ensure_topics
 from everfresh.adapters.observe.logs import configure_logging, run_main
 from everfresh.contracts.errors import EverfreshError
+from everfresh.contracts.report import ComponentStatus
 from everfresh.contracts.settings import Settings, load_settings
 from everfresh.contracts.topics import DEAD_LETTERS, EVENTS, STATUS, topic_name
 from everfresh.streaming.sources import require_source
 from everfresh.streaming.sources.bridge import Bridge
 from everfresh.streaming.sources.conversion import Conversion
 from everfresh.streaming.sources.figures import STOPPED, WAITING, BridgeFigures
+from everfresh.streaming.sources.positions import reported_positions
 from everfresh.streaming.sources.reader import SourceReader
 from everfresh.streaming.sources.writer import TransactionalWriter
 
@@ -46,7 +50,7 @@ def main() -> None:
     configure_logging(component, settings.home)
     ensure_topics(settings.kafka.brokers, settings)
     sink = KafkaReportSink(settings.kafka.brokers, settings.kafka.topic_prefix)
-    figures = BridgeFigures(component, _now_ms())
+    figures = BridgeFigures(component, wanted.name, _now_ms())
     conversion = Conversion(wanted.name, settings)
     bridge = Bridge(conversion, settings, figures, sink, _now_ms, stop)
     bridge.more["metrics"] = figures.door.open(settings.metrics, component, settings.home)
@@ -70,13 +74,19 @@ def _run(bridge: Bridge, settings: Settings, name: str, index: int) -> None:
     _require_rights(settings, name)
     writer = TransactionalWriter(name, index, settings)
     try:
-        reader = SourceReader(name, index, settings)
+        reader = SourceReader(name, index, settings, partial(_reported, settings, name))
         try:
             bridge.run(reader, writer)
         finally:
             reader.close()
     finally:
         writer.close()
+
+
+def _reported(settings: Settings, name: str, topic_id: str) -> dict[int, int]:
+    with RecordTail(settings.kafka.brokers, settings.kafka.topic_prefix, [STATUS]) as tail:
+        said = [each for each in tail.read_to_end() if isinstance(each, ComponentStatus)]
+    return reported_positions(said, name, topic_id)
 
 
 def _pause(bridge: Bridge, stop: Flag) -> None:
@@ -88,7 +98,8 @@ def _pause(bridge: Bridge, stop: Flag) -> None:
 def _require_rights(settings: Settings, name: str) -> None:
     prefix = settings.kafka.topic_prefix
     written = [topic_name(prefix, spec) for spec in (EVENTS, DEAD_LETTERS, STATUS)]
-    rights = {"Read": [settings.sources[name].topic], "Write": written}
+    read = [settings.sources[name].topic, topic_name(prefix, STATUS)]
+    rights = {"Read": read, "Write": written}
     require_topic_rights(rights, settings)
 
 

@@ -94,7 +94,8 @@ class Bridge:
                     self._settle(messages, reader, writer)
                 except Moved:
                     continue  # the next take begins at what is settled
-                self._figures.partitions, self._figures.lag = reader.lag()
+                self._figures.topic_id = reader.topic.id
+                self._figures.positions, self._figures.lag = reader.positions(), reader.lag()
                 self._figures.reason = reader.topic.away
                 self.tell(WAITING if reader.topic.away else RUNNING)
         except Stopped:

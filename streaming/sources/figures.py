@@ -19,13 +19,17 @@ class BridgeFigures:
     partitions are not settled yet, ``gap`` how many had gone before they were read, as far as that
     is known; ``aborted`` counts transactions that were done again."""
 
-    def __init__(self, component: str, now_ms: int) -> None:
+    def __init__(self, component: str, source: str, now_ms: int) -> None:
         self._component = component
+        self._source = source
         self._counts: Counter[str] = Counter()
         self._rejected: Counter[str] = Counter()
         self._before = (now_ms, 0)
         self.lag = float("nan")
-        self.partitions = 0
+        self.topic_id = ""
+        self.positions: dict[int, int] = {}
+        """The next offset of each partition that is owned. They are reported for the case that
+        Kafka forgets them."""
         self.reason = ""
         """What it waits for; empty while it works."""
         self.door = Metrics(KIND)
@@ -72,7 +76,10 @@ class BridgeFigures:
             "rejected": self._rejected.total(),
             **{f"rejected_{reason}": number for reason, number in sorted(self._rejected.items())},
             "events_per_s": round(rate, 1),
-            "partitions": self.partitions,
+            "partitions": len(self.positions),
+            "source": self._source,
+            "topic_id": self.topic_id,
+            "positions": {str(number): offset for number, offset in self.positions.items()},
             **({} if self.lag != self.lag else {"lag": int(self.lag)}),
             **({"reason": self.reason} if self.reason else {}),
             **more,

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from everfresh.contracts.errors import LogMismatch
+from everfresh.contracts.report import ComponentStatus
 
 
 class Found(msgspec.Struct, frozen=True):
     """A partition as Kafka has it: ``committed`` is the group's offset with the id of the topic
-    that it was committed for, ``None`` before the first; ``start`` and ``end`` are the log's."""
+    that it was committed for, ``None`` before the first; ``start`` and ``end`` are the log's.
+    ``reported`` is the offset that a bridge last said to be next, ``None`` where none did."""
 
     partition: int
     committed: tuple[int, str] | None
     start: int
     end: int
+    reported: int | None = None
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -33,9 +38,13 @@ def position(
 
     ``setting`` is the name of the source's table.
     """
-    if found.committed is None:
+    forgotten = found.committed is None
+    if found.committed is not None:
+        offset, made_for = found.committed
+    elif found.reported is not None:  # Kafka drops the offsets of a group that is long empty
+        offset, made_for = found.reported, topic_id
+    else:
         return Position(found.start if begin == "earliest" else found.end, first=True)
-    offset, made_for = found.committed
     place = f"source topic {topic} partition {found.partition}"
     again = (
         f"set {setting}.accept_gap to true to go on with the oldest record there is, and back to "
@@ -64,4 +73,20 @@ def position(
             f"retention removed up to {found.start - offset} records that were not read; keep them "
             f"for longer (retention.ms), or run more bridges; {again}"
         )
-    return Position(offset)
+    return Position(offset, first=forgotten)
+
+
+def reported_positions(
+    statuses: Iterable[ComponentStatus], source: str, topic_id: str
+) -> dict[int, int]:
+    """The next offset by partition, as the bridges of a source last said for that very topic."""
+    positions: dict[int, int] = {}
+    for status in statuses:
+        figures = status.figures
+        if (figures.get("source"), figures.get("topic_id")) != (source, topic_id):
+            continue
+        said = figures.get("positions")
+        for number, offset in said.items() if isinstance(said, dict) else ():
+            if str(number).isdecimal() and isinstance(offset, int):
+                positions[int(number)] = max(offset, positions.get(int(number), 0))
+    return positions

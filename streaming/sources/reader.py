@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -31,8 +32,16 @@ Message = Any
 class SourceReader:
     """One member of a source's group. Not thread-safe; Kafka calls back within its methods."""
 
-    def __init__(self, name: str, index: int, settings: Settings) -> None:
-        """``Unreachable`` where no broker answers or the topic is missing."""
+    def __init__(
+        self,
+        name: str,
+        index: int,
+        settings: Settings,
+        reported: Callable[[str], Mapping[int, int]],
+    ) -> None:
+        """``Unreachable`` where no broker answers or the topic is missing. ``reported`` is asked,
+        with the topic's id, where Kafka has no offset: it says which a bridge last reported."""
+        self._reported = reported
         self._name = name
         self._source: SourceSettings = settings.sources[name]
         self._topic = self._source.topic
@@ -100,6 +109,9 @@ class SourceReader:
                 size += len(message)
             if left_s <= 0:
                 break
+        if taken and not self.topic.is_same():
+            self.rewind()
+            return []
         return taken
 
     def after(self, messages: list[Message]) -> dict[int, int]:
@@ -151,16 +163,20 @@ class SourceReader:
         if self._moved:  # what is in hand may be another member's: it is read again
             raise Moved
 
-    def lag(self) -> tuple[int, float]:
-        """Partitions that are owned here, and records that are not settled; NaN until known."""
+    def positions(self) -> dict[int, int]:
+        """The next offset of each partition that is owned here."""
+        return dict(self._next)
+
+    def lag(self) -> float:
+        """Records of the owned partitions that are not settled; NaN until known."""
         behind = 0.0
         for partition, offset in self._next.items():
             place = TopicPartition(self._topic, partition)
             known = self._consumer.get_watermark_offsets(place, cached=True)
             if known is None or (high := known[1]) < 0:
-                return len(self._next), float("nan")
+                return float("nan")
             behind += max(0, high - max(offset, self._ends.get(partition, 0)))
-        return len(self._next), behind
+        return behind
 
     def close(self) -> None:
         """Leave."""
@@ -187,14 +203,17 @@ class SourceReader:
     def _positions(self, consumer: Consumer, places: list[TopicPartition]) -> dict[int, int]:
         starts: dict[int, int] = {}
         self._first, self._ends = {}, {}
-        for place in consumer.committed(places, timeout=_ASK_S):
+        committed = consumer.committed(places, timeout=_ASK_S)
+        unknown = any(place.offset < 0 for place in committed)
+        reported = self._reported(self.topic.id) if unknown else {}
+        for place in committed:
             if place.error is not None:
                 raise KafkaException(place.error)
             number = place.partition
             at = position(
                 self._topic,
                 self.topic.id,
-                self._found(consumer, place),
+                self._found(consumer, place, reported.get(number)),
                 begin=self._source.begin,
                 accept_gap=self._source.accept_gap,
                 setting=f"sources.{self._name}",
@@ -206,13 +225,15 @@ class SourceReader:
                 _log.info("%s partition %d begins at offset %d", self._topic, number, at.offset)
         return starts
 
-    def _found(self, consumer: Consumer, committed: TopicPartition) -> Found:
+    def _found(
+        self, consumer: Consumer, committed: TopicPartition, reported: int | None = None
+    ) -> Found:
         place = TopicPartition(self._topic, committed.partition)
         ends = consumer.get_watermark_offsets(place, timeout=_ASK_S)
         if ends is None:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
         known = None if committed.offset < 0 else (committed.offset, committed.metadata or "")
-        return Found(committed.partition, known, *ends)
+        return Found(committed.partition, known, *ends, reported)
 
     def _on_revoke(self, consumer: Consumer, _: list[TopicPartition]) -> None:
         self._moved = True
@@ -235,7 +256,7 @@ class SourceReader:
             self._ends[message.partition()] = message.offset()
         elif code == KafkaError._AUTO_OFFSET_RESET:
             raise self._out_of_range(message.partition())
-        elif code in GONE or code in DENIED or error.fatal():
+        elif code in GONE or code in DENIED or error.fatal() or code == KafkaError._FATAL:
             raise self.topic.unreachable(error)
         else:
             _log.warning("%s: %s", self._topic, error)

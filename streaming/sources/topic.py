@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
@@ -17,6 +18,7 @@ from everfresh.contracts.topics import source_group
 GONE = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
 DENIED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED)
 _LOOK_S = 5.0
+LIBRARY_LOG = logging.getLogger("everfresh.librdkafka")
 
 
 class SourceTopic:
@@ -32,6 +34,7 @@ class SourceTopic:
             **librdkafka_options(self._brokers),
             "client.id": f"everfresh-bridge-{name}",
             "log_level": 0,
+            "logger": LIBRARY_LOG,  # or fatal errors would be written to stderr
         }
         self._admin = AdminClient(self.options)
         self.away = ""
@@ -45,21 +48,24 @@ class SourceTopic:
 
     def look(self) -> None:
         """Now and then: ``LogMismatch`` where the topic was made anew since the last look."""
-        now_s = time.monotonic()
-        if now_s - self._looked_s < _LOOK_S:
-            return
-        self._looked_s = now_s
-        before, self.away = self.id, ""
+        if time.monotonic() - self._looked_s >= _LOOK_S:
+            self.is_same()
+
+    def is_same(self) -> bool:
+        """Whether the topic is still the one that :attr:`id` names, and so whatever was read of it
+        before. ``LogMismatch`` where it was made anew; False where nobody can tell."""
+        self._looked_s, self.away = time.monotonic(), ""
         try:
             found = self._ask()
         except Unreachable as error:  # the consumer goes on once it is there again
             self.away = str(error)
-            return
-        if found != before:
+            return False
+        if found != self.id:
             raise LogMismatch(
-                f"source topic {self._topic} was deleted and created again: its id was {before} "
+                f"source topic {self._topic} was deleted and created again: its id was {self.id} "
                 f"and is {found}; start the bridge again, which says where it would go on"
             )
+        return True
 
     def _ask(self) -> str:
         try:
@@ -82,7 +88,7 @@ class SourceTopic:
             return Unreachable(missing_right(self._brokers, f"Read on topic {self._topic}"))
         if code == KafkaError.GROUP_AUTHORIZATION_FAILED:
             return Unreachable(missing_right(self._brokers, f"Read on group {self.group}"))
-        if code in (KafkaError.FENCED_INSTANCE_ID, KafkaError._FENCED):
+        if code in (KafkaError.FENCED_INSTANCE_ID, KafkaError._FENCED, KafkaError._FATAL):
             return Unreachable(
                 f"another bridge of source {self._name} runs with the same index; give this one "
                 "another (--index)"

@@ -19,6 +19,7 @@ from everfresh.adapters.kafka.security.options import librdkafka_options
 from everfresh.contracts.errors import Unreachable
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import source_group
+from everfresh.streaming.sources.topic import LIBRARY_LOG
 
 OPEN_MS = 10_000
 """Milliseconds after which the broker aborts a transaction that nobody has ended."""
@@ -61,6 +62,7 @@ class TransactionalWriter:
                 "delivery.report.only.error": True,
                 "allow.auto.create.topics": False,
                 "log_level": 0,
+                "logger": LIBRARY_LOG,  # or fatal errors would be written to stderr
             }
         )
         self._ask(lambda: self._producer.init_transactions(_WAIT_S))

@@ -49,7 +49,7 @@ def replica_status() -> ComponentStatus:
 
 
 def _bridge(settings: Settings) -> str:
-    bridge = BridgeFigures("bridge-shop", 0)
+    bridge = BridgeFigures("bridge-shop", "shop", 0)
     bridge.add(Counter(read=3, events=1, filtered=1), Counter(not_json=1))
     bridge.lag = 2.0
     try:

@@ -61,7 +61,7 @@ class Log:
         self.moves = 0
         self.stops_at_idle = False
         self.gap = 0
-        self.topic = SimpleNamespace(away="")
+        self.topic = SimpleNamespace(away="", id="id")
 
     def take(self) -> list[Message]:
         if self.at == len(self.values):
@@ -96,8 +96,11 @@ class Log:
     def commit_without_records(self) -> None:
         """Nothing is to be committed."""
 
-    def lag(self) -> tuple[int, float]:
-        return 1, float(len(self.values) - self.at)
+    def positions(self) -> dict[int, int]:
+        return {0: self.at}
+
+    def lag(self) -> float:
+        return float(len(self.values) - self.at)
 
     def write(
         self, records: Iterable[Any], offsets: Any, group: Any, wait: Callable[[str], None]
@@ -115,7 +118,7 @@ class Bench:
     def __init__(self, make: Callable[..., Settings], values: list[bytes | None]) -> None:
         settings = make(sources={"shop": SHOP})
         self.conversion = Conversion("shop", settings)
-        self.figures = BridgeFigures("bridge-shop", 0)
+        self.figures = BridgeFigures("bridge-shop", "shop", 0)
         self.sink = MemoryReportSink()
         self.stop = Flag()
         self.log = Log(values, self.stop)

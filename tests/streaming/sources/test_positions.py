@@ -7,12 +7,20 @@ from typing import Any
 import pytest
 
 from everfresh.contracts.errors import LogMismatch
-from everfresh.streaming.sources.positions import Found, Position, position
+from everfresh.contracts.report import ComponentStatus
+from everfresh.streaming.sources.positions import (
+    Found,
+    Position,
+    position,
+    reported_positions,
+)
 
 
-def at(committed: Any, start: int, end: int, **options: Any) -> Position:
+def at(
+    committed: Any, start: int, end: int, reported: int | None = None, **options: Any
+) -> Position:
     wanted = {"begin": "earliest", "accept_gap": False, "setting": "sources.shop", **options}
-    return position("shop", "id-now", Found(1, committed, start, end), **wanted)
+    return position("shop", "id-now", Found(1, committed, start, end, reported), **wanted)
 
 
 def test_the_first_time_begins_where_the_settings_say() -> None:
@@ -41,3 +49,27 @@ def test_a_gap_is_named_with_the_setting_that_accepts_it(
         at(committed, 3, 9)
     assert "sources.shop.accept_gap" in str(caught.value)
     assert at(committed, 3, 9, accept_gap=True) == then
+
+
+def test_where_kafka_has_forgotten_the_offset_it_goes_on_at_what_was_reported() -> None:
+    assert at(None, 3, 9, reported=5) == Position(5, first=True)
+    assert at(None, 3, 9, reported=5, begin="latest") == Position(5, first=True)
+    assert at((6, "id-now"), 3, 9, reported=5) == Position(6)
+    with pytest.raises(LogMismatch, match="retention removed"):
+        at(None, 3, 9, reported=1)
+
+
+def test_positions_are_those_that_bridges_reported_of_that_very_topic() -> None:
+    def said(component: str, topic_id: str, positions: Any, source: str = "shop") -> Any:
+        figures = {"source": source, "topic_id": topic_id, "positions": positions}
+        return ComponentStatus(component, "bridge", 1, "stopped", figures)
+
+    statuses = [
+        said("bridge-shop", "id-now", {"0": 7, "1": 5}),
+        said("bridge-shop-1", "id-now", {"1": 9, "x": 3, "2": "4"}),
+        said("bridge-shop-2", "id-before", {"0": 99}),
+        said("bridge-other", "id-now", {"0": 99}, "other"),
+        said("bridge-shop-3", "id-now", "nothing"),
+        ComponentStatus("worker-0", "worker", 1, "running", {"lag": 3}),
+    ]
+    assert reported_positions(statuses, "shop", "id-now") == {0: 7, 1: 9}
