@@ -30,6 +30,7 @@ _FIGURES = {
     "worker": ("applied", "rejected", "lag"),
     "trainer": ("version", "windows", "backlog"),
     "replica": ("version", "requests", "failed"),
+    "bridge": ("events", "rejected", "lag"),
 }
 _IF_NOT_ZERO = {
     "worker": (
@@ -45,6 +46,7 @@ _IF_NOT_ZERO = {
         *("epoch", "load_failures", "experiments", "experiments_left_out", "experiments_late"),
         *("experiments_failed", "experiments_unknown_arm", "experiments_reason", "reason"),
     ),
+    "bridge": ("events_per_s", "filtered", "tombstones", "gap", "aborted", "reason"),
 }
 """Figures that are shown where they are not zero; texts, which are long, come last."""
 
