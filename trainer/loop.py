@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import msgspec
 
@@ -59,9 +60,10 @@ class TrainerLoop:
     """Runs the steps above over the ports it is given; one thread, no framework.
 
     Built anew after any failure: the constructor reads the pointer's version and seeks the source.
+    ``tuning`` are settings of this line until it has a version, which then names its own.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  (its ports, and what tests put in their place)
         self,
         settings: Settings,
         source: WindowSource,
@@ -70,8 +72,9 @@ class TrainerLoop:
         clock: Clock,
         boundary: Boundary = lambda step: None,
         train: TrainWindow = train_window,
+        tuning: Mapping[str, Any] | None = None,
     ) -> None:
-        self._settings = settings
+        self._given = settings, tuning
         self._rows = settings.weights.rows
         self._source = source
         self._store = store
@@ -108,7 +111,8 @@ class TrainerLoop:
         return None
 
     def _resume(self) -> None:
-        self._lineage = lineage = Lineage(self._store, self._settings)
+        self._lineage = lineage = Lineage(self._store, *self._given)
+        self._settings = lineage.settings
         self.learner, self.progress = lineage.learner, lineage.progress
         self._held_in_a_row = 0
         if lineage.parent is not None and lineage.trained is not None:

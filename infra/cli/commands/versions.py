@@ -10,6 +10,7 @@ from rich.console import RenderableType
 from everfresh.adapters.kafka.tail import RecordTail
 from everfresh.adapters.weights.store import FsspecWeightStore
 from everfresh.contracts.errors import CorruptVersion, RunError, Unreachable, VersionNotFound
+from everfresh.contracts.experiments.definition import DEFAULT
 from everfresh.contracts.manifest import Pointer, Rejected, WeightManifest
 from everfresh.contracts.report import ComponentStatus, WindowReport
 from everfresh.contracts.settings import Settings
@@ -226,5 +227,7 @@ def _lives(settings: Settings) -> tuple[dict[int, dict[str, Any]], str]:
         for status in records
         if isinstance(status, ComponentStatus) and status.kind == "replica"
     }
-    windows = [report for report in records if isinstance(report, WindowReport)]
+    windows = [
+        report for report in records if isinstance(report, WindowReport) and report.track == DEFAULT
+    ]
     return lives(windows, list(newest.values())), left_out
