@@ -12,7 +12,13 @@ from typing import Any
 
 import msgspec
 
-from everfresh.contracts.errors import StalePublish, TrackRefused, VersionNotFound, WeightsError
+from everfresh.contracts.errors import (
+    SettingsError,
+    StalePublish,
+    TrackRefused,
+    VersionNotFound,
+    WeightsError,
+)
 from everfresh.contracts.experiments.definition import DEFAULT
 from everfresh.contracts.experiments.track import NOTHING, Track, require_track_name, with_track
 from everfresh.contracts.manifest import Pointer, WeightManifest
@@ -62,7 +68,7 @@ def start_track(
             )
         manifest = source.manifest(_version(source, *origin))
         whole = {**manifest.tuning, **tuning}
-        restore(source, manifest, tuned(settings, whole))  # whatever fails is told here
+        _require_continuable(source, manifest, tuned(settings, whole))
         track = Track(
             name=name,
             tuning=whole,
@@ -119,6 +125,19 @@ def promote(tracks: TrackStore, name: str, now_ms: int) -> tuple[Pointer, Pointe
         f"the default track published {_ATTEMPTS} times while {name} was being promoted; stop the "
         "trainer, then promote it"
     )
+
+
+def _require_continuable(
+    source: TrainerStore, manifest: WeightManifest, settings: Settings
+) -> None:
+    """Read the version as a trainer would, so that whatever fails is told here."""
+    try:
+        restore(source, manifest, settings)
+    except SettingsError as error:
+        raise SettingsError(
+            f"{str(error).partition(';')[0]}; a track keeps these settings of the version that it "
+            "starts from: leave them out, or start from nothing (--from nothing)"
+        ) from None
 
 
 def _version(source: TrainerStore, track: str, version: int | None) -> int:

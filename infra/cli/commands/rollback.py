@@ -34,13 +34,13 @@ def run_rollback(settings: Settings, version: int) -> None:
     if not is_supervised(settings.home.resolve()):
         console.print("nothing is up in this home; replicas elsewhere swap when they next look")
         return
-    live, replicas = _wait_for_replicas(with_brokers(settings), now)
+    live, replicas = wait_for_replicas(with_brokers(settings), now)
     console.print(f"live on {live} of {replicas} replicas")
     if live < replicas:
         console.print("the others swap as soon as they can; watch them with `everfresh status`")
 
 
-def _wait_for_replicas(settings: Settings, wanted: Pointer) -> tuple[int, int]:
+def wait_for_replicas(settings: Settings, wanted: Pointer) -> tuple[int, int]:
     """How many replicas answer with ``wanted`` or what came after it, of how many."""
     newest: dict[str, ComponentStatus] = {}
     live = 0

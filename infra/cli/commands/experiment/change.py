@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from everfresh.adapters.kafka.definitions.writing import KafkaDefinitionLog
 from everfresh.adapters.kafka.tail import RecordTail
+from everfresh.adapters.weights.tracks import FsspecTracks
 from everfresh.contracts.errors import ExperimentRefused
 from everfresh.contracts.experiments.definition import DEFAULT, Arm, Definition, Namespace
 from everfresh.contracts.report import ComponentStatus
@@ -56,8 +57,9 @@ def run_start(
 
     def make(known: Known) -> Definition:
         seen[:] = lifecycle.sharing(known, definition)
-        return lifecycle.start(known, definition)
+        return lifecycle.start(known, definition, tracks)
 
+    tracks = _tracks(settings, definition)
     _change(settings, make, lambda made: f"{name} runs: {_split(made)}, for {users_of(made)}")
     if seen:
         Terminal().print(
@@ -118,6 +120,14 @@ def _change(
     console.print(f"followed by {following} of {settings.serving.replicas} replicas")
     if following < settings.serving.replicas:
         console.print("the others follow as soon as they can; their log says what they wait for")
+
+
+def _tracks(settings: Settings, definition: Definition) -> list[str]:
+    """The tracks that arms may name. The weight store is asked only where one is named."""
+    if all(arm.track == DEFAULT for arm in definition.arms):
+        return [DEFAULT]
+    declared = FsspecTracks(settings).declared()
+    return [DEFAULT, *(each.name for each in declared.values() if each.served)]
 
 
 def _wait_for_replicas(settings: Settings, version: int) -> int:
@@ -186,4 +196,7 @@ def _share(option: str, word: str) -> float:
 
 
 def _split(definition: Definition) -> str:
-    return ", ".join(f"{arm.name} {arm.weight:.4g}" for arm in definition.arms)
+    return ", ".join(
+        f"{arm.name} {arm.weight:.4g}" + (f" by track {arm.track}" if arm.track != DEFAULT else "")
+        for arm in definition.arms
+    )

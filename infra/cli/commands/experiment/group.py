@@ -31,9 +31,10 @@ def start(
         list[str] | None,
         typer.Option(
             "--arm",
-            metavar="NAME=WEIGHT",
-            help="An arm and its share of the users; once for each arm. Without weights they get "
-            "equal ones. Default: control and treatment.",
+            metavar="NAME[=WEIGHT][@TRACK]",
+            help="An arm, its share of the users, and the track that answers for it; once for each "
+            "arm. Without weights they get equal ones. Default: control and treatment, both by "
+            "the default track.",
         ),
     ] = None,
     coverage: Annotated[
