@@ -6,10 +6,12 @@ tracks/NAME/          the versions of one, laid out as those of the default trac
 
 from __future__ import annotations
 
+from difflib import get_close_matches
+
 from everfresh.adapters.blobs import open_blobs
 from everfresh.adapters.weights.store import FsspecWeightStore
 from everfresh.adapters.weights.version_folder import MOST_LIST, folder_version
-from everfresh.contracts.errors import CorruptVersion, WeightsError
+from everfresh.contracts.errors import CorruptVersion, TrackRefused, WeightsError
 from everfresh.contracts.experiments.definition import DEFAULT
 from everfresh.contracts.experiments.track import (
     Track,
@@ -18,6 +20,7 @@ from everfresh.contracts.experiments.track import (
     require_track_name,
     with_track,
 )
+from everfresh.contracts.ports import TrackStore, TrainerStore
 from everfresh.contracts.settings import Settings
 
 TRACKS = "tracks.json"
@@ -82,3 +85,20 @@ class FsspecTracks:
                 f"somebody else changed the tracks in {self._url} at the same moment; look at "
                 "`everfresh tracks list`, and try again"
             )
+
+
+def store_of(tracks: TrackStore, name: str) -> TrainerStore:
+    """The versions of a track that was declared, or of the default one for no name.
+
+    ``TrackRefused`` where there is no such track.
+    """
+    declared = tracks.declared()
+    if name in ("", DEFAULT):
+        return tracks.store(DEFAULT)
+    if name not in declared:
+        near = get_close_matches(name, list(declared), n=1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        raise TrackRefused(
+            f"there is no track {ascii(name)[:80]}; {meant}`everfresh tracks list` lists all"
+        )
+    return tracks.store(name)

@@ -17,6 +17,7 @@ from everfresh.infra.cli.options import (
     MOST,
     Config,
     Home,
+    OfTrack,
     Servers,
     ServersToJoin,
     User,
@@ -215,6 +216,7 @@ def rollback(
             help="Version to go back to; `everfresh versions` lists them.",
         ),
     ],
+    track: OfTrack = "",
     home: Home = None,
     config: Config = None,
 ) -> None:
@@ -226,12 +228,13 @@ def rollback(
     settings = _settings(home, config)
     from everfresh.infra.cli.commands.rollback import run_rollback
 
-    run_rollback(settings, version)
+    run_rollback(settings, version, track)
 
 
 @app.command()
 def versions(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    track: OfTrack = "",
     home: Home = None,
     config: Config = None,
 ) -> None:
@@ -243,7 +246,7 @@ def versions(
     settings = _settings(home, config)
     from everfresh.infra.cli.commands.versions import run_versions
 
-    run_versions(settings, as_json=as_json)
+    run_versions(settings, track, as_json=as_json)
 
 
 @app.command()

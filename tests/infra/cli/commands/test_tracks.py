@@ -189,3 +189,21 @@ def test_tracks_that_cannot_be_read_are_one_line(command: Command) -> None:
     assert "tracks.json in" in errors
     assert "format 1 was expected, found 9" in errors
     assert errors.count("\n") == 1
+
+
+def test_a_track_is_rolled_back_and_its_versions_are_listed_by_its_name(command: Command) -> None:
+    command("start", "fast", "--set", "trainer.learning_rate=0.015")
+    command.bench.reveal(4)
+    command.bench.run_tracks()
+    code, output, _ = command("3", "--track", "fast", group="rollback")
+    assert code == 0
+    assert "version 3 is the current one, epoch 2" in output
+    assert command.listed()["fast"]["epoch"] == 2
+    assert command.listed()[DEFAULT]["epoch"] == 1
+    rows = json.loads(command("--track", "fast", "--json", group="versions")[1])["versions"]
+    assert [(row["version"], row["origin"]) for row in rows][1:3] == [(2, "default:2"), (3, "")]
+    for group in ("versions", "rollback"):
+        words = ("1",) if group == "rollback" else ()
+        code, _, errors = command(*words, "--track", "fest", group=group)
+        assert code == 1
+        assert "no track 'fest'; did you mean fast" in errors
