@@ -68,6 +68,8 @@ class WeightManifest(msgspec.Struct, frozen=True):
     ``tuning`` are settings of the line that differ from the trainer's own, such as
     ``trainer.learning_rate``: training goes on by them. ``origin`` names the track and version
     that this one was copied from, such as ``default:57``; empty for one that was trained here.
+    ``diverted`` counts targets of its window that were left to other tracks (law 3); ``events``
+    does not count them.
     """
 
     format: int
@@ -93,6 +95,7 @@ class WeightManifest(msgspec.Struct, frozen=True):
     chained: int = 0
     tuning: dict[str, Any] = {}
     origin: str = ""
+    diverted: int = 0
 
     @property
     def replica_files(self) -> tuple[str, str]:

@@ -11,12 +11,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
 from everfresh.contracts.errors import EverfreshError
 from everfresh.contracts.experiments.definition import DEFAULT
+from everfresh.contracts.experiments.track import Track
 from everfresh.contracts.ports import Clock, ReportSink, TrackStore, WindowSource
 from everfresh.contracts.report import WindowReport
 from everfresh.contracts.settings import Settings
@@ -128,18 +128,16 @@ class TrainerRun:
         self._error, self._state = line, "failed"
 
     def _train(self, ports: TrainerPorts) -> None:
-        def start(
-            name: str, source: WindowSource, reports: ReportSink, tuning: dict[str, Any]
-        ) -> TrainerLoop:
+        def start(track: Track | None, source: WindowSource, reports: ReportSink) -> TrainerLoop:
             return TrainerLoop(
                 self._settings,
                 source,
-                ports.tracks.store(name),
+                ports.tracks.store(track.name if track else DEFAULT),
                 reports,
                 self._clock,
                 self._boundary,
                 self._train_window,
-                tuning,
+                track,
             )
 
         schedule = TrackSchedule(ports.tracks, start, ports.open_source, ports.reports)

@@ -7,12 +7,12 @@ import random
 import tempfile
 import time
 from contextlib import nullcontext
-from typing import Any
 
 import torch
 
 from benchmarks.synthetic.window_records import window_records
 from everfresh.adapters.memory import MemoryReportSink, MemoryTracks, MemoryWindowSource
+from everfresh.contracts.experiments.definition import DEFAULT
 from everfresh.contracts.experiments.track import Track
 from everfresh.contracts.ports import ReportSink, WindowSource
 from everfresh.contracts.sequence import Interaction
@@ -35,11 +35,9 @@ def window_seconds(tracks: int, windows: int) -> float:
     with tempfile.TemporaryDirectory() as home:
         settings = load_settings({"home": home})
 
-        def start(
-            name: str, source: WindowSource, reports: ReportSink, tuning: dict[str, Any]
-        ) -> TrainerLoop:
-            store = stores.store(name)
-            return TrainerLoop(settings, source, store, reports, lambda: next(ticks), tuning=tuning)
+        def start(track: Track | None, source: WindowSource, reports: ReportSink) -> TrainerLoop:
+            store = stores.store(track.name if track else DEFAULT)
+            return TrainerLoop(settings, source, store, reports, lambda: next(ticks), track=track)
 
         schedule = TrackSchedule(
             stores, start, lambda: nullcontext(MemoryWindowSource(log)), MemoryReportSink()

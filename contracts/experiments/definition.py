@@ -63,7 +63,8 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
 
     ``coverage`` is the share of each arm's users that are in. ``seed`` decides who is where: other
     experiments have other seeds. ``namespace`` is absent where all users may be in. A ``holdout``
-    comes before all experiments: who is in it is in no experiment. ``since`` is the definition
+    comes before all experiments: who is in it is in no experiment. ``diverted`` says that tracks
+    which arms name learn from these arms' own users alone. ``since`` is the definition
     version of the first record of this experiment; it is absent in that record itself. Of several
     experiments that a user is in, the one with the smallest decides. ``started``, ``changed`` and
     ``stopped`` are for people, in UTC ms; ``stopped`` is absent while it runs.
@@ -77,6 +78,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     coverage: _Share = 1.0
     namespace: Namespace | None = None
     holdout: bool = False
+    diverted: bool = False
     since: Count | None = None
     started: Milliseconds
     changed: Milliseconds
@@ -140,6 +142,11 @@ def require_tracks(definition: Definition, tracks: Collection[str]) -> None:
 
     A reader takes such a definition all the same: a track may end while an experiment runs.
     """
+    if definition.diverted and all(arm.track == DEFAULT for arm in definition.arms):
+        raise ExperimentRefused(
+            f"the {DEFAULT} track learns from everybody; to divert data, give arms tracks of their "
+            "own: --arm control@same --arm treatment@fast"
+        )
     for arm in definition.arms:
         if arm.track not in tracks:
             raise ExperimentRefused(

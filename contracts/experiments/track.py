@@ -7,7 +7,20 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from everfresh.contracts.errors import ExperimentRefused, TrackRefused
-from everfresh.contracts.experiments.definition import DEFAULT, require_name
+from everfresh.contracts.event import UserId
+from everfresh.contracts.experiments.buckets import (
+    arm_of,
+    bucket_after,
+    bucket_ranges,
+    fnv1a32,
+    namespace_bucket,
+)
+from everfresh.contracts.experiments.definition import (
+    DEFAULT,
+    Definition,
+    Namespace,
+    require_name,
+)
 from everfresh.contracts.foreign import Milliseconds
 
 NOTHING = "nothing"
@@ -20,6 +33,34 @@ _FORMAT = 1
 _Text = Annotated[str, msgspec.Meta(max_length=200)]
 
 
+class Audience(msgspec.Struct, frozen=True):
+    """The users of those arms of an experiment that name a track, by the experiment's hash alone.
+
+    ``ranges`` are of buckets, each from its first number up to and without its second.
+    """
+
+    experiment: _Text
+    seed: _Text
+    ranges: list[tuple[float, float]]
+    namespace: Namespace | None = None
+
+    @classmethod
+    def of(cls, definition: Definition, track: str) -> Audience:
+        """Of the definition as it is now: a ramp widens it."""
+        weights = [arm.weight for arm in definition.arms]
+        ranges = bucket_ranges(len(weights), definition.coverage, weights)
+        own = [at for at, arm in zip(ranges, definition.arms, strict=True) if arm.track == track]
+        return cls(definition.name, definition.seed, own, definition.namespace)
+
+    def holds(self, user: UserId) -> bool:
+        """Whether the user is one of them."""
+        value, space = str(user), self.namespace
+        place = 0.0 if space is None else namespace_bucket(space.name, value)
+        if space is not None and not space.begin <= place < space.end:
+            return False
+        return arm_of(bucket_after(fnv1a32(self.seed), value), self.ranges) is not None
+
+
 class Track(msgspec.Struct, frozen=True, kw_only=True):
     """One line of versions beside the default track, which itself is not declared.
 
@@ -30,12 +71,16 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
     as ``default:57``, or ``nothing``. A ``live`` track is trained and served, a ``frozen`` one is
     served as it is, and of an ``ended`` one the versions are kept. Times are for people, in UTC ms;
     ``started`` also tells two tracks apart that had one name after each other.
+
+    With an ``audience`` the data is diverted: only events of these users are targets, and those of
+    everybody else are context. Without one it is shared: all events are targets.
     """
 
     name: _Text
     tuning: dict[str, Any] = {}
     origin: _Text = NOTHING
     state: Literal["live", "frozen", "ended"] = "live"
+    audience: Audience | None = None
     started: Milliseconds
     changed: Milliseconds
 

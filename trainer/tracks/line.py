@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
-from typing import Any
 
 import msgspec
 
@@ -21,8 +20,8 @@ from everfresh.trainer.scoring.reporting import Figures, status
 OpenSource = Callable[[], AbstractContextManager[WindowSource]]
 """Opens the windows topic once more: each track has a place of its own in it."""
 
-StartLoop = Callable[[str, WindowSource, ReportSink, dict[str, Any]], TrainerLoop]
-"""A loop for a track by its name, over a source and a sink, with its tuning."""
+StartLoop = Callable[[Track | None, WindowSource, ReportSink], TrainerLoop]
+"""A loop for a track (``None``: the default one), over a source and a sink."""
 
 _FIRST_PAUSE_S = 5.0
 _LONGEST_PAUSE_S = 120.0
@@ -109,6 +108,11 @@ class Line:
         said = "failed" if self.error is not None and state == "running" else state
         return status(self.figures(), said, now_ms, self.name)
 
+    def declare(self, track: Track) -> None:
+        """The same track with another audience: the loop is built anew."""
+        self.track = track
+        self._drop()
+
     def close(self) -> None:
         """End the connection; the line is not used again."""
         self._drop()
@@ -116,8 +120,7 @@ class Line:
     def _built(self) -> TrainerLoop:
         if self._loop is None:
             source = self._opened.enter_context(self._open_source())
-            tuning = {} if self.track is None else dict(self.track.tuning)
-            self._loop = self._start(self.name, source, self._reports, tuning)
+            self._loop = self._start(self.track, source, self._reports)
             _LOG.info("track %s runs from version %d", self.name, self._loop.figures.version)
         return self._loop
 

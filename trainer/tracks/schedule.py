@@ -91,6 +91,9 @@ class TrackSchedule:
                 continue
             if (now := live.get(name)) is not None and now.started == line.track.started:
                 kept[name] = line
+                if now.audience != line.track.audience:
+                    _LOG.info("track %s learns from other users from now on", name)
+                    line.declare(now)
             else:
                 _LOG.info("track %s is not trained any more", name)
                 line.close()

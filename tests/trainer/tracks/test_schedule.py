@@ -8,10 +8,12 @@ import msgspec
 import pytest
 
 from everfresh.contracts.errors import CorruptVersion, WeightsError
-from everfresh.contracts.experiments.definition import DEFAULT
+from everfresh.contracts.experiments.definition import DEFAULT, Arm
+from everfresh.contracts.experiments.track import Audience
 from everfresh.trainer.loop import TrainerLoop
 from everfresh.trainer.tracks import line as line_module
 from everfresh.trainer.tracks import schedule as schedule_module
+from tests.contracts.experiments.definitions import define
 from tests.trainer.tracks.track_bench import LABELS, TrackBench, nothing
 
 ALL = len(LABELS)
@@ -192,3 +194,70 @@ def test_what_a_track_costs_is_in_its_status(bench: TrackBench) -> None:
     said = schedule.lines["fast"].status("running", 1)
     assert (said.component, said.kind) == ("track-fast", "track")
     assert schedule.lines[DEFAULT].status("running", 1).component == "trainer"
+
+
+def test_law_3_a_diverted_track_learns_from_its_own_users_and_counts_what_it_left_to_others(
+    bench: TrackBench,
+) -> None:
+    bench.start_track("same")
+    own = Audience.of(define("green", arms=[Arm("a", 0.5), Arm("b", 0.5, "same")]), "same")
+    bench.tracks.declare(msgspec.structs.replace(bench.tracks.declared()["same"], audience=own))
+    bench.reveal(ALL)
+    bench.run_tracks()
+    learnt = {each.label: each for each in bench.manifests("same")[2:]}
+    whole = {each.label: each for each in bench.manifests(DEFAULT)[2:]}
+    assert set(learnt) == set(whole)
+    for label, events in targets_by_user(bench).items():
+        if label in learnt:
+            others = sum(number for user, number in events.items() if not own.holds(user))
+            assert learnt[label].diverted == others
+            assert whole[label].diverted == 0
+    assert sum(each.diverted for each in learnt.values()) > 0
+    assert learnt[LABELS[-1]].events < whole[LABELS[-1]].events
+    # What others did is seen all the same: their items are known, and every event is scored.
+    assert learnt[LABELS[-1]].items == whole[LABELS[-1]].items
+    told = {(each.track, each.label): each.events for each in bench.reports.windows}
+    assert all(told["same", label] == told[DEFAULT, label] for label in LABELS[2:])
+
+
+def test_a_diverted_track_without_a_user_of_its_own_learns_nothing_and_goes_on(
+    bench: TrackBench,
+) -> None:
+    bench.start_track("same")
+    nobody = Audience("green", "green", [(0.0, 0.0)])
+    bench.tracks.declare(msgspec.structs.replace(bench.tracks.declared()["same"], audience=nobody))
+    bench.reveal(ALL)
+    schedule = bench.run_tracks()
+    assert schedule.lines["same"].error is None
+    assert schedule.lines["same"].figures().held == 0
+    assert bench.manifests("same")[-1].label == LABELS[-1]
+
+
+def test_a_ramp_takes_hold_of_a_diverted_track_while_it_is_trained(bench: TrackBench) -> None:
+    track = bench.start_track("same")
+    arms = [Arm("a", 0.5), Arm("b", 0.5, "same")]
+    few, more = (Audience.of(define("g", arms=arms, coverage=each), "same") for each in (0.2, 1.0))
+    bench.tracks.declare(msgspec.structs.replace(track, audience=few))
+    schedule = bench.schedule()
+    bench.reveal(3)
+    bench.run_tracks(schedule)
+    bench.tracks.declare(msgspec.structs.replace(track, audience=more))
+    bench.reveal(4)
+    bench.run_tracks(schedule)
+    left = [each.diverted for each in bench.manifests("same")[2:]]
+    events = targets_by_user(bench)
+    for label, audience, diverted in zip(LABELS[2:4], (few, more), left, strict=True):
+        others = {user: n for user, n in events[label].items() if not audience.holds(user)}
+        assert diverted == sum(others.values())
+    assert all(more.holds(user) for user in range(99) if few.holds(user)), "nobody has moved"
+
+
+def targets_by_user(bench: TrackBench) -> dict[int, dict[int | str, int]]:
+    """Window -> user -> events."""
+    found: dict[int, dict[int | str, int]] = {}
+    for records in bench.whole.values():
+        for record in records:
+            for example in getattr(record, "examples", []):
+                users = found.setdefault(record.label, {})
+                users[example.user] = users.get(example.user, 0) + len(example.offsets)
+    return found

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from everfresh.adapters.memory import MemoryWindowSource
+from everfresh.contracts.experiments.definition import DEFAULT
 from everfresh.contracts.experiments.track import Track
 from everfresh.contracts.manifest import WeightManifest
 from everfresh.contracts.ports import ReportSink, WindowSource
@@ -48,9 +49,8 @@ class TrackBench(Bench):
         """A new trainer over what store and log hold."""
         loops: dict[str, TrainerLoop] = {}
 
-        def start(
-            name: str, source: WindowSource, reports: ReportSink, tuning: dict[str, Any]
-        ) -> TrainerLoop:
+        def start(track: Track | None, source: WindowSource, reports: ReportSink) -> TrainerLoop:
+            name = track.name if track else DEFAULT
             loops.pop(name, None)
             loops[name] = TrainerLoop(
                 self.settings,
@@ -59,7 +59,7 @@ class TrackBench(Bench):
                 reports,
                 lambda: next(self._ticks),
                 lambda step: self.blow(name, loops.get(name), step),
-                tuning=tuning,
+                track=track,
             )
             return loops[name]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 from everfresh.adapters.kafka.definitions.writing import KafkaDefinitionLog
 from everfresh.adapters.kafka.tail import RecordTail
@@ -17,6 +18,7 @@ from everfresh.contracts.topics import STATUS
 from everfresh.experiments import lifecycle
 from everfresh.experiments.lifecycle import Known
 from everfresh.experiments.publishing import publish
+from everfresh.infra.cli.commands.experiment.diverting import divert, require_divertible
 from everfresh.infra.cli.commands.experiment.show import users_of
 from everfresh.infra.cli.running import with_brokers
 from everfresh.infra.cli.terminal import Terminal
@@ -34,10 +36,10 @@ def run_start(
     coverage: float,
     namespace: str,
     seed: str,
-    *,
-    holdout: bool,
+    kind: Literal["", "holdout", "diverted"] = "",
 ) -> None:
     """Define an experiment and start it; ``ExperimentRefused`` where that cannot be."""
+    holdout, diverted = kind == "holdout", kind == "diverted"
     if holdout and coverage >= 1.0:
         raise ExperimentRefused(
             "a holdout needs --coverage, the share of users who are in no experiment, such as 0.05"
@@ -50,6 +52,7 @@ def run_start(
         coverage=coverage,
         namespace=_namespace(namespace) if namespace else None,
         holdout=holdout,
+        diverted=diverted,
         started=now_ms,
         changed=now_ms,
     )
@@ -60,6 +63,8 @@ def run_start(
         return lifecycle.start(known, definition, tracks)
 
     tracks = _tracks(settings, definition)
+    if diverted:
+        require_divertible(settings, definition)
     _change(settings, make, lambda made: f"{name} runs: {_split(made)}, for {users_of(made)}")
     if seen:
         Terminal().print(
@@ -105,6 +110,8 @@ def _change(
     settings = with_brokers(settings)
     with KafkaDefinitionLog(settings.kafka.brokers, settings.kafka.topic_prefix) as log:
         version, definition = publish(log, make)
+    if definition.diverted and definition.stopped is None:
+        divert(settings, definition)
     console = Terminal()
     console.print(f"{say(definition)} (definition version {version})")
     if not is_supervised(home):

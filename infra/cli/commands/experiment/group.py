@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -63,6 +63,14 @@ def start(
             "--holdout", help="Keep these users out of all experiments; needs --coverage."
         ),
     ] = False,
+    diverted: Annotated[
+        bool,
+        typer.Option(
+            "--diverted",
+            help="Have the tracks that arms name learn from these arms' own users alone, so that "
+            "arms do not learn from each other.",
+        ),
+    ] = False,
     seed: Annotated[
         str,
         typer.Option(
@@ -83,7 +91,10 @@ def start(
     settings = load(home, config, kafka=given(bootstrap_servers=servers))
     from everfresh.infra.cli.commands.experiment.change import run_start
 
-    run_start(settings, name, arms or [], coverage, namespace, seed, holdout=holdout)
+    if holdout and diverted:
+        raise typer.BadParameter("--holdout and --diverted exclude each other: give one of them.")
+    kind: Literal["", "holdout", "diverted"] = "diverted" if diverted else ""
+    run_start(settings, name, arms or [], coverage, namespace, seed, "holdout" if holdout else kind)
 
 
 @experiment.command()

@@ -40,6 +40,8 @@ def run_list(settings: Settings, *, as_json: bool) -> None:
     table = new_table("track", "state", "from", *figures, "its own settings", right=figures)
     for row in rows:
         own = ", ".join(f"{name}={value}" for name, value in row["tuning"].items())
+        if row["learns_from"]:
+            own = f"users of {row['learns_from']} alone, {own}".rstrip(", ")
         if row["failed"]:
             own = f"stands still: {row['failed']}; {own}".rstrip("; ")
         table.add_row(
@@ -97,6 +99,7 @@ def _row(
         "track": name,
         "state": "live" if track is None else track.state,
         "origin": manifest.origin if track is None and manifest else track.origin if track else "",
+        "learns_from": track.audience.experiment if track and track.audience else "",
         "tuning": dict(own if manifest is None else manifest.tuning),
         "version": None if pointer is None else pointer.version,
         "epoch": None if pointer is None else pointer.epoch,

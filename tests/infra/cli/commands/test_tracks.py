@@ -207,3 +207,29 @@ def test_a_track_is_rolled_back_and_its_versions_are_listed_by_its_name(command:
         code, _, errors = command(*words, "--track", "fest", group=group)
         assert code == 1
         assert "no track 'fest'; did you mean fast" in errors
+
+
+def test_a_diverted_experiment_tells_its_tracks_whose_users_they_learn_from(
+    command: Command,
+) -> None:
+    words = ("start", "green", "--arm", "control", "--arm", "treatment@fast", "--diverted")
+    command("start", "fast")
+    code, _, errors = command(*words[:4], "--arm", "b", "--diverted", group="experiment")
+    assert code == 1
+    assert "to divert data, give arms tracks of their own" in errors
+    assert command.tracks.declared()["fast"].audience is None
+    assert command(*words, "--coverage", "0.2", group="experiment")[0] == 0
+    audience = command.tracks.declared()["fast"].audience
+    assert audience is not None
+    assert (audience.experiment, audience.ranges) == ("green", [(0.5, 0.6)])
+    assert command("ramp", "green", "0.5", group="experiment")[0] == 0
+    audience = command.tracks.declared()["fast"].audience
+    assert audience is not None
+    assert audience.ranges == [(0.5, 0.75)]
+    assert "users of green alone" in command("list")[1]
+    again = ("start", "blue", *words[2:])
+    code, _, errors = command(*again, group="experiment")
+    assert code == 1
+    assert "track fast learns from the users of experiment green alone" in errors
+    assert "blue" not in command.log.read()[1]
+    assert command(*again, "--holdout", "--coverage", "0.1", group="experiment")[0] == 2
