@@ -84,6 +84,14 @@ def demo(
             help="Events per second; 0 chooses a speed that ends within three minutes.",
         ),
     ] = 0.0,
+    experiment_too: Annotated[
+        bool,
+        typer.Option(
+            "--experiment",
+            help="Compare the live model with one that is frozen early, by simulated clicks, and "
+            "show the report.",
+        ),
+    ] = False,
     servers: ServersToJoin = "",
     home: Home = None,
     config: Config = None,
@@ -97,7 +105,7 @@ def demo(
     settings = _settings(home, config, kafka=_given(bootstrap_servers=servers))
     from everfresh.infra.cli.demo.demo import run_demo
 
-    run_demo(settings, events, speed)
+    run_demo(settings, events, speed, experiment=experiment_too)
 
 
 @app.command()

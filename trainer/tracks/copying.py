@@ -39,6 +39,8 @@ def start_track(
     tuning: Mapping[str, Any],
     settings: Settings,
     now_ms: int,
+    *,
+    frozen: bool = False,
 ) -> Track:
     """Start a track from a version of another (``None``: its current one), or from nothing.
 
@@ -73,6 +75,7 @@ def start_track(
             name=name,
             tuning=whole,
             origin=f"{origin[0]}:{manifest.version}",
+            state="frozen" if frozen else "live",
             started=now_ms,
             changed=now_ms,
         )

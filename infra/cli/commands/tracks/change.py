@@ -39,9 +39,7 @@ def run_start(
         raise TrackRefused("a track from nothing has no version to stay at; leave out --frozen")
     from everfresh.trainer.tracks.copying import start_track  # noqa: PLC0415 - it loads torch
 
-    track = start_track(tracks, name, wanted, tuning, settings, _now_ms())
-    if frozen:
-        track = _declare(tracks, track, "frozen")
+    track = start_track(tracks, name, wanted, tuning, settings, _now_ms(), frozen=frozen)
     console.print(f"track {name} is {track.state}, from {track.origin}{_with(track)}")
     held = replica_bytes(tracks.store(name))
     needs = "as much memory as the default track's" if held is None else f"{held / 1e6:,.1f} MB"
