@@ -58,8 +58,8 @@ class FsspecWeightStore:
 
     Many readers and one writer may use a store at the same time. On a local folder every step is
     durable, and a second writer gets ``StalePublish``. An object store has no lock, so the operator
-    must run one trainer only. A rollback is safe beside that trainer, and so is a promotion: each
-    has a file of its own, which no publish overwrites.
+    must run one trainer only. A rollback is safe beside that trainer, and so is a promotion: they
+    have a file of their own, which no publish overwrites.
 
     A version is stored as deltas of its parent (law 6), and every ``snapshot_every``-th version
     whole as well. Where deltas are made of rows that were touched, a whole version waits until they

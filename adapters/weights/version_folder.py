@@ -5,8 +5,7 @@ v0000000012/          one folder per version
     items.safetensors.delta   as their difference from the parent's (law 6)
     manifest.json         written last: with it the version exists
 pointer.json          which version was published last
-rollback.json         which one was rolled back to last; the greater epoch is current (law 8)
-promotion.json        which one was made of another track's version last; likewise
+rollback.json         which one was rolled back to, or promoted, last; the greater epoch wins (law 8)
 plan.json             which windows a trainer that lags has decided to train on next
 """
 
@@ -35,8 +34,7 @@ from everfresh.contracts.manifest import (
 MANIFEST = "manifest.json"
 POINTER = "pointer.json"
 ROLLBACK = "rollback.json"
-PROMOTION = "promotion.json"
-POINTERS = (POINTER, ROLLBACK, PROMOTION)
+POINTERS = (POINTER, ROLLBACK)
 PLAN = "plan.json"
 MOST_TEXT = 2**20
 """Bytes of a manifest, a signature or a pointer, at most."""
@@ -245,9 +243,7 @@ def parse_plans(raw: bytes | None) -> list[Plan]:
 
 def pointer_file(pointer: Pointer) -> str:
     """Where a pointer is written: what an operator moves has a file that no publish writes."""
-    if pointer.promoted:
-        return PROMOTION
-    return ROLLBACK if pointer.left else POINTER
+    return ROLLBACK if pointer.left or pointer.promoted else POINTER
 
 
 def require_greater(current: Pointer | None, wanted: Pointer) -> None:

@@ -173,6 +173,24 @@ def test_law_8_a_promotion_is_a_pointer_epoch_and_a_rollback_undoes_it(bench: Tr
     assert loop._settings.trainer.learning_rate == bench.settings.trainer.learning_rate
 
 
+def test_a_promoted_model_of_another_size_is_trained_on_and_rolled_back(bench: TrackBench) -> None:
+    bench.reveal(3)
+    bench.run_tracks()
+    bench.start_track("small", "nothing", model__dim=4)
+    bench.run_tracks()
+    promote(bench.tracks, "small", 7)
+    bench.reveal(4)
+    schedule = bench.run_tracks()
+    assert schedule.lines[DEFAULT].error is None
+    assert [each.model["dim"] for each in bench.manifests(DEFAULT)] == [8, 8, 8, 4, 4]
+    roll_back(bench.store, 3)
+    bench.reveal(ALL)
+    schedule = bench.run_tracks(schedule)
+    assert schedule.lines[DEFAULT].error is None
+    newest = bench.manifests(DEFAULT)[-1]
+    assert (newest.version, newest.parent, newest.model["dim"]) == (6, 3, 8)
+
+
 def test_a_promoted_track_that_was_frozen_learns_what_it_has_missed(bench: TrackBench) -> None:
     bench.reveal(2)
     bench.run_tracks()
