@@ -11,11 +11,13 @@ from everfresh.infra.cli.commands.dlq import dlq
 from everfresh.infra.cli.commands.evaluate_options import evaluate
 from everfresh.infra.cli.commands.experiment.group import experiment
 from everfresh.infra.cli.commands.generate import generate
+from everfresh.infra.cli.commands.tracks.group import tracks
 from everfresh.infra.cli.file_options import AskedReading, EventFile, with_file_options
 from everfresh.infra.cli.options import (
     MOST,
     Config,
     Home,
+    OfTrack,
     Servers,
     ServersToJoin,
     User,
@@ -36,6 +38,7 @@ app = typer.Typer(
 
 app.add_typer(dlq, name="dlq")
 app.add_typer(experiment, name="experiment")
+app.add_typer(tracks, name="tracks")
 
 
 @app.command()
@@ -81,6 +84,14 @@ def demo(
             help="Events per second; 0 chooses a speed that ends within three minutes.",
         ),
     ] = 0.0,
+    experiment_too: Annotated[
+        bool,
+        typer.Option(
+            "--experiment",
+            help="Compare the live model with one that is frozen early, by simulated clicks, and "
+            "show the report.",
+        ),
+    ] = False,
     servers: ServersToJoin = "",
     home: Home = None,
     config: Config = None,
@@ -94,7 +105,7 @@ def demo(
     settings = _settings(home, config, kafka=_given(bootstrap_servers=servers))
     from everfresh.infra.cli.demo.demo import run_demo
 
-    run_demo(settings, events, speed)
+    run_demo(settings, events, speed, experiment=experiment_too)
 
 
 @app.command()
@@ -264,6 +275,7 @@ def rollback(
             help="Version to go back to; `everfresh versions` lists them.",
         ),
     ],
+    track: OfTrack = "",
     home: Home = None,
     config: Config = None,
 ) -> None:
@@ -275,12 +287,13 @@ def rollback(
     settings = _settings(home, config)
     from everfresh.infra.cli.commands.rollback import run_rollback
 
-    run_rollback(settings, version)
+    run_rollback(settings, version, track)
 
 
 @app.command()
 def versions(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    track: OfTrack = "",
     home: Home = None,
     config: Config = None,
 ) -> None:
@@ -292,7 +305,7 @@ def versions(
     settings = _settings(home, config)
     from everfresh.infra.cli.commands.versions import run_versions
 
-    run_versions(settings, as_json=as_json)
+    run_versions(settings, track, as_json=as_json)
 
 
 @app.command()

@@ -177,7 +177,8 @@ def test_each_part_runs_with_its_row_of_the_table_and_nothing_more(
         words.close()
         assert exposures.failed() == words.failed() == 0
         trainer = open_ports(users.settings("trainer"))
-        wait_for(lambda: trainer.source.poll(200), "a window", worker)
+        with trainer.open_source() as source:
+            wait_for(lambda: source.poll(200), "a window", worker)
         trainer.reports.window(REPORT)
         trainer.close()
         outcomes = topic_name(topic_prefix, OUTCOMES)
