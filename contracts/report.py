@@ -66,9 +66,9 @@ class ComponentStatus(msgspec.Struct, frozen=True):
     read by the command line's views. The topic keeps the last one of each component.
 
     ``component`` names it, such as ``worker-0``, ``trainer``, ``replica-ab12``. ``kind`` is
-    ``worker``, ``trainer`` or ``replica``, or ``track`` of a track that the trainer trains beside
-    the default one. A process that stops reports ``state`` ``stopped``; one
-    that is silent for long without it was killed.
+    ``worker``, ``trainer``, ``replica`` or ``bridge``, or ``track`` of a track that the trainer
+    trains beside the default one. A process that stops reports ``state`` ``stopped``; one that is
+    silent for long without it was killed.
 
     ``figures`` are numbers or short texts: a worker's ``applied``, ``rejected``, ``duplicates``,
     ``lag``; a replica's ``version``, ``epoch``, ``live_since_ms``, ``requests``, ``failed``; a

@@ -158,6 +158,57 @@ app.command()(generate)
 
 
 @app.command()
+def contract(
+    topic: Annotated[
+        str,
+        typer.Argument(metavar="[TOPIC]", help="events, exposures or outcomes. Default: all."),
+    ] = "",
+    config: Config = None,
+) -> None:
+    """Print what other programs write to Kafka and read from it.
+
+    Without a topic it is an AsyncAPI 3.0 document of the topics, keys, headers and values. With one
+    it is the JSON Schema of that topic's values. Both say what these settings say: the topic
+    prefix, the event types, the limits. Asks no Kafka.
+    """
+    settings = _settings(None, config)
+    from everfresh.infra.cli.commands.topics.contract import run_contract
+
+    run_contract(settings, topic)
+
+
+@app.command()
+def bridge(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Source, as in [sources.NAME].")],
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Only show what would come of the newest records."),
+    ] = False,
+    index: Annotated[
+        int,
+        typer.Option(
+            "--index", min=0, max=MOST, metavar="N", help="Number of this bridge, if several run."
+        ),
+    ] = 0,
+    servers: Servers = "",
+    home: Home = None,
+    config: Config = None,
+) -> None:
+    """Turn the records of a source's topic into events, each exactly once.
+
+    `everfresh up` runs a bridge for each source of the settings; this runs one by itself, until
+    Ctrl-C. docs/bring-your-data.md shows how to describe a source.
+    """
+    settings = _settings(home, config, kafka=_given(bootstrap_servers=servers))
+    from everfresh.infra.cli.commands.topics.bridge import run_bridge, run_check
+
+    if check:
+        run_check(settings, name)
+    else:
+        run_bridge(settings, name, index)
+
+
+@app.command()
 def recommend(
     user: User,
     k: Annotated[

@@ -31,6 +31,7 @@ _FIGURES = {
     "trainer": ("version", "windows", "backlog"),
     "track": ("version", "windows", "backlog"),
     "replica": ("version", "requests", "failed"),
+    "bridge": ("events", "rejected", "lag"),
 }
 _OF_TRAINING = (
     *("backlog_s", "merged", "sampled", "events_per_s", "loss", "held", "let_pass"),
@@ -49,6 +50,7 @@ _IF_NOT_ZERO = {
         *("experiments_failed", "experiments_unknown_arm", "without_track"),
         *("experiments_reason", "tracks_reason", "reason"),
     ),
+    "bridge": ("events_per_s", "filtered", "tombstones", "gap", "aborted", "reason"),
 }
 """Figures that are shown where they are not zero; texts, which are long, come last."""
 
