@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from everfresh.infra.cli.board.command import board
 from everfresh.infra.cli.commands.dlq import dlq
 from everfresh.infra.cli.commands.evaluate_options import evaluate
 from everfresh.infra.cli.commands.experiment.group import experiment
@@ -200,6 +201,9 @@ def status(servers: Servers = "", home: Home = None, config: Config = None) -> N
     from everfresh.infra.cli.commands.status import run_status
 
     run_status(settings)
+
+
+app.command()(board)
 
 
 @app.command()

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from everfresh.contracts.errors import DeliveryError, EverfreshError
 from everfresh.contracts.kafka.security import Brokers, KafkaSecurity
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import ALL, EVENTS, OUTCOMES, topic_name
+from everfresh.infra.cli.board.watcher import Watcher
 from everfresh.infra.cli.commands.dlq_list import run_list
 from everfresh.infra.cli.commands.dlq_redrive import run_redrive
 from everfresh.infra.cli.commands.experiment.change import run_start, run_stop
@@ -191,6 +192,10 @@ def test_each_part_runs_with_its_row_of_the_table_and_nothing_more(
         reader = users.settings("`everfresh versions`, `everfresh rollback`")
         with RecordTail(reader.kafka.brokers, topic_prefix) as tail:
             assert REPORT in tail.read_to_end()
+        with closing(Watcher(users.settings("`everfresh board`"))) as watcher:
+            seen = msgspec.json.decode(watcher.ask())
+        assert (seen["error"], seen["windows"][0]["label"]) == ("", REPORT.label)
+        assert seen["dead_letters"]
         stater = users.settings("`everfresh state`")
         assert end_offsets(stater.kafka.brokers, topic_name(topic_prefix, EVENTS))
         assert defined(users, replica) == ["green"]

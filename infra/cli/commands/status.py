@@ -19,7 +19,7 @@ from everfresh.contracts.topics import DEAD_LETTERS, EVENTS, topic_name
 from everfresh.infra.cli.http_client import serving_url
 from everfresh.infra.cli.running import with_brokers
 from everfresh.infra.cli.terminal import Terminal
-from everfresh.infra.cli.views.run_reports import STALE_MS, RunReports
+from everfresh.infra.cli.views.run_reports import STALE_MS, RunReports, what_happened
 from everfresh.infra.cli.views.scores import CONTENDERS
 from everfresh.infra.cli.views.tables import described, new_table
 from everfresh.infra.cli.views.text import MISSING, local_time, score, seconds
@@ -129,20 +129,6 @@ def _short(value: object) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def _what_happened(report: WindowReport) -> str:
-    """What the gate, a rollback or a backlog did with a window."""
-    words = [f"held: {report.held}" if report.held else "trained"]
-    if report.flood:
-        words.append(f"a flood: {report.flood:,} new items wait for another user")
-    if report.left:
-        words.append(f"first after the rollback from version {report.left}")
-    if report.merged:
-        words.append(f"{len(report.merged)} windows as one")
-    if report.sampled < 1.0:
-        words.append(f"{report.sampled:.0%} of its examples")
-    return ", ".join(words)
-
-
 def _windows(windows: list[WindowReport]) -> RenderableType:
     figures = ("version", "events", *CONTENDERS, "took")
     table = new_table(*figures, "what happened", right=figures)
@@ -156,7 +142,7 @@ def _windows(windows: list[WindowReport]) -> RenderableType:
             f"{report.events:,}",
             *scores,
             seconds(took),
-            _what_happened(report),
+            what_happened(report),
         )
     note = (
         f"{', '.join(CONTENDERS)}: HR@10, the share of events whose item was among the ten ranked "
