@@ -49,9 +49,8 @@ def describe(status: ServeStatus, application: str) -> str:
     for deployment in found.deployments.values():
         words.append(deployment.message)
         for state, number in deployment.replica_states.items():
-            # Ray declares an enumeration of texts, and hands out the texts.
-            word = str(getattr(state, "value", state)).lower()
-            states[word] = states.get(word, 0) + number
+            # Declared as members of a str enumeration, they come as plain text.
+            states[str.lower(state)] = states.get(str.lower(state), 0) + number
     counted = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
     said = " ".join(" ".join(words).split())
     return f"Ray Serve's replicas: {counted or 'none yet'}" + (

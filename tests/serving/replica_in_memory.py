@@ -13,6 +13,7 @@ from everfresh.adapters.memory import (
     MemoryExposureSink,
     MemoryHistoryReader,
     MemoryReportSink,
+    MemoryTracks,
     MemoryWeightStore,
 )
 from everfresh.contracts.event import ItemId, UserId
@@ -103,6 +104,7 @@ class Bench:
     def __init__(self, load: Load = load_version) -> None:
         self.clock = ManualClock(1_000)
         self.store = MemoryWeightStore()
+        self.tracks = MemoryTracks(self.store)
         self.pairs: dict[bytes, bytes] = {}
         self.exposures = MemoryExposureSink()
         self.reports = MemoryReportSink()
@@ -110,7 +112,14 @@ class Bench:
         self.on_read: Callable[[], None] = lambda: None
         self._reader = MemoryHistoryReader({PARTITION: self.pairs}, LENGTH)
         histories = CachedHistoryReader(self, CACHE_BYTES)
-        ports = ReplicaPorts(self.store, histories, self.exposures, self.reports, self.assigner)
+        ports = ReplicaPorts(
+            self.store,
+            histories,
+            self.exposures,
+            self.reports,
+            self.assigner,
+            tracks=self.tracks,
+        )
         self.replica = Replica("replica-a", ports, self.clock, poll_ms=10, load=load)
 
     def remember(self, user: UserId, items: Sequence[ItemId], offset: int = 7) -> None:

@@ -14,6 +14,7 @@ from everfresh.contracts.settings import Settings
 from everfresh.model.opponents.opponents import MARKOV, POPULARITY, VMIS_KNN
 from everfresh.serving import metrics as replica_metrics
 from everfresh.streaming.metrics import WorkerMetrics
+from everfresh.streaming.sources.figures import BridgeFigures
 from everfresh.streaming.state.restore import RestoreFigures
 from everfresh.streaming.state.snapshots import SnapshotFigures
 from everfresh.streaming.state.write_batch import WriteBatch
@@ -39,6 +40,7 @@ def scrape_all(settings: Settings) -> dict[str, str]:
         "worker": _worker(settings),
         "trainer": _trainer(settings),
         "replica": _replica(settings),
+        "bridge": _bridge(settings),
     }
 
 
@@ -55,6 +57,16 @@ def replica_status() -> ComponentStatus:
     bench.replica.start()
     bench.replica.stop()
     return bench.replica.status()
+
+
+def _bridge(settings: Settings) -> str:
+    bridge = BridgeFigures("bridge-shop", "shop", 0)
+    bridge.add(Counter(read=3, events=1, filtered=1), Counter(not_json=1))
+    bridge.lag = 2.0
+    try:
+        return _scraped(bridge.door.open(settings.metrics, "bridge-shop", settings.home))
+    finally:
+        bridge.door.close()
 
 
 def _worker(settings: Settings) -> str:
