@@ -198,10 +198,7 @@ def test_each_part_runs_with_its_row_of_the_table_and_nothing_more(
         reader = users.settings("`everfresh versions`, `everfresh rollback`")
         with RecordTail(reader.kafka.brokers, topic_prefix) as tail:
             assert REPORT in tail.read_to_end()
-        with closing(Watcher(users.settings("`everfresh board`"))) as watcher:
-            seen = msgspec.json.decode(watcher.ask())
-        assert (seen["error"], seen["windows"][0]["label"]) == ("", REPORT.label)
-        assert seen["dead_letters"]
+        look_at_board(users.settings("`everfresh board`"))
         stater = users.settings("`everfresh state`")
         assert end_offsets(stater.kafka.brokers, topic_name(topic_prefix, EVENTS))
         assert defined(users, replica) == ["green"]
@@ -265,6 +262,13 @@ def test_a_bridge_runs_with_its_row_of_the_table_and_nothing_more(
         assert bridge.returncode == 1
         assert f"to {right}; add an ACL" in wrong
         assert wrong.count("\n") == 1
+
+
+def look_at_board(settings: Settings) -> None:
+    with closing(Watcher(settings)) as watcher:
+        seen = msgspec.json.decode(watcher.ask())
+    assert (seen["error"], seen["windows"][0]["label"]) == ("", REPORT.label)
+    assert seen["dead_letters"]
 
 
 def defined(users: Users, replica: Settings) -> list[str]:

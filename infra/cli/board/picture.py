@@ -23,6 +23,8 @@ STAGES = ("gather", "read", "score", "train", "publish", "live")
 """From an event's append to a version that every replica answers with: the window fills and is
 closed, waits and is read, is scored, is trained, is published, and goes live."""
 
+TRACK_FIGURES = ("version", "windows", "backlog", "hr10", "held", "alarms")
+
 GATE = ("held", "let_pass", "floods", "rolled_back")
 ALARMS = ("overtaken", "workers_lost", "foreign", "undeleted")
 
@@ -37,10 +39,11 @@ def picture(seen: Seen, now_ms: int) -> dict[str, Any]:
         "error": seen.error,
         "stream": _stream(seen, now_ms),
         "trainer": _trainer(seen.components("trainer", now_ms)),
+        "tracks": _tracks(seen, now_ms),
         "serving": _serving(seen, now_ms),
         "dead_letters": seen.dead_letters,
         "freshness": known[-1] if known else None,
-        "windows": windows[: -ROWS - 1 : -1],
+        "windows": _newest_first(seen, windows),
         "held": [
             {"label": report.label, "version": report.version, "at_ms": report.published_ms}
             | {"events": report.events, "reason": report.held}
@@ -56,6 +59,43 @@ def picture(seen: Seen, now_ms: int) -> dict[str, Any]:
             for name in CONTENDERS
         },
     }
+
+
+def _newest_first(seen: Seen, windows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of all tracks; when a version of another track went live is not asked."""
+    others = [_window(report, []) for report in seen.of_other_tracks]
+    return sorted([*windows, *others], key=lambda row: -int(row["at_ms"]))[:ROWS]
+
+
+def _tracks(seen: Seen, now_ms: int) -> list[dict[str, Any]]:
+    """Lines of versions beside the default one; each is trained on the same windows."""
+    replicas = seen.components("replica", now_ms)
+    rows = []
+    for status in seen.components("track", now_ms):
+        name = status.component.removeprefix("track-")
+        versions = [_served(replica, name).get("version") for replica in replicas]
+        rows.append(
+            {
+                "track": name,
+                "state": status.state,
+                "live_on": versions.count(status.figures.get("version")),
+                "replicas": len(replicas),
+                "trouble": str(status.figures.get("failed") or ""),
+                "curve": [
+                    [report.label, report.scores["live"]["hr10"]]
+                    for report in seen.of_other_tracks
+                    if report.track == name and "hr10" in report.scores.get("live", {})
+                ],
+                **{figure: status.figures.get(figure) for figure in TRACK_FIGURES},
+            }
+        )
+    return rows
+
+
+def _served(replica: ComponentStatus, track: str) -> dict[str, Any]:
+    tracks = replica.figures.get("tracks")
+    served = tracks.get(track) if isinstance(tracks, dict) else None
+    return served if isinstance(served, dict) else {}
 
 
 def _stream(seen: Seen, now_ms: int) -> dict[str, Any]:
@@ -135,6 +175,7 @@ def _window(report: WindowReport, replicas: Iterable[ComponentStatus]) -> dict[s
         if live_ms is not None:
             stages["live"] = max(0.0, (live_ms - report.published_ms) / 1000)
     return {
+        "track": report.track,
         "label": report.label,
         "version": report.version,
         "parent": report.scored_version,

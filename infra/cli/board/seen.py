@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 
+from everfresh.contracts.experiments.definition import DEFAULT
 from everfresh.contracts.manifest import Pointer
 from everfresh.contracts.report import ComponentStatus, WindowReport
 from everfresh.infra.cli.views.follow import Rate
@@ -23,6 +24,7 @@ class Seen:
 
     def __init__(self) -> None:
         self.windows: deque[WindowReport] = deque(maxlen=WINDOWS)
+        self.of_other_tracks: deque[WindowReport] = deque(maxlen=WINDOWS)
         self.pointer: Pointer | None = None
         self.dead_letters: int | None = None
         self.error = ""
@@ -30,10 +32,10 @@ class Seen:
         self._requests: dict[str, Rate] = {}
 
     def window(self, report: WindowReport) -> None:
-        """Take a window's report; one that was written again takes the place of the first."""
-        if any(known.label == report.label for known in self.windows):
-            return
-        self.windows.append(report)
+        """Take a window's report by a track; one that was written again is the first one."""
+        kept = self.windows if report.track == DEFAULT else self.of_other_tracks
+        if not any((one.label, one.track) == (report.label, report.track) for one in kept):
+            kept.append(report)
 
     def status(self, status: ComponentStatus) -> None:
         """Take the newest status of a component."""

@@ -20,6 +20,11 @@ def worker(name: str, labels: str = "") -> str:
     return f"everfresh_worker_{name}{{{labels}{_WORKER}}}"
 
 
+def bridge(name: str) -> str:
+    """A series of a bridge from a source."""
+    return f'everfresh_bridge_{name}{{component="bridge-shop",kind="bridge",job="loop"}}'
+
+
 def trainer(name: str) -> str:
     """A series of the trainer."""
     return f"everfresh_trainer_{name}{{{_TRAINER}}}"
@@ -49,6 +54,8 @@ HEALTHY: Mapping[str, str] = {
     **{trainer(f"{name}_total"): ALWAYS_0 for name in _COUNTED},
     trainer("backlog_seconds"): "1x40",
     worker("lag_records"): "10x40",
+    bridge("waiting"): ALWAYS_0,
+    bridge("lag_records"): "10x40",
     worker("applied_events_total"): "0+600x40",
     worker("dead_letters_total", 'reason="oversize",'): "3x40",
     worker("misplaced_records_total"): ALWAYS_0,
@@ -88,6 +95,8 @@ CASES: list[tuple[Mapping[str, str], set[str]]] = [
     ({replica("epoch"): "1x15 2x25"}, {"RolledBack"}),
     ({trainer("backlog_seconds"): "61x40"}, {"TrainerBehind"}),
     ({worker("lag_records"): "10001x40"}, {"WorkerBehind"}),
+    ({bridge("waiting"): "1x40"}, {"BridgeWaits"}),
+    ({bridge("lag_records"): "10001x40"}, {"BridgeWaits"}),
     ({replica("version_load_failures_total"): GROWS}, {"VersionDoesNotLoad"}),
     ({problem("internal"): "0x18 3x25"}, {"RequestsFail"}),
     ({problem("overloaded"): GROWS}, {"RequestsRefused"}),

@@ -85,20 +85,26 @@ function axes(svg, top, unit) {
   }
 }
 
-function drawScores(curve) {
-  const labels = CONTENDERS.flatMap(([name]) => curve[name].map(([label]) => label));
+// The live model of each track beside the default one is a curve of its own.
+function drawScores(curves, tracks) {
+  const curve = {...curves}, shown = [...CONTENDERS];
+  tracks.forEach((one, i) => {
+    curve[`track-${i % 4}`] = one.curve;
+    shown.push([`track-${i % 4}`, `track ${one.track}`]);
+  });
+  const labels = shown.flatMap(([name]) => curve[name].map(([label]) => label));
   if (!labels.length) return [element("p", "no window has been scored yet", "empty")];
   const first = Math.min(...labels), last = Math.max(...labels, first + 1);
-  const top = rounded(Math.max(0.05, ...CONTENDERS.flatMap(([name]) => curve[name].map(([, value]) => value))));
+  const top = rounded(Math.max(0.05, ...shown.flatMap(([name]) => curve[name].map(([, value]) => value))));
   const x = (label) => LEFT + (WIDTH - LEFT - 4) * (label - first) / (last - first);
   const y = (value) => HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * value / top;
   const svg = drawing(WIDTH, HEIGHT, "HR@10 by window, for each contender");
   axes(svg, top, "");
-  for (const [name] of [...CONTENDERS].reverse()) {
+  for (const [name] of [...shown].reverse()) {
     const points = curve[name].map(([label, value]) => `${x(label).toFixed(1)},${y(value).toFixed(1)}`).join(" ");
     svg.append(shape("polyline", {points, class: `curve c-${name}`}));
   }
-  const means = CONTENDERS.filter(([name]) => curve[name].length).map(([name, text]) => {
+  const means = shown.filter(([name]) => curve[name].length).map(([name, text]) => {
     const values = curve[name].slice(-20).map(([, value]) => value);
     return [`c-${name}`, `${text} ${number(sum(values) / values.length, 3)}`];
   });
@@ -107,7 +113,7 @@ function drawScores(curve) {
 }
 
 function drawFreshness(windows) {
-  const rows = windows.filter((row) => Object.keys(row.stages).length).reverse();
+  const rows = windows.filter((row) => row.track === "default" && Object.keys(row.stages).length).reverse();
   if (!rows.length) return [element("p", "no version has been published yet", "empty")];
   const heights = rows.map((row) => sum(Object.values(row.stages)));
   const top = rounded(Math.max(0.5, ...heights));
@@ -168,10 +174,17 @@ function showLoop(now) {
 
 function showTables(now) {
   const {stream, trainer, serving} = now;
+  const several = now.tracks.length > 0;
+  at("lines").hidden = !several;
+  table("tracks", [["track", "text"], ["state", "text"], ["version"], ["live on"], ["windows"], ["wait"], ["HR@10"], ["held"], ["alarms"], ["trouble", "words"]],
+    now.tracks.map((one) => [
+      one.track, one.state, number(one.version), `${one.live_on} of ${one.replicas}`, number(one.windows),
+      number(one.backlog), number(one.hr10, 3), number(one.held), element("td", number(one.alarms), one.alarms ? "bad" : ""), one.trouble || "–",
+    ]), "none");
   table("versions", [["version"], ["what happened", "words"], ["parent"], ["window"], ["made"], ["events"],
     ...CONTENDERS.map(([name]) => [name]), ...STAGES.map(([, , head]) => [head]), ["together"]],
   now.windows.map((row) => [
-    row.held ? "–" : number(row.version), element("td", row.what, `words ${row.held || row.left ? "warn" : ""}`),
+    (several ? `${row.track} ` : "") + (row.held ? "–" : number(row.version)), element("td", row.what, `words ${row.held || row.left ? "warn" : ""}`),
     number(row.parent), number(row.label), clock(row.at_ms), number(row.events),
     ...CONTENDERS.map(([name]) => number(row.scores[name], 3)),
     ...STAGES.map(([name]) => seconds(row.stages[name])), seconds(row.total_s),
@@ -204,7 +217,7 @@ function show(now) {
   at("trouble").hidden = !now.error;
   at("trouble").textContent = now.error;
   showLoop(now);
-  at("scores").replaceChildren(...drawScores(now.curve));
+  at("scores").replaceChildren(...drawScores(now.curve, now.tracks));
   at("freshness").replaceChildren(...drawFreshness(now.windows));
   showTables(now);
 }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import msgspec
+
 from everfresh.contracts.manifest import Pointer
 from everfresh.contracts.report import ComponentStatus, WindowReport
 from everfresh.infra.cli.board.seen import Seen
@@ -63,6 +65,7 @@ def run_seen() -> Seen:
                 "requests": 9_000 - 150 * at,
                 "failed": number,
                 "reason": HOSTILE if number else "",
+                "tracks": {"bold": {"version": 9}} if number else {},
             }
             seen.status(ComponentStatus(name, "replica", NOW_MS - 1000 * at, "serving", figures))
     worker = {"applied": 18_465, "lag": 12, "events_per_s": 301.4, "misplaced": 0, "late": 3}
@@ -71,6 +74,11 @@ def run_seen() -> Seen:
     trainer = {"version": version, "windows": version, "backlog": 1, "backlog_s": 0.4, "held": 1}
     trainer |= {"stage": "train", "events": 17_000, "events_per_s": 900.0, "rolled_back": 1}
     seen.status(ComponentStatus("trainer", "trainer", NOW_MS - 200, "running", trainer))
+    track = {"version": 9, "windows": 9, "backlog": 0, "hr10": 0.2, "held": 0, "alarms": 0}
+    seen.status(ComponentStatus("track-bold", "track", NOW_MS - 200, "running", track))
+    for report in list(seen.windows)[-8:]:
+        scores = {"live": {"hr10": 0.2}}
+        seen.window(msgspec.structs.replace(report, track="bold", version=9, scores=scores))
     seen.pointer = Pointer(1, version)
     seen.dead_letters = 7
     return seen

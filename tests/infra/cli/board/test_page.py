@@ -154,7 +154,8 @@ def test_a_browser_shows_the_loop_its_versions_and_whatever_text_comes(tmp_path:
     for place in ("versions", "held", "replicas"):
         assert HOSTILE in shown[place]
     assert "img" not in page.tags
-    assert page.tags.count("polyline") == 5
+    assert page.tags.count("polyline") == 6
+    assert "bold running 9 1 of 2" in " ".join(shown["tracks"].split())
     assert page.tags.count("rect") > 100
 
 

@@ -25,7 +25,7 @@ def now() -> dict[str, Any]:
 def test_the_stages_of_a_version_lead_from_its_median_event_to_every_replica(
     now: dict[str, Any],
 ) -> None:
-    newest, before = now["windows"][:2]
+    newest, before = [row for row in now["windows"] if row["track"] == "default"][:2]
     assert "live" not in newest["stages"], "one replica has not swapped yet"
     assert newest["total_s"] is None
     assert set(before["stages"]) == set(STAGES)
@@ -50,6 +50,17 @@ def test_replicas_say_what_is_live_where(now: dict[str, Any]) -> None:
     assert serving["replicas"][1]["reason"] == HOSTILE
     assert serving["requests_per_s"] == pytest.approx(300)
     assert serving["version"] == serving["replicas"][0]["version"]
+
+
+def test_a_track_beside_the_default_one_has_its_line_and_disturbs_no_other(
+    now: dict[str, Any],
+) -> None:
+    (track,) = now["tracks"]
+    assert (track["track"], track["live_on"], track["replicas"]) == ("bold", 1, 2)
+    assert len(track["curve"]) == 8
+    assert len(now["curve"]["live"]) == 29
+    assert now["windows"][0]["track"] != now["windows"][1]["track"]
+    assert now["windows"][0]["label"] == now["windows"][1]["label"]
 
 
 def test_dead_letters_are_told_by_reason(now: dict[str, Any]) -> None:
