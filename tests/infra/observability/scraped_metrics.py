@@ -86,6 +86,10 @@ def _trainer(settings: Settings) -> str:
     sink = MemoryReportSink()
     reports = trainer_metrics.metered(sink, settings)
     reports.window(_REPORT)
+    # Of a track beside the default one.
+    figures = reporting.Figures(version=2, scores={"hr10_live": 0.1})
+    reports.status(reporting.status(figures, "running", 0, "bold"))
+    sink.statuses.clear()
     return _scraped_after(reports, sink, trainer_status())
 
 
