@@ -25,9 +25,9 @@ PAGE = ROOT / "docs" / "decisions" / "0031-metrics.md"
 
 LABELS = {"contender", "metric", "stage", "reason", "result"}
 LABELS |= {"interface", "route", "outcome", "code", "problem", "track"}
-"""Each has a few values that the code names; tracks are few as well. No user, item, version, address
-or text; and none that a scrape target brings (``component``, ``kind``): Prometheus would rename
-it."""
+"""Each has a few values that the code names; tracks are few as well. No user, item, version,
+address or text; and none that a scrape target brings (``component``, ``kind``): Prometheus would
+rename it."""
 
 
 def families(scraped: dict[str, str]) -> Iterator[Metric]:
