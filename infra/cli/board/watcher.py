@@ -27,6 +27,9 @@ _FIRST_S, _CAUGHT_UP_S = 6.0, 2.0
 """A question waits so long at most for the first records; and they have come after so long."""
 
 
+_END_S = 1.0
+
+
 class Watcher:
     """``ask`` may be called by any thread; ``close`` ends the following."""
 
@@ -43,7 +46,8 @@ class Watcher:
         """The picture as of now, as JSON."""
         with self._lock:
             self._asked = time.monotonic()
-            if self._thread is None and not self._closed.is_set():
+            alive = self._thread is not None and self._thread.is_alive()
+            if not alive and not self._closed.is_set():
                 self._seen = Seen()
                 self._first.clear()
                 self._thread = threading.Thread(target=self._follow, name="board", daemon=True)
@@ -57,7 +61,7 @@ class Watcher:
         self._closed.set()
         thread = self._thread
         if thread is not None:
-            thread.join(2.0)
+            thread.join(_END_S)
 
     def _follow(self) -> None:
         while self._wanted():

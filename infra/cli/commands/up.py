@@ -32,12 +32,12 @@ def run_up(settings: Settings) -> None:
     run = Supervisor(settings, INTERRUPTS, steps)
     ready = False
     try:
-        with run:
+        # The page outlasts the run: closing it must not take from the time in which that stops.
+        with contextlib.ExitStack() as pages, run:
             run.start()
             ready = True
-            with _board(console, run.settings) as page:
-                _greet(console, run, page)
-                _stay(console, run)
+            _greet(console, run, pages.enter_context(_board(console, run.settings)))
+            _stay(console, run)
     except Interrupted:
         if not ready:
             raise
