@@ -11,9 +11,19 @@ from typing import TypeVar
 
 import msgspec
 
+from everfresh.contracts.errors import StateElsewhere
+from everfresh.contracts.event import UserId
 from everfresh.contracts.experiments.assignment import Assignments
-from everfresh.contracts.ports import Assigner, Clock, ExposureSink, ReportSink, WeightStore
+from everfresh.contracts.ports import (
+    Assigner,
+    Clock,
+    ExposureSink,
+    ReportSink,
+    StateWatch,
+    WeightStore,
+)
 from everfresh.contracts.report import ComponentStatus
+from everfresh.contracts.sequence import StateReach
 from everfresh.serving.history.reader import CachedHistoryReader
 from everfresh.serving.recommend import (
     Answer,
@@ -52,6 +62,7 @@ class ReplicaPorts(msgspec.Struct, frozen=True):
     exposures: ExposureSink
     reports: ReportSink
     assigner: Assigner
+    state: StateWatch
     load_guard: LoadGuard = contextlib.nullcontext
 
 
@@ -144,15 +155,32 @@ class Replica:
         histories = self._ports.histories
         arm = self._ports.assigner.assign(request.user_id, request.arm)
         answer = self._make(lambda loaded: recommend_items(loaded, histories, request, arm))
-        if answer is not None:
-            self._ports.exposures.send(exposure_of(answer, self._clock()))
-        return answer
+        if answer is None:
+            return None
+        self._ports.exposures.send(exposure_of(answer, self._clock()))
+        return self._aged(answer)
 
     def score(self, request: ScoreRequest) -> Answer | None:
         """Score given items, as :meth:`answer`; no exposure: the caller decides what to show."""
         histories = self._ports.histories
         arm = self._ports.assigner.assign(request.user_id, request.arm)
-        return self._make(lambda loaded: score_candidates(loaded, histories, request, arm))
+        answer = self._make(lambda loaded: score_candidates(loaded, histories, request, arm))
+        return None if answer is None else self._aged(answer)
+
+    def _aged(self, answer: Answer) -> Answer:
+        """The answer, which says so where the state that it was made from is stale."""
+        age_ms = self._ports.state.stale_ms(answer.user_id)
+        if age_ms is None:
+            return answer
+        return msgspec.structs.replace(answer, state_age_ms=age_ms)
+
+    def reach(self, user: UserId) -> StateReach | None:
+        """How far the state of the user's own partition is here; ``None`` before any is."""
+        return self._ports.state.reach(user)
+
+    def state_age_ms(self) -> int | None:
+        """Since when the oldest state here may lack records of the log; ``None`` if unknown."""
+        return self._ports.state.age_ms()
 
     def definitions(self) -> Assignments:
         """What assigns users by definitions, now."""
@@ -168,6 +196,9 @@ class Replica:
             return None
         try:
             result = make(loaded)
+        except StateElsewhere:
+            self._count()
+            raise
         except Exception:
             self._count(failed=1)
             raise
@@ -193,6 +224,8 @@ class Replica:
             "pushed_files": self._pushed.used,
             "load_failures": follower.failures,
             "reason": follower.reason,
+            "state_age_ms": self.state_age_ms(),
+            "state_missing": self._ports.state.missing(),
             **self._ports.assigner.figures(),
             **{f"cache_{name}": value for name, value in cache.items()},
         }

@@ -141,8 +141,13 @@ def by_likelihood(user: UserId, partitions: Sequence[int]) -> list[int]:
     """
     if not partitions:
         return []
-    likely = _hash(user) % (max(partitions) + 1)
+    likely = own_partition(user, max(partitions) + 1)
     return sorted(partitions, key=lambda partition: partition != likely)
+
+
+def own_partition(user: UserId, partitions: int) -> int:
+    """The partition, of so many, that Kafka's default partitioner picks for the user."""
+    return _hash(user) % partitions
 
 
 @functools.lru_cache(maxsize=1 << 14)

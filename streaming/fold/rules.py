@@ -9,6 +9,9 @@ from everfresh.contracts.event import MAX_ID_BYTES
 from everfresh.contracts.settings import Settings
 from everfresh.streaming.log.records import MAX_RECORD_BYTES
 
+FOLD = 1
+"""Grows with a release that makes other states of the same log than the release before."""
+
 _ENTRY_BYTES = MAX_ID_BYTES + 15
 _TARGET_BYTES = 18
 _FRAME_BYTES = 65_536
@@ -56,3 +59,14 @@ def fold_rules(settings: Settings) -> FoldRules:
         forward_misplaced=settings.events.misplaced == "forward",
         horizon_ms=round(settings.joins.horizon_s * 1000),
     )
+
+
+def shaping(rules: FoldRules) -> dict[str, int]:
+    """The rules that decide what state a log folds into, by the names of their settings."""
+    return {
+        "the fold's version": FOLD,
+        "events.max_bytes": rules.max_bytes,
+        "events.ahead_s (in ms)": rules.ahead_ms,
+        "events.remember_ids": rules.remember_ids,
+        "state.history_length": rules.history_length,
+    }

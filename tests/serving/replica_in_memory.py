@@ -15,6 +15,7 @@ from everfresh.adapters.memory import (
     MemoryReportSink,
     MemoryWeightStore,
 )
+from everfresh.adapters.state.in_memory import MemoryStateWatch
 from everfresh.contracts.event import ItemId, UserId
 from everfresh.contracts.manifest import FORMAT, Pointer, WeightManifest
 from everfresh.contracts.ports import WeightStore
@@ -45,6 +46,7 @@ ITEMS: list[ItemId] = [*range(1, 31), "thirty-one"]
 PARTITION = 0
 LENGTH = 8
 CACHE_BYTES = 100_000
+STALE_AFTER_MS = 10_000
 
 
 def recommender(seed: int, items: Sequence[ItemId] = ITEMS) -> Recommender:
@@ -91,7 +93,7 @@ def publish(
 
 def state_pairs(user: UserId, items: Sequence[ItemId], offset: int) -> dict[bytes, bytes]:
     """The keys and values of a state directory that holds this user alone."""
-    meta = PartitionMeta(STATE_FORMAT, "c", "events", "t", PARTITION, offset + 1, ACTIONS)
+    meta = PartitionMeta(STATE_FORMAT, "c", "events", "t", PARTITION, offset + 1, ACTIONS, 1)
     entries = b"".join(encode_entry(item, 0, at, None) for at, item in enumerate(items))
     value = pack_sequence(len(items), offset, len(items), entries)
     return {META_KEY: msgspec.msgpack.encode(meta), USER_PREFIX + encode_id(user): value}
@@ -110,7 +112,10 @@ class Bench:
         self.on_read: Callable[[], None] = lambda: None
         self._reader = MemoryHistoryReader({PARTITION: self.pairs}, LENGTH)
         histories = CachedHistoryReader(self, CACHE_BYTES)
-        ports = ReplicaPorts(self.store, histories, self.exposures, self.reports, self.assigner)
+        self.state = MemoryStateWatch({PARTITION: self.pairs}, self.clock, STALE_AFTER_MS)
+        ports = ReplicaPorts(
+            self.store, histories, self.exposures, self.reports, self.assigner, self.state
+        )
         self.replica = Replica("replica-a", ports, self.clock, poll_ms=10, load=load)
 
     def remember(self, user: UserId, items: Sequence[ItemId], offset: int = 7) -> None:

@@ -1,0 +1,1 @@
+"""A follower: the fold without windows, outbox and group, for replicas on another machine."""
