@@ -23,11 +23,10 @@ from everfresh.adapters.observe.metrics import Metrics
 from everfresh.contracts.errors import SettingsError, StateLocked
 from everfresh.contracts.settings import Settings, load_settings
 from everfresh.contracts.topics import EVENTS, topic_name
+from everfresh.streaming.follower import READY_LINE
 from everfresh.streaming.follower.follower import Follower
 from everfresh.streaming.follower.metrics import FIGURES, KIND
 from everfresh.streaming.log.probe import log_identity
-
-READY_LINE = "the state of all partitions is here"
 
 
 def main() -> None:

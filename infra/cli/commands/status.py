@@ -28,6 +28,7 @@ from everfresh.infra.run.run_record import is_supervised, read_record
 _LAST_WINDOWS = 8
 _FIGURES = {
     "worker": ("applied", "rejected", "lag"),
+    "follower": ("partitions", "lag", "state_age_ms"),
     "trainer": ("version", "windows", "backlog"),
     "replica": ("version", "requests", "failed"),
 }
@@ -36,13 +37,21 @@ _IF_NOT_ZERO = {
         *("misplaced", "restoring", "from_snapshot", "from_log", "truncated"),
         "snapshots_refused",
     ),
+    "follower": ("bytes_left", "from_snapshot", "from_log", "snapshots_refused", "rejected"),
     "trainer": (
         *("backlog_s", "merged", "sampled", "events_per_s", "loss", "held", "let_pass"),
         *("floods", "rolled_back", "overtaken", "workers_lost", "undeleted", "foreign"),
         *("last_held", "last_foreign"),
     ),
     "replica": (
-        *("epoch", "load_failures", "experiments", "experiments_left_out", "experiments_late"),
+        *(
+            "epoch",
+            "state_missing",
+            "load_failures",
+            "experiments",
+            "experiments_left_out",
+            "experiments_late",
+        ),
         *("experiments_failed", "experiments_unknown_arm", "experiments_reason", "reason"),
     ),
 }
