@@ -38,6 +38,7 @@ from everfresh.infra.cli.commands.experiment.change import run_start, run_stop
 from everfresh.infra.cli.commands.experiment.show import run_list as experiment_list
 from everfresh.infra.cli.commands.status import run_status
 from everfresh.infra.components import settings_environment
+from everfresh.streaming.follower import READY_LINE
 from everfresh.streaming.log.probe import LogProbe, log_identity
 from everfresh.streaming.log.sender import KafkaSender
 from everfresh.streaming.producer import EventProducer
@@ -171,6 +172,8 @@ def test_each_part_runs_with_its_row_of_the_table_and_nothing_more(
         words.status(status("replica"))
         words.close()
         assert exposures.failed() == words.failed() == 0
+        there = {"home": tmp_path / "there", "state": {"snapshot_url": str(tmp_path / "bucket")}}
+        followed(users.settings("follower", **there))
         trainer = open_ports(users.settings("trainer"))
         wait_for(lambda: trainer.source.poll(200), "a window", worker)
         trainer.reports.window(REPORT)
@@ -209,6 +212,19 @@ def test_each_part_runs_with_its_row_of_the_table_and_nothing_more(
     logs = "".join(log.read_text() for log in (worker_settings.home / "logs").iterdir())
     for written in (arguments, said, shown, logs):
         assert PASSWORD not in written
+
+
+def followed(settings: Settings) -> None:
+    """A follower brings the state to a machine of its own, and tells how it is."""
+    ready = settings.home / "logs" / "follower.log"
+    with started(settings, "everfresh.streaming.follower") as follower:
+        assert follower.stdout is not None
+        lines = iter(follower.stdout.readline, "")
+        assert f"{READY_LINE}\n" in lines, ready.read_text()
+        follower.send_signal(signal.SIGTERM)
+        _, wrong = follower.communicate(timeout=WAIT_S)
+        assert (follower.returncode, wrong) == (0, "")
+    assert "ERROR" not in ready.read_text()
 
 
 def defined(users: Users, replica: Settings) -> list[str]:
