@@ -31,6 +31,7 @@ from everfresh.contracts.ports import Clock, ReportSink
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import EVENTS, topic_name
 from everfresh.streaming.catch_up import CatchUp
+from everfresh.streaming.fold.rules import fold_rules, shaping
 from everfresh.streaming.idle_slices import IdleSlices
 from everfresh.streaming.join.exposure_reader import ExposureReader
 from everfresh.streaming.log.faust_app import faust_app
@@ -88,7 +89,8 @@ class StreamWorker:
         self._catch_up: dict[int, CatchUp] = {}
         grace_ms = settings.windows.grace_ms
         self._idle = IdleSlices(self._owned, self._reading, self._probe, grace_ms, self._note)
-        self._snapshots = SnapshotTaker(settings.state, self._ownership.snapshots, clock)
+        rules = shaping(fold_rules(settings))
+        self._snapshots = SnapshotTaker(settings.state, self._ownership.snapshots, clock, rules)
         figures = (self._ownership.restores, self._snapshots.figures)
         self._metrics.watch(self._owned, *figures, clock)
         self._app = self._faust_app()

@@ -19,7 +19,7 @@ from everfresh.streaming.fold.rows import (
     decode_slice_head,
     encode,
 )
-from everfresh.streaming.fold.rules import FoldRules, shaping
+from everfresh.streaming.fold.rules import FoldRules, differing, shaping
 from everfresh.streaming.log.identity import LogPlace, require_partitions
 from everfresh.streaming.outbox.outbox import Outbox
 from everfresh.streaming.state.key_layout import (
@@ -102,12 +102,8 @@ def require_rules(store: PartitionStore, rules: FoldRules) -> None:
     """``StateFormatError`` where the state was folded by settings that make other states of the
     same log. A state of before they were noted passes."""
     theirs = msgspec.msgpack.decode(store.get(RULES_KEY) or b"\x80", type=dict[str, int])
-    for name, ours in shaping(rules).items():
-        if theirs.get(name, ours) != ours:
-            raise StateFormatError(
-                f"it was folded with {name} {theirs[name]}, and here that is {ours}; run the same "
-                "release with the same settings as the stream worker"
-            )
+    if difference := differing(theirs, rules):
+        raise StateFormatError(difference)
 
 
 def _segment(name: tuple[int, int], raw: bytes) -> Segment:

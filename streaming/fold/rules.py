@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from everfresh.contracts.errors import SettingsError
@@ -59,6 +61,20 @@ def fold_rules(settings: Settings) -> FoldRules:
         forward_misplaced=settings.events.misplaced == "forward",
         horizon_ms=round(settings.joins.horizon_s * 1000),
     )
+
+
+def differing(theirs: Mapping[str, int], rules: FoldRules) -> str:
+    """What another holder of the log folds by other settings, for the operator; empty for nothing.
+
+    ``theirs`` is its :func:`shaping`; what it does not name counts as equal.
+    """
+    for name, ours in shaping(rules).items():
+        if theirs.get(name, ours) != ours:
+            return (
+                f"it was folded with {name} {theirs[name]}, and here that is {ours}; run the same "
+                "release with the same settings as the stream worker"
+            )
+    return ""
 
 
 def shaping(rules: FoldRules) -> dict[str, int]:

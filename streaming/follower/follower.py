@@ -42,7 +42,8 @@ _POLL_MS = 200
 _AT_ONCE = 20_000  # records of one poll
 _OPENED_AT_ONCE = 2
 _LOOK_S = 1.0
-_RETRY_S = 5.0
+_RETRY_S, _LONGEST_RETRY_S = 5.0, 60.0
+_COMPARE_S = 60.0
 Say = Callable[[int, int], None]
 """Called when a partition is here: with how many are, and how many are to be."""
 
@@ -75,6 +76,7 @@ class Follower:
         self._open: dict[int, Standby] = {}
         self._catch_up = {number: CatchUp() for number in self._wanted}
         self._assigned: set[int] = set()
+        self._differs = ""
         self._opening = asyncio.Semaphore(_OPENED_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -96,6 +98,7 @@ class Follower:
             self._begin(self._open_standby(number))
         self._begin(self._follow())
         self._begin(self._watch())
+        self._begin(self._compare())
         stopping = asyncio.create_task(stop.wait())
         ends: list[asyncio.Future[Any]] = [stopping, self._failed]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -116,7 +119,7 @@ class Follower:
 
     async def _open_standby(self, number: int) -> None:
         """Open one partition, however long its snapshot or the brokers let it wait."""
-        said = ""
+        said, pause_s = "", _RETRY_S
         while True:
             try:
                 async with self._opening:
@@ -126,7 +129,8 @@ class Follower:
                 if str(error) != said:
                     said = str(error)
                     _log.warning("partition %d waits: %s", number, said)
-                await asyncio.sleep(_RETRY_S)
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, _LONGEST_RETRY_S)
             else:
                 applied = self._open[number].applied
                 _log.info("partition %d: state reaches %d of %d", number, applied, place.end)
@@ -209,6 +213,15 @@ class Follower:
             self._send_status(RUNNING, lag)
             await asyncio.sleep(_LOOK_S)
 
+    async def _compare(self) -> None:
+        """Now and then: does the worker still fold by the settings that we fold by."""
+        while True:
+            await asyncio.sleep(_COMPARE_S)
+            said = await asyncio.to_thread(self._standbys.difference, self._wanted[0])
+            if said and said != self._differs:
+                _log.warning("the worker's newest snapshot differs: %s", said)
+            self._differs = said
+
     async def _lag(self) -> int:
         assigned = self._assigned & set(self._open)
         positions = {
@@ -233,6 +246,7 @@ class Follower:
             bytes_left=sum(each.bytes_left for each in restores),
             from_snapshot=sum(each.from_snapshot for each in restores),
             from_log=sum(each.from_log for each in restores),
+            differs=self._differs,
             snapshots_refused=sum(each.refused.total() for each in restores),
         )
         self._sink.status(status)

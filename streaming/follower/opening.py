@@ -11,16 +11,17 @@ does: which of the two is right is the operator's to say.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from pathlib import Path
 
-from everfresh.adapters.state.snapshots import SnapshotStore
+from everfresh.adapters.state.snapshots import SnapshotManifest, SnapshotStore
 from everfresh.contracts.errors import SnapshotError, StateFormatError
 from everfresh.contracts.sequence import META_KEY
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import EVENTS, topic_name
 from everfresh.streaming.fold.opening import decode_meta
-from everfresh.streaming.fold.rules import fold_rules
+from everfresh.streaming.fold.rules import differing, fold_rules
 from everfresh.streaming.follower.standby import (
     Standby,
     begin_standby,
@@ -64,6 +65,16 @@ class Standbys:
         store.close()
         return self._from_snapshot(place, anew)
 
+    def difference(self, number: int) -> str:
+        """What the worker folds by other settings than this follower, by its newest snapshot of a
+        partition; empty for nothing, or where that cannot be read. Waits for the store."""
+        store = self._snapshots(number)
+        with contextlib.suppress(SnapshotError):
+            for name in store.names():
+                if (manifest := store.manifest(name)) is not None:
+                    return differing(manifest.rules, self._rules)
+        return ""
+
     def _from_disk(self, store: RocksStore, place: LogPlace) -> Standby | None:
         """``None`` where a snapshot must take the place of what is there."""
         raw = store.get(META_KEY)
@@ -89,7 +100,7 @@ class Standbys:
     def _from_snapshot(self, place: LogPlace, anew: bool) -> Standby:
         path = self._path(place.partition)
         figures = self.restores.setdefault(place.partition, RestoreFigures())
-        snapshots = SnapshotStore(self._settings.snapshots_url, self._topic, place.partition)
+        snapshots = self._snapshots(place.partition)
         unreachable = figures.refused["unreachable"]
 
         def check(draft: Path) -> None:
@@ -100,7 +111,11 @@ class Standbys:
             finally:
                 opened.close()
 
-        if restore(path, place, snapshots, check, figures) is not None:
+        def choose(manifest: SnapshotManifest) -> None:
+            if difference := differing(manifest.rules, self._rules):
+                raise SnapshotError("foreign", difference)
+
+        if restore(path, place, snapshots, check, figures, choose) is not None:
             return open_standby(self._store(path), place, self._rules)
         reached = figures.refused["unreachable"] == unreachable
         if not (anew and reached and place.start == 0):
@@ -115,6 +130,9 @@ class Standbys:
         begin_standby(store, place, self._rules)
         figures.from_log += 1
         return open_standby(store, place, self._rules)
+
+    def _snapshots(self, number: int) -> SnapshotStore:
+        return SnapshotStore(self._settings.snapshots_url, self._topic, number)
 
     def _path(self, number: int) -> Path:
         return self._settings.state_dir / f"{self._topic}-{number}"

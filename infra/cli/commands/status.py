@@ -37,7 +37,14 @@ _IF_NOT_ZERO = {
         *("misplaced", "restoring", "from_snapshot", "from_log", "truncated"),
         "snapshots_refused",
     ),
-    "follower": ("bytes_left", "from_snapshot", "from_log", "snapshots_refused", "rejected"),
+    "follower": (
+        "bytes_left",
+        "from_snapshot",
+        "from_log",
+        "snapshots_refused",
+        "rejected",
+        "differs",
+    ),
     "trainer": (
         *("backlog_s", "merged", "sampled", "events_per_s", "loss", "held", "let_pass"),
         *("floods", "rolled_back", "overtaken", "workers_lost", "undeleted", "foreign"),

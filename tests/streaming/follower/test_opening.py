@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from everfresh.contracts.errors import LogMismatch, SnapshotError, StateError
 from everfresh.contracts.settings import Settings
+from everfresh.streaming.fold.rules import shaping
 from everfresh.streaming.follower.opening import Standbys
 from everfresh.streaming.follower.standby import Standby
 from everfresh.streaming.log.identity import LogPlace
@@ -153,6 +155,23 @@ def test_what_was_folded_by_other_settings_waits_for_a_snapshot_by_these(
     disk.worker.apply(LOG[300:400])
     disk.worker.snapshot()
     assert disk.open(longer).applied == 400
+
+
+def test_a_follower_that_runs_sees_that_the_workers_settings_have_changed(
+    disk: FollowersDisk,
+) -> None:
+    snapshot(disk, 300)
+    disk.open()
+    assert disk.standbys.difference(0) == ""
+    changed = shaping(rules(remember_ids=50, history_length=HISTORY + 1))
+    disk.worker.apply(LOG[300:400])
+    disk.worker.snapshot(rules=changed)
+    said = "state.history_length 6, and here that is 5; run the same release"
+    assert said in disk.standbys.difference(0)
+    assert disk.with_settings(url="/dev/null/nowhere").difference(0) == ""
+    disk.close()
+    shutil.rmtree(disk.path)
+    assert disk.open().applied == 300  # what it differs by is seen before it is read
 
 
 def test_a_snapshot_of_another_format_is_foreign_and_the_one_before_it_is_taken(
