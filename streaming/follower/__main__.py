@@ -18,14 +18,12 @@ from everfresh.adapters.kafka.diagnosis import require_broker
 from everfresh.adapters.kafka.report_sink import KafkaReportSink
 from everfresh.adapters.kafka.rights import FOLLOWER, require_rights
 from everfresh.adapters.observe.logs import configure_logging, run_main
-from everfresh.adapters.observe.metered_reports import MeteredReports
-from everfresh.adapters.observe.metrics import Metrics
 from everfresh.contracts.errors import SettingsError, StateLocked
 from everfresh.contracts.settings import Settings, load_settings
 from everfresh.contracts.topics import EVENTS, topic_name
 from everfresh.streaming.follower import READY_LINE
 from everfresh.streaming.follower.follower import Follower
-from everfresh.streaming.follower.metrics import FIGURES, KIND
+from everfresh.streaming.follower.metrics import KIND, metered
 from everfresh.streaming.log.probe import log_identity
 
 
@@ -63,10 +61,10 @@ async def _run(settings: Settings) -> None:
     with contextlib.ExitStack() as closing:
         sink = await asyncio.to_thread(KafkaReportSink, kafka.brokers, kafka.topic_prefix)
         closing.callback(sink.close, 1.0)
-        metered = MeteredReports(sink, Metrics(KIND), FIGURES, settings)
-        closing.callback(metered.close)
+        with_metrics = metered(sink, settings)
+        closing.callback(with_metrics.close)
         name = _name(settings)
-        await Follower(settings, identity, name, metered, _now_ms, _say).run(stop)
+        await Follower(settings, identity, name, with_metrics, _now_ms, _say).run(stop)
 
 
 def _name(settings: Settings) -> str:

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from everfresh.adapters.observe.metered_reports import MeteredReports
+from everfresh.adapters.observe.metrics import Metrics
 from everfresh.adapters.observe.status_metrics import FigureMetric, counted
+from everfresh.contracts.ports import ReportSink
 from everfresh.contracts.report import ComponentStatus
+from everfresh.contracts.settings import Settings
 from everfresh.streaming.state.write_batch import WriteBatch
 
 KIND = "follower"
@@ -34,6 +38,11 @@ FIGURES = (
     counted("snapshots_refused", "snapshots_refused", "Snapshots that could not be used"),
 )
 """Of the status."""
+
+
+def metered(sink: ReportSink, settings: Settings) -> MeteredReports:
+    """The sink, with a follower's metrics on an endpoint."""
+    return MeteredReports(sink, Metrics(KIND), FIGURES, settings)
 
 
 class FollowerFigures:

@@ -12,6 +12,7 @@ from everfresh.adapters.observe.metered_reports import MeteredReports
 from everfresh.contracts.report import ComponentStatus
 from everfresh.contracts.settings import Settings
 from everfresh.serving import metrics as replica_metrics
+from everfresh.streaming.follower import metrics as follower_metrics
 from everfresh.streaming.metrics import WorkerMetrics
 from everfresh.streaming.state.restore import RestoreFigures
 from everfresh.streaming.state.snapshots import SnapshotFigures
@@ -19,7 +20,7 @@ from everfresh.streaming.state.write_batch import WriteBatch
 from everfresh.trainer import metrics as trainer_metrics
 from everfresh.trainer.scoring import reporting
 from tests.conformance.test_sinks import REPORT
-from tests.serving.replica_in_memory import Bench, publish
+from tests.serving.replica_in_memory import PARTITION, Bench, publish
 
 
 def scrape_all(settings: Settings) -> dict[str, str]:
@@ -28,6 +29,7 @@ def scrape_all(settings: Settings) -> dict[str, str]:
         "worker": _worker(settings),
         "trainer": _trainer(settings),
         "replica": _replica(settings),
+        "follower": _follower(settings),
     }
 
 
@@ -38,8 +40,10 @@ def trainer_status() -> ComponentStatus:
 
 
 def replica_status() -> ComponentStatus:
-    """Of a replica with a live version."""
+    """Of a replica with a live version and a state."""
     bench = Bench()
+    bench.remember(1, [3])
+    bench.state.fresh_ms[PARTITION] = bench.clock()
     publish(bench.store, 1)
     bench.replica.start()
     bench.replica.stop()
@@ -73,6 +77,13 @@ def _replica(settings: Settings) -> str:
     measure("http", "recommend", "503", "overloaded", 0.0001)
     measure("grpc", "score", "INTERNAL", "internal", 0.01)
     return _scraped_after(reports, sink, replica_status())
+
+
+def _follower(settings: Settings) -> str:
+    sink = MemoryReportSink()
+    told = {metric.figure: 1 for metric in follower_metrics.FIGURES}
+    status = follower_metrics.FollowerFigures("follower-a").status(0, "running", **told)
+    return _scraped_after(follower_metrics.metered(sink, settings), sink, status)
 
 
 def _scraped_after(reports: MeteredReports, sink: MemoryReportSink, status: ComponentStatus) -> str:
