@@ -24,6 +24,7 @@ from tests.streaming.worker_disk import LOG, Machine
 
 RULES = rules(remember_ids=50)
 NOW = 1_700_000_000_000
+_LIMIT_S = 240.0  # for what never comes
 
 
 class KafkaInMemory:
@@ -165,8 +166,9 @@ def home(
 
 
 async def until(what: Callable[[], bool]) -> None:
-    while not what():
-        await asyncio.sleep(0.001)
+    async with asyncio.timeout(_LIMIT_S):
+        while not what():
+            await asyncio.sleep(0.001)
 
 
 def reaches(follower: Follower, number: int, offset: int) -> Callable[[], bool]:

@@ -125,6 +125,25 @@ def test_a_snapshot_taken_at_any_moment_makes_the_same_standby(seed: int) -> Non
         assert digest(theirs) == digest(ours)
 
 
+def test_what_an_owner_was_half_way_through_is_not_merged_with_what_comes_later() -> None:
+    ours, records, long = MemoryStore(), log(200, 1), rules(stretch_events=10_000, part_bytes=1)
+    worker = opened(ours, long)
+    at = 0
+    while not worker.has_parts_to_make:  # until a window has ended
+        worker.apply([records[at]])
+        at += 1
+    for _ in range(3):
+        worker.make_part()  # one user's each
+    assert worker.has_parts_to_make
+    theirs = MemoryStore(dict(ours.pairs))
+    strip_ownership(theirs)
+    follower = open_standby(theirs, place(), long)
+    for record in records[at:]:  # so many small segments that they become one
+        follower.apply([record])
+        worker.apply([record])
+    assert digest(theirs) == digest(ours)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_killed_between_any_two_writes_a_follower_goes_on_exactly(seed: int) -> None:
     choose, records = random.Random(seed), log(400, seed)
