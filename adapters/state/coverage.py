@@ -14,7 +14,7 @@ from everfresh.contracts.ports import Clock
 from everfresh.contracts.sequence import PartitionMeta, StateReach
 
 MetaOf = Callable[[int], PartitionMeta | None]
-"""A partition's description of its state."""
+"""A partition's description of its state, that whoever reads a user goes by."""
 
 
 def _now_ms() -> int:

@@ -96,7 +96,7 @@ class RocksHistoryReader:
         """One round over all directories; the thread calls it, and the constructor before it."""
         self._catch_up()
         if self._coverage is not None:
-            self._coverage.look(self.partitions(), self.partition_meta)
+            self._coverage.look(sorted(self._users), self._meta_in_use)
 
     def _catch_up(self) -> None:
         opened = dict(self._open)
@@ -114,6 +114,10 @@ class RocksHistoryReader:
         }
         # Replaced as a whole: another thread sees the old tables or the new ones.
         self._open, self._users = opened, users
+
+    def _meta_in_use(self, partition: int) -> PartitionMeta | None:
+        reader = self._users.get(partition)
+        return None if reader is None else reader.meta()
 
     def _reader(self, partition: int, secondary: Secondary) -> UserReader:
         return UserReader(secondary.get, partition, self._length, lambda: secondary.revision)

@@ -11,10 +11,18 @@ from everfresh.adapters.memory import ManualClock
 from everfresh.adapters.state.coverage import StateCoverage
 from everfresh.adapters.state.freshness import FreshnessMarks, fresh_until_ms, mark_of
 from everfresh.adapters.state.in_memory import MemoryStateWatch
-from everfresh.adapters.state.user_state import own_partition, read_meta
+from everfresh.adapters.state.user_state import UserReader, own_partition, read_meta
 from everfresh.contracts.errors import StateElsewhere
 from everfresh.contracts.ports import StateWatch
-from everfresh.contracts.sequence import FORMAT, META_KEY, PartitionMeta, StateReach
+from everfresh.contracts.segment import Segment, encode_row, encode_runs
+from everfresh.contracts.sequence import (
+    FORMAT,
+    META_KEY,
+    PartitionMeta,
+    StateReach,
+    encode_entry,
+    encode_id,
+)
 
 TOPIC = "t.events"
 PARTITIONS = 4
@@ -107,6 +115,30 @@ def test_a_user_of_a_partition_that_is_not_here_is_refused_with_its_number(tmp_p
     watched.require_here(USERS[1])
     with pytest.raises(StateElsewhere, match=r"in partition 3 of t.events, .* has the state of 1;"):
         watched.require_here(USERS[3])
+
+
+def test_how_far_a_state_is_is_told_by_what_its_users_are_read_by() -> None:
+    revision, pairs = [0], {}
+
+    def grow(applied: int) -> None:
+        names: list[tuple[int, int]] = []
+        if applied > 1:
+            row = encode_row(applied - 1, NOW, encode_entry(applied, 0, NOW, None))
+            segment = Segment(1, applied, 1, {encode_id(7): row})
+            pairs[segment.key], names = encode_runs(segment), [segment.name]
+        meta = PartitionMeta(FORMAT, "c", TOPIC, "id", 0, applied, ["view"], 1, names)
+        pairs[META_KEY] = msgspec.msgpack.encode(meta)
+
+    grow(1)
+    reader = UserReader(pairs.get, 0, 5, lambda: revision[0])
+    assert reader.stored(7) is None
+    grow(9)  # it is there, and whoever catches up is not through yet
+    assert ((meta := reader.meta()) and meta.applied, reader.stored(7)) == (1, None)
+    revision[0] += 1
+    assert (meta := reader.meta())
+    assert meta.applied == 9
+    assert (stored := reader.stored(7))
+    assert stored.decode().offset == 8
 
 
 def test_a_mark_that_cannot_be_set_stops_nobody(tmp_path: Path) -> None:
