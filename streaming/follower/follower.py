@@ -39,6 +39,8 @@ from everfresh.streaming.status import RUNNING, STOPPED
 
 _FETCH_WAIT_MS = 250  # at most so long brokers wait for records; then they say where the log ends
 _POLL_MS = 200
+_REST_S = 0.02
+_MARK_MS = 200  # between two marks of a partition, at least
 _AT_ONCE = 20_000  # records of one poll
 _OPENED_AT_ONCE = 2
 _LOOK_S = 1.0
@@ -77,6 +79,7 @@ class Follower:
         self._catch_up = {number: CatchUp() for number in self._wanted}
         self._assigned: set[int] = set()
         self._differs = ""
+        self._marked: dict[int, int] = {}
         self._opening = asyncio.Semaphore(_OPENED_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -159,6 +162,8 @@ class Follower:
                     self._figures.note(self._open[place.partition].apply(records))
             await self._settle(busy=bool(fetched))
             await self._mark()
+            # What comes meanwhile is folded at once, which costs far less than one by one.
+            await asyncio.sleep(_REST_S)
 
     def _assign(self) -> None:
         """Read what is open, each partition from where its state ends."""
@@ -197,8 +202,10 @@ class Follower:
                 continue
             catch_up.note_end(end, asked_ms)
             position = await self._consumer.position(place)
-            if (fresh_ms := catch_up.note_reached(position)) is not None:
+            fresh_ms = catch_up.note_reached(position)
+            if fresh_ms is not None and fresh_ms - self._marked.get(number, 0) >= _MARK_MS:
                 self._marks.set(number, fresh_ms)
+                self._marked[number] = fresh_ms
 
     async def _watch(self) -> None:
         """Once a second: is it still the same log, and how are we.

@@ -24,7 +24,13 @@ from everfresh.adapters.kafka.definitions.reading import DefinitionReader
 from everfresh.adapters.kafka.exposure_sink import KafkaExposureSink
 from everfresh.adapters.kafka.redrive import Redriver
 from everfresh.adapters.kafka.report_sink import KafkaReportSink
-from everfresh.adapters.kafka.rights import REPLICA, WORKER, require_group, require_rights
+from everfresh.adapters.kafka.rights import (
+    FOLLOWER,
+    REPLICA,
+    WORKER,
+    require_group,
+    require_rights,
+)
 from everfresh.adapters.kafka.tail import RecordTail
 from everfresh.adapters.kafka.topics import end_offsets, ensure_topics
 from everfresh.adapters.kafka.window_source import KafkaWindowSource
@@ -294,6 +300,10 @@ def test_a_right_that_is_missing_is_named_by_every_door(
         (
             "Read on topic {0}exposures, and to Write on topic {0}windows; add",
             lambda: require_rights(WORKER, worker),
+        ),
+        (
+            "Read on topic {0}events, and to Write on topic {0}status",
+            lambda: require_rights(FOLLOWER, nobody),
         ),
         ("Read on group {}stream", lambda: require_group(worker)),
         ("Read on topic {0}windows, and to Write on topic {0}repo", lambda: open_ports(nobody)),
