@@ -2,9 +2,9 @@
 
 Steps of a start: 1 close the home to other users, lock it and end what a killed run left; 2 start
 the broker and Ray together, or check those that the settings name; 3 create the topics; 4 start
-worker, trainer and serving, all three at once; 5 wait until serving's HTTP endpoint answers.
+worker, trainer, serving and the bridges, all at once; 5 wait until serving's HTTP endpoint answers.
 Stopping goes backwards. A machine that follows joins brokers, leaves the topics alone in step 3,
-and in step 4 starts a follower in place of worker and trainer.
+and in step 4 starts a follower in place of worker, trainer and bridges.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Supervisor:
         self._on_update = on_update
         self._run_id = uuid.uuid4().hex
         self._children = Children(
-            self.home / "logs", self._run_id, components.NEEDS, self._missing, on_update
+            self.home / "logs", self._run_id, components.needs(settings), self._missing, on_update
         )
         self._closing = contextlib.ExitStack()
         self._record: RunRecord | None = None
@@ -126,7 +126,7 @@ class Supervisor:
         with contextlib.suppress(OSError):
             self._write(state="stopping")
         self.left_behind = self._children.stop(
-            components.stop_order(), _STOP_BUDGET_S, self._interrupts.hurry.is_set
+            components.stop_order(self.settings), _STOP_BUDGET_S, self._interrupts.hurry.is_set
         )
         ray_head.remove_temporary_folder(self._run_id)
         if not self.left_behind:
@@ -150,7 +150,7 @@ class Supervisor:
                     lambda line: self._on_update(StepUpdate("topics", "warning", line)),
                 )
         env = {**components.settings_environment(self.settings), **self._ray_environment}
-        for spec in components.loop_specs(env, follows=follows):
+        for spec in components.loop_specs(env, self.settings.sources, follows=follows):
             self._start(spec)
         if follows:
             with self._step("state"):

@@ -12,7 +12,8 @@ from everfresh.adapters.kafka.exposure_sink import KafkaExposureSink
 from everfresh.adapters.kafka.report_sink import KafkaReportSink
 from everfresh.adapters.state.coverage import StateCoverage
 from everfresh.adapters.state.reader import RocksHistoryReader
-from everfresh.adapters.weights.store import FsspecWeightStore
+from everfresh.adapters.weights.tracks import FsspecTracks
+from everfresh.contracts.experiments.definition import DEFAULT
 from everfresh.contracts.ports import Assigner
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import EVENTS, topic_name
@@ -46,7 +47,8 @@ class WiredReplica:
             coverage = _coverage(settings, topic)
             reader = RocksHistoryReader(settings.state_dir, topic, length, coverage=coverage)
             closing.callback(reader.close)
-            store = FsspecWeightStore.of(settings)
+            tracks = FsspecTracks(settings)
+            store = tracks.store(DEFAULT)
             serving = settings.serving
             cache_bytes = serving.cache_mb << 20
             histories = CachedHistoryReader(reader, cache_bytes, serving.cache_ahead)
@@ -55,7 +57,14 @@ class WiredReplica:
             load_lock = LoadLock(settings.home.resolve() / ".turn")
             assigner = _assigner(settings, closing)
             ports = ReplicaPorts(
-                store, histories, exposures, with_metrics, assigner, coverage, load_lock
+                store,
+                histories,
+                exposures,
+                with_metrics,
+                assigner,
+                coverage,
+                load_lock,
+                tracks,
             )
             self.replica = Replica(name, ports, now_ms, settings.serving.poll_ms)
             closing.callback(self.replica.stop)

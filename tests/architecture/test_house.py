@@ -11,6 +11,7 @@ ROOMS = sorted(link.name for link in (ROOT / "everfresh").iterdir() if link.is_s
 EDGES = {
     "streaming/__main__.py": "wires the worker",
     "streaming/follower/__main__.py": "wires the follower",
+    "streaming/sources/__main__.py": "wires a bridge",
     "streaming/producer.py": "stamps an event that brings no time",
     "serving/wiring.py": "wires a replica",
     "trainer/run.py": "wires the trainer",

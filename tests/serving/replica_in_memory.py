@@ -13,6 +13,7 @@ from everfresh.adapters.memory import (
     MemoryExposureSink,
     MemoryHistoryReader,
     MemoryReportSink,
+    MemoryTracks,
     MemoryWeightStore,
 )
 from everfresh.adapters.state.in_memory import MemoryStateWatch
@@ -105,6 +106,7 @@ class Bench:
     def __init__(self, load: Load = load_version) -> None:
         self.clock = ManualClock(1_000)
         self.store = MemoryWeightStore()
+        self.tracks = MemoryTracks(self.store)
         self.pairs: dict[bytes, bytes] = {}
         self.exposures = MemoryExposureSink()
         self.reports = MemoryReportSink()
@@ -114,7 +116,13 @@ class Bench:
         histories = CachedHistoryReader(self, CACHE_BYTES)
         self.state = MemoryStateWatch({PARTITION: self.pairs}, self.clock, STALE_AFTER_MS)
         ports = ReplicaPorts(
-            self.store, histories, self.exposures, self.reports, self.assigner, self.state
+            self.store,
+            histories,
+            self.exposures,
+            self.reports,
+            self.assigner,
+            self.state,
+            tracks=self.tracks,
         )
         self.replica = Replica("replica-a", ports, self.clock, poll_ms=10, load=load)
 
