@@ -50,6 +50,10 @@ def test_those_that_need_others_are_stopped_before_them() -> None:
     stage = {name: number for number, names in enumerate(order) for name in names}
     assert set(stage) == set(needed) > {"bridge-shop"}
     specs = components.loop_specs({}, settings.sources)
-    assert {spec.name for spec in specs} == set(needed) - {components.BROKER, components.RAY}
+    assert {spec.name for spec in specs} == set(needed) - {
+        components.BROKER,
+        components.RAY,
+        components.FOLLOWER,
+    }
     for name, needs in needed.items():
         assert all(stage[name] < stage[need] for need in needs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import grpc
 import httpx
@@ -30,6 +31,13 @@ def reach(bench: Bench, applied: int) -> None:
     meta = msgspec.msgpack.decode(bench.pairs[META_KEY], type=PartitionMeta)
     meta = msgspec.structs.replace(meta, applied=applied)
     bench.pairs[META_KEY] = msgspec.msgpack.encode(meta)
+
+
+def wait_for(bench: Bench, version: int) -> None:
+    until = time.monotonic() + 240.0  # for what never comes
+    while bench.live() != version:
+        assert time.monotonic() < until, bench.live()
+        time.sleep(0.001)
 
 
 def test_an_answer_from_a_stale_state_says_how_old_it_is(bench: Bench, client: Client) -> None:
@@ -60,11 +68,11 @@ def test_health_says_how_old_the_state_is_and_a_stale_one_keeps_no_replica_away(
 def test_a_replica_whose_state_is_behind_follows_a_rollback(bench: Bench, client: Client) -> None:
     bench.clock.advance(10**6)
     publish(bench.store, 2)
-    bench.replica._step()
+    wait_for(bench, 2)
     fall_behind(bench, 500_000)
     assert client.post("/v1/recommend", json={"user_id": 1}).json()["version"] == 2
     bench.store.advance(Pointer(1, 1))
-    bench.replica._step()
+    wait_for(bench, 1)
     body = client.post("/v1/recommend", json={"user_id": 1}).json()
     assert (body["version"], body["epoch"], body["state_offset"]) == (1, 1, OFFSET)
     assert body["state_age_ms"] == 500_000
