@@ -45,6 +45,11 @@ def mark_of(state_dir: Path, topic: str, partition: int) -> Path:
     return state_dir / f"{topic}-{partition}{_SUFFIX}"
 
 
+def forget_mark(state: Path) -> None:
+    """Remove the mark of the state directory ``state``: what is there now may be older."""
+    state.with_name(f"{state.name}{_SUFFIX}").unlink(missing_ok=True)
+
+
 def fresh_until_ms(mark: Path) -> int | None:
     """What the mark says, UTC ms; ``None`` where there is none."""
     try:

@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from everfresh.adapters.state.freshness import forget_mark
 from everfresh.adapters.state.snapshots import Origin, SnapshotManifest, SnapshotStore
 from everfresh.contracts.errors import (
     LogMismatch,
@@ -179,6 +180,7 @@ def _require_openable(draft: Path, check: Callable[[Path], None]) -> None:
 
 def _move_into_place(draft: Path, path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
+    forget_mark(path)
     draft.rename(path)
     handle = os.open(path.parent, os.O_RDONLY)
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from everfresh.adapters.state.freshness import FreshnessMarks, fresh_until_ms, mark_of
 from everfresh.contracts.errors import LogMismatch, SnapshotError, StateError
 from everfresh.contracts.settings import Settings
 from everfresh.streaming.fold.rules import shaping
@@ -136,8 +137,10 @@ def test_away_for_longer_than_the_log_is_kept_a_snapshot_takes_its_states_place(
     with pytest.raises(SnapshotError, match="no snapshot"):
         disk.open(where=place(start=800, end=2000))
     assert disk.path.is_dir()  # replicas go on reading it
+    FreshnessMarks(disk.path.parent, TOPIC).set(0, 1_700_000_000_000)
     snapshot(disk, 900)
     assert disk.open(where=place(start=800, end=2000)).applied == 900
+    assert fresh_until_ms(mark_of(disk.path.parent, TOPIC, 0)) is None, "of the state before"
 
 
 def test_what_was_folded_by_other_settings_waits_for_a_snapshot_by_these(
