@@ -42,6 +42,7 @@ _POLL_MS = 200
 _REST_S = 0.02
 _MARK_MS = 200  # between two marks of a partition, at least
 _AT_ONCE = 20_000  # records of one poll
+_STEPS = 4  # of settling between two polls, some milliseconds each
 _OPENED_AT_ONCE = 2
 _LOOK_S = 1.0
 _RETRY_S, _LONGEST_RETRY_S = 5.0, 60.0
@@ -183,13 +184,13 @@ class Follower:
             self._begin(self._open_standby(place.partition))
 
     async def _settle(self, *, busy: bool) -> None:
-        """One step for each partition while records come, all that is left otherwise."""
+        """Some steps for each partition while records come, all that is left otherwise."""
         for standby in list(self._open.values()):
-            while standby.settling:
+            steps = 0
+            while standby.settling and not (busy and steps == _STEPS):
                 standby.settle()
+                steps += 1
                 await asyncio.sleep(0)
-                if busy:
-                    break
 
     async def _mark(self) -> None:
         for number in self._assigned & set(self._open):
