@@ -27,7 +27,13 @@ from everfresh.adapters.kafka.definitions.reading import DefinitionReader
 from everfresh.adapters.kafka.exposure_sink import KafkaExposureSink
 from everfresh.adapters.kafka.redrive import Redriver
 from everfresh.adapters.kafka.report_sink import KafkaReportSink
-from everfresh.adapters.kafka.rights import REPLICA, WORKER, require_group, require_rights
+from everfresh.adapters.kafka.rights import (
+    FOLLOWER,
+    REPLICA,
+    WORKER,
+    require_group,
+    require_rights,
+)
 from everfresh.adapters.kafka.tail import RecordTail
 from everfresh.adapters.kafka.topics import end_offsets, ensure_topics
 from everfresh.adapters.kafka.window_source import KafkaWindowSource
@@ -42,6 +48,7 @@ from everfresh.infra.cli.commands.experiment.change import run_start, run_stop
 from everfresh.infra.cli.commands.experiment.show import run_list as experiment_list
 from everfresh.infra.cli.commands.status import run_status
 from everfresh.infra.components import settings_environment
+from everfresh.streaming.follower import READY_LINE
 from everfresh.streaming.log.probe import LogProbe, log_identity
 from everfresh.streaming.log.sender import KafkaSender
 from everfresh.streaming.producer import EventProducer
@@ -177,6 +184,8 @@ def test_each_part_runs_with_its_row_of_the_table_and_nothing_more(
         words.status(status("replica"))
         words.close()
         assert exposures.failed() == words.failed() == 0
+        there = {"home": tmp_path / "there", "state": {"snapshot_url": str(tmp_path / "bucket")}}
+        followed(users.settings("follower", **there))
         trainer = open_ports(users.settings("trainer"))
         with trainer.open_source() as source:
             wait_for(lambda: source.poll(200), "a window", worker)
@@ -217,6 +226,19 @@ def test_each_part_runs_with_its_row_of_the_table_and_nothing_more(
     logs = "".join(log.read_text() for log in (worker_settings.home / "logs").iterdir())
     for written in (arguments, said, shown, logs):
         assert PASSWORD not in written
+
+
+def followed(settings: Settings) -> None:
+    """A follower brings the state to a machine of its own, and tells how it is."""
+    ready = settings.home / "logs" / "follower.log"
+    with started(settings, "everfresh.streaming.follower") as follower:
+        assert follower.stdout is not None
+        lines = iter(follower.stdout.readline, "")
+        assert f"{READY_LINE}\n" in lines, ready.read_text()
+        follower.send_signal(signal.SIGTERM)
+        _, wrong = follower.communicate(timeout=WAIT_S)
+        assert (follower.returncode, wrong) == (0, "")
+    assert "ERROR" not in ready.read_text()
 
 
 def filled(broker: SecuredBroker, topic: str) -> int:
@@ -338,6 +360,10 @@ def test_a_right_that_is_missing_is_named_by_every_door(
         (
             "Read on topic {0}exposures, and to Write on topic {0}windows; add",
             lambda: require_rights(WORKER, worker),
+        ),
+        (
+            "Read on topic {0}events, and to Write on topic {0}status",
+            lambda: require_rights(FOLLOWER, nobody),
         ),
         ("Read on group {}stream", lambda: require_group(worker)),
         ("Read on topic {0}windows, and to Write on topic {0}repo", lambda: open_ports(nobody)),

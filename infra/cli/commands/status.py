@@ -28,6 +28,7 @@ from everfresh.infra.run.run_record import is_supervised, read_record
 _LAST_WINDOWS = 8
 _FIGURES = {
     "worker": ("applied", "rejected", "lag"),
+    "follower": ("partitions", "lag", "state_age_ms"),
     "trainer": ("version", "windows", "backlog"),
     "track": ("version", "windows", "backlog"),
     "replica": ("version", "requests", "failed"),
@@ -43,11 +44,15 @@ _IF_NOT_ZERO = {
         *("misplaced", "restoring", "from_snapshot", "from_log", "truncated"),
         "snapshots_refused",
     ),
+    "follower": (
+        *("bytes_left", "from_snapshot", "from_log", "snapshots_refused", "rejected"),
+        "differs",
+    ),
     "trainer": _OF_TRAINING,
     "track": _OF_TRAINING,
     "replica": (
-        *("epoch", "load_failures", "experiments", "experiments_left_out", "experiments_late"),
-        *("experiments_failed", "experiments_unknown_arm", "without_track"),
+        *("epoch", "state_missing", "load_failures", "experiments", "experiments_left_out"),
+        *("experiments_late", "experiments_failed", "experiments_unknown_arm", "without_track"),
         *("experiments_reason", "tracks_reason", "reason"),
     ),
     "bridge": ("events_per_s", "filtered", "tombstones", "gap", "aborted", "reason"),
