@@ -16,7 +16,8 @@
     │   ├── StateLocked        another process uses it
     │   ├── LogMismatch        state and log disagree (topic recreated, records deleted)
     │   ├── LogTruncated       no state, no snapshot, and the log's beginning was deleted
-    │   └── SnapshotError      a snapshot is damaged, foreign, or cannot be read or written
+    │   ├── SnapshotError      a snapshot is damaged, foreign, or cannot be read or written
+    │   └── StateElsewhere     the user's state is kept on another machine
     ├── WorkerLost             one of several training processes has gone
     ├── WindowGap              slices of one partition do not tile the log (law 3)
     └── WeightsError           a version cannot be read or written
@@ -106,12 +107,17 @@ class LogTruncated(StateError):
 
 class SnapshotError(StateError):
     """A snapshot cannot be used or written. ``reason`` is ``corrupt``, ``foreign``,
-    ``out of reach`` (the log does not hold what comes next) or ``unreachable``."""
+    ``out of reach`` (the log does not hold what comes next), ``missing`` (a follower needs one and
+    there is none) or ``unreachable``."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+
+
+class StateElsewhere(StateError):
+    """The user's own partition is not among those whose state is on this machine."""
 
 
 class WorkerLost(EverfreshError):

@@ -18,7 +18,7 @@ from everfresh.contracts.exposure import Exposure
 from everfresh.contracts.manifest import Plan, Pointer, Rejected, WeightFile, WeightManifest
 from everfresh.contracts.report import ComponentStatus, WindowReport
 from everfresh.contracts.safetensors import VersionFile
-from everfresh.contracts.sequence import StoredSequence, UserState
+from everfresh.contracts.sequence import StateReach, StoredSequence, UserState
 from everfresh.contracts.window import SliceRecord
 
 Clock = Callable[[], int]
@@ -177,10 +177,37 @@ class HistoryReader(Protocol):
     """
 
     def read(self, user: UserId) -> UserState | None:
-        """The newest state known here, ``None`` for a user without accepted events."""
+        """The newest state known here, ``None`` for a user without accepted events.
+
+        ``StateElsewhere`` where the user's own partition is known and not here.
+        """
 
     def stored(self, user: UserId) -> StoredSequence | None:
         """The same before it is decoded, which takes longest where histories are long."""
+
+
+class StateWatch(Protocol):
+    """Which part of the users' state is on this machine, how far it is, and how old.
+
+    Called by replicas, from any thread: ``stale_ms`` once per answer, ``reach`` for requests that
+    ask for it, the rest about once a second. Which partition is a user's own follows from Kafka's
+    murmur2 and the number of partitions that the state names.
+    """
+
+    def reach(self, user: UserId) -> StateReach | None:
+        """How far the user's own partition is; ``None`` before any state is here."""
+
+    def stale_ms(self, user: UserId) -> int | None:
+        """The age of the user's own partition's state, where it is stale; ``None`` otherwise.
+
+        The age is the time since which it may lack records that the log holds.
+        """
+
+    def age_ms(self) -> int | None:
+        """The age of the oldest state here; ``None`` where it is not known of each partition."""
+
+    def missing(self) -> list[int] | None:
+        """Partitions that are to be here and are not; ``None`` before any state is here."""
 
 
 class ExposureSink(Protocol):

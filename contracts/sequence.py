@@ -83,6 +83,16 @@ class UserState(msgspec.Struct, frozen=True):
     history: list[Interaction]
 
 
+class StateReach(msgspec.Struct, frozen=True):
+    """How far the state of a user's own partition is on this machine.
+
+    ``applied`` is the offset after the last record in it; ``None`` where it is not here.
+    """
+
+    partition: int
+    applied: int | None
+
+
 class StoredSequence(msgspec.Struct, frozen=True):
     """A sequence value as it is stored, undecoded: for readers that know most of it already.
 

@@ -14,17 +14,20 @@ from types import ModuleType
 from typing import Any
 
 from everfresh import serving, streaming, trainer
+from everfresh.contracts.errors import SettingsError
 from everfresh.contracts.settings import FILE_VARIABLE, Settings
 from everfresh.infra import broker
 from everfresh.infra.processes.processes import ChildSpec
-from everfresh.streaming import sources
+from everfresh.streaming import follower, sources
 
 BROKER, RAY, WORKER, TRAINER, SERVING = "broker", "ray", "worker", "trainer", "serving"
+FOLLOWER = "follower"
 
 NEEDS: dict[str, tuple[str, ...]] = {
     BROKER: (),
     RAY: (),
     WORKER: (BROKER,),
+    FOLLOWER: (BROKER,),
     TRAINER: (BROKER, RAY),
     SERVING: (BROKER, RAY),
 }
@@ -44,7 +47,7 @@ def needs(settings: Settings) -> dict[str, tuple[str, ...]]:
 def stop_order(settings: Settings) -> tuple[tuple[str, ...], ...]:
     """The components in stages: those that need others stop before those they need."""
     bridges = map(bridge_name, settings.sources)
-    return ((*bridges, SERVING, TRAINER, WORKER), (RAY, BROKER))
+    return ((*bridges, SERVING, TRAINER, WORKER, FOLLOWER), (RAY, BROKER))
 
 
 def settings_environment(settings: Settings) -> dict[str, str]:
@@ -78,14 +81,40 @@ def broker_spec(home: Path, port: int, settings: Settings) -> ChildSpec:
     return ChildSpec(BROKER, argv, settings_environment(settings), grace_s=4.0)
 
 
-def loop_specs(env: Mapping[str, str], names: Iterable[str] = ()) -> list[ChildSpec]:
-    """Worker, trainer, serving and the bridges; they start in any order once broker and Ray are
-    there."""
+def loop_specs(
+    env: Mapping[str, str], names: Iterable[str] = (), *, follows: bool = False
+) -> list[ChildSpec]:
+    """Worker, trainer, serving and the bridges; where the machine ``follows``, follower and
+    serving. They start in any order once broker and Ray are there."""
     packages = {WORKER: streaming, TRAINER: trainer, SERVING: serving}
+    if follows:
+        packages, names = {FOLLOWER: follower, SERVING: serving}, ()
     argvs = {name: _run_package(package) for name, package in packages.items()}
     for source in names:
         argvs[bridge_name(source)] = _run_package(sources, source, "--patient")
     return [ChildSpec(name, argv, dict(env), grace_s=5.0) for name, argv in argvs.items()]
+
+
+def require_followable(settings: Settings) -> None:
+    """``SettingsError`` with what a machine that follows must name, where it lies elsewhere."""
+    wanted = {
+        "kafka.bootstrap_servers": (settings.kafka.bootstrap_servers, "the loop's brokers"),
+        "state.snapshot_url": (settings.state.snapshot_url, "where the worker leaves snapshots"),
+        "weights.url": (settings.weights.url, "where the trainer leaves versions"),
+    }
+    lacking = [f"{name} ({what})" for name, (value, what) in wanted.items() if not value]
+    if lacking:
+        raise SettingsError(
+            "a machine that follows (--follow, follower.enabled) has neither broker, worker nor "
+            f"trainer of its own; set {', '.join(lacking)} to what the other machine uses"
+        )
+
+
+def with_addresses(settings: Settings, servers: str, address: str) -> Settings:
+    """The settings with the brokers and the Ray that the run uses."""
+    kafka = settings.kafka.model_copy(update={"bootstrap_servers": servers})
+    ray = settings.ray.model_copy(update={"address": address})
+    return settings.model_copy(update={"kafka": kafka, "ray": ray})
 
 
 def _run_package(package: ModuleType, *arguments: str) -> list[str]:

@@ -3,7 +3,8 @@
 Steps of a start: 1 close the home to other users, lock it and end what a killed run left; 2 start
 the broker and Ray together, or check those that the settings name; 3 create the topics; 4 start
 worker, trainer, serving and the bridges, all at once; 5 wait until serving's HTTP endpoint answers.
-Stopping goes backwards.
+Stopping goes backwards. A machine that follows joins brokers, leaves the topics alone in step 3,
+and in step 4 starts a follower in place of worker, trainer and bridges.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ from everfresh.infra.run.run_record import (
     remove_record,
     write_record,
 )
+from everfresh.streaming.follower import READY_LINE
 
 _STOP_BUDGET_S = 8.5
 _PAUSE_S = 0.05
@@ -136,17 +138,24 @@ class Supervisor:
         serving = self.settings.serving
         if serving.port:
             require_free(serving.host, serving.port, "serving.port")
+        follows = self.settings.follower.enabled
+        if follows:
+            components.require_followable(self.settings)
         self._start_clusters()
-        with self._step("topics"):
-            ensure_topics(
-                self.settings.kafka.brokers,
-                self.settings,
-                lambda line: self._on_update(StepUpdate("topics", "warning", line)),
-            )
+        if not follows:
+            with self._step("topics"):
+                ensure_topics(
+                    self.settings.kafka.brokers,
+                    self.settings,
+                    lambda line: self._on_update(StepUpdate("topics", "warning", line)),
+                )
         env = {**components.settings_environment(self.settings), **self._ray_environment}
-        for spec in components.loop_specs(env, self.settings.sources):
+        for spec in components.loop_specs(env, self.settings.sources, follows=follows):
             self._start(spec)
-        with self._step("serving"):
+        if follows:
+            with self._step("state"):
+                self._until(components.FOLLOWER, self._state_is_here)
+        with self._step("replicas" if follows else "serving"):
             self._until("serving", self._serves)
         self._write(state="ready")
 
@@ -177,7 +186,7 @@ class Supervisor:
             head = ray_head.prepare_head(self._run_id, self.settings.ray)
             address, self._ray_environment = head.address, head.driver_environment
             self._start(head.spec)
-        self.settings = _with_addresses(self.settings, servers, address)
+        self.settings = components.with_addresses(self.settings, servers, address)
         self._write(bootstrap_servers=servers, ray_address=address)
         with self._step("kafka"):
             self._await_kafka(self.settings.kafka.brokers)
@@ -212,6 +221,10 @@ class Supervisor:
             return accepts_connections(*parse_address(self.settings.ray.address, "ray.address"))
         head = self._children.get(components.RAY)
         return head is not None and head.has_logged(ray_head.READY_LINE)
+
+    def _state_is_here(self) -> bool:
+        follower = self._children.get(components.FOLLOWER)
+        return follower is not None and follower.has_logged(READY_LINE)
 
     def _serves(self) -> bool:
         url = endpoint_url(self.home)
@@ -276,12 +289,6 @@ def _require_plaintext(settings: Settings) -> None:
             "brokers to join (--bootstrap-servers HOST:PORT). The broker that is started here "
             "without them listens on loopback in PLAINTEXT"
         )
-
-
-def _with_addresses(settings: Settings, servers: str, address: str) -> Settings:
-    kafka = settings.kafka.model_copy(update={"bootstrap_servers": servers})
-    ray = settings.ray.model_copy(update={"address": address})
-    return settings.model_copy(update={"kafka": kafka, "ray": ray})
 
 
 def _rotate_logs(logs: Path) -> None:

@@ -90,6 +90,12 @@ FIGURES = (
         "When this replica started, in seconds since 1970.",
         per_unit=1000,
     ),
+    FigureMetric(
+        "state_age_ms",
+        "state_age_seconds",
+        "Time since which users' state here may lack events, where it is oldest, in seconds.",
+        per_unit=1000,
+    ),
     counted("exposures_failed", "failed_exposures", "Exposures that did not reach Kafka"),
     counted("swaps", "version_swaps", "Versions that went live here"),
     counted("by_deltas", "delta_versions", "Versions made of the one before by its changes"),

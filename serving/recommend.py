@@ -38,6 +38,7 @@ class RecommendRequest(msgspec.Struct, frozen=True):
     ``exclude`` names further items to leave out; ``allow``, where given, the only candidates.
     ``events`` are the user's newest ones, oldest first, which may not have reached the log yet.
     ``arm`` is the experiment's arm that the request names, where requests may.
+    ``min_state_offset`` is the offset of an event that the user's state must hold.
     """
 
     request_id: str
@@ -48,6 +49,7 @@ class RecommendRequest(msgspec.Struct, frozen=True):
     allow: Sequence[ItemId] | None = None
     events: Sequence[Interaction] = ()
     arm: str | None = None
+    min_state_offset: int | None = None
 
 
 class ScoreRequest(msgspec.Struct, frozen=True):
@@ -58,6 +60,7 @@ class ScoreRequest(msgspec.Struct, frozen=True):
     items: Sequence[ItemId]
     events: Sequence[Interaction] = ()
     arm: str | None = None
+    min_state_offset: int | None = None
 
 
 class SimilarRequest(msgspec.Struct, frozen=True):
@@ -76,8 +79,10 @@ class Answer(msgspec.Struct, frozen=True):
     ``source`` is ``model``, or ``popular`` where no history could be used; then ``note`` says why,
     and else it is ``None``. ``state_partition`` and ``state_offset`` name the user's last event
     that was known, in the events topic; both are ``None`` for a user without state.
-    ``request_events`` is how many of the request's own events were used besides. ``arm``, ``track``
-    and the last three say for which arm of which experiment it was made, as in ``Exposure``.
+    ``request_events`` is how many of the request's own events were used besides. ``state_age_ms``
+    is there where the state is stale (``serving.stale_after_s``): since so long it may lack events.
+    ``arm``, ``track``, ``experiment``, ``definition_version`` and ``probability`` say for which arm
+    of which experiment it was made, as in ``Exposure``.
     """
 
     request_id: str
@@ -96,6 +101,7 @@ class Answer(msgspec.Struct, frozen=True):
     track: str = DEFAULT
     definition_version: int | None = None
     probability: float | None = None
+    state_age_ms: int | None = None
 
 
 class SimilarAnswer(msgspec.Struct, frozen=True):

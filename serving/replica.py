@@ -9,6 +9,8 @@ from typing import TypeVar
 
 import msgspec
 
+from everfresh.contracts.errors import StateElsewhere
+from everfresh.contracts.event import UserId
 from everfresh.contracts.experiments.assignment import Assignment, Assignments
 from everfresh.contracts.experiments.definition import DEFAULT
 from everfresh.contracts.experiments.track import Track
@@ -17,10 +19,12 @@ from everfresh.contracts.ports import (
     Clock,
     ExposureSink,
     ReportSink,
+    StateWatch,
     TrackStore,
     WeightStore,
 )
 from everfresh.contracts.report import ComponentStatus
+from everfresh.contracts.sequence import StateReach
 from everfresh.serving.history.reader import CachedHistoryReader
 from everfresh.serving.recommend import (
     Answer,
@@ -56,6 +60,7 @@ class ReplicaPorts(msgspec.Struct, frozen=True):
     exposures: ExposureSink
     reports: ReportSink
     assigner: Assigner
+    state: StateWatch
     load_guard: LoadGuard = contextlib.nullcontext
     tracks: TrackStore | None = None
 
@@ -157,9 +162,10 @@ class Replica:
         if arm.track != DEFAULT:
             loaded, histories, arm = self._of_track(arm, loaded)
         answer = self._make(loaded, lambda live: recommend_items(live, histories, request, arm))
-        if answer is not None:
-            self._ports.exposures.send(exposure_of(answer, self._clock()))
-        return answer
+        if answer is None:
+            return None
+        self._ports.exposures.send(exposure_of(answer, self._clock()))
+        return self._aged(answer)
 
     def score(self, request: ScoreRequest) -> Answer | None:
         """Score given items, as :meth:`answer`; no exposure: the caller decides what to show."""
@@ -167,7 +173,8 @@ class Replica:
         loaded, histories = self._current(), self._ports.histories
         if arm.track != DEFAULT:
             loaded, histories, arm = self._of_track(arm, loaded)
-        return self._make(loaded, lambda live: score_candidates(live, histories, request, arm))
+        answer = self._make(loaded, lambda live: score_candidates(live, histories, request, arm))
+        return None if answer is None else self._aged(answer)
 
     def _of_track(
         self, arm: Assignment, default: LoadedVersion | None
@@ -180,6 +187,21 @@ class Replica:
         with self._counting:
             self._without_track += 1
         return default, self._ports.histories, msgspec.structs.replace(arm, track=DEFAULT)
+
+    def _aged(self, answer: Answer) -> Answer:
+        """The answer, which says so where the state that it was made from is stale."""
+        age_ms = self._ports.state.stale_ms(answer.user_id)
+        if age_ms is None:
+            return answer
+        return msgspec.structs.replace(answer, state_age_ms=age_ms)
+
+    def reach(self, user: UserId) -> StateReach | None:
+        """How far the state of the user's own partition is here; ``None`` before any is."""
+        return self._ports.state.reach(user)
+
+    def state_age_ms(self) -> int | None:
+        """Since when the oldest state here may lack records of the log; ``None`` if unknown."""
+        return self._ports.state.age_ms()
 
     def definitions(self) -> Assignments:
         """What assigns users by definitions, now."""
@@ -196,6 +218,9 @@ class Replica:
             return None
         try:
             result = make(loaded)
+        except StateElsewhere:
+            self._count()
+            raise
         except Exception:
             self._count(failed=1)
             raise
@@ -222,6 +247,8 @@ class Replica:
             "pushed_files": line.pushed.used,
             "load_failures": follower.failures,
             "reason": follower.reason,
+            "state_age_ms": self.state_age_ms(),
+            "state_missing": self._ports.state.missing(),
             "without_track": self._without_track,
             **self._tracks.figures(),
             **self._ports.assigner.figures(),

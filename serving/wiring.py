@@ -10,12 +10,14 @@ from everfresh.adapters.kafka.definitions.following import DefinitionFollower
 from everfresh.adapters.kafka.definitions.reading import DefinitionReader
 from everfresh.adapters.kafka.exposure_sink import KafkaExposureSink
 from everfresh.adapters.kafka.report_sink import KafkaReportSink
+from everfresh.adapters.state.coverage import StateCoverage
 from everfresh.adapters.state.reader import RocksHistoryReader
 from everfresh.adapters.weights.tracks import FsspecTracks
 from everfresh.contracts.experiments.definition import DEFAULT
 from everfresh.contracts.ports import Assigner
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import EVENTS, topic_name
+from everfresh.serving.history.arrival import StateArrival
 from everfresh.serving.history.reader import CachedHistoryReader
 from everfresh.serving.http.app import HttpApp
 from everfresh.serving.metrics import metered
@@ -42,7 +44,8 @@ class WiredReplica:
             closing.callback(exposures.close, 1.0)
             reports = KafkaReportSink(kafka.brokers, kafka.topic_prefix)
             closing.callback(reports.close, 1.0)
-            reader = RocksHistoryReader(settings.state_dir, topic, length)
+            coverage = _coverage(settings, topic)
+            reader = RocksHistoryReader(settings.state_dir, topic, length, coverage=coverage)
             closing.callback(reader.close)
             tracks = FsspecTracks(settings)
             store = tracks.store(DEFAULT)
@@ -54,7 +57,14 @@ class WiredReplica:
             load_lock = LoadLock(settings.home.resolve() / ".turn")
             assigner = _assigner(settings, closing)
             ports = ReplicaPorts(
-                store, histories, exposures, with_metrics, assigner, load_lock, tracks
+                store,
+                histories,
+                exposures,
+                with_metrics,
+                assigner,
+                coverage,
+                load_lock,
+                tracks,
             )
             self.replica = Replica(name, ports, now_ms, settings.serving.poll_ms)
             closing.callback(self.replica.stop)
@@ -62,10 +72,22 @@ class WiredReplica:
             self.http = HttpApp(self.replica, admission, now_ms, settings, measure)
             self.rpc = RpcService(self.replica, admission, now_ms, settings, measure)
             self._closing = closing.pop_all()
+            self._arrival = StateArrival(coverage, settings) if settings.follower.enabled else None
+
+    def may_join(self) -> bool:
+        """Whether the current version is live here (law 8) and, where this machine follows, the
+        state is here."""
+        return self.replica.may_join() and (self._arrival is None or self._arrival.is_over())
 
     def close(self) -> None:
         """Stop the replica, then deliver what is queued. Harmless twice."""
         self._closing.close()
+
+
+def _coverage(settings: Settings, topic: str) -> StateCoverage:
+    stale_after_ms = round(settings.serving.stale_after_s * 1000)
+    wanted = settings.follower.partitions if settings.follower.enabled else []
+    return StateCoverage(settings.state_dir, topic, stale_after_ms, wanted)
 
 
 def _assigner(settings: Settings, closing: contextlib.ExitStack) -> Assigner:

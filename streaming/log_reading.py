@@ -22,6 +22,8 @@ class LogReading:
         self._topic = topic
         self._probe = probe
         self._consumer = consumer
+        self.looked: dict[int, tuple[int, int]] = {}
+        """Of each partition the log's end at the last :meth:`lag`, and where the state is then."""
 
     async def sent_back(self, owned: OwnedPartition, fetch: Fetch) -> bool:
         """Send reading back where the fetch begins after records that the state lacks.
@@ -69,7 +71,7 @@ class LogReading:
         # Read before asking for the ends: meanwhile the state may rightly pass them.
         applied = {number: partition.applied for number, partition in owned.items()}
         ends = await self._probe.ends(list(applied))
-        lag = 0
+        lag, looked = 0, {}
         for number, end in ends.items():
             if end < applied[number]:
                 raise LogMismatch(
@@ -77,8 +79,12 @@ class LogReading:
                     f"reaches {applied[number]}: the topic was recreated or cut; use another home, "
                     "or delete the state directory to rebuild it from the log"
                 )
-            if applied[number] < end:
-                lag += max(0, end - await self.read_up_to(number, applied[number]))
+            reached = applied[number]
+            if reached < end:
+                reached = await self.read_up_to(number, reached)
+                lag += max(0, end - reached)
+            looked[number] = (end, reached)
+        self.looked = looked
         return lag
 
     async def _verify(self) -> None:

@@ -20,6 +20,7 @@ from typing import Any, cast
 import faust
 from aiokafka.errors import KafkaError, UnsupportedCodecError
 
+from everfresh.adapters.state.freshness import FreshnessMarks
 from everfresh.contracts.errors import (
     EverfreshError,
     MissingDependency,
@@ -29,6 +30,8 @@ from everfresh.contracts.errors import (
 from everfresh.contracts.ports import Clock, ReportSink
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import EVENTS, topic_name
+from everfresh.streaming.catch_up import CatchUp
+from everfresh.streaming.fold.rules import fold_rules, shaping
 from everfresh.streaming.idle_slices import IdleSlices
 from everfresh.streaming.join.exposure_reader import ExposureReader
 from everfresh.streaming.log.faust_app import faust_app
@@ -82,9 +85,12 @@ class StreamWorker:
         self._ownership.on_part = self._note
         self._owned = self._ownership.owned
         self._reading = LogReading(identity.topic, self._probe, self._consumer)
+        self._marks = FreshnessMarks(settings.state_dir, identity.topic)
+        self._catch_up: dict[int, CatchUp] = {}
         grace_ms = settings.windows.grace_ms
         self._idle = IdleSlices(self._owned, self._reading, self._probe, grace_ms, self._note)
-        self._snapshots = SnapshotTaker(settings.state, self._ownership.snapshots, clock)
+        rules = shaping(fold_rules(settings))
+        self._snapshots = SnapshotTaker(settings.state, self._ownership.snapshots, clock, rules)
         figures = (self._ownership.restores, self._snapshots.figures)
         self._metrics.watch(self._owned, *figures, clock)
         self._app = self._faust_app()
@@ -167,10 +173,20 @@ class StreamWorker:
         while True:
             lag: int | str = "unknown"
             with contextlib.suppress(KafkaError):
+                asked_ms = self._clock()
                 lag = await self._reading.lag(self._owned)
+                self._mark_fresh(asked_ms)
             self._metrics.lag = float("nan") if lag == "unknown" else float(lag)
             self._send_status(RUNNING, lag=lag)
             await asyncio.sleep(_STATUS_SECONDS)
+
+    def _mark_fresh(self, asked_ms: int) -> None:
+        """Tell replicas on this machine until when the state holds all that the log held."""
+        for number, (end, reached) in self._reading.looked.items():
+            catch_up = self._catch_up.setdefault(number, CatchUp())
+            catch_up.note_end(end, asked_ms)
+            if (fresh_ms := catch_up.note_reached(reached)) is not None:
+                self._marks.set(number, fresh_ms)
 
     def _send_status(self, state: str, **more: Any) -> None:
         self._sink.status(

@@ -42,6 +42,7 @@ WORKER: dict[str, Sequence[TopicSpec]] = {
     "Write": (WINDOWS, DEAD_LETTERS, OUTCOMES, CLOCK, STATUS),
 }
 FORWARDING_WORKER = {**WORKER, "Write": (*WORKER["Write"], EVENTS)}
+FOLLOWER: dict[str, Sequence[TopicSpec]] = {"Read": (EVENTS,), "Write": (STATUS,)}
 TRAINER: dict[str, Sequence[TopicSpec]] = {"Read": (WINDOWS,), "Write": (REPORTS, STATUS)}
 REPLICA: dict[str, Sequence[TopicSpec]] = {
     "Read": (EXPERIMENTS,),

@@ -37,7 +37,8 @@ class RecordTail(Closing):
     """Follows some of ``reports``, ``status`` and ``exposures``. Used by one thread.
 
     Starts at the beginning of each topic. With ``from_end`` it starts after the last record that
-    is there now. A context manager.
+    is there now; with ``last`` it starts so many records before each end, but reads all of
+    ``status``, which keeps one of each component. A context manager.
 
     ``skipped`` counts records that everfresh did not write: those that do not decode, have another
     key than they should, or come from the future, where they would never grow old.
@@ -50,6 +51,7 @@ class RecordTail(Closing):
         specs: Sequence[TopicSpec] = (REPORTS, STATUS),
         *,
         from_end: bool = False,
+        last: int = 0,
     ) -> None:
         self._brokers = brokers
         self._decoders = {topic_name(topic_prefix, spec): _DECODERS[spec.name] for spec in specs}
@@ -66,6 +68,8 @@ class RecordTail(Closing):
                     self._consumer.position(part)
         else:
             self._consumer.seek_to_beginning()
+            if last:
+                self._skip_to_last(last)
 
     def poll(self, timeout_ms: int = 200) -> list[ObservedRecord]:
         """New records, in order per partition; empty after the timeout."""
@@ -97,6 +101,13 @@ class RecordTail(Closing):
     def close(self) -> None:
         """End the connection."""
         self._consumer.close()
+
+    def _skip_to_last(self, number: int) -> None:
+        parts = [part for part in self._consumer.assignment() if part.topic != self._status]
+        with reading(self._topics, self._brokers):
+            begins = self._consumer.beginning_offsets(parts)
+            for part, end in self._consumer.end_offsets(parts).items():
+                self._consumer.seek(part, max(begins[part], end - number))
 
     def _decoded(self, part: TopicPartition, messages: Iterable[Any]) -> Iterator[ObservedRecord]:
         for message in messages:

@@ -1,4 +1,4 @@
-"""The HTTP server of one metrics endpoint. No connection outlives its time.
+"""The HTTP server of one small endpoint, such as metrics. No connection outlives its time.
 
 ``prometheus_client``'s own waits without end for a request, and for an answer to be taken, with a
 thread for each connection.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from collections.abc import Callable
 from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -53,9 +54,14 @@ class _Handler(WSGIRequestHandler):
 
 
 def start_scrape_server(host: str, port: int, registry: CollectorRegistry) -> ScrapeServer:
-    """Listen and answer until ``shutdown``; ``OSError`` where the port cannot be taken."""
+    """Offer the registry until ``shutdown``; ``OSError`` where the port cannot be taken."""
+    return start_server(host, port, make_wsgi_app(registry), "metrics")
+
+
+def start_server(host: str, port: int, app: Callable[..., Any], name: str) -> ScrapeServer:
+    """Answer by a WSGI app, on a thread of that name, until ``shutdown``; ``OSError`` as above."""
     family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
     kind = _ScrapeServer6 if family == socket.AF_INET6 else ScrapeServer
-    server = make_server(host, port, make_wsgi_app(registry), kind, handler_class=_Handler)
-    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+    server = make_server(host, port, app, kind, handler_class=_Handler)
+    threading.Thread(target=server.serve_forever, name=name, daemon=True).start()
     return server

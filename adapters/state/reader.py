@@ -15,6 +15,7 @@ import threading
 import time
 from pathlib import Path
 
+from everfresh.adapters.state.coverage import StateCoverage
 from everfresh.adapters.state.directory_cache import DirectoryCache
 from everfresh.adapters.state.secondary import Secondary
 from everfresh.adapters.state.user_state import UserReader, by_likelihood, read_meta
@@ -35,14 +36,21 @@ class RocksHistoryReader:
     """
 
     def __init__(
-        self, state_dir: Path, topic: str, history_length: int, catch_up_ms: int = 30
+        self,
+        state_dir: Path,
+        topic: str,
+        history_length: int,
+        catch_up_ms: int = 30,
+        coverage: StateCoverage | None = None,
     ) -> None:
+        """``coverage`` is told what is here; without one, a user who is not here is unknown."""
         self._state_dir = state_dir
         self._topic = topic
         self._length = history_length
         self._pause_s = catch_up_ms / 1000
         # RocksDB writes a log of each reader, which needs a folder.
         self._private = _private_folder()
+        self._coverage = coverage
         self._directory = DirectoryCache(state_dir)
         self._open: dict[int, Secondary] = {}
         self._users: dict[int, UserReader] = {}
@@ -63,6 +71,8 @@ class RocksHistoryReader:
             stored = readers[partition].stored(user)
             if stored is not None:
                 return stored
+        if self._coverage is not None:
+            self._coverage.require_here(user)
         return None
 
     def partitions(self) -> list[int]:
@@ -84,6 +94,11 @@ class RocksHistoryReader:
 
     def catch_up(self) -> None:
         """One round over all directories; the thread calls it, and the constructor before it."""
+        self._catch_up()
+        if self._coverage is not None:
+            self._coverage.look(sorted(self._users), self._meta_in_use)
+
+    def _catch_up(self) -> None:
         opened = dict(self._open)
         for partition, folder in self._folders().items():
             secondary = opened.get(partition)
@@ -99,6 +114,10 @@ class RocksHistoryReader:
         }
         # Replaced as a whole: another thread sees the old tables or the new ones.
         self._open, self._users = opened, users
+
+    def _meta_in_use(self, partition: int) -> PartitionMeta | None:
+        reader = self._users.get(partition)
+        return None if reader is None else reader.meta()
 
     def _reader(self, partition: int, secondary: Secondary) -> UserReader:
         return UserReader(secondary.get, partition, self._length, lambda: secondary.revision)

@@ -59,7 +59,8 @@ class SnapshotFile(msgspec.Struct, frozen=True):
 class SnapshotManifest(msgspec.Struct, frozen=True):
     """Written by a worker after all files; read by the one that has lost its directory.
 
-    ``applied`` is the offset after the last record in the state, ``created_ms`` is UTC.
+    ``applied`` is the offset after the last record in the state, ``created_ms`` is UTC. ``rules``
+    are the settings that the worker folds by; empty where it did not say.
     """
 
     format: int
@@ -67,6 +68,7 @@ class SnapshotManifest(msgspec.Struct, frozen=True):
     applied: int
     created_ms: int
     files: list[SnapshotFile]
+    rules: dict[str, int] = {}
 
     @property
     def name(self) -> str:

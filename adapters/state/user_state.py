@@ -62,6 +62,13 @@ class UserReader:
         self._log: tuple[str, str] | None = None
         self._indexes: dict[tuple[int, int], _Runs] = {}
 
+    def meta(self) -> PartitionMeta | None:
+        """The partition's description that :meth:`stored` goes by, from now on at least.
+
+        What ``get`` returns may be ahead of it, while its owner is still catching up.
+        """
+        return self._meta_and_segments()[0]
+
     def stored(self, user: UserId) -> StoredSequence | None:
         """The user's sequence as this partition knows it, of which ``length`` entries are in use.
 
@@ -141,8 +148,13 @@ def by_likelihood(user: UserId, partitions: Sequence[int]) -> list[int]:
     """
     if not partitions:
         return []
-    likely = _hash(user) % (max(partitions) + 1)
+    likely = own_partition(user, max(partitions) + 1)
     return sorted(partitions, key=lambda partition: partition != likely)
+
+
+def own_partition(user: UserId, partitions: int) -> int:
+    """The partition, of so many, that Kafka's default partitioner picks for the user."""
+    return _hash(user) % partitions
 
 
 @functools.lru_cache(maxsize=1 << 14)

@@ -18,3 +18,10 @@ class RunSettings(Group):
         "what it waits for. Raise it on a machine that is very busy; lower it to be told sooner. "
         "Downloads do not count.",
     )
+    board_port: int = Field(
+        0,
+        ge=0,
+        le=65_535,
+        description="TCP port of the live page, which listens on this machine alone; 0 takes a "
+        "free one. Set it if you keep the page's address, or forward the port.",
+    )

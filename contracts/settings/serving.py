@@ -102,6 +102,20 @@ class ServingSettings(Group):
         "about 1.5 ms of processor time per version (100 events). Raise it if more users are "
         "active at a time; a version waits at most 0.3 s for it.",
     )
+    stale_after_s: float = Field(
+        10.0,
+        gt=0.0,
+        description="Age of users' state in seconds from which answers and health say that it is "
+        "stale. They go on: an answer from an older state beats none. Raise it if that is said "
+        "too often; the state beside a worker or follower that runs is about a second old.",
+    )
+    state_wait_ms: int = Field(
+        500,
+        ge=0,
+        description="Milliseconds that a request with min_state_offset waits for the user's state "
+        "to hold that event; then it is refused with 503. Raise it if clients can wait longer "
+        "for their own events.",
+    )
     admin_token: SecretStr = Field(
         SecretStr(""),
         description="Secret that opens /v1/admin, sent as `Authorization: Bearer SECRET`. Set it "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -194,6 +194,24 @@ class StateSettings(Group):
         description="Whether a worker may begin at the log's first record when Kafka's retention "
         "has deleted the log's beginning and no state or snapshot replaces it. If off, the worker "
         "stops and says so. Turn it on only if users may lose the deleted events.",
+    )
+
+
+class FollowerSettings(Group):
+    """Users' state on a machine without a stream worker, for the replicas there."""
+
+    enabled: bool = Field(
+        False,
+        description="Whether this machine follows: `everfresh up` starts a follower and replicas "
+        "here instead of worker, trainer and replicas (as `everfresh up --follow` does), and "
+        "replicas join once the state is here.",
+    )
+    partitions: list[Annotated[int, Field(ge=0)]] = Field(
+        [],
+        description="Numbers of the partitions of the events topic whose users' state is kept "
+        "here; empty keeps all. Name some where one machine has no room for all users: its "
+        "replicas then refuse users of other partitions, so send each user's requests to a "
+        "machine that has them.",
     )
 
 

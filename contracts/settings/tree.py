@@ -35,6 +35,7 @@ from everfresh.contracts.settings.sources import (
 )
 from everfresh.contracts.settings.stream import (
     EventSettings,
+    FollowerSettings,
     JoinSettings,
     KafkaSettings,
     StateSettings,
@@ -72,6 +73,7 @@ class Settings(BaseSettings):
     kafka: KafkaSettings = Field(default_factory=KafkaSettings)
     events: EventSettings = Field(default_factory=EventSettings)
     state: StateSettings = Field(default_factory=StateSettings)
+    follower: FollowerSettings = Field(default_factory=FollowerSettings)
     windows: WindowSettings = Field(default_factory=WindowSettings)
     joins: JoinSettings = Field(default_factory=JoinSettings)
     model: ModelSettings = Field(default_factory=ModelSettings)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from everfresh.infra.cli.board.command import board
 from everfresh.infra.cli.commands.dlq import dlq
 from everfresh.infra.cli.commands.evaluate_options import evaluate
 from everfresh.infra.cli.commands.experiment.group import experiment
@@ -52,6 +53,14 @@ def up(
             help="Ray cluster to join. Default: start one here.",
         ),
     ] = "",
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--follow",
+            help="Start replicas and a follower of the users' state alone, for a loop that runs on "
+            "another machine.",
+        ),
+    ] = False,
     home: Home = None,
     config: Config = None,
 ) -> None:
@@ -60,7 +69,11 @@ def up(
     A part that dies is started again. `everfresh down` stops the loop from another terminal.
     """
     settings = _settings(
-        home, config, kafka=_given(bootstrap_servers=servers), ray=_given(address=ray_address)
+        home,
+        config,
+        kafka=_given(bootstrap_servers=servers),
+        ray=_given(address=ray_address),
+        follower={"enabled": True} if follow else {},
     )
     from everfresh.infra.cli.commands.up import run_up
 
@@ -262,6 +275,9 @@ def status(servers: Servers = "", home: Home = None, config: Config = None) -> N
     from everfresh.infra.cli.commands.status import run_status
 
     run_status(settings)
+
+
+app.command()(board)
 
 
 @app.command()

@@ -26,6 +26,7 @@ from everfresh.serving.replica import Replica
 from everfresh.serving.requests import bodies, problems
 from everfresh.serving.requests.admission import Admission
 from everfresh.serving.requests.bodies import Limits
+from everfresh.serving.requests.own_writes import OwnWrites
 from everfresh.serving.versions.holder import LoadedVersion
 
 Scope = MutableMapping[str, Any]
@@ -53,6 +54,8 @@ class HttpApp:
         self._clock = clock
         self._measure = measure
         self._limits = Limits.of(settings)
+        serving = settings.serving
+        self._own_writes = OwnWrites(replica.reach, serving.state_wait_ms, serving.max_ongoing)
         self._token = settings.serving.admin_token.get_secret_value().encode()
         self._docs = build_docs(self._limits)
         self._ofrep = Ofrep(replica.definitions)
@@ -99,9 +102,14 @@ class HttpApp:
         if post is not None:
             if method != "POST":
                 raise problems.method_not_allowed(method, ["POST"])
-            with self._admission.slot() as require_in_time:
-                raw = await self._read(receive)
-                require_in_time()
+            try:
+                with self._admission.slot() as require_in_time:
+                    raw = await self._read(receive)
+                    require_in_time()
+                    return post(raw)
+            except problems.StateBehind as behind:
+                await self._own_writes.wait(behind)
+            with self._admission.slot():
                 return post(raw)
         get = self._gets.get(path)
         if get is None:
@@ -130,13 +138,16 @@ class HttpApp:
 
     def _recommend(self, raw: bytes) -> Reply:
         request = bodies.parse_recommend(raw, self._limits, self._clock())
+        self._own_writes.require(request)
         answer = self._replica.answer(request)
         if answer is None:
             raise problems.no_version_yet()
         return self._assigned(answer)
 
     def _score(self, raw: bytes) -> Reply:
-        answer = self._replica.score(bodies.parse_score(raw, self._limits, self._clock()))
+        request = bodies.parse_score(raw, self._limits, self._clock())
+        self._own_writes.require(request)
+        answer = self._replica.score(request)
         if answer is None:
             raise problems.no_version_yet()
         return self._assigned(answer)
@@ -179,6 +190,7 @@ class HttpApp:
                 "epoch": loaded.epoch if loaded else None,
                 "version_age_ms": now - loaded.manifest.created_ms if loaded else None,
                 "pointer_age_ms": None if read_ms is None else now - read_ms,
+                "state_age_ms": self._replica.state_age_ms(),
             }
         )
 

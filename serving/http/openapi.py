@@ -59,6 +59,7 @@ _ANSWER = {
     "track": "default",
     "definition_version": None,
     "probability": None,
+    "state_age_ms": None,
 }
 _NEIGHBOURS = {
     "item_id": 318,
@@ -86,10 +87,12 @@ _HEALTH = {
     "epoch": 0,
     "version_age_ms": 1_650,
     "pointer_age_ms": 40,
+    "state_age_ms": 900,
 }
 _HEALTH_ABOUT = (
     "`version_age_ms` is the time since the live version was made, `pointer_age_ms` since this "
-    "replica last read which version is to be live."
+    "replica last read which version is to be live. `state_age_ms` is the time since which users' "
+    "state here may lack events, where it is oldest; null where that is not known."
 )
 _STATUS = {
     "component": "replica-x1y2z3",

@@ -41,8 +41,9 @@ _SWITCH_S = 0.0005
 class ReplicaDeployment:
     """One replica process. Settings come as plain data, because Ray pickles them.
 
-    Law 8: the constructor returns once the current version is live here, or there is none yet; Ray
-    sends no request before. The app is then asked for by Ray, under this name.
+    Law 8: the constructor returns once the current version is live here, or there is none yet, and
+    the state that is to be followed is here; Ray sends no request before. The app is then asked
+    for by Ray, under this name.
     """
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
@@ -64,7 +65,7 @@ class ReplicaDeployment:
             )
         self._wired = WiredReplica(f"replica-{context.replica_id.unique_id}", self._settings)
         self._wired.replica.start()
-        while not self._wired.replica.may_join():
+        while not self._wired.may_join():
             time.sleep(_LOOK_S)
         _answer_promptly()
 

@@ -18,6 +18,7 @@ from everfresh.serving.requests import problems
 
 _Int = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 _Text = Annotated[str, Meta(min_length=1, max_length=MAX_ID_BYTES)]
+_Offset = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 _ItemOrUserId = _Int | _Text
 _FLOAT32 = 3.4e38
 _RANDOM = random.Random()  # seeded by the kernel; request ids need be unique, not secret
@@ -53,6 +54,10 @@ _ARM = _field(
     "The arm of the experiment that this answer is for, where requests name it "
     "(`experiments.assigner`); the default arm where absent."
 )
+_MIN_STATE_OFFSET = _field(
+    "The offset of an event of this user, from the producer's receipt. The answer knows it; where "
+    "the state does not hold it within `serving.state_wait_ms`, there is no answer (503).",
+)
 _USER = _field('A 64-bit integer or a non-empty string; 7 and "7" are two users.')
 
 
@@ -67,6 +72,7 @@ class RecommendBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     events: Annotated[list[EventBody], _EVENTS] = []
     request_id: Annotated[_Text | None, _REQUEST_ID] = None
     arm: Annotated[_Text | None, _ARM] = None
+    min_state_offset: Annotated[_Offset | None, _MIN_STATE_OFFSET] = None
 
 
 class ScoreBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -77,6 +83,7 @@ class ScoreBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     events: Annotated[list[EventBody], _EVENTS] = []
     request_id: Annotated[_Text | None, _field("Comes back in the answer.")] = None
     arm: Annotated[_Text | None, _ARM] = None
+    min_state_offset: Annotated[_Offset | None, _MIN_STATE_OFFSET] = None
 
 
 class SimilarBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -150,6 +157,7 @@ def check_recommend(body: RecommendBody, limits: Limits, now_ms: int) -> Recomme
         body.allow,
         _interactions(body.events, limits, now_ms),
         _arm(body.arm, limits),
+        body.min_state_offset,
     )
 
 
@@ -159,7 +167,8 @@ def check_score(body: ScoreBody, limits: Limits, now_ms: int) -> ScoreRequest:
     _require_ids(user_id=[body.user_id], items=body.items)
     events = _interactions(body.events, limits, now_ms)
     arm = _arm(body.arm, limits)
-    return ScoreRequest(_request_id(body.request_id), body.user_id, body.items, events, arm)
+    request_id = _request_id(body.request_id)
+    return ScoreRequest(request_id, body.user_id, body.items, events, arm, body.min_state_offset)
 
 
 def check_similar(body: SimilarBody, limits: Limits) -> SimilarRequest:

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from everfresh.contracts.errors import StateError
-from everfresh.contracts.event import ItemId
+from everfresh.contracts.errors import StateElsewhere, StateError
+from everfresh.contracts.event import ItemId, UserId
 
 _LOG = logging.getLogger(__name__)
 _LONGEST_DETAIL = 500
@@ -214,10 +214,36 @@ def state_unreadable(error: Exception) -> Problem:
     return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "state-unreadable", title, str(error))
 
 
+def state_elsewhere(error: StateElsewhere) -> Problem:
+    """503: another machine has this user's state; a load balancer may ask there."""
+    title = "This user's state is kept elsewhere"
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "state-elsewhere", title, str(error))
+
+
+class StateBehind(Problem):
+    """503: the user's state does not hold the event that the request names.
+
+    Raised at once; who can wait does so (:mod:`everfresh.serving.requests.own_writes`).
+    """
+
+    def __init__(self, user: UserId, offset: int, found: str) -> None:
+        super().__init__(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "state-behind",
+            "The user's state does not hold that event yet",
+            f"min_state_offset asks for offset {offset}; {found}. Ask again, or send the event "
+            "along in `events`.",
+        )
+        self.user = user
+        self.offset = offset
+
+
 def problem_of(error: Exception) -> Problem:
     """What a request ends with for this error. One that is no :class:`Problem` is logged here."""
     if isinstance(error, Problem):
         return error
+    if isinstance(error, StateElsewhere):
+        return state_elsewhere(error)
     if isinstance(error, StateError):
         _LOG.error("user state cannot be read: %s", error)
         return state_unreadable(error)

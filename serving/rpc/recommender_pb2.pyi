@@ -33,7 +33,7 @@ class Event(_message.Message):
     def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., type: _Optional[str] = ..., time: _Optional[int] = ..., value: _Optional[float] = ...) -> None: ...
 
 class RecommendRequest(_message.Message):
-    __slots__ = ("user_id", "k", "exclude_seen", "exclude", "allow", "events", "request_id", "arm")
+    __slots__ = ("user_id", "k", "exclude_seen", "exclude", "allow", "events", "request_id", "arm", "min_state_offset")
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     K_FIELD_NUMBER: _ClassVar[int]
     EXCLUDE_SEEN_FIELD_NUMBER: _ClassVar[int]
@@ -42,6 +42,7 @@ class RecommendRequest(_message.Message):
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     ARM_FIELD_NUMBER: _ClassVar[int]
+    MIN_STATE_OFFSET_FIELD_NUMBER: _ClassVar[int]
     user_id: Id
     k: int
     exclude_seen: bool
@@ -50,21 +51,24 @@ class RecommendRequest(_message.Message):
     events: _containers.RepeatedCompositeFieldContainer[Event]
     request_id: str
     arm: str
-    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., k: _Optional[int] = ..., exclude_seen: _Optional[bool] = ..., exclude: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., allow: _Optional[_Union[Ids, _Mapping]] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., request_id: _Optional[str] = ..., arm: _Optional[str] = ...) -> None: ...
+    min_state_offset: int
+    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., k: _Optional[int] = ..., exclude_seen: _Optional[bool] = ..., exclude: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., allow: _Optional[_Union[Ids, _Mapping]] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., request_id: _Optional[str] = ..., arm: _Optional[str] = ..., min_state_offset: _Optional[int] = ...) -> None: ...
 
 class ScoreRequest(_message.Message):
-    __slots__ = ("user_id", "items", "events", "request_id", "arm")
+    __slots__ = ("user_id", "items", "events", "request_id", "arm", "min_state_offset")
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     ARM_FIELD_NUMBER: _ClassVar[int]
+    MIN_STATE_OFFSET_FIELD_NUMBER: _ClassVar[int]
     user_id: Id
     items: _containers.RepeatedCompositeFieldContainer[Id]
     events: _containers.RepeatedCompositeFieldContainer[Event]
     request_id: str
     arm: str
-    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., request_id: _Optional[str] = ..., arm: _Optional[str] = ...) -> None: ...
+    min_state_offset: int
+    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., request_id: _Optional[str] = ..., arm: _Optional[str] = ..., min_state_offset: _Optional[int] = ...) -> None: ...
 
 class SimilarRequest(_message.Message):
     __slots__ = ("item_id", "k")
@@ -87,7 +91,7 @@ class Scored(_message.Message):
     def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., score: _Optional[float] = ...) -> None: ...
 
 class Answer(_message.Message):
-    __slots__ = ("request_id", "user_id", "items", "version", "epoch", "arm", "source", "note", "state_partition", "state_offset", "request_events", "experiment", "track", "definition_version", "probability")
+    __slots__ = ("request_id", "user_id", "items", "version", "epoch", "arm", "source", "note", "state_partition", "state_offset", "request_events", "experiment", "track", "definition_version", "probability", "state_age_ms")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     ITEMS_FIELD_NUMBER: _ClassVar[int]
@@ -103,6 +107,7 @@ class Answer(_message.Message):
     TRACK_FIELD_NUMBER: _ClassVar[int]
     DEFINITION_VERSION_FIELD_NUMBER: _ClassVar[int]
     PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    STATE_AGE_MS_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     user_id: Id
     items: _containers.RepeatedCompositeFieldContainer[Scored]
@@ -118,7 +123,8 @@ class Answer(_message.Message):
     track: str
     definition_version: int
     probability: float
-    def __init__(self, request_id: _Optional[str] = ..., user_id: _Optional[_Union[Id, _Mapping]] = ..., items: _Optional[_Iterable[_Union[Scored, _Mapping]]] = ..., version: _Optional[int] = ..., epoch: _Optional[int] = ..., arm: _Optional[str] = ..., source: _Optional[str] = ..., note: _Optional[str] = ..., state_partition: _Optional[int] = ..., state_offset: _Optional[int] = ..., request_events: _Optional[int] = ..., experiment: _Optional[str] = ..., track: _Optional[str] = ..., definition_version: _Optional[int] = ..., probability: _Optional[float] = ...) -> None: ...
+    state_age_ms: int
+    def __init__(self, request_id: _Optional[str] = ..., user_id: _Optional[_Union[Id, _Mapping]] = ..., items: _Optional[_Iterable[_Union[Scored, _Mapping]]] = ..., version: _Optional[int] = ..., epoch: _Optional[int] = ..., arm: _Optional[str] = ..., source: _Optional[str] = ..., note: _Optional[str] = ..., state_partition: _Optional[int] = ..., state_offset: _Optional[int] = ..., request_events: _Optional[int] = ..., experiment: _Optional[str] = ..., track: _Optional[str] = ..., definition_version: _Optional[int] = ..., probability: _Optional[float] = ..., state_age_ms: _Optional[int] = ...) -> None: ...
 
 class SimilarAnswer(_message.Message):
     __slots__ = ("item_id", "items", "version", "epoch")

@@ -23,6 +23,7 @@ from everfresh.serving.replica import Replica
 from everfresh.serving.requests import bodies, problems
 from everfresh.serving.requests.admission import Admission
 from everfresh.serving.requests.bodies import Limits, RecommendBody, ScoreBody, SimilarBody
+from everfresh.serving.requests.own_writes import OwnWrites
 from everfresh.serving.rpc import recommender_pb2 as pb
 from everfresh.serving.rpc.registration import Unreadable
 
@@ -71,6 +72,8 @@ class RpcService:
         self._clock = clock
         self._measure = measure
         self._limits = Limits.of(settings)
+        serving = settings.serving
+        self._own_writes = OwnWrites(replica.reach, serving.state_wait_ms, serving.max_ongoing)
 
     async def recommend(self, message: pb.RecommendRequest, context: Context) -> pb.Answer:
         """``Recommend``."""
@@ -80,6 +83,7 @@ class RpcService:
             self._require_short(message.events, **counts)
             body = bodies.convert(_recommend_fields(message), RecommendBody)
             request = bodies.check_recommend(body, self._limits, self._clock())
+            self._own_writes.require(request)
             return _answer_message(self._replica.answer(request))
 
         return await self._call(message, answer, pb.Answer, context)
@@ -91,6 +95,7 @@ class RpcService:
             self._require_short(message.events, items=len(message.items))
             body = bodies.convert(_score_fields(message), ScoreBody)
             request = bodies.check_score(body, self._limits, self._clock())
+            self._own_writes.require(request)
             return _answer_message(self._replica.score(request))
 
         return await self._call(message, answer, pb.Answer, context)
@@ -153,15 +158,11 @@ class RpcService:
         began, problem = time.perf_counter(), ""
         code = grpc.StatusCode.OK
         try:
-            with self._admission.slot() as require_in_time:
-                # So that those that came together are counted before the first is worked on.
-                await asyncio.sleep(0)
-                require_in_time()
-                if isinstance(message, Unreadable):
-                    raise problems.unreadable(message.kind.DESCRIPTOR.full_name)
-                if message.ByteSize() > self._limits.body_bytes:
-                    raise problems.too_large(self._limits.body_bytes)
-                answered = answer()
+            try:
+                answered = await self._admitted(message, answer)
+            except problems.StateBehind as behind:
+                await self._own_writes.wait(behind)
+                answered = await self._admitted(message, answer)
         except Exception as error:
             ended_by = problems.problem_of(error)
             problem, code = ended_by.kind, _code(ended_by)
@@ -171,6 +172,19 @@ class RpcService:
         took = time.perf_counter() - began
         self._measure("grpc", _ROUTES[_kind(message)], code.name, problem, took)
         return answered
+
+    async def _admitted(
+        self, message: Message | Unreadable, answer: Callable[[], _Message]
+    ) -> _Message:
+        with self._admission.slot() as require_in_time:
+            # So that those that came together are counted before the first is worked on.
+            await asyncio.sleep(0)
+            require_in_time()
+            if isinstance(message, Unreadable):
+                raise problems.unreadable(message.kind.DESCRIPTOR.full_name)
+            if message.ByteSize() > self._limits.body_bytes:
+                raise problems.too_large(self._limits.body_bytes)
+            return answer()
 
 
 def _kind(message: Message | Unreadable) -> type[Message]:
@@ -215,7 +229,7 @@ def _recommend_fields(message: pb.RecommendRequest) -> dict[str, Any]:
         "exclude": _id_values(message.exclude),
         "allow": _id_values(message.allow.ids) if message.HasField("allow") else None,
         "events": _event_fields(message.events),
-        **_optional_fields(message, "k", "exclude_seen", "request_id", "arm"),
+        **_optional_fields(message, "k", "exclude_seen", "request_id", "arm", "min_state_offset"),
     }
 
 
@@ -224,7 +238,7 @@ def _score_fields(message: pb.ScoreRequest) -> dict[str, Any]:
         "user_id": _id_value(message.user_id),
         "items": _id_values(message.items),
         "events": _event_fields(message.events),
-        **_optional_fields(message, "request_id", "arm"),
+        **_optional_fields(message, "request_id", "arm", "min_state_offset"),
     }
 
 
@@ -258,4 +272,5 @@ def _answer_message(answer: Answer | None) -> pb.Answer:
         track=answer.track,
         definition_version=answer.definition_version,
         probability=answer.probability,
+        state_age_ms=answer.state_age_ms,
     )

@@ -15,21 +15,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import msgspec
-
 from everfresh.contracts.errors import EventRejected
 from everfresh.contracts.partitioning import WRONG_PARTITION
-from everfresh.contracts.segment import Segment, encode_runs, merged, surplus
-from everfresh.contracts.sequence import META_KEY, PartitionMeta
+from everfresh.contracts.segment import Segment
+from everfresh.contracts.sequence import PartitionMeta
 from everfresh.contracts.window import FORMAT as SLICE_FORMAT
 from everfresh.contracts.window import SliceClosed
-from everfresh.streaming.fold.deduplication import RecentIds
-from everfresh.streaming.fold.intake import Intake
 from everfresh.streaming.fold.rows import NO_LABEL, Closing, SliceHead, encode
 from everfresh.streaming.fold.rules import FoldRules
 from everfresh.streaming.fold.sealing import Sealing
+from everfresh.streaming.fold.sequences import SequenceFold
 from everfresh.streaming.fold.windows import label_of
-from everfresh.streaming.log.placement import Placement
 from everfresh.streaming.log.records import Record
 from everfresh.streaming.outbox.dead_letters import dead_letter_at
 from everfresh.streaming.outbox.forwarding import forwarded
@@ -39,15 +35,9 @@ from everfresh.streaming.state.key_layout import CLOSING_KEY, SLICE_HEAD_KEY
 from everfresh.streaming.state.store import ReadMany
 from everfresh.streaming.state.write_batch import WriteBatch
 
-_META = msgspec.msgpack.Encoder()
 
-
-class Fold:
-    """The fold of one partition, with the open stretch in memory; it fills ``outbox``.
-
-    What it remembers runs ahead of the store until the returned batch is written; where the
-    write fails, drop this object and open the partition again.
-    """
+class Fold(SequenceFold):
+    """The fold of one partition, with the open stretch in memory; it fills ``outbox``."""
 
     def __init__(
         self,
@@ -57,20 +47,10 @@ class Fold:
         read: ReadMany,
         outbox: Outbox,
     ) -> None:
-        self.meta = meta
+        super().__init__(meta, rules, read)
         self.head = head
-        self.applied = meta.applied
-        self.segments: list[Segment] = []
         self.sealing = Sealing(meta, rules, self._values, outbox)
-        self._rules = rules
-        self._read = read
         self._outbox = outbox
-        self._placement = Placement(meta.partition, meta.partitions)
-        self._intake = Intake(meta.actions, rules.max_bytes, rules.ahead_ms, self._placement)
-        self._recent: RecentIds | None = None
-        if rules.remember_ids:
-            self._recent = RecentIds(rules.remember_ids, self._values)
-        self._batch = WriteBatch()
 
     def restore(
         self,
@@ -79,8 +59,7 @@ class Fold:
         recent: Iterable[tuple[bytes, bytes]],
     ) -> None:
         """Take up what the state holds besides ``meta`` and ``head``."""
-        if self._recent is not None:
-            self._recent.restore(recent)
+        self._restore_ids(recent)
         upto = -1 if closing is None else closing.upto
         self.segments = [segment for segment in segments if segment.end > upto]
         if closing is not None:
@@ -90,12 +69,10 @@ class Fold:
     def fold(self, records: Iterable[Record]) -> WriteBatch:
         """Take in records of this partition, in log order."""
         batch = self._batch = WriteBatch()
-        todo = list(records)
-        while batch.duplicates < len(todo) and todo[batch.duplicates].offset < self.applied:
-            batch.duplicates += 1
-        at = batch.duplicates
-        if at == len(todo):
+        todo = self._unapplied(records, batch)
+        if not todo:
             return batch
+        at = 0
         turned_away: list[OutboxRow] = []
         while at < len(todo):
             self._open_slice_for(todo[at], batch)
@@ -145,25 +122,15 @@ class Fold:
         It ends where the stretch is full or a record has a later label; returns where.
         """
         head = self.head
-        first, edge = self.applied, (head.label + 1) * head.period_ms
+        edge = (head.label + 1) * head.period_ms
         room = head.stretch_events - head.fresh
-        if self._recent is not None:
-            room = min(room, self._recent.room(batch))
-        result = self._intake.take(records[begin : begin + room], edge, self._recent)
+        result = self._take(records, begin, edge, room, batch)
         batch.late += _late(records[begin : begin + result.count], head)
-        self.applied = records[begin + result.count - 1].offset + 1
-        if result.events:
-            segment = Segment(first, self.applied, result.events, result.runs)
-            batch.puts[segment.key] = encode_runs(segment)
-            self.segments.append(segment)
-            if self._recent is not None:
-                self._recent.put(result.ids, first, batch)
         turned_away += [self._turn_away(record, cause, batch) for record, cause in result.rejects]
         batch.feedback += result.feedback
         head.events += result.events
         head.fresh += result.events
         head.rejected += len(result.rejects)
-        batch.accepted += result.events
         return begin + result.count
 
     def _turn_away(self, record: Record, cause: EventRejected, batch: WriteBatch) -> OutboxRow:
@@ -220,27 +187,8 @@ class Fold:
         self.segments = []
         self.head.fresh = 0
 
-    def _merge_segments(self, batch: WriteBatch) -> None:
-        """Make many small segments one, so that readers look into few."""
-        number = surplus([segment.events for segment in self.segments])
-        if number:
-            small = self.segments[-number:]
-            for segment in small:
-                batch.delete(segment.key)
-            together = merged(small)
-            batch.puts[together.key] = encode_runs(together)
-            self.segments[-number:] = [together]
-
-    def _values(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Values as of this step: what it has changed so far, and what is stored."""
-        puts = self._batch.puts
-        stored = iter(self._read([key for key in keys if key not in puts]))
-        return [puts[key] if key in puts else next(stored) for key in keys]
-
     def _put_description(self, batch: WriteBatch) -> None:
-        names = [segment.name for segment in (*self.sealing.segments, *self.segments)]
-        self.meta = msgspec.structs.replace(self.meta, applied=self.applied, segments=names)
-        batch.puts[META_KEY] = _META.encode(self.meta)
+        self._put_meta(self.sealing.segments, batch)
         batch.puts[SLICE_HEAD_KEY] = encode(self.head)
 
 

@@ -19,12 +19,13 @@ from everfresh.streaming.fold.rows import (
     decode_slice_head,
     encode,
 )
-from everfresh.streaming.fold.rules import FoldRules
+from everfresh.streaming.fold.rules import FoldRules, differing, shaping
 from everfresh.streaming.log.identity import LogPlace, require_partitions
 from everfresh.streaming.outbox.outbox import Outbox
 from everfresh.streaming.state.key_layout import (
     CLOSING_KEY,
     DEDUPLICATION_PREFIX,
+    RULES_KEY,
     SLICE_HEAD_KEY,
 )
 from everfresh.streaming.state.store import PartitionStore
@@ -49,11 +50,10 @@ def open_fold(store: PartitionStore, place: LogPlace, rules: FoldRules) -> tuple
     closing = None if raw is None else decode_closing(raw)
     outbox = Outbox(store, None if closing is None else closing.outbox_batch)
     fold = Fold(meta, head, rules, store.get_many, outbox)
-    values = store.get_many([segment_key(name) for name in meta.segments])
-    named = zip(meta.segments, values, strict=True)
-    segments = [_segment(name, value or b"") for name, value in named]
+    segments = read_segments(store, meta)
     if not rules.remember_ids:
-        _forget_ids(store)
+        forget_ids(store)
+    note_rules(store, rules)
     fold.restore(closing, segments, store.scan(DEDUPLICATION_PREFIX))
     return fold, outbox
 
@@ -67,20 +67,43 @@ def _read_or_begin(
         store.write({META_KEY: msgspec.msgpack.encode(meta), SLICE_HEAD_KEY: encode(head)})
         return meta, head
     meta, head = _decode(raw, store.get(SLICE_HEAD_KEY))
-    _check_log(meta, place)
+    require_log(meta, place)
     if head.period_ms != rules.period_ms:
         raise StateFormatError(
             f"the state of partition {place.partition} is cut into windows of "
             f"{head.period_ms} ms, windows.seconds now says {rules.period_ms} ms; set it back, "
             "or use another home to start anew"
         )
-    actions = _extended(meta.actions, rules.actions)
+    actions = extended_actions(meta.actions, rules.actions)
     return msgspec.structs.replace(meta, actions=actions, partitions=place.partitions), head
 
 
-def _forget_ids(store: PartitionStore) -> None:
+def forget_ids(store: PartitionStore) -> None:
+    """Remove the ids of events that were accepted lately."""
     if keys := [key for key, _ in store.scan(DEDUPLICATION_PREFIX)]:
         store.write({}, keys)
+
+
+def read_segments(store: PartitionStore, meta: PartitionMeta) -> list[Segment]:
+    """The segments that ``meta`` names, in order."""
+    values = store.get_many([segment_key(name) for name in meta.segments])
+    named = zip(meta.segments, values, strict=True)
+    return [_segment(name, value or b"") for name, value in named]
+
+
+def note_rules(store: PartitionStore, rules: FoldRules) -> None:
+    """Note in the state by which settings it is folded from now on."""
+    raw = msgspec.msgpack.encode(shaping(rules))
+    if store.get(RULES_KEY) != raw:
+        store.write({RULES_KEY: raw})
+
+
+def require_rules(store: PartitionStore, rules: FoldRules) -> None:
+    """``StateFormatError`` where the state was folded by settings that make other states of the
+    same log. A state of before they were noted passes."""
+    theirs = msgspec.msgpack.decode(store.get(RULES_KEY) or b"\x80", type=dict[str, int])
+    if difference := differing(theirs, rules):
+        raise StateFormatError(difference)
 
 
 def _segment(name: tuple[int, int], raw: bytes) -> Segment:
@@ -114,26 +137,41 @@ def _fresh(place: LogPlace, rules: FoldRules) -> tuple[PartitionMeta, SliceHead]
 
 def _decode(raw: bytes, raw_head: bytes | None) -> tuple[PartitionMeta, SliceHead]:
     try:
-        meta = msgspec.msgpack.decode(raw, type=PartitionMeta)
         head = decode_slice_head(raw_head or b"")
     except msgspec.DecodeError as error:
-        raise StateFormatError(
-            f"the state is not of a format this version reads ({error}); use another home, or "
-            "delete the state directory to rebuild it from the log"
-        ) from None
-    for name, expected, found in (
-        ("state", FORMAT, meta.format),
-        ("slice", SLICE_HEAD_FORMAT, head.format),
-    ):
-        if expected != found:
-            raise StateFormatError(
-                f"{name} format {expected} expected, found {found}; use another home, or delete "
-                "the state directory to rebuild it from the log"
-            )
+        raise _unreadable(error) from None
+    meta = decode_meta(raw)
+    _require_format("slice", SLICE_HEAD_FORMAT, head.format)
     return meta, head
 
 
-def _check_log(meta: PartitionMeta, place: LogPlace) -> None:
+def decode_meta(raw: bytes) -> PartitionMeta:
+    """A state's own description; ``StateFormatError`` where it is not of this format."""
+    try:
+        meta = msgspec.msgpack.decode(raw, type=PartitionMeta)
+    except msgspec.DecodeError as error:
+        raise _unreadable(error) from None
+    _require_format("state", FORMAT, meta.format)
+    return meta
+
+
+def _unreadable(error: Exception) -> StateFormatError:
+    return StateFormatError(
+        f"the state is not of a format this version reads ({error}); use another home, or delete "
+        "the state directory to rebuild it from the log"
+    )
+
+
+def _require_format(name: str, expected: int, found: int) -> None:
+    if expected != found:
+        raise StateFormatError(
+            f"{name} format {expected} expected, found {found}; use another home, or delete the "
+            "state directory to rebuild it from the log"
+        )
+
+
+def require_log(meta: PartitionMeta, place: LogPlace) -> None:
+    """``LogMismatch`` where the state does not go with what the log holds."""
     advice = "use another home, or delete the state directory to rebuild it from the log"
     for name in ("cluster", "topic", "topic_id", "partition"):
         was, now = getattr(meta, name), getattr(place, name)
@@ -156,7 +194,8 @@ def _check_log(meta: PartitionMeta, place: LogPlace) -> None:
         )
 
 
-def _extended(stored: list[str], current: list[str]) -> list[str]:
+def extended_actions(stored: list[str], current: list[str]) -> list[str]:
+    """``current``; ``StateFormatError`` unless it is ``stored`` with more at the end."""
     if current[: len(stored)] != stored:
         raise StateFormatError(
             f"the state knows the actions {stored}, events.actions says {current}; new actions go "

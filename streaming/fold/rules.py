@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from everfresh.contracts.errors import SettingsError
 from everfresh.contracts.event import MAX_ID_BYTES
 from everfresh.contracts.settings import Settings
 from everfresh.streaming.log.records import MAX_RECORD_BYTES
+
+FOLD = 1
+"""Grows with a release that makes other states of the same log than the release before."""
 
 _ENTRY_BYTES = MAX_ID_BYTES + 15
 _TARGET_BYTES = 18
@@ -56,3 +61,28 @@ def fold_rules(settings: Settings) -> FoldRules:
         forward_misplaced=settings.events.misplaced == "forward",
         horizon_ms=round(settings.joins.horizon_s * 1000),
     )
+
+
+def differing(theirs: Mapping[str, int], rules: FoldRules) -> str:
+    """What another holder of the log folds by other settings, for the operator; empty for nothing.
+
+    ``theirs`` is its :func:`shaping`; what it does not name counts as equal.
+    """
+    for name, ours in shaping(rules).items():
+        if theirs.get(name, ours) != ours:
+            return (
+                f"it was folded with {name} {theirs[name]}, and here that is {ours}; run the same "
+                "release with the same settings as the stream worker"
+            )
+    return ""
+
+
+def shaping(rules: FoldRules) -> dict[str, int]:
+    """The rules that decide what state a log folds into, by the names of their settings."""
+    return {
+        "the fold's version": FOLD,
+        "events.max_bytes": rules.max_bytes,
+        "events.ahead_s (in ms)": rules.ahead_ms,
+        "events.remember_ids": rules.remember_ids,
+        "state.history_length": rules.history_length,
+    }

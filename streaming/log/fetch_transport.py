@@ -82,6 +82,13 @@ class _BareResults(OrderedDict[Any, Any]):
         super().__setitem__(tp, result)
 
 
+def take_bare_records(consumer: AIOKafkaConsumer, topic: str) -> None:
+    """From now on, ``consumer`` returns bare records of ``topic``. Harmless twice."""
+    fetcher = consumer._fetcher
+    if not isinstance(fetcher._records, _BareResults):
+        fetcher._records = _BareResults(topic, fetcher._records)
+
+
 class FetchThread(driver.AIOKafkaConsumerThread):
     """Faust's fetching thread, with bare records of the events topic."""
 
@@ -98,10 +105,7 @@ class FetchThread(driver.AIOKafkaConsumerThread):
         self, consumer: Any, active_partitions: set[TP], *args: Any, **options: Any
     ) -> Any:
         fetcher = consumer._fetcher
-        if not isinstance(fetcher._records, _BareResults):
-            fetcher._records = _BareResults(
-                cast(FetchTransport, self.transport).topic, fetcher._records
-            )
+        take_bare_records(consumer, cast(FetchTransport, self.transport).topic)
         # What was fetched ahead is as old as the last call, and nothing was fetched since: while it
         # lay there, aiokafka asked for no more. So it is taken together with the answer to the
         # request that taking it lets go.

@@ -3,17 +3,21 @@
 Readable by others (see :mod:`everfresh.contracts.sequence` and :mod:`everfresh.contracts.segment`):
 the partition's description, users' sequence values and segments. Private to the worker:
 
+    r                 which settings it is folded by          streaming.fold.rules
     w                 the open slice                          streaming.fold.rows
     c                 the slice whose parts are being made    streaming.fold.rows
     o + batch + row   the outbox                              streaming.outbox.rows
     D + ...           ids of events accepted lately           streaming.fold.deduplication
     J + ...           the join's exposures and feedback       streaming.join.rows
 
+A follower's copy has none of ``w``, ``c``, ``o`` and ``J``.
+
 Numbers in keys are big-endian, so that key order is number order.
 """
 
 from __future__ import annotations
 
+RULES_KEY = b"r"
 SLICE_HEAD_KEY = b"w"
 CLOSING_KEY = b"c"
 OUTBOX_PREFIX = b"o"

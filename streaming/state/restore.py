@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from everfresh.adapters.state.freshness import forget_mark
 from everfresh.adapters.state.snapshots import Origin, SnapshotManifest, SnapshotStore
 from everfresh.contracts.errors import (
     LogMismatch,
@@ -59,15 +60,18 @@ def restore(
     store: SnapshotStore,
     check: Callable[[Path], None],
     figures: RestoreFigures,
+    choose: Callable[[SnapshotManifest], None] = lambda manifest: None,
 ) -> SnapshotManifest | None:
     """Steps 1 to 4; ``None`` where no snapshot can be used.
+
+    ``choose`` raises ``SnapshotError`` for a snapshot that is to be left out before it is read.
 
     ``check`` opens and closes the state in a directory and raises ``StateError`` where the worker
     could not go on with it. ``StateError`` where the disk does not take the state.
     """
     draft = path.with_name(f"{path.name}.restoring")
     try:
-        return _restore(path, draft, place, store, check, figures)
+        return _restore(path, draft, place, store, check, figures, choose)
     except OSError as error:
         raise StateError(
             f"partition {place.partition} cannot be restored to {draft}: {error}; make room on "
@@ -82,6 +86,7 @@ def _restore(
     store: SnapshotStore,
     check: Callable[[Path], None],
     figures: RestoreFigures,
+    choose: Callable[[SnapshotManifest], None],
 ) -> SnapshotManifest | None:
     try:
         names = store.names()
@@ -94,6 +99,7 @@ def _restore(
             if manifest is None:
                 continue
             _require_usable(manifest, place)
+            choose(manifest)
             _download(manifest, draft, store, figures)
             _require_openable(draft, check)
         except SnapshotError as error:
@@ -174,6 +180,7 @@ def _require_openable(draft: Path, check: Callable[[Path], None]) -> None:
 
 def _move_into_place(draft: Path, path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
+    forget_mark(path)
     draft.rename(path)
     handle = os.open(path.parent, os.O_RDONLY)
     try:

@@ -16,6 +16,7 @@ import logging
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 from everfresh.adapters.state.snapshots import (
@@ -67,8 +68,10 @@ class SnapshotTaker:
         settings: StateSettings,
         open_store: Callable[[int], SnapshotStore],
         clock: Clock,
+        rules: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
-        """``open_store`` opens the snapshots of a partition."""
+        """``open_store`` opens the snapshots of a partition; ``rules`` are those of the fold."""
+        self._rules = dict(rules)
         self._every_ms = round(settings.snapshot_every_s * 1000)
         self._keep = settings.snapshots_kept
         self._open_store = open_store
@@ -115,7 +118,7 @@ class SnapshotTaker:
         now, applied = self._clock(), mine.applied
         self._due_ms[number] = now + self._every_ms
         folder = mine.store.path.with_name(f"{mine.store.path.name}.checkpoint")
-        manifest = SnapshotManifest(SNAPSHOT_FORMAT, mine.origin, applied, now, [])
+        manifest = SnapshotManifest(SNAPSHOT_FORMAT, mine.origin, applied, now, [], self._rules)
         try:
             shutil.rmtree(folder, ignore_errors=True)
             mine.store.checkpoint(folder)

@@ -57,6 +57,9 @@ class PartitionStore(Protocol):
     ) -> None:
         """Apply all or nothing; durable on return with ``sync``. Deletes come before puts."""
 
+    def drop(self, prefix: bytes) -> None:
+        """Delete all keys that start with ``prefix``, however many; durable on return."""
+
     def close(self) -> None:
         """Release the directory at once, for this process and others. Harmless twice."""
 
@@ -131,6 +134,12 @@ class RocksStore:
         if sync:
             self._on_write(time.perf_counter() - began)
 
+    def drop(self, prefix: bytes) -> None:
+        """See :class:`PartitionStore`."""
+        batch = RocksBatch(raw_mode=True)
+        batch.delete_range(prefix, prefix[:-1] + bytes([prefix[-1] + 1]))
+        self._open().write(batch, self._sync)
+
     def checkpoint(self, folder: Path) -> None:
         """Make ``folder``, on the same file system, a state of its own: this one as it is now.
 
@@ -190,6 +199,10 @@ class MemoryStore:
         for key in deletes:
             self.pairs.pop(key, None)
         self.pairs.update(puts)
+
+    def drop(self, prefix: bytes) -> None:
+        """See :class:`PartitionStore`."""
+        self.write({}, [key for key in self.pairs if key.startswith(prefix)])
 
     def close(self) -> None:
         """See :class:`PartitionStore`."""

@@ -32,6 +32,16 @@ def test_every_setting_reaches_a_child(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert load_settings() == sent
 
 
+def test_a_machine_that_follows_has_a_follower_and_replicas_alone() -> None:
+    assert {spec.name for spec in components.loop_specs({})} == {"worker", "trainer", "serving"}
+    follows = components.loop_specs({}, follows=True)
+    assert {spec.name for spec in follows} == {"follower", "serving"}
+    assert [spec.argv[-1] for spec in follows] == [
+        "everfresh.streaming.follower",
+        "everfresh.serving",
+    ]
+
+
 def test_those_that_need_others_are_stopped_before_them() -> None:
     shop = {"topic": "shop", "user": "user", "item": "item", "type": "view"}
     settings = load_settings({"sources": {"shop": shop}})
@@ -40,6 +50,10 @@ def test_those_that_need_others_are_stopped_before_them() -> None:
     stage = {name: number for number, names in enumerate(order) for name in names}
     assert set(stage) == set(needed) > {"bridge-shop"}
     specs = components.loop_specs({}, settings.sources)
-    assert {spec.name for spec in specs} == set(needed) - {components.BROKER, components.RAY}
+    assert {spec.name for spec in specs} == set(needed) - {
+        components.BROKER,
+        components.RAY,
+        components.FOLLOWER,
+    }
     for name, needs in needed.items():
         assert all(stage[name] < stage[need] for need in needs)

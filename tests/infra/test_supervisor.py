@@ -34,6 +34,16 @@ def test_security_without_brokers_is_refused(make_settings: Callable[..., Settin
         run.start()
 
 
+def test_a_machine_that_follows_names_what_lies_elsewhere(
+    make_settings: Callable[..., Settings],
+) -> None:
+    settings = make_settings(follower={"enabled": True}, weights={"url": "s3://bucket/weights"})
+    run = Supervisor(settings, Interrupts(), lambda note: None)
+    said = r"set kafka\.bootstrap_servers \(.*\), state\.snapshot_url \(.*\) to what the other"
+    with pytest.raises(SettingsError, match=said):
+        run.start()
+
+
 def test_a_full_disk_does_not_keep_what_runs_from_being_ended(
     make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer
 from kafka import KafkaAdminClient, KafkaProducer
@@ -20,11 +22,13 @@ from everfresh.adapters.kafka.topics import ensure_topics
 from everfresh.adapters.kafka.window_source import KafkaWindowSource
 from everfresh.contracts.errors import Unreachable
 from everfresh.contracts.kafka.security import Brokers
-from everfresh.contracts.report import ComponentStatus, encode_report
+from everfresh.contracts.report import ComponentStatus, WindowReport, encode_report
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import EVENTS, EXPOSURES, REPORTS, STATUS, WINDOWS, topic_name
 from everfresh.contracts.window import FORMAT, SliceClosed, encode_slice_record
 from everfresh.infra.broker.broker import EmbeddedBroker
+from everfresh.infra.cli.board import watcher as watcher_module
+from everfresh.infra.cli.board.watcher import Watcher
 from tests.adapters.kafka.topic_records import read_topic
 from tests.conformance.test_sinks import REPORT, exposure, status
 
@@ -77,6 +81,50 @@ def test_a_tail_from_the_end_sees_only_what_comes_after_it(servers: str, topic_p
         sink.send(exposure(2))
         sink.flush()
         assert take(tail, 1) == [exposure(2)]
+    sink.close()
+
+
+def test_a_tail_of_the_last_records_has_so_many_of_each_topic_and_every_status(
+    servers: str, topic_prefix: str
+) -> None:
+    sink = KafkaReportSink(Brokers(servers), topic_prefix)
+    for label in range(5):
+        sink.window(structs.replace(REPORT, label=label))
+        sink.status(status(f"w{label}"))
+    sink.flush()
+    with RecordTail(Brokers(servers), topic_prefix, last=2) as tail:
+        seen = take(tail, 7)
+        assert [one.label for one in seen if isinstance(one, WindowReport)] == [3, 4]
+        sink.status(status("later"))
+        assert take(tail, 1) == [status("later")]
+    with RecordTail(Brokers(servers), topic_prefix, last=100) as tail:
+        assert len(take(tail, 11)) == 11
+    sink.close()
+
+
+def test_a_board_follows_while_somebody_asks_and_no_longer(
+    servers: str,
+    topic_prefix: str,
+    make_settings: Callable[..., Settings],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sink = KafkaReportSink(Brokers(servers), topic_prefix)
+    sink.window(REPORT)
+    sink.flush()
+    settings = make_settings(kafka={"bootstrap_servers": servers, "topic_prefix": topic_prefix})
+    watcher = Watcher(settings)
+    seen = msgspec.json.decode(watcher.ask())
+    assert [row["label"] for row in seen["windows"]] == [REPORT.label]
+    sink.window(structs.replace(REPORT, label=REPORT.label + 1))
+    sink.flush()
+    while len(msgspec.json.decode(watcher.ask())["windows"]) < 2:
+        pass
+    monkeypatch.setattr(watcher_module, "IDLE_S", 0.0)
+    (following,) = [thread for thread in threading.enumerate() if thread.name == "board"]
+    following.join()
+    monkeypatch.undo()
+    assert len(msgspec.json.decode(watcher.ask())["windows"]) == 2, "it begins anew"
+    watcher.close()
     sink.close()
 
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,13 @@ from everfresh.adapters.kafka.definitions.reading import DefinitionReader
 from everfresh.adapters.kafka.exposure_sink import KafkaExposureSink
 from everfresh.adapters.kafka.redrive import Redriver
 from everfresh.adapters.kafka.report_sink import KafkaReportSink
-from everfresh.adapters.kafka.rights import REPLICA, WORKER, require_group, require_rights
+from everfresh.adapters.kafka.rights import (
+    FOLLOWER,
+    REPLICA,
+    WORKER,
+    require_group,
+    require_rights,
+)
 from everfresh.adapters.kafka.tail import RecordTail
 from everfresh.adapters.kafka.topics import end_offsets, ensure_topics
 from everfresh.adapters.kafka.window_source import KafkaWindowSource
@@ -35,12 +41,14 @@ from everfresh.contracts.errors import DeliveryError, EverfreshError
 from everfresh.contracts.kafka.security import Brokers, KafkaSecurity
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import ALL, EVENTS, OUTCOMES, topic_name
+from everfresh.infra.cli.board.watcher import Watcher
 from everfresh.infra.cli.commands.dlq_list import run_list
 from everfresh.infra.cli.commands.dlq_redrive import run_redrive
 from everfresh.infra.cli.commands.experiment.change import run_start, run_stop
 from everfresh.infra.cli.commands.experiment.show import run_list as experiment_list
 from everfresh.infra.cli.commands.status import run_status
 from everfresh.infra.components import settings_environment
+from everfresh.streaming.follower import READY_LINE
 from everfresh.streaming.log.probe import LogProbe, log_identity
 from everfresh.streaming.log.sender import KafkaSender
 from everfresh.streaming.producer import EventProducer
@@ -176,6 +184,8 @@ def test_each_part_runs_with_its_row_of_the_table_and_nothing_more(
         words.status(status("replica"))
         words.close()
         assert exposures.failed() == words.failed() == 0
+        there = {"home": tmp_path / "there", "state": {"snapshot_url": str(tmp_path / "bucket")}}
+        followed(users.settings("follower", **there))
         trainer = open_ports(users.settings("trainer"))
         with trainer.open_source() as source:
             wait_for(lambda: source.poll(200), "a window", worker)
@@ -197,6 +207,7 @@ def test_each_part_runs_with_its_row_of_the_table_and_nothing_more(
         reader = users.settings("`everfresh versions`, `everfresh rollback`")
         with RecordTail(reader.kafka.brokers, topic_prefix) as tail:
             assert REPORT in tail.read_to_end()
+        look_at_board(users.settings("`everfresh board`"))
         stater = users.settings("`everfresh state`")
         assert end_offsets(stater.kafka.brokers, topic_name(topic_prefix, EVENTS))
         assert defined(users, replica) == ["green"]
@@ -215,6 +226,19 @@ def test_each_part_runs_with_its_row_of_the_table_and_nothing_more(
     logs = "".join(log.read_text() for log in (worker_settings.home / "logs").iterdir())
     for written in (arguments, said, shown, logs):
         assert PASSWORD not in written
+
+
+def followed(settings: Settings) -> None:
+    """A follower brings the state to a machine of its own, and tells how it is."""
+    ready = settings.home / "logs" / "follower.log"
+    with started(settings, "everfresh.streaming.follower") as follower:
+        assert follower.stdout is not None
+        lines = iter(follower.stdout.readline, "")
+        assert f"{READY_LINE}\n" in lines, ready.read_text()
+        follower.send_signal(signal.SIGTERM)
+        _, wrong = follower.communicate(timeout=WAIT_S)
+        assert (follower.returncode, wrong) == (0, "")
+    assert "ERROR" not in ready.read_text()
 
 
 def filled(broker: SecuredBroker, topic: str) -> int:
@@ -262,9 +286,16 @@ def test_a_bridge_runs_with_its_row_of_the_table_and_nothing_more(
         assert wrong.count("\n") == 1
 
 
+def look_at_board(settings: Settings) -> None:
+    with closing(Watcher(settings)) as watcher:
+        seen = msgspec.json.decode(watcher.ask())
+    assert (seen["error"], seen["windows"][0]["label"]) == ("", REPORT.label)
+    assert seen["dead_letters"]
+
+
 def defined(users: Users, replica: Settings) -> list[str]:
     """Defines and lists an experiment; those that the replica reads then."""
-    run_start(users.settings(DEFINING), "green", [], 1.0, "", "", holdout=False)
+    run_start(users.settings(DEFINING), "green", [], 1.0, "", "")
     lister = users.settings("`everfresh experiment list`, `everfresh experiment assign`")
     experiment_list(lister, as_json=False)
     with DefinitionReader(replica.kafka.brokers, replica.kafka.topic_prefix) as definitions:
@@ -308,7 +339,7 @@ def test_a_right_that_is_missing_is_named_by_every_door(
 
     at = nobody.kafka.brokers
     worker = users.settings("stream worker", "Write windows", "Read exposures", "Read stream")
-    run_start(users.settings(DEFINING), "green", [], 1.0, "", "", holdout=False)
+    run_start(users.settings(DEFINING), "green", [], 1.0, "", "")
     defining = users.settings(DEFINING, "Write experiments")
     doors: list[tuple[str, Callable[[], object]]] = [
         ("Describe on topic {}events", lambda: end_offsets(at, f"{topic_prefix}events")),
@@ -329,6 +360,10 @@ def test_a_right_that_is_missing_is_named_by_every_door(
         (
             "Read on topic {0}exposures, and to Write on topic {0}windows; add",
             lambda: require_rights(WORKER, worker),
+        ),
+        (
+            "Read on topic {0}events, and to Write on topic {0}status",
+            lambda: require_rights(FOLLOWER, nobody),
         ),
         ("Read on group {}stream", lambda: require_group(worker)),
         ("Read on topic {0}windows, and to Write on topic {0}repo", lambda: open_ports(nobody)),

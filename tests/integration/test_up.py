@@ -95,6 +95,25 @@ def assert_offered(home: Path) -> None:
         assert re.search(pattern, offered, re.MULTILINE), pattern
 
 
+def assert_shown(greeting: str) -> None:
+    """The live page has all parts and a version that went live everywhere."""
+    found = re.search(r"live page +(http://127\.0\.0\.1:\d+)/", greeting)
+    assert found, greeting
+    with urllib.request.urlopen(f"{found[1]}/", timeout=60) as answer:
+        assert b"<title>everfresh</title>" in answer.read()
+    while True:
+        with urllib.request.urlopen(f"{found[1]}/figures.json", timeout=60) as answer:
+            now = json.loads(answer.read())
+        assert (now["error"], now["stream"]["workers"]) == ("", 1)
+        if now["freshness"] and len(now["serving"]["replicas"]) == 2 and now["trainer"]:
+            break
+        time.sleep(0.5)
+    assert now["stream"]["applied"] == 4000
+    assert now["serving"]["version"] >= 2
+    assert now["freshness"]["total_s"] > 0
+    assert now["dead_letters"] == 0
+
+
 def version_of(said: str) -> int:
     match = re.search(r"weights version (\d+)", said)
     assert match, said
@@ -148,6 +167,7 @@ def test_a_loop_that_is_up(tmp_path: Path, proxies: dict[str, str]) -> None:
         assert re.search(r"metrics http://127\.0\.0\.1:\d+/metrics", said)
 
         assert_offered(tmp_path / ".everfresh")
+        assert_shown(up.said())
 
         code, said = run(tmp_path, "state", "7", "--last", "3")
         assert code == 0, said

@@ -16,6 +16,7 @@ from everfresh.adapters.memory import (
     MemoryTracks,
     MemoryWeightStore,
 )
+from everfresh.adapters.state.in_memory import MemoryStateWatch
 from everfresh.contracts.event import ItemId, UserId
 from everfresh.contracts.manifest import FORMAT, Pointer, WeightManifest
 from everfresh.contracts.ports import WeightStore
@@ -46,6 +47,7 @@ ITEMS: list[ItemId] = [*range(1, 31), "thirty-one"]
 PARTITION = 0
 LENGTH = 8
 CACHE_BYTES = 100_000
+STALE_AFTER_MS = 10_000
 
 
 def recommender(seed: int, items: Sequence[ItemId] = ITEMS) -> Recommender:
@@ -92,7 +94,7 @@ def publish(
 
 def state_pairs(user: UserId, items: Sequence[ItemId], offset: int) -> dict[bytes, bytes]:
     """The keys and values of a state directory that holds this user alone."""
-    meta = PartitionMeta(STATE_FORMAT, "c", "events", "t", PARTITION, offset + 1, ACTIONS)
+    meta = PartitionMeta(STATE_FORMAT, "c", "events", "t", PARTITION, offset + 1, ACTIONS, 1)
     entries = b"".join(encode_entry(item, 0, at, None) for at, item in enumerate(items))
     value = pack_sequence(len(items), offset, len(items), entries)
     return {META_KEY: msgspec.msgpack.encode(meta), USER_PREFIX + encode_id(user): value}
@@ -112,12 +114,14 @@ class Bench:
         self.on_read: Callable[[], None] = lambda: None
         self._reader = MemoryHistoryReader({PARTITION: self.pairs}, LENGTH)
         histories = CachedHistoryReader(self, CACHE_BYTES)
+        self.state = MemoryStateWatch({PARTITION: self.pairs}, self.clock, STALE_AFTER_MS)
         ports = ReplicaPorts(
             self.store,
             histories,
             self.exposures,
             self.reports,
             self.assigner,
+            self.state,
             tracks=self.tracks,
         )
         self.replica = Replica("replica-a", ports, self.clock, poll_ms=10, load=load)

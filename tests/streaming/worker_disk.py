@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from everfresh.adapters.state.snapshots import SNAPSHOT_FORMAT, SnapshotManifest, SnapshotStore
 from everfresh.streaming.fold.rules import FoldRules
 from everfresh.streaming.partition import Partition, open_partition
@@ -58,6 +60,7 @@ class Machine:
         folder = self.path.with_name("checkpoint")
         self.store.checkpoint(folder)
         about = SnapshotManifest(SNAPSHOT_FORMAT, origin_of(HERE), self.partition.applied, 1, [])
+        about = msgspec.structs.replace(about, **more)
         saved, _ = self.snapshots.save(about, folder, 9, lambda: None)
         shutil.rmtree(folder)
         return saved.name

@@ -19,7 +19,7 @@ from everfresh.contracts.topics import DEAD_LETTERS, EVENTS, topic_name
 from everfresh.infra.cli.http_client import serving_url
 from everfresh.infra.cli.running import with_brokers
 from everfresh.infra.cli.terminal import Terminal
-from everfresh.infra.cli.views.run_reports import STALE_MS, RunReports
+from everfresh.infra.cli.views.run_reports import STALE_MS, RunReports, what_happened
 from everfresh.infra.cli.views.scores import CONTENDERS
 from everfresh.infra.cli.views.tables import described, new_table
 from everfresh.infra.cli.views.text import MISSING, local_time, score, seconds
@@ -28,6 +28,7 @@ from everfresh.infra.run.run_record import is_supervised, read_record
 _LAST_WINDOWS = 8
 _FIGURES = {
     "worker": ("applied", "rejected", "lag"),
+    "follower": ("partitions", "lag", "state_age_ms"),
     "trainer": ("version", "windows", "backlog"),
     "track": ("version", "windows", "backlog"),
     "replica": ("version", "requests", "failed"),
@@ -43,11 +44,15 @@ _IF_NOT_ZERO = {
         *("misplaced", "restoring", "from_snapshot", "from_log", "truncated"),
         "snapshots_refused",
     ),
+    "follower": (
+        *("bytes_left", "from_snapshot", "from_log", "snapshots_refused", "rejected"),
+        "differs",
+    ),
     "trainer": _OF_TRAINING,
     "track": _OF_TRAINING,
     "replica": (
-        *("epoch", "load_failures", "experiments", "experiments_left_out", "experiments_late"),
-        *("experiments_failed", "experiments_unknown_arm", "without_track"),
+        *("epoch", "state_missing", "load_failures", "experiments", "experiments_left_out"),
+        *("experiments_late", "experiments_failed", "experiments_unknown_arm", "without_track"),
         *("experiments_reason", "tracks_reason", "reason"),
     ),
     "bridge": ("events_per_s", "filtered", "tombstones", "gap", "aborted", "reason"),
@@ -135,20 +140,6 @@ def _short(value: object) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def _what_happened(report: WindowReport) -> str:
-    """What the gate, a rollback or a backlog did with a window."""
-    words = [f"held: {report.held}" if report.held else "trained"]
-    if report.flood:
-        words.append(f"a flood: {report.flood:,} new items wait for another user")
-    if report.left:
-        words.append(f"first after the rollback from version {report.left}")
-    if report.merged:
-        words.append(f"{len(report.merged)} windows as one")
-    if report.sampled < 1.0:
-        words.append(f"{report.sampled:.0%} of its examples")
-    return ", ".join(words)
-
-
 def _windows(windows: list[WindowReport]) -> RenderableType:
     figures = ("version", "events", *CONTENDERS, "took")
     table = new_table(*figures, "what happened", right=figures)
@@ -162,7 +153,7 @@ def _windows(windows: list[WindowReport]) -> RenderableType:
             f"{report.events:,}",
             *scores,
             seconds(took),
-            _what_happened(report),
+            what_happened(report),
         )
     note = (
         f"{', '.join(CONTENDERS)}: HR@10, the share of events whose item was among the ten ranked "

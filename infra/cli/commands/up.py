@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 
 from rich.live import Live
 
 from everfresh.adapters.machine.interrupts import Interrupted
+from everfresh.contracts.errors import Unreachable
 from everfresh.contracts.settings import Settings
+from everfresh.infra.cli.board.door import Board
 from everfresh.infra.cli.http_client import serving_url
 from everfresh.infra.cli.interrupts import INTERRUPTS
 from everfresh.infra.cli.running import require_nothing_left
@@ -28,10 +32,11 @@ def run_up(settings: Settings) -> None:
     run = Supervisor(settings, INTERRUPTS, steps)
     ready = False
     try:
-        with run:
+        # The page outlasts the run: closing it must not take from the time in which that stops.
+        with contextlib.ExitStack() as pages, run:
             run.start()
             ready = True
-            _greet(console, run)
+            _greet(console, run, pages.enter_context(_board(console, run.settings)))
             _stay(console, run)
     except Interrupted:
         if not ready:
@@ -42,13 +47,26 @@ def run_up(settings: Settings) -> None:
     console.print("everything has stopped")
 
 
-def _greet(console: Terminal, run: Supervisor) -> None:
+@contextlib.contextmanager
+def _board(console: Terminal, settings: Settings) -> Iterator[str]:
+    """The address of the live page while the block lasts; a loop goes on without one."""
+    with contextlib.ExitStack() as stack:
+        try:
+            url = stack.enter_context(Board(settings)).url
+        except Unreachable as error:
+            console.print(f"without a live page: {error}", soft_wrap=True)
+            url = ""
+        yield url
+
+
+def _greet(console: Terminal, run: Supervisor, page: str) -> None:
     url, kafka = serving_url(run.home), run.settings.kafka
     for line in (
         "",
         "The loop is up.",
         f"  recommendations  POST {url}/v1/recommend, described at {url}/docs",
         f"  events           topic {kafka.topic_prefix}events at {kafka.bootstrap_servers}",
+        *([f"  live page        {page}"] if page else []),
         f"  log files        {run.home / 'logs'}",
         "Stop it with Ctrl-C here, or with `everfresh down` in another terminal.",
         "",

@@ -84,5 +84,19 @@ class RunReports:
         return [weighted_quantile(samples, share) for share in shares]
 
 
+def what_happened(report: WindowReport) -> str:
+    """What the gate, a rollback or a backlog did with a window."""
+    words = [f"held: {report.held}" if report.held else "trained"]
+    if report.flood:
+        words.append(f"a flood: {report.flood:,} new items wait for another user")
+    if report.left:
+        words.append(f"first after the rollback from version {report.left}")
+    if report.merged:
+        words.append(f"{len(report.merged)} windows as one")
+    if report.sampled < 1.0:
+        words.append(f"{report.sampled:.0%} of its examples")
+    return ", ".join(words)
+
+
 def _integer(value: object) -> int | None:
     return int(value) if isinstance(value, (int, float)) else None

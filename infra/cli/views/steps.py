@@ -15,6 +15,8 @@ TITLES = {
     "topics": "Kafka topics",
     "ray": "Ray",
     "serving": "worker, trainer and serving",
+    "state": "users' state",
+    "replicas": "replicas",
     "leftovers": "processes of an earlier run",
     "data": "MovieLens 100K",
 }

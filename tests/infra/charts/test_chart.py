@@ -15,11 +15,12 @@ from everfresh.contracts.settings import load_settings
 from tests.infra.charts.rendering import CHART, only, render, sample, samples, yaml
 
 PLAIN = sample("plain")
+COMPONENT = "app.kubernetes.io/component"
 each = pytest.mark.parametrize("name", samples())
 
 
 def pods(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The pod templates among them."""
+    """The pod templates among them; that of the loop comes first."""
     found = []
     for one in objects:
         spec = one.get("spec", {})
@@ -28,7 +29,7 @@ def pods(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if one["kind"] == "RayCluster":
             found += [spec["headGroupSpec"]["template"]]
             found += [group["template"] for group in spec.get("workerGroupSpecs", ())]
-    return found
+    return sorted(found, key=lambda one: one["metadata"]["labels"][COMPONENT] != "loop")
 
 
 def variables(container: dict[str, Any]) -> dict[str, str]:
@@ -68,6 +69,10 @@ def test_helm_has_nothing_to_say_of_the_chart(name: str) -> None:
         ({"kafka": {**PLAIN["kafka"], "security": {"protocol": "SASL_SSL"}}}, "security"),
         ({"kafka": {**PLAIN["kafka"], "security": {"ca": {"name": "a", "key": "b"}}}}, "ca"),
         ({"kuberay": {"enabled": True, "trainers": {"replicas": 1}}}, "settings.weights.url"),
+        (
+            {"followers": {"replicas": 1}, "settings": {"weights": {"url": "s3://a/b"}}},
+            "settings.state.snapshot_url",
+        ),
     ],
     ids=str,
 )
@@ -169,32 +174,49 @@ def test_containers_have_no_rights_and_write_to_volumes_alone(name: str) -> None
 def test_selectors_find_the_pods_and_ports_that_they_mean(name: str) -> None:
     values = sample(name)
     objects = render(values)
-    loop, *trainers = pods(objects)
+    loop, *others = pods(objects)
+    trainers = [one for one in others if one["spec"]["containers"][0]["name"] == "ray"]
+    followers = [one for one in others if one not in trainers]
     labels, ports = loop["metadata"]["labels"], container(objects)["ports"]
 
     def chosen(selector: dict[str, str], template: dict[str, Any]) -> bool:
         return selector.items() <= template["metadata"]["labels"].items()
 
     service = only(objects, "Service", "demo-everfresh")["spec"]
-    assert chosen(service["selector"], loop)
+    assert all(chosen(service["selector"], one) for one in [loop, *followers])
     assert not any(chosen(service["selector"], trainer) for trainer in trainers)
     assert {port["targetPort"] for port in service["ports"]} == {
         one["containerPort"] for one in ports
     }
     budget = only(objects, "PodDisruptionBudget")["spec"]
-    assert chosen(budget["selector"]["matchLabels"], loop)
-    assert isinstance(budget["minAvailable"], int)
+    assert all(chosen(budget["selector"]["matchLabels"], one) for one in [loop, *followers])
+    assert budget["minAvailable"] == max(1, values.get("followers", {}).get("replicas", 0))
     policy = only(objects, "NetworkPolicy")["spec"]
-    assert all(chosen(policy["podSelector"]["matchLabels"], one) for one in [loop, *trainers])
+    assert all(chosen(policy["podSelector"]["matchLabels"], one) for one in [loop, *others])
     assert ("Egress" in policy["policyTypes"]) == ("egress" in values.get("networkPolicy", {}))
     if values.get("podMonitor"):
         monitor = only(objects, "PodMonitor")["spec"]
         (endpoint,) = monitor["podMetricsEndpoints"]
-        for one in [loop, *trainers]:
+        for one in [loop, *others]:
             assert chosen(monitor["selector"]["matchLabels"], one)
             offered = [p["name"] for c in one["spec"]["containers"] for p in c.get("ports", ())]
             assert offered.count(endpoint["port"]) == 1
-    assert labels["app.kubernetes.io/component"] == "loop"
+    assert labels[COMPONENT] == "loop"
+
+
+def test_followers_are_pods_of_their_own_that_answer_and_train_nothing() -> None:
+    values = sample("secured")
+    objects = render(values)
+    follower = only(objects, "StatefulSet", "demo-everfresh-follower")["spec"]
+    assert follower["replicas"] == 3
+    assert only(objects, "StatefulSet", "demo-everfresh")["spec"]["replicas"] == 1
+    main, exporter = follower["template"]["spec"]["containers"]
+    assert main["args"] == ["everfresh", "up", "--follow"]
+    assert exporter["name"] == "metrics"
+    with_ray = render({**values, "kuberay": {"enabled": True}})
+    (beside,) = [one for one in pods(with_ray) if one["spec"]["containers"][0]["name"] != "ray"]
+    names = {entry["name"] for entry in beside["spec"]["containers"][0]["env"]}
+    assert "EVERFRESH_RAY__ADDRESS" not in names, "each follower has a Ray of its own"
 
 
 def test_ready_is_who_has_a_version_live_and_nothing_kills_a_pod_that_waits_for_one() -> None:

@@ -259,7 +259,7 @@ def test_up_and_the_demos_steps(printed: Callable[[], str], make_settings: Made)
     run: Any = SimpleNamespace(
         home=Path(HOSTILE), settings=make_settings(kafka={"bootstrap_servers": HOSTILE})
     )
-    up._greet(terminal, run)
+    up._greet(terminal, run, "http://127.0.0.1:1/")
     terminal.print(plain_line(snapshot()))
     terminal.print(render(snapshot()))
     terminal.print(change_view(Change(HOSTILE, ANSWER, ANSWER, 1.0)))

@@ -62,6 +62,7 @@ HEALTHY: Mapping[str, str] = {
     bridge("waiting"): ALWAYS_0,
     bridge("lag_records"): "10x40",
     replica("epoch"): "1x40",
+    replica("state_age_seconds"): "1x40",
     replica("start_timestamp_seconds"): ALWAYS_0,
     # A version that goes live every minute.
     replica("version_live_timestamp_seconds"): "0+60x40",
@@ -96,6 +97,8 @@ CASES: list[tuple[Mapping[str, str], set[str]]] = [
     ({replica("epoch"): "1x15 2x25"}, {"RolledBack"}),
     ({trainer("backlog_seconds"): "61x40"}, {"TrainerBehind"}),
     ({worker("lag_records"): "10001x40"}, {"WorkerBehind"}),
+    ({replica("state_age_seconds"): "1x15 31x25"}, {"StateStale"}),
+    ({replica("state_age_seconds"): "29x40"}, set()),
     ({bridge("waiting"): "0x15 1x25"}, set()),
     ({bridge("waiting"): "1x40"}, {"BridgeWaits"}),
     ({bridge("lag_records"): "10001x40"}, {"BridgeWaits"}),

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 TARGET: Mapping[str, frozenset[str]] = {
     "component": frozenset(),
-    "kind": frozenset({"worker", "trainer", "replica"}),
+    "kind": frozenset({"worker", "trainer", "replica", "bridge", "follower"}),
     "job": frozenset(),
     "instance": frozenset(),
 }

@@ -13,6 +13,7 @@ from everfresh.contracts.report import ComponentStatus
 from everfresh.contracts.settings import Settings
 from everfresh.model.opponents.opponents import MARKOV, POPULARITY, VMIS_KNN
 from everfresh.serving import metrics as replica_metrics
+from everfresh.streaming.follower import metrics as follower_metrics
 from everfresh.streaming.metrics import WorkerMetrics
 from everfresh.streaming.sources.figures import BridgeFigures
 from everfresh.streaming.state.restore import RestoreFigures
@@ -22,7 +23,7 @@ from everfresh.trainer import metrics as trainer_metrics
 from everfresh.trainer.scoring import reporting
 from everfresh.trainer.scoring.prequential import FROZEN, LIVE, METRICS
 from tests.conformance.test_sinks import REPORT
-from tests.serving.replica_in_memory import Bench, publish
+from tests.serving.replica_in_memory import PARTITION, Bench, publish
 
 _CONTENDERS = (LIVE, FROZEN, POPULARITY, MARKOV, VMIS_KNN)
 _REPORT = msgspec.structs.replace(
@@ -40,6 +41,7 @@ def scrape_all(settings: Settings) -> dict[str, str]:
         "worker": _worker(settings),
         "trainer": _trainer(settings),
         "replica": _replica(settings),
+        "follower": _follower(settings),
         "bridge": _bridge(settings),
     }
 
@@ -51,8 +53,10 @@ def trainer_status() -> ComponentStatus:
 
 
 def replica_status() -> ComponentStatus:
-    """Of a replica with a live version."""
+    """Of a replica with a live version and a state."""
     bench = Bench()
+    bench.remember(1, [3])
+    bench.state.fresh_ms[PARTITION] = bench.clock()
     publish(bench.store, 1)
     bench.replica.start()
     bench.replica.stop()
@@ -86,7 +90,9 @@ def _trainer(settings: Settings) -> str:
     sink = MemoryReportSink()
     reports = trainer_metrics.metered(sink, settings)
     reports.window(_REPORT)
-    reports.status(reporting.status(reporting.Figures(version=3), "running", 0, "fast"))
+    # Of a track beside the default one.
+    figures = reporting.Figures(version=2, scores={"hr10_live": 0.1})
+    reports.status(reporting.status(figures, "running", 0, "bold"))
     sink.statuses.clear()
     return _scraped_after(reports, sink, trainer_status())
 
@@ -103,6 +109,13 @@ def _replica(settings: Settings) -> str:
     others = dict.fromkeys([f"experiments_{name}" for name in OF_REAL_ASSIGNERS], 0)
     status = msgspec.structs.replace(status, figures={**status.figures, **others})
     return _scraped_after(reports, sink, status)
+
+
+def _follower(settings: Settings) -> str:
+    sink = MemoryReportSink()
+    told = {metric.figure: 1 for metric in follower_metrics.FIGURES}
+    status = follower_metrics.FollowerFigures("follower-a").status(0, "running", **told)
+    return _scraped_after(follower_metrics.metered(sink, settings), sink, status)
 
 
 def _scraped_after(reports: MeteredReports, sink: MemoryReportSink, status: ComponentStatus) -> str:

@@ -13,6 +13,8 @@ from tests.serving.replica_in_memory import ITEMS, Bench, publish
 
 EVENTS_TOO_MANY = json.dumps([{"item_id": 1, "type": "view"}] * 4)
 
+HEALTH_FIGURES = ("version", "epoch", "version_age_ms", "pointer_age_ms", "state_age_ms")
+
 
 def test_an_answer_has_everything_that_traces_it(bench: Bench, client: Client) -> None:
     response = client.post("/v1/recommend", json={"user_id": 1, "k": 4, "request_id": "home-1"})
@@ -142,7 +144,7 @@ def test_before_the_first_version_the_door_says_come_again() -> None:
         assert int(response.headers["retry-after"]) >= 1
     told = client.get("/healthz")
     assert told.status_code == 200
-    nothing = dict.fromkeys(("version", "epoch", "version_age_ms", "pointer_age_ms"))
+    nothing = dict.fromkeys(HEALTH_FIGURES)
     assert told.json() == {"status": "ok", "replica": "replica-a", **nothing}
 
 
@@ -160,6 +162,7 @@ def test_health_says_which_version_is_live_and_how_stale_it_and_the_look_for_ano
         "epoch": 2,
         "version_age_ms": 1_000 + 499 + 70 - 1,
         "pointer_age_ms": 70,
+        "state_age_ms": None,
     }
     assert client.get("/healthz").json() == {"status": "ok", **known}
     assert client.get("/readyz").json() == {"status": "ready", **known}

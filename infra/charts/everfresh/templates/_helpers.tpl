@@ -133,34 +133,37 @@ securityContext:
 {{- end }}
 {{- end }}
 
-{{/* The container that runs the loop. With KubeRay it joins the Ray beside it. */}}
+{{/* The container that runs the loop, or (follows) a copy of users' state and replicas. With KubeRay
+the loop joins the Ray beside it. */}}
 {{- define "everfresh.container" -}}
+{{- $root := .root }}
 name: everfresh
-{{ include "everfresh.image" . }}
-args: [everfresh, up]
+{{ include "everfresh.image" $root }}
+args: [everfresh, up{{ if .follows }}, --follow{{ end }}]
 env:
-  {{- include "everfresh.env" . | nindent 2 }}
-  {{- if .Values.kuberay.enabled }}
+  {{- include "everfresh.env" $root | nindent 2 }}
+  {{- if and $root.Values.kuberay.enabled (not .follows) }}
   - {name: POD_IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
   - {name: EVERFRESH_RAY__ADDRESS, value: "$(POD_IP):6379"}
   - {name: RAY_AUTH_MODE, value: token}
   - name: RAY_AUTH_TOKEN
     valueFrom:
-      secretKeyRef: {name: {{ .Values.kuberay.tokenSecret | default (include "everfresh.fullname" .) }}, key: auth_token}
+      secretKeyRef: {name: {{ $root.Values.kuberay.tokenSecret | default (include "everfresh.fullname" $root) }}, key: auth_token}
   {{- end }}
-{{- with include "everfresh.envFrom" . }}
+{{- with include "everfresh.envFrom" $root }}
 envFrom:
   {{- . | nindent 2 }}
 {{- end }}
 ports:
-  - {name: http, containerPort: {{ .Values.serving.port }}}
-  - {name: grpc, containerPort: {{ .Values.serving.grpcPort }}}
-# The door opens once the replicas are there: Kafka and Ray may take minutes before.
+  - {name: http, containerPort: {{ $root.Values.serving.port }}}
+  - {name: grpc, containerPort: {{ $root.Values.serving.grpcPort }}}
+# The door opens once the replicas are there: Kafka, Ray and a copy of the state may take minutes
+# before; `up` itself gives up earlier.
 startupProbe:
   httpGet: {path: /healthz, port: http}
   periodSeconds: 5
   timeoutSeconds: 3
-  failureThreshold: 180
+  failureThreshold: 360
 # Ready is who has a version live; before the first window nobody has.
 readinessProbe:
   httpGet: {path: /readyz, port: http}
@@ -172,9 +175,9 @@ lifecycle:
   # Clients hear first that the pod leaves; only then does it stop.
   preStop: {exec: {command: [sleep, "5"]}}
 resources:
-  {{- toYaml (ternary .Values.kuberay.loop .Values.resources .Values.kuberay.enabled) | nindent 2 }}
+  {{- toYaml .resources | nindent 2 }}
 volumeMounts:
-  {{- include "everfresh.mounts" . | nindent 2 }}
+  {{- include "everfresh.mounts" $root | nindent 2 }}
 {{- end }}
 
 {{- define "everfresh.exporter" -}}
@@ -278,6 +281,9 @@ affinity:
 labels:
   {{- include "everfresh.labels" .root | nindent 2 }}
   app.kubernetes.io/component: {{ .component }}
+  {{- if ne .component "trainer" }}
+  everfresh/answers: "true"
+  {{- end }}
   {{- with .root.Values.podLabels }}
   {{- toYaml . | nindent 2 }}
   {{- end }}

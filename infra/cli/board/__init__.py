@@ -1,0 +1,1 @@
+"""The live page of a run, ``everfresh board``: plain HTML and a script, on loopback alone."""
