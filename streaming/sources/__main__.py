@@ -83,10 +83,10 @@ def _run(bridge: Bridge, settings: Settings, name: str, index: int) -> None:
         writer.close()
 
 
-def _reported(settings: Settings, name: str, topic_id: str) -> dict[int, int]:
+def _reported(settings: Settings, name: str) -> dict[int, tuple[int, str]]:
     with RecordTail(settings.kafka.brokers, settings.kafka.topic_prefix, [STATUS]) as tail:
         said = [each for each in tail.read_to_end() if isinstance(each, ComponentStatus)]
-    return reported_positions(said, name, topic_id)
+    return reported_positions(said, name)
 
 
 def _pause(bridge: Bridge, stop: Flag) -> None:

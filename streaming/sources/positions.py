@@ -13,13 +13,13 @@ from everfresh.contracts.report import ComponentStatus
 class Found(msgspec.Struct, frozen=True):
     """A partition as Kafka has it: ``committed`` is the group's offset with the id of the topic
     that it was committed for, ``None`` before the first; ``start`` and ``end`` are the log's.
-    ``reported`` is the offset that a bridge last said to be next, ``None`` where none did."""
+    ``reported`` is the same as a bridge last said it, ``None`` where none did."""
 
     partition: int
     committed: tuple[int, str] | None
     start: int
     end: int
-    reported: int | None = None
+    reported: tuple[int, str] | None = None
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -41,8 +41,9 @@ def position(
     forgotten = found.committed is None
     if found.committed is not None:
         offset, made_for = found.committed
-    elif found.reported is not None:  # Kafka drops the offsets of a group that is long empty
-        offset, made_for = found.reported, topic_id
+    elif found.reported is not None:
+        # Kafka drops the offsets of a group that is long empty, and of a topic that is deleted.
+        offset, made_for = found.reported
     else:
         return Position(found.start if begin == "earliest" else found.end, first=True)
     place = f"source topic {topic} partition {found.partition}"
@@ -77,16 +78,16 @@ def position(
 
 
 def reported_positions(
-    statuses: Iterable[ComponentStatus], source: str, topic_id: str
-) -> dict[int, int]:
-    """The next offset by partition, as the bridges of a source last said for that very topic."""
-    positions: dict[int, int] = {}
-    for status in statuses:
+    statuses: Iterable[ComponentStatus], source: str
+) -> dict[int, tuple[int, str]]:
+    """The next offset by partition, and the topic's id, as the bridges of a source last said."""
+    positions: dict[int, tuple[int, str]] = {}
+    for status in sorted(statuses, key=lambda each: each.time):
         figures = status.figures
-        if (figures.get("source"), figures.get("topic_id")) != (source, topic_id):
+        said, topic_id = figures.get("positions"), figures.get("topic_id")
+        if figures.get("source") != source or not isinstance(said, dict):
             continue
-        said = figures.get("positions")
-        for number, offset in said.items() if isinstance(said, dict) else ():
-            if str(number).isdecimal() and isinstance(offset, int):
-                positions[int(number)] = max(offset, positions.get(int(number), 0))
+        for number, offset in said.items():
+            if str(number).isdecimal() and isinstance(offset, int) and isinstance(topic_id, str):
+                positions[int(number)] = (offset, topic_id)
     return positions

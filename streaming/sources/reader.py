@@ -37,10 +37,10 @@ class SourceReader:
         name: str,
         index: int,
         settings: Settings,
-        reported: Callable[[str], Mapping[int, int]],
+        reported: Callable[[], Mapping[int, tuple[int, str]]],
     ) -> None:
-        """``Unreachable`` where no broker answers or the topic is missing. ``reported`` is asked,
-        with the topic's id, where Kafka has no offset: it says which a bridge last reported."""
+        """``Unreachable`` where no broker answers or the topic is missing. ``reported`` is asked
+        where Kafka has no offset: it says which one a bridge last reported, for which topic."""
         self._reported = reported
         self._name = name
         self._source: SourceSettings = settings.sources[name]
@@ -205,7 +205,7 @@ class SourceReader:
         self._first, self._ends = {}, {}
         committed = consumer.committed(places, timeout=_ASK_S)
         unknown = any(place.offset < 0 for place in committed)
-        reported = self._reported(self.topic.id) if unknown else {}
+        reported = self._reported() if unknown else {}
         for place in committed:
             if place.error is not None:
                 raise KafkaException(place.error)
@@ -226,7 +226,10 @@ class SourceReader:
         return starts
 
     def _found(
-        self, consumer: Consumer, committed: TopicPartition, reported: int | None = None
+        self,
+        consumer: Consumer,
+        committed: TopicPartition,
+        reported: tuple[int, str] | None = None,
     ) -> Found:
         place = TopicPartition(self._topic, committed.partition)
         ends = consumer.get_watermark_offsets(place, timeout=_ASK_S)

@@ -36,14 +36,19 @@ class Source:
     """The source ``shop``: a topic of its own, and everything of one deployment."""
 
     def __init__(
-        self, servers: str, make: Callable[..., Settings], partitions: int = 2, **table: Any
+        self,
+        servers: str,
+        make: Callable[..., Settings],
+        partitions: int = 2,
+        policy: str = "delete",
+        **table: Any,
     ) -> None:
         self.servers = servers
         self._make = make
         self.topic = f"shop-{os.urandom(4).hex()}"
         self.settings = self.with_table(**table)
         self.stream = Stream(self.settings)
-        self.create(partitions)
+        self.create(partitions, **{"cleanup.policy": policy})
 
     def with_table(self, **table: Any) -> Settings:
         kafka = {"bootstrap_servers": self.servers, "partitions": 2}
@@ -77,7 +82,7 @@ class Source:
             producer.init_transactions()
             producer.begin_transaction()
             for value in aborted:
-                producer.produce(self.topic, value)
+                producer.produce(self.topic, value, key="aborted")
             producer.flush()
             producer.abort_transaction()
             producer.begin_transaction()

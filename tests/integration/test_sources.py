@@ -34,7 +34,8 @@ def servers(kafka: EmbeddedBroker) -> str:
 def test_records_of_another_shape_become_events_and_the_rest_has_its_place(
     servers: str, make_settings: Make
 ) -> None:
-    source = Source(servers, make_settings, where={"action": ["Seen", "AddToCart", "Broken"]})
+    where = {"action": ["Seen", "AddToCart", "Broken"]}
+    source = Source(servers, make_settings, policy="compact", where=where)
     source.send([click(1), click(2, action="AddToCart"), click(3, action="Left"), None, b"{"])
     source.send(
         [click(4, user="ada", action="Broken"), click(5)],

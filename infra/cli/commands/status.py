@@ -127,7 +127,7 @@ def _components(reports: RunReports, now_ms: int) -> RenderableType:
     if not table.row_count:
         table.add_row(f"none has reported in the last {STALE_MS / 1000:.0f} s", "", "", "")
     note = (
-        "applied, rejected: records so far. lag: records not applied yet. backlog: windows "
+        "applied, events, rejected: records so far. lag: records not applied yet. backlog: windows "
         "that wait for training. misplaced: records of a producer with another partitioner than "
         "murmur2. Less is better for rejected, misplaced, lag, backlog and failed."
     )

@@ -16,9 +16,7 @@ from everfresh.streaming.sources.positions import (
 )
 
 
-def at(
-    committed: Any, start: int, end: int, reported: int | None = None, **options: Any
-) -> Position:
+def at(committed: Any, start: int, end: int, reported: Any = None, **options: Any) -> Position:
     wanted = {"begin": "earliest", "accept_gap": False, "setting": "sources.shop", **options}
     return position("shop", "id-now", Found(1, committed, start, end, reported), **wanted)
 
@@ -52,24 +50,27 @@ def test_a_gap_is_named_with_the_setting_that_accepts_it(
 
 
 def test_where_kafka_has_forgotten_the_offset_it_goes_on_at_what_was_reported() -> None:
-    assert at(None, 3, 9, reported=5) == Position(5, first=True)
-    assert at(None, 3, 9, reported=5, begin="latest") == Position(5, first=True)
-    assert at((6, "id-now"), 3, 9, reported=5) == Position(6)
-    with pytest.raises(LogMismatch, match="retention removed"):
-        at(None, 3, 9, reported=1)
+    assert at(None, 3, 9, reported=(5, "id-now")) == Position(5, first=True)
+    assert at(None, 3, 9, reported=(5, "id-now"), begin="latest") == Position(5, first=True)
+    assert at((6, "id-now"), 3, 9, reported=(5, "id-now")) == Position(6)
+    for reported, words in (((1, "id-now"), "retention"), ((5, "id-before"), "created again")):
+        with pytest.raises(LogMismatch, match=words):
+            at(None, 3, 9, reported=reported)
 
 
-def test_positions_are_those_that_bridges_reported_of_that_very_topic() -> None:
-    def said(component: str, topic_id: str, positions: Any, source: str = "shop") -> Any:
+def test_positions_are_those_that_bridges_reported_last() -> None:
+    def said(time: int, topic_id: Any, positions: Any, source: str = "shop") -> Any:
         figures = {"source": source, "topic_id": topic_id, "positions": positions}
-        return ComponentStatus(component, "bridge", 1, "stopped", figures)
+        return ComponentStatus("bridge", "bridge", time, "stopped", figures)
 
     statuses = [
-        said("bridge-shop", "id-now", {"0": 7, "1": 5}),
-        said("bridge-shop-1", "id-now", {"1": 9, "x": 3, "2": "4"}),
-        said("bridge-shop-2", "id-before", {"0": 99}),
-        said("bridge-other", "id-now", {"0": 99}, "other"),
-        said("bridge-shop-3", "id-now", "nothing"),
-        ComponentStatus("worker-0", "worker", 1, "running", {"lag": 3}),
+        said(5, "id-now", {"0": 7, "1": 5}),
+        said(3, "id-before", {"1": 9, "2": 4}),
+        said(6, "id-now", {"x": 3, "3": "4"}),
+        said(6, None, {"0": 3}),
+        said(9, "id-now", {"0": 99}, "other"),
+        said(9, "id-now", "nothing"),
+        ComponentStatus("worker-0", "worker", 9, "running", {"lag": 3}),
     ]
-    assert reported_positions(statuses, "shop", "id-now") == {0: 7, 1: 9}
+    expected = {0: (7, "id-now"), 1: (5, "id-now"), 2: (4, "id-before")}
+    assert reported_positions(statuses, "shop") == expected
