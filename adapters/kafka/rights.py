@@ -21,6 +21,7 @@ from everfresh.contracts.topics import (
     EVENTS,
     EXPERIMENTS,
     EXPOSURES,
+    ITEMS,
     OUTCOMES,
     REPORTS,
     STATUS,
@@ -44,7 +45,7 @@ WORKER: dict[str, Sequence[TopicSpec]] = {
 FORWARDING_WORKER = {**WORKER, "Write": (*WORKER["Write"], EVENTS)}
 TRAINER: dict[str, Sequence[TopicSpec]] = {"Read": (WINDOWS,), "Write": (REPORTS, STATUS)}
 REPLICA: dict[str, Sequence[TopicSpec]] = {
-    "Read": (EXPERIMENTS,),
+    "Read": (EXPERIMENTS, ITEMS),
     "Write": (EXPOSURES, STATUS),
 }
 

@@ -1,0 +1,68 @@
+"""``ItemSource`` on Kafka: the topic ``items`` from its beginning, record by record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from everfresh.adapters.kafka.consumers import Closing, connect_consumer, read_until, reading
+from everfresh.contracts.errors import ForeignRecord
+from everfresh.contracts.items.record import ItemChange, decode_change
+from everfresh.contracts.kafka.security import Brokers
+from everfresh.contracts.topics import ITEMS, topic_name
+
+_WAIT_MS = 5_000
+
+
+class KafkaItemSource(Closing):
+    """See the port. The constructor raises ``Unreachable`` where broker or topic are missing."""
+
+    def __init__(self, brokers: Brokers, topic_prefix: str) -> None:
+        self._brokers = brokers
+        self._topic = topic_name(topic_prefix, ITEMS)
+        self._consumer = connect_consumer(brokers, [self._topic], wait_ms=_WAIT_MS)
+        self._consumer.seek_to_beginning()
+        self.end = 0
+        self.goal = 0
+        self.skipped = 0
+        self._last_skipped = ""
+
+    def read_to_end(self) -> Iterator[list[ItemChange]]:
+        """See the port; ``Unreachable`` where the broker goes away meanwhile."""
+        with reading(self._topic, self._brokers):
+            ends = self._consumer.end_offsets(self._consumer.assignment())
+            self.goal = max(ends.values())
+            for _, messages in read_until(self._consumer, ends):
+                yield self._changes(messages)
+        # Kafka may have removed the newest records, and offsets go on after them.
+        self.end = max(self.end, self.goal)
+
+    def poll(self, timeout_ms: int) -> list[ItemChange]:
+        """See the port; ``Unreachable`` as above."""
+        with reading(self._topic, self._brokers):
+            batches = self._consumer.poll(timeout_ms=timeout_ms)
+        return [change for messages in batches.values() for change in self._changes(messages)]
+
+    def left_out(self) -> str:
+        """See the port."""
+        if not self.skipped:
+            return ""
+        return (
+            f"left out: {self.skipped:,} records that are no items, the last at "
+            f"{self._last_skipped}; write it again, or remove it: a new replica does not know it"
+        )
+
+    def close(self) -> None:
+        """See the port."""
+        self._consumer.close()
+
+    def _changes(self, messages: Iterable[Any]) -> list[ItemChange]:
+        changes = []
+        for message in messages:
+            self.end = message.offset + 1
+            try:
+                changes.append(decode_change(message.key, message.value))
+            except ForeignRecord as error:
+                self.skipped += 1
+                self._last_skipped = f"{self._topic} offset {message.offset}: {error}"
+        return changes
