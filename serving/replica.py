@@ -7,18 +7,21 @@ import logging
 import os
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from everfresh.contracts.experiments.assignment import Assignments
 from everfresh.contracts.ports import Assigner, Clock, ExposureSink, ReportSink, WeightStore
 from everfresh.contracts.report import ComponentStatus
+from everfresh.contracts.settings import ItemSettings
 from everfresh.serving.history.reader import CachedHistoryReader
+from everfresh.serving.items.catalogue import Catalogue
 from everfresh.serving.recommend import (
     Answer,
     RecommendRequest,
     ScoreRequest,
+    Shelf,
     SimilarAnswer,
     SimilarRequest,
     exposure_of,
@@ -53,6 +56,8 @@ class ReplicaPorts(msgspec.Struct, frozen=True):
     reports: ReportSink
     assigner: Assigner
     load_guard: LoadGuard = contextlib.nullcontext
+    catalogue: Catalogue = msgspec.field(default_factory=lambda: Catalogue(ItemSettings()))
+    catalogue_figures: Callable[[], dict[str, Any]] = dict
 
 
 class Replica:
@@ -73,8 +78,9 @@ class Replica:
         self._poll_s = poll_ms / 1000
         self._holder = VersionHolder()
         self._pushed = PushedStore(ports.store)
+        self._shelf = Shelf(ports.catalogue, clock)
         self._follower = Follower(
-            self._pushed, self._holder, clock, load, ports.histories.prefetch, ports.load_guard
+            self._pushed, self._holder, clock, load, self._before_live, ports.load_guard
         )
         self._counting = threading.Lock()
         self._requests = 0
@@ -141,18 +147,18 @@ class Replica:
 
         Law 7: arm and version are captured here, once. Raises ``StateError`` from the user's state.
         """
-        histories = self._ports.histories
+        histories, shelf = self._ports.histories, self._shelf
         arm = self._ports.assigner.assign(request.user_id, request.arm)
-        answer = self._make(lambda loaded: recommend_items(loaded, histories, request, arm))
+        answer = self._make(lambda loaded: recommend_items(loaded, histories, request, arm, shelf))
         if answer is not None:
             self._ports.exposures.send(exposure_of(answer, self._clock()))
         return answer
 
     def score(self, request: ScoreRequest) -> Answer | None:
         """Score given items, as :meth:`answer`; no exposure: the caller decides what to show."""
-        histories = self._ports.histories
+        histories, shelf = self._ports.histories, self._shelf
         arm = self._ports.assigner.assign(request.user_id, request.arm)
-        return self._make(lambda loaded: score_candidates(loaded, histories, request, arm))
+        return self._make(lambda loaded: score_candidates(loaded, histories, request, arm, shelf))
 
     def definitions(self) -> Assignments:
         """What assigns users by definitions, now."""
@@ -160,7 +166,7 @@ class Replica:
 
     def similar(self, request: SimilarRequest) -> tuple[LoadedVersion, SimilarAnswer | None] | None:
         """The version and an item's neighbours, ``None`` where it does not know the item."""
-        return self._make(lambda loaded: (loaded, nearest_items(loaded, request)))
+        return self._make(lambda loaded: (loaded, nearest_items(loaded, request, self._shelf)))
 
     def _make(self, make: Callable[[LoadedVersion], _Result]) -> _Result | None:
         loaded = self._holder.current()
@@ -194,11 +200,16 @@ class Replica:
             "load_failures": follower.failures,
             "reason": follower.reason,
             **self._ports.assigner.figures(),
+            **self._ports.catalogue_figures(),
             **{f"cache_{name}": value for name, value in cache.items()},
         }
         if self._stopping.is_set():
             state = "stopped"
         return ComponentStatus(self.name, "replica", self._clock(), state, figures)
+
+    def _before_live(self, loaded: LoadedVersion) -> None:
+        self._ports.catalogue.prepare(loaded.recommender)
+        self._ports.histories.prefetch(loaded)
 
     def _count(self, failed: int = 0) -> None:
         with self._counting:

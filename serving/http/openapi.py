@@ -36,6 +36,22 @@ _RECOMMEND = {
         "exclude": [50],
         "events": [_EVENT],
     },
+    "dramas of the nineties, two of a studio at most, one in its place": {
+        "user_id": 42,
+        "rules": {
+            "filter": {
+                "all": [
+                    {"attribute": "genres", "equals": "Drama"},
+                    {"attribute": "year", "at_least": 1990, "at_most": 1999},
+                    {"none": [{"attribute": "adult", "equals": True}]},
+                ]
+            },
+            "boosts": [{"filter": {"attribute": "new", "equals": True}, "add": 0.5}],
+            "at_most": [{"attribute": "studio", "n": 2}],
+            "mmr_lambda": 0.8,
+            "pins": [{"item_id": 318, "position": 3}],
+        },
+    },
 }
 _SCORE = {
     "three candidates": {"user_id": 42, "items": [318, 50, "B00042"]},
@@ -59,6 +75,10 @@ _ANSWER = {
     "track": "default",
     "definition_version": None,
     "probability": None,
+    "items_offset": 1682,
+    "rules": None,
+    "pinned": [],
+    "shortfall": None,
 }
 _NEIGHBOURS = {
     "item_id": 318,

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from everfresh.contracts.event import MAX_ID_BYTES, ItemId, UserId
+from everfresh.contracts.items.rules import Rules, merged
 from everfresh.contracts.sequence import Interaction
 from everfresh.contracts.settings import Settings
 from everfresh.serving.recommend import RecommendRequest, ScoreRequest, SimilarRequest
@@ -53,6 +54,10 @@ _ARM = _field(
     "The arm of the experiment that this answer is for, where requests name it "
     "(`experiments.assigner`); the default arm where absent."
 )
+_RULES = _field(
+    "What the answer obeys besides the rules of the settings: the filters of both hold; each other "
+    "part counts in place of theirs."
+)
 _USER = _field('A 64-bit integer or a non-empty string; 7 and "7" are two users.')
 
 
@@ -67,6 +72,7 @@ class RecommendBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     events: Annotated[list[EventBody], _EVENTS] = []
     request_id: Annotated[_Text | None, _REQUEST_ID] = None
     arm: Annotated[_Text | None, _ARM] = None
+    rules: Annotated[Rules | None, _RULES] = None
 
 
 class ScoreBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -89,7 +95,8 @@ class SimilarBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class Limits(msgspec.Struct, frozen=True):
     """What one request may ask for; ``actions`` are the event types that it may name.
 
-    ``arms`` are the arms that it may name, ``None`` where requests name none.
+    ``arms`` are the arms that it may name, ``None`` where requests name none; ``rules`` those of
+    every recommendation.
     """
 
     k: int
@@ -98,6 +105,7 @@ class Limits(msgspec.Struct, frozen=True):
     body_bytes: int
     actions: frozenset[str]
     arms: frozenset[str] | None = None
+    rules: Rules | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:
@@ -111,6 +119,7 @@ class Limits(msgspec.Struct, frozen=True):
             serving.max_body_bytes,
             actions,
             frozenset(settings.experiments.arms) if named else None,
+            settings.items.default_rules,
         )
 
 
@@ -150,6 +159,7 @@ def check_recommend(body: RecommendBody, limits: Limits, now_ms: int) -> Recomme
         body.allow,
         _interactions(body.events, limits, now_ms),
         _arm(body.arm, limits),
+        merged(limits.rules, body.rules),
     )
 
 
@@ -188,6 +198,8 @@ def _decode_body(decoder: msgspec.json.Decoder[_Body], raw: bytes) -> _Body:
         return decoder.decode(raw)
     except msgspec.ValidationError as error:
         raise _as_problem(error) from None
+    except RecursionError:
+        raise problems.bad_request("body", "it nests deeper than any request of ours") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise problems.bad_request("body", str(error)) from None
 

@@ -24,6 +24,7 @@ from everfresh.serving.requests import bodies, problems
 from everfresh.serving.requests.admission import Admission
 from everfresh.serving.requests.bodies import Limits, RecommendBody, ScoreBody, SimilarBody
 from everfresh.serving.rpc import recommender_pb2 as pb
+from everfresh.serving.rpc.fields import id_value, optional_fields, rules_fields
 from everfresh.serving.rpc.registration import Unreadable
 
 _Message = TypeVar("_Message", bound=Message)
@@ -99,7 +100,7 @@ class RpcService:
         """``Similar``."""
 
         def answer() -> pb.SimilarAnswer:
-            asked = {"item_id": _id_value(message.item_id), **_optional_fields(message, "k")}
+            asked = {"item_id": id_value(message.item_id), **optional_fields(message, "k")}
             request = bodies.check_similar(bodies.convert(asked, SimilarBody), self._limits)
             result = self._replica.similar(request)
             if result is None:
@@ -183,27 +184,16 @@ def _code(problem: problems.Problem) -> grpc.StatusCode:
     return _CODES[problem.status]
 
 
-def _id_value(message: pb.Id) -> ItemId | None:
-    kind = message.WhichOneof("kind")
-    value: ItemId | None = None if kind is None else getattr(message, kind)
-    return value
-
-
 def _id_values(messages: Iterable[pb.Id]) -> list[ItemId | None]:
-    return [_id_value(message) for message in messages]
-
-
-def _optional_fields(message: Message, *names: str) -> dict[str, Any]:
-    """Those of the optional fields that are set."""
-    return {name: getattr(message, name) for name in names if message.HasField(name)}
+    return [id_value(message) for message in messages]
 
 
 def _event_fields(events: Iterable[pb.Event]) -> list[dict[str, Any]]:
     return [
         {
-            "item_id": _id_value(event.item_id),
+            "item_id": id_value(event.item_id),
             "type": event.type,
-            **_optional_fields(event, "time", "value"),
+            **optional_fields(event, "time", "value"),
         }
         for event in events
     ]
@@ -211,20 +201,21 @@ def _event_fields(events: Iterable[pb.Event]) -> list[dict[str, Any]]:
 
 def _recommend_fields(message: pb.RecommendRequest) -> dict[str, Any]:
     return {
-        "user_id": _id_value(message.user_id),
+        "user_id": id_value(message.user_id),
         "exclude": _id_values(message.exclude),
         "allow": _id_values(message.allow.ids) if message.HasField("allow") else None,
         "events": _event_fields(message.events),
-        **_optional_fields(message, "k", "exclude_seen", "request_id", "arm"),
+        "rules": rules_fields(message.rules) if message.HasField("rules") else None,
+        **optional_fields(message, "k", "exclude_seen", "request_id", "arm"),
     }
 
 
 def _score_fields(message: pb.ScoreRequest) -> dict[str, Any]:
     return {
-        "user_id": _id_value(message.user_id),
+        "user_id": id_value(message.user_id),
         "items": _id_values(message.items),
         "events": _event_fields(message.events),
-        **_optional_fields(message, "request_id", "arm"),
+        **optional_fields(message, "request_id", "arm"),
     }
 
 
@@ -258,4 +249,8 @@ def _answer_message(answer: Answer | None) -> pb.Answer:
         track=answer.track,
         definition_version=answer.definition_version,
         probability=answer.probability,
+        items_offset=answer.items_offset,
+        rules=answer.rules,
+        pinned=answer.pinned,
+        shortfall=answer.shortfall,
     )

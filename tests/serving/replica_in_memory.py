@@ -30,11 +30,12 @@ from everfresh.contracts.sequence import (
     encode_id,
     pack_sequence,
 )
-from everfresh.contracts.settings import ModelSettings
+from everfresh.contracts.settings import ItemSettings, ModelSettings
 from everfresh.contracts.window import DecodedExample
 from everfresh.model.recommender import Recommender
 from everfresh.model.vocabulary.vocabulary import Vocabulary
 from everfresh.serving.history.reader import CachedHistoryReader
+from everfresh.serving.items.catalogue import Catalogue
 from everfresh.serving.replica import Replica, ReplicaPorts
 from everfresh.serving.versions.follow import load_version
 from everfresh.serving.versions.takeover import Load
@@ -100,7 +101,7 @@ def state_pairs(user: UserId, items: Sequence[ItemId], offset: int) -> dict[byte
 class Bench:
     """A replica on the ports in memory; ``on_read`` runs before each look at a user's history."""
 
-    def __init__(self, load: Load = load_version) -> None:
+    def __init__(self, load: Load = load_version, items: ItemSettings | None = None) -> None:
         self.clock = ManualClock(1_000)
         self.store = MemoryWeightStore()
         self.pairs: dict[bytes, bytes] = {}
@@ -110,7 +111,15 @@ class Bench:
         self.on_read: Callable[[], None] = lambda: None
         self._reader = MemoryHistoryReader({PARTITION: self.pairs}, LENGTH)
         histories = CachedHistoryReader(self, CACHE_BYTES)
-        ports = ReplicaPorts(self.store, histories, self.exposures, self.reports, self.assigner)
+        self.catalogue = Catalogue(items or ItemSettings())
+        ports = ReplicaPorts(
+            self.store,
+            histories,
+            self.exposures,
+            self.reports,
+            self.assigner,
+            catalogue=self.catalogue,
+        )
         self.replica = Replica("replica-a", ports, self.clock, poll_ms=10, load=load)
 
     def remember(self, user: UserId, items: Sequence[ItemId], offset: int = 7) -> None:
