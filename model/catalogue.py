@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -25,6 +28,12 @@ class Catalogue:
     vectors: Tensor
     bias: Tensor
     factors: Tensor | None = None
+
+    @cached_property
+    def arrays(self) -> tuple[npt.NDArray[np.float32], ...]:
+        """Vectors, bias and factors as numpy sees the same memory, which must have factors."""
+        assert self.factors is not None, "a recommender's own catalogue has them"
+        return self.vectors.numpy(), self.bias.numpy(), self.factors.numpy()
 
     def scores(self, users: Tensor) -> Tensor:
         """Scores ``(n, rows)`` of user vectors ``(n, dim)``."""

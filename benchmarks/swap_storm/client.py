@@ -19,8 +19,6 @@ from pathlib import Path
 import aiohttp
 import msgspec
 
-_TIMEOUT_S = 10.0
-
 
 class Answer(msgspec.Struct, frozen=True, array_like=True):
     """One request: when it was due (monotonic s), what it took from then, and what came back."""
@@ -68,7 +66,7 @@ class Kept:
         self._options = options
         self._url = url
         self._woken = ""
-        self._sessions = [session(1) for _ in range(options.kept)]
+        self._sessions = [session(1, options.patience) for _ in range(options.kept)]
 
     def asked(self, due: float) -> list[asyncio.Task[Answer]]:
         """A request on each if ``wake`` was written since the last look, else none."""
@@ -88,11 +86,14 @@ class Kept:
             await one.close()
 
 
-def session(connections: int) -> aiohttp.ClientSession:
-    """A session of at most so many connections, each kept for as long as the other side does."""
+def session(connections: int, patience_s: float) -> aiohttp.ClientSession:
+    """A session of at most so many connections, each kept for as long as the other side does.
+
+    A request that is not answered within ``patience_s`` has failed.
+    """
     connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=600.0)
     return aiohttp.ClientSession(
-        timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S), connector=connector
+        timeout=aiohttp.ClientTimeout(total=patience_s), connector=connector
     )
 
 
@@ -103,7 +104,7 @@ async def run(options: argparse.Namespace) -> None:
     url, number = f"{options.url}/v1/recommend", 0
     kept = Kept(options, url)
     with options.out.open("ab", buffering=0) as out:
-        async with session(options.connections) as busy:
+        async with session(options.connections, options.patience) as busy:
             due = time.monotonic()
             while not options.stop.exists():
                 due += 1.0 / options.rate
@@ -127,6 +128,7 @@ def main() -> None:
     parser.add_argument("--wake", type=Path, required=True)
     parser.add_argument("--kept", type=int, default=16)
     parser.add_argument("--rate", type=float, default=100.0)
+    parser.add_argument("--patience", type=float, default=10.0)
     parser.add_argument("--users", type=int, required=True)
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--k", type=int, default=10)

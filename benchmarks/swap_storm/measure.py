@@ -22,6 +22,7 @@ from everfresh.adapters.machine.child_process import ChildProcess
 from everfresh.adapters.weights.store import FsspecWeightStore
 
 PACE, RATE, ITEMS, USERS, HISTORY = 3.0, 100.0, 10_000, 20, 100
+_PATIENCE_S = 10.0
 _WAKE_S = 1.0
 """For the kept connections to see that they are to ask, and to be answered."""
 _CALM = 1 / 5
@@ -29,25 +30,31 @@ _CALM = 1 / 5
 
 
 class Course(msgspec.Struct, frozen=True):
-    """How many versions go live in how many busy segments, how fast, of how many items."""
+    """How many versions go live in how many busy segments, how fast, of how many items.
+
+    ``rate`` requests are sent a second, and one that waits longer than ``patience_s`` has failed.
+    """
 
     swaps: int
     rounds: int
     pace: float = PACE
     items: int = ITEMS
+    rate: float = RATE
+    patience_s: float = _PATIENCE_S
 
 
 class Storm:
     """The two processes on a stage, and the segments so far."""
 
     def __init__(
-        self, on: ServingStage, folder: Path, store: FsspecWeightStore, pace: float
+        self, on: ServingStage, folder: Path, store: FsspecWeightStore, course: Course
     ) -> None:
         self.on = on
         self._folder = folder
         self._store = store
+        self._course = course
         self.segments: list[Segment] = []
-        self._order("pace", pace)
+        self._order("pace", course.pace)
         self._order("until", 1)
         self._publisher = self._start_publisher()
         aside = FsspecWeightStore(str(folder / "aside"))
@@ -129,7 +136,9 @@ class Storm:
     def _start_client(self) -> ChildProcess:
         names = {"--out": "answers", "--stop": "stop", "--wake": "wake"}
         files = [word for flag, name in names.items() for word in (flag, str(self._folder / name))]
-        load = ["--rate", str(RATE), "--users", str(USERS)]
+        course = self._course
+        load = ["--rate", str(course.rate), "--patience", str(course.patience_s)]
+        load += ["--users", str(USERS)]
         return self._run("benchmarks.swap_storm.client", self.on.url, *files, *load)
 
     def _run(self, module: str, *arguments: str) -> ChildProcess:
@@ -146,7 +155,7 @@ def storm(
     on: ServingStage, folder: Path, store: FsspecWeightStore, course: Course
 ) -> tuple[list[Segment], list[Answer]]:
     """The whole course of events."""
-    running = Storm(on, folder, store, course.pace)
+    running = Storm(on, folder, store, course)
     each = max(2, course.swaps // course.rounds)
     running.calm(3.0)
     running.busy(2)

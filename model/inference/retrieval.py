@@ -10,7 +10,6 @@ import numpy.typing as npt
 from torch import Tensor
 
 from everfresh.contracts.event import ItemId
-from everfresh.model.catalogue import Catalogue
 from everfresh.model.recommender import Recommender
 from everfresh.model.trends.table import Contexts
 from everfresh.model.vocabulary.sightings import ItemRows
@@ -24,7 +23,7 @@ MICRO_BATCH = 4096
 """Candidates that are scored at once."""
 
 _BLOCK = 64
-_NO_EVENT: ItemRows = np.zeros(1, dtype=np.int64)
+_NO_ROWS: ItemRows = np.zeros(0, dtype=np.int64)
 
 
 def rows_of(items: Sequence[ItemId], vocabulary: Vocabulary) -> ItemRows:
@@ -40,15 +39,19 @@ class Query(msgspec.Struct, frozen=True):
     rows: ItemRows
 
     @property
+    def last(self) -> int:
+        """The row of the user's last event, 0 where there is none."""
+        return int(self.rows[-1]) if len(self.rows) else UNKNOWN
+
+    @property
     def context(self) -> Contexts:
         """What the trends look at."""
-        last = self.rows[-1:] if len(self.rows) else _NO_EVENT
-        return Contexts(last, np.array([len(self.rows)]))
+        return Contexts(np.array([self.last]), np.array([len(self.rows)]))
 
 
 def stranger(recommender: Recommender) -> Query:
     """A user of whom nothing is known that the version knows: what is hot now is best."""
-    return Query(recommender.start(), _NO_EVENT[:0])
+    return Query(recommender.start(), _NO_ROWS)
 
 
 def best_items(
@@ -121,9 +124,7 @@ def similar_items(
     row = recommender.vocabulary.row(item)
     if row == UNKNOWN:
         return None
-    catalogue = recommender.catalogue()
-    vectors, bias = catalogue.vectors.numpy(), catalogue.bias.numpy()
-    factors = _factors(catalogue)
+    vectors, bias, factors = recommender.catalogue().arrays
     own = vectors[row]
     cosines = vectors @ own
     cosines *= factors
@@ -141,26 +142,20 @@ def similar_items(
 def all_scores(recommender: Recommender, query: Query) -> Scores:
     """The score of each row, as a new array; minus infinity for no row, so bar ``UNKNOWN``."""
     # numpy's product and selection cost half of torch's for one user.
-    catalogue = recommender.catalogue()
-    scores: Scores = catalogue.vectors.numpy() @ query.user.numpy()
-    scores *= _factors(catalogue)
-    scores += catalogue.bias.numpy()
-    recommender.trend_table().pool(scores[None], query.context)
+    vectors, bias, factors = recommender.catalogue().arrays
+    scores: Scores = vectors @ query.user.numpy()
+    scores *= factors
+    scores += bias
+    recommender.trend_table().pool_one(scores, query.last, len(query.rows))
     return scores
 
 
 def scores_of(recommender: Recommender, query: Query, rows: ItemRows) -> Scores:
     """The scores of distinct ``rows``, in order."""
-    catalogue, user = recommender.catalogue(), query.user.numpy()
-    vectors, bias, factors = catalogue.vectors.numpy(), catalogue.bias.numpy(), _factors(catalogue)
+    user = query.user.numpy()
+    vectors, bias, factors = recommender.catalogue().arrays
     parts = [rows[begin : begin + MICRO_BATCH] for begin in range(0, len(rows), MICRO_BATCH)]
     scores = [(vectors[part] @ user) * factors[part] + bias[part] for part in parts]
     of_rows = np.concatenate([bias[:0], *scores])
     recommender.trend_table().pool_some(of_rows[None], rows, query.context)
     return of_rows
-
-
-def _factors(catalogue: Catalogue) -> Scores:
-    assert catalogue.factors is not None, "a recommender's own catalogue has them"
-    factors: Scores = catalogue.factors.numpy()
-    return factors

@@ -64,6 +64,13 @@ class Followers:
         counts = self.counts[items] * fading(clock - self.counted[items], HALF_LIVES)[:, None]
         return self.rows[items].astype(np.int64), counts.astype(np.float32)
 
+    def after_one(self, item: int, clock: int) -> tuple[Rows, Floats]:
+        """The same of one item: ``(PLACES,)`` and ``(PLACES, 2)``."""
+        events = clock - int(self.counted[item])
+        left = np.array([0.5 ** (events / half_life) for half_life in HALF_LIVES], np.float32)
+        faded: Floats = self.counts[item] * left
+        return self.rows[item], faded
+
     def forget(self, rows: Ints) -> Ints:
         """These rows follow nothing and are followed by nothing; returns those they followed."""
         self.rows[rows], self.counts[rows] = 0, 0.0

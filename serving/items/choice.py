@@ -68,7 +68,7 @@ class Choice:
     def __init__(
         self, recommender: Recommender, view: RowView, rules: Rules, labels: dict[str, Labels]
     ) -> None:
-        self._vectors: _Vectors = recommender.catalogue().vectors.numpy()
+        self._vectors: _Vectors = recommender.catalogue().arrays[0]
         self._lambda = rules.mmr_lambda
         self._values = [
             _Values(cap, view, labels.get(cap.attribute)) for cap in rules.at_most or ()

@@ -49,7 +49,8 @@ def describe(status: ServeStatus, application: str) -> str:
     for deployment in found.deployments.values():
         words.append(deployment.message)
         for state, number in deployment.replica_states.items():
-            states[state.value.lower()] = states.get(state.value.lower(), 0) + number
+            # Declared as members of a str enumeration, they come as plain text.
+            states[str.lower(state)] = states.get(str.lower(state), 0) + number
     counted = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
     said = " ".join(" ".join(words).split())
     return f"Ray Serve's replicas: {counted or 'none yet'}" + (

@@ -50,5 +50,4 @@ def assert_catalogue_is_obeyed(run: ServingRun, client: httpx.Client, folder: Pa
     load()  # what was removed is new again, and nothing else is written
     wait_until(all_say(lambda each: set(each["items"]) == {*ITEMS} - {"thirty-one"}), "its return")
     assert answers()[0]["items_offset"] == 32
-    print("removals took", took)
     return took

@@ -130,7 +130,10 @@ def serving_run(kafka: EmbeddedBroker, home: Path) -> Iterator[ServingRun]:
         wait_until(
             lambda: accepts_connections(*parse_address(ray.address, "ray.address")), "Ray's head"
         )
-        yield ServingRun(ray, process, settings)
+        run = ServingRun(ray, process, settings)
+        yield run
+        # The last driver's: a thread of it that fails says so there alone.
+        assert "Traceback" not in run.output.read_text()
     finally:
         process.stop(5.0)
         remove_temporary_folder(run_id)

@@ -61,6 +61,17 @@ def test_some_rows_score_as_they_do_among_all() -> None:
     made.pool_some(nothing, rows[:0], asked)
 
 
+def test_one_users_scores_are_those_among_many_users() -> None:
+    made, asked = table(RANDOM.normal(size=network_alone().shape).astype(np.float32)), contexts(50)
+    logits = RANDOM.normal(size=(50, ROWS)).astype(np.float32)
+    whole = logits.copy()
+    made.pool(whole, asked)
+    for row, last, known in zip(logits, asked.last.tolist(), asked.known.tolist(), strict=True):
+        made.pool_one(row, last, known)
+    # Row 0 is no item, whatever it scores.
+    assert logits[:, 1:] == pytest.approx(whole[:, 1:], abs=1e-4)
+
+
 def test_weights_go_to_what_was_right() -> None:
     """Targets are what is hot: a network that says nothing of it loses weight to the counts."""
     made = table()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-from enum import Enum
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,21 +12,15 @@ from everfresh.serving.ray import progress
 from everfresh.serving.ray.progress import describe, telling
 
 
-class State(Enum):
-    """As Ray names a replica's."""
-
-    RUNNING = "RUNNING"
-    STARTING = "STARTING"
-
-
-def status(states: dict[State, int], message: str) -> Any:
+def status(states: dict[str, int], message: str) -> Any:
+    """As ``serve.status()`` returns it, where states are text, whatever Ray's types declare."""
     replicas = SimpleNamespace(replica_states=states, message=message)
     application = SimpleNamespace(message="", deployments={"Replica": replicas})
     return SimpleNamespace(applications={"everfresh": application})
 
 
 def test_replicas_are_counted_by_what_they_do_and_serves_words_are_passed_on() -> None:
-    waiting = status({State.RUNNING: 1, State.STARTING: 2}, "2 replicas wait\n for a node")
+    waiting = status({"RUNNING": 1, "STARTING": 2}, "2 replicas wait\n for a node")
     assert describe(waiting, "everfresh") == (
         "Ray Serve's replicas: 1 running, 2 starting; Serve says: 2 replicas wait for a node"
     )
@@ -46,7 +39,7 @@ def test_it_is_told_again_and_again_until_the_door_is_open(monkeypatch: pytest.M
     said: queue.Queue[str] = queue.Queue()
 
     def ask() -> Any:
-        answer = next(answers, status({State.RUNNING: 1}, ""))
+        answer = next(answers, status({"RUNNING": 1}, ""))
         if isinstance(answer, Exception):
             raise answer
         return answer
