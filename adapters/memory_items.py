@@ -28,11 +28,11 @@ class MemoryItemLog:
 
 
 class MemoryItemSource:
-    """``ItemSource`` over such a log."""
+    """``ItemSource`` over such a log, from ``begin`` on, or from the beginning of a shorter one."""
 
-    def __init__(self, log: MemoryItemLog) -> None:
+    def __init__(self, log: MemoryItemLog, begin: int = 0) -> None:
         self._log = log
-        self.end = 0
+        self.end = begin if begin <= len(log.records) else 0
         self.goal = 0
         self.skipped = 0
         self._last_skipped = ""

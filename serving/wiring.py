@@ -56,7 +56,7 @@ class WiredReplica:
             assigner = _assigner(settings, closing)
             catalogue = Catalogue(settings.items)
             followed = CatalogueFollower(
-                lambda: KafkaItemSource(kafka.brokers, kafka.topic_prefix), catalogue
+                lambda begin: KafkaItemSource(kafka.brokers, kafka.topic_prefix, begin), catalogue
             )
             closing.callback(followed.close)
             ports = ReplicaPorts(

@@ -22,11 +22,11 @@ _SAID_S = 5.0
 class CatalogueFollower:
     """Reads the topic to its end in the constructor, which raises what that raises.
 
-    ``open_source`` gives a source at the topic's beginning. Later, while the topic cannot be read,
-    the catalogue stays as it is; it is said in the log and in the figures, and tried again.
+    ``open_source`` gives a source from an offset on. Later, while the topic cannot be read, the
+    catalogue stays as it is; it is said in the log and in the figures, and tried again from there.
     """
 
-    def __init__(self, open_source: Callable[[], ItemSource], catalogue: Catalogue) -> None:
+    def __init__(self, open_source: Callable[[int], ItemSource], catalogue: Catalogue) -> None:
         self._open_source = open_source
         self._catalogue = catalogue
         self._source: ItemSource | None = None
@@ -66,8 +66,14 @@ class CatalogueFollower:
         self._drop()
 
     def _reopen(self) -> None:
-        """Every record is taken in again: what came meanwhile, and nothing that was known goes."""
-        source = self._open_source()
+        known = self._catalogue.end
+        source = self._open_source(known)
+        if source.end < known:
+            _LOG.warning(
+                "the topic of items ends before offset %s, which was read: it was made anew; its "
+                "records are taken in, and what was known before stays until this replica ends",
+                known,
+            )
         began = said = time.monotonic()
         try:
             for changes in source.read_to_end():

@@ -15,17 +15,34 @@ _WAIT_MS = 5_000
 
 
 class KafkaItemSource(Closing):
-    """See the port. The constructor raises ``Unreachable`` where broker or topic are missing."""
+    """See the port. The constructor raises ``Unreachable`` where broker or topic are missing.
 
-    def __init__(self, brokers: Brokers, topic_prefix: str) -> None:
+    With ``begin``, it goes on from that offset, or from the beginning of a topic that ends before.
+    """
+
+    def __init__(self, brokers: Brokers, topic_prefix: str, begin: int = 0) -> None:
         self._brokers = brokers
         self._topic = topic_name(topic_prefix, ITEMS)
         self._consumer = connect_consumer(brokers, [self._topic], wait_ms=_WAIT_MS)
-        self._consumer.seek_to_beginning()
-        self.end = 0
+        self.end = self._seek(begin)
         self.goal = 0
         self.skipped = 0
         self._last_skipped = ""
+
+    def _seek(self, begin: int) -> int:
+        """Where it stands then. Compaction leaves holes, but no offset before the end is wrong."""
+        try:
+            with reading(self._topic, self._brokers):
+                parts = self._consumer.assignment()
+                if begin and begin <= max(self._consumer.end_offsets(parts).values()):
+                    for part in parts:
+                        self._consumer.seek(part, begin)
+                    return begin
+                self._consumer.seek_to_beginning()
+        except BaseException:
+            self._consumer.close()
+            raise
+        return 0
 
     def read_to_end(self) -> Iterator[list[ItemChange]]:
         """See the port; ``Unreachable`` where the broker goes away meanwhile."""

@@ -43,7 +43,8 @@ _IF_NOT_ZERO = {
     ),
     "replica": (
         *("epoch", "load_failures", "experiments", "experiments_left_out", "experiments_late"),
-        *("experiments_failed", "experiments_unknown_arm", "experiments_reason", "reason"),
+        *("experiments_failed", "experiments_unknown_arm", "items", "items_left_out"),
+        *("items_reason", "experiments_reason", "reason"),
     ),
 }
 """Figures that are shown where they are not zero; texts, which are long, come last."""

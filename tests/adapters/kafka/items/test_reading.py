@@ -45,6 +45,18 @@ def test_a_bad_record_is_counted_and_named_and_the_others_are_read(
     )
 
 
+@pytest.mark.parametrize(("begin", "first"), [(0, 1), (1, 2), (2, None), (3, 1)])
+def test_a_source_goes_on_from_an_offset_unless_the_topic_is_another(
+    begin: int, first: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consumer = Consumer([record(1), record(2)])
+    monkeypatch.setattr(reading, "connect_consumer", lambda *_, **__: consumer)
+    source = KafkaItemSource(Brokers("b:9092"), "p.", begin)
+    changes = [change.id for batch in source.read_to_end() for change in batch]
+    assert next(iter(changes), None) == first
+    assert source.end == 2
+
+
 def test_what_is_written_while_the_topic_is_read_is_not_missed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
