@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -11,6 +11,7 @@ from everfresh.contracts.event import ItemId, UserId
 from everfresh.contracts.experiments.assignment import NO_EXPERIMENT, Assignment
 from everfresh.contracts.experiments.definition import DEFAULT
 from everfresh.contracts.exposure import Exposure
+from everfresh.contracts.items.record import Value
 from everfresh.contracts.items.rules import Rules, name_of
 from everfresh.contracts.ports import Clock
 from everfresh.contracts.sequence import Interaction
@@ -42,7 +43,7 @@ class RecommendRequest(msgspec.Struct, frozen=True):
     ``exclude`` names further items to leave out; ``allow``, where given, the only candidates.
     ``events`` are the user's newest ones, oldest first, which may not have reached the log yet.
     ``arm`` is the experiment's arm that the request names, where requests may. ``rules`` are its
-    own and those of the settings.
+    own and those of the settings. ``attributes`` are to be told of each item.
     """
 
     request_id: str
@@ -54,6 +55,7 @@ class RecommendRequest(msgspec.Struct, frozen=True):
     events: Sequence[Interaction] = ()
     arm: str | None = None
     rules: Rules | None = None
+    attributes: Sequence[str] = ()
 
 
 class ScoreRequest(msgspec.Struct, frozen=True):
@@ -95,6 +97,8 @@ class Answer(msgspec.Struct, frozen=True):
     ``items_offset`` names the catalogue's last record that was known, as in ``Exposure``, and
     ``rules`` the rules. ``pinned`` are the places, from 0, that rules have filled. ``shortfall``
     says why there are fewer than ``k`` items, where rules or the catalogue may have to do with it.
+    ``attributes`` has for each item those that were asked for and that it has; ``None`` where none
+    were.
     """
 
     request_id: str
@@ -117,6 +121,7 @@ class Answer(msgspec.Struct, frozen=True):
     rules: str | None = None
     pinned: list[int] = []
     shortfall: str | None = None
+    attributes: Sequence[Mapping[str, Value]] | None = None
 
 
 class SimilarAnswer(msgspec.Struct, frozen=True):
@@ -147,8 +152,9 @@ def recommend_items(
     if request.exclude:
         barred = np.concatenate([barred, rows_of(request.exclude, vocabulary)])
     query = _query(loaded, history)
-    if shelf is not None and (shelf.catalogue.in_use or request.rules is not None):
-        wanted = Wanted(request.k, barred, request.allow, request.rules)
+    asks = request.rules is not None or bool(request.attributes)
+    if shelf is not None and (asks or shelf.catalogue.in_use):
+        wanted = Wanted(request.k, barred, request.allow, request.rules, request.attributes)
         ruled = ruled_items(shelf.catalogue, recommender, query, wanted, shelf.clock())
         return _answer(loaded, request, history, (ruled.items, ruled.scores), assignment, ruled)
     allowed = None if request.allow is None else rows_of(request.allow, vocabulary)
@@ -261,4 +267,5 @@ def _answer(
         rules=None if rules is None else name_of(rules),
         pinned=ruled.pinned,
         shortfall=ruled.shortfall,
+        attributes=ruled.attributes,
     )

@@ -51,6 +51,7 @@ _RECOMMEND = {
             "mmr_lambda": 0.8,
             "pins": [{"item_id": 318, "position": 3}],
         },
+        "attributes": ["title", "year"],
     },
 }
 _SCORE = {
@@ -79,6 +80,7 @@ _ANSWER = {
     "rules": None,
     "pinned": [],
     "shortfall": None,
+    "attributes": [{"title": "Heat"}, {"title": "Star Wars"}],
 }
 _NEIGHBOURS = {
     "item_id": 318,

@@ -126,6 +126,11 @@ def label_of(value: Scalar) -> Label:
     return float(value) if isinstance(value, int) else value
 
 
+def value_of(label: Label) -> bool | float | str:
+    """The inverse; numbers of lists come back as floats."""
+    return label == b"true" if isinstance(label, bytes) else label
+
+
 def is_kept(value: Any) -> bool:
     """Whether replicas keep a value of a record."""
     return not isinstance(value, str) or len(value.encode()) <= LONGEST_KEPT

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from everfresh.contracts.event import ItemId
+from everfresh.contracts.items.record import Value
 from everfresh.contracts.items.rules import Rules
 from everfresh.model.inference.retrieval import (
     Query,
@@ -39,6 +40,7 @@ class Wanted(msgspec.Struct, frozen=True):
     barred: ItemRows
     allow: Sequence[ItemId] | None
     rules: Rules | None
+    attributes: Sequence[str] = ()
 
 
 class Ruled(msgspec.Struct, frozen=True):
@@ -46,7 +48,7 @@ class Ruled(msgspec.Struct, frozen=True):
 
     ``pinned`` are the places, from 0, where a pin stands. ``offset`` is that of the last record of
     the catalogue that was known, ``None`` before the first. ``shortfall`` says why there are fewer
-    than ``k``.
+    than ``k``. ``attributes`` are those of each item that were asked for, where any were.
     """
 
     items: list[ItemId]
@@ -54,6 +56,7 @@ class Ruled(msgspec.Struct, frozen=True):
     offset: int | None
     pinned: list[int]
     shortfall: str | None
+    attributes: list[dict[str, Value]] | None
 
 
 def ruled_items(
@@ -98,7 +101,10 @@ def ruled_items(
             )
             shortfall = why_fewer(found, rules, view, catalogue)
         offset = catalogue.end - 1 if catalogue.end else None
-    return Ruled(items, given, offset, places, shortfall)
+        told = None
+        if wanted.attributes:
+            told = [table.described(item, wanted.attributes) for item in items]
+    return Ruled(items, given, offset, places, shortfall, told)
 
 
 def _candidates(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
 from everfresh.contracts.event import ItemId
-from everfresh.contracts.items.record import Item, ItemChange
+from everfresh.contracts.items.record import Item, ItemChange, Value
 from everfresh.contracts.items.rules import Scalar
 from everfresh.serving.items.columns import (
     FIRST,
@@ -20,6 +19,7 @@ from everfresh.serving.items.columns import (
     Numbers,
     is_kept,
     label_of,
+    value_of,
 )
 
 MOST_NAMES = 256
@@ -106,14 +106,19 @@ class ItemTable:
         self.due_ms = min(self._due[0][0] if self._due else np.inf, self._looked_to)
         return changed
 
-    def described(self, item: ItemId, attributes: Iterable[str]) -> dict[str, Any]:
+    def described(self, item: ItemId, attributes: Iterable[str]) -> dict[str, Value]:
         """What is kept of these attributes of an item, where it has them."""
-        slot, said = self.slot(item), dict[str, Any]()
+        slot, said = self.slot(item), dict[str, Value]()
         if slot < FIRST:
             return said
         for name in attributes:
             if name in self.labels and (labels := self.labels[name].at(slot)):
-                said[name] = labels[0] if len(labels) == 1 else labels
+                values = [value_of(label) for label in labels]
+                said[name] = (
+                    values[0]
+                    if len(values) == 1
+                    else [value for value in values if not isinstance(value, bool)]
+                )
             elif name in self.numbers and not np.isnan(self.numbers[name].values[slot]):
                 said[name] = float(self.numbers[name].values[slot])
         return said

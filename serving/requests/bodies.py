@@ -73,6 +73,10 @@ class RecommendBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     request_id: Annotated[_Text | None, _REQUEST_ID] = None
     arm: Annotated[_Text | None, _ARM] = None
     rules: Annotated[Rules | None, _RULES] = None
+    attributes: Annotated[
+        list[str],
+        _field("Attributes of each item to tell in the answer, such as its title.", max_length=20),
+    ] = []
 
 
 class ScoreBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -160,6 +164,7 @@ def check_recommend(body: RecommendBody, limits: Limits, now_ms: int) -> Recomme
         _interactions(body.events, limits, now_ms),
         _arm(body.arm, limits),
         merged(limits.rules, body.rules),
+        body.attributes,
     )
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from google.protobuf.message import Message
 
 from everfresh.contracts.event import ItemId
-from everfresh.contracts.items.rules import MOST_CONDITIONS, MOST_VALUES
+from everfresh.contracts.items.record import Value
+from everfresh.contracts.items.rules import MOST_CONDITIONS, MOST_VALUES, Scalar
 from everfresh.serving.requests import problems
 from everfresh.serving.rpc import recommender_pb2 as pb
 
@@ -72,3 +73,15 @@ def _value(message: pb.Value) -> str | float | bool | None:
     kind = message.WhichOneof("kind")
     value: str | float | bool | None = None if kind is None else getattr(message, kind)
     return value
+
+
+def values_message(value: Value) -> pb.Values:
+    """One value, or all of a list."""
+    values = value if isinstance(value, list) else [value]
+    return pb.Values(values=[_value_message(each) for each in values])
+
+
+def _value_message(value: Scalar) -> pb.Value:
+    if isinstance(value, bool):
+        return pb.Value(logical=value)
+    return pb.Value(text=value) if isinstance(value, str) else pb.Value(number=value)

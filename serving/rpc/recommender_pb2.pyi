@@ -33,7 +33,7 @@ class Event(_message.Message):
     def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., type: _Optional[str] = ..., time: _Optional[int] = ..., value: _Optional[float] = ...) -> None: ...
 
 class RecommendRequest(_message.Message):
-    __slots__ = ("user_id", "k", "exclude_seen", "exclude", "allow", "events", "request_id", "arm", "rules")
+    __slots__ = ("user_id", "k", "exclude_seen", "exclude", "allow", "events", "request_id", "arm", "rules", "attributes")
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     K_FIELD_NUMBER: _ClassVar[int]
     EXCLUDE_SEEN_FIELD_NUMBER: _ClassVar[int]
@@ -43,6 +43,7 @@ class RecommendRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     ARM_FIELD_NUMBER: _ClassVar[int]
     RULES_FIELD_NUMBER: _ClassVar[int]
+    ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
     user_id: Id
     k: int
     exclude_seen: bool
@@ -52,7 +53,8 @@ class RecommendRequest(_message.Message):
     request_id: str
     arm: str
     rules: Rules
-    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., k: _Optional[int] = ..., exclude_seen: _Optional[bool] = ..., exclude: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., allow: _Optional[_Union[Ids, _Mapping]] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., request_id: _Optional[str] = ..., arm: _Optional[str] = ..., rules: _Optional[_Union[Rules, _Mapping]] = ...) -> None: ...
+    attributes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., k: _Optional[int] = ..., exclude_seen: _Optional[bool] = ..., exclude: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., allow: _Optional[_Union[Ids, _Mapping]] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., request_id: _Optional[str] = ..., arm: _Optional[str] = ..., rules: _Optional[_Union[Rules, _Mapping]] = ..., attributes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Rules(_message.Message):
     __slots__ = ("filter", "boosts", "at_most", "mmr_lambda", "pins")
@@ -149,12 +151,27 @@ class VersionRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class Scored(_message.Message):
-    __slots__ = ("item_id", "score")
+    __slots__ = ("item_id", "score", "attributes")
+    class AttributesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Values
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Values, _Mapping]] = ...) -> None: ...
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
+    ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
     item_id: Id
     score: float
-    def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., score: _Optional[float] = ...) -> None: ...
+    attributes: _containers.MessageMap[str, Values]
+    def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., score: _Optional[float] = ..., attributes: _Optional[_Mapping[str, Values]] = ...) -> None: ...
+
+class Values(_message.Message):
+    __slots__ = ("values",)
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.RepeatedCompositeFieldContainer[Value]
+    def __init__(self, values: _Optional[_Iterable[_Union[Value, _Mapping]]] = ...) -> None: ...
 
 class Answer(_message.Message):
     __slots__ = ("request_id", "user_id", "items", "version", "epoch", "arm", "source", "note", "state_partition", "state_offset", "request_events", "experiment", "track", "definition_version", "probability", "items_offset", "rules", "pinned", "shortfall")

@@ -24,7 +24,7 @@ from everfresh.serving.requests import bodies, problems
 from everfresh.serving.requests.admission import Admission
 from everfresh.serving.requests.bodies import Limits, RecommendBody, ScoreBody, SimilarBody
 from everfresh.serving.rpc import recommender_pb2 as pb
-from everfresh.serving.rpc.fields import id_value, optional_fields, rules_fields
+from everfresh.serving.rpc.fields import id_value, optional_fields, rules_fields, values_message
 from everfresh.serving.rpc.registration import Unreadable
 
 _Message = TypeVar("_Message", bound=Message)
@@ -205,6 +205,7 @@ def _recommend_fields(message: pb.RecommendRequest) -> dict[str, Any]:
         "exclude": _id_values(message.exclude),
         "allow": _id_values(message.allow.ids) if message.HasField("allow") else None,
         "events": _event_fields(message.events),
+        "attributes": list(message.attributes),
         "rules": rules_fields(message.rules) if message.HasField("rules") else None,
         **optional_fields(message, "k", "exclude_seen", "request_id", "arm"),
     }
@@ -230,13 +231,21 @@ def _scored_messages(items: Iterable[ItemId], scores: Iterable[float | None]) ->
     ]
 
 
+def _told_messages(answer: Answer) -> list[pb.Scored]:
+    items = _scored_messages(answer.items, answer.scores)
+    for message, attributes in zip(items, answer.attributes or (), strict=False):
+        for name, value in attributes.items():
+            message.attributes[name].CopyFrom(values_message(value))
+    return items
+
+
 def _answer_message(answer: Answer | None) -> pb.Answer:
     if answer is None:
         raise problems.no_version_yet()
     return pb.Answer(
         request_id=answer.request_id,
         user_id=_id_message(answer.user_id),
-        items=_scored_messages(answer.items, answer.scores),
+        items=_told_messages(answer),
         version=answer.version,
         epoch=answer.epoch,
         arm=answer.arm,

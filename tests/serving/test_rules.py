@@ -94,6 +94,17 @@ def test_an_answer_that_falls_short_says_why(bench: Bench, client: Client) -> No
     assert "no item of the catalogue has the attribute evne" in body["shortfall"]
 
 
+def test_an_answer_tells_the_attributes_that_are_asked_for(bench: Bench, client: Client) -> None:
+    assert ask(client)["attributes"] is None
+    assert ask(client, k=2, attributes=["title"])["attributes"] == [{}, {}]
+    told = {"title": "Heat", "genres": ["crime", "drama"], "year": 1995.0, "hd": True}
+    bench.catalogue.apply([change(item, **told, about="x" * 900) for item in ITEMS[:-1]], 30)
+    names = [*told, "about", "unheard"]
+    assert ask(client, k=2, attributes=names)["attributes"] == [told, told]
+    response = client.post("/v1/recommend", json={"user_id": 1, "attributes": ["a"] * 21})
+    assert_problem(response, 422, "bad-request")
+
+
 WRONG = [
     ({"filter": {}}, "a filter has one of attribute, all, any and none; found 0"),
     ({"filter": {"attribute": "a"}}, "the condition on a has one of equals, any_of"),

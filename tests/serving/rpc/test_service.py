@@ -149,7 +149,7 @@ def test_rules_are_obeyed_and_told_as_over_http(bench: Bench, client: Client) ->
         mmr_lambda=0.9,
         pins=[pb.Pin(item_id=pb.Id(text="p"), position=2)],
     )
-    asked = pb.RecommendRequest(user_id=ONE, rules=rules)
+    asked = pb.RecommendRequest(user_id=ONE, rules=rules, attributes=["even", "kind", "rank"])
     answer = call(bench, lambda stub: stub.Recommend(asked))
     said = {
         "filter": {
@@ -169,6 +169,9 @@ def test_rules_are_obeyed_and_told_as_over_http(bench: Bench, client: Client) ->
     items = [getattr(each.item_id, each.item_id.WhichOneof("kind")) for each in answer.items]
     assert items == body["items"]
     assert len(items) == 5
+    told = answer.items[0].attributes
+    values = {name: [getattr(v, v.WhichOneof("kind")) for v in told[name].values] for name in told}
+    assert values == {"even": [True], "kind": ["a"], "rank": [float(items[0])]}
     for name in ("items_offset", "rules", "pinned", "shortfall"):
         assert getattr(answer, name) == body[name]
     assert answer.shortfall
