@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
 
+from everfresh.adapters.machine.give_way import give_way
 from everfresh.contracts.experiments.assignment import Assignments
 from everfresh.contracts.ports import Assigner, Clock, ExposureSink, ReportSink, WeightStore
 from everfresh.contracts.report import ComponentStatus
@@ -37,9 +37,6 @@ from everfresh.serving.versions.takeover import Load
 
 _LOG = logging.getLogger(__name__)
 _STATUS_S = 1.0
-_LOADER_NICENESS = 10
-"""What the thread that loads versions adds to the niceness of its process."""
-_MOST_NICENESS = 19
 _Result = TypeVar("_Result")
 REMEMBERED_SWAPS = 64
 """A replica reports since when it had each of its last versions, so many of them."""
@@ -217,7 +214,7 @@ class Replica:
             self._failed += failed
 
     def _follow(self) -> None:
-        _give_way()
+        give_way()
         while not self._stopping.is_set():
             self._wake.wait(self._poll_s)
             self._wake.clear()
@@ -239,15 +236,3 @@ class Replica:
             self._ports.reports.status(self.status())
             self._news.wait(_STATUS_S)
             self._news.clear()
-
-
-def _give_way() -> None:
-    """Let threads that answer go before this one, which loads versions.
-
-    Linux has both per thread: a niceness, and a policy by which nothing that runs is interrupted
-    when a rest is over. Added to the niceness there is: to lower it, a process needs a privilege.
-    """
-    thread = threading.get_native_id()
-    os.sched_setscheduler(thread, os.SCHED_BATCH, os.sched_param(0))
-    niceness = os.getpriority(os.PRIO_PROCESS, thread) + _LOADER_NICENESS
-    os.setpriority(os.PRIO_PROCESS, thread, min(niceness, _MOST_NICENESS))

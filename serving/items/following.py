@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from everfresh.adapters.machine.give_way import give_way
 from everfresh.contracts.errors import EverfreshError
 from everfresh.contracts.items.record import ItemChange
 from everfresh.contracts.ports import ItemSource
@@ -53,12 +54,13 @@ class CatalogueFollower:
         self._thread.join(_AGAIN_S)
 
     def _follow(self) -> None:
+        give_way()
         while not self._stopping.is_set():
             try:
                 if self._source is None:
                     self._reopen()
                 else:
-                    self._take(self._source, self._source.poll(_POLL_MS))
+                    self._take(self._source, self._source.poll(_POLL_MS), gently=True)
             except Exception as error:
                 self._say(error)
                 self._drop()
@@ -93,9 +95,9 @@ class CatalogueFollower:
             _LOG.info("the catalogue has %s items; read in %.1f s", self._known(), took)
         self._reason = ""
 
-    def _take(self, source: ItemSource, changes: list[ItemChange]) -> None:
+    def _take(self, source: ItemSource, changes: list[ItemChange], *, gently: bool = False) -> None:
         refused = self._catalogue.refused
-        self._catalogue.apply(changes, source.end)
+        self._catalogue.apply(changes, source.end, gently=gently)
         if source.skipped > self._said:
             self._said = source.skipped
             _LOG.warning("%s", source.left_out())
