@@ -11,7 +11,15 @@ import torch
 
 from everfresh.contracts.event import ItemId
 from everfresh.contracts.items.rules import Boost, Cap, Filter, Pin, Rules
-from everfresh.model.inference.retrieval import Query, best_items, score_items
+from everfresh.model.inference.retrieval import (
+    Query,
+    Scores,
+    best_items,
+    first_places,
+    score_items,
+)
+from everfresh.model.vocabulary.sightings import ItemRows
+from everfresh.serving.items import choice
 from everfresh.serving.items.catalogue import Catalogue
 from everfresh.serving.items.ruled import Ruled, Wanted, ruled_items
 from tests.serving.items.shop import catalogue_of, change, removal
@@ -107,6 +115,23 @@ def test_at_most_n_of_each_value_and_what_comes_next_makes_up_for_it(n: int, k: 
     assert answer.items == expected
     assert answer.scores == pytest.approx([SCORES[item] for item in expected], abs=1e-4)
     assert (answer.shortfall is None) == (len(expected) == k)
+
+
+def test_what_has_become_full_is_not_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that each pool of candidates adds an item, however many there are of a full value."""
+    pools = list[int]()
+
+    def best(scores: Scores, number: int) -> ItemRows:
+        pools.append(number)
+        return first_places(scores, number)
+
+    monkeypatch.setattr(choice, "_POOL", (0, 1))
+    monkeypatch.setattr(choice, "_best", best)
+    same = catalogue_of(*(change(item, brand="a") for item in BEST[:28]))
+    same.prepare(MADE)
+    answer = asked(same, 4, at_most=(Cap("brand", 1),))
+    assert answer.items == [BEST[0], *BEST[28:]]
+    assert pools == [1] * 4
 
 
 def test_a_cap_counts_each_value_of_a_list_and_leaves_items_without_one_free() -> None:
