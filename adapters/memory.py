@@ -23,6 +23,8 @@ from everfresh.adapters.weights.version_folder import (
 )
 from everfresh.contracts.errors import LogMismatch, VersionNotFound, WeightsError
 from everfresh.contracts.event import UserId
+from everfresh.contracts.experiments.definition import DEFAULT
+from everfresh.contracts.experiments.track import Track, require_track_name, with_track
 from everfresh.contracts.exposure import Exposure
 from everfresh.contracts.manifest import (
     Plan,
@@ -154,6 +156,40 @@ class MemoryWeightStore:
     def damage(self, version: int, name: str, data: bytes) -> None:
         """Replace a stored file and leave its manifest as it is, as a bad disk would."""
         self._files[version, name] = data
+
+
+class MemoryTracks:
+    """``TrackStore`` over weight stores in memory; ``root`` has the default track."""
+
+    def __init__(self, root: MemoryWeightStore | None = None) -> None:
+        self._stores = {DEFAULT: root or MemoryWeightStore()}
+        self._declared: dict[str, Track] = {}
+
+    def declared(self) -> dict[str, Track]:
+        """See the port."""
+        return dict(self._declared)
+
+    def declare(self, track: Track) -> None:
+        """See the port."""
+        self._declared = with_track(self._declared, track)
+
+    def remove(self, name: str) -> None:
+        """See the port."""
+        require_track_name(name)
+        self._declared.pop(name, None)
+        self._stores.pop(name, None)
+
+    def store(self, name: str) -> MemoryWeightStore:
+        """See the port."""
+        if name != DEFAULT:
+            require_track_name(name)
+        return self._stores.setdefault(name, MemoryWeightStore())
+
+    def stored_bytes(self, name: str) -> int:
+        """See the port."""
+        store = self.store(name)
+        manifests = map(store.manifest, store.versions())
+        return sum(file.bytes for manifest in manifests for file in manifest.files)
 
 
 class MemoryWindowSource:

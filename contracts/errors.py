@@ -9,6 +9,7 @@
     ├── EventRejected          one event cannot be accepted and becomes a dead letter
     ├── ForeignRecord          a record of one of our topics is none that everfresh writes
     ├── ExperimentRefused      a definition of an experiment is wrong, or excluded by another
+    ├── TrackRefused           a track cannot be started or changed as asked
     ├── DeliveryError          events handed to the producer did not reach the log
     ├── StateError             the state directory cannot be used as it is
     │   ├── StateFormatError   it was written by another format version or list of actions
@@ -73,6 +74,10 @@ class ForeignRecord(EverfreshError):
 
 class ExperimentRefused(EverfreshError):
     """A definition of an experiment is wrong, or another one excludes it; nothing was written."""
+
+
+class TrackRefused(EverfreshError):
+    """A track cannot be started or changed as asked; nothing was changed."""
 
 
 class DeliveryError(EverfreshError):

@@ -64,6 +64,12 @@ class WeightManifest(msgspec.Struct, frozen=True):
     between ``parent`` and ``left``. ``merged`` are the labels of the windows it was trained on,
     empty for a single one; ``sampled`` is the share of their examples that was trained. ``flood``
     counts items that got no row because the window brought too many (``trainer.new_items``).
+
+    ``tuning`` are settings of the line that differ from the trainer's own, such as
+    ``trainer.learning_rate``: training goes on by them. ``origin`` names the track and version
+    that this one was copied from, such as ``default:57``; empty for one that was trained here.
+    ``diverted`` counts targets of its window that were left to other tracks (law 3); ``events``
+    does not count them.
     """
 
     format: int
@@ -87,6 +93,9 @@ class WeightManifest(msgspec.Struct, frozen=True):
     rows: Rows = "float32"
     flood: int = 0
     chained: int = 0
+    tuning: dict[str, Any] = {}
+    origin: str = ""
+    diverted: int = 0
 
     @property
     def replica_files(self) -> tuple[str, str]:
@@ -111,12 +120,14 @@ class Pointer(msgspec.Struct, frozen=True):
 
     A publish keeps the epoch; a rollback raises it, so a racing publish of an older epoch loses.
     A rollback also names in ``left`` the newest version it turns away from: what that one was
-    trained on is not trained again. 0 in a pointer that was published.
+    trained on is not trained again. 0 in a pointer that was published. A promotion raises the epoch
+    too, and names in ``promoted`` the track whose version it made one of this line.
     """
 
     epoch: int
     version: int
     left: int = 0
+    promoted: str = ""
 
     def after(self, other: Pointer) -> bool:
         """Whether this one wins over ``other``; equal ones do not, whatever their ``left`` is."""

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from everfresh.contracts.event import UserId
 from everfresh.contracts.experiments.assignment import Assignment, Assignments
 from everfresh.contracts.experiments.definition import Definition
+from everfresh.contracts.experiments.track import Track
 from everfresh.contracts.exposure import Exposure
 from everfresh.contracts.items.record import ItemChange
 from everfresh.contracts.manifest import Plan, Pointer, Rejected, WeightFile, WeightManifest
@@ -116,6 +117,32 @@ class TrainerStore(WeightStore, Protocol):
 
     def planned(self) -> list[Plan]:
         """All plans of the version that was planned for last, oldest first."""
+
+
+class TrackStore(Protocol):
+    """The tracks of a weight store: lines of versions of their own, and the default one.
+
+    Trainer and replicas call ``declared`` about once a second, ``store`` when a track is new to
+    them. Commands call the rest, from one thread, a few times. What is returned may be kept.
+    """
+
+    def declared(self) -> dict[str, Track]:
+        """The tracks beside the default one, by name; those that were ended among them."""
+
+    def declare(self, track: Track) -> None:
+        """Put a track in place of what has its name; durable on return.
+
+        ``TrackRefused`` where the name cannot be, or it is one too many.
+        """
+
+    def remove(self, name: str) -> None:
+        """Take a track away, with its versions; harmless where there is none."""
+
+    def store(self, name: str) -> TrainerStore:
+        """The versions of a track, whether it is declared or not. It belongs to one thread."""
+
+    def stored_bytes(self, name: str) -> int:
+        """Bytes of all versions of a track as they are stored."""
 
 
 class WindowSource(Protocol):

@@ -34,7 +34,8 @@ class WindowReport(msgspec.Struct, frozen=True):
     (0 for none). ``left`` is not 0 for the first window after a rollback: the newest version that
     it turned away from. ``merged`` are labels of windows trained as one, empty for a single one;
     ``sampled`` is the share of examples that was trained, all being scored. ``flood`` counts items
-    that got no row because the window brought too many (``trainer.new_items``).
+    that got no row because the window brought too many (``trainer.new_items``). ``track`` is the
+    line of versions; each has reports of its own on the same windows.
     """
 
     label: Count
@@ -57,6 +58,7 @@ class WindowReport(msgspec.Struct, frozen=True):
     first: Count = 0
     second: Count = 0
     older: Count = 0
+    track: str = "default"
 
 
 class ComponentStatus(msgspec.Struct, frozen=True):
@@ -64,8 +66,9 @@ class ComponentStatus(msgspec.Struct, frozen=True):
     read by the command line's views. The topic keeps the last one of each component.
 
     ``component`` names it, such as ``worker-0``, ``trainer``, ``replica-ab12``. ``kind`` is
-    ``worker``, ``trainer`` or ``replica``. A process that stops reports ``state`` ``stopped``; one
-    that is silent for long without it was killed.
+    ``worker``, ``trainer``, ``replica`` or ``bridge``, or ``track`` of a track that the trainer
+    trains beside the default one. A process that stops reports ``state`` ``stopped``; one that is
+    silent for long without it was killed.
 
     ``figures`` are numbers or short texts: a worker's ``applied``, ``rejected``, ``duplicates``,
     ``lag``; a replica's ``version``, ``epoch``, ``live_since_ms``, ``requests``, ``failed``; a

@@ -193,6 +193,16 @@ def whole(file: VersionFile) -> bytes:
     return file.to_bytes() if isinstance(file, TableFile) else file
 
 
+def table_file(raw: bytes) -> TableFile:
+    """The tables of a file that :meth:`TableFile.to_bytes` made, in place; none is known to be
+    touched. ``ValueError`` for anything else."""
+    tensors = {
+        name: TableBytes(place.dtype, place.shape, memoryview(raw)[place.begin : place.end])
+        for name, place in tensor_places(raw).items()
+    }
+    return TableFile(tensors)
+
+
 def _header_of(tensors: Mapping[str, TableBytes]) -> bytes:
     """As the safetensors library writes it: the widest types first, then by name."""
     entries: dict[str, object] = {}

@@ -163,6 +163,11 @@ def worker_group(prefix: str) -> str:
     return f"{prefix}stream"
 
 
+def source_group(prefix: str, source: str) -> str:
+    """The consumer group of a source's bridges; their transactional ids begin with it."""
+    return f"{prefix}source.{source}"
+
+
 def creation_config(spec: TopicSpec, replication: int, longest_event: int) -> dict[str, str]:
     """What is set on a new topic with that many copies; ``longest_event`` is in bytes.
 

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 
 import msgspec
 
 from everfresh.contracts.errors import ExperimentRefused
-from everfresh.contracts.experiments.definition import LONGEST_TEXT, Arm, Definition, require_sound
+from everfresh.contracts.experiments.definition import (
+    DEFAULT,
+    LONGEST_TEXT,
+    Arm,
+    Definition,
+    require_sound,
+    require_tracks,
+)
 
 Known = Mapping[str, tuple[int, Definition]]
 """Version and definition by name."""
 
 
-def start(known: Known, definition: Definition) -> Definition:
-    """The definition itself; ``ExperimentRefused`` where it is wrong, its name was used before, or
-    a running one has some of its part of a namespace."""
+def start(known: Known, definition: Definition, tracks: Collection[str] = (DEFAULT,)) -> Definition:
+    """The definition itself; ``ExperimentRefused`` where it is wrong, names none of ``tracks``, its
+    name was used before, or a running one has some of its part of a namespace."""
     require_sound(definition)
+    require_tracks(definition, tracks)
     if definition.name in known:
         earlier = known[definition.name][1]
         if earlier.stopped is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,6 +17,7 @@ from everfresh import serving, streaming, trainer
 from everfresh.contracts.settings import FILE_VARIABLE, Settings
 from everfresh.infra import broker
 from everfresh.infra.processes.processes import ChildSpec
+from everfresh.streaming import sources
 
 BROKER, RAY, WORKER, TRAINER, SERVING = "broker", "ray", "worker", "trainer", "serving"
 
@@ -30,16 +31,31 @@ NEEDS: dict[str, tuple[str, ...]] = {
 """A component is started or restarted only while those it needs answer, whoever runs them."""
 
 
-def stop_order() -> tuple[tuple[str, ...], ...]:
+def bridge_name(source: str) -> str:
+    """The component that reads a source."""
+    return f"bridge-{source}"
+
+
+def needs(settings: Settings) -> dict[str, tuple[str, ...]]:
+    """``NEEDS`` of these settings, with a bridge for each source."""
+    return {**NEEDS, **{bridge_name(source): (BROKER,) for source in settings.sources}}
+
+
+def stop_order(settings: Settings) -> tuple[tuple[str, ...], ...]:
     """The components in stages: those that need others stop before those they need."""
-    return ((SERVING, TRAINER, WORKER), (RAY, BROKER))
+    bridges = map(bridge_name, settings.sources)
+    return ((*bridges, SERVING, TRAINER, WORKER), (RAY, BROKER))
 
 
 def settings_environment(settings: Settings) -> dict[str, str]:
     """Every setting as ``EVERFRESH_GROUP__NAME``; the inverse of loading them."""
     tree = settings.model_dump(mode="json")
     tree["home"] = str(settings.home.resolve())
-    variables = dict(_leaves("EVERFRESH", tree, "_"))
+    tables = tree.pop("sources")  # its names and paths are not for capitals
+    variables = {
+        **dict(_leaves("EVERFRESH", tree, "_")),
+        **({"EVERFRESH_SOURCES": json.dumps(tables)} if tables else {}),
+    }
     # No settings file has anything to add, and the path of one may be relative to elsewhere.
     return {**variables, FILE_VARIABLE: ""}
 
@@ -62,13 +78,14 @@ def broker_spec(home: Path, port: int, settings: Settings) -> ChildSpec:
     return ChildSpec(BROKER, argv, settings_environment(settings), grace_s=4.0)
 
 
-def loop_specs(env: Mapping[str, str]) -> list[ChildSpec]:
-    """Worker, trainer and serving; they start in any order once broker and Ray are there."""
+def loop_specs(env: Mapping[str, str], names: Iterable[str] = ()) -> list[ChildSpec]:
+    """Worker, trainer, serving and the bridges; they start in any order once broker and Ray are
+    there."""
     packages = {WORKER: streaming, TRAINER: trainer, SERVING: serving}
-    return [
-        ChildSpec(name, _run_package(package), dict(env), grace_s=5.0)
-        for name, package in packages.items()
-    ]
+    argvs = {name: _run_package(package) for name, package in packages.items()}
+    for source in names:
+        argvs[bridge_name(source)] = _run_package(sources, source, "--patient")
+    return [ChildSpec(name, argv, dict(env), grace_s=5.0) for name, argv in argvs.items()]
 
 
 def _run_package(package: ModuleType, *arguments: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 Steps of a start: 1 close the home to other users, lock it and end what a killed run left; 2 start
 the broker and Ray together, or check those that the settings name; 3 create the topics; 4 start
-worker, trainer and serving, all three at once; 5 wait until serving's HTTP endpoint answers.
+worker, trainer, serving and the bridges, all at once; 5 wait until serving's HTTP endpoint answers.
 Stopping goes backwards.
 """
 
@@ -70,7 +70,7 @@ class Supervisor:
         self._on_update = on_update
         self._run_id = uuid.uuid4().hex
         self._children = Children(
-            self.home / "logs", self._run_id, components.NEEDS, self._missing, on_update
+            self.home / "logs", self._run_id, components.needs(settings), self._missing, on_update
         )
         self._closing = contextlib.ExitStack()
         self._record: RunRecord | None = None
@@ -124,7 +124,7 @@ class Supervisor:
         with contextlib.suppress(OSError):
             self._write(state="stopping")
         self.left_behind = self._children.stop(
-            components.stop_order(), _STOP_BUDGET_S, self._interrupts.hurry.is_set
+            components.stop_order(self.settings), _STOP_BUDGET_S, self._interrupts.hurry.is_set
         )
         ray_head.remove_temporary_folder(self._run_id)
         if not self.left_behind:
@@ -144,7 +144,7 @@ class Supervisor:
                 lambda line: self._on_update(StepUpdate("topics", "warning", line)),
             )
         env = {**components.settings_environment(self.settings), **self._ray_environment}
-        for spec in components.loop_specs(env):
+        for spec in components.loop_specs(env, self.settings.sources):
             self._start(spec)
         with self._step("serving"):
             self._until("serving", self._serves)

@@ -101,6 +101,11 @@ FIGURES = (
         "left_out_definitions",
         "Records of the topic experiments that define none, since it was last opened and",
     ),
+    counted(
+        "without_track",
+        "answers_without_track",
+        "Answers by the default track to arms whose track was not here or had no version",
+    ),
     counted("experiments_late", "late_arms", "Arms that the flag system did not name in time"),
     counted("experiments_failed", "failed_arms", "Arms that the flag system could not name"),
     counted("experiments_unknown_arm", "unknown_arms", "Arms of the flag system that are not ours"),

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
 
-from everfresh.adapters.machine.give_way import give_way
-from everfresh.contracts.experiments.assignment import Assignments
-from everfresh.contracts.ports import Assigner, Clock, ExposureSink, ReportSink, WeightStore
+from everfresh.contracts.experiments.assignment import Assignment, Assignments
+from everfresh.contracts.experiments.definition import DEFAULT
+from everfresh.contracts.experiments.track import Track
+from everfresh.contracts.ports import (
+    Assigner,
+    Clock,
+    ExposureSink,
+    ReportSink,
+    TrackStore,
+    WeightStore,
+)
 from everfresh.contracts.report import ComponentStatus
 from everfresh.contracts.settings import ItemSettings
 from everfresh.serving.history.reader import CachedHistoryReader
@@ -29,23 +36,23 @@ from everfresh.serving.recommend import (
     recommend_items,
     score_candidates,
 )
-from everfresh.serving.versions.follow import Follower, FollowerState, load_version
-from everfresh.serving.versions.holder import LoadedVersion, VersionHolder
+from everfresh.serving.tracks import ServedTrack, ServedTracks
+from everfresh.serving.versions.follow import FollowerState, load_version
+from everfresh.serving.versions.holder import LoadedVersion
+from everfresh.serving.versions.line import Line
 from everfresh.serving.versions.load_lock import LoadGuard
-from everfresh.serving.versions.pushed_weights import PushedFiles, PushedStore
+from everfresh.serving.versions.pushed_weights import PushedFiles
 from everfresh.serving.versions.takeover import Load
 
-_LOG = logging.getLogger(__name__)
 _STATUS_S = 1.0
 _Result = TypeVar("_Result")
-REMEMBERED_SWAPS = 64
-"""A replica reports since when it had each of its last versions, so many of them."""
 STALLED_MS = 60_000
 """A follower that has not ended a step for so long hangs; loading a version takes less."""
 
 
 class ReplicaPorts(msgspec.Struct, frozen=True):
-    """The ports a replica works through."""
+    """The ports a replica works through. ``store`` has the default track; without ``tracks`` there
+    is no other."""
 
     store: WeightStore
     histories: CachedHistoryReader
@@ -55,6 +62,7 @@ class ReplicaPorts(msgspec.Struct, frozen=True):
     load_guard: LoadGuard = contextlib.nullcontext
     catalogue: Catalogue = msgspec.field(default_factory=lambda: Catalogue(ItemSettings()))
     catalogue_figures: Callable[[], dict[str, Any]] = dict
+    tracks: TrackStore | None = None
 
 
 class Replica:
@@ -62,8 +70,8 @@ class Replica:
 
     The rest belongs to one owner.
 
-    Between ``start`` and ``stop`` two daemon threads run: one steps the follower every
-    ``poll_ms``, one writes the status every second and after each swap.
+    Between ``start`` and ``stop`` daemon threads run: one for each track steps its follower every
+    ``poll_ms``, one looks for tracks, one writes the status every second and after each swap.
     """
 
     def __init__(
@@ -73,67 +81,71 @@ class Replica:
         self._ports = ports
         self._clock = clock
         self._poll_s = poll_ms / 1000
-        self._holder = VersionHolder()
-        self._pushed = PushedStore(ports.store)
+        self._load = load
         self._shelf = Shelf(ports.catalogue, clock)
-        self._follower = Follower(
-            self._pushed, self._holder, clock, load, self._before_live, ports.load_guard
-        )
+        self._news = threading.Event()
+        self._default = self._line(name, ports.store, ports.histories)
+        self._current = self._default.current
+        self._tracks = ServedTracks(ports.tracks, self._serve_track, self._news.set)
         self._counting = threading.Lock()
         self._requests = 0
         self._failed = 0
+        self._without_track = 0
         self._joined_ms = clock()
-        self._swaps: tuple[tuple[int, int, int], ...] = ()
         self._stopping = threading.Event()
-        self._news = threading.Event()
-        self._wake = threading.Event()
-        self._threads: list[threading.Thread] = []
+        self._reporter = threading.Thread(
+            target=self._report, name=f"{self.name} _report", daemon=True
+        )
 
     def start(self) -> None:
-        """Look for a version once, here, then go on in the background. Raises nothing."""
-        self._step()
-        for work in (self._follow, self._report):
-            thread = threading.Thread(target=work, name=f"{self.name} {work.__name__}", daemon=True)
-            thread.start()
-            self._threads.append(thread)
+        """Look once for the versions of all tracks, here, then go on in the background. Raises
+        nothing."""
+        self._default.start(self._news.set)
+        self._tracks.start()
+        self._reporter.start()
 
     def stop(self) -> None:
         """End the threads and report once more. Harmless twice; answers are still possible."""
         if self._stopping.is_set():
             return
         self._stopping.set()
-        self._wake.set()
         self._news.set()
-        for thread in self._threads:
-            thread.join()
+        self._default.stop()
+        self._tracks.stop()
+        self._default.join()
+        if self._reporter.ident is not None:
+            self._reporter.join()
         self._ports.reports.status(self.status())
 
     def receive(self, files: PushedFiles) -> None:
         """Take the pushed files of a version and look for it now, in the background."""
-        self._pushed.receive(files)
-        self._wake.set()
+        self._default.receive(files)
 
     def current(self) -> LoadedVersion | None:
-        """The live version; ``None`` before the first."""
-        return self._holder.current()
+        """The default track's live version; ``None`` before the first."""
+        return self._current()
 
     def follower(self) -> FollowerState:
-        """What is known of the pointer."""
-        return self._follower.state
+        """What is known of the default track's pointer."""
+        return self._default.follower.state
 
     def may_join(self) -> bool:
-        """Law 8: whether the current version is live here, or there is none yet."""
-        return self._follower.caught_up()
+        """Law 8: whether the default track's current version is live here, or there is none yet.
+
+        The other tracks were looked for at the start; one that cannot be loaded keeps nobody out.
+        """
+        return self._default.follower.caught_up()
 
     def complaint(self) -> str | None:
         """Why this replica should be replaced; ``None`` where it is well.
 
         A version that cannot be loaded is no reason: a replacement could not load it either.
         """
-        dead = [thread.name for thread in self._threads if not thread.is_alive()]
+        threads = [self._default.thread, self._reporter]
+        dead = [each.name for each in threads if each and each.ident and not each.is_alive()]
         if dead and not self._stopping.is_set():
             return f"{self.name}: the thread {dead[0]!r} has ended"
-        stepped = self._follower.state.stepped_ms
+        stepped = self._default.follower.state.stepped_ms
         waited = 0 if stepped is None else self._clock() - stepped
         if waited > STALLED_MS:
             return f"{self.name}: no look at the weight store has ended for {waited} ms"
@@ -142,20 +154,42 @@ class Replica:
     def answer(self, request: RecommendRequest) -> Answer | None:
         """Answer and leave an exposure; ``None`` before the first version.
 
-        Law 7: arm and version are captured here, once. Raises ``StateError`` from the user's state.
+        Law 7: arm and version are captured here, once. An arm whose track is not here, or has no
+        version yet, is answered for by the default track, and answer and exposure say so. Raises
+        ``StateError`` from the user's state.
         """
-        histories, shelf = self._ports.histories, self._shelf
         arm = self._ports.assigner.assign(request.user_id, request.arm)
-        answer = self._make(lambda loaded: recommend_items(loaded, histories, request, arm, shelf))
+        loaded, histories = self._current(), self._ports.histories
+        if arm.track != DEFAULT:
+            loaded, histories, arm = self._of_track(arm, loaded)
+        answer = self._make(
+            loaded, lambda live: recommend_items(live, histories, request, arm, self._shelf)
+        )
         if answer is not None:
             self._ports.exposures.send(exposure_of(answer, self._clock()))
         return answer
 
     def score(self, request: ScoreRequest) -> Answer | None:
         """Score given items, as :meth:`answer`; no exposure: the caller decides what to show."""
-        histories, shelf = self._ports.histories, self._shelf
         arm = self._ports.assigner.assign(request.user_id, request.arm)
-        return self._make(lambda loaded: score_candidates(loaded, histories, request, arm, shelf))
+        loaded, histories = self._current(), self._ports.histories
+        if arm.track != DEFAULT:
+            loaded, histories, arm = self._of_track(arm, loaded)
+        return self._make(
+            loaded, lambda live: score_candidates(live, histories, request, arm, self._shelf)
+        )
+
+    def _of_track(
+        self, arm: Assignment, default: LoadedVersion | None
+    ) -> tuple[LoadedVersion | None, CachedHistoryReader, Assignment]:
+        """Version and histories of the arm's track, and the arm as the answer names it."""
+        track = self._tracks.get(arm.track)
+        loaded = None if track is None else track.line.current()
+        if track is not None and loaded is not None:
+            return loaded, track.histories, arm
+        with self._counting:
+            self._without_track += 1
+        return default, self._ports.histories, msgspec.structs.replace(arm, track=DEFAULT)
 
     def definitions(self) -> Assignments:
         """What assigns users by definitions, now."""
@@ -163,10 +197,13 @@ class Replica:
 
     def similar(self, request: SimilarRequest) -> tuple[LoadedVersion, SimilarAnswer | None] | None:
         """The version and an item's neighbours, ``None`` where it does not know the item."""
-        return self._make(lambda loaded: (loaded, nearest_items(loaded, request, self._shelf)))
+        return self._make(
+            self._current(), lambda live: (live, nearest_items(live, request, self._shelf))
+        )
 
-    def _make(self, make: Callable[[LoadedVersion], _Result]) -> _Result | None:
-        loaded = self._holder.current()
+    def _make(
+        self, loaded: LoadedVersion | None, make: Callable[[LoadedVersion], _Result]
+    ) -> _Result | None:
         if loaded is None:
             return None
         try:
@@ -179,7 +216,8 @@ class Replica:
 
     def status(self) -> ComponentStatus:
         """What this replica reports of itself, as of now."""
-        loaded, follower = self._holder.current(), self._follower.state
+        line = self._default
+        loaded, follower = line.current(), line.follower.state
         state = "waiting" if loaded is None else "serving"
         cache = msgspec.structs.asdict(self._ports.histories.figures())
         figures = {
@@ -187,15 +225,17 @@ class Replica:
             "epoch": None if loaded is None else loaded.epoch,
             "live_since_ms": None if loaded is None else loaded.live_since_ms,
             "joined_ms": self._joined_ms,
-            "lived": list(self._swaps),
+            "lived": list(line.swaps),
             "requests": self._requests,
             "failed": self._failed,
             "exposures_failed": self._ports.exposures.failed(),
             "swaps": follower.swaps,
-            "by_deltas": self._follower.by_deltas(),
-            "pushed_files": self._pushed.used,
+            "by_deltas": line.follower.by_deltas(),
+            "pushed_files": line.pushed.used,
             "load_failures": follower.failures,
             "reason": follower.reason,
+            "without_track": self._without_track,
+            **self._tracks.figures(),
             **self._ports.assigner.figures(),
             **self._ports.catalogue_figures(),
             **{f"cache_{name}": value for name, value in cache.items()},
@@ -204,32 +244,31 @@ class Replica:
             state = "stopped"
         return ComponentStatus(self.name, "replica", self._clock(), state, figures)
 
-    def _before_live(self, loaded: LoadedVersion) -> None:
-        self._ports.catalogue.prepare(loaded.recommender)
-        self._ports.histories.prefetch(loaded)
-
     def _count(self, failed: int = 0) -> None:
         with self._counting:
             self._requests += 1
             self._failed += failed
 
-    def _follow(self) -> None:
-        give_way()
-        while not self._stopping.is_set():
-            self._wake.wait(self._poll_s)
-            self._wake.clear()
-            if not self._stopping.is_set() and self._step():
-                self._pushed.drop()
-                _LOG.info("another version is live: %s", self._follower.state.pointer)
-                self._news.set()
+    def _serve_track(self, track: Track) -> ServedTrack:
+        assert self._ports.tracks is not None, "it was found there"
+        histories = self._ports.histories.beside()
+        line = self._line(track.name, self._ports.tracks.store(track.name), histories)
+        return ServedTrack(track, line, histories)
 
-    def _step(self) -> bool:
-        swapped, loaded = self._follower.step(), self._holder.current()
-        if swapped and loaded is not None:
-            # Replaced as a whole: the thread that reports it reads it meanwhile.
-            newest = (loaded.version, loaded.epoch, loaded.live_since_ms)
-            self._swaps = (*self._swaps, newest)[-REMEMBERED_SWAPS:]
-        return swapped
+    def _line(self, name: str, store: WeightStore, histories: CachedHistoryReader) -> Line:
+        def before_live(loaded: LoadedVersion) -> None:
+            self._ports.catalogue.prepare(loaded.recommender)
+            histories.prefetch(loaded)
+
+        return Line(
+            name,
+            store,
+            self._clock,
+            self._poll_s,
+            self._load,
+            before_live,
+            self._ports.load_guard,
+        )
 
     def _report(self) -> None:
         while not self._stopping.is_set():

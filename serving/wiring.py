@@ -12,7 +12,8 @@ from everfresh.adapters.kafka.exposure_sink import KafkaExposureSink
 from everfresh.adapters.kafka.items.reading import KafkaItemSource
 from everfresh.adapters.kafka.report_sink import KafkaReportSink
 from everfresh.adapters.state.reader import RocksHistoryReader
-from everfresh.adapters.weights.store import FsspecWeightStore
+from everfresh.adapters.weights.tracks import FsspecTracks
+from everfresh.contracts.experiments.definition import DEFAULT
 from everfresh.contracts.ports import Assigner
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import EVENTS, topic_name
@@ -46,7 +47,8 @@ class WiredReplica:
             closing.callback(reports.close, 1.0)
             reader = RocksHistoryReader(settings.state_dir, topic, length)
             closing.callback(reader.close)
-            store = FsspecWeightStore.of(settings)
+            tracks = FsspecTracks(settings)
+            store = tracks.store(DEFAULT)
             serving = settings.serving
             cache_bytes = serving.cache_mb << 20
             histories = CachedHistoryReader(reader, cache_bytes, serving.cache_ahead)
@@ -66,8 +68,9 @@ class WiredReplica:
                 with_metrics,
                 assigner,
                 load_lock,
-                catalogue,
-                followed.figures,
+                tracks=tracks,
+                catalogue=catalogue,
+                catalogue_figures=followed.figures,
             )
             self.replica = Replica(name, ports, now_ms, settings.serving.poll_ms)
             closing.callback(self.replica.stop)

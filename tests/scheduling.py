@@ -8,9 +8,10 @@ from xdist.workermanage import WorkerController
 INTEGRATION = "tests/integration/"
 SERVICES = (INTEGRATION, "tests/architecture/test_wheel.py")
 
-# Their tests share a Ray head or a broker of their own, so each of these files goes to one worker
-# as a whole.
+# Their tests share a Ray head, a broker of their own or what npm fetched, so each of these files
+# goes to one worker as a whole.
 SHARED_SERVICE = (
+    "test_foreign_producers.py",
     "test_secured_kafka.py",
     "test_serving.py",
     "test_serving_endpoint.py",

@@ -96,4 +96,5 @@ def encode_candidate(
     manifest = candidate_manifest(
         lineage.parent, progress, learner, scored.summary, scored.scores, left, rows
     )
-    return msgspec.structs.replace(manifest, flood=len(scored.flood)), files
+    ours = {"flood": len(scored.flood), "tuning": lineage.tuning}
+    return msgspec.structs.replace(manifest, **ours), files

@@ -120,7 +120,7 @@ def encode_files(
 
 def restore(store: WeightStore, manifest: WeightManifest, settings: Settings) -> Checkpoint:
     """The learner of a version, from its files alone. ``CorruptVersion`` where one does not fit."""
-    memory = _read_memory(store, manifest)
+    memory = read_memory(store, manifest)
     learner = Learner(
         restore_network(store, manifest, settings),
         _restore_strategy(manifest, memory, settings),
@@ -133,7 +133,7 @@ def restore(store: WeightStore, manifest: WeightManifest, settings: Settings) ->
 
 def restore_opponents(store: WeightStore, manifest: WeightManifest) -> Opponents:
     """The opponents of a version alone."""
-    return _opponents(store, manifest, _read_memory(store, manifest))
+    return _opponents(store, manifest, read_memory(store, manifest))
 
 
 def _opponents(store: WeightStore, manifest: WeightManifest, memory: TrainerMemory) -> Opponents:
@@ -142,7 +142,8 @@ def _opponents(store: WeightStore, manifest: WeightManifest, memory: TrainerMemo
     return decode_opponents(store.read(manifest, OPPONENTS_FILE))
 
 
-def _read_memory(store: WeightStore, manifest: WeightManifest) -> TrainerMemory:
+def read_memory(store: WeightStore, manifest: WeightManifest) -> TrainerMemory:
+    """What a version holds beside tables. ``CorruptVersion`` where it cannot be read."""
     raw = store.read(manifest, MEMORY_FILE)
     try:
         memory = _MEMORY.decode(raw)

@@ -12,6 +12,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import msgspec
 
@@ -20,6 +21,7 @@ from everfresh.contracts.manifest import Pointer, Rejected, WeightManifest, roll
 from everfresh.contracts.ports import TrainerStore
 from everfresh.contracts.safetensors import VersionFile
 from everfresh.contracts.settings import Settings
+from everfresh.contracts.settings.tracks import tuned
 from everfresh.model.recommender import Recommender
 from everfresh.trainer.checkpoint import (
     load_served,
@@ -46,12 +48,19 @@ class Lineage:
     ``frozen`` is the first version; ``parents`` holds the models that probations compare with, and
     that of the current version, which one will, as replicas hold them. All ``None`` or empty before
     the first publish.
+
+    ``settings`` are those that training goes on by: with the ``tuning`` that the pointer's version
+    names, or the one given where there is none yet.
     """
 
-    def __init__(self, store: TrainerStore, settings: Settings) -> None:
+    def __init__(
+        self, store: TrainerStore, settings: Settings, tuning: Mapping[str, Any] | None = None
+    ) -> None:
         self._store = store
-        self._settings = settings
         self.pointer = store.pointer()
+        current = None if self.pointer is None else store.manifest(self.pointer.version)
+        self.tuning = dict((tuning or {}) if current is None else current.tuning)
+        self.settings = self._settings = settings = tuned(settings, self.tuning)
         self.parent: WeightManifest | None = None
         self.frozen: int | None = None
         self.frozen_model: Recommender | None = None
@@ -59,11 +68,11 @@ class Lineage:
         self.learner: Learner = fresh_learner(settings)
         self.progress = Progress()
         self.trained: WindowSummary | None = None
-        if self.pointer is not None:
-            self._read(self.pointer)
+        if self.pointer is not None and current is not None:
+            self._read(self.pointer, current)
 
-    def _read(self, pointer: Pointer) -> None:
-        checkpoint = restore(self._store, self._store.manifest(pointer.version), self._settings)
+    def _read(self, pointer: Pointer, current: WeightManifest) -> None:
+        checkpoint = restore(self._store, current, self._settings)
         self.parent, self.learner = checkpoint.manifest, checkpoint.learner
         self.progress, self.trained = checkpoint.progress, checkpoint.window
         self.frozen = checkpoint.frozen

@@ -26,6 +26,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from everfresh.contracts.errors import StalePublish, WorkerLost
+from everfresh.contracts.experiments.track import Track
 from everfresh.contracts.manifest import Rejected, WeightManifest
 from everfresh.contracts.ports import Clock, ReportSink, TrainerStore, WindowSource
 from everfresh.contracts.report import WindowReport
@@ -44,7 +45,7 @@ from everfresh.trainer.scoring.paired import Paired
 from everfresh.trainer.scoring.prequential import LIVE
 from everfresh.trainer.scoring.reporting import Figures, Timing, held_report, window_report
 from everfresh.trainer.scoring.window_scores import ScoredWindow, score_planned
-from everfresh.trainer.windows.backlog import PlannedWindow, sampled_examples
+from everfresh.trainer.windows.backlog import PlannedWindow, diverted_examples, sampled_examples
 from everfresh.trainer.windows.window_queue import WindowQueue
 
 HOLD, ROLL_BACK = "hold", "roll back"
@@ -59,9 +60,10 @@ class TrainerLoop:
     """Runs the steps above over the ports it is given; one thread, no framework.
 
     Built anew after any failure: the constructor reads the pointer's version and seeks the source.
+    ``track`` is what was declared; without one it is the default track.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  (its ports, and what tests put in their place)
         self,
         settings: Settings,
         source: WindowSource,
@@ -70,8 +72,10 @@ class TrainerLoop:
         clock: Clock,
         boundary: Boundary = lambda step: None,
         train: TrainWindow = train_window,
+        track: Track | None = None,
     ) -> None:
-        self._settings = settings
+        self._given = settings, track.tuning if track else None
+        self._audience = track.audience if track else None
         self._rows = settings.weights.rows
         self._source = source
         self._store = store
@@ -108,7 +112,8 @@ class TrainerLoop:
         return None
 
     def _resume(self) -> None:
-        self._lineage = lineage = Lineage(self._store, self._settings)
+        self._lineage = lineage = Lineage(self._store, *self._given)
+        self._settings = lineage.settings
         self.learner, self.progress = lineage.learner, lineage.progress
         self._held_in_a_row = 0
         if lineage.parent is not None and lineage.trained is not None:
@@ -147,6 +152,7 @@ class TrainerLoop:
         score_end = self._clock()
         self._enter("train")
         examples = sampled_examples(planned, self._settings.trainer.seed)
+        examples, diverted = diverted_examples(examples, self._audience)
         candidate = train_candidate(
             self._lineage,
             scored,
@@ -161,7 +167,7 @@ class TrainerLoop:
             self.learner.network = self._lineage.parent_network()
             return self._hold(scored, candidate.refused, files)
         take_in(self._lineage, scored, candidate.split, self._settings)
-        manifest = self._publish(scored)
+        manifest = self._publish(scored, diverted)
         self._pass_over(scored.window)
         timing = Timing(closed, started, score_end, trained, self._clock())
         per_s = scored.window.events / max(timing.took_s, 0.001)
@@ -238,9 +244,12 @@ class TrainerLoop:
         self._resume()
         return True
 
-    def _publish(self, scored: ScoredWindow) -> WeightManifest:
+    def _publish(self, scored: ScoredWindow, diverted: int) -> WeightManifest:
         progress = self.progress.after(scored.window)
         candidate, files = encode_candidate(self._lineage, scored, progress, self._settings)
+        candidate = msgspec.structs.replace(
+            candidate, diverted=diverted, events=candidate.events - diverted
+        )
         self._enter("write")
         manifest = self._lineage.write(candidate, files, self._clock())
         self._enter("advance")

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
 from everfresh.adapters.observe.metered_reports import MeteredReports
 from everfresh.adapters.observe.metrics import Metrics
 from everfresh.adapters.observe.status_metrics import FigureMetric, counted
+from everfresh.contracts.experiments.definition import DEFAULT
 from everfresh.contracts.ports import ReportSink
-from everfresh.contracts.report import WindowReport
+from everfresh.contracts.report import ComponentStatus, WindowReport
 from everfresh.contracts.settings import Settings
 
 KIND = "trainer"
@@ -42,6 +49,7 @@ FIGURES = (
         "Records left out of the windows: everfresh did not write them",
     ),
     counted("undeleted", "failed_deletions", "Failed attempts to delete an old version"),
+    counted("processor_s", "processor_seconds", "Processor seconds that the default track took"),
 )
 """Of ``trainer.scoring.reporting.Figures``. ``hr10`` and ``ndcg10`` are among the window's scores,
 ``events_per_s`` is the rate of trained events, and ``alarms`` a sum of others."""
@@ -74,7 +82,9 @@ class WindowMetrics:
         )
 
     def observe(self, report: WindowReport) -> None:
-        """Count one report."""
+        """Count one report of the default track; of others there are :class:`TrackMetrics`."""
+        if report.track != DEFAULT:
+            return
         self._scores.clear()
         for contender, scores in report.scores.items():
             for metric, value in scores.items():
@@ -89,7 +99,49 @@ class WindowMetrics:
             self._age.observe((report.published_ms - median) / 1000)
 
 
+TRACK_FIGURES = (
+    FigureMetric("version", "track_version", "Number of the track's live version."),
+    FigureMetric("backlog", "track_backlog_windows", "Complete windows that wait for the track."),
+    FigureMetric("hr10", "track_hr10", "HR@10 of the track's live version on its last window."),
+    FigureMetric("alarms", "track_alarms", "Held windows, failures and the like, all together."),
+    counted("windows", "track_trained_windows", "Windows trained and published on the track"),
+    counted("processor_s", "track_processor_seconds", "Processor seconds that the track took"),
+)
+"""Of the status of each track beside the default one, with its name as the label ``track``."""
+
+
+class TrackMetrics(Collector):
+    """Figures of the tracks beside the default one, as of their last status."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._figures: dict[str, Mapping[str, Any]] = {}
+
+    def take(self, status: ComponentStatus) -> None:
+        """The newest status of a track; one that has stopped has no samples any more."""
+        name = status.component.partition("-")[2]
+        figures = {key: each for key, each in self._figures.items() if key != name}
+        if status.state != "stopped":
+            figures[name] = status.figures
+        self._figures = figures  # replaced as a whole: a scrape reads it meanwhile
+
+    def collect(self) -> Iterable[Metric]:
+        """Called at each scrape."""
+        tracks = self._figures
+        for metric in TRACK_FIGURES:
+            kind = CounterMetricFamily if metric.grows else GaugeMetricFamily
+            family = kind(self._prefix + metric.name, metric.about, labels=["track"])
+            for name, figures in tracks.items():
+                value = figures.get(metric.figure)
+                if isinstance(value, (int, float)):
+                    family.add_metric([name], value)
+            yield family
+
+
 def metered(sink: ReportSink, settings: Settings) -> MeteredReports:
     """The sink, with the trainer's metrics on an endpoint."""
     metrics = Metrics(KIND)
-    return MeteredReports(sink, metrics, FIGURES, settings, WindowMetrics(metrics).observe)
+    tracks = TrackMetrics(metrics.prefix)
+    metrics.register(tracks)
+    windows = WindowMetrics(metrics).observe
+    return MeteredReports(sink, metrics, FIGURES, settings, windows, tracks.take)

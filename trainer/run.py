@@ -1,4 +1,4 @@
-"""The loop in a thread of its own, with a status every second: what the actor hosts.
+"""The tracks' loops in a thread of their own, with a status every second: what the actor hosts.
 
 Knows no Ray, so that it is tested without it. A stop is heard at the next step boundary, where
 stopping is harmless by the table in ``trainer.loop``; nothing needs to be undone.
@@ -15,13 +15,18 @@ from dataclasses import dataclass
 import msgspec
 
 from everfresh.contracts.errors import EverfreshError
-from everfresh.contracts.ports import Clock, ReportSink, TrainerStore, WindowSource
+from everfresh.contracts.experiments.definition import DEFAULT
+from everfresh.contracts.experiments.track import Track
+from everfresh.contracts.ports import Clock, ReportSink, TrackStore, WindowSource
+from everfresh.contracts.report import WindowReport
 from everfresh.contracts.settings import Settings
 from everfresh.trainer.learning.device import prepare_device
 from everfresh.trainer.learning.training import TrainWindow, train_window
 from everfresh.trainer.loop import TrainerLoop
 from everfresh.trainer.scoring import reporting
 from everfresh.trainer.scoring.reporting import Figures
+from everfresh.trainer.tracks.line import OpenSource
+from everfresh.trainer.tracks.schedule import TrackSchedule
 
 POLL_MS = 200
 """How long one read waits for records; also about how long a stop waits for an idle loop."""
@@ -33,10 +38,13 @@ _LOG = logging.getLogger("everfresh.trainer")
 
 @dataclass(frozen=True)
 class TrainerPorts:
-    """What one run reads and writes, opened in the process that trains; ``close`` closes all."""
+    """What one run reads and writes, opened in the process that trains; ``close`` closes all.
 
-    source: WindowSource
-    store: TrainerStore
+    ``open_source`` is called for each track, and again where one has failed.
+    """
+
+    open_source: OpenSource
+    tracks: TrackStore
     reports: ReportSink
     close: Callable[[], None]
 
@@ -44,7 +52,8 @@ class TrainerPorts:
 class RunStatus(msgspec.Struct, frozen=True):
     """How a run stands. ``state`` is ``starting``, ``running``, ``stopped`` or ``failed``.
 
-    ``error`` is the one line of a failure, for the operator; ``figures`` are those of the loop.
+    ``error`` is the one line of a failure, for the operator; ``figures`` are those of the default
+    track.
     """
 
     state: str
@@ -52,8 +61,8 @@ class RunStatus(msgspec.Struct, frozen=True):
     figures: Figures
 
 
-class _StopAsked(Exception):
-    pass
+class _StopAsked(BaseException):
+    """No error of a track: it ends them all."""
 
 
 class TrainerRun:
@@ -72,7 +81,7 @@ class TrainerRun:
         self._train_window = train
         self._asked = threading.Event()
         self._ended = threading.Event()
-        self._loop: TrainerLoop | None = None
+        self._schedule: TrackSchedule | None = None
         self._state = "starting"
         self._error: str | None = None
         self._thread = threading.Thread(target=self._run, name="trainer-loop", daemon=True)
@@ -92,7 +101,8 @@ class TrainerRun:
 
     def status(self) -> RunStatus:
         """A snapshot, from any thread."""
-        figures = self._loop.figures if self._loop else Figures()
+        schedule = self._schedule
+        figures = schedule.lines[DEFAULT].figures() if schedule else Figures()
         return RunStatus(self._state, self._error, figures)
 
     def _run(self) -> None:
@@ -118,41 +128,63 @@ class TrainerRun:
         self._error, self._state = line, "failed"
 
     def _train(self, ports: TrainerPorts) -> None:
-        loop = TrainerLoop(
-            self._settings,
-            ports.source,
-            ports.store,
-            ports.reports,
-            self._clock,
-            self._boundary,
-            self._train_window,
-        )
-        self._loop, self._state = loop, "running"
-        _LOG.info("running from version %d", loop.figures.version)
-        speaker = threading.Thread(target=self._speak, args=(loop, ports.reports), daemon=True)
+        def start(track: Track | None, source: WindowSource, reports: ReportSink) -> TrainerLoop:
+            return TrainerLoop(
+                self._settings,
+                source,
+                ports.tracks.store(track.name if track else DEFAULT),
+                reports,
+                self._clock,
+                self._boundary,
+                self._train_window,
+                track,
+            )
+
+        schedule = TrackSchedule(ports.tracks, start, ports.open_source, ports.reports)
+        self._schedule = schedule
+        try:
+            schedule.open()
+            self._state = "running"
+            self._go_on(schedule, ports.reports)
+        finally:
+            schedule.close()
+
+    def _go_on(self, schedule: TrackSchedule, reports: ReportSink) -> None:
+        speaker = threading.Thread(target=self._speak, args=(schedule, reports), daemon=True)
         speaker.start()
         try:
             while True:
-                if report := loop.step(POLL_MS):
-                    _LOG.info(
-                        "version %d from window %d: %d events, %s",
-                        report.version,
-                        report.label,
-                        report.events,
-                        " ".join(f"{name} {took:.2f}s" for name, took in report.seconds.items()),
-                    )
+                self._say_done(schedule.round(POLL_MS))
         finally:
             self._asked.set()
             speaker.join()
-            ports.reports.status(reporting.status(loop.figures, "stopped", self._clock()))
+            for line in schedule.lines.values():
+                reports.status(line.status("stopped", self._clock()))
+
+    def _say_done(self, done: list[tuple[str, WindowReport]]) -> None:
+        for track, report in done:
+            _LOG.info(
+                "%sversion %d from window %d: %d events, %s",
+                "" if track == DEFAULT else f"track {track}: ",
+                report.version,
+                report.label,
+                report.events,
+                " ".join(f"{name} {took:.2f}s" for name, took in report.seconds.items()),
+            )
 
     def _boundary(self, step: str) -> None:
         if self._asked.is_set():
             raise _StopAsked(step)
 
-    def _speak(self, loop: TrainerLoop, reports: ReportSink) -> None:
+    def _speak(self, schedule: TrackSchedule, reports: ReportSink) -> None:
+        spoken: set[str] = set()
         while True:
-            reports.status(reporting.status(loop.figures, "running", self._clock()))
+            lines = schedule.lines
+            for line in lines.values():
+                reports.status(line.status("running", self._clock()))
+            for gone in spoken - lines.keys():
+                reports.status(reporting.status(Figures(), "stopped", self._clock(), gone))
+            spoken = set(lines)
             if self._asked.wait(STATUS_S):
                 return
 

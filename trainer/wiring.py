@@ -5,12 +5,13 @@ Called in the process that trains. The only file of this package that names thes
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 from everfresh.adapters.kafka.report_sink import KafkaReportSink
 from everfresh.adapters.kafka.rights import TRAINER, require_rights
 from everfresh.adapters.kafka.window_source import KafkaWindowSource
-from everfresh.adapters.weights.store import FsspecWeightStore
+from everfresh.adapters.weights.tracks import FsspecTracks
+from everfresh.contracts.experiments.definition import DEFAULT
 from everfresh.contracts.settings import Settings
 from everfresh.trainer.metrics import metered
 from everfresh.trainer.run import TrainerPorts
@@ -20,14 +21,18 @@ _CLOSE_S = 1.0
 
 def open_ports(settings: Settings) -> TrainerPorts:
     """Connect. ``SettingsError`` or ``Unreachable`` with one line where that cannot be."""
-    store = FsspecWeightStore.of(settings)
+    tracks = FsspecTracks(settings)
+    tracks.store(DEFAULT)  # which refuses keys that are none
     require_rights(TRAINER, settings)
     brokers, prefix = settings.kafka.brokers, settings.kafka.topic_prefix
     with ExitStack() as opened:
-        source = KafkaWindowSource(brokers, prefix)
-        opened.callback(source.close)
         reports = KafkaReportSink(brokers, prefix)
         opened.callback(reports.close, _CLOSE_S)
         with_metrics = metered(reports, settings)
         opened.callback(with_metrics.close)
-        return TrainerPorts(source, store, with_metrics, opened.pop_all().close)
+        return TrainerPorts(
+            lambda: closing(KafkaWindowSource(brokers, prefix)),
+            tracks,
+            with_metrics,
+            opened.pop_all().close,
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -40,14 +40,17 @@ class Selection(msgspec.Struct, frozen=True):
 class DeadLetterReader:
     """Reads dead letters one by one. One that was written again after a crash is returned once.
 
+    ``sources`` are the topics of others from which letters come, besides our own.
+
     ``foreign`` counts records that are no dead letters of this deployment: nothing in them is
     believed, so none is listed or sent anywhere.
     """
 
-    def __init__(self, brokers: Brokers, topic_prefix: str) -> None:
+    def __init__(self, brokers: Brokers, topic_prefix: str, sources: Iterable[str] = ()) -> None:
         self._brokers = brokers
         self._topic = topic_name(topic_prefix, DEAD_LETTERS)
         self._origins = {topic_name(topic_prefix, spec) for spec in (EVENTS, EXPOSURES)}
+        self._origins.update(sources)
         self.foreign = 0
 
     def read(self, selection: Selection) -> Iterator[DeadLetter]:

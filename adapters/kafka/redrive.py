@@ -1,6 +1,7 @@
 """Sends dead letters back to the topic they came from, and records which.
 
 Each goes to the partition that its key belongs to; one without a key, to the one it came from.
+One that came from a source is made into an event first, and goes to the events.
 
 For every batch of dead letters, in this order:
 
@@ -22,7 +23,7 @@ from __future__ import annotations
 
 import itertools
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -67,8 +68,15 @@ class Redriver:
     ``foreign`` counts what stands on the ``redrives`` topic and is no record of a re-drive.
     """
 
-    def __init__(self, brokers: Brokers, topic_prefix: str) -> None:
+    def __init__(
+        self,
+        brokers: Brokers,
+        topic_prefix: str,
+        prepare: Callable[[DeadLetter], DeadLetter] = lambda letter: letter,
+    ) -> None:
+        """``prepare`` says what is sent for a letter, and to which of our topics."""
         self._brokers = brokers
+        self._prepare = prepare
         self._marks = topic_name(topic_prefix, REDRIVES)
         self._origins = {topic_name(topic_prefix, spec) for spec in (EVENTS, EXPOSURES)}
         self._batch = ""
@@ -104,11 +112,15 @@ class Redriver:
                 yield from self._send(batch)
 
     def _send(self, batch: Sequence[DeadLetter]) -> Iterator[DeadLetter]:
-        places = {(letter.topic, letter.partition) for letter in batch}
+        prepared = [self._prepare(letter) for letter in batch]
+        places = {(letter.topic, letter.partition) for letter in prepared}
         self._batch = uuid.uuid4().hex
         letters = [letter.identity for letter in batch]
         self._mark(_Begun(letters, self._ends(places), self._batch))
-        waiting = [(letter, self._produce(letter)) for letter in batch]
+        waiting = [
+            (letter, self._produce(ready, letter.identity))
+            for letter, ready in zip(batch, prepared, strict=True)
+        ]
         arrived: list[DeadLetter] = []
         refused: list[str] = []
         for letter, future in waiting:
@@ -125,10 +137,10 @@ class Redriver:
                 "those that were sent are marked: run it again to send the rest"
             )
 
-    def _produce(self, letter: DeadLetter) -> Any:
+    def _produce(self, letter: DeadLetter, identity: str) -> Any:
         headers = [
             *(each for each in letter.headers if each[0] not in (REDRIVEN_FROM, REDRIVEN_BY)),
-            (REDRIVEN_FROM, letter.identity.encode()),
+            (REDRIVEN_FROM, identity.encode()),
             (REDRIVEN_BY, self._batch.encode()),
         ]
         return self._producer.send(

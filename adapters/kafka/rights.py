@@ -55,8 +55,14 @@ def require_rights(part: Mapping[str, Sequence[TopicSpec]], settings: Settings) 
 
     A topic that is missing is not this function's to tell.
     """
-    brokers, prefix = settings.kafka.brokers, settings.kafka.topic_prefix
+    prefix = settings.kafka.topic_prefix
     wanted = {right: [topic_name(prefix, spec) for spec in specs] for right, specs in part.items()}
+    require_topic_rights(wanted, settings)
+
+
+def require_topic_rights(wanted: Mapping[str, Sequence[str]], settings: Settings) -> None:
+    """The same for topics by their full names."""
+    brokers = settings.kafka.brokers
     try:
         with connect_admin(brokers) as admin:
             names = {name for each in wanted.values() for name in each}

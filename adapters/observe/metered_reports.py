@@ -21,7 +21,8 @@ _log = logging.getLogger("everfresh.metrics")
 class MeteredReports:
     """Passes every report on to ``sink``, and serves their figures on an endpoint.
 
-    ``table`` says which figures of a status are metrics, ``on_window`` is told of each window. The
+    ``table`` says which figures of a status are metrics, ``on_window`` is told of each window, and
+    ``on_other`` of each status of another kind than the component's own. The
     endpoint opens with the first status, when the component's name is known. Where no port is free,
     that is logged and reports are passed on without metrics.
     """
@@ -33,17 +34,23 @@ class MeteredReports:
         table: Sequence[FigureMetric],
         settings: Settings,
         on_window: Callable[[WindowReport], None] = lambda report: None,
+        on_other: Callable[[ComponentStatus], None] = lambda status: None,
     ) -> None:
         self._sink = sink
         self._metrics = metrics
         self._settings = settings
         self._on_window = on_window
+        self._on_other = on_other
         self._url: str | None = None
         self._figures: Mapping[str, Any] = {}
         metrics.register(StatusCollector(metrics.prefix, table, lambda: self._figures))
 
     def status(self, status: ComponentStatus) -> None:
         """See the port; ``metrics`` among the figures is where this component is scraped."""
+        if status.kind != self._metrics.kind:
+            self._on_other(status)
+            self._sink.status(status)
+            return
         if self._url is None:
             self._url = self._open(status.component)
         self._figures = status.figures

@@ -65,7 +65,7 @@ class Metrics:
 
     def __init__(self, kind: str) -> None:
         self.prefix = f"everfresh_{kind}_"
-        self._kind = kind
+        self.kind = kind
         self.registry = CollectorRegistry()
         self._server: ScrapeServer | None = None
         self._record: Path | None = None
@@ -115,7 +115,7 @@ class Metrics:
         self._server, port = self._listen(settings)
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         address = f"{host}:{port}"
-        self._record = write_target(home, component, self._kind, address)
+        self._record = write_target(home, component, self.kind, address)
         return f"http://{address}/metrics"
 
     def close(self) -> None:

@@ -20,13 +20,13 @@ from everfresh.adapters.weights.version_folder import (
     MOST_LIST,
     MOST_TEXT,
     PLAN,
-    POINTER,
-    ROLLBACK,
+    POINTERS,
     folder_name,
     folder_version,
     parse_manifest,
     parse_plans,
     parse_pointer,
+    pointer_file,
     require_greater,
     require_readable,
     require_same_manifest,
@@ -58,8 +58,8 @@ class FsspecWeightStore:
 
     Many readers and one writer may use a store at the same time. On a local folder every step is
     durable, and a second writer gets ``StalePublish``. An object store has no lock, so the operator
-    must run one trainer only. A rollback is safe beside that trainer: it has a file of its own,
-    which no publish overwrites.
+    must run one trainer only. A rollback is safe beside that trainer, and so is a promotion: they
+    have a file of their own, which no publish overwrites.
 
     A version is stored as deltas of its parent (law 6), and every ``snapshot_every``-th version
     whole as well. Where deltas are made of rows that were touched, a whole version waits until they
@@ -82,11 +82,11 @@ class FsspecWeightStore:
         self._reader = VersionReader(url, self._blobs, self._keys, most)
 
     @classmethod
-    def of(cls, settings: Settings) -> FsspecWeightStore:
-        """The store that the settings name, with their keys and limits."""
+    def of(cls, settings: Settings, url: str = "") -> FsspecWeightStore:
+        """The store at ``url``, or the one that the settings name, with their keys and limits."""
         weights = settings.weights
         return cls(
-            settings.weights_url,
+            url or settings.weights_url,
             weights.snapshot_every,
             Keys.of(weights),
             weights.max_file_mb << 20,
@@ -149,7 +149,7 @@ class FsspecWeightStore:
 
     def pointer(self) -> Pointer | None:
         """See the port; ``CorruptVersion`` where the file is damaged."""
-        raw = {name: self._blobs.get(name, MOST_TEXT) for name in (POINTER, ROLLBACK)}
+        raw = {name: self._blobs.get(name, MOST_TEXT) for name in POINTERS}
         return winning_pointer(parse_pointer(*named) for named in raw.items())
 
     def advance(self, pointer: Pointer) -> None:
@@ -157,8 +157,7 @@ class FsspecWeightStore:
         with self._blobs.exclusive():
             self.manifest(pointer.version)
             require_greater(self.pointer(), pointer)
-            name = ROLLBACK if pointer.left else POINTER
-            self._blobs.put(name, msgspec.json.encode(pointer))
+            self._blobs.put(pointer_file(pointer), msgspec.json.encode(pointer))
 
     def delete(self, version: int) -> None:
         """See the port. The manifest goes first, so a half-deleted version does not exist."""

@@ -5,7 +5,7 @@ v0000000012/          one folder per version
     items.safetensors.delta   as their difference from the parent's (law 6)
     manifest.json         written last: with it the version exists
 pointer.json          which version was published last
-rollback.json         which one was rolled back to last; the greater epoch is current (law 8)
+rollback.json         which one was rolled back to, or promoted, last; the greater epoch wins (law 8)
 plan.json             which windows a trainer that lags has decided to train on next
 """
 
@@ -34,6 +34,7 @@ from everfresh.contracts.manifest import (
 MANIFEST = "manifest.json"
 POINTER = "pointer.json"
 ROLLBACK = "rollback.json"
+POINTERS = (POINTER, ROLLBACK)
 PLAN = "plan.json"
 MOST_TEXT = 2**20
 """Bytes of a manifest, a signature or a pointer, at most."""
@@ -240,16 +241,23 @@ def parse_plans(raw: bytes | None) -> list[Plan]:
         ) from None
 
 
+def pointer_file(pointer: Pointer) -> str:
+    """Where a pointer is written: what an operator moves has a file that no publish writes."""
+    return ROLLBACK if pointer.left or pointer.promoted else POINTER
+
+
 def require_greater(current: Pointer | None, wanted: Pointer) -> None:
     """``StalePublish`` unless the pointer moves forward (law 8).
 
     A rollback, whose ``left`` is not empty, is valid only over the pointer it was made from. Over
     another one it would undo another rollback, or miss in ``left`` what was published meanwhile.
+    So is a promotion: over one of its own epoch it would undo a rollback.
     """
     if current is None:
         return
-    late = wanted.left and wanted != rolled_back(current, wanted.version)
-    if late or not wanted.after(current):
+    late = bool(wanted.left) and wanted != rolled_back(current, wanted.version)
+    beside = bool(wanted.promoted) and wanted.epoch != current.epoch + 1
+    if late or beside or not wanted.after(current):
         raise StalePublish(
             f"the pointer is at version {current.version}, epoch {current.epoch}, and version "
             f"{wanted.version}, epoch {wanted.epoch}, is not after it; read the pointer again"

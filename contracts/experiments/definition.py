@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Annotated
 
 import msgspec
@@ -12,8 +13,6 @@ from everfresh.contracts.foreign import Count, Milliseconds, decoded
 
 DEFAULT = "default"
 """The arm of users who are in no experiment, and the track that serves them."""
-TRACKS = frozenset({DEFAULT})
-"""The tracks, which are lines of versions. There is one."""
 HASH_VERSION = 2
 FORMAT = 1
 MOST_ARMS = 20
@@ -64,7 +63,8 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
 
     ``coverage`` is the share of each arm's users that are in. ``seed`` decides who is where: other
     experiments have other seeds. ``namespace`` is absent where all users may be in. A ``holdout``
-    comes before all experiments: who is in it is in no experiment. ``since`` is the definition
+    comes before all experiments: who is in it is in no experiment. ``diverted`` says that tracks
+    which arms name learn from these arms' own users alone. ``since`` is the definition
     version of the first record of this experiment; it is absent in that record itself. Of several
     experiments that a user is in, the one with the smallest decides. ``started``, ``changed`` and
     ``stopped`` are for people, in UTC ms; ``stopped`` is absent while it runs.
@@ -78,6 +78,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     coverage: _Share = 1.0
     namespace: Namespace | None = None
     holdout: bool = False
+    diverted: bool = False
     since: Count | None = None
     started: Milliseconds
     changed: Milliseconds
@@ -136,6 +137,24 @@ def require_name(what: str, name: str) -> None:
         )
 
 
+def require_tracks(definition: Definition, tracks: Collection[str]) -> None:
+    """``ExperimentRefused`` where an arm names a track that is none of ``tracks``.
+
+    A reader takes such a definition all the same: a track may end while an experiment runs.
+    """
+    if definition.diverted and all(arm.track == DEFAULT for arm in definition.arms):
+        raise ExperimentRefused(
+            f"the {DEFAULT} track learns from everybody; to divert data, give arms tracks of their "
+            "own: --arm control@same --arm treatment@fast"
+        )
+    for arm in definition.arms:
+        if arm.track not in tracks:
+            raise ExperimentRefused(
+                f"arm {arm.name} names the track {ascii(arm.track)[:80]}, and there is no such "
+                f"track; the tracks are: {', '.join(sorted(tracks))}"
+            )
+
+
 def _require_arms(definition: Definition) -> None:
     arms = definition.arms
     least = 1 if definition.holdout else 2
@@ -146,11 +165,7 @@ def _require_arms(definition: Definition) -> None:
         )
     for arm in arms:
         require_name("an arm", arm.name)
-        if arm.track not in TRACKS:
-            raise ExperimentRefused(
-                f"arm {arm.name} names the track {ascii(arm.track)[:80]}, and there is no such "
-                f"track; the tracks are: {', '.join(sorted(TRACKS))}"
-            )
+        require_name(f"the track of arm {arm.name}", arm.track)
     names = [arm.name for arm in arms]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ExperimentRefused(f"arm {twice[0]} is named twice; each arm has a name of its own")

@@ -11,6 +11,7 @@ from everfresh.contracts.settings.names import FILE_VARIABLE
 from everfresh.contracts.settings.run import RunSettings
 from everfresh.contracts.settings.security import SecuritySettings
 from everfresh.contracts.settings.serving import MetricsSettings, RaySettings, ServingSettings
+from everfresh.contracts.settings.sources import RegistrySettings, SourceSettings
 from everfresh.contracts.settings.stream import (
     EventSettings,
     JoinSettings,
@@ -33,10 +34,12 @@ __all__ = [
     "MetricsSettings",
     "ModelSettings",
     "RaySettings",
+    "RegistrySettings",
     "RunSettings",
     "SecuritySettings",
     "ServingSettings",
     "Settings",
+    "SourceSettings",
     "StateSettings",
     "TrainerSettings",
     "WeightSettings",

@@ -90,9 +90,9 @@ class ServingSettings(Group):
     cache_mb: int = Field(
         256,
         ge=0,
-        description="Memory of each replica, in MiB, for what the model has computed from users' "
-        "histories; 0 caches nothing. Raise it if more users are active at a time than it holds "
-        "(419 KiB each if the network reads 200 events).",
+        description="Memory of each replica, in MiB and for each track, for what the model has "
+        "computed from users' histories; 0 caches nothing. Raise it if more users are active at a "
+        "time than it holds (419 KiB each if the network reads 200 events).",
     )
     cache_ahead: int = Field(
         64,

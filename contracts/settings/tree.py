@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -29,6 +29,11 @@ from everfresh.contracts.settings.names import (
 )
 from everfresh.contracts.settings.run import RunSettings
 from everfresh.contracts.settings.serving import MetricsSettings, RaySettings, ServingSettings
+from everfresh.contracts.settings.sources import (
+    RegistrySettings,
+    SourceSettings,
+    contradiction,
+)
 from everfresh.contracts.settings.stream import (
     EventSettings,
     JoinSettings,
@@ -38,6 +43,7 @@ from everfresh.contracts.settings.stream import (
 )
 from everfresh.contracts.settings.verdict import VerdictSettings
 from everfresh.contracts.settings.weights import ModelSettings, WeightSettings
+from everfresh.contracts.topics import ALL, topic_name
 
 DEFAULT_FILE = "everfresh.toml"
 
@@ -79,6 +85,20 @@ class Settings(BaseSettings):
     items: ItemSettings = Field(default_factory=ItemSettings)
     ray: RaySettings = Field(default_factory=RaySettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
+    sources: dict[str, SourceSettings] = Field(
+        {},
+        description="Topics of another shape whose records become events: a table "
+        "`[sources.NAME]` for each. `everfresh bridge NAME --check` shows what would come of it; "
+        "docs/bring-your-data.md lists what a table may have.",
+    )
+    registry: RegistrySettings = Field(default_factory=RegistrySettings)
+
+    @model_validator(mode="after")
+    def _sources_fit(self) -> Self:
+        own = {topic_name(self.kafka.topic_prefix, spec) for spec in ALL}
+        if wrong := contradiction(self.sources, self.registry.url, own):
+            raise ValueError(f"sources.{wrong}")
+        return self
 
     @field_validator("home", mode="before")
     @classmethod
@@ -99,6 +119,11 @@ class Settings(BaseSettings):
                 f"{ascii(path)[:200]}; name another folder"
             )
         return home
+
+    @property
+    def source_topics(self) -> list[str]:
+        """The topics of all sources."""
+        return [source.topic for source in self.sources.values()]
 
     @property
     def weights_url(self) -> str:
@@ -173,9 +198,12 @@ def _mistake(item: ErrorDetails) -> str:
     name = ".".join(str(part) for part in item["loc"]) or "settings"
     if item["type"] == "extra_forbidden":
         known = [*Settings.model_fields, *leaves(Settings)]
+        if item["loc"][0] == "sources":
+            known = [f"sources.{item['loc'][1]}.{each}" for each in SourceSettings.model_fields]
         return f"{name}: {_GONE.get(name) or no_such_setting(name, known)}"
     if item["type"] == "value_error":  # one of ours, which says all of that
-        return f"{name}: {item['msg'].removeprefix('Value error, ')}"
+        said = item["msg"].removeprefix("Value error, ")
+        return f"{name}: {said}" if item["loc"] else said
     # A secret is a string, so a wrong one is of that type: it is not repeated.
     shown = isinstance(item["input"], (str, int, float)) and item["type"] != "string_type"
     return f"{name}: {item['msg']}" + (f"; found {item['input']!r}" if shown else "")

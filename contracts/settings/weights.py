@@ -96,9 +96,9 @@ class WeightSettings(Group):
     keep: int = Field(
         20,
         ge=2,
-        description="Number of versions kept of the current lineage, and at most as many that a "
-        "rollback turned away from; older ones are deleted. Raise it to be able to roll back "
-        "further; each version costs disk space.",
+        description="Number of versions kept of each track's current lineage, and at most as many "
+        "that a rollback turned away from; older ones are deleted. Raise it to be able to roll "
+        "back further; each version costs disk space.",
     )
     snapshot_every: int = Field(
         16,

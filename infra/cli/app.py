@@ -12,11 +12,13 @@ from everfresh.infra.cli.commands.evaluate_options import evaluate
 from everfresh.infra.cli.commands.experiment.group import experiment
 from everfresh.infra.cli.commands.generate import generate
 from everfresh.infra.cli.commands.items.group import items
+from everfresh.infra.cli.commands.tracks.group import tracks
 from everfresh.infra.cli.file_options import AskedReading, EventFile, with_file_options
 from everfresh.infra.cli.options import (
     MOST,
     Config,
     Home,
+    OfTrack,
     Servers,
     ServersToJoin,
     User,
@@ -38,6 +40,7 @@ app = typer.Typer(
 app.add_typer(dlq, name="dlq")
 app.add_typer(experiment, name="experiment")
 app.add_typer(items, name="items")
+app.add_typer(tracks, name="tracks")
 
 
 @app.command()
@@ -83,6 +86,14 @@ def demo(
             help="Events per second; 0 chooses a speed that ends within three minutes.",
         ),
     ] = 0.0,
+    experiment_too: Annotated[
+        bool,
+        typer.Option(
+            "--experiment",
+            help="Compare the live model with one that is frozen early, by simulated clicks, and "
+            "show the report.",
+        ),
+    ] = False,
     servers: ServersToJoin = "",
     home: Home = None,
     config: Config = None,
@@ -96,7 +107,7 @@ def demo(
     settings = _settings(home, config, kafka=_given(bootstrap_servers=servers))
     from everfresh.infra.cli.demo.demo import run_demo
 
-    run_demo(settings, events, speed)
+    run_demo(settings, events, speed, experiment=experiment_too)
 
 
 @app.command()
@@ -146,6 +157,57 @@ def replay(  # noqa: PLR0913, PLR0917  (every option is one word of the command 
 
 app.command()(evaluate)
 app.command()(generate)
+
+
+@app.command()
+def contract(
+    topic: Annotated[
+        str,
+        typer.Argument(metavar="[TOPIC]", help="events, exposures or outcomes. Default: all."),
+    ] = "",
+    config: Config = None,
+) -> None:
+    """Print what other programs write to Kafka and read from it.
+
+    Without a topic it is an AsyncAPI 3.0 document of the topics, keys, headers and values. With one
+    it is the JSON Schema of that topic's values. Both say what these settings say: the topic
+    prefix, the event types, the limits. Asks no Kafka.
+    """
+    settings = _settings(None, config)
+    from everfresh.infra.cli.commands.topics.contract import run_contract
+
+    run_contract(settings, topic)
+
+
+@app.command()
+def bridge(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Source, as in [sources.NAME].")],
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Only show what would come of the newest records."),
+    ] = False,
+    index: Annotated[
+        int,
+        typer.Option(
+            "--index", min=0, max=MOST, metavar="N", help="Number of this bridge, if several run."
+        ),
+    ] = 0,
+    servers: Servers = "",
+    home: Home = None,
+    config: Config = None,
+) -> None:
+    """Turn the records of a source's topic into events, each exactly once.
+
+    `everfresh up` runs a bridge for each source of the settings; this runs one by itself, until
+    Ctrl-C. docs/bring-your-data.md shows how to describe a source.
+    """
+    settings = _settings(home, config, kafka=_given(bootstrap_servers=servers))
+    from everfresh.infra.cli.commands.topics.bridge import run_bridge, run_check
+
+    if check:
+        run_check(settings, name)
+    else:
+        run_bridge(settings, name, index)
 
 
 @app.command()
@@ -215,6 +277,7 @@ def rollback(
             help="Version to go back to; `everfresh versions` lists them.",
         ),
     ],
+    track: OfTrack = "",
     home: Home = None,
     config: Config = None,
 ) -> None:
@@ -226,12 +289,13 @@ def rollback(
     settings = _settings(home, config)
     from everfresh.infra.cli.commands.rollback import run_rollback
 
-    run_rollback(settings, version)
+    run_rollback(settings, version, track)
 
 
 @app.command()
 def versions(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    track: OfTrack = "",
     home: Home = None,
     config: Config = None,
 ) -> None:
@@ -243,7 +307,7 @@ def versions(
     settings = _settings(home, config)
     from everfresh.infra.cli.commands.versions import run_versions
 
-    run_versions(settings, as_json=as_json)
+    run_versions(settings, track, as_json=as_json)
 
 
 @app.command()

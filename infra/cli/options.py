@@ -54,6 +54,17 @@ User = Annotated[
 ]
 
 
+OfTrack = Annotated[
+    str,
+    typer.Option(
+        "--track",
+        metavar="NAME",
+        help="The track that is meant. Default: the default track; `everfresh tracks list` lists "
+        "all.",
+    ),
+]
+
+
 MOST = 1_000_000_000
 """Largest number that an option takes for a count."""
 

@@ -77,6 +77,7 @@ class CachedHistoryReader:
 
     def __init__(self, reader: HistoryReader, cache_bytes: int, ahead: int = 0) -> None:
         self._reader = reader
+        self._limits = cache_bytes, ahead
         self._users_ahead = ahead
         self._prefetched: dict[UserId, CachedHistory] = {}
         self._cache: UserCache[CachedHistory] = UserCache(cache_bytes)
@@ -105,6 +106,11 @@ class CachedHistoryReader:
             else:
                 rows, vector = self._continued_by(recommender, cached, fresh, stored.length)
             return UserHistory(cached.partition, cached.offset, len(fresh), rows, vector)
+
+    def beside(self) -> CachedHistoryReader:
+        """Another reader of the same state, with a cache of its own: versions of two tracks may
+        have one number."""
+        return CachedHistoryReader(self._reader, *self._limits)
 
     def prefetch(self, loaded: LoadedVersion) -> None:
         """Read with ``loaded``, before it is live, the histories that were asked for last.

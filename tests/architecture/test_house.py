@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[2]
 ROOMS = sorted(link.name for link in (ROOT / "everfresh").iterdir() if link.is_symlink())
 EDGES = {
     "streaming/__main__.py": "wires the worker",
+    "streaming/sources/__main__.py": "wires a bridge",
     "streaming/producer.py": "stamps an event that brings no time",
     "serving/wiring.py": "wires a replica",
     "trainer/run.py": "wires the trainer",

@@ -19,6 +19,8 @@ from everfresh.contracts.topics import EVENTS, topic_name
 from everfresh.infra.broker.broker import EmbeddedBroker
 
 ROOT = Path(__file__).parents[2]
+OF_OPERATORS = {"charts", "image"}
+"""Folders of infra that are taken from the repository: the chart, and the image's recipe."""
 ROOMS = {path.name for path in (ROOT / "everfresh").iterdir() if path.is_symlink()}
 
 # What the base install brings beside everfresh: `dependencies` in pyproject.toml.
@@ -65,7 +67,7 @@ def test_the_wheel_holds_one_top_level_package_with_every_file(wheel: Path) -> N
         f"everfresh/{path.relative_to(ROOT)}"
         for room in ROOMS
         for path in (ROOT / room).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file() and not {"__pycache__", *OF_OPERATORS} & set(path.parts)
     }
     assert names == expected | {"everfresh/__init__.py", "everfresh/py.typed"}
 

@@ -151,3 +151,58 @@ def test_the_longest_prefix_leaves_room_for_every_topic() -> None:
 def test_forwarding_without_remembered_ids_is_refused() -> None:
     with pytest.raises(SettingsError, match=r"set events\.remember_ids above 0"):
         load_settings({"events": {"misplaced": "forward", "remember_ids": 0}})
+
+
+SHOP = {"topic": "clicks", "user": "user", "item": "item", "type": "view"}
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"usr": "u"}, "sources.shop.usr: there is no such setting; did you mean sources.shop."),
+        ({"topic": "everfresh.events"}, "a topic that everfresh itself writes or reads"),
+        ({"topic": "a b"}, "topic is the name of a Kafka topic"),
+        ({"type": ""}, "neither is set: set one"),
+        ({"type_field": "kind"}, "both are set: set one"),
+        ({"user": ""}, "user is empty"),
+        ({"user": "$user"}, "a path is a field"),
+        ({"user": "a..b"}, "a path is a field"),
+        ({"attributes": ["$headers."]}, "a path is a field"),
+        ({"time": "at"}, "time names a field and time_unit is empty"),
+        ({"time_unit": "s"}, "time is $timestamp, which needs none"),
+        ({"format": "avro"}, "registry.url is empty"),
+        ({"where": {"a": {"b": 1}}}, "sources.shop.where"),
+    ],
+)
+def test_sources_that_cannot_work_are_refused_with_the_reason(
+    table: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings({"sources": {"shop": {**SHOP, **table}}})
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_sources_have_names_of_their_own_and_a_topic_each() -> None:
+    for sources, message in (
+        ({"Shop": SHOP}, "names a source; a name has"),
+        ({"shop": SHOP, "other": SHOP}, "both read clicks"),
+    ):
+        with pytest.raises(SettingsError, match=message):
+            load_settings({"sources": sources})
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"url": "registry:8081"}, "registry.url"),
+        ({"url": "http://a", "username": "ann"}, "go together"),
+        ({"url": "http://a", "password": "x", "password_file": "/y"}, "keep one of them"),
+        ({"username": "ann", "password": "secret"}, "url is empty"),
+    ],
+)
+def test_a_registry_that_cannot_be_asked_is_refused(table: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings({"registry": table})
+    assert message in str(caught.value)
+    assert "secret" not in str(caught.value)

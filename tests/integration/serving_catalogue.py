@@ -17,7 +17,7 @@ _IN_A_ROW = 40
 """Answers, so that either replica is among those that gave them."""
 
 
-def assert_catalogue_is_obeyed(run: ServingRun, client: httpx.Client, folder: Path) -> list[float]:
+def assert_catalogue_is_obeyed(run: ServingRun, url: str, folder: Path) -> list[float]:
     """Load, filter, remove and bring back. Returns the seconds that removals took to be in the
     answers of all replicas, from when the command was done."""
     file = folder / "catalogue.csv"
@@ -29,7 +29,8 @@ def assert_catalogue_is_obeyed(run: ServingRun, client: httpx.Client, folder: Pa
 
     def answers(**rules: Any) -> list[dict[str, Any]]:
         body = {"user_id": "stranger", "k": 31, "rules": rules}
-        return [client.post("/v1/recommend", json=body).json() for _ in range(_IN_A_ROW)]
+        with httpx.Client(base_url=url, timeout=60) as client:
+            return [client.post("/v1/recommend", json=body).json() for _ in range(_IN_A_ROW)]
 
     def all_say(holds: Callable[[dict[str, Any]], bool], **rules: Any) -> Callable[[], bool]:
         return lambda: all(holds(each) for each in answers(**rules))

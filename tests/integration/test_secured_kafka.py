@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import os
 import re
@@ -17,6 +18,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from kafka import KafkaAdminClient, KafkaProducer
+from kafka.admin import NewTopic
 
 from everfresh.adapters.kafka.admin import broker_answers
 from everfresh.adapters.kafka.dead_letters import Selection
@@ -82,9 +85,11 @@ def rows(part: str, prefix: str, *without: str) -> list[Allowed]:
     for right, group in re.findall(r"(\w+) on (?:all topics|group `(.*?)`)", cells[4]):
         kind, names = ("group", [group]) if group else ("topic", EVERY_TOPIC)
         allowed += [(right, kind, name) for name in names]
+    for identity in re.findall(r"Write on transactional id `(.*?)`", cells[4]):
+        allowed += [("Write", "transactional_id", identity)]
     assert allowed, part
     return [
-        Allowed(f"{kind}:{prefix}{name}", right)
+        Allowed(f"{kind}:{prefix}{name}".replace("NAME-N", "shop-0").replace("NAME", "shop"), right)
         for right, kind, name in allowed
         if f"{right} {name}" not in without
     ]
@@ -178,7 +183,8 @@ def test_each_part_runs_with_its_row_of_the_table_and_nothing_more(
         words.close()
         assert exposures.failed() == words.failed() == 0
         trainer = open_ports(users.settings("trainer"))
-        wait_for(lambda: trainer.source.poll(200), "a window", worker)
+        with trainer.open_source() as source:
+            wait_for(lambda: source.poll(200), "a window", worker)
         trainer.reports.window(REPORT)
         trainer.close()
         outcomes = topic_name(topic_prefix, OUTCOMES)
@@ -216,6 +222,51 @@ def test_each_part_runs_with_its_row_of_the_table_and_nothing_more(
     logs = "".join(log.read_text() for log in (worker_settings.home / "logs").iterdir())
     for written in (arguments, said, shown, logs):
         assert PASSWORD not in written
+
+
+def filled(broker: SecuredBroker, topic: str) -> int:
+    return sum(end_offsets(broker.admin, topic).values())
+
+
+def test_a_bridge_runs_with_its_row_of_the_table_and_nothing_more(
+    broker: SecuredBroker, users: Users, topic_prefix: str, make_settings: Make
+) -> None:
+    ensure_topics(broker.admin, make_settings(kafka={"partitions": 2}))
+    topic = f"shop-{topic_prefix}clicks"
+    with KafkaAdminClient(bootstrap_servers=broker.admin.servers) as admin:
+        admin.create_topics([NewTopic(topic, 1, 1)])
+    with KafkaProducer(bootstrap_servers=broker.admin.servers) as producer:
+        producer.send(topic, b'{"user": 1, "item": 2}').get(timeout=WAIT_S)
+        producer.send(topic, b"{").get(timeout=WAIT_S)
+    shop = {"topic": topic, "user": "user", "item": "item", "type": "view"}
+    part, package = "bridge of a source", "everfresh.streaming.sources"
+
+    def settings(*without: str, read: bool = True) -> Settings:
+        made = users.settings(part, *without, sources={"shop": shop})
+        broker.allow(made.kafka.security.username, *[Allowed(topic, "Read")] * read)
+        return made
+
+    with started(settings(), package, "shop") as bridge:
+        events, letters = (f"{topic_prefix}{name}" for name in ("events", "dead-letters"))
+        for written in (events, letters):  # a transaction's marker stands behind each
+            wait_for(functools.partial(filled, broker, written), written, bridge)
+        bridge.send_signal(signal.SIGTERM)
+        said, wrong = bridge.communicate(timeout=WAIT_S)
+        assert (bridge.returncode, said, wrong) == (0, "", "")
+    for lacking, right in (
+        (settings(read=False), f"Read on topic {topic}"),
+        (settings("Read source.NAME"), f"Read on group {topic_prefix}source.shop"),
+        (
+            settings("Write source.NAME-N"),
+            f"Write on transactional id {topic_prefix}source.shop-0",
+        ),
+        (settings("Write dead-letters"), f"Write on topic {letters}"),
+    ):
+        with started(lacking, package, "shop") as bridge:
+            _, wrong = bridge.communicate(timeout=WAIT_S)
+        assert bridge.returncode == 1
+        assert f"to {right}; add an ACL" in wrong
+        assert wrong.count("\n") == 1
 
 
 def defined(users: Users, replica: Settings) -> list[str]:

@@ -22,7 +22,10 @@ import pytest
 from everfresh.adapters.kafka.definitions.writing import KafkaDefinitionLog
 from everfresh.adapters.kafka.tail import RecordTail
 from everfresh.adapters.machine.tcp_ports import free_ports
+from everfresh.adapters.weights.tracks import FsspecTracks
 from everfresh.contracts.experiments.assignment import Assignments
+from everfresh.contracts.experiments.definition import Arm
+from everfresh.contracts.experiments.track import Track
 from everfresh.contracts.exposure import Exposure
 from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.report import ComponentStatus
@@ -155,6 +158,7 @@ def test_a_swap_restarts_nothing_drops_nothing_and_mixes_nothing(
                 asker.done.set()
             for asker in clients:
                 asker.join()
+            assert_an_arm_is_answered_by_its_own_track(run, client)
 
         given = [answer for asker in clients for answer in asker.answers]
         assert [failure for asker in clients for failure in asker.failures] == []
@@ -177,13 +181,31 @@ def test_a_swap_restarts_nothing_drops_nothing_and_mixes_nothing(
         assert outside(run.processes()) == []
         assert outside([psutil.Process(driver.pid)]) == []
         assert_exposed(run, given)
-        with keeping(url) as client:
-            assert_catalogue_is_obeyed(run, client, tmp_path)
+        assert_catalogue_is_obeyed(run, url, tmp_path)
     finally:
         status = driver.stop(STOP_SECONDS)
     assert status == 0, run.output.read_text()
     assert not (run.settings.home / "run" / "serving.json").exists()
     assert not run.titled("haproxy")
+
+
+def assert_an_arm_is_answered_by_its_own_track(run: ServingRun, client: httpx.Client) -> None:
+    """A track that is started while replicas run answers for the arms that name it."""
+    tracks, kafka = FsspecTracks(run.settings), run.settings.kafka
+    fast = publish(tracks.store("fast"), 1)
+    tracks.declare(Track(name="fast", started=1, changed=1))
+    arms = [Arm("control", 0.5, "fast"), Arm("treatment", 0.5, "fast")]
+    with KafkaDefinitionLog(Brokers(kafka.bootstrap_servers), kafka.topic_prefix) as log:
+        log.write("green", define(arms=arms, since=0))
+
+    def by_fast() -> bool:
+        last = [ask(client) for _ in range(20)]
+        replicas = {each.headers["x-everfresh-replica"] for each in last}
+        return len(replicas) == 2 and {each.json()["track"] for each in last} == {"fast"}
+
+    wait_until(by_fast, "answers of the track from both replicas")
+    said = ask(client).json()
+    assert (said["version"], said["items"]) == (1, recomputed(fast, USER)[0])
 
 
 def both_have(run: ServingRun, version: int) -> bool:

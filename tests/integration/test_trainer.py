@@ -18,6 +18,8 @@ from everfresh.adapters.kafka.topics import ensure_topics
 from everfresh.adapters.machine.child_process import ChildProcess
 from everfresh.adapters.machine.tcp_ports import accepts_connections, parse_address
 from everfresh.adapters.weights.store import FsspecWeightStore
+from everfresh.adapters.weights.tracks import FsspecTracks
+from everfresh.contracts.experiments.track import Track
 from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.manifest import Pointer
 from everfresh.contracts.settings import RaySettings, Settings
@@ -155,7 +157,9 @@ def test_kill_9_of_the_training_process_midway_changes_no_version(
     log = make_log(2, LABELS)
     expected = Bench(log, settings)
     expected.run()
-    store = FsspecWeightStore(settings.weights_url)
+    store, tracks = FsspecWeightStore(settings.weights_url), FsspecTracks(settings)
+    tracks.declare(Track(name="again", started=1, changed=1))
+    again = tracks.store("again")
     write(settings, log, 0.0, 0.5)
     start_driver()
     wait_until(lambda: live(store) >= 3, "version 3")
@@ -167,6 +171,9 @@ def test_kill_9_of_the_training_process_midway_changes_no_version(
     assert store.pointer() == Pointer(1, len(LABELS))
     contents = [content(store.manifest(version)) for version in store.versions()]
     assert contents == expected.versions()
+    # A track with equal settings is trained beside it, and has the same versions, bit by bit.
+    wait_until(lambda: live(again) == len(LABELS), "the last version of the track")
+    assert [content(again.manifest(version)) for version in again.versions()] == contents
     assert [process.pid for process in cluster.trainers()] != [victims[0].pid]
 
 

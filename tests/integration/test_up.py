@@ -65,6 +65,11 @@ def proxies() -> Iterator[dict[str, str]]:
     assert Proxy.asked == []
 
 
+# Its topic is not there, which is to stop nothing else.
+SOURCE = {"topic": "shop", "user": "user", "item": "item", "type": "view"}
+SOURCES = {"EVERFRESH_SOURCES": json.dumps({"shop": SOURCE})}
+
+
 def events(path: Path, number: int, first: int = 0) -> Path:
     with path.open("w") as file:
         for i in range(first, first + number):
@@ -119,7 +124,9 @@ def assert_the_loop_obeys(cwd: Path, version: int) -> None:
 
 def test_a_loop_that_is_up(tmp_path: Path, proxies: dict[str, str]) -> None:
     file = events(tmp_path / "events.jsonl", 4000)
-    with Command(tmp_path, "up", **FAST, **OTHERS, **proxies, TMPDIR=str(tmp_path)) as up:
+    with Command(
+        tmp_path, "up", **FAST, **OTHERS, **SOURCES, **proxies, TMPDIR=str(tmp_path)
+    ) as up:
         up.wait_for("The loop is up")
 
         code, said = run(tmp_path, "recommend", "7")
@@ -137,6 +144,7 @@ def test_a_loop_that_is_up(tmp_path: Path, proxies: dict[str, str]) -> None:
         assert code == 0, said
         for words in ("worker-0", "trainer", "replica", "events: 4,000 records", "freshness"):
             assert words in said
+        assert re.search(r"bridge-shop +.?.? *waiting", said)
         assert re.search(r"metrics http://127\.0\.0\.1:\d+/metrics", said)
 
         assert_offered(tmp_path / ".everfresh")

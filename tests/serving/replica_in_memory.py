@@ -13,6 +13,7 @@ from everfresh.adapters.memory import (
     MemoryExposureSink,
     MemoryHistoryReader,
     MemoryReportSink,
+    MemoryTracks,
     MemoryWeightStore,
 )
 from everfresh.contracts.event import ItemId, UserId
@@ -104,6 +105,7 @@ class Bench:
     def __init__(self, load: Load = load_version, items: ItemSettings | None = None) -> None:
         self.clock = ManualClock(1_000)
         self.store = MemoryWeightStore()
+        self.tracks = MemoryTracks(self.store)
         self.pairs: dict[bytes, bytes] = {}
         self.exposures = MemoryExposureSink()
         self.reports = MemoryReportSink()
@@ -119,6 +121,7 @@ class Bench:
             self.reports,
             self.assigner,
             catalogue=self.catalogue,
+            tracks=self.tracks,
         )
         self.replica = Replica("replica-a", ports, self.clock, poll_ms=10, load=load)
 

@@ -5,8 +5,14 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from everfresh.adapters.memory import MemoryReportSink, MemoryWeightStore, MemoryWindowSource
+from everfresh.adapters.memory import (
+    MemoryReportSink,
+    MemoryTracks,
+    MemoryWeightStore,
+    MemoryWindowSource,
+)
 from everfresh.contracts.manifest import WeightManifest
+from everfresh.contracts.ports import TrackStore
 from everfresh.contracts.settings import Settings
 from everfresh.trainer.learning.training import TrainWindow, train_window
 from everfresh.trainer.loop import Boundary, TrainerLoop
@@ -23,6 +29,7 @@ class Bench:
         self.log = log
         self.settings = settings
         self.store = MemoryWeightStore()
+        self.tracks: TrackStore = MemoryTracks(self.store)
         self.reports = MemoryReportSink()
         self._ticks = itertools.count(1_000)
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from everfresh.adapters.memory import MemoryReportSink
 from everfresh.adapters.observe.metrics import Metrics
-from everfresh.trainer.metrics import WindowMetrics
+from everfresh.contracts.settings import Settings
+from everfresh.trainer.metrics import TrackMetrics, WindowMetrics, metered
+from everfresh.trainer.scoring.reporting import Figures, status
 from tests.conformance.test_sinks import REPORT
 
 
@@ -44,3 +47,32 @@ def test_a_report_that_is_written_again_and_a_held_window_count_no_events(metric
     assert value(metrics, "trained_events_total") == 0
     assert value(metrics, "window_age_seconds_count") == 0
     assert value(metrics, "window_score", contender="live", metric="hr10") == 0.5
+
+
+def test_each_track_has_samples_of_its_own_until_it_stops(metrics: Metrics) -> None:
+    tracks = TrackMetrics(metrics.prefix)
+    metrics.register(tracks)
+    figures = Figures(version=7, backlog=2, windows=3, failed="a bad disk", processor_s=1.5)
+    for name in ("fast", "slow"):
+        tracks.take(status(figures, "running", 9, name))
+    tracks.take(status(figures, "stopped", 9, "slow"))
+    assert value(metrics, "track_version", track="fast") == 7
+    assert value(metrics, "track_backlog_windows", track="fast") == 2
+    assert value(metrics, "track_alarms", track="fast") == 1
+    assert value(metrics, "track_processor_seconds_total", track="fast") == 1.5
+    assert value(metrics, "track_version", track="slow") is None
+
+
+def test_other_tracks_reports_and_status_leave_the_default_ones_metrics_alone(
+    metrics: Metrics, small_settings: Settings
+) -> None:
+    windows = WindowMetrics(metrics)
+    windows.observe(msgspec.structs.replace(REPORT, track="fast"))
+    assert value(metrics, "trained_events_total") == 0
+    sink = MemoryReportSink()
+    metered_sink = metered(sink, small_settings)
+    metered_sink.status(status(Figures(version=3), "running", 1))
+    metered_sink.status(status(Figures(version=8), "running", 1, "fast"))
+    assert [each.figures["version"] for each in sink.statuses] == [3, 8]
+    assert metered_sink._figures["version"] == 3
+    metered_sink.close()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -25,8 +26,12 @@ class OpenPorts:
         self.closed = threading.Event()
 
     def open(self, settings: Settings) -> TrainerPorts:
-        source = MemoryWindowSource(self.bench.log)
-        return TrainerPorts(source, self.bench.store, self.bench.reports, self.closed.set)
+        return TrainerPorts(
+            lambda: nullcontext(MemoryWindowSource(self.bench.log)),
+            self.bench.tracks,
+            self.bench.reports,
+            self.closed.set,
+        )
 
 
 def start(log: Log, settings: Settings) -> tuple[TrainerRun, OpenPorts]:

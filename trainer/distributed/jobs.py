@@ -24,7 +24,7 @@ from everfresh.trainer.learning.window_task import WindowTask
 
 @dataclass(frozen=True)
 class Job:
-    """One window for a worker: a ``WindowTask`` as bytes, without the settings, which it has."""
+    """One window for a worker: a ``WindowTask`` as bytes, with the settings of its track."""
 
     model: dict[str, bytes]
     optimizer: bytes
@@ -32,6 +32,7 @@ class Job:
     window: TrainingWindow
     number: int
     sighted: Sequence[DecodedExample] | None
+    settings: Settings
 
 
 def describe_job(task: WindowTask) -> Job:
@@ -44,11 +45,13 @@ def describe_job(task: WindowTask) -> Job:
         task.window,
         task.number,
         task.sighted,
+        task.settings,
     )
 
 
-def do_job(job: Job, settings: Settings, stepper: Stepper) -> str:
+def do_job(job: Job, stepper: Stepper) -> str:
     """Train as the others do; the digest of the weights reached."""
+    settings = job.settings
     recommender = Recommender.load(settings.model.model_dump(mode="json"), job.model)
     recommender.to(settings.trainer.device)
     optimizer = build_optimizer(recommender, settings.trainer.learning_rate)

@@ -50,7 +50,7 @@ class TrainingWorker:
     def train(self, job: Job) -> str:
         """Train one window in step with the others; see ``trainer.distributed.jobs``."""
         assert self._member is not None, "a worker joins before it trains"
-        return do_job(job, self._settings, self._member)
+        return do_job(job, self._member)
 
 
 class DataParallelTraining:

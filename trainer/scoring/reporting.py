@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from everfresh.contracts.experiments.definition import DEFAULT
 from everfresh.contracts.manifest import Rejected, WeightManifest
 from everfresh.contracts.report import ComponentStatus, WindowReport
 from everfresh.trainer.scoring.prequential import LIVE, METRICS, unflatten
@@ -112,6 +113,10 @@ class Figures(msgspec.Struct, frozen=True):
     times another moved the pointer, ``workers_lost`` in mid-window, ``undeleted`` old versions,
     ``foreign`` records of the topic ``windows`` that are no slices (``last_foreign`` says where),
     ``floods``: windows that brought more new items than they may (``trainer.new_items``).
+    ``failed`` is why the track stands still until it is tried again, empty where it does not.
+
+    ``processor_s`` is what the windows since the start took of the trainer's process, and
+    ``processor_per_window_s`` its mean; further training processes are not in it.
     """
 
     windows: int = 0
@@ -136,12 +141,16 @@ class Figures(msgspec.Struct, frozen=True):
     last_held: str = ""
     last_foreign: str = ""
     stage: str = "starting"
+    failed: str = ""
+    processor_s: float = 0.0
+    processor_per_window_s: float = 0.0
 
     @property
     def alarms(self) -> int:
         """All of them together."""
         held, lost = self.held + self.let_pass, self.overtaken + self.workers_lost
-        return held + self.rolled_back + lost + self.undeleted + self.foreign + self.floods
+        counted = held + self.rolled_back + lost + self.undeleted + self.foreign + self.floods
+        return counted + bool(self.failed)
 
     def live(self, manifest: WeightManifest) -> Figures:
         """With this version live."""
@@ -162,7 +171,11 @@ class Figures(msgspec.Struct, frozen=True):
         return counted.live(manifest)
 
 
-def status(figures: Figures, state: str, now_ms: int) -> ComponentStatus:
+TRAINER, TRACK = "trainer", "track"
+"""Kinds of status: of the trainer with its default track, and of each other track."""
+
+
+def status(figures: Figures, state: str, now_ms: int, track: str = DEFAULT) -> ComponentStatus:
     """The component status of these figures; ``hr10`` and ``ndcg10`` are the last live scores."""
     flat: dict[str, Any] = msgspec.structs.asdict(figures)
     measured = flat.pop("scores")
@@ -170,4 +183,6 @@ def status(figures: Figures, state: str, now_ms: int) -> ComponentStatus:
         if (value := measured.get(f"{metric}_{LIVE}")) is not None:
             flat[metric] = value
     flat["alarms"] = figures.alarms
-    return ComponentStatus("trainer", "trainer", now_ms, state, flat)
+    if track == DEFAULT:
+        return ComponentStatus(TRAINER, TRAINER, now_ms, state, flat)
+    return ComponentStatus(f"{TRACK}-{track}", TRACK, now_ms, state, flat)

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from everfresh.contracts.experiments.track import Audience
 from everfresh.contracts.manifest import Plan
 from everfresh.contracts.ports import TrainerStore
 from everfresh.contracts.settings import TrainerSettings
@@ -106,3 +107,17 @@ def sampled_examples(planned: PlannedWindow, seed: int) -> list[DecodedExample]:
         return planned.window.examples
     rng = random.Random(derive_seed(seed, planned.window.label, _PURPOSE))
     return [example for example in planned.window.examples if rng.random() < planned.share]
+
+
+def diverted_examples(
+    examples: list[DecodedExample], audience: Audience | None
+) -> tuple[list[DecodedExample], int]:
+    """The examples of the track's own users, and how many targets are left to others.
+
+    Without an audience the data is shared: all are its own.
+    """
+    if audience is None:
+        return examples, 0
+    own = [example for example in examples if audience.holds(example.user)]
+    targets, kept = (sum(len(each.targets) for each in some) for some in (examples, own))
+    return own, targets - kept

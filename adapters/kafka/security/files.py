@@ -12,9 +12,11 @@ _OF_OTHERS = stat.S_IRWXO | stat.S_IWGRP
 _LARGEST_SECRET = 65_536
 
 
-def require_readable(setting: str, path: str, *, secret: bool = False) -> None:
+def require_readable(
+    setting: str, path: str, *, secret: bool = False, group: str = "kafka.security"
+) -> None:
     """``SettingsError`` where it is no file that can be read, or others may read a ``secret``."""
-    named = f"kafka.security.{setting} names {path}, "
+    named = f"{group}.{setting} names {path}, "
     try:
         with Path(path).open("rb") as file:
             file.read(1)
@@ -32,30 +34,30 @@ def require_readable(setting: str, path: str, *, secret: bool = False) -> None:
 
 def password(security: KafkaSecurity) -> str:
     """The password that logs in, from the setting or from its file."""
-    return security.password or _first_line("password_file", security.password_file)
+    return security.password or first_line("password_file", security.password_file)
 
 
 def key_password(security: KafkaSecurity) -> str:
     """The password of the private key; empty for none."""
     if security.key_password or not security.key_password_file:
         return security.key_password
-    return _first_line("key_password_file", security.key_password_file)
+    return first_line("key_password_file", security.key_password_file)
 
 
-def _first_line(setting: str, path: str) -> str:
-    require_readable(setting, path, secret=True)
+def first_line(setting: str, path: str, group: str = "kafka.security") -> str:
+    """The secret that a file of the settings' group holds; ``SettingsError`` for any other file."""
+    require_readable(setting, path, secret=True, group=group)
     try:
         secret = Path(path).read_bytes()[:_LARGEST_SECRET].decode()
     except UnicodeDecodeError:
         raise SettingsError(
-            f"kafka.security.{setting} names {path}, which is no text in UTF-8; write the password "
+            f"{group}.{setting} names {path}, which is no text in UTF-8; write the password "
             "alone into it"
         ) from None
     secret = secret.removesuffix("\n").removesuffix("\r")
     if not secret or "\n" in secret:
         found = "more than one line" if secret else "nothing"
         raise SettingsError(
-            f"kafka.security.{setting} names {path}, which holds {found}; write the password alone "
-            "into it"
+            f"{group}.{setting} names {path}, which holds {found}; write the password alone into it"
         )
     return secret

@@ -142,7 +142,8 @@ def _at(reader: DeadLetterReader, place: tuple[int, int]) -> DeadLetter | None:
 
 
 def _reader(settings: Settings) -> DeadLetterReader:
-    return DeadLetterReader(settings.kafka.brokers, settings.kafka.topic_prefix)
+    kafka = settings.kafka
+    return DeadLetterReader(kafka.brokers, kafka.topic_prefix, settings.source_topics)
 
 
 def _table(letters: Sequence[DeadLetter], sent: set[str]) -> Table:

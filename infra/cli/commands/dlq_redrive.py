@@ -14,6 +14,7 @@ from everfresh.adapters.machine.private_home import close_home
 from everfresh.contracts.dead_letter import DeadLetter
 from everfresh.contracts.errors import RunError
 from everfresh.contracts.settings import Settings
+from everfresh.infra.cli.commands.topics.source_letters import SourceLetters
 from everfresh.infra.cli.running import with_brokers
 from everfresh.infra.cli.terminal import Terminal
 
@@ -23,11 +24,15 @@ _PROGRESS_EVERY = 10_000
 class _Sendable:
     """The dead letters that can and may be sent; the others are counted."""
 
-    def __init__(self, letters: Iterable[DeadLetter], sent: set[str]) -> None:
+    def __init__(
+        self, letters: Iterable[DeadLetter], sent: set[str], prepare: SourceLetters
+    ) -> None:
         self._letters = letters
         self._sent = sent
+        self._prepare = prepare
         self.sent_before = 0
         self.cut = 0
+        self.still: Counter[str] = Counter()
 
     def __iter__(self) -> Iterator[DeadLetter]:
         for letter in self._letters:
@@ -35,6 +40,8 @@ class _Sendable:
                 self.cut += 1
             elif letter.identity in self._sent:
                 self.sent_before += 1
+            elif reason := self._prepare.refusal(letter):
+                self.still[reason] += 1
             else:
                 yield letter
 
@@ -45,10 +52,11 @@ def run_redrive(settings: Settings, chosen: Selection, *, again: bool, act: bool
     console = Terminal()
     brokers, prefix = settings.kafka.brokers, settings.kafka.topic_prefix
     with _alone(settings.home.resolve()):
-        redriver = Redriver(brokers, prefix)
+        prepare = SourceLetters(settings)
+        redriver = Redriver(brokers, prefix, prepare)
         sent = set() if again else redriver.sent()
-        reader = DeadLetterReader(brokers, prefix)
-        sendable = _Sendable(reader.read(chosen), sent)
+        reader = DeadLetterReader(brokers, prefix, settings.source_topics)
+        sendable = _Sendable(reader.read(chosen), sent, prepare)
         counts: Counter[tuple[str, str]] = Counter()
         try:
             for letter in redriver.send(sendable) if act else sendable:
@@ -73,6 +81,10 @@ def _sum_up(
         console.print(f"{sendable.sent_before:,} were sent before; --again sends them once more")
     if sendable.cut:
         console.print(f"{sendable.cut:,} were cut for their length, so they cannot be sent again")
+    for reason, number in sendable.still.most_common():
+        console.print(
+            f"{number:,} of a source still cannot become events ({reason}): correct its mapping"
+        )
     if counts and not act:
         console.print("nothing was sent: add --yes to send them")
 

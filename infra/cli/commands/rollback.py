@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from everfresh.adapters.kafka.tail import RecordTail
 from everfresh.adapters.weights.rollback import roll_back
-from everfresh.adapters.weights.store import FsspecWeightStore
+from everfresh.adapters.weights.tracks import FsspecTracks, store_of
+from everfresh.contracts.experiments.definition import DEFAULT
 from everfresh.contracts.manifest import MODEL_FILES, Pointer
 from everfresh.contracts.report import ComponentStatus
 from everfresh.contracts.settings import Settings
@@ -16,14 +17,14 @@ _WAIT_POLLS = 75
 _POLL_MS = 200
 
 
-def run_rollback(settings: Settings, version: int) -> None:
+def run_rollback(settings: Settings, version: int, track: str = "") -> None:
     """Print what changed; ``WeightsError`` where that version cannot be current.
 
     Its files are read first, as a replica will, so that no pointer leads to a damaged version.
     With a run up in this home it waits until every replica has swapped, 15 s at most.
     """
     console = Terminal()
-    store = FsspecWeightStore.of(settings)
+    store = store_of(FsspecTracks(settings), track)
     manifest = store.manifest(version)
     for name in {*MODEL_FILES, *manifest.replica_files}:
         store.read(manifest, name)
@@ -34,13 +35,13 @@ def run_rollback(settings: Settings, version: int) -> None:
     if not is_supervised(settings.home.resolve()):
         console.print("nothing is up in this home; replicas elsewhere swap when they next look")
         return
-    live, replicas = _wait_for_replicas(with_brokers(settings), now)
+    live, replicas = wait_for_replicas(with_brokers(settings), now, track)
     console.print(f"live on {live} of {replicas} replicas")
     if live < replicas:
         console.print("the others swap as soon as they can; watch them with `everfresh status`")
 
 
-def _wait_for_replicas(settings: Settings, wanted: Pointer) -> tuple[int, int]:
+def wait_for_replicas(settings: Settings, wanted: Pointer, track: str = "") -> tuple[int, int]:
     """How many replicas answer with ``wanted`` or what came after it, of how many."""
     newest: dict[str, ComponentStatus] = {}
     live = 0
@@ -50,10 +51,19 @@ def _wait_for_replicas(settings: Settings, wanted: Pointer) -> tuple[int, int]:
                 if isinstance(record, ComponentStatus) and record.kind == "replica":
                     newest[record.component] = record
             serving = [status.figures for status in newest.values() if status.state != "stopped"]
-            live = sum(_reached(figures, wanted) for figures in serving)
+            live = sum(_reached(_of_track(figures, track), wanted) for figures in serving)
             if live >= settings.serving.replicas:
                 break
     return live, settings.serving.replicas
+
+
+def _of_track(figures: dict[str, object], track: str) -> dict[str, object]:
+    """What a replica says of the track."""
+    if track in ("", DEFAULT):
+        return figures
+    tracks = figures.get("tracks")
+    said = tracks.get(track) if isinstance(tracks, dict) else None
+    return said if isinstance(said, dict) else {}
 
 
 def _reached(figures: dict[str, object], wanted: Pointer) -> bool:

@@ -115,6 +115,10 @@ def _file() -> dict[str, Any]:
 def _as_toml(value: object) -> str:
     if value is None:
         return "(not set)"
+    if isinstance(value, dict):  # sources, of which each is a table
+        return json.dumps(
+            {name: table.model_dump(exclude_defaults=True) for name, table in value.items()}
+        )
     if isinstance(value, (list, bool, int, float)):
         return json.dumps(value)
     return json.dumps(str(value))  # of a secret that is asterisks

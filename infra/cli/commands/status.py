@@ -29,23 +29,29 @@ _LAST_WINDOWS = 8
 _FIGURES = {
     "worker": ("applied", "rejected", "lag"),
     "trainer": ("version", "windows", "backlog"),
+    "track": ("version", "windows", "backlog"),
     "replica": ("version", "requests", "failed"),
+    "bridge": ("events", "rejected", "lag"),
 }
+_OF_TRAINING = (
+    *("backlog_s", "merged", "sampled", "events_per_s", "loss", "held", "let_pass"),
+    *("floods", "rolled_back", "overtaken", "workers_lost", "undeleted", "foreign"),
+    *("failed", "last_held", "last_foreign"),
+)
 _IF_NOT_ZERO = {
     "worker": (
         *("misplaced", "restoring", "from_snapshot", "from_log", "truncated"),
         "snapshots_refused",
     ),
-    "trainer": (
-        *("backlog_s", "merged", "sampled", "events_per_s", "loss", "held", "let_pass"),
-        *("floods", "rolled_back", "overtaken", "workers_lost", "undeleted", "foreign"),
-        *("last_held", "last_foreign"),
-    ),
+    "trainer": _OF_TRAINING,
+    "track": _OF_TRAINING,
     "replica": (
         *("epoch", "load_failures", "experiments", "experiments_left_out", "experiments_late"),
-        *("experiments_failed", "experiments_unknown_arm", "items", "items_left_out"),
-        *("items_reason", "experiments_reason", "reason"),
+        *("experiments_failed", "experiments_unknown_arm", "without_track"),
+        *("items", "items_left_out", "items_reason"),
+        *("experiments_reason", "tracks_reason", "reason"),
     ),
+    "bridge": ("events_per_s", "filtered", "tombstones", "gap", "aborted", "reason"),
 }
 """Figures that are shown where they are not zero; texts, which are long, come last."""
 

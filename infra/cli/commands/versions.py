@@ -8,9 +8,11 @@ from typing import Any
 from rich.console import RenderableType
 
 from everfresh.adapters.kafka.tail import RecordTail
-from everfresh.adapters.weights.store import FsspecWeightStore
+from everfresh.adapters.weights.tracks import FsspecTracks, store_of
 from everfresh.contracts.errors import CorruptVersion, RunError, Unreachable, VersionNotFound
+from everfresh.contracts.experiments.definition import DEFAULT
 from everfresh.contracts.manifest import Pointer, Rejected, WeightManifest
+from everfresh.contracts.ports import TrainerStore
 from everfresh.contracts.report import ComponentStatus, WindowReport
 from everfresh.contracts.settings import Settings
 from everfresh.infra.cli.running import with_brokers
@@ -31,12 +33,12 @@ _WIDE_ONLY = ("window", "events", "items", "frozen")
 """Columns for which narrower terminals have no room."""
 
 
-def run_versions(settings: Settings, *, as_json: bool) -> None:
-    """Print what the weight store holds; works while a run is up and after it."""
-    store = FsspecWeightStore.of(settings)
+def run_versions(settings: Settings, track: str = DEFAULT, *, as_json: bool) -> None:
+    """Print what the weight store holds of a track; works while a run is up and after it."""
+    store = store_of(FsspecTracks(settings), track)
     manifests, damaged = _read(store)
     rows, rejected = describe_versions(manifests, store.pointer()), store.rejected()
-    known, left_out = _lives(settings)
+    known, left_out = _lives(settings, track or DEFAULT)
     rows = [{**row, **known.get(row["version"], UNKNOWN)} for row in rows]
     if as_json:
         write_json({"versions": rows, "damaged": damaged, "rejected": rejected}, indent=2)
@@ -54,7 +56,7 @@ def run_versions(settings: Settings, *, as_json: bool) -> None:
         console.print(_rejected(rejected))
 
 
-def _read(store: FsspecWeightStore) -> tuple[list[WeightManifest], list[str]]:
+def _read(store: TrainerStore) -> tuple[list[WeightManifest], list[str]]:
     """The manifests that can be read, and what is wrong with the others."""
     manifests: list[WeightManifest] = []
     damaged: list[str] = []
@@ -97,6 +99,7 @@ def describe_versions(
             },
             "bytes": sum(file.bytes for file in manifest.stored or manifest.files),
             "delta_of": manifest.delta_of if manifest.depth else None,
+            "origin": manifest.origin,
             "state": _state(manifest.version, pointer, ancestors, turned_from),
         }
         for manifest in manifests
@@ -178,7 +181,9 @@ def _cells(row: Mapping[str, Any]) -> dict[str, str]:
         "frozen": score(row["hr10_frozen"]),
         "size": f"delta {size}" if row["delta_of"] else size,
         "age, s": _age(row),
-        "state": row["state"],
+        "state": f"{row['state']}, from {row['origin']}".lstrip(", ")
+        if row["origin"]
+        else row["state"],
     }
 
 
@@ -210,7 +215,7 @@ def _age(row: Mapping[str, Any]) -> str:
     return f"{published:.2f}" if after is None else f"{published:.2f} + {after:.2f}"
 
 
-def _lives(settings: Settings) -> tuple[dict[int, dict[str, Any]], str]:
+def _lives(settings: Settings, track: str) -> tuple[dict[int, dict[str, Any]], str]:
     """What the run's log tells of each version, and a line on what is no report in it.
 
     Nothing where no run is up, since the weight store is enough for all else.
@@ -224,7 +229,10 @@ def _lives(settings: Settings) -> tuple[dict[int, dict[str, Any]], str]:
     newest = {
         status.component: status
         for status in records
-        if isinstance(status, ComponentStatus) and status.kind == "replica"
+        # A replica tells since when it had the default track's versions alone.
+        if isinstance(status, ComponentStatus) and status.kind == "replica" and track == DEFAULT
     }
-    windows = [report for report in records if isinstance(report, WindowReport)]
+    windows = [
+        report for report in records if isinstance(report, WindowReport) and report.track == track
+    ]
     return lives(windows, list(newest.values())), left_out

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import httpx
 
@@ -19,13 +20,18 @@ class BackgroundRequests:
     """Asks for users drawn from ``users()`` at about ``per_s`` requests per second, in a thread.
 
     Everything but a 200 counts as failed. ``url`` is called for every request: serving that was
-    started again may have another port.
+    started again may have another port. ``on_answer`` gets each answer, in the same thread.
     """
 
     def __init__(
-        self, url: Callable[[], str | None], users: Callable[[], Sequence[int | str]], per_s: float
+        self,
+        url: Callable[[], str | None],
+        users: Callable[[], Sequence[int | str]],
+        per_s: float,
+        on_answer: Callable[[Mapping[str, Any]], None] = lambda answer: None,
     ) -> None:
         self._url = url
+        self._on_answer = on_answer
         self._users = users
         self._pause_s = 1.0 / per_s
         self._stop = threading.Event()
@@ -66,14 +72,19 @@ class BackgroundRequests:
 
     def _ask(self, connection: httpx.Client, user: int | str) -> None:
         began = time.monotonic()
+        given = None
         body = {"user_id": user, "k": 10, "exclude_seen": True}
         try:
             answer = connection.post(f"{self._url()}/v1/recommend", json=body)
             if answer.status_code != 200:
                 self._fail(f"status {answer.status_code}: {answer.text[:200]}")
+            else:
+                given = answer.json()
         except httpx.HTTPError as error:
             self._fail(repr(error))
         self._took_ms.append((time.monotonic() - began) * 1000)
+        if given is not None:
+            self._on_answer(given)
 
     def _fail(self, why: str) -> None:
         self.failed += 1

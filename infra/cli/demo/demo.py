@@ -3,7 +3,7 @@
 Steps: 1 fetch the data and empty the demo's home; 2 start the loop; 3 replay the events while
 requests are answered; 4 wait until every window is trained and live; 5 print tables, draw the plot,
 write the report; 6 show one user before and after an event; 7 stop everything, and write the
-report's last figure.
+report's last figure. With an experiment, step 6 shows its report instead (``demo.experiment``).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from everfresh.contracts.errors import RunError
 from everfresh.contracts.settings import Settings
 from everfresh.infra.cli.demo.background_requests import BackgroundRequests
 from everfresh.infra.cli.demo.before_after import change_view, observe_change, one_event_file
+from everfresh.infra.cli.demo.experiment import Trial, settings_of_trial
 from everfresh.infra.cli.demo.report import Counts, build_report, report_table, write_report
 from everfresh.infra.cli.http_client import serving_url
 from everfresh.infra.cli.interrupts import INTERRUPTS
@@ -52,8 +54,10 @@ _PLAIN_S = 5.0
 _MARKER = "everfresh-demo"
 
 
-def run_demo(settings: Settings, events: int, speed: float) -> None:
+def run_demo(settings: Settings, events: int, speed: float, *, experiment: bool = False) -> None:
     """Run the demo; returns only if all went well. ``speed`` 0 takes one that fits the budget."""
+    if experiment:
+        settings = settings_of_trial(settings)
     console = Terminal()
     began = time.monotonic()
     steps = StepPrinter(console)
@@ -64,7 +68,7 @@ def run_demo(settings: Settings, events: int, speed: float) -> None:
         run = Supervisor(settings, INTERRUPTS, steps)
         with run:
             run.start()
-            demo = _Demo(run, console, began, file)
+            demo = _Demo(run, console, began, file, experiment=experiment)
             report = demo.show(events, speed)
         steps.end()
         require_nothing_left(run)
@@ -83,7 +87,9 @@ def run_demo(settings: Settings, events: int, speed: float) -> None:
 class _Demo:
     """Steps 3 to 6, on a loop that is up."""
 
-    def __init__(self, run: Supervisor, console: Terminal, began: float, file: Path) -> None:
+    def __init__(
+        self, run: Supervisor, console: Terminal, began: float, file: Path, *, experiment: bool
+    ) -> None:
         self._run = run
         self._console = console
         self._began = began
@@ -91,9 +97,14 @@ class _Demo:
         self._users: list[int | str] = []
         self._printed = 0.0
         self._replay_s = 0.0
-        self.requests = BackgroundRequests(
-            lambda: serving_url(run.home), lambda: self._users, _REQUESTS_PER_S
-        )
+        self._sent = 0
+        url = partial(serving_url, run.home)
+        self._trial = Trial(run.settings, file, lambda: self._sent) if experiment else None
+        if self._trial is None:
+            self.requests = BackgroundRequests(url, lambda: self._users, _REQUESTS_PER_S)
+        else:
+            per_s, trial = 2 * _REQUESTS_PER_S, self._trial
+            self.requests = BackgroundRequests(url, trial.users, per_s, trial.answered)
 
     def show(self, events: int, speed: float) -> dict[str, Any]:
         """The report, without its last figure."""
@@ -106,7 +117,11 @@ class _Demo:
                 self._wait_for_training(follower, replay, live)
             self.requests.stop()
             report = self._report(follower, replay, startup_s)
-        self._show_one_user(replay)
+        if self._trial is None:
+            self._show_one_user(replay)
+        else:
+            self._trial.show(self._run.watch)
+            report["clicks"] = self._trial.clicks
         return report
 
     def _start_replay(
@@ -147,9 +162,11 @@ class _Demo:
     def _tick(self, follower: RunFollower, replay: ReplayProcess, live: Live, phase: str) -> None:
         self._run.watch()
         follower.poll(_POLL_MS)
-        self._users = replay.users()
+        self._users, self._sent = replay.users(), replay.latest.sent
         if follower.reports.version_everywhere():
             self.requests.start()
+        if self._trial and (line := self._trial.begin(follower.reports.version_everywhere())):
+            self._console.print(line)
         now = self._snapshot(follower, replay, phase)
         if self._console.is_terminal:
             live.update(render(now), refresh=True)

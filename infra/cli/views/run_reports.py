@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from everfresh.contracts.experiments.definition import DEFAULT
 from everfresh.contracts.report import ComponentStatus, WindowReport
 from everfresh.infra.cli.views.freshness import LiveVersions, weighted_quantile, window_freshness
 
@@ -31,8 +32,8 @@ class RunReports:
             self.live.seen(record.component, record.time, version, since)
 
     def window(self, report: WindowReport) -> None:
-        """Take a window's report; one that was written again is counted once."""
-        if report.label not in self._labels:
+        """Take a window's report by the default track; one that was written again counts once."""
+        if report.track == DEFAULT and report.label not in self._labels:
             self._labels.add(report.label)
             self.windows.append(report)
 

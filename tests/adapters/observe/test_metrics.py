@@ -13,7 +13,7 @@ import pytest
 
 from everfresh.adapters.observe import scrape_server
 from everfresh.adapters.observe.metrics import Metrics
-from everfresh.adapters.observe.scrape_targets import remove_targets
+from everfresh.adapters.observe.scrape_targets import read_targets, remove_targets
 from everfresh.contracts.errors import Unreachable
 from everfresh.contracts.settings import MetricsSettings
 
@@ -96,6 +96,19 @@ def test_a_restarted_component_takes_the_place_of_the_killed_one(
     assert (folder / "replica-x-99999999.json").exists()
     remove_targets(tmp_path)
     assert list(folder.iterdir()) == []
+
+
+def test_the_target_of_a_killed_replica_goes_once_another_takes_its_place(
+    make_metrics: Callable[[str], Metrics], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run" / "metrics"
+    first = make_metrics("replica")
+    first.open(MetricsSettings(), "replica-x", tmp_path)
+    (killed,) = folder.iterdir()
+    killed.rename(folder / "replica-x-99999999.json")
+    make_metrics("replica").open(MetricsSettings(), "replica-y", tmp_path)
+    make_metrics("replica").open(MetricsSettings(), "replica-z", tmp_path)
+    assert [target.component for target in read_targets(tmp_path)] == ["replica-y", "replica-z"]
 
 
 def test_from_a_port_of_its_own_choice_each_takes_the_next_free_one(

@@ -34,7 +34,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"arms": [Arm("a", 0.5), Arm("a", 0.5)]}, "arm a is named twice"),
     ({"arms": [Arm("a", 0.5), Arm("b", 0.4)]}, "sum to 0.9; they are shares, so they must sum"),
     ({"arms": [Arm("a", 1.0), Arm("b", 1.0)]}, "sum to 2"),
-    ({"arms": [Arm("a", 0.5), Arm("b", 0.5, "slow")]}, "track 'slow', and there is no such track"),
+    ({"arms": [Arm("a", 0.5), Arm("b", 0.5, "a/b")]}, "the name of the track of arm b"),
     ({"arms": [Arm("a", 0.5), Arm("\n", 0.5)]}, "the name of an arm"),
 ]
 

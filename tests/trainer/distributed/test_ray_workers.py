@@ -25,14 +25,12 @@ class NoRay:
 class OtherWorker:
     """A worker that trains beside the trainer's own process, or answers another digest."""
 
-    def __init__(self, settings: Settings, digest: str | None) -> None:
-        self._settings, self._digest = settings, digest
+    def __init__(self, digest: str | None) -> None:
+        self._digest = digest
         self.train = SimpleNamespace(remote=self._train)
 
     def _train(self, job: Job) -> str:
-        return self._digest or do_job(
-            job, self._settings, DataParallelMember(HashStore(), 0, 1, 5.0)
-        )
+        return self._digest or do_job(job, DataParallelMember(HashStore(), 0, 1, 5.0))
 
 
 @pytest.mark.parametrize("wrong", [None, 64 * "0"])
@@ -43,7 +41,7 @@ def test_workers_that_end_with_different_weights_stop_the_trainer(
     settings = with_strategy(small_settings, "replay", workers=2)
     training = ray_workers.DataParallelTraining(settings)
     training._member = DataParallelMember(HashStore(), 0, 1, 5.0)
-    training._workers = [OtherWorker(settings, wrong)]
+    training._workers = [OtherWorker(wrong)]
     (window,) = windows_of(make_log(2, [0], users=9))
     task = fresh_learner(settings).task(window, settings, 0)
     if wrong is None:

@@ -140,4 +140,4 @@ def test_a_worker_trains_its_job_on_its_device(
     job = describe_job(task)
     member = DataParallelMember(HashStore(), 0, 1, 5.0)
     train_window(task, member)
-    assert do_job(job, settings, member) == weights_digest(learner.network)
+    assert do_job(job, member) == weights_digest(learner.network)

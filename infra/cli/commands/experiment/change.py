@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 from everfresh.adapters.kafka.definitions.writing import KafkaDefinitionLog
+from everfresh.adapters.weights.tracks import FsspecTracks
 from everfresh.contracts.errors import ExperimentRefused
 from everfresh.contracts.experiments.definition import DEFAULT, Arm, Definition, Namespace
 from everfresh.contracts.settings import Settings
 from everfresh.experiments import lifecycle
 from everfresh.experiments.lifecycle import Known
 from everfresh.experiments.publishing import publish
+from everfresh.infra.cli.commands.experiment.diverting import divert, require_divertible
 from everfresh.infra.cli.commands.experiment.show import users_of
 from everfresh.infra.cli.replicas import replicas_past
 from everfresh.infra.cli.running import with_brokers
@@ -29,10 +32,10 @@ def run_start(
     coverage: float,
     namespace: str,
     seed: str,
-    *,
-    holdout: bool,
+    kind: Literal["", "holdout", "diverted"] = "",
 ) -> None:
     """Define an experiment and start it; ``ExperimentRefused`` where that cannot be."""
+    holdout, diverted = kind == "holdout", kind == "diverted"
     if holdout and coverage >= 1.0:
         raise ExperimentRefused(
             "a holdout needs --coverage, the share of users who are in no experiment, such as 0.05"
@@ -45,6 +48,7 @@ def run_start(
         coverage=coverage,
         namespace=_namespace(namespace) if namespace else None,
         holdout=holdout,
+        diverted=diverted,
         started=now_ms,
         changed=now_ms,
     )
@@ -52,8 +56,11 @@ def run_start(
 
     def make(known: Known) -> Definition:
         seen[:] = lifecycle.sharing(known, definition)
-        return lifecycle.start(known, definition)
+        return lifecycle.start(known, definition, tracks)
 
+    tracks = _tracks(settings, definition)
+    if diverted:
+        require_divertible(settings, definition)
     _change(settings, make, lambda made: f"{name} runs: {_split(made)}, for {users_of(made)}")
     if seen:
         Terminal().print(
@@ -99,6 +106,8 @@ def _change(
     settings = with_brokers(settings)
     with KafkaDefinitionLog(settings.kafka.brokers, settings.kafka.topic_prefix) as log:
         version, definition = publish(log, make)
+    if definition.diverted and definition.stopped is None:
+        divert(settings, definition)
     console = Terminal()
     console.print(f"{say(definition)} (definition version {version})")
     if not is_supervised(home):
@@ -114,6 +123,14 @@ def _change(
     console.print(f"followed by {following} of {settings.serving.replicas} replicas")
     if following < settings.serving.replicas:
         console.print("the others follow as soon as they can; their log says what they wait for")
+
+
+def _tracks(settings: Settings, definition: Definition) -> list[str]:
+    """The tracks that arms may name. The weight store is asked only where one is named."""
+    if all(arm.track == DEFAULT for arm in definition.arms):
+        return [DEFAULT]
+    declared = FsspecTracks(settings).declared()
+    return [DEFAULT, *(each.name for each in declared.values() if each.served)]
 
 
 def _arms(words: Sequence[str]) -> list[Arm]:
@@ -161,4 +178,7 @@ def _share(option: str, word: str) -> float:
 
 
 def _split(definition: Definition) -> str:
-    return ", ".join(f"{arm.name} {arm.weight:.4g}" for arm in definition.arms)
+    return ", ".join(
+        f"{arm.name} {arm.weight:.4g}" + (f" by track {arm.track}" if arm.track != DEFAULT else "")
+        for arm in definition.arms
+    )

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -31,9 +31,10 @@ def start(
         list[str] | None,
         typer.Option(
             "--arm",
-            metavar="NAME=WEIGHT",
-            help="An arm and its share of the users; once for each arm. Without weights they get "
-            "equal ones. Default: control and treatment.",
+            metavar="NAME[=WEIGHT][@TRACK]",
+            help="An arm, its share of the users, and the track that answers for it; once for each "
+            "arm. Without weights they get equal ones. Default: control and treatment, both by "
+            "the default track.",
         ),
     ] = None,
     coverage: Annotated[
@@ -62,6 +63,14 @@ def start(
             "--holdout", help="Keep these users out of all experiments; needs --coverage."
         ),
     ] = False,
+    diverted: Annotated[
+        bool,
+        typer.Option(
+            "--diverted",
+            help="Have the tracks that arms name learn from these arms' own users alone, so that "
+            "arms do not learn from each other.",
+        ),
+    ] = False,
     seed: Annotated[
         str,
         typer.Option(
@@ -82,7 +91,10 @@ def start(
     settings = load(home, config, kafka=given(bootstrap_servers=servers))
     from everfresh.infra.cli.commands.experiment.change import run_start
 
-    run_start(settings, name, arms or [], coverage, namespace, seed, holdout=holdout)
+    if holdout and diverted:
+        raise typer.BadParameter("--holdout and --diverted exclude each other: give one of them.")
+    kind: Literal["", "holdout", "diverted"] = "diverted" if diverted else ""
+    run_start(settings, name, arms or [], coverage, namespace, seed, "holdout" if holdout else kind)
 
 
 @experiment.command()

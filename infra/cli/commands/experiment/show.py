@@ -9,7 +9,7 @@ import msgspec
 from everfresh.adapters.kafka.definitions.reading import DefinitionReader
 from everfresh.contracts.event import UserId, parse_id
 from everfresh.contracts.experiments.assignment import Assignment, Place
-from everfresh.contracts.experiments.definition import Arm, Definition
+from everfresh.contracts.experiments.definition import DEFAULT, Arm, Definition
 from everfresh.contracts.settings import Settings
 from everfresh.infra.cli.running import with_brokers
 from everfresh.infra.cli.streams import write_json
@@ -107,6 +107,8 @@ def users_of(definition: Definition) -> str:
 
 def _arm(arm: Arm) -> str:
     share = f"{arm.name} {arm.weight:.4g}"
+    if arm.track != DEFAULT:
+        share += f" by track {arm.track}"
     return share if arm.closed is None else f"{share} closed {utc_time(arm.closed)}"
 
 

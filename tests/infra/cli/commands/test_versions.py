@@ -93,7 +93,7 @@ def test_a_versions_life_stands_beside_it_where_the_log_knows_it(
     assert " age " not in capsys.readouterr().out
     life = {**UNKNOWN, "age_published_s": 1.25, "live_after_s": 0.5}
     fresh = {**UNKNOWN, "age_published_s": 2.25}
-    monkeypatch.setattr(versions, "_lives", lambda _: ({2: life, 3: fresh}, ""))
+    monkeypatch.setattr(versions, "_lives", lambda *_: ({2: life, 3: fresh}, ""))
     run_versions(settings, as_json=False)
     output = capsys.readouterr().out
     assert " 1.25 + 0.50 " in output

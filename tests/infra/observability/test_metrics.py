@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,19 +13,20 @@ from prometheus_client.parser import text_string_to_metric_families
 from everfresh.contracts.report import ComponentStatus
 from everfresh.serving import metrics as replica_metrics
 from everfresh.trainer import metrics as trainer_metrics
-from tests.infra.scraped_metrics import replica_status, trainer_status
+from tests.infra.observability.promtool import needs_promtool, promtool
+from tests.infra.observability.scraped_metrics import (
+    OF_REAL_ASSIGNERS,
+    replica_status,
+    trainer_status,
+)
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "decisions" / "0031-metrics.md"
 
 LABELS = {"contender", "metric", "stage", "reason", "result"}
 LABELS |= {"interface", "route", "outcome", "code", "problem"}
 """Each has a few values that the code names. No user, item, version, address or text; and none that
 a scrape target brings (``component``, ``kind``), which Prometheus would rename."""
-
-needs_promtool = pytest.mark.skipif(
-    shutil.which("promtool") is None, reason="promtool is missing; the package prometheus has it"
-)
 
 
 def families(scraped: dict[str, str]) -> Iterator[Metric]:
@@ -39,29 +38,11 @@ def families(scraped: dict[str, str]) -> Iterator[Metric]:
 
 @needs_promtool
 @pytest.mark.process
-@pytest.mark.parametrize("kind", ["worker", "trainer", "replica"])
+@pytest.mark.parametrize("kind", ["worker", "trainer", "replica", "bridge"])
 def test_promtool_has_nothing_to_say_of_a_components_metrics(
     scraped: dict[str, str], kind: str
 ) -> None:
-    checked = subprocess.run(
-        ["promtool", "check", "metrics"],
-        input=scraped[kind],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
-
-
-@needs_promtool
-@pytest.mark.process
-def test_promtool_accepts_the_alert_rules() -> None:
-    rules = ROOT / "examples" / "alerts.yml"
-    checked = subprocess.run(
-        ["promtool", "check", "rules", str(rules)], capture_output=True, text=True, check=False
-    )
-    assert checked.returncode == 0, checked.stdout + checked.stderr
-    assert "rules found" in checked.stdout
+    assert promtool("check", "metrics", text=scraped[kind]) == (0, "")
 
 
 def test_what_only_grows_is_a_counter_and_units_are_seconds_and_bytes(
@@ -106,9 +87,8 @@ def test_every_figure_of_a_status_is_a_metric_or_in_one(
     status: ComponentStatus, offered: tuple[replica_metrics.FigureMetric, ...], elsewhere: set[str]
 ) -> None:
     numbers = {name for name, value in status.figures.items() if isinstance(value, (int, float))}
-    of_real_assigners = {"left_out", "late", "failed", "unknown_arm"}
     if status.kind == "replica":
-        numbers |= {f"experiments_{name}" for name in of_real_assigners}
+        numbers |= {f"experiments_{name}" for name in OF_REAL_ASSIGNERS}
         numbers |= {"items", "items_read", "items_left_out"}  # of a catalogue that is followed
     assert numbers == {metric.figure for metric in offered} | elsewhere
 

@@ -11,15 +11,27 @@ from everfresh.adapters.memory import ManualClock, MemoryReportSink
 from everfresh.adapters.observe.metered_reports import MeteredReports
 from everfresh.contracts.report import ComponentStatus
 from everfresh.contracts.settings import Settings
+from everfresh.model.opponents.opponents import MARKOV, POPULARITY, VMIS_KNN
 from everfresh.serving import metrics as replica_metrics
 from everfresh.streaming.metrics import WorkerMetrics
+from everfresh.streaming.sources.figures import BridgeFigures
 from everfresh.streaming.state.restore import RestoreFigures
 from everfresh.streaming.state.snapshots import SnapshotFigures
 from everfresh.streaming.state.write_batch import WriteBatch
 from everfresh.trainer import metrics as trainer_metrics
 from everfresh.trainer.scoring import reporting
+from everfresh.trainer.scoring.prequential import FROZEN, LIVE, METRICS
 from tests.conformance.test_sinks import REPORT
 from tests.serving.replica_in_memory import Bench, publish
+
+_CONTENDERS = (LIVE, FROZEN, POPULARITY, MARKOV, VMIS_KNN)
+_REPORT = msgspec.structs.replace(
+    REPORT,
+    scores={contender: dict.fromkeys(METRICS, 0.5) for contender in _CONTENDERS},
+    seconds=reporting.Timing(0, 1, 2, 3, 4).seconds,
+)
+
+OF_REAL_ASSIGNERS = ("left_out", "late", "failed", "unknown_arm")
 
 
 def scrape_all(settings: Settings) -> dict[str, str]:
@@ -28,6 +40,7 @@ def scrape_all(settings: Settings) -> dict[str, str]:
         "worker": _worker(settings),
         "trainer": _trainer(settings),
         "replica": _replica(settings),
+        "bridge": _bridge(settings),
     }
 
 
@@ -46,6 +59,16 @@ def replica_status() -> ComponentStatus:
     return bench.replica.status()
 
 
+def _bridge(settings: Settings) -> str:
+    bridge = BridgeFigures("bridge-shop", "shop", 0)
+    bridge.add(Counter(read=3, events=1, filtered=1), Counter(not_json=1))
+    bridge.lag = 2.0
+    try:
+        return _scraped(bridge.door.open(settings.metrics, "bridge-shop", settings.home))
+    finally:
+        bridge.door.close()
+
+
 def _worker(settings: Settings) -> str:
     worker = WorkerMetrics()
     worker.watch({}, RestoreFigures(), SnapshotFigures(), ManualClock())
@@ -62,7 +85,7 @@ def _worker(settings: Settings) -> str:
 def _trainer(settings: Settings) -> str:
     sink = MemoryReportSink()
     reports = trainer_metrics.metered(sink, settings)
-    reports.window(REPORT)
+    reports.window(_REPORT)
     return _scraped_after(reports, sink, trainer_status())
 
 
@@ -72,7 +95,12 @@ def _replica(settings: Settings) -> str:
     measure("http", "recommend", "200", "", 0.004)
     measure("http", "recommend", "503", "overloaded", 0.0001)
     measure("grpc", "score", "INTERNAL", "internal", 0.01)
-    return _scraped_after(reports, sink, replica_status())
+    measure("grpc", "similar", "OK", "", 0.01)
+    status = replica_status()
+    # What an assigner counts that is not the one in memory.
+    others = dict.fromkeys([f"experiments_{name}" for name in OF_REAL_ASSIGNERS], 0)
+    status = msgspec.structs.replace(status, figures={**status.figures, **others})
+    return _scraped_after(reports, sink, status)
 
 
 def _scraped_after(reports: MeteredReports, sink: MemoryReportSink, status: ComponentStatus) -> str:

@@ -1,0 +1,1 @@
+"""Schemas from a registry, and values that were written with them: Avro and Protobuf."""

@@ -1,0 +1,1 @@
+"""The benchmark ``tracks``; its question stands in ``__main__.py``."""

@@ -1,0 +1,38 @@
+"""What do tracks beside the default one cost requests, the trainer and memory?
+
+    python -m benchmarks.tracks [--quick] [--json FILE] [--repeats N]
+
+Good: a request outside of experiments costs the same however many tracks there are; the trainer's
+time and the replicas' memory grow by no more than one track's for each.
+
+Requests: real HTTP from wrk to real replicas, over histories of 99 events in RocksDB, exposures
+written to a real broker. One track and four take turns at the same replicas: three are declared,
+and ended again. With four tracks there is also an experiment that gives each a quarter of users.
+Training: the trainer's own schedule over made-up windows, in this process, in its processor time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from benchmarks.harness.options import parse_options
+from benchmarks.harness.report import write_figures
+from benchmarks.tracks.measure import measure
+from benchmarks.tracks.report import figures, show
+from benchmarks.tracks.training import window_seconds
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure, print, write."""
+    options = parse_options("tracks", __doc__, argv)
+    began = time.monotonic()
+    users, seconds, repeats = (100, 4.0, 2) if options.quick else (1_000, 6.0, options.repeats)
+    training = {number: window_seconds(number, 4 if options.quick else 12) for number in (1, 4)}
+    serving = measure(users, seconds, repeats)
+    show(serving, training)
+    write_figures({**figures(serving, training), "users": users}, began, options.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The records that other programs write or read, as JSON Schema and AsyncAPI: pure."""

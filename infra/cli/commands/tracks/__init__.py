@@ -1,0 +1,1 @@
+"""``everfresh tracks``: lines of versions beside the default one."""

@@ -1,0 +1,263 @@
+"""Several tracks in one trainer: turns, failures, kills, and what each costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from everfresh.contracts.errors import CorruptVersion, WeightsError
+from everfresh.contracts.experiments.definition import DEFAULT, Arm
+from everfresh.contracts.experiments.track import Audience
+from everfresh.trainer.loop import TrainerLoop
+from everfresh.trainer.tracks import line as line_module
+from everfresh.trainer.tracks import schedule as schedule_module
+from tests.contracts.experiments.definitions import define
+from tests.trainer.tracks.track_bench import LABELS, TrackBench, nothing
+
+ALL = len(LABELS)
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing of ours catches it."""
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrackBench:
+    monkeypatch.setattr(schedule_module, "LOOK_S", 0.0)
+    monkeypatch.setattr(line_module, "_FIRST_PAUSE_S", 0.0)
+    made = TrackBench(tmp_path)
+    made.reveal(2)
+    made.run_tracks()
+    return made
+
+
+def test_each_track_has_its_turn_and_reports_under_its_own_name(bench: TrackBench) -> None:
+    bench.start_track("fast", trainer__learning_rate=0.015)
+    bench.reveal(ALL)
+    schedule = bench.schedule()
+    turns = [[name for name, _ in schedule.round(0)] for _ in range(3)]
+    assert turns == [[DEFAULT, "fast"]] * 3
+    told = {(report.track, report.label) for report in bench.reports.windows}
+    assert {(name, label) for name in (DEFAULT, "fast") for label in LABELS[2:]} <= told
+
+
+def test_law_4_every_track_is_scored_on_the_same_windows(bench: TrackBench) -> None:
+    bench.start_track("fast", trainer__learning_rate=0.015)
+    bench.reveal(ALL)
+    bench.run_tracks()
+    events = {
+        name: {each.label: each.events for each in bench.reports.windows if each.track == name}
+        for name in (DEFAULT, "fast")
+    }
+    assert {label: events["fast"][label] for label in LABELS[2:]} == {
+        label: events[DEFAULT][label] for label in LABELS[2:]
+    }
+
+
+@pytest.mark.parametrize("struck", ["fast", DEFAULT])
+def test_a_track_that_fails_stops_no_other_and_goes_on_when_it_can(
+    bench: TrackBench, struck: str
+) -> None:
+    bench.start_track("fast", trainer__learning_rate=0.015)
+    bench.reveal(ALL)
+
+    def blow(track: str, loop: TrainerLoop | None, step: str) -> None:
+        if track == struck and step == "train":
+            raise CorruptVersion("a bad disk")
+
+    bench.blow = blow
+    schedule = bench.run_tracks()
+    other = DEFAULT if struck == "fast" else "fast"
+    assert schedule.lines[other].figures().version == ALL
+    assert schedule.lines[struck].figures().version == 2
+    said = schedule.lines[struck].status("running", 9)
+    assert (said.state, said.figures["failed"]) == ("failed", "a bad disk")
+    assert said.figures["alarms"] >= 1
+    assert schedule.lines[other].status("running", 9).state == "running"
+    bench.blow = nothing
+    bench.run_tracks(schedule)
+    assert schedule.lines[struck].figures().version == ALL
+    assert schedule.lines[struck].status("running", 9).state == "running"
+
+
+def test_a_track_that_is_held_stops_no_other(bench: TrackBench) -> None:
+    bench.start_track("held", gate__norm_jump=1.0001, gate__patience=0)
+    bench.reveal(ALL)
+    schedule = bench.run_tracks()
+    assert schedule.lines[DEFAULT].figures().version == ALL
+    assert schedule.lines[DEFAULT].figures().held == 0
+
+
+def test_once_no_track_can_be_trained_the_trainer_ends_with_the_default_ones_line(
+    bench: TrackBench,
+) -> None:
+    bench.start_track("fast")
+    bench.reveal(ALL)
+
+    def blow(track: str, loop: TrainerLoop | None, step: str) -> None:
+        if step == "score":
+            raise WeightsError(f"{track} cannot be written")
+
+    bench.blow = blow
+    with pytest.raises(WeightsError, match="default cannot be written"):
+        bench.run_tracks()
+
+
+def test_killed_at_every_step_of_every_track_each_reaches_the_same_versions(
+    bench: TrackBench, tmp_path: Path
+) -> None:
+    """Law 5, per track."""
+    calm = TrackBench(tmp_path)
+    for each in (bench, calm):
+        if each is calm:
+            each.reveal(2)
+            each.run_tracks()
+        each.start_track("fast", trainer__learning_rate=0.015)
+        each.reveal(4)
+    calm.run_tracks()
+    before: set[tuple[object, ...]] = set()
+
+    def blow(track: str, loop: TrainerLoop | None, step: str) -> None:
+        place = (track, loop and loop.figures.version, loop and loop.progress.label, step)
+        if loop is not None and place not in before:
+            before.add(place)
+            raise Killed
+
+    bench.blow = blow
+    kills = 0
+    for _ in range(1_000):
+        try:
+            bench.run_tracks()
+            break
+        except Killed:
+            kills += 1
+    assert kills >= 2 * 2 * 7
+    for name in (DEFAULT, "fast"):
+        assert bench.contents(name) == calm.contents(name)
+
+
+def test_a_track_that_is_frozen_is_trained_no_more_and_goes_on_where_it_was(
+    bench: TrackBench,
+) -> None:
+    track = bench.start_track("holdout")
+    schedule = bench.schedule()
+    bench.tracks.declare(msgspec.structs.replace(track, state="frozen"))
+    bench.reveal(4)
+    bench.run_tracks(schedule)
+    assert set(schedule.lines) == {DEFAULT}
+    assert bench.manifests("holdout")[-1].version == 2
+    bench.tracks.declare(track)
+    bench.reveal(ALL)
+    bench.run_tracks(schedule)
+    assert bench.contents("holdout", 2) == bench.contents(DEFAULT, 2)
+
+
+def test_a_track_that_was_ended_and_started_anew_is_another_one(bench: TrackBench) -> None:
+    bench.start_track("fast")
+    schedule = bench.run_tracks()
+    first = schedule.lines["fast"]
+    bench.tracks.remove("fast")
+    again = bench.start_track("fast", "nothing")
+    bench.tracks.declare(msgspec.structs.replace(again, started=99))
+    bench.run_tracks(schedule)
+    assert schedule.lines["fast"] is not first
+    assert [each.version for each in bench.manifests("fast")] == [1, 2]
+
+
+def test_tracks_that_cannot_be_read_leave_those_that_are_known(
+    bench: TrackBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.start_track("fast")
+    schedule = bench.schedule()
+
+    def broken() -> None:
+        raise CorruptVersion("tracks.json cannot be read")
+
+    monkeypatch.setattr(bench.tracks, "declared", broken)
+    bench.reveal(ALL)
+    bench.run_tracks(schedule)
+    assert schedule.lines["fast"].figures().version == ALL
+
+
+def test_what_a_track_costs_is_in_its_status(bench: TrackBench) -> None:
+    bench.start_track("fast")
+    bench.reveal(ALL)
+    schedule = bench.run_tracks()
+    for line in schedule.lines.values():
+        figures = line.status("running", 1).figures
+        assert figures["processor_s"] > 0
+        assert figures["processor_per_window_s"] == pytest.approx(
+            figures["processor_s"] / (ALL - 2), abs=1e-3
+        )
+    said = schedule.lines["fast"].status("running", 1)
+    assert (said.component, said.kind) == ("track-fast", "track")
+    assert schedule.lines[DEFAULT].status("running", 1).component == "trainer"
+
+
+def test_law_3_a_diverted_track_learns_from_its_own_users_and_counts_what_it_left_to_others(
+    bench: TrackBench,
+) -> None:
+    bench.start_track("same")
+    own = Audience.of(define("green", arms=[Arm("a", 0.5), Arm("b", 0.5, "same")]), "same")
+    bench.tracks.declare(msgspec.structs.replace(bench.tracks.declared()["same"], audience=own))
+    bench.reveal(ALL)
+    bench.run_tracks()
+    learnt = {each.label: each for each in bench.manifests("same")[2:]}
+    whole = {each.label: each for each in bench.manifests(DEFAULT)[2:]}
+    assert set(learnt) == set(whole)
+    for label, events in targets_by_user(bench).items():
+        if label in learnt:
+            others = sum(number for user, number in events.items() if not own.holds(user))
+            assert learnt[label].diverted == others
+            assert whole[label].diverted == 0
+    assert sum(each.diverted for each in learnt.values()) > 0
+    assert learnt[LABELS[-1]].events < whole[LABELS[-1]].events
+    # What others did is seen all the same: their items are known, and every event is scored.
+    assert learnt[LABELS[-1]].items == whole[LABELS[-1]].items
+    told = {(each.track, each.label): each.events for each in bench.reports.windows}
+    assert all(told["same", label] == told[DEFAULT, label] for label in LABELS[2:])
+
+
+def test_a_diverted_track_without_a_user_of_its_own_learns_nothing_and_goes_on(
+    bench: TrackBench,
+) -> None:
+    bench.start_track("same")
+    nobody = Audience("green", "green", [(0.0, 0.0)])
+    bench.tracks.declare(msgspec.structs.replace(bench.tracks.declared()["same"], audience=nobody))
+    bench.reveal(ALL)
+    schedule = bench.run_tracks()
+    assert schedule.lines["same"].error is None
+    assert schedule.lines["same"].figures().held == 0
+    assert bench.manifests("same")[-1].label == LABELS[-1]
+
+
+def test_a_ramp_takes_hold_of_a_diverted_track_while_it_is_trained(bench: TrackBench) -> None:
+    track = bench.start_track("same")
+    arms = [Arm("a", 0.5), Arm("b", 0.5, "same")]
+    few, more = (Audience.of(define("g", arms=arms, coverage=each), "same") for each in (0.2, 1.0))
+    bench.tracks.declare(msgspec.structs.replace(track, audience=few))
+    schedule = bench.schedule()
+    bench.reveal(3)
+    bench.run_tracks(schedule)
+    bench.tracks.declare(msgspec.structs.replace(track, audience=more))
+    bench.reveal(4)
+    bench.run_tracks(schedule)
+    left = [each.diverted for each in bench.manifests("same")[2:]]
+    events = targets_by_user(bench)
+    for label, audience, diverted in zip(LABELS[2:4], (few, more), left, strict=True):
+        others = {user: n for user, n in events[label].items() if not audience.holds(user)}
+        assert diverted == sum(others.values())
+    assert all(more.holds(user) for user in range(99) if few.holds(user)), "nobody has moved"
+
+
+def targets_by_user(bench: TrackBench) -> dict[int, dict[int | str, int]]:
+    """Window -> user -> events."""
+    found: dict[int, dict[int | str, int]] = {}
+    for records in bench.whole.values():
+        for record in records:
+            for example in getattr(record, "examples", []):
+                users = found.setdefault(record.label, {})
+                users[example.user] = users.get(example.user, 0) + len(example.offsets)
+    return found

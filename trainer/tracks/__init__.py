@@ -1,0 +1,1 @@
+"""Several lines of versions in one trainer: which are trained when, started from what."""
