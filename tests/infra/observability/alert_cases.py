@@ -7,6 +7,7 @@ from collections.abc import Mapping
 _WORKER = 'component="worker-0",kind="worker",job="loop"'
 _TRAINER = 'component="trainer",kind="trainer",job="loop"'
 _REPLICA = 'component="replica-a",kind="replica",job="loop"'
+_BRIDGE = 'component="bridge-shop-0",kind="bridge",job="loop"'
 _SECONDS = f'outcome="answered",route="recommend",{_REPLICA}'
 
 ALWAYS_0 = "0x40"
@@ -28,6 +29,11 @@ def trainer(name: str) -> str:
 def replica(name: str, labels: str = "") -> str:
     """A series of a replica."""
     return f"everfresh_replica_{name}{{{labels}{_REPLICA}}}"
+
+
+def bridge(name: str) -> str:
+    """A series of a bridge."""
+    return f"everfresh_bridge_{name}{{{_BRIDGE}}}"
 
 
 def duration(le: str) -> str:
@@ -53,6 +59,8 @@ HEALTHY: Mapping[str, str] = {
     worker("dead_letters_total", 'reason="oversize",'): "3x40",
     worker("misplaced_records_total"): ALWAYS_0,
     worker("snapshots_failed_total"): ALWAYS_0,
+    bridge("waiting"): ALWAYS_0,
+    bridge("lag_records"): "10x40",
     replica("epoch"): "1x40",
     replica("start_timestamp_seconds"): ALWAYS_0,
     # A version that goes live every minute.
@@ -88,6 +96,9 @@ CASES: list[tuple[Mapping[str, str], set[str]]] = [
     ({replica("epoch"): "1x15 2x25"}, {"RolledBack"}),
     ({trainer("backlog_seconds"): "61x40"}, {"TrainerBehind"}),
     ({worker("lag_records"): "10001x40"}, {"WorkerBehind"}),
+    ({bridge("waiting"): "0x15 1x25"}, set()),
+    ({bridge("waiting"): "1x40"}, {"BridgeWaits"}),
+    ({bridge("lag_records"): "10001x40"}, {"BridgeWaits"}),
     ({replica("version_load_failures_total"): GROWS}, {"VersionDoesNotLoad"}),
     ({problem("internal"): "0x18 3x25"}, {"RequestsFail"}),
     ({problem("overloaded"): GROWS}, {"RequestsRefused"}),

@@ -78,7 +78,11 @@ def test_labels_have_few_values(scraped: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("status", "offered", "elsewhere"),
     [
-        (trainer_status(), trainer_metrics.FIGURES, {"hr10", "ndcg10", "events_per_s", "alarms"}),
+        (
+            trainer_status(),
+            trainer_metrics.FIGURES,
+            {"hr10", "ndcg10", "events_per_s", "alarms", "processor_per_window_s"},
+        ),
         (replica_status(), replica_metrics.FIGURES, {"requests", "failed"}),
     ],
     ids=lambda each: each.kind if isinstance(each, ComponentStatus) else "",
