@@ -12,7 +12,7 @@ from everfresh.contracts.experiments.assignment import NO_EXPERIMENT, Assignment
 from everfresh.contracts.experiments.definition import DEFAULT
 from everfresh.contracts.exposure import Exposure
 from everfresh.contracts.items.record import Value
-from everfresh.contracts.items.rules import Rules, name_of
+from everfresh.contracts.items.rules import Filter, Rules, name_of
 from everfresh.contracts.ports import Clock
 from everfresh.contracts.sequence import Interaction
 from everfresh.model.inference.retrieval import (
@@ -69,10 +69,11 @@ class ScoreRequest(msgspec.Struct, frozen=True):
 
 
 class SimilarRequest(msgspec.Struct, frozen=True):
-    """To which item the ``k`` nearest are wanted."""
+    """To which item the ``k`` nearest are wanted, and what they must be."""
 
     item_id: ItemId
     k: int
+    filter: Filter | None = None
 
 
 class Shelf(msgspec.Struct, frozen=True):
@@ -184,9 +185,9 @@ def nearest_items(
     loaded: LoadedVersion, request: SimilarRequest, shelf: Shelf | None = None
 ) -> SimilarAnswer | None:
     """The nearest items that may be shown; ``None`` where the version does not know the item."""
-    if shelf is not None and shelf.catalogue.in_use:
+    if shelf is not None and (shelf.catalogue.in_use or request.filter is not None):
         with shelf.catalogue.reading(loaded.recommender, shelf.clock()) as view:
-            closed, _ = view.closed(None)
+            closed, _ = view.closed(request.filter)
             ranked = similar_items(loaded.recommender, request.item_id, request.k, closed)
     else:
         ranked = similar_items(loaded.recommender, request.item_id, request.k)

@@ -22,8 +22,8 @@ class ItemSettings(Group):
     rules: dict[str, Any] = Field(
         {},
         description="Rules that every recommendation obeys, as a request writes them "
-        "(docs/items.md). A request adds its filter to this one; each other part that it names "
-        "replaces the one here.",
+        "(docs/items.md); similar items obey the filter. A request adds its filter to this one; "
+        "each other part that it names replaces the one here.",
     )
     most: int = Field(
         2_000_000,

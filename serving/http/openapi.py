@@ -58,7 +58,13 @@ _SCORE = {
     "three candidates": {"user_id": 42, "items": [318, 50, "B00042"]},
     "after an event of this moment": {"user_id": 42, "items": [318], "events": [_EVENT]},
 }
-_SIMILAR = {"an item's neighbours": {"item_id": 318, "k": 5}}
+_SIMILAR = {
+    "an item's neighbours": {"item_id": 318, "k": 5},
+    "those of one kind": {
+        "item_id": 318,
+        "filter": {"attribute": "genres", "equals": "Drama"},
+    },
+}
 _ANSWER = {
     "request_id": "home-1",
     "user_id": 42,

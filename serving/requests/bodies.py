@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from everfresh.contracts.event import MAX_ID_BYTES, ItemId, UserId
-from everfresh.contracts.items.rules import Rules, merged
+from everfresh.contracts.items.rules import Filter, Rules, merged
 from everfresh.contracts.sequence import Interaction
 from everfresh.contracts.settings import Settings
 from everfresh.serving.recommend import RecommendRequest, ScoreRequest, SimilarRequest
@@ -94,6 +94,9 @@ class SimilarBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     item_id: Annotated[_ItemOrUserId, _field("The item whose neighbours are wanted.")]
     k: Annotated[int, _field("How many items at most.", ge=1)] = 10
+    filter: Annotated[
+        Filter | None, _field("What neighbours must be, besides the filter of the settings.")
+    ] = None
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -181,7 +184,9 @@ def check_similar(body: SimilarBody, limits: Limits) -> SimilarRequest:
     """As :func:`check_recommend`."""
     require_at_most("k", body.k, limits.k, "serving.max_k")
     _require_ids(item_id=[body.item_id])
-    return SimilarRequest(body.item_id, body.k)
+    rules = Rules(filter=body.filter)
+    obeyed = merged(limits.rules, None if rules.filter is None else rules)
+    return SimilarRequest(body.item_id, body.k, None if obeyed is None else obeyed.filter)
 
 
 def require_at_most(field: str, number: int, limit: int, setting: str) -> None:

@@ -26,6 +26,14 @@ def optional_fields(message: Message, *names: str) -> dict[str, Any]:
     return {name: getattr(message, name) for name in names if message.HasField(name)}
 
 
+def similar_fields(message: pb.SimilarRequest) -> dict[str, Any]:
+    """As the JSON of such a request says it."""
+    said = {"item_id": id_value(message.item_id), **optional_fields(message, "k")}
+    if message.HasField("filter"):
+        said["filter"] = _filter_fields(message.filter, iter(range(MOST_CONDITIONS)))
+    return said
+
+
 def rules_fields(message: pb.Rules) -> dict[str, Any]:
     """As the JSON of rules says it. A list that is empty cannot be told from one that is absent.
 

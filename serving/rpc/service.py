@@ -24,7 +24,13 @@ from everfresh.serving.requests import bodies, problems
 from everfresh.serving.requests.admission import Admission
 from everfresh.serving.requests.bodies import Limits, RecommendBody, ScoreBody, SimilarBody
 from everfresh.serving.rpc import recommender_pb2 as pb
-from everfresh.serving.rpc.fields import id_value, optional_fields, rules_fields, values_message
+from everfresh.serving.rpc.fields import (
+    id_value,
+    optional_fields,
+    rules_fields,
+    similar_fields,
+    values_message,
+)
 from everfresh.serving.rpc.registration import Unreadable
 
 _Message = TypeVar("_Message", bound=Message)
@@ -100,7 +106,7 @@ class RpcService:
         """``Similar``."""
 
         def answer() -> pb.SimilarAnswer:
-            asked = {"item_id": id_value(message.item_id), **optional_fields(message, "k")}
+            asked = similar_fields(message)
             request = bodies.check_similar(bodies.convert(asked, SimilarBody), self._limits)
             result = self._replica.similar(request)
             if result is None:

@@ -9,6 +9,8 @@ import pytest
 from everfresh.contracts.errors import SettingsError
 from everfresh.contracts.exposure import decode_exposure, encode_exposure
 from everfresh.contracts.settings import ItemSettings, ServingSettings, load_settings
+from everfresh.serving.rpc import recommender_pb2 as pb
+from everfresh.serving.rpc.fields import similar_fields
 from tests.serving.http_client import Client, assert_problem
 from tests.serving.items.shop import change, removal
 from tests.serving.replica_in_memory import ITEMS, Bench, publish
@@ -77,6 +79,22 @@ def test_what_was_taken_out_is_in_no_answer_of_any_kind(how: Any, bench: Bench) 
     assert [score is None for score in scored["scores"]] == [True, False]
     bench.catalogue.apply([change(gone)], 2)
     assert ask(client, k=1)["items"] == [gone]
+
+
+def test_similar_items_fit_the_filters_of_settings_and_request(bench: Bench) -> None:
+    stock(bench)
+    client = Client(bench, WIDE, items=ItemSettings(rules={**EVEN, "mmr_lambda": 0.5}))
+    near = client.post("/v1/similar", json={"item_id": 3, "k": 40}).json()
+    assert set(near["items"]) == set(range(2, 31, 2))
+    low = {"attribute": "rank", "at_most": 9}
+    near = client.post("/v1/similar", json={"item_id": 3, "k": 40, "filter": low}).json()
+    assert set(near["items"]) == {2, 4, 6, 8}
+    message = pb.SimilarRequest(
+        item_id=pb.Id(number=3), filter=pb.Filter(attribute="rank", at_most=9)
+    )
+    assert similar_fields(message) == {"item_id": 3, "filter": low}
+    response = client.post("/v1/similar", json={"item_id": 3, "filter": {}})
+    assert_problem(response, 422, "bad-request")
 
 
 def test_an_item_expires_by_the_clock(bench: Bench, client: Client) -> None:
