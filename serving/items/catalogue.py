@@ -60,11 +60,11 @@ class Catalogue:
             view = self._views.get(recommender)
             if view is None:
                 view = RowView(self.table)
-            if self.in_use:
-                followed = view.follow(recommender.vocabulary)
-                with self._reading:
+            followed = view.follow(recommender.vocabulary) if self.in_use else None
+            with self._reading:
+                if followed is not None:
                     view.take(*followed)
-            self._views[recommender] = view
+                self._views[recommender] = view
 
     @contextlib.contextmanager
     def reading(self, recommender: Recommender, now_ms: int) -> Iterator[RowView]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
@@ -103,3 +105,30 @@ def test_an_expiry_takes_an_item_out_at_its_moment() -> None:
     catalogue.prepare(made)
     assert 3 in left(catalogue, made, None, now=499)
     assert 3 not in left(catalogue, made, None, now=500)
+
+
+def test_requests_records_and_versions_may_come_at_once() -> None:
+    """Whatever meets whatever, no request fails, and each sees all that came before it."""
+    catalogue = catalogue_of(*(change(n, genre="drama") for n in range(1, 31)))
+    versions = [recommender(seed) for seed in (1, 2)]
+    for each in versions:
+        catalogue.prepare(each)
+
+    def write() -> None:
+        for turn in range(300):
+            catalogue.apply([change(turn % 30 + 1, genre="crime", expires=turn)], 31 + turn)
+
+    def swap(writing: Future[None]) -> None:
+        while not writing.done():
+            catalogue.prepare(recommender(3))
+            catalogue.prepare(versions[0])
+
+    with ThreadPoolExecutor(2) as pool:
+        writing = pool.submit(write)
+        swapping = pool.submit(swap, writing)
+        for now in itertools.takewhile(lambda _: not writing.done(), itertools.count()):
+            left(catalogue, versions[1], DRAMA, now)
+        writing.result()
+        swapping.result()
+    assert left(catalogue, versions[1], DRAMA, now=10**9) == set()
+    assert left(catalogue, versions[1], None, now=10**9) == {"thirty-one"}
