@@ -271,7 +271,7 @@ def test_a_bridge_runs_with_its_row_of_the_table_and_nothing_more(
 
 def defined(users: Users, replica: Settings) -> list[str]:
     """Defines and lists an experiment; those that the replica reads then."""
-    run_start(users.settings(DEFINING), "green", [], 1.0, "", "", holdout=False)
+    run_start(users.settings(DEFINING), "green", [], 1.0, "", "")
     lister = users.settings("`everfresh experiment list`, `everfresh experiment assign`")
     experiment_list(lister, as_json=False)
     with DefinitionReader(replica.kafka.brokers, replica.kafka.topic_prefix) as definitions:
@@ -324,7 +324,7 @@ def test_a_right_that_is_missing_is_named_by_every_door(
 
     at = nobody.kafka.brokers
     worker = users.settings("stream worker", "Write windows", "Read exposures", "Read stream")
-    run_start(users.settings(DEFINING), "green", [], 1.0, "", "", holdout=False)
+    run_start(users.settings(DEFINING), "green", [], 1.0, "", "")
     defining = users.settings(DEFINING, "Write experiments")
     doors: list[tuple[str, Callable[[], object]]] = [
         ("Describe on topic {}events", lambda: end_offsets(at, f"{topic_prefix}events")),
