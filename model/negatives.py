@@ -1,8 +1,8 @@
 """The rows that batches are held against: drawn evenly and without repeats, at the sample's cost.
 
-A window may draw a *pool* first, from which its steps draw. Every item has the same chance to be in
-the pool, so each drawn row stands for as many items as without one. What a window changes is then
-bounded, however large the catalogue is.
+A window may draw a *pool* first, from which its steps draw, and another one after some steps. Every
+item has the same chance to be in a pool, so each drawn row stands for as many items as without one.
+What a window changes is then bounded by its steps, however large the catalogue is.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from everfresh.model.vocabulary.vocabulary import Vocabulary
 
 POOL = 8192
 """Rows of a window's pool; twice a batch's where that is more. Smaller catalogues have none."""
+TURNS = 8
+"""How often a pool's rows are drawn, in the mean, before another pool is. The same few rows must
+not be pushed away again and again: from 16 times on, ranking suffers (decision 39)."""
 _SPARSE = 4
 """Rows for each one drawn, from which on draws that hit a row twice are few."""
 
@@ -30,14 +33,14 @@ class Negatives:
         self._vocabulary = vocabulary
         self._number = number
         self._pool: Tensor | None = None
+        self._drawn = 0
 
     def gather_pool(self) -> None:
-        """Draw the rows that batches draw from, until :meth:`release_pool`.
-
-        No item may come or go meanwhile.
+        """Draw the rows that batches draw from, and draw others in time, until
+        :meth:`release_pool`. No item may come or go meanwhile.
         """
         wanted = min(len(self._vocabulary), max(POOL, 2 * self._number))
-        self._pool = torch.from_numpy(draw_items(self._vocabulary, wanted))
+        self._pool, self._drawn = torch.from_numpy(draw_items(self._vocabulary, wanted)), 0
 
     def release_pool(self) -> None:
         """Batches draw from all items again."""
@@ -51,6 +54,9 @@ class Negatives:
         if self._pool is None:
             rows = torch.from_numpy(draw_items(self._vocabulary, self._number))
         else:
+            if self._drawn + self._number > TURNS * len(self._pool):
+                self.gather_pool()
+            self._drawn += self._number
             rows = self._pool[torch.randperm(len(self._pool))[: self._number].sort().values]
         return rows, items / self._number
 

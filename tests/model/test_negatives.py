@@ -62,13 +62,26 @@ def test_batches_draw_from_a_windows_pool_and_stand_for_all_items(
     negatives = Negatives(vocabulary(5000), 16)
     torch.manual_seed(1)
     negatives.gather_pool()
-    drawn = [negatives.draw() for _ in range(200)]
+    drawn = [negatives.draw() for _ in range(20)]
     assert {each for _, each in drawn} == {5000 / 16}
     assert all(len(set(rows.tolist())) == 16 for rows, _ in drawn)
     assert len({row for rows, _ in drawn for row in rows.tolist()}) == 40
     negatives.release_pool()
     other = {row for _ in range(20) for row in negatives.draw()[0].tolist()}
     assert len(other) > 40
+
+
+def test_a_pools_rows_are_drawn_a_few_times_before_another_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(negatives_of, "POOL", 40)
+    negatives = Negatives(vocabulary(5000), 16)
+    torch.manual_seed(1)
+    negatives.gather_pool()
+    steps = negatives_of.TURNS * 40 // 16
+    pools = [{row for _ in range(steps) for row in negatives.draw()[0].tolist()} for _ in range(30)]
+    assert all(len(pool) == 40 for pool in pools)
+    assert len(set.union(*pools)) > 900
 
 
 def test_clashes_are_the_places_of_targets_among_the_drawn() -> None:
