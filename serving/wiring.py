@@ -88,7 +88,7 @@ def _assigner(settings: Settings, closing: contextlib.ExitStack) -> Assigner:
     """The source of arms that the settings choose; ``closing`` ends what it opens."""
     wanted, kafka = settings.experiments, settings.kafka
     if wanted.assigner == "request":
-        return NamedArms(wanted.name, wanted.arms)
+        return NamedArms(wanted.name, wanted.arms, wanted.track_of_arm)
     if wanted.assigner == "openfeature":
         # It may not be installed, since an extra of its own brings it.
         from everfresh.adapters.assigners.openfeature import (  # noqa: PLC0415
@@ -97,7 +97,11 @@ def _assigner(settings: Settings, closing: contextlib.ExitStack) -> Assigner:
         )
 
         asking = OpenFeatureAssigner(
-            provider_of(wanted.provider), wanted.name, wanted.arms, wanted.deadline_ms
+            provider_of(wanted.provider),
+            wanted.name,
+            wanted.arms,
+            wanted.deadline_ms,
+            wanted.track_of_arm,
         )
         closing.callback(asking.close)
         return asking

@@ -49,6 +49,9 @@ FIGURES = (
         "Records left out of the windows: everfresh did not write them",
     ),
     counted("undeleted", "failed_deletions", "Failed attempts to delete an old version"),
+    FigureMetric(
+        "standing_still", "standing_still", "1 while the default track has failed, else 0."
+    ),
     counted("processor_s", "processor_seconds", "Processor seconds that the default track took"),
 )
 """Of ``trainer.scoring.reporting.Figures``. ``hr10`` and ``ndcg10`` are among the window's scores,
@@ -103,6 +106,7 @@ TRACK_FIGURES = (
     FigureMetric("version", "track_version", "Number of the track's live version."),
     FigureMetric("backlog", "track_backlog_windows", "Complete windows that wait for the track."),
     FigureMetric("hr10", "track_hr10", "HR@10 of the track's live version on its last window."),
+    FigureMetric("standing_still", "track_standing_still", "1 while the track has failed, else 0."),
     FigureMetric("alarms", "track_alarms", "Held windows, failures and the like, all together."),
     counted("windows", "track_trained_windows", "Windows trained and published on the track"),
     counted("processor_s", "track_processor_seconds", "Processor seconds that the track took"),

@@ -10,10 +10,11 @@ import importlib
 import logging
 import queue
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from typing import Any
 
+from everfresh.adapters.assigners.named import named_assignments
 from everfresh.contracts.errors import MissingDependency, SettingsError
 from everfresh.contracts.event import UserId
 from everfresh.contracts.experiments.assignment import NO_EXPERIMENT, Assignment, Assignments
@@ -68,10 +69,15 @@ class OpenFeatureAssigner:
     """
 
     def __init__(
-        self, provider: FeatureProvider, flag: str, arms: Collection[str], deadline_ms: int
+        self,
+        provider: FeatureProvider,
+        flag: str,
+        arms: Collection[str],
+        deadline_ms: int,
+        tracks: Mapping[str, str] | None = None,
     ) -> None:
         self._flag = flag
-        self._assignments = {arm: Assignment(flag, arm) for arm in arms}
+        self._assignments = named_assignments(flag, arms, tracks or {})
         self._deadline_s = deadline_ms / 1000
         self._lock = threading.Lock()
         self._idle = _ASKING

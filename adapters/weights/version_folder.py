@@ -5,7 +5,7 @@ v0000000012/          one folder per version
     items.safetensors.delta   as their difference from the parent's (law 6)
     manifest.json         written last: with it the version exists
 pointer.json          which version was published last
-rollback.json         which one was rolled back to, or promoted, last; the greater epoch wins
+rollback.json         which one was rolled back to or promoted last; the greater epoch wins
 plan.json             which windows a trainer that lags has decided to train on next
 """
 

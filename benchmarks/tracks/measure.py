@@ -20,11 +20,14 @@ from benchmarks.stage.serving import replicas
 from benchmarks.synthetic.states import write_states
 from benchmarks.synthetic.versions import manifest, untrained
 from everfresh.adapters.kafka.definitions.writing import KafkaDefinitionLog
+from everfresh.adapters.kafka.tail import RecordTail
 from everfresh.adapters.weights.tracks import FsspecTracks
 from everfresh.contracts.experiments.definition import DEFAULT, Arm, Definition
 from everfresh.contracts.experiments.track import Track
 from everfresh.contracts.manifest import Pointer
+from everfresh.contracts.report import ComponentStatus
 from everfresh.contracts.settings import ModelSettings, Settings
+from everfresh.contracts.topics import STATUS
 
 CONNECTIONS, ITEMS = 16, 10_000
 OTHERS = ("first", "second", "third")
@@ -103,7 +106,23 @@ def _set(settings: Settings, tracks: FsspecTracks, case: str, turn: int, url: st
         log.write(definition.name, definition)
     wanted = {(each.name, each.track) for each in arms} if running else {(DEFAULT, DEFAULT)}
     wait_until(lambda: _answered_by(url) == wanted, f"{CASES[case]} at the replicas", _WAIT_S)
-    time.sleep(3.0)  # until every replica has looked, and what it held is gone
+    others = set() if one else set(OTHERS)
+    wait_until(lambda: _all_hold(settings, others), f"{CASES[case]} at every replica", _WAIT_S)
+
+
+def _all_hold(settings: Settings, tracks: set[str]) -> bool:
+    """Whether each replica has a version of these tracks beside the default one, and of no other;
+    as of a second ago at most."""
+    time.sleep(1.0)
+    newest: dict[str, ComponentStatus] = {}
+    with RecordTail(settings.kafka.brokers, settings.kafka.topic_prefix, [STATUS]) as tail:
+        for record in tail.read_to_end():
+            if isinstance(record, ComponentStatus) and record.kind == "replica":
+                newest[record.component] = record
+    said = [each.figures.get("tracks", {}) for each in newest.values() if each.state != "stopped"]
+    return all(
+        {name for name, track in each.items() if track["version"]} == tracks for each in said
+    )
 
 
 def _answered_by(url: str) -> set[tuple[str, str]]:

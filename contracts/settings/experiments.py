@@ -34,6 +34,11 @@ class ExperimentSettings(Group):
         "refused; a flag with another value means the default arm. Set it if "
         "experiments.assigner is `request` or `openfeature`.",
     )
+    tracks: tuple[str, ...] = Field(
+        (),
+        description="Tracks that answer for these arms, each as ARM@TRACK; an arm that is not "
+        "named gets the default track. Set it to compare models where another system assigns.",
+    )
     provider: str = Field(
         "",
         description="Function without arguments that makes the OpenFeature provider, as "
@@ -48,6 +53,12 @@ class ExperimentSettings(Group):
         "answer is made for the default arm. Raise it for a provider that asks over a network; "
         "the replica waits that long.",
     )
+
+    @property
+    def track_of_arm(self) -> dict[str, str]:
+        """The track of each arm that has one of its own."""
+        pairs = [pair.partition("@") for pair in self.tracks]
+        return {arm: track for arm, _, track in pairs}
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
@@ -73,8 +84,14 @@ class ExperimentSettings(Group):
             raise ValueError(
                 f"provider is MODULE:FUNCTION, such as shop.flags:provider; found {self.provider!r}"
             )
-        for name in (self.name, *self.arms):
-            if name and not _NAME.fullmatch(name):
+        for arm in self.track_of_arm:
+            if arm not in self.arms:
+                raise ValueError(
+                    f"tracks names the arm {ascii(arm)[:80]}, which is none of experiments.arms; "
+                    "each is ARM@TRACK, such as treatment@fast"
+                )
+        for name in (self.name, *self.arms, *self.track_of_arm.values()):
+            if (name or name != self.name) and not _NAME.fullmatch(name):
                 raise ValueError(
                     "a name has 1 to 64 letters, digits and signs of `._-`, the first a letter or "
                     f"digit; found {ascii(name)[:80]}"

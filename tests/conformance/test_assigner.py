@@ -87,3 +87,9 @@ def test_its_figures_can_be_reported(assigner: Assigner) -> None:
 def test_an_arm_that_nobody_knows_is_the_default_arm() -> None:
     assert NamedArms("green", ARMS).assign(1, "purple") == NO_EXPERIMENT
     assert NamedArms("green", ARMS).assign(1, None) == NO_EXPERIMENT
+
+
+def test_arms_that_another_system_names_have_the_tracks_of_the_settings() -> None:
+    named = NamedArms("green", ARMS, {"treatment": "fast"})
+    told = {arm: named.assign(1, arm).track for arm in ARMS}
+    assert told == {arm: "fast" if arm == "treatment" else "default" for arm in ARMS}

@@ -93,11 +93,17 @@ def test_law_7_each_arm_is_answered_by_the_version_of_its_own_track(bench: Bench
             assert {tuple(answer.items) for answer in by_arm[arm]} == {tuple(expected(made))}
             assert {(answer.track, answer.version) for answer in by_arm[arm]} == {(track, 1)}
     shown = {(each.arm, each.track, tuple(each.items)) for each in bench.exposures.exposures}
+    # The other way round: what one track's version computed of a history serves the other never.
+    arms = [Arm("control", 0.5, "fast"), Arm("treatment", 0.5)]
+    bench.assigner.assignments = Assignments([(5, define(arms=arms))])
+    turned = ask(bench)
+    assert {tuple(answer.items) for answer in turned["control"]} == {tuple(expected(fast))}
+    assert {tuple(answer.items) for answer in turned["treatment"]} == {tuple(expected(default))}
     assert shown == {
         ("control", DEFAULT, tuple(expected(default))),
         ("treatment", "fast", tuple(expected(fast))),
     }
-    treated = by_arm["treatment"][0].user_id
+    treated = turned["control"][0].user_id
     scored = bench.replica.score(ScoreRequest("s", treated, [1, 2]))
     assert scored is not None
     assert scored.track == "fast"

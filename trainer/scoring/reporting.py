@@ -182,7 +182,7 @@ def status(figures: Figures, state: str, now_ms: int, track: str = DEFAULT) -> C
     for metric in METRICS:
         if (value := measured.get(f"{metric}_{LIVE}")) is not None:
             flat[metric] = value
-    flat["alarms"] = figures.alarms
+    flat["alarms"], flat["standing_still"] = figures.alarms, int(bool(figures.failed))
     if track == DEFAULT:
         return ComponentStatus(TRAINER, TRAINER, now_ms, state, flat)
     return ComponentStatus(f"{TRACK}-{track}", TRACK, now_ms, state, flat)

@@ -165,8 +165,11 @@ class _Demo:
         self._users, self._sent = replay.users(), replay.latest.sent
         if follower.reports.version_everywhere():
             self.requests.start()
-        if self._trial and (line := self._trial.begin(follower.reports.version_everywhere())):
-            self._console.print(line)
+        if self._trial is not None:
+            reports = follower.reports
+            version, serving = reports.version_everywhere(), reports.components("replica")
+            if line := self._trial.begin(version, serving):
+                self._console.print(line)
         now = self._snapshot(follower, replay, phase)
         if self._console.is_terminal:
             live.update(render(now), refresh=True)

@@ -18,6 +18,7 @@ from everfresh.adapters.weights.tracks import FsspecTracks
 from everfresh.contracts.errors import MissingDependency
 from everfresh.contracts.event import ItemId, UserId
 from everfresh.contracts.experiments.definition import DEFAULT, Arm, Definition
+from everfresh.contracts.report import ComponentStatus
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import EVENTS, topic_name
 from everfresh.experiments import lifecycle
@@ -28,12 +29,13 @@ from everfresh.streaming.producer import EventProducer
 NAME, FROZEN = "live-against-frozen", "frozen"
 HORIZON_S = 10.0
 """The demo cannot wait half an hour for its outcomes."""
-FIRST_VERSION = 4
-"""The version that is frozen; before it there is little to compare."""
+FIRST_VERSION = 2
+"""The version from which on one is frozen: early, so that there is much to compare."""
 _ACTIVE = 2_000
 _TASTE = 10
 _TUNED_AT = 3_000
 """About as many answers as the demo gives."""
+_METRICS = ["click_through: answers with click"]
 _AFTER_HORIZON_S = 8.0
 """Until the outcomes of the last answers are in their topic."""
 
@@ -70,7 +72,7 @@ class Trial:
         self._settings = settings
         self._sent = sent
         self._producer: EventProducer | None = None
-        self._started = False
+        self._frozen, self._started = "", False
         self.clicks = 0
 
     def users(self) -> list[UserId]:
@@ -91,25 +93,32 @@ class Trial:
         self._producer.send(user_id=user, item_id=item, type="click", request_id=request)
         self.clicks += 1
 
-    def begin(self, version: int) -> str | None:
-        """Freeze what is current as a track and start the experiment, once there is a version to
-        freeze; a line on it, the one time that it is done."""
+    def begin(self, version: int, replicas: Sequence[ComponentStatus]) -> str | None:
+        """Once there is a ``version`` to freeze, freeze it as a track; once all ``replicas`` hold
+        that, start the experiment. A line on it, the one time that it is started."""
         if self._started or version < FIRST_VERSION:
             return None
+        if not self._frozen:
+            self._frozen = self._freeze()
+        if not replicas or not all(_holds(each, FROZEN) for each in replicas):
+            return None
         self._started = True
-        from everfresh.trainer.tracks.copying import start_track  # noqa: PLC0415 - it loads torch
-
         now_ms, kafka = time.time_ns() // 1_000_000, self._settings.kafka
-        tracks = FsspecTracks(self._settings)
-        current = DEFAULT, None
-        track = start_track(tracks, FROZEN, current, {}, self._settings, now_ms, frozen=True)
         arms = [Arm("frozen", 0.5, FROZEN), Arm("live", 0.5)]
         made = Definition(name=NAME, arms=arms, seed=NAME, started=now_ms, changed=now_ms)
         with KafkaDefinitionLog(kafka.brokers, kafka.topic_prefix) as log:
             publish(log, lambda known: lifecycle.start(known, made, (DEFAULT, FROZEN)))
         return (
-            f"experiment {NAME}: half of the users get {track.origin} as it is, half what is live"
+            f"experiment {NAME}: half of the users get {self._frozen} as it is, half what is live"
         )
+
+    def _freeze(self) -> str:
+        from everfresh.trainer.tracks.copying import start_track  # noqa: PLC0415 - it loads torch
+
+        tracks, now_ms = FsspecTracks(self._settings), time.time_ns() // 1_000_000
+        current = DEFAULT, None
+        track = start_track(tracks, FROZEN, current, {}, self._settings, now_ms, frozen=True)
+        return track.origin
 
     def show(self, watch: Callable[[], None]) -> None:
         """Wait for the last outcomes, print the report, and draw its page."""
@@ -120,6 +129,12 @@ class Trial:
             watch()
             time.sleep(0.2)
         run_report(self._settings, NAME, self._settings.home / "experiment.html", as_json=False)
+
+
+def _holds(replica: ComponentStatus, track: str) -> bool:
+    tracks = replica.figures.get("tracks")
+    said = tracks.get(track) if isinstance(tracks, dict) else None
+    return isinstance(said, dict) and said.get("version") is not None
 
 
 def settings_of_trial(settings: Settings) -> Settings:
@@ -133,5 +148,5 @@ def settings_of_trial(settings: Settings) -> Settings:
             "'everfresh[report]'"
         ) from None
     joins = settings.joins.model_copy(update={"horizon_s": HORIZON_S})
-    verdict = settings.verdict.model_copy(update={"tuned_at": _TUNED_AT})
+    verdict = settings.verdict.model_copy(update={"tuned_at": _TUNED_AT, "metrics": _METRICS})
     return settings.model_copy(update={"joins": joins, "verdict": verdict})

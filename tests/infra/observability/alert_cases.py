@@ -21,9 +21,9 @@ def worker(name: str, labels: str = "") -> str:
     return f"everfresh_worker_{name}{{{labels}{_WORKER}}}"
 
 
-def trainer(name: str) -> str:
+def trainer(name: str, labels: str = "") -> str:
     """A series of the trainer."""
-    return f"everfresh_trainer_{name}{{{_TRAINER}}}"
+    return f"everfresh_trainer_{name}{{{labels}{_TRAINER}}}"
 
 
 def replica(name: str, labels: str = "") -> str:
@@ -107,6 +107,8 @@ CASES: list[tuple[Mapping[str, str], set[str]]] = [
     ({replica("failed_exposures_total"): "0x18 3x25"}, {"ExposuresLost"}),
     ({replica("start_timestamp_seconds"): "0x10"}, {"NoReplica"}),
     ({trainer("lost_workers_total"): ONCE}, {"WorkersLost"}),
+    ({trainer("standing_still"): "0x10 1x30"}, {"TrackStandsStill"}),
+    ({trainer("track_standing_still", 'track="fast",'): "0x10 1x30"}, {"TrackStandsStill"}),
     ({trainer("overtaken_publishes_total"): ONCE}, {"PointerOvertaken"}),
     ({trainer("foreign_records_total"): ONCE}, {"ForeignRecords"}),
     ({trainer("failed_deletions_total"): ONCE}, {"VersionsUndeleted"}),

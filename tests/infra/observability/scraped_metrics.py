@@ -86,6 +86,8 @@ def _trainer(settings: Settings) -> str:
     sink = MemoryReportSink()
     reports = trainer_metrics.metered(sink, settings)
     reports.window(_REPORT)
+    reports.status(reporting.status(reporting.Figures(version=3), "running", 0, "fast"))
+    sink.statuses.clear()
     return _scraped_after(reports, sink, trainer_status())
 
 

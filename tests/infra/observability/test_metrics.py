@@ -24,9 +24,10 @@ ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "decisions" / "0031-metrics.md"
 
 LABELS = {"contender", "metric", "stage", "reason", "result"}
-LABELS |= {"interface", "route", "outcome", "code", "problem"}
-"""Each has a few values that the code names. No user, item, version, address or text; and none that
-a scrape target brings (``component``, ``kind``), which Prometheus would rename."""
+LABELS |= {"interface", "route", "outcome", "code", "problem", "track"}
+"""Each has a few values that the code names, or of tracks an operator. No user, item, version,
+address or text; and none that a scrape target brings (``component``, ``kind``), which Prometheus
+would rename."""
 
 
 def families(scraped: dict[str, str]) -> Iterator[Metric]:

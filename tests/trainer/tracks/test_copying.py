@@ -36,6 +36,18 @@ def test_two_tracks_with_equal_settings_have_bit_identical_versions(bench: Track
     assert bench.contents("same", 1) == bench.contents(DEFAULT, 1), "the version it started from"
 
 
+def test_a_track_that_starts_late_is_compared_with_the_same_versions(tmp_path: Path) -> None:
+    bench = TrackBench(tmp_path, labels=list(range(3, 10)))
+    bench.reveal(6)
+    bench.run_tracks()
+    bench.start_track("same")
+    held = bench.tracks.store("same").versions()
+    assert held == [1, 3, 4, 5, 6], "the frozen one, parents of probations, and its own"
+    bench.reveal(7)
+    bench.run_tracks()
+    assert bench.contents("same", 6) == bench.contents(DEFAULT, 6) != []
+
+
 def test_versions_that_are_kept_as_deltas_are_bit_identical_too(tmp_path: Path) -> None:
     bench = TrackBench(tmp_path)
     bench.tracks = FsspecTracks(bench.settings)
