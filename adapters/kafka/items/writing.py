@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaException, Producer
 
 from everfresh.adapters.kafka.admin import connect_admin
 from everfresh.adapters.kafka.consumers import Closing
@@ -19,7 +19,7 @@ from everfresh.contracts.topics import ITEMS, topic_name
 
 _WAIT_S = 30.0
 _POLL_S = 0.1
-_DENIED = {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED}
+_DENIED = ("Topic authorization failed", "Cluster authorization failed")
 
 
 class KafkaItemLog(Closing):
@@ -30,7 +30,7 @@ class KafkaItemLog(Closing):
         self._brokers = brokers
         self._topic = topic_name(topic_prefix, ITEMS)
         self._end = 0
-        self._failed: Any = None
+        self._failed: str | None = None
         self._producer = Producer(
             {
                 **librdkafka_options(brokers),
@@ -40,6 +40,8 @@ class KafkaItemLog(Closing):
                 "queue.buffering.max.messages": 20_000,
                 "allow.auto.create.topics": False,
                 "log_level": 0,
+                # What is fatal, such as a missing right, is told here with its cause.
+                "error_cb": self._on_error,
             }
         )
 
@@ -50,7 +52,7 @@ class KafkaItemLog(Closing):
             self._send(item_key(change.id), value)
         self._producer.flush(_WAIT_S + 5.0)
         if len(self._producer):
-            self._failed = self._failed or "no answer"
+            self._fail("no answer")
         self._require_written()
         return self._end
 
@@ -69,12 +71,12 @@ class KafkaItemLog(Closing):
             except BufferError:
                 self._producer.poll(_POLL_S)
             except KafkaException as error:
-                self._failed = error.args[0]
+                self._fail(error.args[0])
 
     def _require_written(self) -> None:
         if self._failed is None:
             return
-        if isinstance(self._failed, KafkaError) and self._failed.code() in _DENIED:
+        if any(word in self._failed for word in _DENIED):
             raise Unreachable(missing_right(self._brokers, f"Write on topic {self._topic}"))
         with connect_admin(self._brokers) as admin:
             require_seen(admin, self._brokers, self._topic)
@@ -83,8 +85,17 @@ class KafkaItemLog(Closing):
             "them may have been written: run the command again, which writes what is missing"
         )
 
+    def _on_error(self, error: Any) -> None:
+        if error.fatal() or "authorization failed" in str(error):
+            self._fail(error)
+
+    def _fail(self, error: Any) -> None:
+        """The first cause counts. As text: an error of librdkafka's has no truth value."""
+        if self._failed is None:
+            self._failed = str(error)
+
     def _on_delivery(self, error: Any, message: Any) -> None:
         if error is not None:
-            self._failed = self._failed or error
+            self._fail(error)
         else:
             self._end = max(self._end, message.offset() + 1)
