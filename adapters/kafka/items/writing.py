@@ -34,14 +34,15 @@ class KafkaItemLog(Closing):
         self._producer = Producer(
             {
                 **librdkafka_options(brokers),
-                "enable.idempotence": True,
+                # A record that comes twice says the same twice. Idempotence would add nothing but a
+                # fatal error, which the library raises amid its callbacks, where a right is missing.
+                "acks": "all",
+                "max.in.flight.requests.per.connection": 1,
                 "linger.ms": 20,
                 "message.timeout.ms": int(_WAIT_S * 1000),
                 "queue.buffering.max.messages": 20_000,
                 "allow.auto.create.topics": False,
                 "log_level": 0,
-                # What is fatal, such as a missing right, is told here with its cause.
-                "error_cb": self._on_error,
             }
         )
 
@@ -84,10 +85,6 @@ class KafkaItemLog(Closing):
             f"{self._topic} at {self._brokers} does not accept items ({self._failed}); some of "
             "them may have been written: run the command again, which writes what is missing"
         )
-
-    def _on_error(self, error: Any) -> None:
-        if error.fatal() or "authorization failed" in str(error):
-            self._fail(error)
 
     def _fail(self, error: Any) -> None:
         """The first cause counts. As text: an error of librdkafka's has no truth value."""
