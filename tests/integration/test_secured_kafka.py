@@ -341,7 +341,8 @@ def test_a_right_that_is_missing_is_named_by_every_door(
         ("Write on topic {}events", lambda: send_events(nobody, 1)),
         ("Write on any topic", lambda: asyncio.run(written(at, topic_prefix))),
         (
-            "Read on topic {0}experiments, and to Write on topic {0}exposures, and to Write on t",
+            "Read on topic {0}experiments, and to Read on topic {0}items, and to Write on topic "
+            "{0}exposures, and to Write on t",
             lambda: require_rights(REPLICA, nobody),
         ),
         (

@@ -34,8 +34,8 @@ class KafkaItemLog(Closing):
         self._producer = Producer(
             {
                 **librdkafka_options(brokers),
-                # A record that comes twice says the same twice. Idempotence would add nothing but a
-                # fatal error, which the library raises amid its callbacks, where a right is missing.
+                # A record that comes twice says the same twice. Idempotence would only add a fatal
+                # error where a right is missing, which the library raises amid its callbacks.
                 "acks": "all",
                 "max.in.flight.requests.per.connection": 1,
                 "linger.ms": 20,
