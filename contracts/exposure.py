@@ -29,6 +29,11 @@ class Exposure(msgspec.Struct, frozen=True):
     experiment's users who get this arm, 0 to 1. Both are also absent where another system assigned
     the arm. Exposures of earlier releases have none of these but ``arm``.
 
+    ``items_offset`` is the offset, in the ``items`` topic, of the last record of the catalogue that
+    was known, absent before the first. With ``time`` it says which items might be shown. ``rules``
+    names the rules of the answer: equal names, equal rules; absent without any. ``pinned`` are the
+    places, from 0, whose items a rule had put there; their score is 0 where the version had none.
+
     Readers ignore fields they do not know: older exposures also carry ``past_version``.
     """
 
@@ -48,6 +53,9 @@ class Exposure(msgspec.Struct, frozen=True):
     track: str = "default"
     definition_version: _Int | None = None
     probability: float | None = None
+    items_offset: _Int | None = None
+    rules: str | None = None
+    pinned: list[_Int] = []
 
 
 _DECODE = msgspec.json.Decoder(Exposure).decode

@@ -7,7 +7,7 @@ Each says who calls it, how often, what callers may keep, and what never happens
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from everfresh.contracts.event import UserId
@@ -15,6 +15,7 @@ from everfresh.contracts.experiments.assignment import Assignment, Assignments
 from everfresh.contracts.experiments.definition import Definition
 from everfresh.contracts.experiments.track import Track
 from everfresh.contracts.exposure import Exposure
+from everfresh.contracts.items.record import ItemChange
 from everfresh.contracts.manifest import Plan, Pointer, Rejected, WeightFile, WeightManifest
 from everfresh.contracts.report import ComponentStatus, WindowReport
 from everfresh.contracts.safetensors import VersionFile
@@ -270,3 +271,40 @@ class DefinitionLog(Protocol):
 
     def write(self, name: str, definition: Definition | None) -> int:
         """Append a definition, or take the name away; its version, which is its offset."""
+
+
+class ItemSource(Protocol):
+    """The topic ``items`` from its beginning, read by each replica and by ``everfresh items``.
+
+    Called from one thread: ``read_to_end`` once, then ``poll`` again and again. Changes come in the
+    log's order and may be kept. A record that is no item of ours is left out; nothing stops.
+    """
+
+    end: int
+    """The offset after the last record that was read."""
+    goal: int
+    """The end that ``read_to_end`` reads to, known once it has begun."""
+    skipped: int
+    """How many records were left out so far."""
+
+    def read_to_end(self) -> Iterator[list[ItemChange]]:
+        """What is there at the call, in batches; compaction may have left holes."""
+
+    def poll(self, timeout_ms: int) -> list[ItemChange]:
+        """What comes within the time."""
+
+    def left_out(self) -> str:
+        """One line on what was left out and where the last of it stands; empty for nothing."""
+
+    def close(self) -> None:
+        """End the connection."""
+
+
+class ItemLog(Protocol):
+    """The topic ``items`` for those who change it: a command, from one thread."""
+
+    def write(self, changes: Iterable[ItemChange]) -> int:
+        """Append them, in order; the log's end after the last of them, which is durable then.
+
+        ``Unreachable`` where it is not known of all of them that they are.
+        """

@@ -10,6 +10,7 @@ import msgspec
 
 CLEANUP = "cleanup.policy"
 COMPRESSION = "compression.type"
+DELETE_RETENTION = "delete.retention.ms"
 IN_SYNC = "min.insync.replicas"
 LONGEST = "max.message.bytes"
 RETENTION_BYTES = "retention.bytes"
@@ -116,6 +117,15 @@ EXPERIMENTS = TopicSpec(
     "Definitions of experiments, keyed by name: written by `everfresh experiment`, read by "
     "replicas and experimenters.",
 )
+ITEMS = TopicSpec(
+    "items",
+    # One, so that an offset alone names a state of the catalogue.
+    1,
+    # A hundred years: a replica that starts later must learn of removed items, too.
+    {**_COMPACT, DELETE_RETENTION: "3153600000000"},
+    "What is known of each item, keyed by it: written by `everfresh items` and other producers, "
+    "read by replicas.",
+)
 CLOCK = TopicSpec(
     "clock",
     1,
@@ -135,6 +145,7 @@ ALL = (
     REPORTS,
     STATUS,
     EXPERIMENTS,
+    ITEMS,
     CLOCK,
 )
 

@@ -115,6 +115,13 @@ FIGURES = (
     counted("experiments_late", "late_arms", "Arms that the flag system did not name in time"),
     counted("experiments_failed", "failed_arms", "Arms that the flag system could not name"),
     counted("experiments_unknown_arm", "unknown_arms", "Arms of the flag system that are not ours"),
+    FigureMetric("items", "catalogue_items", "Items that the catalogue has records of."),
+    FigureMetric("items_read", "catalogue_offset", "Offset after the last record of items read."),
+    counted(
+        "items_left_out",
+        "left_out_items",
+        "Records of the topic items that are none or have no room, since it was last opened and",
+    ),
     counted("cache_hits", "cache_hits", "Cached histories used as they were"),
     counted("cache_prepared", "cache_prepared", "Cached histories read before their version"),
     counted("cache_extended", "cache_extended", "Cached histories to which events were added"),

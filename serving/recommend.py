@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -11,6 +11,9 @@ from everfresh.contracts.event import ItemId, UserId
 from everfresh.contracts.experiments.assignment import NO_EXPERIMENT, Assignment
 from everfresh.contracts.experiments.definition import DEFAULT
 from everfresh.contracts.exposure import Exposure
+from everfresh.contracts.items.record import Value
+from everfresh.contracts.items.rules import Filter, Rules, name_of
+from everfresh.contracts.ports import Clock
 from everfresh.contracts.sequence import Interaction
 from everfresh.model.inference.retrieval import (
     Query,
@@ -23,6 +26,8 @@ from everfresh.model.inference.retrieval import (
 )
 from everfresh.model.vocabulary.sightings import ItemRows
 from everfresh.serving.history.reader import CachedHistoryReader, UserHistory
+from everfresh.serving.items.catalogue import Catalogue
+from everfresh.serving.items.ruled import Ruled, Wanted, ruled_items
 from everfresh.serving.versions.holder import LoadedVersion
 
 UNKNOWN_USER = "Nothing is known of this user yet, so these are the items that are popular now."
@@ -38,7 +43,8 @@ class RecommendRequest(msgspec.Struct, frozen=True):
     ``exclude`` names further items to leave out; ``allow``, where given, the only candidates.
     ``events`` are the user's newest ones, oldest first, which may not have reached the log yet.
     ``arm`` is the experiment's arm that the request names, where requests may.
-    ``min_state_offset`` is the offset of an event that the user's state must hold.
+    ``min_state_offset`` is the offset of an event that the user's state must hold. ``rules`` are
+    the request's and those of the settings. ``attributes`` are to be told of each item.
     """
 
     request_id: str
@@ -50,6 +56,8 @@ class RecommendRequest(msgspec.Struct, frozen=True):
     events: Sequence[Interaction] = ()
     arm: str | None = None
     min_state_offset: int | None = None
+    rules: Rules | None = None
+    attributes: Sequence[str] = ()
 
 
 class ScoreRequest(msgspec.Struct, frozen=True):
@@ -64,10 +72,18 @@ class ScoreRequest(msgspec.Struct, frozen=True):
 
 
 class SimilarRequest(msgspec.Struct, frozen=True):
-    """To which item the ``k`` nearest are wanted."""
+    """To which item the ``k`` nearest are wanted, and what they must be."""
 
     item_id: ItemId
     k: int
+    filter: Filter | None = None
+
+
+class Shelf(msgspec.Struct, frozen=True):
+    """The catalogue, and the clock by which its items are published and expire."""
+
+    catalogue: Catalogue
+    clock: Clock
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -83,6 +99,12 @@ class Answer(msgspec.Struct, frozen=True):
     is there where the state is stale (``serving.stale_after_s``): since so long it may lack events.
     ``arm``, ``track``, ``experiment``, ``definition_version`` and ``probability`` say for which arm
     of which experiment it was made, as in ``Exposure``.
+
+    ``items_offset`` names the catalogue's last record that was known, as in ``Exposure``, and
+    ``rules`` the rules. ``pinned`` are the places, from 0, that rules have filled. ``shortfall``
+    says why there are fewer than ``k`` items, where rules or the catalogue may have to do with it.
+    ``attributes`` has for each item those that were asked for and that it has; ``None`` where none
+    were.
     """
 
     request_id: str
@@ -102,6 +124,11 @@ class Answer(msgspec.Struct, frozen=True):
     definition_version: int | None = None
     probability: float | None = None
     state_age_ms: int | None = None
+    items_offset: int | None = None
+    rules: str | None = None
+    pinned: list[int] = []
+    shortfall: str | None = None
+    attributes: Sequence[Mapping[str, Value]] | None = None
 
 
 class SimilarAnswer(msgspec.Struct, frozen=True):
@@ -119,8 +146,9 @@ def recommend_items(
     histories: CachedHistoryReader,
     request: RecommendRequest,
     assignment: Assignment = NO_EXPERIMENT,
+    shelf: Shelf | None = None,
 ) -> Answer:
-    """Answer with ``loaded`` and for ``assignment`` alone (law 7).
+    """Answer with ``loaded``, for ``assignment``, from one state of the ``shelf`` (law 7).
 
     Raises what ``histories`` raises: ``StateError``.
     """
@@ -130,8 +158,14 @@ def recommend_items(
     barred = history.rows if request.exclude_seen else _NO_ROWS
     if request.exclude:
         barred = np.concatenate([barred, rows_of(request.exclude, vocabulary)])
+    query = _query(loaded, history)
+    asks = request.rules is not None or bool(request.attributes)
+    if shelf is not None and (asks or shelf.catalogue.in_use):
+        wanted = Wanted(request.k, barred, request.allow, request.rules, request.attributes)
+        ruled = ruled_items(shelf.catalogue, recommender, query, wanted, shelf.clock())
+        return _answer(loaded, request, history, (ruled.items, ruled.scores), assignment, ruled)
     allowed = None if request.allow is None else rows_of(request.allow, vocabulary)
-    ranked = best_items(recommender, _query(loaded, history), request.k, barred, allowed)
+    ranked = best_items(recommender, query, request.k, barred, allowed)
     return _answer(loaded, request, history, ranked, assignment)
 
 
@@ -140,16 +174,29 @@ def score_candidates(
     histories: CachedHistoryReader,
     request: ScoreRequest,
     assignment: Assignment = NO_EXPERIMENT,
+    shelf: Shelf | None = None,
 ) -> Answer:
-    """Scores of the items, in their order; as :func:`recommend_items` otherwise."""
+    """Scores of the items, in their order; as :func:`recommend_items` otherwise. An item that may
+    not be shown now has none."""
     history = histories.read(loaded, request.user_id, request.events)
     scores = score_items(loaded.recommender, _query(loaded, history), request.items)
+    if shelf is not None and shelf.catalogue.in_use:
+        with shelf.catalogue.reading(loaded.recommender, shelf.clock()):
+            shown = shelf.catalogue.may_show(request.items)
+        scores = [score if may else None for score, may in zip(scores, shown, strict=True)]
     return _answer(loaded, request, history, (request.items, scores), assignment)
 
 
-def nearest_items(loaded: LoadedVersion, request: SimilarRequest) -> SimilarAnswer | None:
-    """The nearest items; ``None`` where the version does not know the item."""
-    ranked = similar_items(loaded.recommender, request.item_id, request.k)
+def nearest_items(
+    loaded: LoadedVersion, request: SimilarRequest, shelf: Shelf | None = None
+) -> SimilarAnswer | None:
+    """The nearest items that may be shown; ``None`` where the version does not know the item."""
+    if shelf is not None and (shelf.catalogue.in_use or request.filter is not None):
+        with shelf.catalogue.reading(loaded.recommender, shelf.clock()) as view:
+            closed, _ = view.closed(request.filter)
+            ranked = similar_items(loaded.recommender, request.item_id, request.k, closed)
+    else:
+        ranked = similar_items(loaded.recommender, request.item_id, request.k)
     if ranked is None:
         return None
     return SimilarAnswer(request.item_id, *ranked, loaded.version, loaded.epoch)
@@ -166,7 +213,7 @@ def exposure_of(answer: Answer, now_ms: int) -> Exposure:
         epoch=answer.epoch,
         source=answer.source,
         items=list(answer.items),
-        scores=[score for score in answer.scores if score is not None],
+        scores=[0.0 if score is None else score for score in answer.scores],
         state_partition=answer.state_partition,
         state_offset=answer.state_offset,
         request_events=answer.request_events,
@@ -174,6 +221,9 @@ def exposure_of(answer: Answer, now_ms: int) -> Exposure:
         track=answer.track,
         definition_version=answer.definition_version,
         probability=answer.probability,
+        items_offset=answer.items_offset,
+        rules=answer.rules,
+        pinned=answer.pinned,
     )
 
 
@@ -190,13 +240,14 @@ def _answer(
     history: UserHistory,
     ranked: Ranked | tuple[Sequence[ItemId], Sequence[float | None]],
     assignment: Assignment,
+    ruled: Ruled | None = None,
 ) -> Answer:
     note = None
     if history.vector is None:
         note = (
             UNKNOWN_USER if history.offset is None and not history.request_events else UNKNOWN_ITEMS
         )
-    return Answer(
+    answer = Answer(
         request_id=request.request_id,
         user_id=request.user_id,
         items=ranked[0],
@@ -213,4 +264,15 @@ def _answer(
         track=assignment.track,
         definition_version=assignment.definition_version,
         probability=assignment.probability,
+    )
+    if ruled is None:
+        return answer
+    rules = getattr(request, "rules", None)
+    return msgspec.structs.replace(
+        answer,
+        items_offset=ruled.offset,
+        rules=None if rules is None else name_of(rules),
+        pinned=ruled.pinned,
+        shortfall=ruled.shortfall,
+        attributes=ruled.attributes,
     )

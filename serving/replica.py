@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -25,11 +25,14 @@ from everfresh.contracts.ports import (
 )
 from everfresh.contracts.report import ComponentStatus
 from everfresh.contracts.sequence import StateReach
+from everfresh.contracts.settings import ItemSettings
 from everfresh.serving.history.reader import CachedHistoryReader
+from everfresh.serving.items.catalogue import Catalogue
 from everfresh.serving.recommend import (
     Answer,
     RecommendRequest,
     ScoreRequest,
+    Shelf,
     SimilarAnswer,
     SimilarRequest,
     exposure_of,
@@ -62,6 +65,8 @@ class ReplicaPorts(msgspec.Struct, frozen=True):
     assigner: Assigner
     state: StateWatch
     load_guard: LoadGuard = contextlib.nullcontext
+    catalogue: Catalogue = msgspec.field(default_factory=lambda: Catalogue(ItemSettings()))
+    catalogue_figures: Callable[[], dict[str, Any]] = dict
     tracks: TrackStore | None = None
 
 
@@ -82,6 +87,7 @@ class Replica:
         self._clock = clock
         self._poll_s = poll_ms / 1000
         self._load = load
+        self._shelf = Shelf(ports.catalogue, clock)
         self._news = threading.Event()
         self._default = self._line(name, ports.store, ports.histories)
         self._current = self._default.current
@@ -161,7 +167,9 @@ class Replica:
         loaded, histories = self._current(), self._ports.histories
         if arm.track != DEFAULT:
             loaded, histories, arm = self._of_track(arm, loaded)
-        answer = self._make(loaded, lambda live: recommend_items(live, histories, request, arm))
+        answer = self._make(
+            loaded, lambda live: recommend_items(live, histories, request, arm, self._shelf)
+        )
         if answer is None:
             return None
         self._ports.exposures.send(exposure_of(answer, self._clock()))
@@ -173,7 +181,9 @@ class Replica:
         loaded, histories = self._current(), self._ports.histories
         if arm.track != DEFAULT:
             loaded, histories, arm = self._of_track(arm, loaded)
-        answer = self._make(loaded, lambda live: score_candidates(live, histories, request, arm))
+        answer = self._make(
+            loaded, lambda live: score_candidates(live, histories, request, arm, self._shelf)
+        )
         return None if answer is None else self._aged(answer)
 
     def _of_track(
@@ -209,7 +219,9 @@ class Replica:
 
     def similar(self, request: SimilarRequest) -> tuple[LoadedVersion, SimilarAnswer | None] | None:
         """The version and an item's neighbours, ``None`` where it does not know the item."""
-        return self._make(self._current(), lambda live: (live, nearest_items(live, request)))
+        return self._make(
+            self._current(), lambda live: (live, nearest_items(live, request, self._shelf))
+        )
 
     def _make(
         self, loaded: LoadedVersion | None, make: Callable[[LoadedVersion], _Result]
@@ -252,6 +264,7 @@ class Replica:
             "without_track": self._without_track,
             **self._tracks.figures(),
             **self._ports.assigner.figures(),
+            **self._ports.catalogue_figures(),
             **{f"cache_{name}": value for name, value in cache.items()},
         }
         if self._stopping.is_set():
@@ -270,13 +283,17 @@ class Replica:
         return ServedTrack(track, line, histories)
 
     def _line(self, name: str, store: WeightStore, histories: CachedHistoryReader) -> Line:
+        def before_live(loaded: LoadedVersion) -> None:
+            self._ports.catalogue.prepare(loaded.recommender)
+            histories.prefetch(loaded)
+
         return Line(
             name,
             store,
             self._clock,
             self._poll_s,
             self._load,
-            histories.prefetch,
+            before_live,
             self._ports.load_guard,
         )
 

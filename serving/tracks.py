@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from everfresh.adapters.machine.give_way import give_way
 from everfresh.contracts.experiments.track import Track
 from everfresh.contracts.ports import TrackStore
 from everfresh.serving.history.reader import CachedHistoryReader
-from everfresh.serving.versions.line import Line, give_way
+from everfresh.serving.versions.line import Line
 from everfresh.serving.versions.pushed_weights import PushedFiles
 
 _LOG = logging.getLogger(__name__)

@@ -9,6 +9,7 @@ from everfresh.adapters.assigners.named import NamedArms
 from everfresh.adapters.kafka.definitions.following import DefinitionFollower
 from everfresh.adapters.kafka.definitions.reading import DefinitionReader
 from everfresh.adapters.kafka.exposure_sink import KafkaExposureSink
+from everfresh.adapters.kafka.items.reading import KafkaItemSource
 from everfresh.adapters.kafka.report_sink import KafkaReportSink
 from everfresh.adapters.state.coverage import StateCoverage
 from everfresh.adapters.state.reader import RocksHistoryReader
@@ -20,6 +21,8 @@ from everfresh.contracts.topics import EVENTS, topic_name
 from everfresh.serving.history.arrival import StateArrival
 from everfresh.serving.history.reader import CachedHistoryReader
 from everfresh.serving.http.app import HttpApp
+from everfresh.serving.items.catalogue import Catalogue
+from everfresh.serving.items.following import CatalogueFollower
 from everfresh.serving.metrics import metered
 from everfresh.serving.replica import Replica, ReplicaPorts
 from everfresh.serving.requests.admission import Admission
@@ -56,6 +59,11 @@ class WiredReplica:
             closing.callback(with_metrics.close)
             load_lock = LoadLock(settings.home.resolve() / ".turn")
             assigner = _assigner(settings, closing)
+            catalogue = Catalogue(settings.items)
+            followed = CatalogueFollower(
+                lambda begin: KafkaItemSource(kafka.brokers, kafka.topic_prefix, begin), catalogue
+            )
+            closing.callback(followed.close)
             ports = ReplicaPorts(
                 store,
                 histories,
@@ -64,7 +72,9 @@ class WiredReplica:
                 assigner,
                 coverage,
                 load_lock,
-                tracks,
+                tracks=tracks,
+                catalogue=catalogue,
+                catalogue_figures=followed.figures,
             )
             self.replica = Replica(name, ports, now_ms, settings.serving.poll_ms)
             closing.callback(self.replica.stop)

@@ -121,9 +121,8 @@ def read_until(
 ) -> Iterator[tuple[TopicPartition, list[Any]]]:
     """The records from where ``consumer`` stands to before ``ends``, in order per partition.
 
-    What came along from beyond the ends is left out, and ``consumer`` stands after it: who goes on
-    reading with the same consumer would miss it. ``Unreachable`` where nothing more comes before
-    the ends.
+    What came along from beyond the ends is left out, and comes again to who goes on reading with
+    the same consumer. ``Unreachable`` where nothing more comes before the ends.
     """
     empty_polls = 0
     while any(consumer.position(part) < end for part, end in ends.items()):
@@ -136,6 +135,9 @@ def read_until(
             )
         for part, records in batches.items():
             yield part, [record for record in records if record.offset < ends[part]]
+    for part, end in ends.items():
+        if consumer.position(part) > end:
+            consumer.seek(part, end)
 
 
 def _partitions(consumer: KafkaConsumer, brokers: Brokers, topic: str) -> list[TopicPartition]:

@@ -21,6 +21,7 @@ from everfresh.contracts.topics import (
     EVENTS,
     EXPERIMENTS,
     EXPOSURES,
+    ITEMS,
     OUTCOMES,
     REPORTS,
     STATUS,
@@ -45,7 +46,7 @@ FORWARDING_WORKER = {**WORKER, "Write": (*WORKER["Write"], EVENTS)}
 FOLLOWER: dict[str, Sequence[TopicSpec]] = {"Read": (EVENTS,), "Write": (STATUS,)}
 TRAINER: dict[str, Sequence[TopicSpec]] = {"Read": (WINDOWS,), "Write": (REPORTS, STATUS)}
 REPLICA: dict[str, Sequence[TopicSpec]] = {
-    "Read": (EXPERIMENTS,),
+    "Read": (EXPERIMENTS, ITEMS),
     "Write": (EXPOSURES, STATUS),
 }
 

@@ -12,10 +12,12 @@ from everfresh.contracts.topics import (
     APPEND_TIME,
     CLEANUP,
     DEAD_LETTERS,
+    DELETE_RETENTION,
     EVENTS,
     EXPERIMENTS,
     EXPOSURES,
     IN_SYNC,
+    ITEMS,
     LONGEST,
     OUTCOMES,
     RETENTION_BYTES,
@@ -117,9 +119,23 @@ class _Checks:
         if spec is EXPERIMENTS and policy != {"compact"}:
             why = "definitions of experiments that still run would be deleted when they are old"
             self.note(CLEANUP, "compact", why, serves=False)
-        if spec not in (STATUS, EXPERIMENTS) and policy != {"delete"}:
+        if spec is ITEMS:
+            self.catalogue(policy)
+        if spec not in (STATUS, EXPERIMENTS, ITEMS) and policy != {"delete"}:
             why = "compaction keeps one record of each key and loses all others"
             self.note(CLEANUP, "delete", why, serves=False)
+
+    def catalogue(self, policy: set[str]) -> None:
+        if policy != {"compact"}:
+            why = "items that nobody has changed for long would be deleted"
+            self.note(CLEANUP, "compact", why, serves=False)
+        wanted = ITEMS.config[DELETE_RETENTION]
+        if self._number(DELETE_RETENTION, 86_400_000) < int(wanted):
+            why = (
+                "a replica that starts later does not learn that an item was removed, and shows it "
+                "again if the model knows it"
+            )
+            self.note(DELETE_RETENTION, wanted, why, serves=True)
 
     def copies(self, replicas: int) -> None:
         if self._number(IN_SYNC, 1) > replicas:

@@ -27,6 +27,7 @@ from everfresh.contracts.topics import (
     EVENTS,
     EXPERIMENTS,
     EXPOSURES,
+    ITEMS,
     OUTCOMES,
     WINDOWS,
     topic_name,
@@ -45,8 +46,8 @@ def ensure_topics(
     exists is kept as it is, with its own number of partitions. ``SettingsError``, with all
     that is wrong in one line, where existing topics cannot serve: see ``topic_checks``, and
     ``windows`` or ``outcomes`` with fewer partitions than ``events``, ``exposures`` with another
-    number, ``experiments`` with more than one. ``on_warning`` gets a line for each setting that had
-    better be another. ``Unreachable`` where no broker answers.
+    number, ``experiments`` or ``items`` with more than one. ``on_warning`` gets a line for each
+    setting that had better be another. ``Unreachable`` where no broker answers.
     """
     prefix, creates = settings.kafka.topic_prefix, settings.kafka.create_topics
     names = {topic_name(prefix, spec): spec for spec in ALL}
@@ -229,13 +230,15 @@ def _partition_mismatches(prefix: str, partitions: dict[str, int]) -> Iterator[s
                 f"{partitions[events]}; it needs at least as many: add partitions to {other} with "
                 "kafka-topics.sh --alter, or choose another kafka.topic_prefix"
             )
-    experiments = topic_name(prefix, EXPERIMENTS)
-    if partitions.get(experiments, 1) != 1:
-        yield (
-            f"topic {experiments} has {partitions[experiments]} partitions; it has 1, since a "
-            f"record's offset alone names the definition: delete {experiments} and start again, "
-            "which makes it anew or says how, or choose another kafka.topic_prefix"
-        )
+    named = ((EXPERIMENTS, "the definition"), (ITEMS, "the state of the catalogue"))
+    for spec, what in named:
+        one = topic_name(prefix, spec)
+        if partitions.get(one, 1) != 1:
+            yield (
+                f"topic {one} has {partitions[one]} partitions; it has 1, since a record's offset "
+                f"alone names {what}: delete {one} and start again, which makes it anew or says "
+                "how, or choose another kafka.topic_prefix"
+            )
     exposures = topic_name(prefix, EXPOSURES)
     together = partitions.keys() >= {exposures, events}
     if together and partitions[exposures] != partitions[events]:

@@ -5,6 +5,7 @@ combinations are refused at load, before anything heavy is imported.
 """
 
 from everfresh.contracts.settings.experiments import ExperimentSettings
+from everfresh.contracts.settings.items import ItemSettings
 from everfresh.contracts.settings.learning import GateSettings, TrainerSettings
 from everfresh.contracts.settings.names import FILE_VARIABLE
 from everfresh.contracts.settings.run import RunSettings
@@ -27,6 +28,7 @@ __all__ = [
     "EventSettings",
     "ExperimentSettings",
     "GateSettings",
+    "ItemSettings",
     "JoinSettings",
     "KafkaSettings",
     "MetricsSettings",

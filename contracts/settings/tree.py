@@ -18,6 +18,7 @@ from pydantic_settings import (
 
 from everfresh.contracts.errors import SettingsError
 from everfresh.contracts.settings.experiments import ExperimentSettings
+from everfresh.contracts.settings.items import ItemSettings
 from everfresh.contracts.settings.learning import GateSettings, TrainerSettings
 from everfresh.contracts.settings.names import (
     FILE_VARIABLE,
@@ -83,6 +84,7 @@ class Settings(BaseSettings):
     weights: WeightSettings = Field(default_factory=WeightSettings)
     serving: ServingSettings = Field(default_factory=ServingSettings)
     experiments: ExperimentSettings = Field(default_factory=ExperimentSettings)
+    items: ItemSettings = Field(default_factory=ItemSettings)
     ray: RaySettings = Field(default_factory=RaySettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     sources: dict[str, SourceSettings] = Field(

@@ -12,6 +12,7 @@ from everfresh.infra.cli.commands.dlq import dlq
 from everfresh.infra.cli.commands.evaluate_options import evaluate
 from everfresh.infra.cli.commands.experiment.group import experiment
 from everfresh.infra.cli.commands.generate import generate
+from everfresh.infra.cli.commands.items.group import items
 from everfresh.infra.cli.commands.tracks.group import tracks
 from everfresh.infra.cli.file_options import AskedReading, EventFile, with_file_options
 from everfresh.infra.cli.options import (
@@ -39,6 +40,7 @@ app = typer.Typer(
 
 app.add_typer(dlq, name="dlq")
 app.add_typer(experiment, name="experiment")
+app.add_typer(items, name="items")
 app.add_typer(tracks, name="tracks")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,19 @@ def client(base_url: str = "", timeout_s: float = 5.0) -> httpx.Client:
     return httpx.Client(base_url=base_url, timeout=timeout_s, trust_env=False)
 
 
-def ask(client: httpx.Client, user: UserId, k: int, *, exclude_seen: bool) -> dict[str, Any]:
-    """One ``POST /v1/recommend``; ``RunError`` with the server's words unless it answers 200."""
-    body = {"user_id": user, "k": k, "exclude_seen": exclude_seen}
+def ask(
+    client: httpx.Client,
+    user: UserId,
+    k: int,
+    *,
+    exclude_seen: bool,
+    attributes: Sequence[str] = (),
+) -> dict[str, Any]:
+    """One ``POST /v1/recommend``, which is to tell ``attributes`` of the items.
+
+    ``RunError`` with the server's words unless it answers 200.
+    """
+    body = {"user_id": user, "k": k, "exclude_seen": exclude_seen, "attributes": [*attributes]}
     try:
         response = client.post("/v1/recommend", json=body)
     except httpx.HTTPError as error:

@@ -67,13 +67,13 @@ def best_items(
     and mean nothing across answers.
     """
     if allowed is None:
-        scores = _all_scores(recommender, query)
+        scores = all_scores(recommender, query)
         scores[UNKNOWN] = -np.inf
         scores[barred] = -np.inf
         rows = best = first_places(scores, k)
     else:
         rows = np.setdiff1d(allowed, np.append(barred, UNKNOWN))
-        scores = _scores_of(recommender, query, rows)
+        scores = scores_of(recommender, query, rows)
         best = first_places(scores, k)
         rows = rows[best]
     item = recommender.vocabulary.item
@@ -108,16 +108,18 @@ def score_items(
     with the item table, because candidates are no tokens of this network).
     """
     rows, place = np.unique(rows_of(items, recommender.vocabulary), return_inverse=True)
-    scores = _scores_of(recommender, query, rows)[place].tolist()
+    scores = scores_of(recommender, query, rows)[place].tolist()
     return [
         None if row == UNKNOWN else score for row, score in zip(rows[place], scores, strict=True)
     ]
 
 
-def similar_items(recommender: Recommender, item: ItemId, k: int) -> Ranked | None:
+def similar_items(
+    recommender: Recommender, item: ItemId, k: int, closed: npt.NDArray[np.bool_] | None = None
+) -> Ranked | None:
     """The ``k`` other items nearest by the cosine of their embeddings; ``None`` for an unknown one.
 
-    Scores are cosines, from -1 to 1.
+    Scores are cosines, from -1 to 1. Rows that are ``closed`` are left out.
     """
     row = recommender.vocabulary.row(item)
     if row == UNKNOWN:
@@ -130,12 +132,15 @@ def similar_items(recommender: Recommender, item: ItemId, k: int) -> Ranked | No
     cosines[[UNKNOWN, row]] = -np.inf
     # ItemRows without an item are barred by their bias.
     cosines[bias == -np.inf] = -np.inf
+    if closed is not None:
+        cosines[closed] = -np.inf
     best = first_places(cosines, k)
     name = recommender.vocabulary.item
     return [name(at) for at in best.tolist()], cosines[best].tolist()
 
 
-def _all_scores(recommender: Recommender, query: Query) -> Scores:
+def all_scores(recommender: Recommender, query: Query) -> Scores:
+    """The score of each row, as a new array; minus infinity for no row, so bar ``UNKNOWN``."""
     # numpy's product and selection cost half of torch's for one user.
     vectors, bias, factors = recommender.catalogue().arrays
     scores: Scores = vectors @ query.user.numpy()
@@ -145,12 +150,12 @@ def _all_scores(recommender: Recommender, query: Query) -> Scores:
     return scores
 
 
-def _scores_of(recommender: Recommender, query: Query, rows: ItemRows) -> Scores:
-    """Of distinct ``rows``."""
+def scores_of(recommender: Recommender, query: Query, rows: ItemRows) -> Scores:
+    """The scores of distinct ``rows``, in order."""
     user = query.user.numpy()
     vectors, bias, factors = recommender.catalogue().arrays
     parts = [rows[begin : begin + MICRO_BATCH] for begin in range(0, len(rows), MICRO_BATCH)]
     scores = [(vectors[part] @ user) * factors[part] + bias[part] for part in parts]
-    scores_of = np.concatenate([bias[:0], *scores])
-    recommender.trend_table().pool_some(scores_of[None], rows, query.context)
-    return scores_of
+    of_rows = np.concatenate([bias[:0], *scores])
+    recommender.trend_table().pool_some(of_rows[None], rows, query.context)
+    return of_rows

@@ -76,6 +76,11 @@ class Vocabulary:
         return item in self._rows
 
     @property
+    def held(self) -> ItemIds:
+        """What stands in each slot; only to be read, and only while nothing changes it."""
+        return self._ids
+
+    @property
     def rows(self) -> int:
         """Rows of the item table: row 0, those of items, and free ones."""
         return len(self._ids) + 1

@@ -36,12 +36,35 @@ _RECOMMEND = {
         "exclude": [50],
         "events": [_EVENT],
     },
+    "dramas of the nineties, two of a studio at most, one in its place": {
+        "user_id": 42,
+        "rules": {
+            "filter": {
+                "all": [
+                    {"attribute": "genres", "equals": "Drama"},
+                    {"attribute": "year", "at_least": 1990, "at_most": 1999},
+                    {"none": [{"attribute": "adult", "equals": True}]},
+                ]
+            },
+            "boosts": [{"filter": {"attribute": "new", "equals": True}, "add": 0.5}],
+            "at_most": [{"attribute": "studio", "n": 2}],
+            "mmr_lambda": 0.8,
+            "pins": [{"item_id": 318, "position": 3}],
+        },
+        "attributes": ["title", "year"],
+    },
 }
 _SCORE = {
     "three candidates": {"user_id": 42, "items": [318, 50, "B00042"]},
     "after an event of this moment": {"user_id": 42, "items": [318], "events": [_EVENT]},
 }
-_SIMILAR = {"an item's neighbours": {"item_id": 318, "k": 5}}
+_SIMILAR = {
+    "an item's neighbours": {"item_id": 318, "k": 5},
+    "those of one kind": {
+        "item_id": 318,
+        "filter": {"attribute": "genres", "equals": "Drama"},
+    },
+}
 _ANSWER = {
     "request_id": "home-1",
     "user_id": 42,
@@ -60,6 +83,11 @@ _ANSWER = {
     "definition_version": None,
     "probability": None,
     "state_age_ms": None,
+    "items_offset": 1682,
+    "rules": None,
+    "pinned": [],
+    "shortfall": None,
+    "attributes": [{"title": "Heat"}, {"title": "Star Wars"}],
 }
 _NEIGHBOURS = {
     "item_id": 318,

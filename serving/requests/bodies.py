@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from everfresh.contracts.event import MAX_ID_BYTES, ItemId, UserId
+from everfresh.contracts.items.rules import Filter, Rules, merged
 from everfresh.contracts.sequence import Interaction
 from everfresh.contracts.settings import Settings
 from everfresh.serving.recommend import RecommendRequest, ScoreRequest, SimilarRequest
@@ -58,6 +59,10 @@ _MIN_STATE_OFFSET = _field(
     "The offset of an event of this user, from the producer's receipt. The answer knows it; where "
     "the state does not hold it within `serving.state_wait_ms`, there is no answer (503).",
 )
+_RULES = _field(
+    "What the answer obeys besides the rules of the settings: the filters of both hold; each other "
+    "part counts in place of theirs."
+)
 _USER = _field('A 64-bit integer or a non-empty string; 7 and "7" are two users.')
 
 
@@ -73,6 +78,11 @@ class RecommendBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     request_id: Annotated[_Text | None, _REQUEST_ID] = None
     arm: Annotated[_Text | None, _ARM] = None
     min_state_offset: Annotated[_Offset | None, _MIN_STATE_OFFSET] = None
+    rules: Annotated[Rules | None, _RULES] = None
+    attributes: Annotated[
+        list[str],
+        _field("Attributes of each item to tell in the answer, such as its title.", max_length=20),
+    ] = []
 
 
 class ScoreBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -91,12 +101,16 @@ class SimilarBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     item_id: Annotated[_ItemOrUserId, _field("The item whose neighbours are wanted.")]
     k: Annotated[int, _field("How many items at most.", ge=1)] = 10
+    filter: Annotated[
+        Filter | None, _field("What neighbours must be, besides the filter of the settings.")
+    ] = None
 
 
 class Limits(msgspec.Struct, frozen=True):
     """What one request may ask for; ``actions`` are the event types that it may name.
 
-    ``arms`` are the arms that it may name, ``None`` where requests name none.
+    ``arms`` are the arms that it may name, ``None`` where requests name none; ``rules`` those of
+    every recommendation.
     """
 
     k: int
@@ -105,6 +119,7 @@ class Limits(msgspec.Struct, frozen=True):
     body_bytes: int
     actions: frozenset[str]
     arms: frozenset[str] | None = None
+    rules: Rules | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:
@@ -118,6 +133,7 @@ class Limits(msgspec.Struct, frozen=True):
             serving.max_body_bytes,
             actions,
             frozenset(settings.experiments.arms) if named else None,
+            settings.items.default_rules,
         )
 
 
@@ -158,6 +174,8 @@ def check_recommend(body: RecommendBody, limits: Limits, now_ms: int) -> Recomme
         _interactions(body.events, limits, now_ms),
         _arm(body.arm, limits),
         body.min_state_offset,
+        merged(limits.rules, body.rules),
+        body.attributes,
     )
 
 
@@ -175,7 +193,9 @@ def check_similar(body: SimilarBody, limits: Limits) -> SimilarRequest:
     """As :func:`check_recommend`."""
     require_at_most("k", body.k, limits.k, "serving.max_k")
     _require_ids(item_id=[body.item_id])
-    return SimilarRequest(body.item_id, body.k)
+    rules = Rules(filter=body.filter)
+    obeyed = merged(limits.rules, None if rules.filter is None else rules)
+    return SimilarRequest(body.item_id, body.k, None if obeyed is None else obeyed.filter)
 
 
 def require_at_most(field: str, number: int, limit: int, setting: str) -> None:
@@ -197,6 +217,8 @@ def _decode_body(decoder: msgspec.json.Decoder[_Body], raw: bytes) -> _Body:
         return decoder.decode(raw)
     except msgspec.ValidationError as error:
         raise _as_problem(error) from None
+    except RecursionError:
+        raise problems.bad_request("body", "it nests deeper than any request of ours") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise problems.bad_request("body", str(error)) from None
 

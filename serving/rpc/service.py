@@ -25,6 +25,13 @@ from everfresh.serving.requests.admission import Admission
 from everfresh.serving.requests.bodies import Limits, RecommendBody, ScoreBody, SimilarBody
 from everfresh.serving.requests.own_writes import OwnWrites
 from everfresh.serving.rpc import recommender_pb2 as pb
+from everfresh.serving.rpc.fields import (
+    id_value,
+    optional_fields,
+    rules_fields,
+    similar_fields,
+    values_message,
+)
 from everfresh.serving.rpc.registration import Unreadable
 
 _Message = TypeVar("_Message", bound=Message)
@@ -104,7 +111,7 @@ class RpcService:
         """``Similar``."""
 
         def answer() -> pb.SimilarAnswer:
-            asked = {"item_id": _id_value(message.item_id), **_optional_fields(message, "k")}
+            asked = similar_fields(message)
             request = bodies.check_similar(bodies.convert(asked, SimilarBody), self._limits)
             result = self._replica.similar(request)
             if result is None:
@@ -197,27 +204,16 @@ def _code(problem: problems.Problem) -> grpc.StatusCode:
     return _CODES[problem.status]
 
 
-def _id_value(message: pb.Id) -> ItemId | None:
-    kind = message.WhichOneof("kind")
-    value: ItemId | None = None if kind is None else getattr(message, kind)
-    return value
-
-
 def _id_values(messages: Iterable[pb.Id]) -> list[ItemId | None]:
-    return [_id_value(message) for message in messages]
-
-
-def _optional_fields(message: Message, *names: str) -> dict[str, Any]:
-    """Those of the optional fields that are set."""
-    return {name: getattr(message, name) for name in names if message.HasField(name)}
+    return [id_value(message) for message in messages]
 
 
 def _event_fields(events: Iterable[pb.Event]) -> list[dict[str, Any]]:
     return [
         {
-            "item_id": _id_value(event.item_id),
+            "item_id": id_value(event.item_id),
             "type": event.type,
-            **_optional_fields(event, "time", "value"),
+            **optional_fields(event, "time", "value"),
         }
         for event in events
     ]
@@ -225,20 +221,22 @@ def _event_fields(events: Iterable[pb.Event]) -> list[dict[str, Any]]:
 
 def _recommend_fields(message: pb.RecommendRequest) -> dict[str, Any]:
     return {
-        "user_id": _id_value(message.user_id),
+        "user_id": id_value(message.user_id),
         "exclude": _id_values(message.exclude),
         "allow": _id_values(message.allow.ids) if message.HasField("allow") else None,
         "events": _event_fields(message.events),
-        **_optional_fields(message, "k", "exclude_seen", "request_id", "arm", "min_state_offset"),
+        "attributes": list(message.attributes),
+        "rules": rules_fields(message.rules) if message.HasField("rules") else None,
+        **optional_fields(message, "k", "exclude_seen", "request_id", "arm", "min_state_offset"),
     }
 
 
 def _score_fields(message: pb.ScoreRequest) -> dict[str, Any]:
     return {
-        "user_id": _id_value(message.user_id),
+        "user_id": id_value(message.user_id),
         "items": _id_values(message.items),
         "events": _event_fields(message.events),
-        **_optional_fields(message, "request_id", "arm", "min_state_offset"),
+        **optional_fields(message, "request_id", "arm", "min_state_offset"),
     }
 
 
@@ -253,13 +251,21 @@ def _scored_messages(items: Iterable[ItemId], scores: Iterable[float | None]) ->
     ]
 
 
+def _told_messages(answer: Answer) -> list[pb.Scored]:
+    items = _scored_messages(answer.items, answer.scores)
+    for message, attributes in zip(items, answer.attributes or (), strict=False):
+        for name, value in attributes.items():
+            message.attributes[name].CopyFrom(values_message(value))
+    return items
+
+
 def _answer_message(answer: Answer | None) -> pb.Answer:
     if answer is None:
         raise problems.no_version_yet()
     return pb.Answer(
         request_id=answer.request_id,
         user_id=_id_message(answer.user_id),
-        items=_scored_messages(answer.items, answer.scores),
+        items=_told_messages(answer),
         version=answer.version,
         epoch=answer.epoch,
         arm=answer.arm,
@@ -273,4 +279,8 @@ def _answer_message(answer: Answer | None) -> pb.Answer:
         definition_version=answer.definition_version,
         probability=answer.probability,
         state_age_ms=answer.state_age_ms,
+        items_offset=answer.items_offset,
+        rules=answer.rules,
+        pinned=answer.pinned,
+        shortfall=answer.shortfall,
     )

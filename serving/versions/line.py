@@ -7,10 +7,10 @@ itself: no line waits for another, except for the lock under which a machine's r
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Callable
 
+from everfresh.adapters.machine.give_way import give_way
 from everfresh.contracts.ports import Clock, WeightStore
 from everfresh.serving.versions.follow import BeforeLive, Follower
 from everfresh.serving.versions.holder import LoadedVersion, VersionHolder
@@ -19,9 +19,6 @@ from everfresh.serving.versions.pushed_weights import PushedFiles, PushedStore
 from everfresh.serving.versions.takeover import Load
 
 _LOG = logging.getLogger(__name__)
-_LOADER_NICENESS = 10
-"""What the thread that loads versions adds to the niceness of its process."""
-_MOST_NICENESS = 19
 REMEMBERED_SWAPS = 64
 """A replica reports since when it had each of its last versions, so many of them."""
 
@@ -98,15 +95,3 @@ class Line:
             newest = (loaded.version, loaded.epoch, loaded.live_since_ms)
             self.swaps = (*self.swaps, newest)[-REMEMBERED_SWAPS:]
         return swapped
-
-
-def give_way() -> None:
-    """Let threads that answer go before this one, which loads versions.
-
-    Linux has both per thread: a niceness, and a policy by which nothing that runs is interrupted
-    when a rest is over. Added to the niceness there is: to lower it, a process needs a privilege.
-    """
-    thread = threading.get_native_id()
-    os.sched_setscheduler(thread, os.SCHED_BATCH, os.sched_param(0))
-    niceness = os.getpriority(os.PRIO_PROCESS, thread) + _LOADER_NICENESS
-    os.setpriority(os.PRIO_PROCESS, thread, min(niceness, _MOST_NICENESS))

@@ -25,6 +25,8 @@ from everfresh.adapters.kafka.admin import broker_answers
 from everfresh.adapters.kafka.dead_letters import Selection
 from everfresh.adapters.kafka.definitions.reading import DefinitionReader
 from everfresh.adapters.kafka.exposure_sink import KafkaExposureSink
+from everfresh.adapters.kafka.items.reading import KafkaItemSource
+from everfresh.adapters.kafka.items.writing import KafkaItemLog
 from everfresh.adapters.kafka.redrive import Redriver
 from everfresh.adapters.kafka.report_sink import KafkaReportSink
 from everfresh.adapters.kafka.rights import (
@@ -37,7 +39,8 @@ from everfresh.adapters.kafka.rights import (
 from everfresh.adapters.kafka.tail import RecordTail
 from everfresh.adapters.kafka.topics import end_offsets, ensure_topics
 from everfresh.adapters.kafka.window_source import KafkaWindowSource
-from everfresh.contracts.errors import DeliveryError, EverfreshError
+from everfresh.contracts.errors import DeliveryError, EverfreshError, RunError
+from everfresh.contracts.items.record import ItemChange
 from everfresh.contracts.kafka.security import Brokers, KafkaSecurity
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import ALL, EVENTS, OUTCOMES, topic_name
@@ -46,6 +49,8 @@ from everfresh.infra.cli.commands.dlq_list import run_list
 from everfresh.infra.cli.commands.dlq_redrive import run_redrive
 from everfresh.infra.cli.commands.experiment.change import run_start, run_stop
 from everfresh.infra.cli.commands.experiment.show import run_list as experiment_list
+from everfresh.infra.cli.commands.items.load import run_remove
+from everfresh.infra.cli.commands.items.show import run_get
 from everfresh.infra.cli.commands.status import run_status
 from everfresh.infra.components import settings_environment
 from everfresh.streaming.follower import READY_LINE
@@ -73,6 +78,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredBroker]:
         yield made
 
 
+LOADING = "`everfresh items load`, `everfresh items remove`"
 DEFINING = "`everfresh experiment start`, `everfresh experiment ramp`, `everfresh experiment stop`"
 
 
@@ -186,11 +192,7 @@ def test_each_part_runs_with_its_row_of_the_table_and_nothing_more(
         assert exposures.failed() == words.failed() == 0
         there = {"home": tmp_path / "there", "state": {"snapshot_url": str(tmp_path / "bucket")}}
         followed(users.settings("follower", **there))
-        trainer = open_ports(users.settings("trainer"))
-        with trainer.open_source() as source:
-            wait_for(lambda: source.poll(200), "a window", worker)
-        trainer.reports.window(REPORT)
-        trainer.close()
+        a_window_trained(users.settings("trainer"), worker)
         outcomes = topic_name(topic_prefix, OUTCOMES)
         wait_for(lambda: sum(end_offsets(broker.admin, outcomes).values()), "an outcome", worker)
 
@@ -211,6 +213,7 @@ def test_each_part_runs_with_its_row_of_the_table_and_nothing_more(
         stater = users.settings("`everfresh state`")
         assert end_offsets(stater.kafka.brokers, topic_name(topic_prefix, EVENTS))
         assert defined(users, replica) == ["green"]
+        assert catalogued(users, replica) == [ItemChange(7, None)]
         assert "green" in capsys.readouterr().out
         run_list(
             users.settings("`everfresh dlq list`"), Selection(), 10, oldest=False, as_json=False
@@ -226,6 +229,15 @@ def test_each_part_runs_with_its_row_of_the_table_and_nothing_more(
     logs = "".join(log.read_text() for log in (worker_settings.home / "logs").iterdir())
     for written in (arguments, said, shown, logs):
         assert PASSWORD not in written
+
+
+def a_window_trained(settings: Settings, worker: subprocess.Popen[str]) -> None:
+    """The trainer's connections read a window and report it."""
+    trainer = open_ports(settings)
+    with trainer.open_source() as source:
+        wait_for(lambda: source.poll(200), "a window", worker)
+    trainer.reports.window(REPORT)
+    trainer.close()
 
 
 def followed(settings: Settings) -> None:
@@ -302,6 +314,15 @@ def defined(users: Users, replica: Settings) -> list[str]:
         return definitions.assignments().names()
 
 
+def catalogued(users: Users, replica: Settings) -> list[ItemChange]:
+    """Removes an item; the records that the replica and a reader of items find then."""
+    run_remove(users.settings(LOADING), ["7"])
+    with pytest.raises(RunError, match="no record of 7"):
+        run_get(users.settings("`everfresh items get`"), ["7"])
+    with KafkaItemSource(replica.kafka.brokers, replica.kafka.topic_prefix) as source:
+        return [change for batch in source.read_to_end() for change in batch]
+
+
 def refusal(act: Callable[[], object]) -> str:
     with pytest.raises((EverfreshError, DeliveryError)) as caught:
         act()
@@ -348,12 +369,15 @@ def test_a_right_that_is_missing_is_named_by_every_door(
         ("Describe on topic {}reports", lambda: RecordTail(at, topic_prefix)),
         ("Describe on topic {}exposures", lambda: KafkaExposureSink(at, topic_prefix)),
         ("Write on topic {}reports", lambda: KafkaReportSink(at, topic_prefix)),
+        ("Describe on topic {}items", lambda: KafkaItemSource(at, topic_prefix)),
+        ("Write on topic {}items", lambda: writing(users.settings("`everfresh items get`"))),
         ("Describe on topic {}experiments", lambda: DefinitionReader(at, topic_prefix)),
         ("Write on topic {}experiments", lambda: run_stop(defining, "green")),
         ("Write on topic {}events", lambda: send_events(nobody, 1)),
         ("Write on any topic", lambda: asyncio.run(written(at, topic_prefix))),
         (
-            "Read on topic {0}experiments, and to Write on topic {0}exposures, and to Write on t",
+            "Read on topic {0}experiments, and to Read on topic {0}items, and to Write on topic "
+            "{0}exposures, and to Write on t",
             lambda: require_rights(REPLICA, nobody),
         ),
         (
@@ -371,6 +395,11 @@ def test_a_right_that_is_missing_is_named_by_every_door(
         words = refusal(door)
         assert f"has no right at {users.servers} to {right.format(topic_prefix)}" in words, words
         assert "docs/kafka.md lists what each part needs" in words
+
+
+def writing(reader: Settings) -> None:
+    with KafkaItemLog(reader.kafka.brokers, reader.kafka.topic_prefix) as log:
+        log.write([ItemChange(7, None)])
 
 
 async def written(brokers: Brokers, prefix: str) -> int:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -33,6 +34,7 @@ from everfresh.contracts.topics import EXPOSURES, STATUS
 from everfresh.infra.broker.broker import EmbeddedBroker
 from everfresh.model.recommender import Recommender
 from tests.contracts.experiments.definitions import define
+from tests.integration.serving_catalogue import assert_catalogue_is_obeyed
 from tests.integration.serving_doors import (
     assert_every_door_answers,
     assert_replicas_refuse_long_messages,
@@ -124,7 +126,9 @@ def in_experiment(clients: list[Client]) -> bool:
     return True
 
 
-def test_a_swap_restarts_nothing_drops_nothing_and_mixes_nothing(run: ServingRun) -> None:
+def test_a_swap_restarts_nothing_drops_nothing_and_mixes_nothing(
+    run: ServingRun, tmp_path: Path
+) -> None:
     driver = run.start()
     try:
         url = run.url()
@@ -177,6 +181,7 @@ def test_a_swap_restarts_nothing_drops_nothing_and_mixes_nothing(run: ServingRun
         assert outside(run.processes()) == []
         assert outside([psutil.Process(driver.pid)]) == []
         assert_exposed(run, given)
+        assert_catalogue_is_obeyed(run, url, tmp_path)
     finally:
         status = driver.stop(STOP_SECONDS)
     assert status == 0, run.output.read_text()

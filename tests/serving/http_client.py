@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from everfresh.contracts.settings import ExperimentSettings, ServingSettings, Settings
+from everfresh.contracts.settings import ExperimentSettings, ItemSettings, ServingSettings, Settings
 from everfresh.serving.http.app import HttpApp
 from everfresh.serving.metrics import Measure, nobody
 from everfresh.serving.requests.admission import Admission
@@ -28,9 +28,14 @@ class Client:
         serving: ServingSettings = SERVING,
         measure: Measure = nobody,
         experiments: ExperimentSettings | None = None,
+        items: ItemSettings | None = None,
     ) -> None:
         self.admission = Admission(serving.max_ongoing, serving.timeout_ms, bench.clock)
-        settings = Settings(serving=serving, experiments=experiments or ExperimentSettings())
+        settings = Settings(
+            serving=serving,
+            experiments=experiments or ExperimentSettings(),
+            items=items or ItemSettings(),
+        )
         self.app = HttpApp(bench.replica, self.admission, bench.clock, settings, measure)
         self._transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
 

@@ -32,11 +32,12 @@ from everfresh.contracts.sequence import (
     encode_id,
     pack_sequence,
 )
-from everfresh.contracts.settings import ModelSettings
+from everfresh.contracts.settings import ItemSettings, ModelSettings
 from everfresh.contracts.window import DecodedExample
 from everfresh.model.recommender import Recommender
 from everfresh.model.vocabulary.vocabulary import Vocabulary
 from everfresh.serving.history.reader import CachedHistoryReader
+from everfresh.serving.items.catalogue import Catalogue
 from everfresh.serving.replica import Replica, ReplicaPorts
 from everfresh.serving.versions.follow import load_version
 from everfresh.serving.versions.takeover import Load
@@ -103,7 +104,7 @@ def state_pairs(user: UserId, items: Sequence[ItemId], offset: int) -> dict[byte
 class Bench:
     """A replica on the ports in memory; ``on_read`` runs before each look at a user's history."""
 
-    def __init__(self, load: Load = load_version) -> None:
+    def __init__(self, load: Load = load_version, items: ItemSettings | None = None) -> None:
         self.clock = ManualClock(1_000)
         self.store = MemoryWeightStore()
         self.tracks = MemoryTracks(self.store)
@@ -115,6 +116,7 @@ class Bench:
         self._reader = MemoryHistoryReader({PARTITION: self.pairs}, LENGTH)
         histories = CachedHistoryReader(self, CACHE_BYTES)
         self.state = MemoryStateWatch({PARTITION: self.pairs}, self.clock, STALE_AFTER_MS)
+        self.catalogue = Catalogue(items or ItemSettings())
         ports = ReplicaPorts(
             self.store,
             histories,
@@ -122,6 +124,7 @@ class Bench:
             self.reports,
             self.assigner,
             self.state,
+            catalogue=self.catalogue,
             tracks=self.tracks,
         )
         self.replica = Replica("replica-a", ports, self.clock, poll_ms=10, load=load)

@@ -70,7 +70,7 @@ def guess_columns(
         notes.append("--id id")
     guessed = msgspec.structs.replace(mapping, **found)
     if not (guessed.type or guessed.type_column):
-        if guessed.value and _plain(guessed.value) == "rating":
+        if guessed.value and plain_title(guessed.value) == "rating":
             guessed = msgspec.structs.replace(guessed, type="rating")
             notes.append("--type rating")
         else:
@@ -141,10 +141,10 @@ def _figure(cell: Any) -> float | None:
 
 def _fitting(field: str, columns: Sequence[str]) -> list[str]:
     titles = _TITLES[field].split()
-    return [column for column in columns if _plain(column) in titles]
+    return [column for column in columns if plain_title(column) in titles]
 
 
-def _plain(column: str) -> str:
+def plain_title(column: str) -> str:
     """``userId``, ``user_id`` and RecBole's ``user_id:token`` are one title."""
     return "".join(filter(str.isalnum, column.partition(":")[0])).lower()
 

@@ -35,7 +35,7 @@ class JsonTable:
         self._encoding = mapping.encoding
         names: dict[str, None] = {}
         broken = None
-        for line, fields in islice(self._objects(), _LOOKED_AT):
+        for line, fields in islice(self.objects(), _LOOKED_AT):
             if isinstance(fields, EventRejected):
                 broken = broken or (line, fields)
             else:
@@ -47,7 +47,7 @@ class JsonTable:
     def rows(self, wanted: Sequence[str]) -> Iterator[Row]:
         """The members of each object that are asked for, and its line."""
         nested = any("." in name for name in wanted)
-        for line, fields in self._objects():
+        for line, fields in self.objects():
             if isinstance(fields, EventRejected):
                 yield line, fields
             elif nested:
@@ -55,7 +55,8 @@ class JsonTable:
             else:
                 yield line, [fields.get(name) for name in wanted]
 
-    def _objects(self) -> Iterator[tuple[int, dict[str, Any] | EventRejected]]:
+    def objects(self) -> Iterator[tuple[int, dict[str, Any] | EventRejected]]:
+        """Each object whole, and its line."""
         decode = msgspec.json.Decoder(dict[str, Any]).decode
         with open_text(self._path, self._encoding) as lines:
             for number, line in enumerate(lines, 1):

@@ -70,13 +70,13 @@ class Counts:
 def find_source(path: Path, reading: Reading) -> Source:
     """Look at the files and at the first rows. ``SettingsError`` where it has to be asked."""
     parts, left_out = parts_of(path)
-    forms = [(part, _form(part.path, reading.form)) for part in parts]
+    forms = [(part, form_of(part.path, reading.form)) for part in parts]
     filled = [(part, form) for part, form in forms if form]
     empty = [part.path for part, form in forms if not form]
     if not filled:
         raise DataFileError(f"{path} is empty; expected rows of events")
     for part, form in filled:
-        table = _table(part, form, reading.mapping)
+        table = open_table(part, form, reading.mapping)
         if next(table.rows(table.columns[:1]), None) is not None:
             mapping, guesses = _guess(table, reading.mapping, str(part.path))
             guessed = mapping.time_unit in PER_S and not reading.mapping.time_unit
@@ -94,7 +94,7 @@ def read_rows(
     to its end; ``Rejects`` says what else.
     """
     for part, form in source.parts:
-        table = _table(part, form, source.mapping)
+        table = open_table(part, form, source.mapping)
         wanted = wanted_columns(source.mapping)
         _require_as_before(table, part.path, source.mapping, wanted)
         event_of = row_reader(source.mapping, table.stamps, source.earliest_ms)
@@ -158,7 +158,8 @@ class TableEvents:
             yield event if event.id else msgspec.structs.replace(event, id=ids.of(event))
 
 
-def _form(path: Path, named: str) -> str:
+def form_of(path: Path, named: str) -> str:
+    """The format of a file, by its content or as ``named``; empty where the file is."""
     found = recognise(path)
     if named == "tsv":
         named = "csv"
@@ -167,7 +168,8 @@ def _form(path: Path, named: str) -> str:
     return (named or found) if found else ""
 
 
-def _table(part: Part, form: str, mapping: Mapping) -> Table:
+def open_table(part: Part, form: str, mapping: Mapping) -> Table:
+    """One file of that format, with the columns that its folders' names are."""
     table: Table
     if form == "parquet":
         table = ParquetTable(part.path)

@@ -27,13 +27,14 @@ class Rejects:
     """A context manager around one reading. ``path`` is written once a row is rejected.
 
     ``tolerate`` is the share of all rows, 0 to 1, that may be wrong. An earlier list at ``path``
-    is removed.
+    is removed. ``what`` names what rows become.
     """
 
-    def __init__(self, path: Path | None, tolerate: float) -> None:
+    def __init__(self, path: Path | None, tolerate: float, what: str = "events") -> None:
         self.path = path
         self.reasons: Counter[str] = Counter()
         self._tolerate = tolerate
+        self._what = what
         self._first = ""
         self._hint = ""
         self._file: IO[bytes] | None = None
@@ -105,8 +106,9 @@ class Rejects:
         listed = f"; all are listed in {self.path}" if self.path is not None else ""
         hint = f"; {self._hint}" if self._hint else ""
         return (
-            f"{self._first}{hint}; {how_many} cannot become events{listed}; nothing was done with "
-            "the others: mend the rows or the mapping, or leave them out with --tolerate SHARE"
+            f"{self._first}{hint}; {how_many} cannot become {self._what}{listed}; nothing was "
+            "done with the others: mend the rows or the mapping, or leave them out with --tolerate "
+            "SHARE"
         )
 
 

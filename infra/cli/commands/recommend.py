@@ -13,13 +13,15 @@ from everfresh.infra.cli.terminal import Terminal
 from everfresh.infra.cli.views.tables import new_table
 
 _TIMEOUT_S = 10.0
+_TITLES = ("title", "name")
+"""Attributes that say what an item is called; the first that it has."""
 
 
 def run_recommend(settings: Settings, user: str, k: int, *, exclude_seen: bool) -> None:
     """Ask and print; ``RunError`` where there is no answer, with what to do."""
     url = require_serving_url(settings.home.resolve())
     with client(url, _TIMEOUT_S) as connection:
-        answer = ask(connection, parse_id(user), k, exclude_seen=exclude_seen)
+        answer = ask(connection, parse_id(user), k, exclude_seen=exclude_seen, attributes=_TITLES)
     console = Terminal()
     console.print(f"Recommendations for user {answer['user_id']}, best first")
     console.print(_table(answer))
@@ -27,11 +29,21 @@ def run_recommend(settings: Settings, user: str, k: int, *, exclude_seen: bool) 
 
 
 def _table(answer: dict[str, Any]) -> Table:
-    """Rank, item and score."""
-    table = new_table("#", "item", "score", right=("#", "score"))
-    for rank, (item, score) in enumerate(zip(answer["items"], answer["scores"], strict=True), 1):
-        table.add_row(str(rank), str(item), f"{score:.4f}")
+    """Rank, item and score, with the title where the catalogue has any."""
+    titles = [_title(told) for told in answer.get("attributes") or ()]
+    titles += [""] * (len(answer["items"]) - len(titles))
+    columns = ("#", "item", "title", "score") if any(titles) else ("#", "item", "score")
+    table = new_table(*columns, right=("#", "score"))
+    rows = zip(answer["items"], titles, answer["scores"], strict=True)
+    for rank, (item, title, score) in enumerate(rows, 1):
+        shown = "pinned" if score is None else f"{score:.4f}"
+        middle = [title] if any(titles) else []
+        table.add_row(str(rank), str(item), *middle, shown)
     return table
+
+
+def _title(told: dict[str, Any]) -> str:
+    return next((str(told[name]) for name in _TITLES if name in told), "")
 
 
 def _origin(answer: dict[str, Any]) -> str:
@@ -44,5 +56,7 @@ def _origin(answer: dict[str, Any]) -> str:
             f"it knows the user's events up to offset {offset} of partition "
             f"{answer['state_partition']}"
         )
+    if answer.get("shortfall"):
+        known = f"{known}; {answer['shortfall']}"
     source = answer["source"] + (f" ({answer['note']})" if answer.get("note") else "")
     return f"source {source}, weights version {answer['version']}; {known}"

@@ -16,6 +16,7 @@ from everfresh.contracts.topics import (
     EVENTS,
     EXPERIMENTS,
     EXPOSURES,
+    ITEMS,
     OUTCOMES,
     REPORTS,
     STATUS,
@@ -25,7 +26,7 @@ from everfresh.contracts.topics import (
 )
 
 Make = Callable[..., Settings]
-LOG = tuple(spec for spec in ALL if spec not in (STATUS, EXPERIMENTS))
+LOG = tuple(spec for spec in ALL if spec not in (STATUS, EXPERIMENTS, ITEMS))
 READ = (EVENTS, EXPOSURES, WINDOWS)
 
 
@@ -47,8 +48,9 @@ def test_a_longer_event_finds_room_in_a_new_topic() -> None:
     ("setting", "value", "refused", "warned"),
     [
         ("cleanup.policy", "compact", LOG, ()),
-        ("cleanup.policy", "compact,delete", (*LOG, EXPERIMENTS), ()),
-        ("cleanup.policy", "delete", (EXPERIMENTS,), (STATUS,)),
+        ("cleanup.policy", "compact,delete", (*LOG, EXPERIMENTS, ITEMS), ()),
+        ("delete.retention.ms", "86400000", (), (ITEMS,)),
+        ("cleanup.policy", "delete", (EXPERIMENTS, ITEMS), (STATUS,)),
         ("message.timestamp.type", "CreateTime", (EVENTS, EXPOSURES, CLOCK), ()),
         ("max.message.bytes", "60000", (WINDOWS, OUTCOMES, DEAD_LETTERS), (EVENTS,)),
         ("min.insync.replicas", "4", ALL, ()),

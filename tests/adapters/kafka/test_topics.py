@@ -8,9 +8,10 @@ from everfresh.adapters.kafka.topics import _partition_mismatches
 
 
 @pytest.mark.parametrize("number", [2, 12])
-def test_definitions_in_several_partitions_are_refused(number: int) -> None:
-    (line,) = _partition_mismatches("p.", {"p.events": 4, "p.experiments": number})
-    assert f"topic p.experiments has {number} partitions; it has 1, since" in line
+@pytest.mark.parametrize("topic", ["experiments", "items"])
+def test_definitions_and_items_in_several_partitions_are_refused(topic: str, number: int) -> None:
+    (line,) = _partition_mismatches("p.", {"p.events": 4, f"p.{topic}": number})
+    assert f"topic p.{topic} has {number} partitions; it has 1, since" in line
     assert "choose another kafka.topic_prefix" in line
 
 

@@ -21,6 +21,7 @@ from everfresh.serving.rpc.registration import add_recommender_to_server
 from everfresh.serving.rpc.service import RpcService
 from tests.contracts.experiments.definitions import define
 from tests.serving.http_client import SERVING, Client
+from tests.serving.items.shop import change
 from tests.serving.replica_in_memory import Bench
 
 _Made = TypeVar("_Made")
@@ -127,6 +128,76 @@ def test_an_experiment_is_named_as_over_http(bench: Bench, client: Client) -> No
         for name in ("experiment", "arm", "track", "definition_version", "probability"):
             assert getattr(answer, name) == wanted[name]
         assert (answer.experiment, answer.definition_version) == ("green", 17)
+
+
+def test_rules_are_obeyed_and_told_as_over_http(bench: Bench, client: Client) -> None:
+    bench.catalogue.apply(
+        [change(n, even=n % 2 == 0, rank=n, kind="ab"[n % 2]) for n in range(1, 31)], 30
+    )
+    filters = [
+        pb.Filter(attribute="even", equals=pb.Value(logical=True)),
+        pb.Filter(attribute="rank", at_least=3, at_most=20),
+        pb.Filter(
+            any=[pb.Filter(attribute="kind", any_of=[pb.Value(text="a"), pb.Value(number=1)])]
+        ),
+        pb.Filter(none=[pb.Filter(attribute="rank", equals=pb.Value(number=8))]),
+    ]
+    rules = pb.Rules(
+        filter=pb.Filter(all=filters),
+        boosts=[pb.Boost(filter=filters[1], add=0.5)],
+        at_most=[pb.Cap(attribute="kind", n=4)],
+        mmr_lambda=0.9,
+        pins=[pb.Pin(item_id=pb.Id(text="p"), position=2)],
+    )
+    asked = pb.RecommendRequest(user_id=ONE, rules=rules, attributes=["even", "kind", "rank"])
+    answer = call(bench, lambda stub: stub.Recommend(asked))
+    said = {
+        "filter": {
+            "all": [
+                {"attribute": "even", "equals": True},
+                {"attribute": "rank", "at_least": 3.0, "at_most": 20.0},
+                {"any": [{"attribute": "kind", "any_of": ["a", 1.0]}]},
+                {"none": [{"attribute": "rank", "equals": 8.0}]},
+            ]
+        },
+        "boosts": [{"filter": {"attribute": "rank", "at_least": 3.0, "at_most": 20.0}, "add": 0.5}],
+        "at_most": [{"attribute": "kind", "n": 4}],
+        "mmr_lambda": 0.9,
+        "pins": [{"item_id": "p", "position": 2}],
+    }
+    body = client.post("/v1/recommend", json={"user_id": 1, "rules": said}).json()
+    items = [getattr(each.item_id, each.item_id.WhichOneof("kind")) for each in answer.items]
+    assert items == body["items"]
+    assert len(items) == 5
+    told = answer.items[0].attributes
+    values = {name: [getattr(v, v.WhichOneof("kind")) for v in told[name].values] for name in told}
+    assert values == {"even": [True], "kind": ["a"], "rank": [float(items[0])]}
+    for name in ("items_offset", "rules", "pinned", "shortfall"):
+        assert getattr(answer, name) == body[name]
+    assert answer.shortfall
+
+
+@pytest.mark.parametrize(
+    ("rules", "why"),
+    [
+        (pb.Rules(filter=pb.Filter()), "a filter has one of attribute"),
+        (pb.Rules(filter=pb.Filter(attribute="a", equals=pb.Value())), "found 0 of them"),
+        (pb.Rules(filter=pb.Filter(all=[pb.Filter()] * 100)), "rules have at most 100 filters"),
+        (
+            pb.Rules(filter=pb.Filter(any_of=[pb.Value()] * 1_001)),
+            "at most 1000 values, found 1001",
+        ),
+        (pb.Rules(pins=[pb.Pin(position=1)]), "pins"),
+    ],
+)
+def test_rules_that_cannot_be_meant_are_invalid_arguments(
+    rules: Any, why: str, bench: Bench
+) -> None:
+    asked = pb.RecommendRequest(user_id=ONE, rules=rules)
+    with pytest.raises(grpc.RpcError) as caught:
+        call(bench, lambda stub: stub.Recommend(asked))
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert why in caught.value.details()
 
 
 def test_an_arm_is_refused_where_requests_name_none(bench: Bench) -> None:

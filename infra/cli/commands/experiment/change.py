@@ -8,25 +8,21 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from everfresh.adapters.kafka.definitions.writing import KafkaDefinitionLog
-from everfresh.adapters.kafka.tail import RecordTail
 from everfresh.adapters.weights.tracks import FsspecTracks
 from everfresh.contracts.errors import ExperimentRefused
 from everfresh.contracts.experiments.definition import DEFAULT, Arm, Definition, Namespace
-from everfresh.contracts.report import ComponentStatus
 from everfresh.contracts.settings import Settings
-from everfresh.contracts.topics import STATUS
 from everfresh.experiments import lifecycle
 from everfresh.experiments.lifecycle import Known
 from everfresh.experiments.publishing import publish
 from everfresh.infra.cli.commands.experiment.diverting import divert, require_divertible
 from everfresh.infra.cli.commands.experiment.show import users_of
+from everfresh.infra.cli.replicas import replicas_past
 from everfresh.infra.cli.running import with_brokers
 from everfresh.infra.cli.terminal import Terminal
 from everfresh.infra.run.run_record import is_supervised
 
 _ARM = re.compile(r"(?P<name>[^=@]*)(=(?P<weight>[^=@]*))?(@(?P<track>[^=@]*))?")
-_WAIT_POLLS = 75
-_POLL_MS = 200
 
 
 def run_start(
@@ -123,7 +119,7 @@ def _change(
             f"{settings.experiments.assigner}"
         )
         return
-    following = _wait_for_replicas(settings, version)
+    following = replicas_past(settings, "experiments_read", version)
     console.print(f"followed by {following} of {settings.serving.replicas} replicas")
     if following < settings.serving.replicas:
         console.print("the others follow as soon as they can; their log says what they wait for")
@@ -135,27 +131,6 @@ def _tracks(settings: Settings, definition: Definition) -> list[str]:
         return [DEFAULT]
     declared = FsspecTracks(settings).declared()
     return [DEFAULT, *(each.name for each in declared.values() if each.served)]
-
-
-def _wait_for_replicas(settings: Settings, version: int) -> int:
-    """How many replicas have read that definition, after 15 s at most."""
-    newest: dict[str, ComponentStatus] = {}
-    following = 0
-    brokers, prefix = settings.kafka.brokers, settings.kafka.topic_prefix
-    with RecordTail(brokers, prefix, [STATUS]) as tail:
-        for _ in range(_WAIT_POLLS):
-            for record in tail.poll(_POLL_MS):
-                if isinstance(record, ComponentStatus) and record.kind == "replica":
-                    newest[record.component] = record
-            reached = [
-                each.figures.get("experiments_read")
-                for each in newest.values()
-                if each.state != "stopped"
-            ]
-            following = sum(isinstance(end, int) and end > version for end in reached)
-            if following >= settings.serving.replicas:
-                break
-    return following
 
 
 def _arms(words: Sequence[str]) -> list[Arm]:

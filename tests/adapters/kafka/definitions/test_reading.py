@@ -50,6 +50,9 @@ class Consumer:
         got, self.at = self.log[self.at :], len(self.log)
         return {PART: got} if got else {}
 
+    def seek(self, _: object, at: int) -> None:
+        self.at = at
+
     def close(self) -> None:
         """Nothing is open."""
 
@@ -77,7 +80,7 @@ def record(definition: Definition) -> tuple[bytes, bytes]:
         (b"green", encode_definition(define("blue"))),
         (None, encode_definition(define("green"))),
         (b"green", encode_definition(define("green", hash_version=3))),
-        (b"green", encode_definition(define("green", arms=[Arm("a", 0.5), Arm("b", 0.5, "x")]))),
+        (b"green", encode_definition(define("green", arms=[Arm("a", 0.5), Arm("b", 0.5, "")]))),
         (b"green", encode_definition(define("green", namespace=Namespace("n", 1.0, 0.0)))),
     ],
 )

@@ -1,0 +1,1 @@
+"""Files of a catalogue (CSV, JSON lines, Parquet; folders of them) read as items."""

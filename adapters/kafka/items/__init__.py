@@ -1,0 +1,1 @@
+"""The topic ``items``: read from its beginning by replicas, written by commands."""

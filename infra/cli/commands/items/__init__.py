@@ -1,0 +1,1 @@
+"""``everfresh items``: the commands for the catalogue."""

@@ -1,0 +1,160 @@
+"""A recommendation that obeys the catalogue and its rules; filters come before the best k."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from everfresh.contracts.event import ItemId
+from everfresh.contracts.items.record import Value
+from everfresh.contracts.items.rules import Rules
+from everfresh.model.inference.retrieval import (
+    Query,
+    Scores,
+    all_scores,
+    first_places,
+    rows_of,
+    scores_of,
+)
+from everfresh.model.recommender import Recommender
+from everfresh.model.vocabulary.sightings import ItemRows
+from everfresh.model.vocabulary.vocabulary import UNKNOWN
+from everfresh.serving.items.catalogue import Catalogue
+from everfresh.serving.items.choice import Choice
+from everfresh.serving.items.columns import Bools
+from everfresh.serving.items.shortfall import Counted, why_fewer
+from everfresh.serving.items.table import ItemTable
+
+_NONE = Rules()
+_NO_ROWS: ItemRows = np.zeros(0, np.int64)
+_FEW = 8
+"""Candidates fewer than one in so many are scored alone, not with all others."""
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What a request asks for: ``k`` items outside ``barred``, inside ``allow`` where given."""
+
+    k: int
+    barred: ItemRows
+    allow: Sequence[ItemId] | None
+    rules: Rules | None
+    attributes: Sequence[str] = ()
+
+
+class Ruled(msgspec.Struct, frozen=True):
+    """Items, best first, with their scores; ``None`` for a pinned one that the version has not.
+
+    ``pinned`` are the places, from 0, where a pin stands. ``offset`` is that of the last record of
+    the catalogue that was known, ``None`` before the first. ``shortfall`` says why there are fewer
+    than ``k``. ``attributes`` are those of each item that were asked for, where any were.
+    """
+
+    items: list[ItemId]
+    scores: list[float | None]
+    offset: int | None
+    pinned: list[int]
+    shortfall: str | None
+    attributes: list[dict[str, Value]] | None
+
+
+def ruled_items(
+    catalogue: Catalogue, recommender: Recommender, query: Query, wanted: Wanted, now_ms: int
+) -> Ruled:
+    """The best items that may be shown at ``now_ms`` and fit the rules, by one state of both."""
+    rules = wanted.rules or _NONE
+    with catalogue.reading(recommender, now_ms) as view:
+        table = catalogue.table
+        closed, left = view.closed(rules.filter)
+        pins = _pins(table, rules, wanted.k)
+        pinned = rows_of(list(pins.values()), recommender.vocabulary)
+        barred = np.concatenate([wanted.barred, pinned])
+        rows = _candidates(recommender, closed, left, barred, wanted.allow)
+        if rows is None:
+            scores = all_scores(recommender, query)
+            np.copyto(scores, -np.inf, where=closed)
+            scores[barred] = -np.inf
+        else:
+            scores = scores_of(recommender, query, rows)
+        for boost in rules.boosts or ():
+            unfit, _ = view.closed(boost.filter, live=False)
+            fit = ~(unfit if rows is None else unfit[rows])
+            np.add(scores, np.float32(boost.add), out=scores, where=fit)
+        number = wanted.k - len(pins)
+        if rules.at_most or rules.mmr_lambda is not None:
+            choice = Choice(recommender, view, rules, table.labels)
+            choice.begin(pinned[pinned != UNKNOWN])
+            best, values = choice.choose(scores, rows, number)
+        else:
+            best = first_places(scores, number) if number else _NO_ROWS
+            values = scores[best]
+        chosen = best if rows is None else rows[best]
+        name = recommender.vocabulary.item
+        items: list[ItemId] = [name(row) for row in chosen.tolist()]
+        given: list[float | None] = list(values.tolist())
+        places = _insert(recommender, query, pins, items, given)
+        shortfall = None
+        if len(items) < wanted.k:
+            found = Counted(
+                wanted.k, len(items), left, closed, wanted.barred, _allowed(recommender, wanted)
+            )
+            shortfall = why_fewer(found, rules, view, catalogue)
+        offset = catalogue.end - 1 if catalogue.end else None
+        told = None
+        if wanted.attributes:
+            told = [table.described(item, wanted.attributes) for item in items]
+    return Ruled(items, given, offset, places, shortfall, told)
+
+
+def _candidates(
+    recommender: Recommender,
+    closed: Bools,
+    left: int,
+    barred: ItemRows,
+    allow: Sequence[ItemId] | None,
+) -> ItemRows | None:
+    """The rows to choose from; ``None`` where it costs less to score all."""
+    if allow is not None:
+        rows = rows_of(allow, recommender.vocabulary)
+        return np.setdiff1d(rows[~closed[rows]], barred)
+    if left * _FEW > len(closed):
+        return None
+    open_rows = np.flatnonzero(~closed)
+    return open_rows[np.isin(open_rows, barred, invert=True)] if len(barred) else open_rows
+
+
+def _allowed(recommender: Recommender, wanted: Wanted) -> ItemRows | None:
+    return None if wanted.allow is None else rows_of(wanted.allow, recommender.vocabulary)
+
+
+def _pins(table: ItemTable, rules: Rules, k: int) -> dict[int, ItemId]:
+    """The items that are pinned at places from 0, if they may be shown at all."""
+    live = table.live.values
+    return {
+        pin.position - 1: pin.item_id
+        for pin in sorted(rules.pins or (), key=lambda pin: pin.position)
+        if pin.position <= k and live[table.slot(pin.item_id)]
+    }
+
+
+def _insert(
+    recommender: Recommender,
+    query: Query,
+    pins: dict[int, ItemId],
+    items: list[ItemId],
+    scores: list[float | None],
+) -> list[int]:
+    """Put the pinned items into their places, or at the end of a shorter list; where they stand."""
+    if not pins:
+        return []
+    rows = rows_of(list(pins.values()), recommender.vocabulary)
+    known, place = np.unique(rows, return_inverse=True)
+    own: Scores = scores_of(recommender, query, known)[place]
+    places = []
+    for (position, item), row, score in zip(pins.items(), rows, own.tolist(), strict=True):
+        at = min(position, len(items))
+        items.insert(at, item)
+        scores.insert(at, None if row == UNKNOWN else score)
+        places.append(at)
+    return places

@@ -1,0 +1,65 @@
+"""One suite for every ``ItemLog`` with its ``ItemSource``."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from everfresh.adapters.kafka.items.reading import KafkaItemSource
+from everfresh.adapters.kafka.items.writing import KafkaItemLog
+from everfresh.adapters.kafka.topics import ensure_topics
+from everfresh.adapters.memory_items import MemoryItemLog, MemoryItemSource
+from everfresh.contracts.items.record import Item, ItemChange
+from everfresh.contracts.kafka.security import Brokers
+from everfresh.contracts.ports import ItemLog, ItemSource
+from everfresh.contracts.settings import Settings
+
+Opened = tuple[ItemLog, Callable[[], ItemSource]]
+
+
+@contextlib.contextmanager
+def in_memory() -> Iterator[Opened]:
+    log = MemoryItemLog()
+    yield log, lambda: MemoryItemSource(log)
+
+
+@contextlib.contextmanager
+def on_kafka(servers: str, settings: Settings) -> Iterator[Opened]:
+    brokers, prefix = Brokers(servers), settings.kafka.topic_prefix
+    ensure_topics(brokers, settings)
+    with contextlib.ExitStack() as closing:
+        log = closing.enter_context(KafkaItemLog(brokers, prefix))
+        yield log, lambda: closing.enter_context(KafkaItemSource(brokers, prefix))
+
+
+@pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.integration)])
+def opened(
+    request: pytest.FixtureRequest, make_settings: Callable[..., Settings]
+) -> Iterator[Opened]:
+    if request.param == "memory":
+        made = in_memory()
+    else:
+        made = on_kafka(request.getfixturevalue("kafka").bootstrap_servers, make_settings())
+    with made as log:
+        yield log
+
+
+def test_changes_come_in_their_order_before_and_after_the_end_that_was_there(
+    opened: Opened,
+) -> None:
+    log, open_source = opened
+    assert log.write([]) == 0
+    first = [ItemChange(n, Item(id=n, attributes={"name": f"n{n}"})) for n in range(1_200)]
+    assert log.write(first) == 1_200
+    source = open_source()
+    assert [each for batch in source.read_to_end() for each in batch] == first
+    assert (source.end, source.skipped, source.left_out()) == (1_200, 0, "")
+    later = [ItemChange("ü", Item(id="ü", expires=5)), ItemChange(7, None)]
+    assert log.write(later) == 1_202
+    until, found = time.monotonic() + 60, list[ItemChange]()
+    while len(found) < 2 and time.monotonic() < until:
+        found += source.poll(200)
+    assert (found, source.end) == (later, 1_202)
