@@ -189,11 +189,11 @@ def test_a_redrive_killed_midway_sends_each_letter_once_in_the_end(
     letters.write(*((n % 2, n, "not_json", b"k", b"%d" % n) for n in range(1, 7)))
     produce, mark, sent = Redriver._produce, Redriver._mark, [0]
 
-    def killed_before_producing(self: Redriver, letter: Any) -> Any:
+    def killed_before_producing(self: Redriver, letter: Any, identity: str) -> Any:
         if sent[0] == after:
             raise Killed
         sent[0] += 1
-        future = produce(self, letter)
+        future = produce(self, letter, identity)
         future.get(timeout=60)
         return future
 
