@@ -35,8 +35,6 @@ if TYPE_CHECKING:  # the producer client, which names a missing right too, has n
     from everfresh.contracts.settings import Settings
 
 _TOPIC_AUTHORIZATION_FAILED = 29
-_BITS = {"Read": 1 << 3, "Write": 1 << 4}
-_UNKNOWN = -(1 << 31)  # said by a broker that is too old to know
 
 WORKER: dict[str, Sequence[TopicSpec]] = {
     "Read": (EVENTS, EXPOSURES),
@@ -75,7 +73,7 @@ def require_topic_rights(wanted: Mapping[str, Sequence[str]], settings: Settings
         f"{right} on topic {name}"
         for right, names in wanted.items()
         for name in names
-        if not _allowed(about[name], _BITS[right])
+        if not _allowed(about[name], right)
     ]
     if lacking:
         raise Unreachable(missing_right(brokers, ", and to ".join(lacking)))
@@ -97,11 +95,12 @@ def require_group(settings: Settings) -> None:
         return  # a group that is new, or whose coordinator is still to be found
 
 
-def _allowed(topic: Mapping[str, Any], bit: int) -> bool:
+def _allowed(topic: Mapping[str, Any], right: str) -> bool:
     if topic["error_code"]:
         return bool(topic["error_code"] != _TOPIC_AUTHORIZATION_FAILED)
-    operations = topic.get("topic_authorized_operations", _UNKNOWN)
-    return operations == _UNKNOWN or bool(operations & bit)
+    # The names of what this client may do; absent where the broker is too old to know.
+    operations = topic.get("authorized_operations")
+    return operations is None or right.upper() in operations
 
 
 def require_seen(admin: KafkaAdminClient, brokers: Brokers, topic: str) -> None:

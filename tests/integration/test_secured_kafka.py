@@ -289,6 +289,7 @@ def test_a_bridge_runs_with_its_row_of_the_table_and_nothing_more(
             settings("Write source.NAME-N"),
             f"Write on transactional id {topic_prefix}source.shop-0",
         ),
+        (settings("Write dead-letters"), f"Write on topic {letters}"),
     ):
         with started(lacking, package, "shop") as bridge:
             _, wrong = bridge.communicate(timeout=WAIT_S)

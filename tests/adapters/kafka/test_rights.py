@@ -1,0 +1,63 @@
+"""Which rights a part lacks, by what the cluster says of its topics."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from everfresh.adapters.kafka import rights
+from everfresh.adapters.kafka.rights import TRAINER, require_rights
+from everfresh.contracts.errors import Unreachable
+from everfresh.contracts.settings import Settings
+
+ALL = ["DESCRIBE", "DESCRIBE_CONFIGS", "READ", "WRITE"]
+
+
+class Admin:
+    """As kafka-python's admin client describes topics."""
+
+    def __init__(self, topics: dict[str, dict[str, Any]]) -> None:
+        self._topics = topics
+
+    def describe_topics(self, names: list[str]) -> list[dict[str, Any]]:
+        return [{"error_code": 0, "name": name, **self._topics[name]} for name in names]
+
+
+@pytest.fixture
+def ask(monkeypatch: pytest.MonkeyPatch) -> Any:
+    def ask(**topics: dict[str, Any]) -> None:
+        admin = Admin({f"everfresh.{name}": topic for name, topic in topics.items()})
+
+        @contextlib.contextmanager
+        def connect(_: object) -> Iterator[Admin]:
+            yield admin
+
+        monkeypatch.setattr(rights, "connect_admin", connect)
+        require_rights(TRAINER, Settings(kafka={"bootstrap_servers": "k:9092"}))
+
+    return ask
+
+
+def test_a_part_with_its_rights_starts_and_so_it_does_where_the_broker_does_not_say(
+    ask: Any,
+) -> None:
+    everything = {"authorized_operations": ALL}
+    ask(windows=everything, reports=everything, status=everything)
+    ask(windows={"authorized_operations": ["READ"]}, reports={}, status=everything)
+    ask(windows={"error_code": 3}, reports=everything, status=everything)
+
+
+def test_a_right_that_is_missing_on_a_topic_that_is_seen_is_named(ask: Any) -> None:
+    seen, all_of_it = {"authorized_operations": ["DESCRIBE"]}, {"authorized_operations": ALL}
+    reads = {"authorized_operations": ["DESCRIBE", "READ"]}
+    with pytest.raises(Unreachable) as refused:
+        ask(windows=seen, reports=reads, status={"error_code": 29, "authorized_operations": None})
+    said = str(refused.value)
+    assert "Read on topic everfresh.windows" in said
+    assert "Write on topic everfresh.reports" in said
+    assert "Write on topic everfresh.status" in said
+    with pytest.raises(Unreachable, match=r"to Write on topic everfresh\.reports;"):
+        ask(windows=all_of_it, reports=reads, status=all_of_it)
