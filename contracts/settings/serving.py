@@ -33,7 +33,7 @@ class ServingSettings(Group):
         2,
         ge=1,
         description="Number of processes that answer requests. Raise it for more requests per "
-        "second if cores are free: plan 1.26 ms of CPU for each recommendation. It is fixed while "
+        "second if cores are free: plan 0.8 ms of CPU for each recommendation. It is fixed while "
         "serving runs.",
     )
     poll_ms: int = Field(
