@@ -18,7 +18,7 @@ POOL = 8192
 """Rows of a window's pool; twice a batch's where that is more. Smaller catalogues have none."""
 TURNS = 8
 """How often a pool's rows are drawn, in the mean, before another pool is. The same few rows must
-not be pushed away again and again: from 16 times on, ranking suffers (decision 39)."""
+not be pushed away again and again: at 32 times ranking suffers (decision 39)."""
 _SPARSE = 4
 """Rows for each one drawn, from which on draws that hit a row twice are few."""
 

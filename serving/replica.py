@@ -163,10 +163,7 @@ class Replica:
         version yet, is answered for by the default track, and answer and exposure say so. Raises
         ``StateError`` from the user's state.
         """
-        arm = self._ports.assigner.assign(request.user_id, request.arm)
-        loaded, histories = self._current(), self._ports.histories
-        if arm.track != DEFAULT:
-            loaded, histories, arm = self._of_track(arm, loaded)
+        loaded, histories, arm = self._assigned(request)
         answer = self._make(
             loaded, lambda live: recommend_items(live, histories, request, arm, self._shelf)
         )
@@ -177,26 +174,26 @@ class Replica:
 
     def score(self, request: ScoreRequest) -> Answer | None:
         """Score given items, as :meth:`answer`; no exposure: the caller decides what to show."""
-        arm = self._ports.assigner.assign(request.user_id, request.arm)
-        loaded, histories = self._current(), self._ports.histories
-        if arm.track != DEFAULT:
-            loaded, histories, arm = self._of_track(arm, loaded)
+        loaded, histories, arm = self._assigned(request)
         answer = self._make(
             loaded, lambda live: score_candidates(live, histories, request, arm, self._shelf)
         )
         return None if answer is None else self._aged(answer)
 
-    def _of_track(
-        self, arm: Assignment, default: LoadedVersion | None
+    def _assigned(
+        self, request: RecommendRequest | ScoreRequest
     ) -> tuple[LoadedVersion | None, CachedHistoryReader, Assignment]:
-        """Version and histories of the arm's track, and the arm as the answer names it."""
-        track = self._tracks.get(arm.track)
-        loaded = None if track is None else track.line.current()
-        if track is not None and loaded is not None:
-            return loaded, track.histories, arm
-        with self._counting:
-            self._without_track += 1
-        return default, self._ports.histories, msgspec.structs.replace(arm, track=DEFAULT)
+        """The user's arm as the answer names it, with version and histories of its track."""
+        arm = self._ports.assigner.assign(request.user_id, request.arm)
+        if arm.track != DEFAULT:
+            track = self._tracks.get(arm.track)
+            loaded = None if track is None else track.line.current()
+            if track is not None and loaded is not None:
+                return loaded, track.histories, arm
+            with self._counting:
+                self._without_track += 1
+            arm = msgspec.structs.replace(arm, track=DEFAULT)
+        return self._current(), self._ports.histories, arm
 
     def _aged(self, answer: Answer) -> Answer:
         """The answer, which says so where the state that it was made from is stale."""

@@ -39,7 +39,9 @@ from everfresh.adapters.kafka.rights import (
 from everfresh.adapters.kafka.tail import RecordTail
 from everfresh.adapters.kafka.topics import end_offsets, ensure_topics
 from everfresh.adapters.kafka.window_source import KafkaWindowSource
+from everfresh.adapters.weights.tracks import FsspecTracks
 from everfresh.contracts.errors import DeliveryError, EverfreshError, RunError
+from everfresh.contracts.experiments.track import Track
 from everfresh.contracts.items.record import ItemChange
 from everfresh.contracts.kafka.security import Brokers, KafkaSecurity
 from everfresh.contracts.settings import Settings
@@ -52,6 +54,8 @@ from everfresh.infra.cli.commands.experiment.show import run_list as experiment_
 from everfresh.infra.cli.commands.items.load import run_remove
 from everfresh.infra.cli.commands.items.show import run_get
 from everfresh.infra.cli.commands.status import run_status
+from everfresh.infra.cli.commands.tracks.change import run_end
+from everfresh.infra.cli.commands.tracks.show import run_list as track_list
 from everfresh.infra.components import settings_environment
 from everfresh.streaming.follower import READY_LINE
 from everfresh.streaming.log.probe import LogProbe, log_identity
@@ -210,11 +214,14 @@ def test_each_part_runs_with_its_row_of_the_table_and_nothing_more(
         with RecordTail(reader.kafka.brokers, topic_prefix) as tail:
             assert REPORT in tail.read_to_end()
         look_at_board(users.settings("`everfresh board`"))
+        show_and_end_a_track(users)
         stater = users.settings("`everfresh state`")
         assert end_offsets(stater.kafka.brokers, topic_name(topic_prefix, EVENTS))
         assert defined(users, replica) == ["green"]
         assert catalogued(users, replica) == [ItemChange(7, None)]
-        assert "green" in capsys.readouterr().out
+        printed = capsys.readouterr()
+        assert "green" in printed.out
+        assert "not known" not in printed.out + printed.err
         run_list(
             users.settings("`everfresh dlq list`"), Selection(), 10, oldest=False, as_json=False
         )
@@ -313,6 +320,14 @@ def defined(users: Users, replica: Settings) -> list[str]:
     with DefinitionReader(replica.kafka.brokers, replica.kafka.topic_prefix) as definitions:
         definitions.read_to_end()
         return definitions.assignments().names()
+
+
+def show_and_end_a_track(users: Users) -> None:
+    """With what each needs of Kafka; the tracks themselves are in the weight store."""
+    track_list(users.settings("`everfresh tracks list`, `everfresh tracks promote`"), as_json=True)
+    ender = users.settings("`everfresh tracks end`")
+    FsspecTracks(ender).declare(Track(name="fast", started=1, changed=1))
+    run_end(ender, "fast", delete=False)
 
 
 def catalogued(users: Users, replica: Settings) -> list[ItemChange]:
