@@ -82,6 +82,14 @@ def shared_processes_are_spared() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def usual_umask() -> Iterator[None]:
+    """A part that closes its home does so for its whole process, which here is every test's."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
 @pytest.fixture(scope="session")
 def kafka(
     tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config

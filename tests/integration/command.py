@@ -47,7 +47,6 @@ class Command:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            umask=0o022,  # the usual one, whatever a test before this one has set
             cwd=cwd,
             env={**kept, "PYTHONPATH": str(ROOT), "COLUMNS": "200", **env},
         )

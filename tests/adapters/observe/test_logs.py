@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,13 +14,11 @@ from everfresh.contracts.errors import DataFileError, SettingsError
 
 @pytest.fixture(autouse=True)
 def restored_logging() -> Iterator[None]:
-    """Leave the root logger, where pytest's own handlers hang, and the umask as they were."""
+    """Leave the root logger, where pytest's own handlers hang, as it was."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     root.handlers = []
-    umask = os.umask(0o022)
     yield
-    os.umask(umask)
     for handler in root.handlers:
         handler.close()
     root.handlers, root.level = handlers, level
