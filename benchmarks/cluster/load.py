@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from http import HTTPStatus
 from itertools import islice
 from queue import SimpleQueue
 from typing import Any
@@ -26,13 +27,14 @@ PROBE_USER = 900_000_000
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """A request: when it was sent and how long it took (seconds), what was answered, by whom."""
+    """A request: when it was sent and how long it took (seconds), and what was answered. ``source``
+    is ``popular`` where nothing was known of the user."""
 
     at: float
     seconds: float
     status: int
     version: int
-    replica: str
+    source: str
 
 
 class Stream(threading.Thread):
@@ -87,9 +89,9 @@ class Requests:
         with httpx.Client(base_url=DOOR, timeout=30, trust_env=False) as client:
             for user in self._of(number):
                 began = time.monotonic()
-                status, version, replica = ask(client, user)
+                status, version, source = ask(client, user)
                 took = time.monotonic() - began
-                self.asked.append(Asked(began, took, status, version, replica))
+                self.asked.append(Asked(began, took, status, version, source))
                 if self._over.wait(_PAUSE_S):
                     return
 
@@ -99,14 +101,15 @@ class Requests:
 
 
 def ask(client: httpx.Client, user: int, **more: Any) -> tuple[int, int, str]:
-    """Status, version, replica; status 0 where nothing was answered."""
+    """Status, version, source; status 0 where nothing was answered."""
     try:
         answer = client.post("/v1/recommend", json={"user_id": user, "k": 10, **more})
     except httpx.HTTPError:
         return 0, 0, ""
-    headers = answer.headers
-    version = int(headers.get("x-everfresh-version", 0))
-    return answer.status_code, version, headers.get("x-everfresh-replica", "")
+    if answer.status_code != HTTPStatus.OK:
+        return answer.status_code, 0, ""
+    body = answer.json()
+    return answer.status_code, body["version"], body["source"]
 
 
 class Probe(threading.Thread):

@@ -12,18 +12,25 @@ from benchmarks.cluster.measure import Outcome, Step
 
 def show(outcome: Outcome) -> None:
     """A row for each step."""
-    print(f"{'step':<42}{'s':>7}{'requests':>10}{'failed':>8}{'p99 ms':>9}{'slowest ms':>12}")
+    _row("step", "s", "requests", "failed", "popular", "p99 ms", "slowest ms")
     for step in outcome.steps:
         asked = _within(outcome, step)
-        if not asked:
-            print(f"{step.name:<42}{step.ended - step.began:>7.1f}{0:>10}")
-            continue
         took = [one.seconds * 1000 for one in asked]
-        failed = sum(_failed(one) for one in asked)
-        row = f"{step.name:<42}{step.ended - step.began:>7.1f}{len(asked):>10}{failed:>8}"
-        print(f"{row}{_percentile(took, 99):>9.0f}{max(took):>12.0f}")
+        _row(
+            step.name,
+            f"{step.ended - step.began:.1f}",
+            str(len(asked)),
+            str(sum(_failed(one) for one in asked)),
+            str(sum(one.source == "popular" for one in asked)),
+            f"{_percentile(took, 99):.0f}" if took else "",
+            f"{max(took):.0f}" if took else "",
+        )
     statuses = sorted({one.status for one in outcome.asked if _failed(one)})
     print(f"statuses of what failed: {statuses or 'none'}; wrong states: {outcome.states}")
+
+
+def _row(name: str, *cells: str) -> None:
+    print(f"{name:<42}" + "".join(f"{cell:>11}" for cell in cells))
 
 
 def figures(outcome: Outcome) -> dict[str, Any]:
@@ -36,6 +43,7 @@ def figures(outcome: Outcome) -> dict[str, Any]:
         "slowest_s": max(took),
         "p50_ms": _percentile(took, 50) * 1000,
         "p99_ms": _percentile(took, 99) * 1000,
+        "popular": sum(one.source == "popular" for one in outcome.asked),
         "states_wrong": sum(outcome.states.values()),
         "states_compared": outcome.users * len(outcome.states),
         "events": outcome.events,

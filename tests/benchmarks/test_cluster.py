@@ -55,16 +55,17 @@ def test_whatever_is_not_answered_with_200_has_failed(capsys: pytest.CaptureFixt
     ]
     steps = [Step(name, 10.0 * at, 10.0 * at + 5.0) for at, name in enumerate(names)]
     asked = [
-        Asked(1.0, 0.002, 200, 3, "replica-a"),
+        Asked(1.0, 0.002, 200, 3, "popular"),
         Asked(2.0, 2.0, 0, 0, ""),
         Asked(22.0, 0.1, 503, 0, ""),
     ]
     outcome = Outcome(steps, asked, [0.05, 0.06], [900.0], {"machine2": 0, "machine3": 1}, 7, 70)
     found = figures(outcome)
     assert (found["requests"], found["failed"], found["slowest_s"]) == (3, 2, 2.0)
+    assert found["popular"] == 1
     assert (found["states_wrong"], found["states_compared"]) == (1, 14)
     assert (found["join_s"], found["replace_s"]) == (5.0, 5.0)
     show(outcome)
     said = capsys.readouterr().out.splitlines()
-    assert said[3].split()[-4:-2] == ["1", "1"]
+    assert said[3].split()[-5:-2] == ["1", "1", "0"]
     assert "[0, 503]" in said[-1]
