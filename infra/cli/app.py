@@ -123,12 +123,36 @@ def replay(  # noqa: PLR0913, PLR0917  (every option is one word of the command 
 
         run_check(settings, file, reading)
         return
-    from everfresh.infra.cli.commands.replay import run_replay
+    from everfresh.infra.cli.commands.sending.replay import run_replay
 
     run_replay(settings, file, reading, speed, again=again)
 
 
 app.command()(demo)
+@app.command()
+@with_file_options
+def backfill(
+    file: EventFile,
+    asked: AskedReading,
+    servers: Servers = "",
+    home: Home = None,
+    config: Config = None,
+) -> None:
+    """Take months of history to a model that is served.
+
+    Sends the events of a file to a loop that is up, as fast as Kafka takes them, and waits until
+    the trainer has learned them and the replicas have the model. The users' state is complete
+    before the model is. Events that come meanwhile are learned as well, and those after it without
+    a gap. Stopped and run again, it goes on where it stopped. docs/bring-your-data.md leads
+    through it.
+    """
+    settings = _settings(home, config, kafka=_given(bootstrap_servers=servers))
+    reading = asked(settings, file)
+    from everfresh.infra.cli.commands.sending.backfill import run_backfill
+
+    run_backfill(settings, file, reading)
+
+
 app.command()(evaluate)
 app.command()(generate)
 
