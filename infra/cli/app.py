@@ -128,7 +128,6 @@ def replay(  # noqa: PLR0913, PLR0917  (every option is one word of the command 
     run_replay(settings, file, reading, speed, again=again)
 
 
-app.command()(demo)
 @app.command()
 @with_file_options
 def backfill(
@@ -153,6 +152,7 @@ def backfill(
     run_backfill(settings, file, reading)
 
 
+app.command()(demo)
 app.command()(evaluate)
 app.command()(generate)
 
