@@ -69,7 +69,8 @@ class WeightManifest(msgspec.Struct, frozen=True):
     ``trainer.learning_rate``: training goes on by them. ``origin`` names the track and version
     that this one was copied from, such as ``default:57``; empty for one that was trained here.
     ``diverted`` counts targets of its window that were left to other tracks (law 3); ``events``
-    does not count them.
+    does not count them. ``measures`` are of its window, before it was learnt (see
+    ``contracts.report``).
     """
 
     format: int
@@ -96,6 +97,7 @@ class WeightManifest(msgspec.Struct, frozen=True):
     tuning: dict[str, Any] = {}
     origin: str = ""
     diverted: int = 0
+    measures: dict[str, float] = {}
 
     @property
     def replica_files(self) -> tuple[str, str]:

@@ -35,7 +35,9 @@ class WindowReport(msgspec.Struct, frozen=True):
     it turned away from. ``merged`` are labels of windows trained as one, empty for a single one;
     ``sampled`` is the share of examples that was trained, all being scored. ``flood`` counts items
     that got no row because the window brought too many (``trainer.new_items``). ``track`` is the
-    line of versions; each has reports of its own on the same windows.
+    line of versions; each has reports of its own on the same windows. ``measures`` say what the
+    window is worth, measured before it was learnt (``bits_live``, ``compression`` and so on, see
+    ``trainer.scoring.window_measures``); empty in a report of an older release.
     """
 
     label: Count
@@ -59,6 +61,7 @@ class WindowReport(msgspec.Struct, frozen=True):
     second: Count = 0
     older: Count = 0
     track: str = "default"
+    measures: dict[str, float] = {}
 
 
 class ComponentStatus(msgspec.Struct, frozen=True):

@@ -245,6 +245,7 @@ def candidate_manifest(
         merged=window.merged,
         sampled=window.sampled,
         rows=rows,
+        measures=window.measures,
     )
 
 

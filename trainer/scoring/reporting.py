@@ -67,6 +67,7 @@ def held_report(
         flood=flood,
         held=rejected.reason,
         merged=window.merged,
+        measures=window.measures,
     )
 
 
@@ -93,6 +94,7 @@ def window_report(
         left=manifest.left,
         merged=window.merged,
         sampled=window.sampled,
+        measures=window.measures,
         appended=window.appended,
         closed_ms=timing.closed if timing else manifest.created_ms,
         published_ms=timing.published if timing else manifest.created_ms,
