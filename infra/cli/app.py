@@ -13,6 +13,7 @@ from everfresh.infra.cli.commands.evaluate_options import evaluate
 from everfresh.infra.cli.commands.experiment.group import experiment
 from everfresh.infra.cli.commands.generate import generate
 from everfresh.infra.cli.commands.items.group import items
+from everfresh.infra.cli.commands.scaling.options import scaling_law
 from everfresh.infra.cli.commands.tracks.group import tracks
 from everfresh.infra.cli.file_options import AskedReading, EventFile, with_file_options
 from everfresh.infra.cli.options import (
@@ -169,6 +170,7 @@ def replay(  # noqa: PLR0913, PLR0917  (every option is one word of the command 
 
 
 app.command()(evaluate)
+app.command(name="scaling-law")(scaling_law)
 app.command()(generate)
 
 
