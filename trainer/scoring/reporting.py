@@ -68,6 +68,7 @@ def held_report(
         held=rejected.reason,
         merged=window.merged,
         measures=window.measures,
+        cut=window.cut,
     )
 
 
@@ -95,6 +96,8 @@ def window_report(
         merged=window.merged,
         sampled=window.sampled,
         measures=window.measures,
+        cut=window.cut,
+        through=manifest.trained_through,
         appended=window.appended,
         closed_ms=timing.closed if timing else manifest.created_ms,
         published_ms=timing.published if timing else manifest.created_ms,

@@ -29,6 +29,7 @@ class WindowSummary(msgspec.Struct, frozen=True):
     first: int = 0
     second: int = 0
     older: int = 0
+    cut: int = 0
     measures: dict[str, float] = {}
 
 
@@ -59,4 +60,5 @@ def summarize(
         counts.get(FIRST, 0),
         counts.get(SECOND, 0),
         counts.get(OLDER, 0),
+        window.cut,
     )

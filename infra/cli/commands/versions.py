@@ -21,8 +21,8 @@ from everfresh.infra.cli.terminal import Terminal
 from everfresh.infra.cli.views.scores import CONTENDERS
 from everfresh.infra.cli.views.tables import described, new_table
 from everfresh.infra.cli.views.text import MISSING, local_time, score
-from everfresh.infra.cli.views.version_life import UNKNOWN, lives
-from everfresh.infra.cli.views.window_table import window_table
+from everfresh.infra.cli.views.versions.version_life import UNKNOWN, lives
+from everfresh.infra.cli.views.versions.window_table import window_table
 
 CURRENT, ROLLED_BACK, NOT_LIVE = "current", "rolled back", "never live"
 _COLUMNS = (

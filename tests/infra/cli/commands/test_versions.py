@@ -15,7 +15,7 @@ from everfresh.contracts.manifest import FORMAT, Pointer, Rejected, WeightManife
 from everfresh.contracts.settings import Settings, load_settings
 from everfresh.infra.cli.commands import versions
 from everfresh.infra.cli.commands.versions import describe_versions, run_versions
-from everfresh.infra.cli.views.version_life import UNKNOWN
+from everfresh.infra.cli.views.versions.version_life import UNKNOWN
 
 
 def manifest(version: int, parent: int | None, left: int = 0) -> WeightManifest:
