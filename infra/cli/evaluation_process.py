@@ -72,7 +72,7 @@ def _say_rows(console: Terminal, read: RowsRead, rejects: str, said: float) -> f
         console.print(
             f"{read.left_out:,} of {read.rows:,} rows were left out: see {rejects}", soft_wrap=True
         )
-    elif time.monotonic() - said >= PLAIN_S:
+    elif read.rows and time.monotonic() - said >= PLAIN_S:
         console.print(f"{read.rows:,} rows read")
         return time.monotonic()
     return said
