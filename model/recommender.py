@@ -23,7 +23,7 @@ from everfresh.model.negatives import Negatives, clashes
 from everfresh.model.network.batches import Batch, derive_seed, encode_example, query_batch
 from everfresh.model.network.hstu import HSTU
 from everfresh.model.network.losses import sampled_cross_entropy
-from everfresh.model.ranking import Scorer, rank_examples
+from everfresh.model.ranking import Hear, Scorer, rank_examples
 from everfresh.model.row_changes import RowChanges, require_names
 from everfresh.model.score_tables import ScoreTables
 from everfresh.model.short_rows import decode_change, encode_rows, view_rows
@@ -183,15 +183,20 @@ class Recommender:
         self._tables.trends_changed()
 
     def ranks(
-        self, examples: Sequence[DecodedExample], exclude_seen: bool, *, alone: bool = False
+        self,
+        examples: Sequence[DecodedExample],
+        exclude_seen: bool,
+        *,
+        alone: bool = False,
+        heard: Hear | None = None,
     ) -> Ranks:
-        """The rank of every target given the events before it; see ``model.ranking``.
+        """The rank of every target given the events before it; ``heard`` hears the scores.
 
-        ``alone`` ranks by the network without the trends, to show what these bring.
+        See ``model.ranking``. ``alone`` is the network without the trends, to show what they bring.
         """
         encoded = [encode_example(example, self.vocabulary) for example in examples]
         scorer = Scorer(self.network, self.catalogue(), None if alone else self.trend_table())
-        return rank_examples(scorer, encoded, self.settings.max_length, exclude_seen)
+        return rank_examples(scorer, encoded, self.settings.max_length, exclude_seen, heard)
 
     def recommend(
         self, history: Sequence[Interaction], k: int, exclude: Collection[ItemId] = ()
