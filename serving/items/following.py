@@ -17,6 +17,7 @@ from everfresh.serving.items.catalogue import Catalogue
 _LOG = logging.getLogger(__name__)
 _POLL_MS = 500
 _AGAIN_S = 5.0
+_CLOSE_S = 5.0
 _SAID_S = 5.0
 
 
@@ -51,7 +52,7 @@ class CatalogueFollower:
     def close(self) -> None:
         """End the thread and the connection; one that waits for a broker is left behind."""
         self._stopping.set()
-        self._thread.join(_AGAIN_S)
+        self._thread.join(_CLOSE_S)
 
     def _follow(self) -> None:
         give_way()
