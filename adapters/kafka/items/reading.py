@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
+from itertools import takewhile
 from typing import Any
 
 from everfresh.adapters.kafka.consumers import Closing, connect_consumer, read_until, reading
@@ -44,13 +46,18 @@ class KafkaItemSource(Closing):
             raise
         return 0
 
-    def read_to_end(self) -> Iterator[list[ItemChange]]:
+    def read_to_end(self, before_ms: int | None = None) -> Iterator[list[ItemChange]]:
         """See the port; ``Unreachable`` where the broker goes away meanwhile."""
+        latest = math.inf if before_ms is None else before_ms
         with reading(self._topic, self._brokers):
             ends = self._consumer.end_offsets(self._consumer.assignment())
             self.goal = max(ends.values())
-            for _, messages in read_until(self._consumer, ends):
-                yield self._changes(messages)
+            for part, messages in read_until(self._consumer, ends):
+                early = list(takewhile(lambda m: m.timestamp < latest, messages))
+                yield self._changes(early)
+                if len(early) < len(messages):
+                    self._consumer.seek(part, messages[len(early)].offset)
+                    return
         # Kafka may have removed the newest records, and offsets go on after them.
         self.end = max(self.end, self.goal)
 
