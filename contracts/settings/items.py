@@ -30,7 +30,7 @@ class ItemSettings(Group):
         ge=0,
         description="Of the newest records of the catalogue, how many are looked at for items "
         "without events, which are then recommended by what they are; 0 recommends none of them. "
-        "More reaches further back, and costs each request up to 0.01 ms for 1,000.",
+        "More reaches further back; 10,000 of them cost each request 0.25 ms of a processor.",
     )
     most: int = Field(
         2_000_000,

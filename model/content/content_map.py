@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 
 import numpy as np
 import torch
@@ -98,12 +99,17 @@ class ContentMap:
         """See the class."""
         return float(self._tensors["offset"])
 
+    def name(self) -> bytes:
+        """Equal where the same contents point to the same place."""
+        parts = [self._tensors[name].numpy().tobytes() for name in ("map", "numbers")]
+        return blake2b(b"".join(parts), digest_size=16).digest()
+
     def predicted(self, features: Sequence[Features]) -> Matrix:
         """Where rows of these would point ``(n, dim)``, shorter than 1 for what is not known."""
         weights = self._tensors["map"].numpy()
         made = np.zeros((len(features), weights.shape[1]), np.float32)
         for part, x in parts(features, int(self._tensors["numbers"])):
-            made[part] = x @ weights
+            made[part] = x @ weights[: x.shape[1]]
         return made
 
     def starts(self, features: Sequence[Features]) -> Tensor:

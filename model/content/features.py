@@ -68,11 +68,12 @@ def features_of(item: Item) -> Features:
 
 
 def matrix_of(features: Sequence[Features], length: int = 0) -> Matrix:
-    """Rows ``(n, WIDTH)``; embeddings of another ``length`` are left out.
+    """Rows ``(n, WIDTH)``, without the places of embeddings where their ``length`` is 0; one of
+    another length is left out.
 
     The words of an item together weigh as much as one other feature.
     """
-    rows = np.zeros((len(features), WIDTH), np.float32)
+    rows = np.zeros((len(features), WIDTH if length else 1 + PLACES), np.float32)
     rows[:, 0] = 1.0
     if not features:
         return rows
@@ -85,7 +86,7 @@ def matrix_of(features: Sequence[Features], length: int = 0) -> Matrix:
     signs = 1.0 - 2.0 * ((codes >> 9) & 1)
     np.add.at(rows, (at, 1 + (codes & (PLACES - 1))), (weights * signs).astype(np.float32))
     for row, each in enumerate(features):
-        if each.own is not None and each.length == length:
+        if length and each.own is not None and each.length == length:
             rows[row, 1 + PLACES :] = each.own
     return rows
 

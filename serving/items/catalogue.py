@@ -35,6 +35,7 @@ class Catalogue:
         self._most_cold = settings.cold
         self.defaults = settings.default_rules
         self.only_listed = settings.unlisted == "exclude"
+        self._last_cold: ColdRows | None = None
         self.cold_items = 0
         """Without a row in the version that was prepared last, and scored by their records."""
         self.refused = 0
@@ -71,7 +72,9 @@ class Catalogue:
             if view is None:
                 view = RowView(recommender, self.table)
             followed = view.follow(recommender.vocabulary) if self.in_use else None
-            cold = ColdRows.of(recommender, self.newest, self.table)
+            # One that no view has any more has not followed the records.
+            before = next((v.cold for v in self._views.values() if v.cold is self._last_cold), None)
+            cold = self._last_cold = ColdRows.of(recommender, self.newest, self.table, before)
             with self._reading:
                 view.cold = cold
                 self.cold_items = len(cold)
@@ -105,15 +108,16 @@ class Catalogue:
             else:
                 taken.append((change.id, slot))
         self._renew(taken)
-
-    def _renew(self, changes: Sequence[tuple[ItemId, int]]) -> None:
-        items = [item for item, _ in changes]
+        items = [item for item, _ in taken]
         for recommender, view in self._views.items():
-            view.renew(recommender.vocabulary, changes)
             view.cold.put(items, self.newest, self.table)
             if len(view.cold) > 2 * self._most_cold:  # no version has come for long
                 view.cold = ColdRows.of(recommender, self.newest, self.table)
             self.cold_items = len(view.cold)
+
+    def _renew(self, changes: Sequence[tuple[ItemId, int]]) -> None:
+        for recommender, view in self._views.items():
+            view.renew(recommender.vocabulary, changes)
 
     def _begin(self) -> None:
         """The first record: from now on versions have to be seen."""

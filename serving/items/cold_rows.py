@@ -12,7 +12,7 @@ from everfresh.model.cold_items import pointing
 from everfresh.model.content.features import Matrix
 from everfresh.model.inference.retrieval import Query, Scores
 from everfresh.model.recommender import Recommender
-from everfresh.serving.items.columns import Bools, Slots
+from everfresh.serving.items.columns import FIRST, Bools, Slots
 from everfresh.serving.items.filters import fits
 from everfresh.serving.items.newest import NewestRecords
 from everfresh.serving.items.table import ItemTable
@@ -27,6 +27,7 @@ class ColdRows:
     def __init__(self, recommender: Recommender) -> None:
         dim = recommender.settings.dim
         self._recommender = recommender
+        self._map = recommender.content.name() if recommender.content else b""
         self.items: list[ItemId] = []
         self.places: dict[ItemId, int] = {}
         self._slots = np.zeros(0, np.int32)
@@ -46,13 +47,33 @@ class ColdRows:
         return self._vectors[: len(self.items)]
 
     @classmethod
-    def of(cls, recommender: Recommender, newest: NewestRecords, table: ItemTable) -> ColdRows:
-        """All of the newest records whose items have no row; none where there is no map."""
+    def of(
+        cls,
+        recommender: Recommender,
+        newest: NewestRecords,
+        table: ItemTable,
+        before: ColdRows | None = None,
+    ) -> ColdRows:
+        """All of the newest records whose items have no row; none where there is no map.
+
+        By the same map, vectors of ``before`` are taken over, which has followed the records too.
+        """
         made = cls(recommender)
         if recommender.content:
             vocabulary = recommender.vocabulary
-            made.put([item for item in newest.items() if item not in vocabulary], newest, table)
+            cold = [item for item in newest.items() if item not in vocabulary]
+            if before is not None and before._map == made._map:
+                made._take(before, cold, newest)
+            made.put([item for item in cold if item not in made.places], newest, table)
         return made
+
+    def _take(self, before: ColdRows, items: Sequence[ItemId], newest: NewestRecords) -> None:
+        kept = [
+            item for item in items if item in before.places and newest.features(item) is not None
+        ]
+        places = [before.places[item] for item in kept]
+        self.items, self.places = kept, {item: place for place, item in enumerate(kept)}
+        self._slots, self._vectors = before._slots[places], before._vectors[places]
 
     def put(self, items: Sequence[ItemId], newest: NewestRecords, table: ItemTable) -> None:
         """Records of these items are there or are others; one without features keeps its place."""
@@ -62,6 +83,7 @@ class ColdRows:
             (item, features)
             for item in items
             if item not in self._recommender.vocabulary
+            and table.slot(item) >= FIRST
             and (features := newest.features(item)) is not None
         ]
         if not known:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from itertools import takewhile
 from typing import Any
@@ -48,12 +47,13 @@ class KafkaItemSource(Closing):
 
     def read_to_end(self, before_ms: int | None = None) -> Iterator[list[ItemChange]]:
         """See the port; ``Unreachable`` where the broker goes away meanwhile."""
-        latest = math.inf if before_ms is None else before_ms
         with reading(self._topic, self._brokers):
             ends = self._consumer.end_offsets(self._consumer.assignment())
             self.goal = max(ends.values())
             for part, messages in read_until(self._consumer, ends):
-                early = list(takewhile(lambda m: m.timestamp < latest, messages))
+                early = messages
+                if before_ms is not None:
+                    early = list(takewhile(lambda each: each.timestamp < before_ms, messages))
                 yield self._changes(early)
                 if len(early) < len(messages):
                     self._consumer.seek(part, messages[len(early)].offset)

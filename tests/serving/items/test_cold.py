@@ -199,8 +199,33 @@ def test_what_a_user_has_seen_without_a_row_is_not_recommended_again() -> None:
         bench.replica.stop()
 
 
-def test_records_and_answers_come_at_once() -> None:
-    """Requests in threads, while records come: each answer is of one state."""
+def test_a_record_that_has_no_room_is_no_candidate() -> None:
+    """Nothing would say whether it may be shown."""
+    catalogue = catalogue_of(*RECORDS, change("new", kind="k1", available=False), most=len(RECORDS))
+    catalogue.prepare(MADE)
+    assert catalogue.refused == 1
+    assert "new" not in asked(catalogue, 40).items
+
+
+def test_a_version_takes_over_where_items_point_while_the_map_is_the_same() -> None:
+    catalogue = shop(change("a", kind="k1"), change("b", kind="k2"), change("c", kind="k0"))
+    catalogue.apply([change("b", kind="k0"), removal("c")], 60, gently=True)
+    other = version(seed=5, more=["a"])
+    other.content = MADE.content
+    catalogue.prepare(other)
+    answer = asked(catalogue, 40, made=other)
+    fresh = catalogue_of(*RECORDS, change("a", kind="k1"), change("b", kind="k0"), removal("c"))
+    fresh.prepare(other)
+    again = asked(fresh, 40, made=other)
+    assert (answer.items, answer.scores) == (again.items, again.scores)
+    assert "b" in answer.items
+    another = version(seed=6)
+    catalogue.prepare(another)
+    fresh.prepare(another)
+    assert asked(catalogue, 40, made=another).scores == asked(fresh, 40, made=another).scores
+
+
+def test_records_that_come_between_answers_are_all_candidates() -> None:
     catalogue = shop()
     for at in range(60):
         catalogue.apply([change(f"n{at}", kind="k1")], 32 + at, gently=True)
