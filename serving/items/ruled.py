@@ -63,47 +63,53 @@ def ruled_items(
     catalogue: Catalogue, recommender: Recommender, query: Query, wanted: Wanted, now_ms: int
 ) -> Ruled:
     """The best items that may be shown at ``now_ms`` and fit the rules, by one state of both."""
+    with catalogue.reading(recommender, now_ms):
+        return ruled_in(catalogue, recommender, query, wanted)
+
+
+def ruled_in(catalogue: Catalogue, recommender: Recommender, query: Query, wanted: Wanted) -> Ruled:
+    """The same for who is reading the catalogue already."""
     rules = wanted.rules or _NONE
-    with catalogue.reading(recommender, now_ms) as view:
-        table = catalogue.table
-        closed, left = view.closed(rules.filter)
-        pins = _pins(table, rules, wanted.k)
-        pinned = rows_of(list(pins.values()), recommender.vocabulary)
-        barred = np.concatenate([wanted.barred, pinned])
-        rows = _candidates(recommender, closed, left, barred, wanted.allow)
-        if rows is None:
-            scores = all_scores(recommender, query)
-            np.copyto(scores, -np.inf, where=closed)
-            scores[barred] = -np.inf
-        else:
-            scores = scores_of(recommender, query, rows)
-        for boost in rules.boosts or ():
-            unfit, _ = view.closed(boost.filter, live=False)
-            fit = ~(unfit if rows is None else unfit[rows])
-            np.add(scores, np.float32(boost.add), out=scores, where=fit)
-        number = wanted.k - len(pins)
-        if rules.at_most or rules.mmr_lambda is not None:
-            choice = Choice(recommender, view, rules, table.labels)
-            choice.begin(pinned[pinned != UNKNOWN])
-            best, values = choice.choose(scores, rows, number)
-        else:
-            best = first_places(scores, number) if number else _NO_ROWS
-            values = scores[best]
-        chosen = best if rows is None else rows[best]
-        name = recommender.vocabulary.item
-        items: list[ItemId] = [name(row) for row in chosen.tolist()]
-        given: list[float | None] = list(values.tolist())
-        places = _insert(recommender, query, pins, items, given)
-        shortfall = None
-        if len(items) < wanted.k:
-            found = Counted(
-                wanted.k, len(items), left, closed, wanted.barred, _allowed(recommender, wanted)
-            )
-            shortfall = why_fewer(found, rules, view, catalogue)
-        offset = catalogue.end - 1 if catalogue.end else None
-        told = None
-        if wanted.attributes:
-            told = [table.described(item, wanted.attributes) for item in items]
+    view = catalogue.view(recommender)
+    table = catalogue.table
+    closed, left = view.closed(rules.filter)
+    pins = _pins(table, rules, wanted.k)
+    pinned = rows_of(list(pins.values()), recommender.vocabulary)
+    barred = np.concatenate([wanted.barred, pinned])
+    rows = _candidates(recommender, closed, left, barred, wanted.allow)
+    if rows is None:
+        scores = all_scores(recommender, query)
+        np.copyto(scores, -np.inf, where=closed)
+        scores[barred] = -np.inf
+    else:
+        scores = scores_of(recommender, query, rows)
+    for boost in rules.boosts or ():
+        unfit, _ = view.closed(boost.filter, live=False)
+        fit = ~(unfit if rows is None else unfit[rows])
+        np.add(scores, np.float32(boost.add), out=scores, where=fit)
+    number = wanted.k - len(pins)
+    if rules.at_most or rules.mmr_lambda is not None:
+        choice = Choice(recommender, view, rules, table.labels)
+        choice.begin(pinned[pinned != UNKNOWN])
+        best, values = choice.choose(scores, rows, number)
+    else:
+        best = first_places(scores, number) if number else _NO_ROWS
+        values = scores[best]
+    chosen = best if rows is None else rows[best]
+    name = recommender.vocabulary.item
+    items: list[ItemId] = [name(row) for row in chosen.tolist()]
+    given: list[float | None] = list(values.tolist())
+    places = _insert(recommender, query, pins, items, given)
+    shortfall = None
+    if len(items) < wanted.k:
+        found = Counted(
+            wanted.k, len(items), left, closed, wanted.barred, _allowed(recommender, wanted)
+        )
+        shortfall = why_fewer(found, rules, view, catalogue)
+    offset = catalogue.end - 1 if catalogue.end else None
+    told = None
+    if wanted.attributes:
+        told = [table.described(item, wanted.attributes) for item in items]
     return Ruled(items, given, offset, places, shortfall, told)
 
 

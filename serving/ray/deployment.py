@@ -73,9 +73,10 @@ class ReplicaDeployment:
         """Called by Ray, once, after the constructor."""
         return self._wired.http
 
-    async def receive(self, files: Mapping[str, Any]) -> None:
+    async def receive(self, files: Mapping[str, Any], track: str) -> None:
         """Called on every replica by :func:`broadcast`, with buffers in the shared object store."""
-        self._wired.replica.receive({sha256: memoryview(data) for sha256, data in files.items()})
+        views = {sha256: memoryview(data) for sha256, data in files.items()}
+        self._wired.replica.receive(views, track)
 
     # Ray calls these by the names of the service's methods (``serving/rpc/recommender.proto``).
 
@@ -181,14 +182,15 @@ def deploy(settings: Settings, port: int, grpc_port: int, say: progress.Say) -> 
         ) from None
 
 
-def broadcast(files: PushedFiles) -> None:
-    """Put once into the object store, then hand to every replica; returns when all have taken it.
+def broadcast(files: PushedFiles, track: str) -> None:
+    """Put a track's files into the object store once, then hand them to every replica; returns when
+    all have taken them.
 
     It reaches replicas that are alive at the call. Each raises what it raises; the rest got it.
     """
     buffers = {sha256: np.frombuffer(data, np.uint8) for sha256, data in files.items()}
     handle = serve.get_app_handle(APPLICATION)
-    handle.broadcast("receive", ray.put(buffers)).results(timeout_s=_BROADCAST_S)
+    handle.broadcast("receive", ray.put(buffers), track).results(timeout_s=_BROADCAST_S)
 
 
 def is_deployed() -> bool:
