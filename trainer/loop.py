@@ -129,7 +129,7 @@ class TrainerLoop:
 
     def _read(self, timeout_ms: int) -> PlannedWindow | None:
         self._enter("read")
-        planned = self._queue.read(self._lineage.number, self.progress.label, timeout_ms)
+        planned = self._queue.read(self._lineage.number, self.progress.place, timeout_ms)
         windows, seconds = self._queue.behind()
         foreign, last_foreign = self._source.left_out()
         self._note(backlog=windows, backlog_s=seconds, foreign=foreign, last_foreign=last_foreign)
@@ -278,6 +278,7 @@ class TrainerLoop:
             window.events,
             window.ranges,
             scored.scores,
+            cut=window.cut,
         )
         self._lineage.set_aside(rejected, files)
         update_opponents(self.learner, window)
@@ -286,6 +287,7 @@ class TrainerLoop:
         self._held_in_a_row += 1
         self._note(held=self.figures.held + 1, last_held=f"window {window.label}: {reason}")
         report = held_report(rejected, scored.summary, closed, now, len(scored.flood))
+        report = msgspec.structs.replace(report, through=self.progress.through)
         self._reports.window(report)
         return report
 

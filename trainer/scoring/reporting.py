@@ -67,6 +67,7 @@ def held_report(
         flood=flood,
         held=rejected.reason,
         merged=window.merged,
+        cut=window.cut,
     )
 
 
@@ -93,6 +94,8 @@ def window_report(
         left=manifest.left,
         merged=window.merged,
         sampled=window.sampled,
+        cut=window.cut,
+        through=manifest.trained_through,
         appended=window.appended,
         closed_ms=timing.closed if timing else manifest.created_ms,
         published_ms=timing.published if timing else manifest.created_ms,

@@ -28,6 +28,7 @@ class WindowSummary(msgspec.Struct, frozen=True):
     first: int = 0
     second: int = 0
     older: int = 0
+    cut: int = 0
 
 
 def summarize(
@@ -57,4 +58,5 @@ def summarize(
         counts.get(FIRST, 0),
         counts.get(SECOND, 0),
         counts.get(OLDER, 0),
+        window.cut,
     )

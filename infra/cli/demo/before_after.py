@@ -11,6 +11,7 @@ import msgspec
 from rich.console import RenderableType
 
 from everfresh.contracts.errors import RunError
+from everfresh.infra.cli.demo.streams import Stream
 from everfresh.infra.cli.http_client import ask, client
 from everfresh.infra.cli.terminal import styled
 from everfresh.infra.cli.views.tables import described, new_table
@@ -54,22 +55,22 @@ def observe_change(
             time.sleep(0.01)
 
 
-def one_event_file(folder: Path, user: int | str, item: int | str) -> Path:
-    """A file that ``streaming.replay`` sends: the user rates the item 5, now."""
+def one_event_file(folder: Path, stream: Stream, user: int | str, item: int | str) -> Path:
+    """A file that ``streaming.replay`` sends: one event as the stream has them, now."""
     event = {
         "user_id": user,
         "item_id": item,
-        "type": "rating",
+        "type": stream.action,
         "time": time.time_ns() // 1_000_000,
-        "value": 5.0,
+        "value": stream.value,
     }
     path = folder / "one-event.jsonl"
     path.write_bytes(msgspec.json.encode(event) + b"\n")
     return path
 
 
-def change_view(change: Change) -> RenderableType:
-    """Both lists side by side, and what to see in them."""
+def change_view(change: Change, action: str) -> RenderableType:
+    """Both lists side by side, and what to see in them; the event is an ``action``."""
     old, new = change.before, change.after
     heads = [
         f"{when} (offset {answer['state_offset']}, version {answer['version']})"
@@ -88,5 +89,5 @@ def change_view(change: Change) -> RenderableType:
         f"longer recommended. {moved} of {len(pairs)} places have another item; those in green "
         "were not in the list before."
     )
-    title = f"User {old['user_id']} before and after rating item {change.item}"
+    title = f"User {old['user_id']} before and after a {action} of item {change.item}"
     return described(title, table, words)
