@@ -37,7 +37,7 @@ def exploring_items(
     shelf: Shelf | None = None,
 ) -> Answer:
     """As ``recommend_items``, with some places by chance; the answer says which, and by what
-    probability each place shows what it shows. It costs one more ranking.
+    probability each place shows what it shows. With a catalogue it costs one more ranking.
 
     Raises what ``histories`` raises: ``StateError``.
     """
@@ -49,11 +49,10 @@ def exploring_items(
         base, others = made
         answer = answer_of(loaded, request, history, (), (), assignment, base)
     else:
-        items, scores = ranked_items(loaded, history, request)
-        answer = answer_of(loaded, request, history, items, scores, assignment)
-        wanted = msgspec.structs.replace(request, k=explore.top, exclude=[*request.exclude, *items])
-        more = ranked_items(loaded, history, wanted)
-        others = Ruled(more[0], list(more[1]), None, [], None, None)
+        k, more = request.k, msgspec.structs.replace(request, k=request.k + explore.top)
+        items, scores = ranked_items(loaded, history, more)
+        answer = answer_of(loaded, request, history, items[:k], scores[:k], assignment)
+        others = Ruled(items[k:], list(scores[k:]), None, [], None, None)
     return _mixed(answer, others, explore, assignment.seed)
 
 

@@ -9,7 +9,7 @@ Requests: real HTTP from wrk to real replicas, over histories of 99 events in Ro
 written to a real broker. One track and four take turns at the same replicas: three are declared,
 and ended again. With four tracks there is also an experiment that gives each a quarter of users.
 Training: the trainer's own schedule over made-up windows, in this process, in its processor time.
-Interleaving and exploration: one answer in this process, in its processor time.
+Interleaving and exploration: one answer in a process without network, in its processor time.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parse_options("tracks", __doc__, argv)
     began = time.monotonic()
     users, seconds, repeats = (100, 4.0, 2) if options.quick else (1_000, 6.0, options.repeats)
-    costs = by_chance.answer_ms(50 if options.quick else 300)
+    costs = by_chance.measured(50 if options.quick else 300)
     training = {number: window_seconds(number, 4 if options.quick else 12) for number in (1, 4)}
     serving = measure(users, seconds, repeats)
     show(serving, training)

@@ -1,11 +1,19 @@
-"""What interleaving and exploration cost one answer, in this process: no network, one thread."""
+"""What interleaving and exploration cost one answer, in one process: no network, one thread.
+
+OMP_NUM_THREADS=1 python -m benchmarks.tracks.by_chance [REQUESTS]
+"""
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 
 import numpy as np
+import torch
 
 from benchmarks.harness.report import median, show_table
 from benchmarks.synthetic.states import entries
@@ -36,15 +44,25 @@ class _Known:
 
     def stored(self, user: UserId) -> StoredSequence:
         """See the port."""
-        return StoredSequence(user, 0, self._value, ["view"], EVENTS)
+        return StoredSequence(user, 0, self._value, ["view"], 2 * EVENTS)
 
     def read(self, user: UserId) -> UserState:
         """See the port."""
         return self.stored(user).decode()
 
 
+def measured(requests: int) -> dict[str, float]:
+    """As :func:`answer_ms`, in a process whose libraries have one thread, as Ray runs replicas."""
+    words = [sys.executable, "-m", "benchmarks.tracks.by_chance", str(requests)]
+    alone = {**os.environ, "OMP_NUM_THREADS": "1"}
+    said = subprocess.run(words, env=alone, check=True, capture_output=True, text=True).stdout
+    costs: dict[str, float] = json.loads(said)
+    return costs
+
+
 def answer_ms(requests: int) -> dict[str, float]:
     """Milliseconds of a processor per answer, histories cached: medians of rounds."""
+    torch.set_num_threads(1)
     model, known = ModelSettings(), _Known()
     captured = []
     for seed in (1, 2):
@@ -80,7 +98,7 @@ def answer_ms(requests: int) -> dict[str, float]:
 def show(costs: Mapping[str, float]) -> None:
     """A table."""
     show_table(
-        f"milliseconds of a processor per answer of {K} from {ITEMS:,} items, in process",
+        f"milliseconds of a processor per answer of {K} from {ITEMS:,} items, in one process",
         ("answer", "CPU ms ↓"),
         list(costs.items()),
         good="interleaved about twice an answer of one track, exploring less than that",
@@ -90,3 +108,7 @@ def show(costs: Mapping[str, float]) -> None:
 def _defined(arms: list[Arm], *, interleaved: bool = False) -> Assignments:
     made = Definition(name="e", arms=arms, seed="e", interleaved=interleaved, started=1, changed=1)
     return Assignments([(1, made)])
+
+
+if __name__ == "__main__":
+    print(json.dumps(answer_ms(int(sys.argv[1]) if len(sys.argv) > 1 else 300)))
