@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -26,6 +27,7 @@ from everfresh.model.inference.retrieval import (
 )
 from everfresh.model.vocabulary.sightings import ItemRows
 from everfresh.serving.history.reader import CachedHistoryReader, UserHistory
+from everfresh.serving.items.answer_rows import AnswerRows
 from everfresh.serving.items.catalogue import Catalogue
 from everfresh.serving.items.ruled import Ruled, Wanted, ruled_items
 from everfresh.serving.versions.holder import LoadedVersion
@@ -161,7 +163,10 @@ def recommend_items(
     query = _query(loaded, history)
     asks = request.rules is not None or bool(request.attributes)
     if shelf is not None and (asks or shelf.catalogue.in_use):
-        wanted = Wanted(request.k, barred, request.allow, request.rules, request.attributes)
+        unknown = partial(_barred_items, request, history)
+        wanted = Wanted(
+            request.k, barred, request.allow, request.rules, request.attributes, unknown
+        )
         ruled = ruled_items(shelf.catalogue, recommender, query, wanted, shelf.clock())
         return _answer(loaded, request, history, (ruled.items, ruled.scores), assignment, ruled)
     allowed = None if request.allow is None else rows_of(request.allow, vocabulary)
@@ -179,9 +184,13 @@ def score_candidates(
     """Scores of the items, in their order; as :func:`recommend_items` otherwise. An item that may
     not be shown now has none."""
     history = histories.read(loaded, request.user_id, request.events)
-    scores = score_items(loaded.recommender, _query(loaded, history), request.items)
-    if shelf is not None and shelf.catalogue.in_use:
-        with shelf.catalogue.reading(loaded.recommender, shelf.clock()):
+    query = _query(loaded, history)
+    if shelf is None or not shelf.catalogue.in_use:
+        scores = score_items(loaded.recommender, query, request.items)
+    else:
+        with shelf.catalogue.reading(loaded.recommender, shelf.clock()) as view:
+            known = AnswerRows(loaded.recommender, view)
+            scores = known.scores_of_items(query, request.items)
             shown = shelf.catalogue.may_show(request.items)
         scores = [score if may else None for score, may in zip(scores, shown, strict=True)]
     return _answer(loaded, request, history, (request.items, scores), assignment)
@@ -225,6 +234,11 @@ def exposure_of(answer: Answer, now_ms: int) -> Exposure:
         rules=answer.rules,
         pinned=answer.pinned,
     )
+
+
+def _barred_items(request: RecommendRequest, history: UserHistory) -> list[ItemId]:
+    seen = history.named() if request.exclude_seen else []
+    return [*seen, *request.exclude]
 
 
 def _query(loaded: LoadedVersion, history: UserHistory) -> Query:

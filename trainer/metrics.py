@@ -77,6 +77,12 @@ class WindowMetrics:
             "Score of a contender on the newest window before training on it, from 0 to 1.",
             ["contender", "metric"],
         )
+        self._measures = metrics.gauge(
+            "window_measure",
+            "What the newest window was like before training on it: bits per event under the live "
+            "model and under popularity, compression, entropy, shares of repeats and so on.",
+            ["measure"],
+        )
         self._stages = metrics.histogram(
             "window_stage_seconds",
             "Time that a stage of a window took (read, score, train or publish), in seconds.",
@@ -98,6 +104,9 @@ class WindowMetrics:
         for contender, scores in report.scores.items():
             for metric, value in scores.items():
                 self._scores.labels(contender, metric).set(value)
+        self._measures.clear()
+        for measure, value in report.measures.items():
+            self._measures.labels(measure).set(value)
         if not report.seconds:
             return
         for stage, seconds in report.seconds.items():

@@ -67,6 +67,7 @@ def held_report(
         flood=flood,
         held=rejected.reason,
         merged=window.merged,
+        measures=window.measures,
         cut=window.cut,
     )
 
@@ -94,6 +95,7 @@ def window_report(
         left=manifest.left,
         merged=window.merged,
         sampled=window.sampled,
+        measures=window.measures,
         cut=window.cut,
         through=manifest.trained_through,
         appended=window.appended,
