@@ -18,6 +18,7 @@ from everfresh.contracts.sequence import Interaction
 from everfresh.contracts.settings import ModelSettings
 from everfresh.contracts.window import DecodedExample
 from everfresh.model.catalogue import LEAST_NORM, Catalogue, best_rows
+from everfresh.model.index import inverted_lists as lists
 from everfresh.model.metrics import Ranks
 from everfresh.model.negatives import Negatives, clashes
 from everfresh.model.network.batches import Batch, derive_seed, encode_example, query_batch
@@ -64,7 +65,7 @@ class Recommender:
         self.network = HSTU(settings)
         self.network.initialise(torch.Generator().manual_seed(derive_seed(seed)))
         self._shared = False
-        self.trends = Trends()
+        self.trends, self.index = Trends(), lists.InvertedLists()
         self.unlinked: Ints = np.zeros(0, np.int64)
         self.grow()
 
@@ -121,6 +122,7 @@ class Recommender:
         for table in self.item_tables():
             grow_rows(table, self.vocabulary.rows)
         self.trends.grow(self.vocabulary.rows)
+        self.index.grow(self.vocabulary.rows)
         self._renew_tables()
 
     def loss(self, batch: Batch) -> Tensor:
@@ -223,8 +225,8 @@ class Recommender:
         not finite; then it is no longer of use.
         """
         parameters, file = dict(self.network.named_parameters()), weights_file(self.rows)
-        trends = self.trends.tensors()
-        require_names(weights, parameters.keys() | trends.keys() | {_SEED}, file)
+        others = {**self.trends.tensors(), **self.index.tensors()}
+        require_names(weights, parameters.keys() | others.keys() | {_SEED}, file)
         if int(weights[_SEED].data) != self.seed:
             raise CorruptVersion(f"{file}: of another seed; take another version")
         items = decode_change(weights["items"], self.rows, file)
@@ -235,13 +237,14 @@ class Recommender:
         if any(table.shape[0] != self.vocabulary.rows for table in self.item_tables()):
             raise CorruptVersion(f"{file}: not as many rows as {VOCABULARY_FILE}")
         self.trends.take(weights, self.vocabulary.rows, file)
+        self.index.take(weights, self.vocabulary.rows, file)
         self._tables.rows_taken(items)
 
     def tensors(self) -> dict[str, Tensor]:
         """What the file of weights holds; views, but for shorter rows."""
         items = encode_rows(self.network.items.detach(), self.rows)
-        network = {**self.network.state_dict(), "items": items}
-        return {**network, **self.trends.tensors(), _SEED: torch.tensor(self.seed)}
+        network = {**self.network.state_dict(), "items": items, **self.trends.tensors()}
+        return {**network, **self.index.tensors(), _SEED: torch.tensor(self.seed)}
 
     def save(self) -> dict[str, bytes]:
         """The file of weights and the vocabulary; equal recommenders give equal bytes."""
@@ -268,11 +271,12 @@ class Recommender:
         tensors, parsed = view_rows(files[file], rows, _SEED), parse_settings(settings)
         vocabulary = Vocabulary.decode(bytes(files[VOCABULARY_FILE]))
         seed = int(tensors.pop(_SEED))
-        trends = Trends.of(tensors, vocabulary.rows, file)
-        tensors = {name: tensor for name, tensor in tensors.items() if PREFIX not in name}
+        others = {n: tensors.pop(n) for n in [*tensors] if n.startswith((PREFIX, lists.PREFIX))}
         require_shapes(tensors, parsed, vocabulary.rows, file)
         recommender = cls(parsed, Vocabulary(), seed)
-        recommender.rows, recommender.vocabulary, recommender.trends = rows, vocabulary, trends
+        recommender.rows, recommender.vocabulary = rows, vocabulary
+        recommender.trends = Trends.of(others, vocabulary.rows, file)
+        recommender.index = lists.InvertedLists.of(others, vocabulary.rows, file)
         recommender._adopt(tensors)
         if not share:
             recommender._own()
@@ -297,4 +301,5 @@ class Recommender:
             for weight in self.parameters():
                 weight.data = weight.data.clone()
             self.trends.own()
+            self.index.own()
             self._shared = False

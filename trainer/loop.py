@@ -255,6 +255,7 @@ class TrainerLoop:
         self._enter("advance")
         self._lineage.advance(manifest, files)
         self.learner.begin_version()
+        self._note(**self.learner.network.recommender.index.figures())
         self._held_in_a_row = 0
         return manifest
 

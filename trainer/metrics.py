@@ -50,6 +50,12 @@ FIGURES = (
     ),
     counted("undeleted", "failed_deletions", "Failed attempts to delete an old version"),
     FigureMetric(
+        "index_look", "index_rows", "Rows that a request looks at by the version's index; 0: all."
+    ),
+    FigureMetric(
+        "index_recall", "index_recall", "Share of the ten best items that this finds, 0 to 1."
+    ),
+    FigureMetric(
         "standing_still", "standing_still", "1 while the default track has failed, else 0."
     ),
     counted("processor_s", "processor_seconds", "Processor seconds that the default track took"),

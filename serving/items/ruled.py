@@ -15,8 +15,10 @@ from everfresh.model.inference.retrieval import (
     Scores,
     all_scores,
     first_places,
+    near_rows,
     rows_of,
     scores_of,
+    without,
 )
 from everfresh.model.recommender import Recommender
 from everfresh.model.vocabulary.sightings import ItemRows
@@ -70,7 +72,14 @@ def ruled_items(
         pins = _pins(table, rules, wanted.k)
         pinned = rows_of(list(pins.values()), recommender.vocabulary)
         barred = np.concatenate([wanted.barred, pinned])
-        rows = _candidates(recommender, closed, left, barred, wanted.allow)
+        number = wanted.k - len(pins)
+        rows = None
+        if wanted.allow is None and not (
+            rules.boosts or rules.at_most or rules.mmr_lambda is not None
+        ):
+            rows = _near(recommender, query, number, closed, left, barred)
+        if rows is None:
+            rows = _candidates(recommender, closed, left, barred, wanted.allow)
         if rows is None:
             scores = all_scores(recommender, query)
             np.copyto(scores, -np.inf, where=closed)
@@ -81,7 +90,6 @@ def ruled_items(
             unfit, _ = view.closed(boost.filter, live=False)
             fit = ~(unfit if rows is None else unfit[rows])
             np.add(scores, np.float32(boost.add), out=scores, where=fit)
-        number = wanted.k - len(pins)
         if rules.at_most or rules.mmr_lambda is not None:
             choice = Choice(recommender, view, rules, table.labels)
             choice.begin(pinned[pinned != UNKNOWN])
@@ -105,6 +113,25 @@ def ruled_items(
         if wanted.attributes:
             told = [table.described(item, wanted.attributes) for item in items]
     return Ruled(items, given, offset, places, shortfall, told)
+
+
+def _near(
+    recommender: Recommender,
+    query: Query,
+    number: int,
+    closed: Bools,
+    left: int,
+    barred: ItemRows,
+) -> ItemRows | None:
+    """The rows to choose from by the version's index; ``None`` where it is not to be asked, or
+    where what may be shown lies elsewhere: a brand, say, that is unlike all that the user knows."""
+    near = near_rows(recommender, query, number, left / len(closed))
+    if near is None:
+        return None
+    rows = near[~closed[near]]
+    if 2 * len(rows) < recommender.index.look:
+        return None
+    return without(rows, barred, len(closed))
 
 
 def _candidates(
