@@ -98,6 +98,29 @@ def rank_examples(
     gains nothing. With ``exclude_seen`` the user's earlier items, context and earlier targets, are
     no candidates; a target among them, like one without a row, is a ``MISS``.
     """
+    return rank_targets(scorer, examples, max_length, exclude_seen, heard).ranks
+
+
+@dataclass(frozen=True)
+class RankedTargets:
+    """What :func:`rank_examples` finds on its way: of each target its ``rows`` and ``ranks``, its
+    ``own`` score, and the user vector and context before it."""
+
+    ranks: Ranks
+    rows: Ints
+    own: Tensor
+    users: Tensor
+    contexts: Contexts
+
+
+def rank_targets(
+    scorer: Scorer,
+    examples: Sequence[EncodedExample],
+    max_length: int,
+    exclude_seen: bool,
+    heard: Hear | None = None,
+) -> RankedTargets:
+    """See :func:`rank_examples`."""
     with torch.inference_mode():
         users, contexts = scorer.users(examples, max_length), contexts_of(examples)
         rows = target_rows(examples)
@@ -105,7 +128,7 @@ def rank_examples(
         out = np.where(rows == UNKNOWN, MISS, ranks.cpu().numpy())
         if exclude_seen:
             _exclude(out, examples, scorer, users, contexts, own)
-    return out
+    return RankedTargets(out, rows, own, users, contexts)
 
 
 def _ranks(

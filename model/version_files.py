@@ -77,7 +77,7 @@ def served_tensors(served: Recommender, rows: Ints | None = None) -> dict[str, T
     made = encode_rows(items[at], served.rows)
     short = made.new_empty(len(items), made.shape[1])
     short[at] = made
-    others = {**served.network.state_dict(), **served.trends.tensors(), **served.index.tensors()}
+    others = {**served.network.state_dict(), **served.side_tensors()}
     return {**others, "items": short, "seed": torch.tensor(served.seed)}
 
 

@@ -15,8 +15,14 @@ from everfresh.contracts.window import DecodedExample
 from everfresh.model.inference.indexing import renew_index
 from everfresh.model.network.batches import derive_seed
 from everfresh.trainer.checkpoint import candidate_manifest, encode_files
+from everfresh.trainer.contents import UNKNOWN, KnownContents
 from everfresh.trainer.gate.candidate import judge_candidate, measure_parent
 from everfresh.trainer.gate.memory import GateMemory
+from everfresh.trainer.learning.content_steps import (
+    contents_of_new,
+    renew_contents,
+    weigh_contents,
+)
 from everfresh.trainer.learning.learner import remember
 from everfresh.trainer.learning.network import TrainingOutcome
 from everfresh.trainer.learning.training import TrainWindow, broken
@@ -44,17 +50,26 @@ def train_candidate(
     settings: Settings,
     train: TrainWindow,
     before_check: Callable[[], None],
+    known: KnownContents = UNKNOWN,
 ) -> Candidate:
     """Hold out of ``examples``, train on the rest, and measure what came of it.
 
-    ``before_check`` is called between training and measuring.
+    ``before_check`` is called between training and measuring. ``known`` are the contents of items.
     """
     learner, network = lineage.learner, lineage.learner.network
     part = msgspec.structs.replace(scored.window, examples=without_flood(examples, scored.flood))
     split = hold_out(part, learner.gate.held, settings.gate, settings.trainer.seed)
     trusted = lineage.parent and learner.gate != GateMemory()
     measured = measure_parent(network.recommender, split) if trusted else None
-    outcome = train(learner.task(split.window, settings, lineage.number, scored.window.examples))
+    sighted, number = scored.window.examples, lineage.number
+    if known and learner.strategy.passes(number):
+        examples, cold = split.window.examples, known.newest
+        offset = weigh_contents(network.recommender, examples, cold, settings, number)
+        new = contents_of_new(network.recommender, sighted, known.find)
+        outcome = train(learner.task(split.window, settings, number, sighted, new))
+        renew_contents(network.recommender, known.find, settings, number, offset)
+    else:
+        outcome = train(learner.task(split.window, settings, number, sighted))
     network.touch(outcome.touched)
     before_check()
     refused = broken(network, outcome)

@@ -100,7 +100,8 @@ def measure_index(
             for look, rows in enumerate(LOOKS):
                 near = rows_near(recommender, user, before, rows)
                 found[look] += np.isin(best, near).mean()
-    return found / len(asked)
+    found /= len(asked)
+    return found
 
 
 def _is_due(recommender: Recommender) -> bool:

@@ -135,6 +135,8 @@ def first_places(scores: Scores, k: int) -> ItemRows:
         tops = np.maximum.reduce(scores[: blocks * _BLOCK].reshape(_BLOCK, blocks), axis=0)
         tops.partition(blocks - k)
         least = tops[blocks - k]
+    elif 0 < 4 * k < len(scores):
+        least = np.partition(scores, len(scores) - k)[len(scores) - k]
     # Without such a threshold all that is not barred is sorted.
     at = (scores >= least if least > -np.inf else scores > least).nonzero()[0]
     return at[(-scores[at]).argsort(kind="stable")[:k]]

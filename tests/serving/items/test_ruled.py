@@ -23,7 +23,7 @@ from everfresh.model.inference.retrieval import (
     scores_of,
 )
 from everfresh.model.vocabulary.sightings import ItemRows
-from everfresh.serving.items import choice, ruled
+from everfresh.serving.items import answer_rows, choice, ruled
 from everfresh.serving.items.catalogue import Catalogue
 from everfresh.serving.items.ruled import Ruled, Wanted, ruled_items
 from tests.serving.items.shop import catalogue_of, change, removal
@@ -315,7 +315,7 @@ def test_filters_hold_where_the_version_has_an_index(monkeypatch: pytest.MonkeyP
     made.index.judge(np.ones(4, np.float32), 160)
     asked_by = []
     monkeypatch.setattr(
-        ruled, "scores_of", lambda *given: asked_by.append(len(given[2])) or scores_of(*given)
+        answer_rows, "scores_of", lambda *given: asked_by.append(len(given[2])) or scores_of(*given)
     )
     by_index = answers()
     assert [each.items for each in by_index] == [each.items for each in exact]
