@@ -7,7 +7,7 @@ Each says who calls it, how often, what callers may keep, and what never happens
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from everfresh.contracts.event import UserId
@@ -250,6 +250,10 @@ class Assigner(Protocol):
     def assign(self, user: UserId, named: str | None) -> Assignment:
         """The arm of a user whose request names ``named``, which was checked before."""
 
+    def asking(self, user: UserId, named: str | None) -> Awaitable[Assignment] | None:
+        """What gives the same arm later, for an event loop that must not wait; ``None`` where
+        ``assign`` waits for nobody. It raises nothing, and is awaited once."""
+
     def definitions(self) -> Assignments:
         """What assigns users by definitions; without any where another system assigns."""
 
@@ -274,10 +278,12 @@ class DefinitionLog(Protocol):
 
 
 class ItemSource(Protocol):
-    """The topic ``items`` from its beginning, read by each replica and by ``everfresh items``.
+    """The topic ``items`` from its beginning, read by each replica, the trainer and ``everfresh
+    items``.
 
-    Called from one thread: ``read_to_end`` once, then ``poll`` again and again. Changes come in the
-    log's order and may be kept. A record that is no item of ours is left out; nothing stops.
+    Called from one thread: ``read_to_end`` once, then ``poll`` again and again; or ``read_to_end``
+    for each window of the trainer. Changes come in the log's order and may be kept. A record that
+    is no item of ours is left out; nothing stops.
     """
 
     end: int
@@ -287,8 +293,12 @@ class ItemSource(Protocol):
     skipped: int
     """How many records were left out so far."""
 
-    def read_to_end(self) -> Iterator[list[ItemChange]]:
-        """What is there at the call, in batches; compaction may have left holes."""
+    def read_to_end(self, before_ms: int | None = None) -> Iterator[list[ItemChange]]:
+        """What is there at the call, in batches; compaction may have left holes.
+
+        With ``before_ms`` only what was appended before then, in broker time: it ends at the first
+        record that was not, which is the first of the next reading.
+        """
 
     def poll(self, timeout_ms: int) -> list[ItemChange]:
         """What comes within the time."""

@@ -20,12 +20,14 @@ from everfresh.contracts.experiments.track import Track
 from everfresh.contracts.ports import Clock, ReportSink, TrackStore, WindowSource
 from everfresh.contracts.report import WindowReport
 from everfresh.contracts.settings import Settings
+from everfresh.trainer.contents import ItemContents
 from everfresh.trainer.learning.device import prepare_device
 from everfresh.trainer.learning.training import TrainWindow, train_window
 from everfresh.trainer.loop import TrainerLoop
 from everfresh.trainer.scoring import reporting
 from everfresh.trainer.scoring.reporting import Figures
-from everfresh.trainer.tracks.line import OpenSource
+from everfresh.trainer.tracks.frozen import FrozenTrack
+from everfresh.trainer.tracks.line import Line, OpenSource
 from everfresh.trainer.tracks.schedule import TrackSchedule
 
 POLL_MS = 200
@@ -40,13 +42,15 @@ _LOG = logging.getLogger("everfresh.trainer")
 class TrainerPorts:
     """What one run reads and writes, opened in the process that trains; ``close`` closes all.
 
-    ``open_source`` is called for each track, and again where one has failed.
+    ``open_source`` is called for each track, and again where one has failed. ``contents`` are the
+    catalogue's, for all tracks.
     """
 
     open_source: OpenSource
     tracks: TrackStore
     reports: ReportSink
     close: Callable[[], None]
+    contents: ItemContents | None = None
 
 
 class RunStatus(msgspec.Struct, frozen=True):
@@ -138,6 +142,7 @@ class TrainerRun:
                 self._boundary,
                 self._train_window,
                 track,
+                ports.contents,
             )
 
         schedule = TrackSchedule(ports.tracks, start, ports.open_source, ports.reports)
@@ -158,7 +163,8 @@ class TrainerRun:
         finally:
             self._asked.set()
             speaker.join()
-            for line in schedule.lines.values():
+            both: list[Line | FrozenTrack] = [*schedule.lines.values(), *schedule.frozen.values()]
+            for line in both:
                 reports.status(line.status("stopped", self._clock()))
 
     def _say_done(self, done: list[tuple[str, WindowReport]]) -> None:
@@ -179,7 +185,7 @@ class TrainerRun:
     def _speak(self, schedule: TrackSchedule, reports: ReportSink) -> None:
         spoken: set[str] = set()
         while True:
-            lines = schedule.lines
+            lines: dict[str, Line | FrozenTrack] = {**schedule.frozen, **schedule.lines}
             for line in lines.values():
                 reports.status(line.status("running", self._clock()))
             for gone in spoken - lines.keys():

@@ -56,7 +56,8 @@ def run_list(settings: Settings, *, as_json: bool) -> None:
         )
     note = (
         "hr10: HR@10 of the version on the window after it, before training; more is better. "
-        "s/window: seconds of processor time that the trainer's process takes for a window. "
+        "s/window: seconds of processor time that the trainer's process takes for a window, of a "
+        "frozen track for scoring alone. "
         "replica MB: memory of the live version and the spare one in each replica, beside up to "
         f"serving.cache_mb ({settings.serving.cache_mb} MiB) of users' histories. stored MB: in "
         "the weight store. Less is better for these and for backlog, the windows that wait."
@@ -125,7 +126,7 @@ def _live_on(reports: RunReports, name: str, version: int | None, now_ms: int) -
 
 def _reports(settings: Settings) -> RunReports:
     """What the run reports; nothing where none is up, since the weight store is enough for most."""
-    reports = RunReports(settings.serving.replicas)
+    reports = RunReports(settings.serving.replica_range.least)
     try:
         settings = with_brokers(settings)
         with RecordTail(settings.kafka.brokers, settings.kafka.topic_prefix) as tail:
