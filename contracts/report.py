@@ -35,8 +35,9 @@ class WindowReport(msgspec.Struct, frozen=True):
     it turned away from. ``merged`` are labels of windows trained as one, empty for a single one;
     ``sampled`` is the share of examples that was trained, all being scored. ``flood`` counts items
     that got no row because the window brought too many (``trainer.new_items``). ``track`` is the
-    line of versions; each has reports of its own on the same windows. ``through`` maps events
-    partition to the offset after the last event that was consumed with this window.
+    line of versions; each has reports of its own on the same windows. ``refused`` counts events by
+    which users said no (``trainer.refusals``); ``events`` does not count them. ``through`` maps
+    events partition to the offset after the last event that was consumed with this window.
     """
 
     label: Count
@@ -61,6 +62,7 @@ class WindowReport(msgspec.Struct, frozen=True):
     older: Count = 0
     track: str = "default"
     cut: Count = 0
+    refused: Count = 0
     through: dict[Count, Count] = {}
 
     @property

@@ -247,6 +247,7 @@ def candidate_manifest(
         sampled=window.sampled,
         rows=rows,
         cut=progress.cut,
+        refused=window.refused,
     )
 
 

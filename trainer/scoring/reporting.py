@@ -68,6 +68,7 @@ def held_report(
         held=rejected.reason,
         merged=window.merged,
         cut=window.cut,
+        refused=window.refused,
     )
 
 
@@ -95,6 +96,7 @@ def window_report(
         merged=window.merged,
         sampled=window.sampled,
         cut=window.cut,
+        refused=window.refused,
         through=manifest.trained_through,
         appended=window.appended,
         closed_ms=timing.closed if timing else manifest.created_ms,
@@ -116,6 +118,7 @@ class Figures(msgspec.Struct, frozen=True):
     times another moved the pointer, ``workers_lost`` in mid-window, ``undeleted`` old versions,
     ``foreign`` records of the topic ``windows`` that are no slices (``last_foreign`` says where),
     ``floods``: windows that brought more new items than they may (``trainer.new_items``).
+    ``refused`` counts events by which users said no (``trainer.refusals``).
     ``failed`` is why the track stands still until it is tried again, empty where it does not.
 
     ``processor_s`` is what the windows since the start took of the trainer's process, and
@@ -141,6 +144,7 @@ class Figures(msgspec.Struct, frozen=True):
     undeleted: int = 0
     foreign: int = 0
     floods: int = 0
+    refused: int = 0
     last_held: str = ""
     last_foreign: str = ""
     stage: str = "starting"

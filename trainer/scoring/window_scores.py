@@ -20,7 +20,7 @@ from everfresh.trainer.scoring.prequential import (
     rank_window,
     score_table,
 )
-from everfresh.trainer.scoring.target_groups import by_age, by_place
+from everfresh.trainer.scoring.target_groups import by_age, by_place, taught_targets
 from everfresh.trainer.scoring.window_summary import WindowSummary, summarize
 from everfresh.trainer.windows.backlog import PlannedWindow
 
@@ -59,7 +59,11 @@ def score_planned(
     """
     window = planned.window
     groups = {**by_place(window.examples), **by_age(window.examples, vocabulary, newest)}
+    taught = taught_targets(window.examples)
+    groups = {name: mask & taught for name, mask in groups.items()}
     summary = summarize(window, groups, planned.labels, planned.share)
     flood = vocabulary.left_waiting(*sighted(window.examples), Limits.of(tuning))
     ranks = rank_window(window, contenders, tuning.exclude_seen, flood)
-    return ScoredWindow(window, ranks, flatten(score_table(ranks, groups)), summary, flood)
+    told = {name: ranked[taught] for name, ranked in ranks.items()}
+    table = score_table(told, {name: mask[taught] for name, mask in groups.items()})
+    return ScoredWindow(window, ranks, flatten(table), summary, flood)
