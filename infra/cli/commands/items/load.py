@@ -150,8 +150,8 @@ def _checked(console: Terminal, files: ItemFiles, path: Path, options: LoadOptio
         raise DataFileError("no row could become an item; --check and the list of rejects say why")
     if options.embed and not texts:
         raise SettingsError(
-            f"no item has a text in {' or '.join(options.embed)}, which --embed names; name columns "
-            "of text that are kept as attributes"
+            f"no item has a text in {' or '.join(options.embed)}, which --embed names; name "
+            "columns of text that are kept as attributes"
         )
     left = f"; {rejects.count:,} left out, see {path}" if rejects.count else ""
     console.print(f"{len(counts.ids):,} items in {counts.rows:,} rows{left}", soft_wrap=True)
