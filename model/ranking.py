@@ -80,8 +80,17 @@ def target_rows(examples: Sequence[EncodedExample]) -> Ints:
     return np.concatenate([np.zeros(0, np.int64), *rows])
 
 
+Hear = Callable[[Tensor, Tensor], None]
+"""Called with scores ``(n, rows)`` of the next ``n`` targets and ``(n,)`` of what was chosen; may
+keep neither."""
+
+
 def rank_examples(
-    scorer: Scorer, examples: Sequence[EncodedExample], max_length: int, exclude_seen: bool
+    scorer: Scorer,
+    examples: Sequence[EncodedExample],
+    max_length: int,
+    exclude_seen: bool,
+    heard: Hear | None = None,
 ) -> Ranks:
     """1-based ranks of all targets, in order of the examples and of their targets.
 
@@ -89,7 +98,7 @@ def rank_examples(
     gains nothing. With ``exclude_seen`` the user's earlier items, context and earlier targets, are
     no candidates; a target among them, like one without a row, is a ``MISS``.
     """
-    return rank_targets(scorer, examples, max_length, exclude_seen).ranks
+    return rank_targets(scorer, examples, max_length, exclude_seen, heard).ranks
 
 
 @dataclass(frozen=True)
@@ -105,13 +114,17 @@ class RankedTargets:
 
 
 def rank_targets(
-    scorer: Scorer, examples: Sequence[EncodedExample], max_length: int, exclude_seen: bool
+    scorer: Scorer,
+    examples: Sequence[EncodedExample],
+    max_length: int,
+    exclude_seen: bool,
+    heard: Hear | None = None,
 ) -> RankedTargets:
     """See :func:`rank_examples`."""
     with torch.inference_mode():
         users, contexts = scorer.users(examples, max_length), contexts_of(examples)
         rows = target_rows(examples)
-        ranks, own = _ranks(scorer, users, contexts, torch.from_numpy(rows).to(users.device))
+        ranks, own = _ranks(scorer, users, contexts, torch.from_numpy(rows).to(users.device), heard)
         out = np.where(rows == UNKNOWN, MISS, ranks.cpu().numpy())
         if exclude_seen:
             _exclude(out, examples, scorer, users, contexts, own)
@@ -119,7 +132,7 @@ def rank_targets(
 
 
 def _ranks(
-    scorer: Scorer, users: Tensor, contexts: Contexts, rows: Tensor
+    scorer: Scorer, users: Tensor, contexts: Contexts, rows: Tensor, heard: Hear | None
 ) -> tuple[Tensor, Tensor]:
     """Ranks ``(n,)`` of ``rows`` among all, and their scores."""
     ranks, own = torch.empty_like(rows), users.new_empty(len(rows))
@@ -128,6 +141,8 @@ def _ranks(
         part = slice(begin, begin + step)
         scores = scorer.scores(users[part], contexts.part(part))
         own[part] = scores.gather(1, rows[part, None]).squeeze(1)
+        if heard is not None:
+            heard(scores, own[part])
         behind = (scores < own[part, None]).sum(1)
         ranks[part] = (scores.shape[1] - behind).clamp(max=scores.shape[1] - 1)
     return ranks, own

@@ -19,12 +19,13 @@ from everfresh.contracts.settings import ModelSettings
 from everfresh.contracts.window import DecodedExample
 from everfresh.model.catalogue import LEAST_NORM, Catalogue, best_rows
 from everfresh.model.content.content_map import CONTENT, ContentMap
+from everfresh.model.index import inverted_lists as lists
 from everfresh.model.metrics import Ranks
 from everfresh.model.negatives import Negatives, clashes
 from everfresh.model.network.batches import Batch, derive_seed, encode_example, query_batch
 from everfresh.model.network.hstu import HSTU
 from everfresh.model.network.losses import sampled_cross_entropy
-from everfresh.model.ranking import Scorer, rank_examples
+from everfresh.model.ranking import Hear, Scorer, rank_examples
 from everfresh.model.row_changes import RowChanges, require_names
 from everfresh.model.score_tables import ScoreTables
 from everfresh.model.short_rows import decode_change, encode_rows, view_rows
@@ -43,6 +44,7 @@ from everfresh.model.weights import (
 )
 
 _SEED = "seed"
+_BESIDE = (PREFIX, lists.PREFIX, CONTENT)
 
 
 class Recommender:
@@ -64,7 +66,7 @@ class Recommender:
         self.network = HSTU(settings)
         self.network.initialise(torch.Generator().manual_seed(derive_seed(seed)))
         self._shared = False
-        self.trends = Trends()
+        self.trends, self.index = Trends(), lists.InvertedLists()
         self.content = ContentMap()
         self.unlinked: Ints = np.zeros(0, np.int64)
         self.grow()
@@ -122,6 +124,7 @@ class Recommender:
         for table in self.item_tables():
             grow_rows(table, self.vocabulary.rows)
         self.trends.grow(self.vocabulary.rows)
+        self.index.grow(self.vocabulary.rows)
         self._renew_tables()
 
     def loss(self, batch: Batch) -> Tensor:
@@ -184,15 +187,20 @@ class Recommender:
         self._tables.trends_changed()
 
     def ranks(
-        self, examples: Sequence[DecodedExample], exclude_seen: bool, *, alone: bool = False
+        self,
+        examples: Sequence[DecodedExample],
+        exclude_seen: bool,
+        *,
+        alone: bool = False,
+        heard: Hear | None = None,
     ) -> Ranks:
-        """The rank of every target given the events before it; see ``model.ranking``.
+        """The rank of every target given the events before it; ``heard`` hears the scores.
 
-        ``alone`` ranks by the network without the trends, to show what these bring.
+        See ``model.ranking``. ``alone`` is the network without the trends, to show what they bring.
         """
         encoded = [encode_example(example, self.vocabulary) for example in examples]
         scorer = Scorer(self.network, self.catalogue(), None if alone else self.trend_table())
-        return rank_examples(scorer, encoded, self.settings.max_length, exclude_seen)
+        return rank_examples(scorer, encoded, self.settings.max_length, exclude_seen, heard)
 
     def recommend(
         self, history: Sequence[Interaction], k: int, exclude: Collection[ItemId] = ()
@@ -229,6 +237,7 @@ class Recommender:
         if any(table.shape[0] != self.vocabulary.rows for table in self.item_tables()):
             raise CorruptVersion(f"{file}: not as many rows as {VOCABULARY_FILE}")
         self.trends.take(weights, self.vocabulary.rows, file)
+        self.index.take(weights, self.vocabulary.rows, file)
         self.content.take(weights, file)
         self._tables.rows_taken(items)
 
@@ -239,8 +248,9 @@ class Recommender:
         return {**network, **self.side_tensors(), _SEED: torch.tensor(self.seed)}
 
     def side_tensors(self) -> dict[str, Tensor]:
-        """Those that stand beside the network: trends, and what contents say."""
-        return {**self.trends.tensors(), **self.content.tensors()}
+        """Those that stand beside the network: trends, an index, what contents say."""
+        beside = {**self.trends.tensors(), **self.index.tensors()}
+        return {**beside, **self.content.tensors()}
 
     def save(self) -> dict[str, bytes]:
         """The file of weights and the vocabulary; equal recommenders give equal bytes."""
@@ -266,12 +276,13 @@ class Recommender:
         tensors, parsed = view_rows(files[file], rows, _SEED), parse_settings(settings)
         vocabulary = Vocabulary.decode(bytes(files[VOCABULARY_FILE]))
         seed = int(tensors.pop(_SEED))
-        beside = Trends.of(tensors, vocabulary.rows, file), ContentMap.of(tensors, parsed.dim, file)
-        tensors = {n: each for n, each in tensors.items() if not n.startswith((PREFIX, CONTENT))}
+        others = {n: tensors.pop(n) for n in [*tensors] if n.startswith(_BESIDE)}
         require_shapes(tensors, parsed, vocabulary.rows, file)
         recommender = cls(parsed, Vocabulary(), seed)
         recommender.rows, recommender.vocabulary = rows, vocabulary
-        recommender.trends, recommender.content = beside
+        recommender.trends = Trends.of(others, vocabulary.rows, file)
+        recommender.index = lists.InvertedLists.of(others, vocabulary.rows, file)
+        recommender.content = ContentMap.of(others, parsed.dim, file)
         recommender._adopt(tensors)
         if not share:
             recommender._own()
@@ -296,5 +307,6 @@ class Recommender:
             for weight in self.parameters():
                 weight.data = weight.data.clone()
             self.trends.own()
+            self.index.own()
             self.content.own()
             self._shared = False

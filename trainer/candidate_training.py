@@ -12,6 +12,8 @@ from everfresh.contracts.manifest import WeightManifest
 from everfresh.contracts.safetensors import VersionFile
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.window import DecodedExample
+from everfresh.model.inference.indexing import renew_index
+from everfresh.model.network.batches import derive_seed
 from everfresh.trainer.checkpoint import candidate_manifest, encode_files
 from everfresh.trainer.contents import UNKNOWN, KnownContents
 from everfresh.trainer.gate.candidate import judge_candidate, measure_parent
@@ -28,6 +30,8 @@ from everfresh.trainer.lineage import Lineage
 from everfresh.trainer.scoring.window_scores import ScoredWindow
 from everfresh.trainer.windows.assemble import Progress
 from everfresh.trainer.windows.holdout import HoldoutSplit, hold_out
+
+_INDEX = 10
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,14 @@ def encode_candidate(
 ) -> tuple[WeightManifest, dict[str, VersionFile]]:
     """Manifest and files of a version with ``progress``; its number comes as it is written."""
     learner, rows = lineage.learner, settings.weights.rows
+    renew_index(
+        learner.network.recommender,
+        learner.network.touched_rows(),
+        scored.window.examples,
+        settings.weights.index_from,
+        settings.weights.index_recall,
+        derive_seed(settings.trainer.seed, lineage.number, _INDEX),
+    )
     files = encode_files(learner, lineage.frozen, scored.summary, rows)
     left = lineage.pointer.left if lineage.pointer else 0
     manifest = candidate_manifest(

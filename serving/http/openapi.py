@@ -86,6 +86,12 @@ _ANSWER = {
     "items_offset": 1682,
     "rules": None,
     "pinned": [],
+    "teams": [],
+    "team_of": [],
+    "sticky": False,
+    "explored": [],
+    "propensities": [],
+    "explored_share": None,
     "shortfall": None,
     "attributes": [{"title": "Heat"}, {"title": "Star Wars"}],
 }

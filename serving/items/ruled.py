@@ -10,7 +10,7 @@ import numpy as np
 from everfresh.contracts.event import ItemId
 from everfresh.contracts.items.record import Value
 from everfresh.contracts.items.rules import Rules
-from everfresh.model.inference.retrieval import Query, first_places
+from everfresh.model.inference.retrieval import Query, first_places, near_rows, without
 from everfresh.model.recommender import Recommender
 from everfresh.model.vocabulary.sightings import ItemRows
 from everfresh.model.vocabulary.vocabulary import UNKNOWN
@@ -61,50 +61,84 @@ def ruled_items(
     catalogue: Catalogue, recommender: Recommender, query: Query, wanted: Wanted, now_ms: int
 ) -> Ruled:
     """The best items that may be shown at ``now_ms`` and fit the rules, by one state of both."""
+    with catalogue.reading(recommender, now_ms):
+        return ruled_in(catalogue, recommender, query, wanted)
+
+
+def ruled_in(catalogue: Catalogue, recommender: Recommender, query: Query, wanted: Wanted) -> Ruled:
+    """The same for who is reading the catalogue already."""
     rules = wanted.rules or _NONE
-    with catalogue.reading(recommender, now_ms) as view:
-        table = catalogue.table
-        known = AnswerRows(recommender, view)
-        closed, left = known.closed(rules.filter)
-        pins = _pins(table, rules, wanted.k)
-        pinned = known.of(list(pins.values()))
-        seen = wanted.barred
-        if known.cold:
-            seen = np.concatenate([seen, known.of(list(wanted.barred_items()))])
-        barred = np.concatenate([seen, pinned])
-        allowed = None if wanted.allow is None else known.of(wanted.allow)
+    view = catalogue.view(recommender)
+    table = catalogue.table
+    known = AnswerRows(recommender, view)
+    closed, left = known.closed(rules.filter)
+    pins = _pins(table, rules, wanted.k)
+    pinned = known.of(list(pins.values()))
+    seen = wanted.barred
+    if known.cold:
+        seen = np.concatenate([seen, known.of(list(wanted.barred_items()))])
+    barred = np.concatenate([seen, pinned])
+    allowed = None if wanted.allow is None else known.of(wanted.allow)
+    number, rows = wanted.k - len(pins), None
+    reordered = rules.boosts or rules.at_most or rules.mmr_lambda is not None
+    if allowed is None and not reordered:
+        rows = _near(recommender, query, number, known, closed, left, barred)
+    if rows is None:
         rows = _candidates(closed, left, barred, allowed)
-        if rows is None:
-            scores = known.all_scores(query)
-            np.copyto(scores, -np.inf, where=closed)
-            scores[barred] = -np.inf
-        else:
-            scores = known.scores_of(query, rows)
-        for boost in rules.boosts or ():
-            unfit, _ = known.closed(boost.filter, live=False)
-            fit = ~(unfit if rows is None else unfit[rows])
-            np.add(scores, np.float32(boost.add), out=scores, where=fit)
-        number = wanted.k - len(pins)
-        if rules.at_most or rules.mmr_lambda is not None:
-            choice = Choice(known, rules, table.labels)
-            choice.begin(pinned[pinned != UNKNOWN])
-            best, values = choice.choose(scores, rows, number)
-        else:
-            best = first_places(scores, number) if number else _NO_ROWS
-            values = scores[best]
-        chosen = best if rows is None else rows[best]
-        items: list[ItemId] = [known.item(row) for row in chosen.tolist()]
-        given: list[float | None] = list(values.tolist())
-        places = _insert(known, query, pins, items, given)
-        shortfall = None
-        if len(items) < wanted.k:
-            found = Counted(wanted.k, len(items), left, closed, seen, allowed, known.cold)
-            shortfall = why_fewer(found, rules, view, catalogue)
-        offset = catalogue.end - 1 if catalogue.end else None
-        told = None
-        if wanted.attributes:
-            told = [table.described(item, wanted.attributes) for item in items]
+    if rows is None:
+        scores = known.all_scores(query)
+        np.copyto(scores, -np.inf, where=closed)
+        scores[barred] = -np.inf
+    else:
+        scores = known.scores_of(query, rows)
+    for boost in rules.boosts or ():
+        unfit, _ = known.closed(boost.filter, live=False)
+        fit = ~(unfit if rows is None else unfit[rows])
+        np.add(scores, np.float32(boost.add), out=scores, where=fit)
+    if rules.at_most or rules.mmr_lambda is not None:
+        choice = Choice(known, rules, table.labels)
+        choice.begin(pinned[pinned != UNKNOWN])
+        best, values = choice.choose(scores, rows, number)
+    else:
+        best = first_places(scores, number) if number else _NO_ROWS
+        values = scores[best]
+    chosen = best if rows is None else rows[best]
+    items: list[ItemId] = [known.item(row) for row in chosen.tolist()]
+    given: list[float | None] = list(values.tolist())
+    places = _insert(known, query, pins, items, given)
+    shortfall = None
+    if len(items) < wanted.k:
+        found = Counted(wanted.k, len(items), left, closed, seen, allowed, known.cold)
+        shortfall = why_fewer(found, rules, view, catalogue)
+    offset = catalogue.end - 1 if catalogue.end else None
+    told = None
+    if wanted.attributes:
+        told = [table.described(item, wanted.attributes) for item in items]
     return Ruled(items, given, offset, places, shortfall, told)
+
+
+def _near(
+    recommender: Recommender,
+    query: Query,
+    number: int,
+    known: AnswerRows,
+    closed: Bools,
+    left: int,
+    barred: ItemRows,
+) -> ItemRows | None:
+    """The rows to choose from by the version's index, and all cold ones; ``None`` where it is not
+    to be asked, or where what may be shown lies elsewhere: a brand, say, that is unlike all that
+    the user knows."""
+    near = near_rows(recommender, query, number, left / len(closed))
+    if near is None:
+        return None
+    rows = near[~closed[near]]
+    if 2 * len(rows) < recommender.index.look:
+        return None
+    if known.cold:
+        first = len(closed) - known.cold
+        rows = np.concatenate([rows, first + np.flatnonzero(~closed[first:])])
+    return without(rows, barred, len(closed))
 
 
 def _candidates(

@@ -94,6 +94,7 @@ def _take_steps(task: WindowTask, passes: int, stepper: Stepper) -> tuple[list[f
         if not math.isfinite(losses[-1]):
             break
     network.recommender.negatives.release_pool()
+    network.optimizer.rows.settle()
     return losses, tokens
 
 

@@ -17,6 +17,7 @@ from everfresh.model.content.features import features_of
 from everfresh.model.content_learning import learn_contents
 from everfresh.model.inference.retrieval import Query, score_items
 from everfresh.model.recommender import Recommender
+from everfresh.serving.items import ruled
 from everfresh.serving.items.catalogue import Catalogue
 from everfresh.serving.items.ruled import Ruled, Wanted, ruled_items
 from everfresh.serving.recommend import RecommendRequest, ScoreRequest
@@ -86,6 +87,15 @@ def test_those_with_rows_score_as_before_and_all_stand_in_one_order() -> None:
     own = dict(zip(answer.items, answer.scores, strict=True))
     assert [own[item] for item in ITEMS] == pytest.approx(score_items(made, QUERY, ITEMS))
     assert len(own) == len(ITEMS) + 9
+
+
+def test_they_stand_beside_what_an_index_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    near = np.array([MADE.vocabulary.row(item) for item in ITEMS[:4]])
+    monkeypatch.setattr(ruled, "near_rows", lambda *given: near)
+    catalogue = shop(change("new", kind="k1"), change("gone", kind="k1", available=False))
+    answer = asked(catalogue, 40, barred=[ITEMS[0]])
+    assert answer.items[0] == "new"
+    assert set(answer.items[1:]) == set(ITEMS[1:4])
 
 
 def test_a_record_that_was_there_first_counts_when_the_version_comes() -> None:
