@@ -34,6 +34,9 @@ class Exposure(msgspec.Struct, frozen=True):
     names the rules of the answer: equal names, equal rules; absent without any. ``pinned`` are the
     places, from 0, whose items a rule had put there; their score is 0 where the version had none.
 
+    ``tail`` names the events after the version's window that its trends counted besides, by
+    partition and offsets: ``0:120-480 1:97-310+312-455``. Absent where they counted none.
+
     Readers ignore fields they do not know: older exposures also carry ``past_version``.
     """
 
@@ -56,6 +59,7 @@ class Exposure(msgspec.Struct, frozen=True):
     items_offset: _Int | None = None
     rules: str | None = None
     pinned: list[_Int] = []
+    tail: str | None = None
 
 
 _DECODE = msgspec.json.Decoder(Exposure).decode

@@ -21,6 +21,7 @@ from everfresh.evaluation.bootstrap import MARGINS, mean_with_interval, metric_v
 from everfresh.evaluation.results import GroupScore, Margin, ResultLine, WindowScore
 from everfresh.model.metrics import Ranks, scores
 from everfresh.model.opponents.opponents import OPPONENTS, Opponents
+from everfresh.model.recommender import NETWORK, TAIL, VERSION
 from everfresh.trainer.learning.learner import fresh_learner
 from everfresh.trainer.learning.strategies import STRATEGIES
 from everfresh.trainer.learning.training import broken, train_window
@@ -143,20 +144,24 @@ def network_of(name: str) -> str:
 def _run_strategy(
     comparison: Comparison, name: str, settings: Settings, emit: Emit
 ) -> dict[str, Ranks]:
-    """Ranks of the model and, where it learns trends, of its network alone."""
+    """Ranks of the model and, where it learns trends, of its network alone.
+
+    One that learns answers as replicas would with it: its trends are kept up within a window.
+    """
     learner = fresh_learner(settings)
     network, alone = learner.network, network_of(name)
-    names = [name, alone] if learner.strategy.passes(1) else [name]
-    ranked: dict[str, list[Ranks]] = {each: [] for each in names}
+    ways = {name: VERSION}
+    if learner.strategy.passes(1):
+        ways = {name: TAIL if settings.serving.tail else VERSION, alone: NETWORK}
+    ranked: dict[str, list[Ranks]] = {each: [] for each in ways}
     told: list[WindowScore] = []
     for at, window in enumerate(comparison.windows):
         if at:
-            for each, ranks in ranked.items():
-                ranks.append(
-                    network.recommender.ranks(
-                        window.examples, comparison.exclude_seen, alone=each == alone
-                    )
-                )
+            found = network.recommender.ranks_by(
+                window.examples, comparison.exclude_seen, list(ways.values())
+            )
+            for ranks, of_window in zip(ranked.values(), found, strict=True):
+                ranks.append(of_window)
         began = time.process_time()
         outcome = train_window(learner.task(window, settings, at))
         if why := broken(network, outcome):

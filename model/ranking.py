@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from everfresh.contracts.window import DecodedExample
 from everfresh.model.catalogue import Catalogue
 from everfresh.model.metrics import MISS, Ranks
 from everfresh.model.network.batches import (
@@ -20,6 +21,7 @@ from everfresh.model.network.batches import (
 )
 from everfresh.model.trends.counts import Ints
 from everfresh.model.trends.table import Contexts, TrendTable
+from everfresh.model.trends.tail import Tail, counted_by_block, log_order
 from everfresh.model.vocabulary.vocabulary import UNKNOWN
 
 _BATCH_TOKENS = 8192
@@ -28,11 +30,10 @@ _BLOCK_SCORES = 8_000_000
 
 @dataclass(frozen=True)
 class Scorer:
-    """What scores items after events: the network, its catalogue, and the trends, if they count."""
+    """What scores items after events, before trends count: the network and its catalogue."""
 
     network: Callable[[Batch], Tensor]
     catalogue: Catalogue
-    trends: TrendTable | None
 
     def users(self, examples: Sequence[EncodedExample], max_length: int) -> Tensor:
         """The user vectors ``(n, dim)`` before each target, in order; not for gradients."""
@@ -44,24 +45,18 @@ class Scorer:
                 users.append(self.network(batch)[batch.predicts])
             return torch.cat(users)
 
-    def scores(self, users: Tensor, contexts: Contexts) -> Tensor:
-        """Scores ``(n, rows)`` of user vectors ``(n, dim)``; minus infinity for what is no item."""
-        scores = self.catalogue.item_scores(users)
-        if self.trends is None:
-            return scores
-        pooled = scores.cpu()
-        self.trends.pool(pooled.numpy(), contexts)
-        return pooled.to(users.device)
 
-    def scores_of(self, rows: Ints, users: Tensor, contexts: Contexts) -> Tensor:
-        """Scores ``(n, m)`` of ``m`` distinct items' rows."""
-        table = torch.from_numpy(rows).to(users.device)
-        scores = self.catalogue.of(table).scores(users)
-        if self.trends is None:
-            return scores
-        pooled = scores.cpu()
-        self.trends.pool_some(pooled.numpy(), rows, contexts)
-        return pooled.to(users.device)
+@dataclass(frozen=True)
+class KeptUp:
+    """Trends that are kept up: each target is ranked with the tail of the blocks before its own, as
+    a replica answers. ``order`` is the targets' in the log. Used once: the tail moves on."""
+
+    tail: Tail
+    order: Ints
+
+
+Counting = TrendTable | KeptUp | None
+"""What trends count in a ranking, if any."""
 
 
 def contexts_of(examples: Sequence[EncodedExample]) -> Contexts:
@@ -74,6 +69,19 @@ def contexts_of(examples: Sequence[EncodedExample]) -> Contexts:
     return Contexts(np.concatenate(last), np.concatenate(known))
 
 
+def log_order_of(examples: Sequence[DecodedExample]) -> Ints:
+    """All targets in the order in which the log has them; by their own times where no log has had
+    them."""
+    times: list[int] = []
+    offsets: list[int] = []
+    for example in examples:
+        own = [target.time for target in example.targets]
+        logged = len(example.appended) == len(own)
+        times += example.appended if logged else own
+        offsets += example.offsets if len(example.offsets) == len(own) else [0] * len(own)
+    return log_order(np.asarray(times, np.int64), np.asarray(offsets, np.int64))
+
+
 def target_rows(examples: Sequence[EncodedExample]) -> Ints:
     """The row of each target, in the same order."""
     rows = [example.codes[0, example.first_target :] for example in examples]
@@ -81,9 +89,14 @@ def target_rows(examples: Sequence[EncodedExample]) -> Ints:
 
 
 def rank_examples(
-    scorer: Scorer, examples: Sequence[EncodedExample], max_length: int, exclude_seen: bool
-) -> Ranks:
-    """1-based ranks of all targets, in order of the examples and of their targets.
+    scorer: Scorer,
+    counting: Sequence[Counting],
+    examples: Sequence[EncodedExample],
+    max_length: int,
+    exclude_seen: bool,
+) -> list[Ranks]:
+    """1-based ranks of all targets, in order of the examples and of their targets: by the network
+    and each of ``counting``, of which one at most is kept up.
 
     Ties count against the target, as not-a-numbers do, so that a model which tells nothing apart
     gains nothing. With ``exclude_seen`` the user's earlier items, context and earlier targets, are
@@ -92,49 +105,66 @@ def rank_examples(
     with torch.inference_mode():
         users, contexts = scorer.users(examples, max_length), contexts_of(examples)
         rows = target_rows(examples)
-        ranks, own = _ranks(scorer, users, contexts, torch.from_numpy(rows).to(users.device))
-        out = np.where(rows == UNKNOWN, MISS, ranks.cpu().numpy())
-        if exclude_seen:
-            _exclude(out, examples, scorer, users, contexts, own)
-    return out
+        earlier = _Earlier(examples) if exclude_seen else None
+        ranks = [np.full(len(rows), MISS, dtype=np.int64) for _ in counting]
+        step = max(1, _BLOCK_SCORES // len(scorer.catalogue.bias))
+        for block, tables in _tables(counting, contexts, rows):
+            for begin in range(0, len(block), step):
+                part = block[begin : begin + step]
+                of_part = users[torch.from_numpy(part).to(users.device)]
+                scores = scorer.catalogue.item_scores(of_part)
+                if earlier is not None:
+                    earlier.leave_out(scores, part)
+                for out, table in zip(ranks, tables, strict=True):
+                    pooled = _pooled(scores, table, contexts.part(part))
+                    out[part] = _ranks(pooled, rows[part])
+    return ranks
 
 
-def _ranks(
-    scorer: Scorer, users: Tensor, contexts: Contexts, rows: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Ranks ``(n,)`` of ``rows`` among all, and their scores."""
-    ranks, own = torch.empty_like(rows), users.new_empty(len(rows))
-    step = max(1, _BLOCK_SCORES // len(scorer.catalogue.bias))
-    for begin in range(0, len(rows), step):
-        part = slice(begin, begin + step)
-        scores = scorer.scores(users[part], contexts.part(part))
-        own[part] = scores.gather(1, rows[part, None]).squeeze(1)
-        behind = (scores < own[part, None]).sum(1)
-        ranks[part] = (scores.shape[1] - behind).clamp(max=scores.shape[1] - 1)
-    return ranks, own
+def _tables(
+    counting: Sequence[Counting], contexts: Contexts, rows: Ints
+) -> Iterator[tuple[Ints, list[TrendTable | None]]]:
+    """Targets that are ranked by the same tables, and these."""
+    kept_up = next((each for each in counting if isinstance(each, KeptUp)), None)
+    if kept_up is None:
+        yield np.arange(len(rows)), [each for each in counting if not isinstance(each, KeptUp)]
+        return
+    for block, tail in counted_by_block(kept_up.tail, kept_up.order, contexts.last, rows):
+        table = tail.table()
+        yield block, [table if isinstance(each, KeptUp) else each for each in counting]
 
 
-def _exclude(
-    ranks: Ranks,
-    examples: Sequence[EncodedExample],
-    scorer: Scorer,
-    users: Tensor,
-    contexts: Contexts,
-    own: Tensor,
-) -> None:
-    """Take the user's earlier items out of the candidates, in place."""
-    at = 0
-    for example in examples:
-        rows, first = example.codes[0], example.first_target
-        number = len(rows) - first
-        part = slice(at, at + number)
-        distinct, firsts = np.unique(rows, return_index=True)
-        distinct, firsts = distinct[distinct != UNKNOWN], firsts[distinct != UNKNOWN]
-        theirs = scorer.scores_of(distinct, users[part], contexts.part(part))
-        position = np.arange(first, len(rows))
-        earlier = firsts[None, :] < position[:, None]
-        ahead = ~(theirs < own[part, None]).cpu().numpy() & earlier
-        repeated = (earlier & (distinct == rows[first:, None])).any(axis=1)
-        known = ranks[part] != MISS
-        ranks[part] = np.where(repeated, MISS, ranks[part] - ahead.sum(axis=1) * known)
-        at += number
+def _pooled(scores: Tensor, table: TrendTable | None, contexts: Contexts) -> Tensor:
+    """The network's ``scores`` with what the trends add; these themselves where there are none."""
+    if table is None:
+        return scores
+    pooled = scores.cpu().clone()
+    table.pool(pooled.numpy(), contexts)
+    return pooled.to(scores.device)
+
+
+def _ranks(scores: Tensor, rows: Ints) -> Ranks:
+    """Ranks of ``rows`` ``(n,)`` among the ``scores`` ``(n, all rows)``."""
+    own = scores.gather(1, torch.from_numpy(rows).to(scores.device)[:, None])
+    behind = (scores < own).sum(1)
+    found = (scores.shape[1] - behind).clamp(max=scores.shape[1] - 1)
+    # Neither what has no row nor what is left out scores anything.
+    ranks: Ranks = torch.where(own.squeeze(1) == -torch.inf, MISS, found).cpu().numpy()
+    return ranks
+
+
+class _Earlier:
+    """The user's items before each target."""
+
+    def __init__(self, examples: Sequence[EncodedExample]) -> None:
+        self._rows = [example.codes[0] for example in examples]
+        numbers = [len(each.codes[0]) - each.first_target for each in examples]
+        self._example = np.repeat(np.arange(len(examples)), numbers)
+        self._position = contexts_of(examples).known
+
+    def leave_out(self, scores: Tensor, targets: Ints) -> None:
+        """Of the ``scores`` of these targets, in their place."""
+        seen = [self._rows[self._example[at]][: self._position[at]] for at in targets]
+        at = np.repeat(np.arange(len(seen)), [len(rows) for rows in seen])
+        places = torch.from_numpy(np.stack([at, np.concatenate(seen)])).to(scores.device)
+        scores[places[0], places[1]] = -torch.inf

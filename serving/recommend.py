@@ -28,6 +28,7 @@ from everfresh.model.vocabulary.sightings import ItemRows
 from everfresh.serving.history.reader import CachedHistoryReader, UserHistory
 from everfresh.serving.items.catalogue import Catalogue
 from everfresh.serving.items.ruled import Ruled, Wanted, ruled_items
+from everfresh.serving.tail.kept_up import Trending
 from everfresh.serving.versions.holder import LoadedVersion
 
 UNKNOWN_USER = "Nothing is known of this user yet, so these are the items that are popular now."
@@ -97,6 +98,7 @@ class Answer(msgspec.Struct, frozen=True):
     that was known, in the events topic; both are ``None`` for a user without state.
     ``request_events`` is how many of the request's own events were used besides. ``state_age_ms``
     is there where the state is stale (``serving.stale_after_s``): since so long it may lack events.
+    ``tail`` names the events after the version's window that its trends count, as in ``Exposure``.
     ``arm``, ``track``, ``experiment``, ``definition_version`` and ``probability`` say for which arm
     of which experiment it was made, as in ``Exposure``.
 
@@ -129,6 +131,7 @@ class Answer(msgspec.Struct, frozen=True):
     pinned: list[int] = []
     shortfall: str | None = None
     attributes: Sequence[Mapping[str, Value]] | None = None
+    tail: str | None = None
 
 
 class SimilarAnswer(msgspec.Struct, frozen=True):
@@ -158,15 +161,17 @@ def recommend_items(
     barred = history.rows if request.exclude_seen else _NO_ROWS
     if request.exclude:
         barred = np.concatenate([barred, rows_of(request.exclude, vocabulary)])
-    query = _query(loaded, history)
+    trending = loaded.kept_up
+    query = _query(loaded, history, trending)
     asks = request.rules is not None or bool(request.attributes)
     if shelf is not None and (asks or shelf.catalogue.in_use):
         wanted = Wanted(request.k, barred, request.allow, request.rules, request.attributes)
         ruled = ruled_items(shelf.catalogue, recommender, query, wanted, shelf.clock())
-        return _answer(loaded, request, history, (ruled.items, ruled.scores), assignment, ruled)
+        chosen = ruled.items, ruled.scores
+        return _answer(loaded, request, history, chosen, assignment, trending, ruled)
     allowed = None if request.allow is None else rows_of(request.allow, vocabulary)
     ranked = best_items(recommender, query, request.k, barred, allowed)
-    return _answer(loaded, request, history, ranked, assignment)
+    return _answer(loaded, request, history, ranked, assignment, trending)
 
 
 def score_candidates(
@@ -179,12 +184,13 @@ def score_candidates(
     """Scores of the items, in their order; as :func:`recommend_items` otherwise. An item that may
     not be shown now has none."""
     history = histories.read(loaded, request.user_id, request.events)
-    scores = score_items(loaded.recommender, _query(loaded, history), request.items)
+    trending = loaded.kept_up
+    scores = score_items(loaded.recommender, _query(loaded, history, trending), request.items)
     if shelf is not None and shelf.catalogue.in_use:
         with shelf.catalogue.reading(loaded.recommender, shelf.clock()):
             shown = shelf.catalogue.may_show(request.items)
         scores = [score if may else None for score, may in zip(scores, shown, strict=True)]
-    return _answer(loaded, request, history, (request.items, scores), assignment)
+    return _answer(loaded, request, history, (request.items, scores), assignment, trending)
 
 
 def nearest_items(
@@ -224,14 +230,16 @@ def exposure_of(answer: Answer, now_ms: int) -> Exposure:
         items_offset=answer.items_offset,
         rules=answer.rules,
         pinned=answer.pinned,
+        tail=answer.tail,
     )
 
 
-def _query(loaded: LoadedVersion, history: UserHistory) -> Query:
+def _query(loaded: LoadedVersion, history: UserHistory, trending: Trending | None) -> Query:
     """A user all of whose items are unknown is a stranger."""
+    table = None if trending is None else trending.table
     if history.vector is None:
-        return stranger(loaded.recommender)
-    return Query(history.vector, history.rows)
+        return stranger(loaded.recommender, table)
+    return Query(history.vector, history.rows, table)
 
 
 def _answer(
@@ -240,6 +248,7 @@ def _answer(
     history: UserHistory,
     ranked: Ranked | tuple[Sequence[ItemId], Sequence[float | None]],
     assignment: Assignment,
+    trending: Trending | None,
     ruled: Ruled | None = None,
 ) -> Answer:
     note = None
@@ -264,6 +273,7 @@ def _answer(
         track=assignment.track,
         definition_version=assignment.definition_version,
         probability=assignment.probability,
+        tail=None if trending is None else trending.name,
     )
     if ruled is None:
         return answer

@@ -13,6 +13,7 @@ from everfresh.adapters.kafka.items.reading import KafkaItemSource
 from everfresh.adapters.kafka.report_sink import KafkaReportSink
 from everfresh.adapters.state.coverage import StateCoverage
 from everfresh.adapters.state.reader import RocksHistoryReader
+from everfresh.adapters.state.recent import RecentSegments
 from everfresh.adapters.weights.tracks import FsspecTracks
 from everfresh.contracts.experiments.definition import DEFAULT
 from everfresh.contracts.ports import Assigner
@@ -75,6 +76,7 @@ class WiredReplica:
                 tracks=tracks,
                 catalogue=catalogue,
                 catalogue_figures=followed.figures,
+                recent=RecentSegments(reader.lookups) if serving.tail else None,
             )
             self.replica = Replica(name, ports, now_ms, settings.serving.poll_ms)
             closing.callback(self.replica.stop)

@@ -34,7 +34,7 @@ from everfresh.trainer.checkpoint import (
 from everfresh.trainer.learning.learner import Learner, fresh_learner
 from everfresh.trainer.learning.network import Network, fresh_network
 from everfresh.trainer.retention import removable
-from everfresh.trainer.scoring.prequential import FROZEN, LIVE, Contender
+from everfresh.trainer.scoring.prequential import FROZEN, LIVE, Contender, Served
 from everfresh.trainer.scoring.window_summary import WindowSummary
 from everfresh.trainer.served_versions import ServedVersions
 from everfresh.trainer.windows.assemble import Progress
@@ -125,7 +125,10 @@ class Lineage:
         opponents: dict[str, Contender] = {**self.learner.opponents.contenders()}
         if self.frozen_model is None:  # no version serves yet
             return opponents
-        return {LIVE: self.parents[self.number], FROZEN: self.frozen_model, **opponents}
+        live: Contender = self.parents[self.number]
+        if self._settings.serving.tail:
+            live = Served(self.parents[self.number])
+        return {LIVE: live, FROZEN: self.frozen_model, **opponents}
 
     def parent_network(self) -> Network:
         """The parent's weights and optimizer state, read again."""

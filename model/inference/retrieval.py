@@ -11,7 +11,7 @@ from torch import Tensor
 
 from everfresh.contracts.event import ItemId
 from everfresh.model.recommender import Recommender
-from everfresh.model.trends.table import Contexts
+from everfresh.model.trends.table import Contexts, TrendTable
 from everfresh.model.vocabulary.sightings import ItemRows
 from everfresh.model.vocabulary.vocabulary import UNKNOWN, Vocabulary
 
@@ -37,6 +37,8 @@ class Query(msgspec.Struct, frozen=True):
 
     user: Tensor
     rows: ItemRows
+    trends: TrendTable | None = None
+    """Those that count instead of the version's own."""
 
     @property
     def last(self) -> int:
@@ -49,9 +51,9 @@ class Query(msgspec.Struct, frozen=True):
         return Contexts(np.array([self.last]), np.array([len(self.rows)]))
 
 
-def stranger(recommender: Recommender) -> Query:
+def stranger(recommender: Recommender, trends: TrendTable | None = None) -> Query:
     """A user of whom nothing is known that the version knows: what is hot now is best."""
-    return Query(recommender.start(), _NO_ROWS)
+    return Query(recommender.start(), _NO_ROWS, trends)
 
 
 def best_items(
@@ -139,6 +141,10 @@ def similar_items(
     return [name(at) for at in best.tolist()], cosines[best].tolist()
 
 
+def _trends(recommender: Recommender, query: Query) -> TrendTable:
+    return recommender.trend_table() if query.trends is None else query.trends
+
+
 def all_scores(recommender: Recommender, query: Query) -> Scores:
     """The score of each row, as a new array; minus infinity for no row, so bar ``UNKNOWN``."""
     # numpy's product and selection cost half of torch's for one user.
@@ -146,7 +152,7 @@ def all_scores(recommender: Recommender, query: Query) -> Scores:
     scores: Scores = vectors @ query.user.numpy()
     scores *= factors
     scores += bias
-    recommender.trend_table().pool_one(scores, query.last, len(query.rows))
+    _trends(recommender, query).pool_one(scores, query.last, len(query.rows))
     return scores
 
 
@@ -157,5 +163,5 @@ def scores_of(recommender: Recommender, query: Query, rows: ItemRows) -> Scores:
     parts = [rows[begin : begin + MICRO_BATCH] for begin in range(0, len(rows), MICRO_BATCH)]
     scores = [(vectors[part] @ user) * factors[part] + bias[part] for part in parts]
     of_rows = np.concatenate([bias[:0], *scores])
-    recommender.trend_table().pool_some(of_rows[None], rows, query.context)
+    _trends(recommender, query).pool_some(of_rows[None], rows, query.context)
     return of_rows

@@ -59,6 +59,15 @@ class Followers:
         self.counts[items[owners[kept]], places[kept]] = counts[kept]
         self.counted[items] = end
 
+    def part(self, rows: Ints) -> Followers:
+        """Those of ``rows`` alone, in arrays of its own."""
+        return Followers(self.rows[rows], self.counts[rows], self.counted[rows])
+
+    def put(self, places: Ints, part: Followers) -> None:
+        """Overwrite these rows."""
+        self.rows[places], self.counts[places] = part.rows, part.counts
+        self.counted[places] = part.counted
+
     def after(self, items: Ints, clock: int) -> tuple[Ints, Floats]:
         """Followers of ``items`` ``(n, PLACES)`` and their counts at event number ``clock``."""
         counts = self.counts[items] * fading(clock - self.counted[items], HALF_LIVES)[:, None]

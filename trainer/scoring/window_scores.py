@@ -15,6 +15,7 @@ from everfresh.model.vocabulary.vocabulary import Vocabulary
 from everfresh.trainer.scoring.paired import Paired, pair
 from everfresh.trainer.scoring.prequential import (
     LIVE,
+    OWN,
     Contender,
     flatten,
     rank_window,
@@ -29,6 +30,8 @@ from everfresh.trainer.windows.backlog import PlannedWindow
 class ScoredWindow:
     """``ranks`` are of all targets by contender; ``scores`` are as a manifest keeps them.
 
+    ``own`` are the live model's without its tail, where it has one; the gate judges versions by
+    them, not by what replicas count beside. ``None`` before the first version.
     ``flood`` are the items that will get no row, since the window brings too many; none mostly.
     """
 
@@ -36,14 +39,15 @@ class ScoredWindow:
     ranks: Mapping[str, Ranks]
     scores: dict[str, float]
     summary: WindowSummary
+    own: Ranks | None
     flood: frozenset[ItemId] = frozenset()
 
     @property
     def behind(self) -> Paired | None:
         """What the live model loses against popularity; ``None`` before the first version."""
-        if LIVE not in self.ranks:
+        if self.own is None:
             return None
-        return pair(self.ranks[LIVE], self.ranks[POPULARITY], self.window.examples)
+        return pair(self.own, self.ranks[POPULARITY], self.window.examples)
 
 
 def score_planned(
@@ -62,4 +66,6 @@ def score_planned(
     summary = summarize(window, groups, planned.labels, planned.share)
     flood = vocabulary.left_waiting(*sighted(window.examples), Limits.of(tuning))
     ranks = rank_window(window, contenders, tuning.exclude_seen, flood)
-    return ScoredWindow(window, ranks, flatten(score_table(ranks, groups)), summary, flood)
+    own = ranks.pop(OWN, ranks.get(LIVE))
+    scored = flatten(score_table(ranks, groups))
+    return ScoredWindow(window, ranks, scored, summary, own, flood)

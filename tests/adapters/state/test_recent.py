@@ -1,0 +1,163 @@
+"""Recent events, read from the segments of a state while its worker writes it."""
+
+from __future__ import annotations
+
+import itertools
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from everfresh.adapters.state import recent
+from everfresh.adapters.state.recent import RecentSegments
+from everfresh.contracts.event import Event
+from everfresh.contracts.segment import RecentRun
+from everfresh.streaming.state.store import MemoryStore
+from tests.streaming.sample_log import (
+    PERIOD_MS,
+    START_MS,
+    LogRecord,
+    accepted,
+    opened,
+    rejected,
+    rules,
+)
+
+UNSEALED = rules(stretch_events=10_000)
+_Known = tuple[int, int, int | str, int | str | None]
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> list[LogRecord]:
+    """Records of few users within one period, with holes in the offsets and some bad ones."""
+    offset, now, made = 0, START_MS, []
+    for _ in range(draw(st.integers(0, 40))):
+        offset += draw(st.sampled_from([1, 1, 1, 3]))
+        now += draw(st.sampled_from([0, 0, 10]))
+        if draw(st.integers(0, 9)) == 0:
+            made.append(rejected(offset, now))
+        else:
+            user = draw(st.sampled_from([1, 1, 1, "1", "b"]))
+            made.append(accepted(offset, user, draw(st.integers(0, 5)), now))
+    return made
+
+
+def expected(log: list[LogRecord]) -> list[_Known]:
+    """Offset, append time, item and the same user's item before, of every accepted event."""
+    last: dict[object, int | str] = {}
+    events: list[_Known] = []
+    for record in log:
+        try:
+            event = msgspec.json.decode(record.value or b"", type=Event)
+        except msgspec.DecodeError:
+            continue
+        before = last.get(event.user_id)
+        events.append((record.offset, record.timestamp, event.item_id, before))
+        last[event.user_id] = event.item_id
+    return events
+
+
+def rows(runs: list[RecentRun]) -> list[_Known]:
+    return [
+        row
+        for run in runs
+        for row in zip(run.offsets, run.appended, run.items, run.before, strict=True)
+    ]
+
+
+def polled(events: RecentSegments) -> list[RecentRun]:
+    runs: list[RecentRun] = []
+    while fresh := events.poll():
+        runs += fresh
+    return runs
+
+
+@given(log=logs(), cuts=st.lists(st.integers(0, 40), max_size=6), look=st.booleans())
+@settings(max_examples=30)
+def test_each_event_comes_once_with_what_its_user_had_before(
+    log: list[LogRecord], cuts: list[int], look: bool
+) -> None:
+    store = MemoryStore()
+    worker, events = opened(store, UNSEALED), RecentSegments(lambda: {0: store.get})
+    runs: list[RecentRun] = []
+    bounds = [0, *sorted(cuts), len(log)]
+    for begin, end in itertools.pairwise(bounds):
+        worker.apply(log[begin:end])
+        if look:
+            runs += polled(events)
+    runs += polled(events)
+    assert rows(runs) == expected(log)
+    assert all(one.end <= two.begin for one, two in itertools.pairwise(runs))
+
+
+def test_segments_that_were_made_one_are_read_as_far_as_they_are_new() -> None:
+    store = MemoryStore()
+    worker, events = opened(store, UNSEALED), RecentSegments(lambda: {0: store.get})
+    log = [accepted(at, at % 3, at, START_MS) for at in range(200)]
+    seen: list[_Known] = []
+    for at in range(0, 200, 2):
+        worker.apply(log[at : at + 2])
+        if at % 14 == 0:
+            seen += rows(polled(events))
+    seen += rows(polled(events))
+    assert seen == expected(log)
+
+
+def test_what_left_the_segments_unread_is_missing_and_the_rest_is_right() -> None:
+    store = MemoryStore()
+    worker, events = opened(store, rules()), RecentSegments(lambda: {0: store.get})
+    log = [accepted(at, at % 3, at, START_MS + at * PERIOD_MS // 4) for at in range(22)]
+    worker.apply(log[:2])
+    seen = polled(events)
+    for record in log[2:]:
+        worker.apply([record])
+        while worker.has_parts_to_make:
+            worker.make_part()
+    seen += polled(events)
+    assert [(run.begin, run.end) for run in seen] == [(0, 2), (20, 21), (21, 22)]
+    wanted = {row[0]: row for row in expected(log)}
+    # The user's last event stands in the sequence value by then.
+    assert rows(seen) == [wanted[offset] for offset in (0, 1, 20, 21)]
+
+
+def test_a_log_that_is_another_one_is_read_from_its_beginning() -> None:
+    store, stores = MemoryStore(), list[MemoryStore]()
+    stores.append(store)
+    events = RecentSegments(lambda: {0: stores[-1].get})
+    opened(store).apply([accepted(at, 1, at, START_MS) for at in range(5)])
+    assert [run.end for run in polled(events)] == [5]
+    stores.append(MemoryStore())
+    opened(stores[-1], topic_id="anew").apply([accepted(0, 1, 8, START_MS)])
+    (run,) = polled(events)
+    assert (run.begin, run.end, list(run.before)) == (0, 1, [None])
+
+
+def test_a_partition_of_which_nothing_is_here_has_no_events() -> None:
+    store = MemoryStore()
+    assert RecentSegments(lambda: {0: store.get}).poll() == []
+    assert RecentSegments(dict).poll() == []
+
+
+def test_a_reader_that_is_far_behind_leaves_the_oldest_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(recent, "MOST", 10)
+    store = MemoryStore()
+    worker = opened(store, UNSEALED)
+    for at in range(30):
+        worker.apply([accepted(at, at, at, START_MS)])
+    runs = polled(RecentSegments(lambda: {0: store.get}))
+    assert runs[0].begin == 20
+    assert [item for run in runs for item in run.items] == list(range(20, 30))
+
+
+def test_one_call_does_so_much_and_the_next_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(recent, "AT_ONCE", 4)
+    store = MemoryStore()
+    worker, events = opened(store, UNSEALED), RecentSegments(lambda: {0: store.get})
+    for at in range(10):
+        worker.apply([accepted(at, at, at, START_MS)])
+    assert [len(events.poll()) for _ in range(4)] == [4, 4, 2, 0]
