@@ -69,7 +69,8 @@ class WeightManifest(msgspec.Struct, frozen=True):
     ``trainer.learning_rate``: training goes on by them. ``origin`` names the track and version
     that this one was copied from, such as ``default:57``; empty for one that was trained here.
     ``diverted`` counts targets of its window that were left to other tracks (law 3); ``events``
-    does not count them.
+    does not count them. ``cut`` numbers the window among those of its label (``contracts.window``).
+    ``measures`` are of its window, before it was learnt (see ``contracts.report``).
     """
 
     format: int
@@ -96,6 +97,8 @@ class WeightManifest(msgspec.Struct, frozen=True):
     tuning: dict[str, Any] = {}
     origin: str = ""
     diverted: int = 0
+    cut: int = 0
+    measures: dict[str, float] = {}
 
     @property
     def replica_files(self) -> tuple[str, str]:
@@ -155,6 +158,7 @@ class Rejected(msgspec.Struct, frozen=True):
     ranges: dict[int, tuple[int, int]]
     scores: dict[str, float]
     files: list[WeightFile] = []
+    cut: int = 0
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -163,20 +167,30 @@ class Plan(msgspec.Struct, frozen=True):
     Written by the trainer before it follows the plan, and read by it when it restarts. Without one
     it trains the next window alone. It holds for a trainer at ``version`` that has consumed all
     windows up to ``after`` (``None``: none yet): it takes those up to ``last`` as one, and trains
-    the ``share`` of their examples. A version has several plans where windows were held: a trainer
-    that restarts from it takes and holds them again.
+    the ``share`` of their examples. ``after_cut`` and ``last_cut`` belong to these labels. A
+    version has several plans where windows were held: a trainer that restarts from it takes and
+    holds them again.
     """
 
     version: int
     after: int | None
     last: int
     share: float
+    after_cut: int = 0
+    last_cut: int = 0
+
+    @property
+    def after_place(self) -> tuple[int, int] | None:
+        """After which window it holds."""
+        return None if self.after is None else (self.after, self.after_cut)
 
 
 def with_plan(plans: Iterable[Plan], plan: Plan) -> list[Plan]:
     """The plans of its version, ``plan`` as the last one."""
     others = [
-        other for other in plans if other.version == plan.version and other.after != plan.after
+        other
+        for other in plans
+        if other.version == plan.version and other.after_place != plan.after_place
     ]
     return [*others, plan]
 

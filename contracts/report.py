@@ -15,7 +15,7 @@ QUANTILES = 101
 class WindowReport(msgspec.Struct, frozen=True):
     """One window. Written by the trainer to ``reports`` after it published or held the window; read
     by the command line's views. One that is missing was lost on its way to the topic; one that
-    comes twice, after a restart, has the same ``label``.
+    comes twice, after a restart, has the same ``label`` and ``cut`` (``contracts.window``).
 
     ``scores`` maps contender (``live``, ``frozen``, ``popularity``, ``markov``, ``vmis-knn``) to
     its metrics (``hr10``, ``ndcg10``), each a mean over the window's ``events`` targets, measured
@@ -35,7 +35,10 @@ class WindowReport(msgspec.Struct, frozen=True):
     it turned away from. ``merged`` are labels of windows trained as one, empty for a single one;
     ``sampled`` is the share of examples that was trained, all being scored. ``flood`` counts items
     that got no row because the window brought too many (``trainer.new_items``). ``track`` is the
-    line of versions; each has reports of its own on the same windows.
+    line of versions; each has reports of its own on the same windows. ``through`` maps events
+    partition to the offset after the last event that was consumed with this window. ``measures``
+    say what the window is worth, measured before it was learnt (``bits_live``, ``compression`` and
+    so on, see ``trainer.scoring.window_measures``); empty in a report of an older release.
     """
 
     label: Count
@@ -59,6 +62,14 @@ class WindowReport(msgspec.Struct, frozen=True):
     second: Count = 0
     older: Count = 0
     track: str = "default"
+    cut: Count = 0
+    through: dict[Count, Count] = {}
+    measures: dict[str, float] = {}
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Which window it is of."""
+        return self.label, self.cut
 
 
 class ComponentStatus(msgspec.Struct, frozen=True):

@@ -6,6 +6,10 @@ its period of ``windows.seconds`` in broker append time; labels of a partition o
 *window* ``label`` is the set of slices with that label, one per partition at most. A window is
 complete once every partition has closed a slice with that label or a later one.
 
+History, which comes faster than it happened, is also cut inside a period. Slices of one label are
+then numbered from 0 by their ``cut``. ``(label, cut)`` is their *place*, and takes the label's part
+in all of the above.
+
 On the ``windows`` topic (as many partitions as ``events``; slices of events partition p are
 written to partition p by its owner) a slice is a run of :class:`SlicePart` and then one
 :class:`SliceClosed`. After a crash a whole run may be written again: readers drop a run whose
@@ -25,6 +29,9 @@ from everfresh.contracts.sequence import Interaction, decode_entries
 
 FORMAT = 1
 
+Place = tuple[int, int]
+"""A window's label, and the number of its cut inside that period."""
+
 
 class Example(msgspec.Struct, frozen=True, array_like=True):
     """One user's part of a slice: at most ``history_length`` earlier entries, then the targets.
@@ -41,7 +48,7 @@ class Example(msgspec.Struct, frozen=True, array_like=True):
     appended: list[Milliseconds]
 
 
-class SlicePart(msgspec.Struct, frozen=True, tag="part"):
+class SlicePart(msgspec.Struct, frozen=True, tag="part", omit_defaults=True):
     """Some of a slice's examples; parts of one slice are numbered from 0.
 
     Written by the stream worker, read by the trainer. A slice without parts has no events.
@@ -52,10 +59,16 @@ class SlicePart(msgspec.Struct, frozen=True, tag="part"):
     part: Count
     actions: list[str]
     examples: list[Example]
+    cut: Count = 0
+
+    @property
+    def place(self) -> Place:
+        """Of its slice."""
+        return self.label, self.cut
 
 
-class SliceClosed(msgspec.Struct, frozen=True, tag="closed"):
-    """The end of a slice: nothing with this label follows in this partition.
+class SliceClosed(msgspec.Struct, frozen=True, tag="closed", omit_defaults=True):
+    """The end of a slice: nothing with this label and ``cut`` follows in this partition.
 
     Written by the stream worker, read by the trainer. A slice without it is not complete yet.
     ``events`` counts accepted events, ``rejected`` those that went to the dead letters, or to their
@@ -72,6 +85,12 @@ class SliceClosed(msgspec.Struct, frozen=True, tag="closed"):
     events: Count
     rejected: Count
     digest: str
+    cut: Count = 0
+
+    @property
+    def place(self) -> Place:
+        """Of this slice."""
+        return self.label, self.cut
 
 
 SliceRecord = SlicePart | SliceClosed
@@ -130,6 +149,12 @@ class TrainingWindow(msgspec.Struct, frozen=True):
     examples: list[DecodedExample]
     next_read: dict[int, int]
     rejected: int = 0
+    cut: int = 0
+
+    @property
+    def place(self) -> Place:
+        """After that of every earlier window."""
+        return self.label, self.cut
 
     @property
     def events(self) -> int:

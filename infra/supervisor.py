@@ -136,7 +136,8 @@ class Supervisor:
     def start(self) -> None:
         """Steps 2 to 5. ``Unreachable`` or ``RunError`` where one of them fails."""
         serving = self.settings.serving
-        if serving.port:
+        if serving.port and not self.settings.ray.address:
+            # On a Ray of others the port may be that of a door which is open already.
             require_free(serving.host, serving.port, "serving.port")
         follows = self.settings.follower.enabled
         if follows:

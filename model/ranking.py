@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ from everfresh.model.network.batches import (
     group_by_tokens,
     pack_batch,
 )
-from everfresh.model.trends.counts import Ints
+from everfresh.model.trends.counts import Floats, Ints
 from everfresh.model.trends.table import Contexts, TrendTable
 from everfresh.model.trends.tail import Tail, counted_by_block, log_order
 from everfresh.model.vocabulary.vocabulary import UNKNOWN
@@ -30,10 +30,11 @@ _BLOCK_SCORES = 8_000_000
 
 @dataclass(frozen=True)
 class Scorer:
-    """What scores items after events, before trends count: the network and its catalogue."""
+    """What scores items after events: the network, its catalogue, and the trends, if they count."""
 
     network: Callable[[Batch], Tensor]
     catalogue: Catalogue
+    trends: TrendTable | None
 
     def users(self, examples: Sequence[EncodedExample], max_length: int) -> Tensor:
         """The user vectors ``(n, dim)`` before each target, in order; not for gradients."""
@@ -44,6 +45,25 @@ class Scorer:
                 batch = pack_batch(group).to(self.catalogue.vectors.device)
                 users.append(self.network(batch)[batch.predicts])
             return torch.cat(users)
+
+    def scores(self, users: Tensor, contexts: Contexts) -> Tensor:
+        """Scores ``(n, rows)`` of user vectors ``(n, dim)``; minus infinity for what is no item."""
+        scores = self.catalogue.item_scores(users)
+        if self.trends is None:
+            return scores
+        pooled = scores.cpu()
+        self.trends.pool(pooled.numpy(), contexts)
+        return pooled.to(users.device)
+
+    def scores_of(self, rows: Ints, users: Tensor, contexts: Contexts) -> Tensor:
+        """Scores ``(n, m)`` of ``m`` distinct items' rows."""
+        table = torch.from_numpy(rows).to(users.device)
+        scores = self.catalogue.of(table).scores(users)
+        if self.trends is None:
+            return scores
+        pooled = scores.cpu()
+        self.trends.pool_some(pooled.numpy(), rows, contexts)
+        return pooled.to(users.device)
 
 
 @dataclass(frozen=True)
@@ -88,15 +108,46 @@ def target_rows(examples: Sequence[EncodedExample]) -> Ints:
     return np.concatenate([np.zeros(0, np.int64), *rows])
 
 
+Hear = Callable[[Ints, Tensor, Tensor], None]
+"""Called with numbers ``(n,)`` of targets, scores ``(n, rows)``, and scores ``(n,)`` of what was
+chosen; may keep none of them. Which targets come together is open."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Items without rows that are ranked among the others wherever trends count.
+
+    ``scores`` are theirs ``(n, items)`` for user vectors ``(n, dim)`` and weights of the network
+    ``(n,)``. ``targets`` has the place of each target that is one of them, -1 for others, and
+    ``seen``, by target, the places of those that its user had before.
+    """
+
+    scores: Callable[[Floats, Floats], Floats]
+    targets: Ints
+    seen: Mapping[int, Sequence[int]]
+
+
 def rank_examples(
+    scorer: Scorer,
+    examples: Sequence[EncodedExample],
+    max_length: int,
+    exclude_seen: bool,
+) -> Ranks:
+    """As :func:`rank_ways`, by what the ``scorer`` counts alone."""
+    return rank_ways(scorer, [scorer.trends], examples, max_length, exclude_seen)[0]
+
+
+def rank_ways(
     scorer: Scorer,
     counting: Sequence[Counting],
     examples: Sequence[EncodedExample],
     max_length: int,
     exclude_seen: bool,
+    heard: Hear | None = None,
+    beside: Beside | None = None,
 ) -> list[Ranks]:
     """1-based ranks of all targets, in order of the examples and of their targets: by the network
-    and each of ``counting``, of which one at most is kept up.
+    and each of ``counting``, of which one at most is kept up. ``heard`` hears scores by the first.
 
     Ties count against the target, as not-a-numbers do, so that a model which tells nothing apart
     gains nothing. With ``exclude_seen`` the user's earlier items, context and earlier targets, are
@@ -112,13 +163,40 @@ def rank_examples(
             for begin in range(0, len(block), step):
                 part = block[begin : begin + step]
                 of_part = users[torch.from_numpy(part).to(users.device)]
-                scores = scorer.catalogue.item_scores(of_part)
-                if earlier is not None:
-                    earlier.leave_out(scores, part)
-                for out, table in zip(ranks, tables, strict=True):
-                    pooled = _pooled(scores, table, contexts.part(part))
-                    out[part] = _ranks(pooled, rows[part])
+                network = scorer.catalogue.item_scores(of_part)
+                for number, table in enumerate(tables):
+                    scores = _pooled(network, table, contexts.part(part))
+                    wanted = rows[part]
+                    if heard is not None and not number:
+                        heard(part, scores, _own(scores, wanted))
+                    if earlier is not None:
+                        earlier.leave_out(scores, part)
+                    if beside is not None and table is not None:
+                        weights = table.weights[contexts.part(part).places][:, 0]
+                        scores, wanted = _joined(
+                            scores, wanted, of_part, weights, beside, part, exclude_seen
+                        )
+                    ranks[number][part] = _ranks(scores, wanted)
     return ranks
+
+
+def _joined(
+    scores: Tensor,
+    rows: Ints,
+    users: Tensor,
+    weights: Floats,
+    beside: Beside,
+    targets: Ints,
+    exclude_seen: bool,
+) -> tuple[Tensor, Ints]:
+    """Scores of rows and, after them, of the items beside; and where each target stands."""
+    theirs = beside.scores(users.cpu().numpy(), weights)
+    if exclude_seen:
+        for at, target in enumerate(targets.tolist()):
+            theirs[at, list(beside.seen.get(target, ()))] = -np.inf
+    place = beside.targets[targets]
+    wanted = np.where(place >= 0, scores.shape[1] + place, rows)
+    return torch.cat([scores, torch.from_numpy(theirs).to(scores)], 1), wanted
 
 
 def _tables(
@@ -135,21 +213,26 @@ def _tables(
 
 
 def _pooled(scores: Tensor, table: TrendTable | None, contexts: Contexts) -> Tensor:
-    """The network's ``scores`` with what the trends add; these themselves where there are none."""
+    """The network's ``scores`` with what the trends add, as a new tensor."""
     if table is None:
-        return scores
+        return scores.clone()
     pooled = scores.cpu().clone()
     table.pool(pooled.numpy(), contexts)
     return pooled.to(scores.device)
 
 
-def _ranks(scores: Tensor, rows: Ints) -> Ranks:
-    """Ranks of ``rows`` ``(n,)`` among the ``scores`` ``(n, all rows)``."""
-    own = scores.gather(1, torch.from_numpy(rows).to(scores.device)[:, None])
-    behind = (scores < own).sum(1)
+def _own(scores: Tensor, places: Ints) -> Tensor:
+    """What each target scores ``(n,)``."""
+    return scores.gather(1, torch.from_numpy(places).to(scores.device)[:, None]).squeeze(1)
+
+
+def _ranks(scores: Tensor, places: Ints) -> Ranks:
+    """Ranks of ``places`` ``(n,)`` among the ``scores`` ``(n, all)``."""
+    own = _own(scores, places)
+    behind = (scores < own[:, None]).sum(1)
     found = (scores.shape[1] - behind).clamp(max=scores.shape[1] - 1)
     # Neither what has no row nor what is left out scores anything.
-    ranks: Ranks = torch.where(own.squeeze(1) == -torch.inf, MISS, found).cpu().numpy()
+    ranks: Ranks = torch.where(own == -torch.inf, MISS, found).cpu().numpy()
     return ranks
 
 

@@ -32,7 +32,7 @@ def weigh_trends(
     if not len(known):
         return
     table, length = recommender.trend_table(), recommender.settings.max_length
-    users = Scorer(recommender.network, recommender.catalogue()).users(encoded, length)[known]
+    users = Scorer(recommender.network, recommender.catalogue(), None).users(encoded, length)[known]
     contexts, rows, chosen = contexts.part(known), rows[known], chosen[known]
     moments = _Moments(recommender, examples, contexts, chosen) if tail else None
     followers = table.links(contexts.last)[0] if moments is None else moments.followers()

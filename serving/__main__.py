@@ -8,9 +8,9 @@ import importlib
 import logging
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from everfresh.adapters.kafka.diagnosis import require_broker
@@ -25,11 +25,13 @@ from everfresh.adapters.weights.store import FsspecWeightStore
 from everfresh.contracts.errors import MissingDependency, RunError, SettingsError, Unreachable
 from everfresh.contracts.settings import Settings, load_settings
 from everfresh.serving.ray import haproxy
+from everfresh.serving.ray.haproxy_sockets import SocketFolder, socket_folder
 from everfresh.serving.versions.push import Broadcast, Pusher
 
 _LOG = logging.getLogger(__name__)
 _LOOK_S = 1.0
 _DOOR_LOOKS = 5
+_NO_GRPC = "no gRPC: the Ray Serve that was there already does not know our service"
 
 
 def main() -> None:
@@ -43,9 +45,10 @@ def main() -> None:
     interrupts.install()
     try:
         _require_startable(settings)
-        with _only_driver(settings.home), _haproxy_environment(settings) as environment:
+        with _only_driver(settings.home), _sockets(settings.home) as sockets:
+            environment = _haproxy_environment(settings, sockets.path)
             os.environ.update(environment)
-            _serve(settings, environment, interrupts)
+            _serve(settings, environment, sockets, interrupts)
     except BaseException as error:
         # Told to stop, whatever comes up on the way out is the stopping: Ray's compiled parts
         # make another error of the one that a signal raised in them.
@@ -55,37 +58,47 @@ def main() -> None:
             _LOG.info("while stopping: %r", error)
 
 
-def _serve(settings: Settings, environment: dict[str, str], interrupts: Interrupts) -> None:
+def _serve(
+    settings: Settings, environment: dict[str, str], sockets: SocketFolder, interrupts: Interrupts
+) -> None:
     # Ray takes a second to import, and reads the environment while it is.
     from everfresh.serving.ray import deployment  # noqa: PLC0415 - late, as said above
 
-    host = settings.serving.host
-    port, grpc_port = (
-        wanted or free
-        for wanted, free in zip(
-            (settings.serving.port, settings.serving.grpc_port),
-            ports.free_ports(2, host),
-            strict=True,
-        )
-    )
-    _say(f"joining Ray at {settings.ray.address}")
-    with deployment.cluster(settings.ray.address, environment):
+    name, address = settings.ray.application, settings.ray.address
+    _say(f"joining Ray at {address}")
+    with deployment.cluster(settings):
         # Ray puts a handler of its own in their place while it connects.
         interrupts.install()
         try:
-            deployment.deploy(settings, port, grpc_port, _say)
-            url = f"http://{_reached_by(host)}:{port}"
-            grpc_address = f"{_reached_by(host)}:{grpc_port}"
+            ports_of_door = partial(_open_door, settings, sockets)
+            door = deployment.deploy(settings, ports_of_door, environment, _say)
+            host = _reached_by(door.host)
+            url = f"http://{host}:{door.port}{settings.serving.route_prefix}".rstrip("/")
+            grpc_address = f"{host}:{door.grpc_port}" if door.grpc_port else ""
             write_endpoint(settings.home, url, grpc_address)
-            _say(f"gRPC on {grpc_address}\nserving on {url}")
-            with _pushing(settings, deployment.broadcast):
-                _wait_while_it_is_there(settings.ray.address, deployment.is_deployed)
+            grpc = f"gRPC on {grpc_address}" if grpc_address else _NO_GRPC
+            _say(f"{grpc}\nserving on {url}")
+            with _pushing(settings, partial(deployment.broadcast, name)):
+                is_deployed = partial(deployment.is_deployed, name)
+                _wait_while_it_is_there(address, is_deployed)
         finally:
             interrupts.closing()
             remove_endpoint(settings.home)
             # Where Ray went first, everything went with it, and asking would take long.
-            if ports.accepts_connections(*ports.parse_address(settings.ray.address, "ray.address")):
-                deployment.withdraw(settings)
+            there = ports.accepts_connections(*ports.parse_address(address, "ray.address"))
+            if there and deployment.withdraw(settings):
+                sockets.keep()
+
+
+def _open_door(settings: Settings, sockets: SocketFolder) -> tuple[int, int]:
+    """The ports of a door of ours, HTTP and gRPC."""
+    sockets.use()
+    wanted = settings.serving
+    for name in ("port", "grpc_port"):
+        if port := getattr(wanted, name):
+            ports.require_free(wanted.host, port, f"serving.{name}")
+    free, grpc_free = ports.free_ports(2, wanted.host)
+    return wanted.port or free, wanted.grpc_port or grpc_free
 
 
 def _say(line: str) -> None:
@@ -142,9 +155,6 @@ def _require_startable(settings: Settings) -> None:
     require_broker(settings.kafka.brokers)
     require_rights(REPLICA, settings)
     ports.require_reachable(settings.ray.address, "ray.address", "Ray cluster")
-    for name in ("port", "grpc_port"):
-        if port := getattr(settings.serving, name):
-            ports.require_free(settings.serving.host, port, f"serving.{name}")
 
 
 @contextlib.contextmanager
@@ -163,9 +173,14 @@ def _only_driver(home: Path) -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def _haproxy_environment(settings: Settings) -> Iterator[dict[str, str]]:
-    """HAProxy's variables, and the folder that they speak of for as long as it is needed."""
+def _sockets(home: Path) -> contextlib.AbstractContextManager[SocketFolder]:
+    # Not in the home, which may lie deep: the kernel limits the length of a socket's path.
+    root = socket_root(LONGEST_PATH - haproxy.LONGEST_FOLDER + len("/ef-12345678"))
+    return socket_folder(home, root)
+
+
+def _haproxy_environment(settings: Settings, sockets: Path) -> dict[str, str]:
+    """HAProxy's variables, and its launcher."""
     door = settings.serving
     launcher = settings.home / "run" / "haproxy"
     with naming(launcher):
@@ -177,18 +192,14 @@ def _haproxy_environment(settings: Settings) -> Iterator[dict[str, str]]:
             door.max_body_bytes,
             metrics=settings.ray.metrics,
         )
-    # Not in the home, which may lie deep: the kernel limits the length of a socket's path.
-    root = socket_root(LONGEST_PATH - haproxy.LONGEST_FOLDER + len("/ef-12345678"))
-    with tempfile.TemporaryDirectory(prefix="ef-", dir=root) as folder:
-        free = ports.free_ports(haproxy.EXTRA_PORTS)
-        yield haproxy.environment(
-            Path(folder),
-            free,
-            launcher,
-            door.max_body_bytes,
-            door.timeout_ms,
-            metrics=settings.ray.metrics,
-        )
+    return haproxy.environment(
+        sockets,
+        ports.free_ports(haproxy.EXTRA_PORTS),
+        launcher,
+        door.max_body_bytes,
+        door.timeout_ms,
+        metrics=settings.ray.metrics,
+    )
 
 
 def _program() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -26,6 +27,7 @@ from everfresh.model.inference.retrieval import (
 )
 from everfresh.model.vocabulary.sightings import ItemRows
 from everfresh.serving.history.reader import CachedHistoryReader, UserHistory
+from everfresh.serving.items.answer_rows import AnswerRows
 from everfresh.serving.items.catalogue import Catalogue
 from everfresh.serving.items.ruled import Ruled, Wanted, ruled_items
 from everfresh.serving.tail.kept_up import Trending
@@ -165,7 +167,10 @@ def recommend_items(
     query = _query(loaded, history, trending)
     asks = request.rules is not None or bool(request.attributes)
     if shelf is not None and (asks or shelf.catalogue.in_use):
-        wanted = Wanted(request.k, barred, request.allow, request.rules, request.attributes)
+        unknown = partial(_barred_items, request, history)
+        wanted = Wanted(
+            request.k, barred, request.allow, request.rules, request.attributes, unknown
+        )
         ruled = ruled_items(shelf.catalogue, recommender, query, wanted, shelf.clock())
         chosen = ruled.items, ruled.scores
         return _answer(loaded, request, history, chosen, assignment, trending, ruled)
@@ -185,9 +190,13 @@ def score_candidates(
     not be shown now has none."""
     history = histories.read(loaded, request.user_id, request.events)
     trending = loaded.kept_up
-    scores = score_items(loaded.recommender, _query(loaded, history, trending), request.items)
-    if shelf is not None and shelf.catalogue.in_use:
-        with shelf.catalogue.reading(loaded.recommender, shelf.clock()):
+    query = _query(loaded, history, trending)
+    if shelf is None or not shelf.catalogue.in_use:
+        scores = score_items(loaded.recommender, query, request.items)
+    else:
+        with shelf.catalogue.reading(loaded.recommender, shelf.clock()) as view:
+            known = AnswerRows(loaded.recommender, view)
+            scores = known.scores_of_items(query, request.items)
             shown = shelf.catalogue.may_show(request.items)
         scores = [score if may else None for score, may in zip(scores, shown, strict=True)]
     return _answer(loaded, request, history, (request.items, scores), assignment, trending)
@@ -232,6 +241,11 @@ def exposure_of(answer: Answer, now_ms: int) -> Exposure:
         pinned=answer.pinned,
         tail=answer.tail,
     )
+
+
+def _barred_items(request: RecommendRequest, history: UserHistory) -> list[ItemId]:
+    seen = history.named() if request.exclude_seen else []
+    return [*seen, *request.exclude]
 
 
 def _query(loaded: LoadedVersion, history: UserHistory, trending: Trending | None) -> Query:

@@ -90,7 +90,8 @@ _MEMORY: msgspec.msgpack.Decoder[TrainerMemory] = msgspec.msgpack.Decoder(Traine
 
 def progress_of(manifest: WeightManifest) -> Progress:
     """How far the log had been consumed when this version was trained."""
-    return Progress(manifest.label, manifest.trained_through, manifest.windows_read)
+    where = (manifest.trained_through, manifest.windows_read)
+    return Progress(manifest.label, *where, manifest.cut)
 
 
 def encode_files(
@@ -245,6 +246,8 @@ def candidate_manifest(
         merged=window.merged,
         sampled=window.sampled,
         rows=rows,
+        measures=window.measures,
+        cut=progress.cut,
     )
 
 

@@ -35,6 +35,7 @@ from everfresh.contracts.settings import Settings
 from everfresh.contracts.window import TrainingWindow
 from everfresh.trainer.candidate_training import encode_candidate, take_in, train_candidate
 from everfresh.trainer.checkpoint import encode_files
+from everfresh.trainer.contents import UNKNOWN, ItemContents, KnownContents
 from everfresh.trainer.gate.memory import GateMemory
 from everfresh.trainer.gate.probation import failed, observed
 from everfresh.trainer.gate.window_checks import implausible
@@ -59,7 +60,7 @@ class TrainerLoop:
     """Runs the steps above over the ports it is given; one thread, no framework.
 
     Built anew after any failure: the constructor reads the pointer's version and seeks the source.
-    ``track`` is what was declared; without one it is the default track.
+    ``track`` is what was declared, else it is the default track; ``contents`` are the catalogue's.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917  (its ports, and what tests put in their place)
@@ -72,6 +73,7 @@ class TrainerLoop:
         boundary: Boundary = lambda step: None,
         train: TrainWindow = train_window,
         track: Track | None = None,
+        contents: ItemContents | None = None,
     ) -> None:
         self._given = settings, track.tuning if track else None
         self._audience = track.audience if track else None
@@ -82,6 +84,7 @@ class TrainerLoop:
         self._clock = clock
         self._boundary = boundary
         self._train_window = train
+        self._contents = contents
         self.figures = Figures()
         self._resume()
 
@@ -123,7 +126,7 @@ class TrainerLoop:
 
     def _read(self, timeout_ms: int) -> PlannedWindow | None:
         self._enter("read")
-        planned = self._queue.read(self._lineage.number, self.progress.label, timeout_ms)
+        planned = self._queue.read(self._lineage.number, self.progress.place, timeout_ms)
         windows, seconds = self._queue.behind()
         foreign, last_foreign = self._source.left_out()
         self._note(backlog=windows, backlog_s=seconds, foreign=foreign, last_foreign=last_foreign)
@@ -137,14 +140,15 @@ class TrainerLoop:
     def _consume(self, planned: PlannedWindow) -> WindowReport | None:
         closed, started = self._queue.complete_since(planned.window), self._clock()
         self._enter("score")
-        scored = self._score(planned)
+        known = self._contents.at_end_of(planned.window.label) if self._contents else UNKNOWN
+        scored = self._score(planned, known)
         if scored.flood:
             self._alarm_flood(scored)
         trusted = self._out_of_patience(planned.window)
         if not trusted and (reason := self._doubt(scored, None)):
             return self._hold(scored, reason, {})
         # A bad version makes good windows look bad: its probation comes before the blame.
-        if self._roll_back_if_failed(scored):
+        if self._roll_back_if_failed(scored, known):
             return None
         if not trusted and (reason := self._doubt(scored, scored.behind)):
             return self._hold(scored, reason, {})
@@ -159,6 +163,7 @@ class TrainerLoop:
             self._settings,
             self._train_window,
             lambda: self._enter("check"),
+            known,
         )
         trained = self._clock()
         if candidate.refused:
@@ -178,13 +183,13 @@ class TrainerLoop:
         self._note(undeleted=self.figures.undeleted + self._lineage.tidy())
         return report
 
-    def _score(self, planned: PlannedWindow) -> ScoredWindow:
+    def _score(self, planned: PlannedWindow, known: KnownContents) -> ScoredWindow:
         lineage, parent = self._lineage, self._lineage.parent
         # To the first version every item that is known at all is new: that tells nothing.
         several = parent is not None and parent.version != lineage.frozen
         return score_planned(
             planned,
-            lineage.contenders(),
+            lineage.contenders(known.newest),
             self.learner.network.recommender.vocabulary,
             parent.label if parent and several else None,
             self._settings.trainer,
@@ -213,14 +218,14 @@ class TrainerLoop:
     def _doubt(self, scored: ScoredWindow, behind: Paired | None) -> str | None:
         return implausible(scored.window, behind, self.learner.gate.profile, self._settings.gate)
 
-    def _roll_back_if_failed(self, scored: ScoredWindow) -> bool:
+    def _roll_back_if_failed(self, scored: ScoredWindow, known: KnownContents) -> bool:
         """Compare with the parents on this window; go back to one where probation is failed."""
         if scored.own is None:
             return False
         gate, tuning = self.learner.gate, self._settings.trainer
         probations = observed(
             gate.probations,
-            self._lineage.parents,
+            self._lineage.parents_with(known.newest),
             scored.window,
             scored.own,
             tuning.exclude_seen,
@@ -254,6 +259,7 @@ class TrainerLoop:
         self._enter("advance")
         self._lineage.advance(manifest, files)
         self.learner.begin_version()
+        self._note(**self.learner.network.recommender.index.figures())
         self._held_in_a_row = 0
         return manifest
 
@@ -272,6 +278,7 @@ class TrainerLoop:
             window.events,
             window.ranges,
             scored.scores,
+            cut=window.cut,
         )
         self._lineage.set_aside(rejected, files)
         update_opponents(self.learner, window)
@@ -280,6 +287,7 @@ class TrainerLoop:
         self._held_in_a_row += 1
         self._note(held=self.figures.held + 1, last_held=f"window {window.label}: {reason}")
         report = held_report(rejected, scored.summary, closed, now, len(scored.flood))
+        report = msgspec.structs.replace(report, through=self.progress.through)
         self._reports.window(report)
         return report
 

@@ -20,11 +20,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from everfresh.adapters.machine.tcp_ports import ListenerWatch, require_reachable
 from everfresh.contracts.errors import EverfreshError, SettingsError, Unreachable
 from everfresh.contracts.settings import Settings
-from everfresh.trainer.distributed.ray_workers import CPUS, process_resources
+from everfresh.trainer.distributed.ray_workers import process_resources
 from everfresh.trainer.ray_actor import TrainerActor
 from everfresh.trainer.run import RunStatus, TrainerPorts
 
-NAMESPACE = "everfresh"
 NAME = "trainer"
 
 STOP_S = 2.0
@@ -52,7 +51,7 @@ def join_cluster(settings: Settings) -> None:
     try:
         ray.init(
             address=address,
-            namespace=NAMESPACE,
+            namespace=settings.ray.application,
             log_to_driver=False,
             logging_level=logging.ERROR,
             configure_logging=False,
@@ -153,14 +152,20 @@ def _placement(settings: Settings) -> dict[str, Any]:
 
     ``SettingsError`` where this node cannot take it, because Ray would wait without a word.
     """
-    url = settings.weights_url
+    url, wanted = settings.weights_url, process_resources(settings)
+    nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     if "://" in url and not url.startswith("file://"):
+        if not any(_has_labels(node, settings) for node in nodes):
+            raise SettingsError(
+                f"no node of this Ray cluster has the labels {_labels(settings)}, and Ray would "
+                "wait for one without a word: start one with `ray start --labels`, or change "
+                "trainer.node_labels"
+            )
         return {}
     here = ray.get_runtime_context().get_node_id()
-    nodes = ray.nodes()  # type: ignore[no-untyped-call]
-    has = next(node["Resources"] for node in nodes if node["NodeID"] == here)
-    resources = {"CPU": CPUS, "GPU": process_resources(settings)["num_gpus"]}
-    for name, needed in resources.items():
+    node = next(node for node in nodes if node["NodeID"] == here)
+    has = node["Resources"]
+    for name, needed in (("CPU", wanted["num_cpus"]), ("GPU", wanted["num_gpus"])):
         if has.get(name, 0.0) < needed:
             raise SettingsError(
                 f"this machine's node has {has.get(name, 0.0):g} {name}s in the Ray cluster, and "
@@ -168,7 +173,26 @@ def _placement(settings: Settings) -> dict[str, Any]:
                 f"node with more (ray start --num-{name.lower()}s), or name an object store in "
                 "weights.url, so that the trainer can run on any node"
             )
-    return {"scheduling_strategy": NodeAffinitySchedulingStrategy(here, soft=False)}
+    if not _has_labels(node, settings):
+        raise SettingsError(
+            f"this machine's node has not the labels {_labels(settings)} (trainer.node_labels), "
+            f"and the trainer must run here, because the versions are in {url}: name an object "
+            "store in weights.url, so that the trainer can run on the nodes with these labels"
+        )
+    # One way of placing is enough: the node's labels have been looked at.
+    return {
+        "scheduling_strategy": NodeAffinitySchedulingStrategy(here, soft=False),
+        "label_selector": None,
+    }
+
+
+def _has_labels(node: Mapping[str, Any], settings: Settings) -> bool:
+    has: Mapping[str, str] = node.get("Labels", {})
+    return settings.trainer.label_selector.items() <= has.items()
+
+
+def _labels(settings: Settings) -> str:
+    return ", ".join(settings.trainer.node_labels)
 
 
 def _create(
@@ -179,7 +203,10 @@ def _create(
     """The named actor; waits a while for the name where an earlier driver has only just gone."""
     here = settings.model_copy(update={"home": settings.home.resolve()})
     actor = ray.remote(TrainerActor).options(
-        name=NAME, max_restarts=-1, max_task_retries=0, **process_resources(settings), **placement
+        name=NAME,
+        max_restarts=-1,
+        max_task_retries=0,
+        **{**process_resources(settings), **placement},
     )
     deadline = time.monotonic() + _NAME_WAIT_S
     while True:
@@ -188,16 +215,17 @@ def _create(
         except ValueError:
             if time.monotonic() >= deadline:
                 raise Unreachable(
-                    f"this Ray cluster has a trainer already, that of {_holder()} (actor "
-                    f"{NAME!r} in namespace {NAMESPACE!r}); stop it first, or use another cluster"
+                    f"this Ray cluster has a trainer already, that of {_holder(settings)} (actor "
+                    f"{NAME!r} in namespace {settings.ray.application!r}); stop it first, give "
+                    "this everfresh another name (ray.application), or use another cluster"
                 ) from None
             time.sleep(0.5)
 
 
-def _holder() -> str:
+def _holder(settings: Settings) -> str:
     """Whose trainer has the name."""
     # One that is still starting does not answer; one of an earlier release has no such method.
     with contextlib.suppress(RayError, ValueError, AttributeError):
-        holder = ray.get_actor(NAME, namespace=NAMESPACE)
+        holder = ray.get_actor(NAME, namespace=settings.ray.application)
         return f"home {ray.get(holder.place.remote(), timeout=_HOLDER_S)}"
     return "another run"

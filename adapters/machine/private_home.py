@@ -18,7 +18,7 @@ _OPEN = 0o077
 # What a home holds (docs/architecture.md), the load lock, and what the demo leaves in its own.
 _OURS = frozenset(("state", "snapshots", "weights", "kafka", "logs", "run", ".turn"))
 _OURS |= {"replays", "rejects", "scratch", "experiments"}
-_OURS |= {"demo", "everfresh-demo", "report.json", "plot.png", "one-event.jsonl"}
+_OURS |= {"demo", "everfresh-demo", "report.json", "plot.png", "one-event.jsonl", "clicks.jsonl"}
 
 
 def close_home(home: Path) -> str:

@@ -27,8 +27,7 @@ def with_rejected(
     """The list once ``new`` is in it: each window and parent once, the oldest dropped."""
     entries = [weight_file(name, whole(files[name])) for name in sorted(files)]
     filled = msgspec.structs.replace(new, files=entries)
-    same = (new.label, new.parent)
-    others = [rejected for rejected in listed if (rejected.label, rejected.parent) != same]
+    others = [each for each in listed if _folder_name(each) != _folder_name(new)]
     return [*others, filled][-REJECTED_KEPT:]
 
 
@@ -57,4 +56,5 @@ def write_rejected(blobs: Blobs, new: Rejected, files: Mapping[str, VersionFile]
 
 
 def _folder_name(rejected: Rejected) -> str:
-    return f"l{rejected.label:010d}-p{rejected.parent or 0}"
+    cut = f"-c{rejected.cut}" if rejected.cut else ""
+    return f"l{rejected.label:010d}-p{rejected.parent or 0}{cut}"

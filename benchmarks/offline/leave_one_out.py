@@ -96,10 +96,8 @@ class LeaveOneOut:
 
     def test(self, recommender: Recommender) -> dict[str, float]:
         """HR and NDCG of the held-out events over the whole catalogue."""
-        scorer = Scorer(recommender.network, recommender.catalogue())
-        ranks = rank_examples(
-            scorer, [None], self._codes, self.settings.max_length, exclude_seen=True
-        )[0]
+        scorer = Scorer(recommender.network, recommender.catalogue(), None)
+        ranks = rank_examples(scorer, self._codes, self.settings.max_length, exclude_seen=True)
         return {name: value for name, value in scores(ranks, KS).items() if name[0] != "m"}
 
 

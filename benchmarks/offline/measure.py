@@ -10,8 +10,13 @@ from pathlib import Path
 import torch
 
 from benchmarks.offline.leave_one_out import LeaveOneOut, read_users
-from benchmarks.offline.published import NEGATIVES, PublishedRecommender, quicksorted
-from benchmarks.offline.runs import MODELS, Epoch, Run
+from benchmarks.offline.published import (
+    NEGATIVES,
+    CosineRecommender,
+    PublishedRecommender,
+    quicksorted,
+)
+from benchmarks.offline.runs import AS_PLANNED, MODELS, Epoch, Run, Variant
 from everfresh.model.network.batches import derive_seed
 from everfresh.model.optimizer import (
     build_optimizer,
@@ -31,9 +36,16 @@ WARMUP = 0.02
 """Share of all epochs in which the learning rate rises."""
 
 
-def learning_rate(done: float) -> float:
+RECOMMENDERS = {
+    "product": Recommender,
+    "published": PublishedRecommender,
+    "full": CosineRecommender,
+}
+
+
+def learning_rate(done: float, highest: float) -> float:
     """Rises, then falls along a cosine to zero; ``done`` is the share of training behind us."""
-    return LEARNING_RATE * min(1.0, done / WARMUP) * (1 + math.cos(math.pi * done)) / 2
+    return highest * min(1.0, done / WARMUP) * (1 + math.cos(math.pi * done)) / 2
 
 
 class Training:
@@ -46,23 +58,25 @@ class Training:
         data: Path,
         limit: int | None,
         *,
-        published: bool = False,
+        variant: Variant = AS_PLANNED,
         device: str = "cpu",
     ) -> None:
         prepare_device(device)
         torch.manual_seed(seed)
         plan = MODELS[model]
-        kind = PublishedRecommender if published else Recommender
-        order = quicksorted if published else None
-        settings = plan.settings.model_copy(update={"negatives": NEGATIVES} if published else {})
+        order = None if variant.loss == "product" else quicksorted
+        settings = variant.settings(plan)
+        if variant.loss == "published":
+            settings = settings.model_copy(update={"negatives": NEGATIVES})
         self.seed = seed
-        self.recommender = kind(settings, Vocabulary(), seed)
+        self.rate = variant.rate or LEARNING_RATE
+        self.recommender = RECOMMENDERS[variant.loss](settings, Vocabulary(), seed)
         self.recommender.network = plan.network(settings)
         self.recommender.network.initialise(torch.Generator().manual_seed(derive_seed(seed)))
         self.data = LeaveOneOut(read_users(data, limit, order), settings)
         self.data.encode(self.recommender)
         self.recommender.to(device)
-        self.optimizer = build_optimizer(self.recommender, LEARNING_RATE)
+        self.optimizer = build_optimizer(self.recommender, self.rate)
 
     def restore(self, files: dict[str, bytes]) -> None:
         """Go on where an epoch ended."""
@@ -84,7 +98,8 @@ class Training:
         began, cpu = time.monotonic(), time.process_time()
         losses = []
         for at, batch in enumerate(batches):
-            self.optimizer.rate = learning_rate((number - 1 + (at + 1) / len(batches)) / epochs)
+            done = (number - 1 + (at + 1) / len(batches)) / epochs
+            self.optimizer.rate = learning_rate(done, self.rate)
             losses.append(step(self.recommender, self.optimizer, batch))
         ended, cpu = time.monotonic(), time.process_time() - cpu
         return Epoch(

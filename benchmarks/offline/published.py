@@ -6,7 +6,7 @@ pandas and so by numpy's quicksort, which is not stable: what it leaves decides 
 test. Processors with wide vectors sort in another order since numpy 1.25; this is the older one.
 
 Score and loss. The cosine over the temperature alone, against 128 items that stand for nothing but
-themselves.
+themselves; or against all items (``CosineRecommender``), as NetEase-Media/HSTU-Tensorflow has it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from everfresh.model.network.batches import Batch
+from everfresh.model.network.losses import sampled_cross_entropy
 from everfresh.model.recommender import Recommender
 from everfresh.model.score_tables import ScoreTables
 from everfresh.model.vocabulary.vocabulary import UNKNOWN
@@ -55,17 +56,20 @@ class _CosineTables(ScoreTables):
         return torch.zeros_like(self._network.item_bias.detach()).index_fill(0, free, -torch.inf)
 
 
-class PublishedRecommender(Recommender):
-    """Scores items by the cosine alone, and learns against few of them."""
+class CosineRecommender(Recommender):
+    """Scores items by the cosine alone, and learns against all of them."""
 
     _tables_of = _CosineTables
 
     def loss(self, batch: Batch) -> Tensor:
-        """Softmax cross-entropy of each target against items drawn for it and its neighbours.
+        """Softmax cross-entropy of each target against all items; the mean, a scalar."""
+        users, items, targets = self._scored(batch)
+        own = (users * items[targets]).sum(-1)
+        none = torch.zeros(len(items), device=items.device)
+        return sampled_cross_entropy(users, own, items, none, targets) / len(targets)
 
-        The mean over the targets, a scalar. ``settings.negatives`` are drawn evenly and with
-        repeats for each ``GROUP`` tokens; one that is a token's target counts as none of them.
-        """
+    def _scored(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """User vectors before the targets, all items over the temperature, places of targets."""
         self._tables.weights_changed()
         batch = batch.to(self.network.device)
         at = torch.nonzero(batch.predicts & (batch.targets != UNKNOWN)).squeeze(1)
@@ -75,7 +79,19 @@ class PublishedRecommender(Recommender):
         items = items / self.settings.temperature
         places = torch.full((self.vocabulary.rows,), -1, device=rows.device)
         places[rows] = torch.arange(len(rows), device=rows.device)
-        targets = places[batch.targets[at]]
+        return users, items, places[batch.targets[at]]
+
+
+class PublishedRecommender(CosineRecommender):
+    """Scores items by the cosine alone, and learns against few of them."""
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Softmax cross-entropy of each target against items drawn for it and its neighbours.
+
+        The mean over the targets, a scalar. ``settings.negatives`` are drawn evenly and with
+        repeats for each ``GROUP`` tokens; one that is a token's target counts as none of them.
+        """
+        users, items, targets = self._scored(batch)
         own = (users * items[targets]).sum(-1)
         return (torch.logaddexp(self._others(users, items, targets), own) - own).mean()
 

@@ -43,6 +43,42 @@ MODELS = {
 }
 
 
+LOSSES = ("product", "published", "full")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What differs from a plan of :data:`MODELS`; 0 is what the plan has.
+
+    ``loss`` is that of the product, as published, or the published score against all items
+    (``full``); the last two have the published order of ties.
+    """
+
+    loss: str = "product"
+    blocks: int = 0
+    heads: int = 0
+    epsilon: float = 0.0
+    rate: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """For the run's folder; empty where nothing differs."""
+        numbers = self._changes() | {"rate": self.rate}
+        words = [f"-{name}{value:g}" for name, value in numbers.items() if value]
+        return "".join(words) + ("" if self.loss == "product" else f"-{self.loss}")
+
+    def settings(self, plan: Plan) -> ModelSettings:
+        """The plan's, with what differs."""
+        asked = {name: value for name, value in self._changes().items() if value}
+        return plan.settings.model_copy(update=asked)
+
+    def _changes(self) -> dict[str, float]:
+        return {"blocks": self.blocks, "heads": self.heads, "epsilon": self.epsilon}
+
+
+AS_PLANNED = Variant()
+
+
 class Epoch(msgspec.Struct, frozen=True):
     """One epoch. ``scores`` is empty where it was not tested."""
 

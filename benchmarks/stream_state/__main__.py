@@ -2,8 +2,8 @@
 
     python -m benchmarks.stream_state [--quick] [--json FILE] [--repeats N]
 
-Good: many events per CPU second beside Quix Streams and a Faust table, few bytes of memory and
-disk, and a low age of events. The bare fetch is the upper limit for a Python consumer.
+Good: many events per CPU second beside Kafka Streams, Quix Streams and a Faust table, few bytes of
+memory and disk, and a low age of events. The bare fetch is the upper limit for a Python consumer.
 
 One job for all, on one embedded Kafka and one topic, in one run: JSON events of 20,000 users (Zipf)
 in 4 partitions; the last 200 events of each user kept durably. Ours runs as users run it, with
@@ -13,7 +13,12 @@ system takes half of the events per second that it reached, and probes among the
 event is when it can be read (see ``half_load.py``). Two workers share the partitions in one more
 run. The full run draws ``docs/stream_state.png``.
 
-Peers run in ``.venv-peers``, which is made from ``benchmarks/peers/requirements.txt`` if missing.
+Kafka Streams runs in four cells: at least once and exactly once, each with its cache (10 MiB, the
+default) and without. It has one stream thread and a heap of 512 MiB, and is measured once it has
+run for 5 s, since a JVM compiles first. What the broker takes meanwhile is measured beside.
+
+Python's peers run in ``.venv-peers``, which is made from ``benchmarks/peers/requirements.txt`` if
+missing. Kafka Streams is fetched by Maven and compiled into ``build/kafka_streams`` if missing.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from benchmarks.stream_state.report import TWO, Round
 from benchmarks.stream_state.systems import (
     OURS,
     PARTITIONS,
-    PEER_MODULES,
+    PEERS,
     Place,
     run_ours,
     run_peer,
@@ -29,6 +29,8 @@ from everfresh.contracts.settings import load_settings
 from everfresh.infra.broker.broker import EmbeddedBroker
 
 USERS = 20_000
+AGED = (OURS, "quix", "faust_table", "kafka_streams_alo_cached", "kafka_streams_eos_cached")
+"""Systems whose events' ages are measured."""
 
 
 class Size(msgspec.Struct, frozen=True):
@@ -53,20 +55,20 @@ def measure(work: Path, size: Size, number: int) -> Round:
         def place(name: str, prefix: str) -> Place:
             folder = work / (prefix + name)
             folder.mkdir()
-            return Place(broker.bootstrap_servers, work / "kafka", prefix, folder)
+            return Place(broker.bootstrap_servers, broker.pid, work / "kafka", prefix, folder)
 
         _make_topics(broker.bootstrap_servers, "full.")
         events = _fill(broker.bootstrap_servers, "full.events", size)
         work_off: dict[str, Callable[[Place, int, float], Run]] = {
             OURS: run_ours,
-            **{name: partial(run_peer, name) for name in PEER_MODULES},
+            **{name: partial(run_peer, name) for name in PEERS},
             TWO: partial(run_ours, workers=2),
         }
         order = list(work_off)
         for name in order[number % len(order) :] + order[: number % len(order)]:
             measured.runs[name] = work_off[name](place(name, "full."), events, size.seconds)
             _print_progress(name, measured.runs[name])
-        for name in (OURS, "quix", "faust_table"):
+        for name in AGED:
             _make_topics(broker.bootstrap_servers, f"{name}.")
             full = measured.runs[name].events_per_s
             measured.ages[name] = half_load(

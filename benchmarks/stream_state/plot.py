@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib as mpl
 
 from benchmarks.stream_state.report import LABELS, Round, age, median_of
-from benchmarks.stream_state.systems import OURS, PEER_MODULES
+from benchmarks.stream_state.systems import OURS, PEERS
 
 mpl.use("Agg")  # no display is needed, and none is opened
 
@@ -16,8 +16,8 @@ from matplotlib import pyplot as plt
 
 def draw(rounds: list[Round], target: Path) -> None:
     """Events per CPU second of every system, and the ages at half load."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.2), layout="constrained")
-    names = [OURS, *PEER_MODULES]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    names = [OURS, *PEERS]
     speeds = [1e6 / median_of(rounds, name, "cpu_s_per_million") for name in names]
     colours = ["#1f6f8b" if name == OURS else "#b8c4c9" for name in names]
     bars = left.barh([LABELS[name] for name in names], speeds, color=colours)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
 
 from benchmarks.harness.report import median, show_table
 from benchmarks.stream_state.half_load import Freshness
-from benchmarks.stream_state.systems import OURS, PEER_MODULES
+from benchmarks.stream_state.systems import OURS, PEERS, STREAMS
 from benchmarks.stream_state.throughput import Run
 
 TWO = "everfresh, two workers"
@@ -19,12 +19,17 @@ LABELS = {
     "quix": "Quix Streams",
     "faust_table": "Faust table",
     "fetch": "bare fetch (aiokafka)",
+    "kafka_streams_alo_cached": "Kafka Streams, at_least_once, cache",
+    "kafka_streams_alo": "Kafka Streams, at_least_once, no cache",
+    "kafka_streams_eos_cached": "Kafka Streams, exactly_once_v2, cache",
+    "kafka_streams_eos": "Kafka Streams, exactly_once_v2, no cache",
 }
 COLUMNS = (
     "system",
     "events/s ↑",
     "CPU s per million ↓",
     "events per CPU s, everfresh = 1 ↑",
+    "broker's CPU s per million ↓",
     "peak MiB ↓",
     "disk bytes/event ↓",
     "Kafka bytes/event ↓",
@@ -53,6 +58,23 @@ def ratio(rounds: list[Round], name: str) -> float:
     )
 
 
+def best_streams(rounds: list[Round]) -> float:
+    """How many times the CPU seconds per event of Kafka Streams' best cell ours are fewer, the
+    broker's among them: the median of the rounds."""
+    field = "whole_cpu_s_per_million"
+    return median(_of_cells(each, field, min) / getattr(each.runs[OURS], field) for each in rounds)
+
+
+def fastest_streams(rounds: list[Round]) -> float:
+    """Our events per second over those of Kafka Streams' fastest cell: the median of the rounds."""
+    field = "events_per_s"
+    return median(getattr(each.runs[OURS], field) / _of_cells(each, field, max) for each in rounds)
+
+
+def _of_cells(of: Round, field: str, best: Callable[[Iterable[float]], float]) -> float:
+    return best(getattr(of.runs[name], field) for name in STREAMS)
+
+
 def age(rounds: list[Round], name: str, field: str) -> float | None:
     """The same of an age; ``None`` where it was not measured."""
     ages = [getattr(each.ages[name], field) for each in rounds if name in each.ages]
@@ -75,6 +97,7 @@ def rows(rounds: list[Round]) -> Iterator[tuple[str, ...]]:
             f"{median_of(rounds, name, 'events_per_s'):,.0f}",
             f"{median_of(rounds, name, 'cpu_s_per_million'):.2f}",
             f"1 / {ratio(rounds, name):.2f}",
+            f"{median_of(rounds, name, 'broker_cpu_s_per_million'):.2f}",
             f"{median_of(rounds, name, 'peak_mib'):.0f}",
             f"{median_of(rounds, name, 'disk_bytes'):.0f}",
             f"{median_of(rounds, name, 'kafka_bytes'):.0f}",
@@ -100,7 +123,9 @@ def figures(rounds: list[Round]) -> dict[str, Any]:
             value = age(rounds, name, field)
             if value is not None:
                 named[f"{prefix}freshness_{field}"] = round(value, 1)
-    for name in PEER_MODULES:
+    named["ratio_vs_kafka_streams"] = round(best_streams(rounds), 3)
+    named["speed_vs_kafka_streams"] = round(fastest_streams(rounds), 3)
+    for name in PEERS:
         named[f"ratio_vs_{name}"] = round(ratio(rounds, name), 3)
     named["two_workers_ratio"] = round(
         median(each.runs[TWO].events_per_s / each.runs[OURS].events_per_s for each in rounds), 3

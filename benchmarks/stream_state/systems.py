@@ -16,22 +16,38 @@ import psutil
 
 from benchmarks.harness.processes import child
 from benchmarks.peers.environment import peers_python
-from benchmarks.stream_state.throughput import Run, measure_throughput, wait_for
+from benchmarks.peers.kafka_streams.build import streams_command
+from benchmarks.stream_state.throughput import (
+    BrokerLog,
+    Run,
+    measure_throughput,
+    wait_for,
+)
 from everfresh.adapters.machine.child_process import ChildProcess
 from everfresh.adapters.state.reader import RocksHistoryReader
 
 OURS = "everfresh"
 PEER_MODULES = {"quix": "quix_worker", "faust_table": "faust_worker", "fetch": "fetch"}
+STREAMS = {
+    "kafka_streams_alo_cached": ("at_least_once", 10 << 20),
+    "kafka_streams_alo": ("at_least_once", 0),
+    "kafka_streams_eos_cached": ("exactly_once_v2", 10 << 20),
+    "kafka_streams_eos": ("exactly_once_v2", 0),
+}
+"""Cells of Kafka Streams: its guarantee, and bytes of its cache (10 MiB is the default)."""
+PEERS = (*PEER_MODULES, *STREAMS)
 HISTORY = 200
 PARTITIONS = 4
 _CATCH_UP_MS = 200
 _SESSION_S = 11.0  # a worker that left is forgotten by its group after 10
+_WARM_S = 5.0  # before a JVM is measured: it compiles first
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where to work: a broker, its folder, the prefix of the topics, a folder for state."""
+    """Where to work: a broker, its pid and folder, the prefix of the topics, a folder for state."""
 
     bootstrap: str
+    broker_pid: int
     kafka: Path
     prefix: str
     work: Path
@@ -40,6 +56,11 @@ class Place(msgspec.Struct, frozen=True):
     def topic(self) -> str:
         """The events topic."""
         return f"{self.prefix}events"
+
+    @property
+    def log(self) -> BrokerLog:
+        """The broker as it is measured."""
+        return BrokerLog(self.broker_pid, self.kafka)
 
 
 class PeerProgress:
@@ -79,7 +100,7 @@ def run_ours(place: Place, events: int, seconds: float, workers: int = 1) -> Run
 
         wait_for(ready, alive, OURS)
         pids = [worker.pid for worker in started]
-        run = measure_throughput(pids, applied, place.kafka, events, seconds)
+        run = measure_throughput(pids, applied, place.log, events, seconds)
     time.sleep(_SESSION_S)
     return run
 
@@ -88,15 +109,20 @@ def run_peer(name: str, place: Place, events: int, seconds: float) -> Run:
     """A peer from ``benchmarks.peers``."""
     with peer(name, place) as (pid, progress, alive):
         wait_for(lambda: progress.events > 0, alive, name)
-        return measure_throughput([pid], lambda: progress.events, place.kafka, events, seconds)
+        if name in STREAMS:
+            time.sleep(_WARM_S)
+        return measure_throughput([pid], lambda: progress.events, place.log, events, seconds)
 
 
 @contextlib.contextmanager
 def peer(name: str, place: Place) -> Iterator[tuple[int, PeerProgress, Callable[[], bool]]]:
     """A peer at work: its process, its progress, and whether it lives."""
-    module = f"benchmarks.peers.{PEER_MODULES[name]}"
-    command = [peers_python(), "-m", module, place.bootstrap, place.topic]
-    with child([*command, str(place.work / "state")], {}, place.work / "err.log") as process:
+    where = [place.bootstrap, place.topic, str(place.work / "state")]
+    if name in STREAMS:
+        command = [*streams_command(), *where, *map(str, STREAMS[name])]
+    else:
+        command = [peers_python(), "-m", f"benchmarks.peers.{PEER_MODULES[name]}", *where]
+    with child(command, {}, place.work / "err.log") as process:
         yield process.pid, PeerProgress(process), lambda: process.poll() is None
 
 

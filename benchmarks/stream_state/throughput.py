@@ -15,14 +15,30 @@ _START_S = 120.0
 
 
 class Run(msgspec.Struct, frozen=True):
-    """One system, measured once. ``disk_bytes`` and ``kafka_bytes`` are per event."""
+    """One system, measured once. ``disk_bytes`` and ``kafka_bytes`` are per event.
+
+    ``broker_cpu_s_per_million`` is what Kafka took meanwhile, which ``cpu_s_per_million`` is not.
+    """
 
     events_per_s: float
     cpu_s_per_million: float
+    broker_cpu_s_per_million: float
     peak_mib: float
     disk_bytes: float
     kafka_bytes: float
     seconds: float
+
+    @property
+    def whole_cpu_s_per_million(self) -> float:
+        """The system and the broker together."""
+        return self.cpu_s_per_million + self.broker_cpu_s_per_million
+
+
+class BrokerLog(msgspec.Struct, frozen=True):
+    """The broker's process, and the folder of its log."""
+
+    pid: int
+    folder: Path
 
 
 class NoProgress(RuntimeError):
@@ -39,11 +55,12 @@ def wait_for(done: Callable[[], bool], alive: Callable[[], bool], what: str) -> 
 
 
 def measure_throughput(
-    pids: list[int], count: Callable[[], int], kafka: Path, events: int, seconds: float
+    pids: list[int], count: Callable[[], int], log: BrokerLog, events: int, seconds: float
 ) -> Run:
     """From the present until ``seconds`` have gone, or until all ``events`` are done."""
-    roots = [psutil.Process(pid) for pid in pids]
-    first, began, before, sent = count(), time.monotonic(), usage(roots), log_bytes(kafka)
+    roots, broker = [psutil.Process(pid) for pid in pids], [psutil.Process(log.pid)]
+    first, began, sent = count(), time.monotonic(), log_bytes(log.folder)
+    before, served = usage(roots), usage(broker)
     done, ended, peak = first, began, 0
     while done < events and ended - began < seconds:
         time.sleep(0.1)
@@ -56,9 +73,10 @@ def measure_throughput(
     return Run(
         number / (ended - began),
         (after.cpu_s - before.cpu_s) / number * 1e6,
+        (usage(broker).cpu_s - served.cpu_s) / number * 1e6,
         peak / 2**20,
         (after.written - before.written) / number,
-        (log_bytes(kafka) - sent) / number,
+        (log_bytes(log.folder) - sent) / number,
         ended - began,
     )
 

@@ -107,8 +107,12 @@ class Storm:
 
     def _both_answer(self) -> bool:
         """Whether new connections reach two replicas; HAProxy passes none on to a dead one."""
-        names = {httpx.get(f"{self.on.url}/healthz").json()["replica"] for _ in range(8)}
-        return len(names) == 2
+        try:
+            answers = [httpx.get(f"{self.on.url}/healthz", timeout=60.0) for _ in range(8)]
+        except httpx.TransportError:
+            return False
+        ready = all(answer.is_success for answer in answers)
+        return ready and len({answer.json()["replica"] for answer in answers}) == 2
 
     def _note(self, busy: bool, began: float, fault: str) -> None:
         self.segments.append(Segment(busy, began, time.monotonic(), fault))

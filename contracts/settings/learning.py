@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from everfresh.contracts.settings.group import Group
 
@@ -155,6 +155,18 @@ class TrainerSettings(Group):
         description="Number of CPU threads of the trainer, and of each further training process. "
         "Raise it if cores are free. Repeating a run byte for byte needs the same number.",
     )
+    cpus: float = Field(
+        0.5,
+        ge=0.0,
+        description="CPUs that Ray sets aside for each training process when it places it. Raise "
+        "it on a Ray with other work, so that Ray leaves them room; it limits nothing.",
+    )
+    node_labels: list[str] = Field(
+        [],
+        description="Labels, as NAME=VALUE, that a Ray node must have to train on (`ray start "
+        "--labels`). Set it where some nodes of your Ray are for training; versions must then be "
+        "in an object store (weights.url), or this machine's node must have the labels.",
+    )
     seed: int = Field(
         17,
         ge=0,
@@ -166,6 +178,20 @@ class TrainerSettings(Group):
         description="Whether scoring ranks only items that are new to the user; this holds for "
         "all contenders alike. Turn it on if your requests leave out items that users have seen.",
     )
+
+    @field_validator("node_labels")
+    @classmethod
+    def _labels(cls, labels: list[str]) -> list[str]:
+        for label in labels:
+            name, equals, value = label.partition("=")
+            if not (name and equals and value):
+                raise ValueError(f"a label as NAME=VALUE was expected, found {label!r}")
+        return labels
+
+    @property
+    def label_selector(self) -> dict[str, str]:
+        """``node_labels`` as Ray takes them."""
+        return dict(label.split("=", 1) for label in self.node_labels)
 
     @model_validator(mode="after")
     def _one_process_for_distill(self) -> Self:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr, field_serializer
+from pydantic import Field, SecretStr, field_serializer, field_validator
 
 from everfresh.contracts.settings.group import Group, Host
+from everfresh.contracts.settings.replica_range import ReplicaRange, replica_range
 
 
 class ServingSettings(Group):
@@ -29,12 +30,32 @@ class ServingSettings(Group):
         description="TCP port of the gRPC service; 0 takes a free one. Set it if clients need a "
         "fixed address.",
     )
-    replicas: int = Field(
+    route_prefix: str = Field(
+        "/",
+        pattern=r"^(/|(/[A-Za-z0-9_.~-]+)+)$",
+        description="Path that stands before every HTTP address, such as /shop for "
+        "/shop/v1/recommend. Set it where this Ray's Serve has other applications, or another "
+        "everfresh: each needs a path of its own.",
+    )
+    replicas: int | str = Field(
         2,
-        ge=1,
-        description="Number of processes that answer requests. Raise it for more requests per "
-        "second if cores are free: plan 0.8 ms of CPU for each recommendation. It is fixed while "
-        "serving runs.",
+        description="Number of processes that answer requests: one number, or a range such as "
+        '"2..6" within which Ray Serve follows the load. Raise it for more requests per second if '
+        "cores are free: plan 0.8 ms of CPU for each recommendation.",
+    )
+    leave_after_s: float = Field(
+        300.0,
+        ge=1.0,
+        description="Seconds for which fewer replicas must be enough before one leaves, where "
+        "serving.replicas is a range. Raise it if your load comes and goes: a replica that joins "
+        "again needs some seconds, and has no user's history in its cache.",
+    )
+    cpus: float = Field(
+        0.0,
+        ge=0.0,
+        description="CPUs that Ray sets aside for each replica when it places it. 0 counts none. "
+        "Set it where Ray has other work on the replicas' node, so that Ray leaves them room; it "
+        "limits nothing.",
     )
     poll_ms: int = Field(
         100,
@@ -129,6 +150,16 @@ class ServingSettings(Group):
         "to use these addresses; empty keeps them closed to everyone.",
     )
 
+    @field_validator("replicas")
+    @classmethod
+    def _range(cls, replicas: int | str) -> int | str:
+        return replica_range(replicas).setting
+
+    @property
+    def replica_range(self) -> ReplicaRange:
+        """How many replicas there may be."""
+        return replica_range(self.replicas)
+
     @field_serializer("admin_token", when_used="json")
     def _plain(self, token: SecretStr) -> str:
         # Settings go to child processes as JSON; what is printed or logged shows asterisks.
@@ -153,8 +184,14 @@ class RaySettings(Group):
 
     address: str = Field(
         "",
-        description="Ray cluster to join, as HOST:PORT; serving runs at its head. Leave it "
-        "empty, and `everfresh up` starts one on this machine.",
+        description="Ray cluster to join, as HOST:PORT; serving runs at its head, beside what "
+        "Serve has there. Leave it empty, and `everfresh up` starts one on this machine.",
+    )
+    application: str = Field(
+        "everfresh",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$",
+        description="Name that this deployment has in the Ray cluster: of its Serve application, "
+        "and of the namespace of its actors. Give each everfresh on one Ray a name of its own.",
     )
     object_store_mb: int = Field(
         256,

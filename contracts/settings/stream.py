@@ -247,6 +247,15 @@ class WindowSettings(Group):
         "early. It bounds the worker's memory: for up to twice as many events per partition, at "
         "some 100 bytes each. Lower it to save memory.",
     )
+    history_events: int = Field(
+        5_000,
+        ge=0,
+        description="Number of events of one partition after which a window of history is over, "
+        "if it is not over before; 0 for no such bound. History are events that happened more "
+        "than an hour before they came, such as those of `everfresh backfill`. Raise it if the "
+        "same users come again and again in your history: larger windows read their past less "
+        "often. Lower it if the trainer's memory is short.",
+    )
     part_bytes: int = Field(
         131_072,
         ge=1024,

@@ -13,7 +13,10 @@ from everfresh.contracts.settings.tree import Settings
 
 _GROUPS = ("trainer", "model", "gate")
 _OF_THE_PROCESS = frozenset(
-    {"trainer.workers", "trainer.device", "trainer.threads", "trainer.leave_out"}
+    {
+        *("trainer.workers", "trainer.device", "trainer.threads", "trainer.leave_out"),
+        *("trainer.cpus", "trainer.node_labels"),
+    }
 )
 """All tracks are trained in the same processes, from the same records."""
 

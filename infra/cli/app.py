@@ -13,7 +13,9 @@ from everfresh.infra.cli.commands.evaluate_options import evaluate
 from everfresh.infra.cli.commands.experiment.group import experiment
 from everfresh.infra.cli.commands.generate import generate
 from everfresh.infra.cli.commands.items.group import items
+from everfresh.infra.cli.commands.scaling.options import scaling_law
 from everfresh.infra.cli.commands.tracks.group import tracks
+from everfresh.infra.cli.demo.command import demo
 from everfresh.infra.cli.file_options import AskedReading, EventFile, with_file_options
 from everfresh.infra.cli.options import (
     MOST,
@@ -83,47 +85,6 @@ def up(
 
 
 @app.command()
-def demo(
-    events: Annotated[
-        int,
-        typer.Option(
-            min=2000, max=MOST, metavar="N", help="Replay only the first N of the 100,000 ratings."
-        ),
-    ] = 40_000,
-    speed: Annotated[
-        float,
-        typer.Option(
-            min=0.0,
-            callback=finite,
-            metavar="N",
-            help="Events per second; 0 chooses a speed that ends within three minutes.",
-        ),
-    ] = 0.0,
-    experiment_too: Annotated[
-        bool,
-        typer.Option(
-            "--experiment",
-            help="Compare the live model with one that is frozen early, by simulated clicks, and "
-            "show the report.",
-        ),
-    ] = False,
-    servers: ServersToJoin = "",
-    home: Home = None,
-    config: Config = None,
-) -> None:
-    """Show the loop at work on MovieLens 100K ratings.
-
-    Starts the loop, replays the ratings while it answers requests, prints and draws what came of
-    it, and stops everything that it started. It works in the folder `demo` below --home, which it
-    empties each time.
-    """
-    settings = _settings(home, config, kafka=_given(bootstrap_servers=servers))
-    from everfresh.infra.cli.demo.demo import run_demo
-
-    run_demo(settings, events, speed, experiment=experiment_too)
-
-
-@app.command()
 @with_file_options
 def replay(  # noqa: PLR0913, PLR0917  (every option is one word of the command line)
     file: EventFile,
@@ -163,12 +124,38 @@ def replay(  # noqa: PLR0913, PLR0917  (every option is one word of the command 
 
         run_check(settings, file, reading)
         return
-    from everfresh.infra.cli.commands.replay import run_replay
+    from everfresh.infra.cli.commands.sending.replay import run_replay
 
     run_replay(settings, file, reading, speed, again=again)
 
 
+@app.command()
+@with_file_options
+def backfill(
+    file: EventFile,
+    asked: AskedReading,
+    servers: Servers = "",
+    home: Home = None,
+    config: Config = None,
+) -> None:
+    """Take months of history to a model that is served.
+
+    Sends the events of a file to a loop that is up, as fast as Kafka takes them, and waits until
+    the trainer has learned them and the replicas have the model. The users' state is complete
+    before the model is. Events that come meanwhile are learned as well, and those after it without
+    a gap. Stopped and run again, it goes on where it stopped. docs/bring-your-data.md leads
+    through it.
+    """
+    settings = _settings(home, config, kafka=_given(bootstrap_servers=servers))
+    reading = asked(settings, file)
+    from everfresh.infra.cli.commands.sending.backfill import run_backfill
+
+    run_backfill(settings, file, reading)
+
+
+app.command()(demo)
 app.command()(evaluate)
+app.command(name="scaling-law")(scaling_law)
 app.command()(generate)
 
 

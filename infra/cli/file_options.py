@@ -125,6 +125,7 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
     ),
     "item_kind": _choice("--item-kind", Kind, "KIND", "The same for item ids."),
     "delimiter": _text("--delimiter", "SIGN", "What stands between cells of CSV: ';' or tab."),
+    "decimal": _text("--decimal", "SIGN", "What stands before fractions in values: '.' or ','."),
     "no_header": _flag("--no-header", "The CSV has no header; columns are numbers: --user 1."),
     "no_quotes": _flag("--no-quotes", "Quotes are signs like others in this CSV."),
     "encoding": _text("--encoding", "NAME", "Encoding of the text. Default: UTF-8, or its mark's."),
@@ -155,7 +156,7 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
     ),
 }
 _FIELDS = ["user", "item", "time", "type", "type_column", "value", "request_id", "id"]
-_FIELDS += ["time_unit", "time_zone", "user_kind", "item_kind", "delimiter", "encoding"]
+_FIELDS += ["time_unit", "time_zone", "user_kind", "item_kind", "delimiter", "encoding", "decimal"]
 
 AskedReading = Callable[["Settings", Path], "Reading"]
 """The reading of a file that was asked for, once the settings are known."""

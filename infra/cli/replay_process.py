@@ -33,9 +33,22 @@ def replay_spec(
     With ``settle`` the replay ends once it knows what became of its events, or nobody can tell.
     With ``again`` it also sends what an earlier replay of the file has sent.
     """
-    options = ["--reading", encode_reading(reading), "--speed", str(speed), "--limit", str(limit)]
+    options = ["--speed", str(speed), "--limit", str(limit)]
     options += ["--settle"] if settle else []
     options += ["--again"] if again else []
+    return _spec(file, reading, options, env)
+
+
+def backfill_spec(file: Path, reading: Reading, window: int, env: Mapping[str, str]) -> ChildSpec:
+    """The whole file as fast as the log takes it, to be learned in windows of so many events.
+
+    It first says how much disk that needs.
+    """
+    return _spec(file, reading, ["--settle", "--window", str(window)], env)
+
+
+def _spec(file: Path, reading: Reading, words: list[str], env: Mapping[str, str]) -> ChildSpec:
+    options = ["--reading", encode_reading(reading), *words]
     argv = [sys.executable, "-m", replay.__name__, str(file), *options]
     return ChildSpec(NAME, argv, dict(env), grace_s=3.0, piped=True)
 

@@ -28,6 +28,6 @@ def replicas_past(settings: Settings, figure: str, offset: int) -> int:
                 each.figures.get(figure) for each in newest.values() if each.state != "stopped"
             ]
             following = sum(isinstance(end, int) and end > offset for end in reached)
-            if following >= settings.serving.replicas:
+            if following >= settings.serving.replica_range.least:
                 break
     return following

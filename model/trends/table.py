@@ -110,6 +110,10 @@ class TrendTable:
     _pooled: dict[int, Floats] = field(default_factory=dict, repr=False, compare=False)
     """The rows' features as a place weighs them ``(rows,)``, of places that were asked for."""
 
+    def places(self, known: Ints) -> Ints:
+        """Which weights hold after so many known events ``(n,)``."""
+        return Contexts(known, known).places
+
     def features_of(self, rows: Ints) -> Floats:
         """Features of these rows, ascending; ``(n, COLUMNS)``."""
         features: Floats = self.features[rows]
@@ -158,6 +162,21 @@ class TrendTable:
         column = order[place]
         of, at = np.nonzero((rows[column] == followers) & (followers != 0))
         logits[of, column[of, at]] += added[of, at]
+
+    def pool_some_for_one(self, logits: Floats, rows: Ints, last: int, known: int) -> None:
+        """The same for the ``logits`` ``(m,)`` of one user for the ``m`` distinct ``rows``."""
+        weights = self.weights[bisect_right(PLACE_BEGINS, known) - 1]
+        logits *= weights[0]
+        logits += self.features[rows] @ weights[1 : 1 + COLUMNS]
+        if not last:
+            return
+        followers, counts = self.followers.after_one(last, self.clock)
+        links = links_of(counts, self.chance[followers], self.features[last])
+        order = np.argsort(followers)
+        place = np.minimum(np.searchsorted(followers, rows, sorter=order), len(order) - 1)
+        of = order[place]
+        at = np.flatnonzero((followers[of] == rows) & (rows != 0))
+        logits[at] += links[of[at]] @ weights[1 + COLUMNS :]
 
     @staticmethod
     def _added(links: Floats, weights: Floats) -> Floats:

@@ -57,7 +57,7 @@ class HttpApp:
         serving = settings.serving
         self._own_writes = OwnWrites(replica.reach, serving.state_wait_ms, serving.max_ongoing)
         self._token = settings.serving.admin_token.get_secret_value().encode()
-        self._docs = build_docs(self._limits)
+        self._docs = build_docs(self._limits, serving.route_prefix)
         self._ofrep = Ofrep(replica.definitions)
         self._name = (b"x-everfresh-replica", replica.name.encode())
         self._posts: dict[str, Callable[[bytes], Reply]] = {
@@ -78,24 +78,25 @@ class HttpApp:
 
         All but those for the documentation are measured.
         """
-        if scope["type"] != "http" or scope["path"].startswith(("/docs", "/openapi.json")):
+        path = _path(scope)
+        if scope["type"] != "http" or path.startswith(("/docs", "/openapi.json")):
             await self._docs(scope, receive, send)
             return
         began, problem = time.perf_counter(), ""
         try:
-            status, headers, body = await self._reply(scope, receive)
+            status, headers, body = await self._reply(path, scope, receive)
         except Exception as error:
             ended_by = problems.problem_of(error)
             problem = ended_by.kind
             status, headers, body = _problem_reply(ended_by)
-        route = "ofrep" if _of_ofrep(scope["path"]) else self._routes.get(scope["path"], "other")
+        route = "ofrep" if _of_ofrep(path) else self._routes.get(path, "other")
         self._measure("http", route, str(status), problem, time.perf_counter() - began)
         headers.append((b"content-length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _reply(self, scope: Scope, receive: Receive) -> Reply:
-        path, method = scope["path"], scope["method"]
+    async def _reply(self, path: str, scope: Scope, receive: Receive) -> Reply:
+        method = scope["method"]
         post = self._posts.get(path)
         if _of_ofrep(path):
             post = partial(self._ofrep, path, scope["headers"])
@@ -234,6 +235,12 @@ class HttpApp:
 
 _JSON = (b"content-type", b"application/json")
 _NO_STORE = (b"cache-control", b"no-store")
+
+
+def _path(scope: Scope) -> str:
+    """The path behind ``serving.route_prefix``; Ray names that as the root, unless it is ``/``."""
+    path: str = scope.get("path", "")
+    return path.removeprefix(scope.get("root_path", ""))
 
 
 def _of_ofrep(path: str) -> bool:

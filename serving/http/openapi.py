@@ -132,10 +132,13 @@ _STATUS = {
 }
 
 
-def build_docs(limits: Limits) -> FastAPI:
-    """The page at ``/docs``, which needs no other server, and ``/openapi.json``."""
+def build_docs(limits: Limits, prefix: str = "/") -> FastAPI:
+    """The page at ``/docs``, which needs no other server, and ``/openapi.json``. ``prefix`` stands
+    before every path."""
     app = FastAPIOffline(title="everfresh", redoc_url=None, static_url="/docs/static")
     made = document(limits)
+    if prefix != "/":
+        made["servers"] = [{"url": prefix}]
     app.openapi = lambda: made  # type: ignore[method-assign]  # FastAPI's own way to give another
     app.add_exception_handler(HTTPException, _problem_response)
     return app

@@ -17,6 +17,7 @@ from everfresh.serving.items.catalogue import Catalogue
 _LOG = logging.getLogger(__name__)
 _POLL_MS = 500
 _AGAIN_S = 5.0
+_CLOSE_S = 5.0
 _SAID_S = 5.0
 
 
@@ -44,6 +45,7 @@ class CatalogueFollower:
         return {
             "items": len(catalogue.table),
             "items_read": catalogue.end,
+            "items_cold": catalogue.cold_items,
             "items_left_out": (source.skipped if source else self._said) + catalogue.refused,
             "items_reason": self._reason,
         }
@@ -51,7 +53,7 @@ class CatalogueFollower:
     def close(self) -> None:
         """End the thread and the connection; one that waits for a broker is left behind."""
         self._stopping.set()
-        self._thread.join(_AGAIN_S)
+        self._thread.join(_CLOSE_S)
 
     def _follow(self) -> None:
         give_way()

@@ -1,4 +1,4 @@
-"""Serving on Ray Serve: the application, its door, and the replicas on the node of this machine.
+"""Serving on Ray Serve: the application and its door, opened, found and closed.
 
 Ray reads the variables of :mod:`everfresh.serving.ray.haproxy` when it is imported, so they are
 in the environment before this file is.
@@ -7,125 +7,43 @@ in the environment before this file is.
 from __future__ import annotations
 
 import contextlib
-import gc
 import logging
-import os
-import sys
-import time
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import ray
 from ray import serve
 from ray.exceptions import ActorDiedError, RayError
-from ray.serve.config import HTTPOptions, ProxyLocation, gRPCOptions
-from ray.serve.schema import LoggingConfig
+from ray.serve.config import ControllerOptions, HTTPOptions, ProxyLocation, gRPCOptions
+from ray.serve.schema import LoggingConfig, ServeInstanceDetails, ServeStatus
 
 from everfresh.contracts.errors import Unreachable
-from everfresh.contracts.settings import Settings, load_settings
-from everfresh.serving.ray import ownership, placement, progress, ray_patches
+from everfresh.contracts.settings import Settings
+from everfresh.serving.ray import (
+    autoscaling,
+    ownership,
+    placement,
+    progress,
+    ray_patches,
+    shared_serve,
+)
+from everfresh.serving.ray.ownership import Owner
+from everfresh.serving.ray.replica_deployment import ReplicaDeployment
+from everfresh.serving.ray.shared_serve import Door, Serve
 from everfresh.serving.versions.pushed_weights import PushedFiles
 
-_LOG = logging.getLogger(__name__)
-APPLICATION = "everfresh"
-NAMESPACE = "everfresh"
-_LOOK_S = 0.05
 _NEVER_REACHED = 10_000
-_SERVICE = "everfresh.serving.rpc.registration.add_recommender_to_server"
 _BROADCAST_S = 30.0
-_SWITCH_S = 0.0005
-"""A thread that wants the interpreter takes it after so long; 5 ms unless told otherwise."""
-
-
-class ReplicaDeployment:
-    """One replica process. Settings come as plain data, because Ray pickles them.
-
-    Law 8: the constructor returns once the current version is live here, or there is none yet, and
-    the state that is to be followed is here; Ray sends no request before. The app is then asked
-    for by Ray, under this name.
-    """
-
-    def __init__(self, settings: Mapping[str, Any]) -> None:
-        # Here, in the replica's process: a driver needs neither torch nor Kafka nor RocksDB.
-        import torch  # noqa: PLC0415 - heavy, and only of use there
-
-        from everfresh.adapters.observe.logs import configure_logging  # noqa: PLC0415 - as above
-        from everfresh.serving.wiring import WiredReplica  # noqa: PLC0415 - as above
-
-        self._settings = load_settings(dict(settings))
-        torch.set_num_threads(self._settings.serving.threads)
-        context = serve.get_replica_context()
-        configure_logging(f"replica-{context.rank.rank}", self._settings.home)
-        if late := os.nice(0):
-            _LOG.warning(
-                "Ray runs its processes at niceness %d, and so this replica: on a busy machine it "
-                "waits behind all others; start Ray with RAY_worker_niceness=0",
-                late,
-            )
-        self._wired = WiredReplica(f"replica-{context.replica_id.unique_id}", self._settings)
-        self._wired.replica.start()
-        while not self._wired.may_join():
-            time.sleep(_LOOK_S)
-        _answer_promptly()
-
-    def __serve_build_asgi_app__(self) -> Any:
-        """Called by Ray, once, after the constructor."""
-        return self._wired.http
-
-    async def receive(self, files: Mapping[str, Any]) -> None:
-        """Called on every replica by :func:`broadcast`, with buffers in the shared object store."""
-        self._wired.replica.receive({sha256: memoryview(data) for sha256, data in files.items()})
-
-    # Ray calls these by the names of the service's methods (``serving/rpc/recommender.proto``).
-
-    async def Recommend(self, request: Any, grpc_context: Any) -> Any:  # noqa: N802 - as above
-        """See the service."""
-        return await self._wired.rpc.recommend(request, grpc_context)
-
-    async def Score(self, request: Any, grpc_context: Any) -> Any:  # noqa: N802 - as above
-        """See the service."""
-        return await self._wired.rpc.score(request, grpc_context)
-
-    async def Similar(self, request: Any, grpc_context: Any) -> Any:  # noqa: N802 - as above
-        """See the service."""
-        return await self._wired.rpc.similar(request, grpc_context)
-
-    async def Version(self, request: Any, grpc_context: Any) -> Any:  # noqa: N802 - as above
-        """See the service."""
-        return await self._wired.rpc.version(request, grpc_context)
-
-    async def check_health(self) -> None:
-        """Called by Ray on the loop that answers requests; an error has the replica replaced."""
-        complaint = self._wired.replica.complaint()
-        if complaint is not None:
-            raise RuntimeError(complaint)
-
-    def __del__(self) -> None:
-        wired = getattr(self, "_wired", None)
-        if wired is not None:
-            wired.close()
-
-
-def _answer_promptly() -> None:
-    """Make the interpreter's own pauses short, for requests share it with the follower."""
-    sys.setswitchinterval(_SWITCH_S)
-    # What is there now stays: looking through it for cycles would stop all threads.
-    gc.collect()
-    gc.freeze()
 
 
 @contextlib.contextmanager
-def cluster(address: str, environment: Mapping[str, str]) -> Iterator[None]:
-    """A connection to Ray whose actors, Serve's among them, have ``environment``.
-
-    ``Unreachable`` where it cannot be made, such as with a wrong token.
-    """
+def cluster(settings: Settings) -> Iterator[None]:
+    """A connection to Ray. ``Unreachable`` where it cannot be made, such as with a wrong token."""
+    address = settings.ray.address
     try:
         ray.init(
             address=address,
-            namespace=NAMESPACE,
-            runtime_env={"env_vars": dict(environment)},
+            namespace=settings.ray.application,
             log_to_driver=False,
             logging_level=logging.WARNING,
         )
@@ -142,82 +60,121 @@ def cluster(address: str, environment: Mapping[str, str]) -> Iterator[None]:
         ray.shutdown()
 
 
-def deploy(settings: Settings, port: int, grpc_port: int, say: progress.Say) -> None:
-    """Open the doors, HTTP and gRPC, and return when every replica answers. ``say`` is told in
-    lines how far it is.
+def deploy(
+    settings: Settings,
+    ports: Callable[[], tuple[int, int]],
+    environment: Mapping[str, str],
+    say: progress.Say,
+) -> Door:
+    """Open the doors, HTTP and gRPC, or stand behind those that are open; return where they are
+    when every replica answers. ``say`` is told in lines how far it is.
 
-    What a killed driver of this home left behind is removed first. ``Unreachable`` where Serve is
-    somebody else's, which stays as it is, where this machine is not the cluster's head, or where
-    the door or the replicas do not come up.
+    ``ports`` are asked for where the doors are ours to open, and Serve's processes then have
+    ``environment``. What a killed driver of this home left behind is removed first. ``Unreachable``
+    where the application's name or path is another's, where this machine is not the cluster's
+    head, or where the door or the replicas do not come up. What is another's stays as it is.
     """
     # What goes wrong is raised; the rest would only stand between the operator and our one line.
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     ray_patches.wait_for_doors(settings.run.start_timeout_s)
     node = placement.node_of_door(settings.ray.address)
-    if ownership.take_serve(ownership.Owner.of(settings), settings.ray.address):
-        _end_earlier(settings.ray.address)
-    say("Ray Serve starts")
+    name, mine = settings.ray.application, ownership.Owner.of(settings)
     quiet = LoggingConfig(enable_access_log=False, log_level="WARNING")
     try:
-        serve.start(
-            # The launcher gives HAProxy the address of the door; this is for what is behind it.
-            http_options=HTTPOptions(host=ray_patches.loopback(), port=port),
-            grpc_options=gRPCOptions(
-                port=grpc_port,
-                grpc_servicer_functions=[_SERVICE],
-                request_timeout_s=settings.serving.timeout_ms / 1000,
-            ),
-            proxy_location=ProxyLocation.HeadOnly,
-            logging_config=quiet,
-        )
+        _end_earlier(settings, mine)
+        if ownership.take_serve(mine, settings.serving.host):
+            say("Ray Serve starts")
+            door = _open(settings, ports(), environment, quiet)
+        else:
+            running = shared_serve.read()
+            shared_serve.require_place(running, settings)
+            door = running.door
+            say(_told(running, settings))
         application = _application(settings, node)
-        with progress.telling(APPLICATION, serve.status, say):
-            serve.run(application, name=APPLICATION, route_prefix="/", logging_config=quiet)
+        with progress.telling(name, _status, say):
+            prefix = settings.serving.route_prefix
+            serve.run(application, name=name, route_prefix=prefix, logging_config=quiet)
     except (RayError, RuntimeError, TimeoutError) as error:
         said = " ".join(str(error).split())
         raise Unreachable(
-            f"the door at {settings.serving.host}:{port} did not open: {said}; "
+            f"the door at {settings.serving.host} did not open: {said}; "
             f"{settings.home}/logs has the replicas' words"
         ) from None
+    return door
 
 
-def broadcast(files: PushedFiles) -> None:
+def broadcast(application: str, files: PushedFiles) -> None:
     """Put once into the object store, then hand to every replica; returns when all have taken it.
 
     It reaches replicas that are alive at the call. Each raises what it raises; the rest got it.
     """
     buffers = {sha256: np.frombuffer(data, np.uint8) for sha256, data in files.items()}
-    handle = serve.get_app_handle(APPLICATION)
+    handle = serve.get_app_handle(application)
     handle.broadcast("receive", ray.put(buffers)).results(timeout_s=_BROADCAST_S)
 
 
-def is_deployed() -> bool:
+def is_deployed(application: str) -> bool:
     """Whether Serve still has the application; somebody may have shut Serve down, or deleted it.
 
-    True also where Serve does not say, because its controller is being started again.
+    True also where Serve does not say, because its controller is busy or being started again.
     """
     try:
-        return ownership.serve_runs() and APPLICATION in serve.status().applications
+        return ownership.serve_runs() and application in shared_serve.read().applications
     except ActorDiedError:
         return False
     except RayError:
         return True
 
 
+def _open(
+    settings: Settings, ports: tuple[int, int], environment: Mapping[str, str], quiet: LoggingConfig
+) -> Door:
+    """Start Serve with a door of ours."""
+    port, grpc_port = ports
+    serve.start(
+        # The launcher gives HAProxy the address of the door; this is for what is behind it.
+        http_options=HTTPOptions(host=ray_patches.loopback(), port=port),
+        grpc_options=gRPCOptions(
+            port=grpc_port,
+            grpc_servicer_functions=[shared_serve.SERVICE],
+            request_timeout_s=settings.serving.timeout_ms / 1000,
+        ),
+        proxy_location=ProxyLocation.HeadOnly,
+        logging_config=quiet,
+        # Proxies and replicas, whoever deploys them, have these from the controller.
+        controller_options=ControllerOptions(runtime_env={"env_vars": dict(environment)}),
+    )
+    return Door(settings.serving.host, port, grpc_port)
+
+
+def _status() -> ServeStatus:
+    return ServeInstanceDetails(**shared_serve.details())._get_status()
+
+
+def _told(running: Serve, settings: Settings) -> str:
+    others = ", ".join(running.others(settings.ray.application)) or "nothing yet"
+    return (
+        f"Ray Serve runs already, with {others}: our addresses are behind its door, at "
+        f"{settings.serving.route_prefix}, and its limits on requests come before ours"
+    )
+
+
 def _application(settings: Settings, node: str) -> serve.Application:
     threads = str(settings.serving.threads)
     as_deployment = serve.deployment(
         name="Replica",
-        num_replicas=settings.serving.replicas,
+        **autoscaling.replicas(settings.serving),
         # The replica refuses what is too much with a problem document; Ray would queue it. HAProxy
         # holds fewer connections than this.
         max_ongoing_requests=_NEVER_REACHED,
-        # Replicas share the machine with Kafka, the worker and the trainer; Ray is not to count.
         ray_actor_options={
-            "num_cpus": 0,
+            # None unless told: replicas share the machine with Kafka, the worker and the trainer.
+            "num_cpus": settings.serving.cpus,
             # Where the worker's state and the weights are, and where HAProxy asks.
             "label_selector": {"ray.io/node-id": node},
-            "runtime_env": {"env_vars": {"OMP_NUM_THREADS": threads}},
+            "runtime_env": {
+                "env_vars": {"OMP_NUM_THREADS": threads, **autoscaling.environment()},
+            },
         },
         health_check_period_s=5,
         health_check_timeout_s=15,
@@ -228,34 +185,43 @@ def _application(settings: Settings, node: str) -> serve.Application:
     return deployment.bind(settings.model_dump(mode="json"))
 
 
-def withdraw(settings: Settings) -> None:
-    """Close the door, end the replicas and HAProxy, if they are ours. Ray itself stays."""
-    mine = ownership.Owner.of(settings)
+def withdraw(settings: Settings) -> bool:
+    """End the replicas, and where nobody else needs them the door and HAProxy, if they are ours.
+    Ray itself stays. Whether a door that is ours stays open for others."""
+    mine, name, stays = ownership.Owner.of(settings), settings.ray.application, False
     # Where Ray went first there is nothing left to close.
     with contextlib.suppress(RayError, ConnectionError):
-        if ownership.owns_serve(mine):
-            if _others():
-                serve.delete(APPLICATION)
-            else:
-                _shut_down()
-        if ownership.read_owner() == mine:
+        if ownership.serve_runs():
+            stays = _end(name, mine) and ownership.owner_of_serve() == mine
+        if ownership.owner_of_application(name) == mine:
+            ownership.release_application(name)
+        if ownership.owner_of_serve() == mine and not stays:
             ownership.release_serve()
+    return stays
 
 
-def _end_earlier(address: str) -> None:
-    """End the Serve of an earlier driver; ``Unreachable`` where it has come to serve others too."""
-    if others := _others():
-        raise Unreachable(
-            f"Ray at {address} also serves {', '.join(others)}, and everfresh needs a Serve of its "
-            "own: delete that, or name another Ray"
-        )
-    _shut_down()
+def _end_earlier(settings: Settings, mine: Owner) -> None:
+    """Take our name, and end what a killed driver of this home left under it."""
+    name, address = settings.ray.application, settings.ray.address
+
+    def running() -> list[str]:
+        return shared_serve.read().applications if ownership.serve_runs() else []
+
+    left = ownership.take_application(name, mine, running, address)
+    # A door that this home has opened and nobody else is behind is opened anew, as settings say.
+    if left or (ownership.serve_runs() and ownership.owner_of_serve() == mine):
+        _end(name, mine)
 
 
-def _others() -> list[str]:
-    return sorted(set(serve.status().applications) - {APPLICATION})
-
-
-def _shut_down() -> None:
-    # Ray leaves it without types.
-    serve.shutdown()  # type: ignore[no-untyped-call]
+def _end(name: str, mine: Owner) -> bool:
+    """End our application, and Serve if it is ours and has no other; whether Serve runs on."""
+    running = shared_serve.read()
+    if ownership.owner_of_serve() == mine and not running.others(name):
+        # Ray leaves it without types.
+        serve.shutdown()  # type: ignore[no-untyped-call]
+        # Else who looks now may take it for one that runs on.
+        ownership.await_end()
+        return False
+    if name in running.applications and ownership.owner_of_application(name) == mine:
+        serve.delete(name)
+    return True

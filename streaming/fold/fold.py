@@ -25,7 +25,7 @@ from everfresh.streaming.fold.rows import NO_LABEL, Closing, SliceHead, encode
 from everfresh.streaming.fold.rules import FoldRules
 from everfresh.streaming.fold.sealing import Sealing
 from everfresh.streaming.fold.sequences import SequenceFold
-from everfresh.streaming.fold.windows import label_of
+from everfresh.streaming.fold.windows import is_full_of_history, label_of, room_of_history
 from everfresh.streaming.log.records import Record
 from everfresh.streaming.outbox.dead_letters import dead_letter_at
 from everfresh.streaming.outbox.forwarding import forwarded
@@ -77,7 +77,11 @@ class Fold(SequenceFold):
         while at < len(todo):
             self._open_slice_for(todo[at], batch)
             at = self._fold_segment(todo, at, batch, turned_away)
-            if self.head.fresh >= self.head.stretch_events:
+            if is_full_of_history(self.head):
+                label, cut = self.head.label, self.head.cut + 1
+                self._close(batch)
+                self.head.closed, self.head.label, self.head.cut = label - 1, label, cut
+            elif self.head.fresh >= self.head.stretch_events:
                 self._seal(batch, None)
         self._merge_segments(batch)
         self._outbox.add_batch(turned_away, batch)
@@ -119,17 +123,20 @@ class Fold(SequenceFold):
     ) -> int:
         """Fold ``records`` from ``begin`` on into one segment, as far as it goes.
 
-        It ends where the stretch is full or a record has a later label; returns where.
+        It ends where the stretch is full, history may be cut or a record has a later label; returns
+        where.
         """
         head = self.head
         edge = (head.label + 1) * head.period_ms
         room = head.stretch_events - head.fresh
+        room = min(room, room_of_history(head) or room)
         result = self._take(records, begin, edge, room, batch)
         batch.late += _late(records[begin : begin + result.count], head)
         turned_away += [self._turn_away(record, cause, batch) for record, cause in result.rejects]
         batch.feedback += result.feedback
         head.events += result.events
         head.fresh += result.events
+        head.history += result.history
         head.rejected += len(result.rejects)
         return begin + result.count
 
@@ -158,6 +165,7 @@ class Fold(SequenceFold):
             head.events,
             head.rejected,
             "",
+            head.cut,
         )
         self._seal(batch, closed)
         rules = self._rules
@@ -169,6 +177,7 @@ class Fold(SequenceFold):
             head.label,
             NO_LABEL,
             end,
+            history_events=rules.history_events,
         )
 
     def _seal(self, batch: WriteBatch, closed: SliceClosed | None) -> None:
@@ -178,7 +187,7 @@ class Fold(SequenceFold):
         closing = self.sealing.closing
         if closing is None:
             number = self._outbox.begin_batch()
-            closing = Closing(self.head.label, self.head.max_targets, number)
+            closing = Closing(self.head.label, self.head.max_targets, number, cut=self.head.cut)
         closing.closed = closed
         self.sealing.seal(closing, self.segments, self.applied)
         batch.puts[CLOSING_KEY] = encode(closing)

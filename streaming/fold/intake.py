@@ -24,6 +24,7 @@ from everfresh.contracts.event_codec import (
 from everfresh.contracts.segment import INT_ROW, encode_row
 from everfresh.contracts.sequence import INT_ENTRY, encode_entry, encode_id
 from everfresh.streaming.fold.deduplication import Ids, RecentIds
+from everfresh.streaming.fold.windows import HISTORY_AFTER_MS
 from everfresh.streaming.log.placement import Placement
 from everfresh.streaming.log.records import Record
 
@@ -40,7 +41,7 @@ class IntakeResult(msgspec.Struct, frozen=True):
     """What became of some records: ``count`` of them, ``events`` accepted, the others rejected.
 
     ``feedback`` are the accepted events that name a request, with their offsets; ``ids`` tells all
-    accepted events.
+    accepted events. ``history`` counts those that happened long before they were appended.
     """
 
     count: int
@@ -49,6 +50,7 @@ class IntakeResult(msgspec.Struct, frozen=True):
     rejects: list[tuple[Record, EventRejected]]
     feedback: list[tuple[int, Event]]
     ids: Ids
+    history: int = 0
 
 
 class Intake:
@@ -102,7 +104,7 @@ class Intake:
         rejects: list[tuple[Record, EventRejected]] = []
         feedback: list[tuple[int, Event]] = []
         decode, codes, max_bytes = self._plain, self._codes, self._max_bytes
-        count, pack, ahead_ms = 0, INT_ROW.pack, self._ahead_ms
+        count, history, pack, ahead_ms = 0, 0, INT_ROW.pack, self._ahead_ms
         known, holds = self._placement.known, self._placement.holds
         event: Event
         for record in records:
@@ -139,6 +141,7 @@ class Intake:
             if time > appended + ahead_ms:
                 rejects.append((record, in_the_future(time, appended)))
                 continue
+            history += time < appended - HISTORY_AFTER_MS
             if group is None:
                 group = groups[user] = [key or b""]
             item, number = event.item_id, event.value
@@ -152,7 +155,8 @@ class Intake:
             ids.append(event.id)
             if event.request_id is not None:
                 feedback.append((record.offset, event))
-        return IntakeResult(count, len(ids), _runs(groups), rejects, feedback, (users, ids))
+        runs = _runs(groups)
+        return IntakeResult(count, len(ids), runs, rejects, feedback, (users, ids), history)
 
 
 def _runs(groups: dict[UserId, _Group]) -> dict[bytes, bytes]:

@@ -131,6 +131,7 @@ def _fresh(place: LogPlace, rules: FoldRules) -> tuple[PartitionMeta, SliceHead]
         NO_LABEL,
         NO_LABEL,
         place.start,
+        history_events=rules.history_events,
     )
     return meta, head
 

@@ -18,8 +18,10 @@ class SliceHead(msgspec.Struct, array_like=True):
     """Where the open slice stands. Written with every batch, read on opening.
 
     ``closed`` is the last closed label, ``label`` the open slice's (``NO_LABEL`` while it has no
-    record), ``start`` its first offset. ``period_ms``, ``max_targets`` and ``stretch_events`` are
-    those it is cut by; ``fresh`` counts the accepted events of its open stretch.
+    record), ``start`` its first offset. ``period_ms``, ``max_targets``, ``stretch_events`` and
+    ``history_events`` (0: history is cut by its periods alone) are those it is cut by; ``fresh``
+    counts the accepted events of its open stretch, ``history`` those of the slice that are history.
+    ``cut`` is how often slices of this label have been cut for history.
     """
 
     format: int
@@ -32,6 +34,9 @@ class SliceHead(msgspec.Struct, array_like=True):
     events: int = 0
     rejected: int = 0
     fresh: int = 0
+    history_events: int = 0
+    history: int = 0
+    cut: int = 0
 
 
 class Closing(msgspec.Struct, array_like=True):
@@ -39,7 +44,7 @@ class Closing(msgspec.Struct, array_like=True):
 
     ``parts`` stand as rows in ``outbox_batch``, which is in the making until the slice is complete.
     Of the sealed stretch, which ends at offset ``upto``, ``examples`` have been made. ``closed`` is
-    set once the slice's last stretch is sealed.
+    set once the slice's last stretch is sealed. ``cut`` is the slice's.
     """
 
     label: int
@@ -49,6 +54,7 @@ class Closing(msgspec.Struct, array_like=True):
     upto: int = NOTHING_SEALED
     examples: int = 0
     closed: SliceClosed | None = None
+    cut: int = 0
 
 
 _ENCODER = msgspec.msgpack.Encoder()

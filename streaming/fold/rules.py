@@ -36,6 +36,7 @@ class FoldRules(msgspec.Struct, frozen=True):
     horizon_ms: int = 0
     remember_ids: int = 0
     forward_misplaced: bool = False
+    history_events: int = 0
 
 
 def fold_rules(settings: Settings) -> FoldRules:
@@ -60,6 +61,7 @@ def fold_rules(settings: Settings) -> FoldRules:
         remember_ids=settings.events.remember_ids,
         forward_misplaced=settings.events.misplaced == "forward",
         horizon_ms=round(settings.joins.horizon_s * 1000),
+        history_events=settings.windows.history_events,
     )
 
 

@@ -114,7 +114,8 @@ class Sealing:
             self.closing = None
 
     def _add_part(self, closing: Closing, examples: list[Example], batch: WriteBatch) -> None:
-        part = SlicePart(self._partition, closing.label, closing.parts, self._actions, examples)
+        where = (self._partition, closing.label, closing.parts)
+        part = SlicePart(*where, self._actions, examples, closing.cut)
         raw = encode_slice_record(part)
         self._digest.update(raw)
         self._add_row(closing, raw, batch)

@@ -4,6 +4,11 @@ Windows tile the log. The label of a record is the number of its period in broke
 later than the last closed label and never less than the open one; so labels only grow. A record
 with a later label closes the open slice right before itself.
 
+History is what happened more than an hour before it was appended: a file that is sent now, an old
+topic. It comes as fast as the log takes it, so a period of append time says nothing of it. A slice
+is therefore cut as well once it has ``history_events`` accepted events, or a multiple of them, and
+half of these or more are history. What follows has the same label and the next number of the cut.
+
 Inside a slice, a *stretch* is a run of at most ``stretch_events`` accepted events: it ends where
 that many came, or with the slice. Each stretch yields one example per user it met, in order of the
 users' first events; a user with more than ``max_targets`` events in it yields several. Context is
@@ -19,6 +24,9 @@ from everfresh.contracts.sequence import HEADER_BYTES, decode_id, grown, skip_en
 from everfresh.contracts.window import Example
 from everfresh.streaming.fold.rows import SliceHead
 
+HISTORY_AFTER_MS = 3_600_000
+"""An event that was appended so much later than it happened is history."""
+
 Run = tuple[bytes, list[int], list[int]]
 """A user's events of a stretch: entries, offsets, append times; see ``contracts.segment.split``."""
 
@@ -29,6 +37,20 @@ _EXAMPLE_BYTES = 32  # and for the frame of an example
 def label_of(append_ms: int, head: SliceHead) -> int:
     """The label of a record appended at ``append_ms``, given where the open slice stands."""
     return max(append_ms // head.period_ms, head.closed + 1, head.label)
+
+
+def room_of_history(head: SliceHead) -> int | None:
+    """Accepted events up to where history may be cut next; ``None`` for nowhere."""
+    if not head.history_events:
+        return None
+    return head.history_events - head.events % head.history_events
+
+
+def is_full_of_history(head: SliceHead) -> bool:
+    """Whether history is cut after the event that the open slice has just taken in."""
+    if not head.history_events or not head.events or head.events % head.history_events:
+        return False
+    return 2 * head.history >= head.events
 
 
 def last_ended(now_ms: int, period_ms: int, grace_ms: int) -> int:

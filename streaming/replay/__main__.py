@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
@@ -21,7 +22,12 @@ from everfresh.adapters.files.checks import event_check
 from everfresh.adapters.files.opening import open_events, told_format
 from everfresh.adapters.files.tables.mapping import Reading, decode_reading, encode_reading
 from everfresh.adapters.observe.logs import run_main
-from everfresh.contracts.errors import DataFileError, SettingsError, Unreachable
+from everfresh.contracts.errors import (
+    DataFileError,
+    MissingDependency,
+    SettingsError,
+    Unreachable,
+)
 from everfresh.contracts.event import Event, UserId
 from everfresh.contracts.settings import Settings, load_settings
 from everfresh.contracts.topics import EVENTS, topic_name
@@ -30,6 +36,8 @@ from everfresh.streaming.replay.marks import ReplayMark, log_name
 from everfresh.streaming.replay.places import EventPlaces
 from everfresh.streaming.replay.progress import Outcome, ReplayProgress, encode_progress
 from everfresh.streaming.replay.settling import Settling
+from everfresh.streaming.replay.sizes import Needed, needed
+from everfresh.streaming.replay.spans import LogSpan
 
 _WRITE_EVERY_S = 0.25
 _STEP_S = 0.02
@@ -46,6 +54,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=0, help="only the first N events; 0: all")
     parser.add_argument("--settle", action="store_true", help="ask what became of the events")
     parser.add_argument("--again", action="store_true", help="also what was sent before")
+    parser.add_argument("--window", type=int, default=0, help="a backfill, in such windows")
     wanted = parser.parse_args()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -63,11 +72,18 @@ def main() -> None:
         mark.forget()
     before, events = mark.unsent(opened.events, total)
     progress.begin(total - before, before, opened.counts.rejects.count)
+    if wanted.window and total > before:
+        length = settings.state.history_length
+        progress.needs(needed(opened.events, total, wanted.window, length))
     places = EventPlaces()
     settling = _settling(settings) if wanted.settle and total > before else None
-    # Places are kept for settling alone, at eight bytes each.
-    on_delivered = None if settling is None else places.note
-    with _producer(settings, on_delivered) as producer:
+
+    def delivered(partition: int, offset: int) -> None:
+        mark.span.note(partition, offset)
+        if settling is not None:  # places are kept for settling alone, at eight bytes each
+            places.note(partition, offset)
+
+    with _producer(settings, delivered, bulk=bool(wanted.window)) as producer:
         send(paced(events, wanted.speed, stop), producer, progress, mark)
         if not (progress.done or stop.is_set()):
             raise DataFileError(f"{wanted.file} became shorter while it was read; send it again")
@@ -91,7 +107,7 @@ def send(
                 mark.write()
         producer.flush()
         mark.write()
-        progress.flushed()
+        progress.flushed(mark.span)
     finally:
         progress.write()
 
@@ -133,6 +149,8 @@ class ProgressWriter:
         self._rows = self._rejected = self._before = self._total = self._count = 0
         self._took: float | None = None
         self._user: UserId | None = None
+        self._needed: Needed | None = None
+        self._span = LogSpan()
         self._began = self._written = now_s
 
     def read(self, rows: int) -> None:
@@ -148,6 +166,11 @@ class ProgressWriter:
         self._total, self._before, self._rejected = total, before, rejected
         self._began = time.monotonic()
 
+    def needs(self, needed: Needed) -> None:
+        """So much disk is needed. The time counts from here."""
+        self._needed = needed
+        self._began = time.monotonic()
+
     def sent(self, user: UserId) -> None:
         """One more event was handed over."""
         self._count += 1
@@ -155,9 +178,10 @@ class ProgressWriter:
         if self._count % 16 == 0 and time.monotonic() - self._written >= _WRITE_EVERY_S:
             self.write()
 
-    def flushed(self) -> None:
-        """All that was handed over is in the log."""
+    def flushed(self, span: LogSpan) -> None:
+        """All that was handed over is in the log; all of the file's so far stands in ``span``."""
         self.done = self._count == self._total
+        self._span = span
         self._took = time.monotonic() - self._began
 
     def became(self, outcome: Outcome) -> None:
@@ -179,6 +203,9 @@ class ProgressWriter:
             self._rows,
             self._rejected,
             self._before,
+            self._needed,
+            self._span.starts,
+            self._span.ends,
         )
         sys.stdout.buffer.write(encode_progress(line))
         sys.stdout.buffer.flush()
@@ -199,16 +226,27 @@ def _settling(settings: Settings) -> Settling | None:
         return None
 
 
-def _producer(settings: Settings, on_delivered: Callable[[int, int], None] | None) -> EventProducer:
+def _producer(
+    settings: Settings, on_delivered: Callable[[int, int], None], *, bulk: bool
+) -> AbstractContextManager[EventSender]:
     kafka = settings.kafka
     if not kafka.bootstrap_servers:
         raise SettingsError(
             "kafka.bootstrap_servers is empty; set EVERFRESH_KAFKA__BOOTSTRAP_SERVERS to the "
             "brokers' host:port, or use `everfresh replay`"
         )
+    topic = topic_name(kafka.topic_prefix, EVENTS)
+    if bulk:
+        try:  # a replay does without librdkafka
+            from everfresh.streaming.replay.bulk_producer import BulkProducer  # noqa: PLC0415
+        except ModuleNotFoundError:
+            raise MissingDependency(
+                "a backfill needs librdkafka; install it with `pip install 'everfresh[sources]'`"
+            ) from None
+        return BulkProducer(kafka.brokers, topic, settings.events.max_bytes, on_delivered)
     return EventProducer(
         kafka.bootstrap_servers,
-        topic_name(kafka.topic_prefix, EVENTS),
+        topic,
         actions=settings.events.actions,
         max_bytes=settings.events.max_bytes,
         on_delivered=on_delivered,

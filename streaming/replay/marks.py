@@ -23,22 +23,31 @@ from kafka.errors import KafkaError
 from everfresh.adapters.kafka.admin import connect_admin
 from everfresh.contracts.event import Event
 from everfresh.contracts.kafka.security import Brokers
+from everfresh.streaming.replay.spans import LogSpan
 
 EVERY = 20_000
 """Events between two marks."""
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """``sent`` events of ``path`` are in the log, and ``digest`` is a hash of them, in order."""
+    """``sent`` events of ``path`` are in the log, and ``digest`` is a hash of them, in order.
+
+    ``starts`` and ``ends`` say between which offsets they stand; an earlier release did not.
+    """
 
     path: str
     log: str
     sent: int
     digest: str
+    starts: dict[int, int] = {}
+    ends: dict[int, int] = {}
 
 
 class ReplayMark:
-    """The mark of one file in one log. ``folder`` keeps it; an empty ``log`` keeps none."""
+    """The mark of one file in one log. ``folder`` keeps it; an empty ``log`` keeps none.
+
+    ``span`` is where the events stand that are in the log; whoever sends notes them there.
+    """
 
     def __init__(self, folder: Path, path: Path, log: str) -> None:
         self._path = str(path.resolve())
@@ -47,6 +56,7 @@ class ReplayMark:
         self._file = folder / f"{name[:32]}.json"
         self._sent = 0
         self._digest = hashlib.sha256()
+        self.span = LogSpan()
 
     def unsent(self, events: Iterable[Event], total: int) -> tuple[int, Iterator[Event]]:
         """How many of the first ``total`` events need not be sent, and the others."""
@@ -56,6 +66,7 @@ class ReplayMark:
             for event in islice(rest, mark.sent):
                 self.note(event)
             if self._digest.hexdigest() == mark.digest:
+                self.span = LogSpan(mark.starts, mark.ends)
                 return mark.sent, islice(rest, total - mark.sent)
             self._sent, self._digest = 0, hashlib.sha256()
         return 0, islice(iter(events), total)
@@ -70,7 +81,9 @@ class ReplayMark:
         """All that was noted is in the log."""
         if not (self._log and self._sent):
             return
-        mark = Mark(self._path, self._log, self._sent, self._digest.hexdigest())
+        span = self.span
+        digest = self._digest.hexdigest()
+        mark = Mark(self._path, self._log, self._sent, digest, span.starts, span.ends)
         self._file.parent.mkdir(parents=True, exist_ok=True)
         draft = self._file.with_suffix(".new")
         draft.write_bytes(msgspec.json.encode(_printable(mark)) + b"\n")

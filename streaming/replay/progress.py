@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from everfresh.streaming.replay.sizes import Needed
+
 DUPLICATE = "duplicate_id"
 """The reason of a dead letter whose event was accepted before."""
 
@@ -30,7 +32,10 @@ class ReplayProgress(msgspec.Struct, frozen=True):
 
     ``rows`` of a table have been read so far, ``rejected`` of them cannot become events. ``before``
     events are not sent because an earlier replay of the file did: ``sent`` and ``total`` are
-    without them.
+    without them. ``needed`` is said by a backfill, once the file has been read.
+
+    With ``done``, ``starts`` and ``ends`` say between which offsets all events of the file stand,
+    by partition. They are empty where an earlier release has sent them.
     """
 
     sent: int
@@ -42,6 +47,9 @@ class ReplayProgress(msgspec.Struct, frozen=True):
     rows: int = 0
     rejected: int = 0
     before: int = 0
+    needed: Needed | None = None
+    starts: dict[int, int] = {}
+    ends: dict[int, int] = {}
 
 
 _ENCODER = msgspec.json.Encoder()

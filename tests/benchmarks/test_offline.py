@@ -10,8 +10,13 @@ import torch
 
 from benchmarks.offline.leave_one_out import LeaveOneOut, read_users
 from benchmarks.offline.measure import Training
-from benchmarks.offline.published import GROUP, PublishedRecommender, quicksorted
-from benchmarks.offline.runs import MODELS, Run
+from benchmarks.offline.published import (
+    GROUP,
+    CosineRecommender,
+    PublishedRecommender,
+    quicksorted,
+)
+from benchmarks.offline.runs import MODELS, Run, Variant
 from everfresh.contracts.settings import ModelSettings
 from everfresh.model.recommender import Recommender
 from everfresh.model.vocabulary.vocabulary import Vocabulary
@@ -127,3 +132,29 @@ def test_the_control_differs_from_the_model_by_blocks_and_positions_alone() -> N
         *shared,
         "positions",
     }
+
+
+@pytest.mark.process
+def test_the_full_loss_is_that_of_each_target_against_every_item(ratings: Path) -> None:
+    training = Training("hstu", 5, ratings, None, variant=Variant("full", epsilon=1e-8))
+    recommender = training.recommender
+    assert isinstance(recommender, CosineRecommender)
+    assert recommender.settings.epsilon == 1e-8
+    recommender.settings = recommender.settings.model_copy(update={"dropout": 0.0})
+    batch = training.data.batches(500, 3)[0]
+    rows = torch.from_numpy(recommender.vocabulary.item_rows())
+    items = torch.nn.functional.normalize(recommender.network.items[rows], dim=-1)
+    logits = recommender.network(batch) @ items.T / recommender.settings.temperature
+    wanted = torch.searchsorted(rows, batch.targets)
+    expected = torch.nn.functional.cross_entropy(logits[batch.predicts], wanted[batch.predicts])
+    assert float(recommender.loss(batch).detach()) == pytest.approx(float(expected.detach()), 1e-5)
+
+
+def test_a_variant_names_its_run_by_what_differs() -> None:
+    assert not Variant().name
+    assert Variant("published").name == "-published"
+    assert Variant("full", blocks=8, heads=2, epsilon=1e-8, rate=1e-3).name == (
+        "-blocks8-heads2-epsilon1e-08-rate0.001-full"
+    )
+    settings = Variant(blocks=8).settings(MODELS["hstu"])
+    assert (settings.blocks, settings.dim, settings.heads) == (8, 50, 1)

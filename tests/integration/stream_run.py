@@ -24,7 +24,7 @@ from everfresh.contracts.report import ComponentStatus, decode_status
 from everfresh.contracts.sequence import UserState
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import EVENTS, STATUS, WINDOWS, TopicSpec, topic_name
-from everfresh.contracts.window import SliceClosed, decode_slice_record
+from everfresh.contracts.window import Place, SliceClosed, decode_slice_record
 from everfresh.infra.components import settings_environment
 from everfresh.streaming.outbox.rows import OutboxRow
 from everfresh.streaming.producer import EventProducer
@@ -129,9 +129,9 @@ class Stream:
         while values and not isinstance(decode_slice_record(values[-1]), SliceClosed):
             values.pop()
         rows = [OutboxRow("windows", partition, None, value, []) for value in values]
-        kept: dict[int, Any] = {}
+        kept: dict[Place, Any] = {}
         for closed, parts in slices(rows):
-            kept.setdefault(closed.label, (closed, parts))
+            kept.setdefault(closed.place, (closed, parts))
         return list(kept.values())
 
     def runs_again(self) -> dict[int, list[SliceClosed]]:

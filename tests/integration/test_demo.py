@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -23,14 +24,17 @@ NAMED = SCORES | {
 }
 
 
-def test_the_demo_ends_with_its_report_and_leaves_nothing(tmp_path: Path) -> None:
-    with Command(tmp_path, "demo", "--events", "6000") as demo:
+@pytest.mark.parametrize(("data", "action"), [("movielens", "rating"), ("drifting", "click")])
+def test_the_demo_ends_with_its_report_and_leaves_nothing(
+    data: str, action: str, tmp_path: Path
+) -> None:
+    with Command(tmp_path, "demo", "--data", data, "--events", "4000") as demo:
         code = demo.finish()
         assert code == 0, demo.said()
         assert demo.left() == []
     report = json.loads((tmp_path / ".everfresh/demo/report.json").read_text())
     assert set(report) >= NAMED
-    assert report["events"] == report["replayed"] == 6000
+    assert report["events"] == report["replayed"] == 4000
     assert report["dead_letters"] == 0
     assert report["failed_requests"] == 0
     assert report["requests"] > 0
@@ -38,7 +42,10 @@ def test_the_demo_ends_with_its_report_and_leaves_nothing(tmp_path: Path) -> Non
     assert all(0.0 <= report[name] <= 1.0 for name in SCORES)
     assert 0.0 < report["freshness_p50_s"] <= report["freshness_p99_s"]
     assert (tmp_path / ".everfresh/demo/plot.png").read_bytes().startswith(b"\x89PNG")
-    assert "before and after rating item" in demo.said()
+    assert f"before and after a {action} of item" in demo.said()
+    assert ("hr10_ceiling" in report) == (data == "drifting")
+    # Films are shown by their titles, and those that nobody has rated yet can be recommended.
+    assert (re.search(r"\w \(\d+\)", demo.said()) is not None) == (data == "movielens")
 
 
 @pytest.mark.parametrize("words", ["✓ MovieLens 100K", "✓ Apache Kafka", "✓ Ray"])

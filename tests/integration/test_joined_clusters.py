@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import fsspec
 import httpx
 import psutil
 import pytest
@@ -20,7 +21,7 @@ import pytest
 from everfresh import EventProducer
 from everfresh.adapters.machine.child_process import ChildProcess
 from everfresh.adapters.machine.endpoint_record import endpoint_url
-from everfresh.adapters.machine.tcp_ports import free_ports
+from everfresh.adapters.machine.tcp_ports import accepts_connections, free_ports
 from everfresh.infra.broker import broker, data_folder
 from everfresh.infra.broker.broker import EmbeddedBroker
 from everfresh.infra.run.run_record import read_record
@@ -32,6 +33,7 @@ pytestmark = pytest.mark.integration
 
 RAY = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
 RAYS_OWN_PORTS = range(10_002, 20_000)  # Ray's default for its workers; it offers them everywhere
+STORE_PORT = 9000
 
 
 class Node:
@@ -88,9 +90,14 @@ class Clusters:
         head.append(f"--temp-dir={self._sockets / 'ray'}")
         self.head = Node(self._sockets, folder / "head.out", address, *head)
         self.head.await_ready()
-        more = [f"--address={self.ray_address}", "--num-cpus=3"]
-        more.append(f"--dashboard-agent-listen-port={free_ports(1, '10.77.0.2')[0]}")
-        self.other = Node(self._sockets, folder / "other.out", "10.77.0.2", *more)
+        self._folder = folder
+        self.other = self.node("10.77.0.2")
+
+    def node(self, address: str) -> Node:
+        """A further node, whose label says that it is for training."""
+        more = [f"--address={self.ray_address}", "--num-cpus=3", "--labels=pool=training"]
+        more.append(f"--dashboard-agent-listen-port={free_ports(1, address)[0]}")
+        return Node(self._sockets, self._folder / f"{address}.out", address, *more)
 
     def up(self, home: Path, **settings: str) -> Command:
         home.mkdir()
@@ -107,6 +114,13 @@ class Clusters:
 def clusters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clusters]:
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    for name, value in (
+        ("ENDPOINT_URL", f"http://10.77.0.1:{STORE_PORT}"),
+        ("ACCESS_KEY_ID", "test"),
+        ("SECRET_ACCESS_KEY", "test"),
+        ("DEFAULT_REGION", "us-east-1"),
+    ):
+        monkeypatch.setenv(f"AWS_{name}", value)
     with network_namespace() as address:
         listeners = data_folder._PROPERTIES.replace(
             "PLAINTEXT://127.0.0.1", f"PLAINTEXT://{address}"
@@ -197,7 +211,7 @@ def test_what_dies_is_started_again_and_another_loop_beside_it_is_refused(
             said = second.said().splitlines()
             error = [line for line in said if line.startswith("error: ")]
         assert len(error) == 1, said
-        assert f"everfresh, that of home {first.resolve() / '.everfresh'}" in error[0], error
+        assert f"already, that of home {first.resolve() / '.everfresh'}" in error[0], error
 
         asker.await_replicas(1, besides=known)
         asker.await_version(version + 1)
@@ -205,3 +219,44 @@ def test_what_dies_is_started_again_and_another_loop_beside_it_is_refused(
         up.signal(signal.SIGTERM)
         assert up.finish() == 0, up.said()
         assert not clusters.head.titled("Serve"), "nothing of it stays in the Ray of others"
+
+
+@contextlib.contextmanager
+def object_store(address: str) -> Iterator[None]:
+    """A server that speaks S3, with one bucket, where all nodes know it to be."""
+    server = ChildProcess(
+        [sys.executable, "-m", "moto.server", "-H", address, "-p", str(STORE_PORT)]
+    )
+    try:
+        wait_until(lambda: accepts_connections(address, STORE_PORT), "the object store")
+        fsspec.filesystem("s3", skip_instance_cache=True).mkdir("bucket")
+        yield
+    finally:
+        server.stop(1.0)
+
+
+def test_a_node_that_leaves_takes_the_trainer_along_and_another_goes_on(
+    clusters: Clusters, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    settings = {
+        "EVERFRESH_WINDOWS__SECONDS": "1",
+        "EVERFRESH_WEIGHTS__URL": "s3://bucket/weights",
+        "EVERFRESH_TRAINER__NODE_LABELS": '["pool=training"]',
+        "EVERFRESH_SERVING__REPLICAS": "1",
+    }
+    asker = Asker(clusters.kafka.bootstrap_servers, home)
+    with object_store("10.77.0.1"):
+        clusters.other.await_ready()
+        with clusters.up(home, **settings) as up:
+            up.wait_for("The loop is up")
+            version = asker.await_version(1)
+            assert len(clusters.other.titled("TrainerActor")) == 1
+            assert not clusters.head.titled("TrainerActor")
+            clusters.other.kill()
+            assert asker.ask().status_code == 200
+            clusters.other = clusters.node("10.77.0.3")
+            asker.await_version(version + 1)
+            assert len(clusters.other.titled("TrainerActor")) == 1
+            up.signal(signal.SIGTERM)
+            assert up.finish() == 0, up.said()

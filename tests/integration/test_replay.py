@@ -105,3 +105,38 @@ def test_a_replay_that_was_stopped_goes_on_and_one_that_was_whole_sends_nothing(
     assert FileReplay(stream, file).end().sent == 1
     assert len(stream.read(EVENTS)) == 3001
     assert FileReplay(stream, file, "--again").end().sent == 3001
+
+
+def test_a_backfill_is_cut_by_its_number_and_killed_half_way_it_doubles_nothing(
+    kafka: EmbeddedBroker, make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    servers = {"bootstrap_servers": kafka.bootstrap_servers, "partitions": PARTITIONS}
+    windows = {"seconds": 0.5, "grace_ms": 100, "history_events": 300}
+    stream = Stream(make_settings(kafka=servers, windows=windows))
+    number = 60_000
+    rows = [f"{n % 97},{n % 50},{1_600_000_000 + n},view\n" for n in range(number)]
+    file = tmp_path / "history.csv"
+    file.write_text("user_id,item_id,time,type\n" + "".join(rows))
+
+    first = FileReplay(stream, file, "--window", "600")
+    while (line := first.progress()).sent < 25_000 and not line.done:
+        pass
+    first.process.kill()
+    first.process.communicate()
+    with stream.worker() as worker:
+        second = FileReplay(stream, file, "--window", "600", "--settle").end()
+        assert second.done
+        assert second.before in (20_000, 40_000, number)
+        assert set(second.ends) == set(range(PARTITIONS))
+        runs = stream.wait_tiled()
+        third = FileReplay(stream, file, "--window", "600").end()
+        stop(worker)
+    assert (third.before, third.sent) == (number, 0)
+    assert (third.starts, third.ends) == (second.starts, second.ends)
+    closed = [one for partition in runs.values() for one, _ in partition]
+    assert sum(one.events for one in closed) == number
+    # What the killed one had sent after its last mark came twice, and was recognised.
+    assert sum(one.rejected for one in closed) == len(stream.read(EVENTS)) - number
+    assert sum(state.accepted for state in stream.states().values()) == number
+    assert max(one.events for one in closed) == 300
+    assert any(one.cut for one in closed)

@@ -37,7 +37,8 @@ class Client:
             items=items or ItemSettings(),
         )
         self.app = HttpApp(bench.replica, self.admission, bench.clock, settings, measure)
-        self._transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+        root = "" if serving.route_prefix == "/" else serving.route_prefix
+        self._transport = httpx.ASGITransport(self.app, raise_app_exceptions=False, root_path=root)
 
     def get(self, path: str, **content: Any) -> httpx.Response:
         return self._ask("GET", path, **content)

@@ -80,8 +80,10 @@ def opened(
     return open_partition(store, place(**where), with_rules or rules())
 
 
-def accepted(offset: int, user: UserId, item: int, at_ms: int, action: str = "view") -> LogRecord:
-    event = Event(f"e{offset}", action, START_MS + offset, user, item, value=offset / 2)
+def accepted(
+    offset: int, user: UserId, item: int, at_ms: int, action: str = "view", ago_ms: int = 0
+) -> LogRecord:
+    event = Event(f"e{offset}", action, START_MS + offset - ago_ms, user, item, value=offset / 2)
     return LogRecord(offset, at_ms, user_key(user), msgspec.json.encode(event))
 
 

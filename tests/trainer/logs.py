@@ -38,11 +38,16 @@ def example(user: int, items: list[int], first: int, context: list[int] | None =
 
 
 def run(
-    partition: int, label: int, start: int, parts: list[list[Example]], rejected: int = 0
+    partition: int,
+    label: int,
+    start: int,
+    parts: list[list[Example]],
+    rejected: int = 0,
+    cut: int = 0,
 ) -> list[SliceRecord]:
     """The records of one slice."""
     made: list[SliceRecord] = [
-        SlicePart(partition, label, number, ACTIONS, examples)
+        SlicePart(partition, label, number, ACTIONS, examples, cut)
         for number, examples in enumerate(parts)
     ]
     events = sum(len(example.offsets) for part in parts for example in part)
@@ -56,6 +61,7 @@ def run(
         events,
         rejected,
         slice_digest(part for part in made if isinstance(part, SlicePart)),
+        cut,
     )
     # Through the wire form, so that what is tested is what a reader gets.
     return [decode_slice_record(encode_slice_record(record)) for record in [*made, closed]]

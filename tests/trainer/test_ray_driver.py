@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from everfresh.contracts.errors import SettingsError, Unreachable
-from everfresh.contracts.settings import Settings
+from everfresh.contracts.settings import Settings, load_settings
 from everfresh.trainer import ray_driver
-from everfresh.trainer.distributed.ray_workers import CPUS
 from everfresh.trainer.run import TrainerPorts
 from tests.trainer.small_settings import with_strategy
 
@@ -49,8 +48,10 @@ class FakeRay:
         return SimpleNamespace(get_node_id=lambda: HERE)
 
     def nodes(self) -> list[dict[str, Any]]:
-        there = {"NodeID": "there", "Resources": self._resources}
-        return [there, {"NodeID": HERE, "Resources": self._here}]
+        gone = {"NodeID": "gone", "Alive": False, "Labels": {"pool": "gone"}}
+        there = {"NodeID": "there", "Alive": True, "Resources": self._resources}
+        there["Labels"] = {"pool": "training", "zone": "a"}
+        return [gone, there, {"NodeID": HERE, "Alive": True, "Resources": self._here}]
 
     def remote(self, cls: type) -> Any:
         ray = self
@@ -74,7 +75,7 @@ def test_a_process_that_trains_on_a_gpu_asks_for_one_of_its_own(
     monkeypatch.setattr(ray_driver, "ray", ray)
     settings = with_strategy(small_settings, "replay", device=device)
     ray_driver.TrainerDriver(settings, no_ports)
-    assert [(asked["num_cpus"], asked["num_gpus"]) for asked in ray.options] == [(CPUS, gpus)]
+    assert [(asked["num_cpus"], asked["num_gpus"]) for asked in ray.options] == [(0.5, gpus)]
 
 
 @pytest.mark.parametrize(("gpus", "workers"), [(0.0, 1), (1.0, 2), (3.0, 4)])
@@ -101,6 +102,51 @@ def test_the_trainer_runs_where_its_versions_are(
     kept, free = (asked.get("scheduling_strategy") for asked in ray.options)
     assert (kept.node_id, kept.soft) == (HERE, False)
     assert free is None
+
+
+def labelled(settings: Settings, *labels: str, url: str = "s3://bucket/weights") -> Settings:
+    store = settings.weights.model_copy(update={"url": url})
+    trainer = settings.trainer.model_copy(update={"node_labels": list(labels), "cpus": 2.0})
+    return settings.model_copy(update={"weights": store, "trainer": trainer})
+
+
+def test_processes_that_train_ask_for_the_labels_and_cpus_that_are_set(
+    small_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray = FakeRay(0.0)
+    monkeypatch.setattr(ray_driver, "ray", ray)
+    ray_driver.TrainerDriver(labelled(small_settings, "pool=training", "zone=a"), no_ports)
+    [asked] = ray.options
+    assert asked["label_selector"] == {"pool": "training", "zone": "a"}
+    assert asked["num_cpus"] == 2.0
+    assert "scheduling_strategy" not in asked
+
+
+@pytest.mark.parametrize(
+    ("label", "url", "said"),
+    [
+        (
+            "pool=gone",
+            "s3://bucket/weights",
+            "no node of this Ray cluster has the labels pool=gone",
+        ),
+        ("pool=training", "", "this machine's node has not the labels pool=training"),
+    ],
+)
+def test_labels_that_no_node_has_are_refused_rather_than_waited_for(
+    small_settings: Settings, monkeypatch: pytest.MonkeyPatch, label: str, url: str, said: str
+) -> None:
+    ray = FakeRay(0.0)
+    monkeypatch.setattr(ray_driver, "ray", ray)
+    with pytest.raises(SettingsError, match=said):
+        ray_driver.TrainerDriver(labelled(small_settings, label, url=url), no_ports)
+    assert ray.options == []
+
+
+@pytest.mark.parametrize("label", ["pool", "=training", "pool="])
+def test_what_is_no_label_is_refused_by_name(label: str) -> None:
+    with pytest.raises(SettingsError, match=r"trainer\.node_labels: a label as NAME=VALUE"):
+        load_settings({"trainer": {"node_labels": [label]}})
 
 
 @pytest.mark.parametrize(

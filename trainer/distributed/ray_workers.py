@@ -22,10 +22,6 @@ from everfresh.trainer.learning.network import TrainingOutcome
 from everfresh.trainer.learning.training import train_window
 from everfresh.trainer.learning.window_task import WindowTask
 
-CPUS = 0.5
-"""What the scheduler sets aside; how many threads train is ``trainer.threads`` alone. A process
-that trains on a GPU is given a whole one beside it."""
-
 _MEET_S = 60.0
 """How long the workers wait for each other, when they meet and at every step."""
 
@@ -112,9 +108,16 @@ class DataParallelTraining:
         self._workers, self._member = [], None
 
 
-def process_resources(settings: Settings) -> dict[str, float]:
-    """What each process that trains asks of the scheduler."""
-    return {"num_cpus": CPUS, "num_gpus": float(settings.trainer.device == "cuda")}
+def process_resources(settings: Settings) -> dict[str, Any]:
+    """What each process that trains asks of the scheduler: CPUs by the setting (how many threads
+    train is ``trainer.threads`` alone), a whole GPU where it trains on one, and a node with the
+    labels that are set."""
+    tuning = settings.trainer
+    asked: dict[str, Any] = {
+        "num_cpus": tuning.cpus,
+        "num_gpus": float(tuning.device == "cuda"),
+    }
+    return {**asked, "label_selector": tuning.label_selector} if tuning.node_labels else asked
 
 
 def _own_address() -> str:

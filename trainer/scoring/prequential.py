@@ -12,15 +12,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from everfresh.contracts.event import ItemId
 from everfresh.contracts.window import DecodedExample, TrainingWindow
+from everfresh.model.cold_items import WithCold
 from everfresh.model.metrics import MISS, Ranks, scores
-from everfresh.model.recommender import TAIL, VERSION, Recommender
+from everfresh.model.recommender import TAIL, VERSION
 from everfresh.trainer.scoring.target_groups import Groups
 
 LIVE, FROZEN = "live", "frozen"
@@ -38,19 +39,29 @@ class Contender(Protocol):
         """The 1-based rank of every target, examples first, targets of one in order; int64."""
 
 
-class Served:
-    """The version that serves, as replicas answer with it: its trends are kept up by a tail."""
+@runtime_checkable
+class SeveralWays(Protocol):
+    """A contender that says at once how it ranks as replicas answer, and by its version alone."""
 
-    def __init__(self, recommender: Recommender) -> None:
-        self._recommender = recommender
+    def both(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> list[Ranks]:
+        """The first alone where they are the same."""
+
+
+class Served:
+    """The version that serves, as replicas answer with it: its trends are kept up by a ``tail``,
+    unless that is off."""
+
+    def __init__(self, model: WithCold, tail: bool) -> None:
+        self.model = model
+        self.ways = [TAIL, VERSION] if tail else [VERSION]
 
     def ranks(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> NDArray[np.int64]:
         """See :class:`Contender`."""
         return self.both(examples, exclude_seen)[0]
 
     def both(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> list[Ranks]:
-        """Ranks with the tail, and by what the version itself holds."""
-        return self._recommender.ranks_by(examples, exclude_seen, [TAIL, VERSION])
+        """See :class:`SeveralWays`."""
+        return self.model.ranks_by(self.ways, examples, exclude_seen)
 
 
 def rank_window(
@@ -73,8 +84,8 @@ def rank_window(
     ranked = np.repeat(known, [len(example.targets) for example in window.examples])
     table: dict[str, Ranks] = {}
     for name, contender in contenders.items():
-        if isinstance(contender, Served):
-            found = dict(zip((name, OWN), contender.both(examples, exclude_seen), strict=True))
+        if isinstance(contender, SeveralWays):
+            found = dict(zip((name, OWN), contender.both(examples, exclude_seen), strict=False))
         else:
             found = {name: contender.ranks(examples, exclude_seen)}
         for each, ranks in found.items():

@@ -15,6 +15,7 @@ import msgspec
 from everfresh.contracts.errors import ForeignRecord, WindowGap
 from everfresh.contracts.window import (
     FORMAT,
+    Place,
     SliceClosed,
     SlicePart,
     SliceRecord,
@@ -29,19 +30,26 @@ _NAMED = 5
 class Progress(msgspec.Struct, frozen=True):
     """How far the log has been consumed: what a manifest keeps and a restart begins from (law 5).
 
-    ``label`` is the last consumed window; ``through`` maps events partition to the offset after
-    its last consumed event; ``reads`` maps windows partition to the next offset to read. A
-    partition that is missing from a map has had nothing consumed yet.
+    ``label`` and ``cut`` are of the last consumed window; ``through`` maps events partition to the
+    offset after its last consumed event; ``reads`` maps windows partition to the next offset to
+    read. A partition that is missing from a map has had nothing consumed yet.
     """
 
     label: int | None = None
     through: dict[int, int] = {}
     reads: dict[int, int] = {}
+    cut: int = 0
+
+    @property
+    def place(self) -> Place | None:
+        """Of the last consumed window."""
+        return None if self.label is None else (self.label, self.cut)
 
     def after(self, window: TrainingWindow) -> Progress:
         """The progress once ``window`` has been consumed, trained or not."""
         ends = {partition: end for partition, (_, end) in window.ranges.items()}
-        return Progress(window.label, {**self.through, **ends}, {**self.reads, **window.next_read})
+        through, reads = {**self.through, **ends}, {**self.reads, **window.next_read}
+        return Progress(window.label, through, reads, window.cut)
 
 
 class _Slice(msgspec.Struct, frozen=True):
@@ -53,22 +61,22 @@ class _Slice(msgspec.Struct, frozen=True):
 class _Partition:
     """One partition of the topic: the open run of parts, and the slices that wait to be taken."""
 
-    def __init__(self, number: int, label: int | None, expected: int | None) -> None:
+    def __init__(self, number: int, place: Place | None, expected: int | None) -> None:
         self.number = number
-        self.label = label
+        self.place = place
         self.expected = expected
         # By part number: a run written twice, even half, overwrites itself with equal parts.
         self.open: dict[int, SlicePart] = {}
-        self.closed: dict[int, _Slice] = {}
+        self.closed: dict[Place, _Slice] = {}
         # Offsets of the last record that closed a slice, and of parts since that one that broke off
         # a run or changed a part of it, which no stream worker's do: named where slices do not fit.
         self.closed_at: list[int] = []
         self.odd: list[int] = []
 
     def part(self, part: SlicePart, offset: int) -> None:
-        if self.label is not None and part.label <= self.label:
+        if self.place is not None and part.place <= self.place:
             return
-        if self.open and next(iter(self.open.values())).label != part.label:
+        if self.open and next(iter(self.open.values())).place != part.place:
             self.open.clear()
             self.odd.append(offset)
         elif self.open.get(part.part, part) != part:
@@ -77,20 +85,20 @@ class _Partition:
 
     def close(self, closed: SliceClosed, offset: int) -> bool:
         """Whether a new slice was closed; a repeated or headless run closes none."""
-        if self.label is not None and closed.label <= self.label:
+        if self.place is not None and closed.place <= self.place:
             self._check_repeated(closed)
             return False
-        parts = [part for _, part in sorted(self.open.items()) if part.label == closed.label]
+        parts = [part for _, part in sorted(self.open.items()) if part.place == closed.place]
         self.open.clear()
         # Where the topic's retention took the head of the first run, the log begins after it.
         headless = self.expected is None and len(parts) < closed.parts
         if not headless:
             self._check(closed, parts)
-        self.label, self.expected = closed.label, closed.end
+        self.place, self.expected = closed.place, closed.end
         self.closed_at, self.odd = [offset], []
         if headless:
             return False
-        self.closed[closed.label] = _Slice(closed, parts, offset + 1)
+        self.closed[closed.place] = _Slice(closed, parts, offset + 1)
         return True
 
     def _check(self, closed: SliceClosed, parts: list[SlicePart]) -> None:
@@ -151,10 +159,10 @@ class Assembler:
 
     def __init__(self, partitions: Iterable[int], progress: Progress) -> None:
         self._partitions = {
-            number: _Partition(number, progress.label, progress.through.get(number))
+            number: _Partition(number, progress.place, progress.through.get(number))
             for number in partitions
         }
-        self._labels: set[int] = set()
+        self._places: set[Place] = set()
         self._held = 0
 
     @property
@@ -167,16 +175,16 @@ class Assembler:
         """Events of closed slices that wait, in complete windows or not."""
         return self._held
 
-    def complete(self) -> list[int]:
-        """Labels of the complete windows that wait, ascending."""
+    def complete(self) -> list[Place]:
+        """Places of the complete windows that wait, ascending."""
         watermark = self._watermark()
         if watermark is None:
             return []
-        return sorted(label for label in self._labels if label <= watermark)
+        return sorted(place for place in self._places if place <= watermark)
 
-    def events(self, label: int) -> int:
+    def events(self, place: Place) -> int:
         """Events of a window that waits."""
-        waiting = [state.closed.get(label) for state in self._partitions.values()]
+        waiting = [state.closed.get(place) for state in self._partitions.values()]
         return sum(piece.closed.events for piece in waiting if piece is not None)
 
     def add(self, partition: int, offset: int, record: SliceRecord) -> None:
@@ -203,7 +211,7 @@ class Assembler:
         doubted = [*state.closed_at, *state.odd[:_NAMED], offset]
         try:
             if state.close(record, offset):
-                self._labels.add(record.label)
+                self._places.add(record.place)
                 self._held += record.events
         except WindowGap as gap:
             raise WindowGap(f"{gap}{_in_doubt(partition, doubted)}") from None
@@ -216,26 +224,26 @@ class Assembler:
         complete = self.complete()
         if not complete:
             return None
-        label = complete[0]
-        self._labels.remove(label)
+        place = complete[0]
+        self._places.remove(place)
         slices = {
-            number: state.closed.pop(label)
+            number: state.closed.pop(place)
             for number, state in sorted(self._partitions.items())
-            if label in state.closed
+            if place in state.closed
         }
         self._held -= sum(piece.closed.events for piece in slices.values())
         try:
-            return _join(label, slices)
+            return _join(place, slices)
         except ForeignRecord as error:
             raise WindowGap(
-                f"window {label} has slices that fit and cannot be read: {error}; run a trainer "
+                f"window {place[0]} has slices that fit and cannot be read: {error}; run a trainer "
                 "and a stream worker of one release, or start with an empty weight store"
             ) from None
 
-    def _watermark(self) -> int | None:
-        labels = [state.label for state in self._partitions.values()]
-        known = [label for label in labels if label is not None]
-        return min(known) if known and len(known) == len(labels) else None
+    def _watermark(self) -> Place | None:
+        places = [state.place for state in self._partitions.values()]
+        known = [place for place in places if place is not None]
+        return min(known) if known and len(known) == len(places) else None
 
 
 def _in_doubt(partition: int, offsets: Iterable[int]) -> str:
@@ -246,10 +254,12 @@ def _in_doubt(partition: int, offsets: Iterable[int]) -> str:
     )
 
 
-def _join(label: int, slices: Mapping[int, _Slice]) -> TrainingWindow:
+def _join(place: Place, slices: Mapping[int, _Slice]) -> TrainingWindow:
     """Examples by partition, then part, then place: an order that the log alone decides."""
+    label, cut = place
     return TrainingWindow(
         label=label,
+        cut=cut,
         ranges={number: (piece.closed.start, piece.closed.end) for number, piece in slices.items()},
         examples=[
             decode_example(example, part.actions)

@@ -22,7 +22,7 @@ from everfresh.contracts.experiments.track import Audience
 from everfresh.contracts.manifest import Plan
 from everfresh.contracts.ports import TrainerStore
 from everfresh.contracts.settings import TrainerSettings
-from everfresh.contracts.window import DecodedExample, TrainingWindow
+from everfresh.contracts.window import DecodedExample, Place, TrainingWindow
 from everfresh.model.network.batches import derive_seed
 from everfresh.trainer.windows.assemble import Assembler
 
@@ -47,10 +47,10 @@ class Backlog:
         self._assembler = assembler
         self._store = store
         self._settings = settings
-        self._plans = {(plan.version, plan.after): plan for plan in store.planned()}
+        self._plans = {(plan.version, plan.after_place): plan for plan in store.planned()}
 
-    def take(self, version: int, label: int | None) -> PlannedWindow | None:
-        """The next windows of a trainer that stands at ``version`` with ``label`` consumed.
+    def take(self, version: int, place: Place | None) -> PlannedWindow | None:
+        """The next windows of a trainer at ``version`` that has consumed up to ``place``.
 
         ``None`` where none is complete, or not yet all that were planned.
         """
@@ -60,12 +60,13 @@ class Backlog:
         # What has no events is not trained: it needs no plan, however long the stream is idle.
         if self._settings.backlog == "every" or not self._assembler.events(waiting[0]):
             return self._take(1, 1.0)
-        plan = self._plans.get((version, label)) or self._decide(version, label, waiting)
-        if plan.last not in waiting:
+        plan = self._plans.get((version, place)) or self._decide(version, place, waiting)
+        last = (plan.last, plan.last_cut)
+        if last not in waiting:
             return None
-        return self._take(waiting.index(plan.last) + 1, plan.share)
+        return self._take(waiting.index(last) + 1, plan.share)
 
-    def _decide(self, version: int, label: int | None, waiting: Sequence[int]) -> Plan:
+    def _decide(self, version: int, place: Place | None, waiting: Sequence[Place]) -> Plan:
         """And write it down."""
         limit = self._settings.backlog_windows
         last, share = waiting[0], 1.0
@@ -73,7 +74,8 @@ class Backlog:
             last = waiting[-1]
         elif len(waiting) > limit:
             share = max(_LEAST_SHARE, limit / len(waiting))
-        plan = Plan(version, label, last, share)
+        label, cut = (None, 0) if place is None else place
+        plan = Plan(version, label, last[0], share, cut, last[1])
         self._store.plan(plan)
         return plan
 
@@ -94,6 +96,7 @@ def join_windows(windows: Sequence[TrainingWindow]) -> TrainingWindow:
         reads |= window.next_read
     return TrainingWindow(
         label=windows[-1].label,
+        cut=windows[-1].cut,
         ranges=ranges,
         examples=[example for window in windows for example in window.examples],
         next_read=reads,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from everfresh.contracts.ports import Clock, TrainerStore, WindowSource
 from everfresh.contracts.settings import TrainerSettings
-from everfresh.contracts.window import TrainingWindow
+from everfresh.contracts.window import Place, TrainingWindow
 from everfresh.trainer.windows.assemble import Assembler, Progress
 from everfresh.trainer.windows.backlog import Backlog, PlannedWindow
 
@@ -28,12 +28,12 @@ class WindowQueue:
         self._assembler = Assembler(source.partitions(), progress)
         self._backlog = Backlog(self._assembler, store, settings)
         self._left_out = frozenset(settings.leave_out)
-        self._complete: dict[int, int] = {}
+        self._complete: dict[Place, int] = {}
         self._short = False  # of windows that are planned for: only the topic has them
         source.seek(progress.reads)
 
-    def read(self, version: int, label: int | None, timeout_ms: int) -> PlannedWindow | None:
-        """What is trained next from ``version`` on, with ``label`` consumed.
+    def read(self, version: int, place: Place | None, timeout_ms: int) -> PlannedWindow | None:
+        """What is trained next from ``version`` on, with all up to ``place`` consumed.
 
         Waits up to ``timeout_ms`` for records where nothing is complete, or less than is planned.
         ``WindowGap`` where slices do not tile the log.
@@ -46,17 +46,17 @@ class WindowQueue:
         now = self._clock()
         for complete in self._assembler.complete():
             self._complete.setdefault(complete, now)
-        planned = self._backlog.take(version, label)
+        planned = self._backlog.take(version, place)
         self._short = planned is None
         return planned
 
     def complete_since(self, window: TrainingWindow) -> int:
         """UTC ms at which this queue knew the window, or the first of those in it, complete."""
-        return min(ms for label, ms in self._complete.items() if label <= window.label)
+        return min(ms for place, ms in self._complete.items() if place <= window.place)
 
     def pass_over(self, window: TrainingWindow) -> None:
         """The window is consumed, trained or not."""
-        self._complete = {label: ms for label, ms in self._complete.items() if label > window.label}
+        self._complete = {place: ms for place, ms in self._complete.items() if place > window.place}
 
     def behind(self) -> tuple[int, float]:
         """Complete windows not taken yet, and for how many seconds the oldest has waited."""

@@ -187,6 +187,13 @@ def number(cell: Any) -> float | None:
     return None if is_nothing(cell) else float(_number("value", "bad_value", cell))
 
 
+def number_with_comma(cell: Any) -> float | None:
+    """The same where text has a comma before fractions. A point has no place in it."""
+    if cell.__class__ is str and "," in cell and "." not in cell:
+        return number(cell.replace(",", "."))
+    return number(cell)
+
+
 def text(cell: Any) -> str | None:
     """Text, or a number in decimals; ``None`` for nothing."""
     if is_nothing(cell):

@@ -26,7 +26,7 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 
     ``time_zone`` is that of times that name none. ``user_kind`` and ``item_kind`` say whether ids
     are integers or text. ``delimiter``, ``quotes`` and ``header`` are of CSV; ``encoding`` is of
-    all text.
+    all text. ``decimal`` is the sign before fractions of a value: a point, or a comma.
     """
 
     user: str = ""
@@ -47,12 +47,15 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     quotes: bool = True
     header: bool = True
     encoding: str = ""
+    decimal: str = ""
 
     def __post_init__(self) -> None:
         if self.type and self.type_column:
             raise ValueError("type gives all events one type and type_column reads it: name one")
         if self.delimiter and (len(self.delimiter) != 1 or self.delimiter in '\r\n"'):
             raise ValueError(f"delimiter is one sign, found {self.delimiter!r}")
+        if self.decimal not in {"", ".", ","}:
+            raise ValueError(f"decimal is a point or a comma, found {self.decimal!r}")
         if self.time_zone:
             zone_of(self.time_zone)
         if self.encoding:

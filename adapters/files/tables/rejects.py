@@ -20,7 +20,10 @@ _SHOWN = 500
 _HINTS = {
     "unknown_type": "give types their names with --rename OLD=NEW, or add them to events.actions",
     "not_a_row": "see --delimiter, --no-quotes and --encoding",
+    "bad_value": "for numbers such as 3,5 there is --decimal ,",
 }
+_NAMES = 20
+"""Most types that are named where several are not known."""
 
 
 class Rejects:
@@ -37,6 +40,7 @@ class Rejects:
         self._what = what
         self._first = ""
         self._hint = ""
+        self._types: dict[str, None] = {}
         self._file: IO[bytes] | None = None
         self._encode = msgspec.json.Encoder(enc_hook=str).encode
 
@@ -51,6 +55,8 @@ class Rejects:
             self._first = f"{file} {place} {number}: {str(why)[:_SHOWN]}"
             self._hint = _HINTS.get(why.reason, "")
         self.reasons[why.reason] += 1
+        if why.reason == "unknown_type" and len(self._types) <= _NAMES:
+            self._types[why.detail.rpartition("found ")[2][:_SHOWN]] = None
         if self.path is not None and self.count <= _LISTED:
             row = {
                 "file": str(file),
@@ -105,6 +111,10 @@ class Rejects:
     def _said(self, how_many: str) -> str:
         listed = f"; all are listed in {self.path}" if self.path is not None else ""
         hint = f"; {self._hint}" if self._hint else ""
+        if len(self._types) > 1 and self._hint == _HINTS["unknown_type"]:
+            names = list(self._types)[:_NAMES]
+            more = " and others" if len(self._types) > _NAMES else ""
+            hint += f" (not known are {', '.join(names)}{more})"
         return (
             f"{self._first}{hint}; {how_many} cannot become {self._what}{listed}; nothing was "
             "done with the others: mend the rows or the mapping, or leave them out with --tolerate "

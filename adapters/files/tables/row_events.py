@@ -12,6 +12,7 @@ from everfresh.adapters.files.tables.cells import (
     is_nothing,
     iso_time,
     number,
+    number_with_comma,
     numeric_time,
     plain,
     require,
@@ -50,6 +51,7 @@ def row_reader(
     type_at, value_at = places.get("type_column"), places.get("value")
     request_at, id_at = places.get("request_id"), places.get("id")
     renamed, constant = mapping.types, mapping.type
+    read_value = number_with_comma if mapping.decimal == "," else number
     attributes = list(enumerate(mapping.attributes, 3 + len(places)))
 
     def read(cells: Sequence[Any]) -> Event:
@@ -66,7 +68,7 @@ def row_reader(
             read_time(cells[2]),
             read_user(cells[0]),
             read_item(cells[1]),
-            None if value_at is None else number(cells[value_at]),
+            None if value_at is None else read_value(cells[value_at]),
             None if request_at is None else text(cells[request_at]),
             _attributes(cells, attributes) if attributes else None,
         )

@@ -14,6 +14,7 @@ from everfresh.contracts.experiments.assignment import Assignment, Assignments
 _LOG = logging.getLogger(__name__)
 _POLL_MS = 500
 _AGAIN_S = 5.0
+_CLOSE_S = 5.0
 
 
 class Reader(Protocol):
@@ -73,7 +74,7 @@ class DefinitionFollower:
     def close(self) -> None:
         """End the thread and the connection; one that waits for a broker is left behind."""
         self._stopping.set()
-        self._thread.join(_AGAIN_S)
+        self._thread.join(_CLOSE_S)
 
     def _follow(self) -> None:
         while not self._stopping.is_set():

@@ -13,7 +13,7 @@ from everfresh.contracts.report import ComponentStatus, WindowReport
 from everfresh.infra.cli.board.seen import Seen
 from everfresh.infra.cli.views.run_reports import what_happened
 from everfresh.infra.cli.views.scores import CONTENDERS
-from everfresh.infra.cli.views.version_life import live_everywhere
+from everfresh.infra.cli.views.versions.version_life import live_everywhere
 
 ROWS, LIVES = 40, 64
 """Windows that are listed one by one, and those whose versions replicas remember; the curve has all
@@ -52,13 +52,18 @@ def picture(seen: Seen, now_ms: int) -> dict[str, Any]:
         ][:ROWS],
         "curve": {
             name: [
-                [report.label, report.scores[name]["hr10"]]
+                [_along(report), report.scores[name]["hr10"]]
                 for report in seen.windows
                 if "hr10" in report.scores.get(name, {})
             ]
             for name in CONTENDERS
         },
     }
+
+
+def _along(report: WindowReport) -> float:
+    """Where a window stands on the curve: those that history is cut into share a label."""
+    return report.label + min(report.cut, 999) / 1000
 
 
 def _newest_first(seen: Seen, windows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -82,7 +87,7 @@ def _tracks(seen: Seen, now_ms: int) -> list[dict[str, Any]]:
                 "replicas": len(replicas),
                 "trouble": str(status.figures.get("failed") or ""),
                 "curve": [
-                    [report.label, report.scores["live"]["hr10"]]
+                    [_along(report), report.scores["live"]["hr10"]]
                     for report in seen.of_other_tracks
                     if report.track == name and "hr10" in report.scores.get("live", {})
                 ],

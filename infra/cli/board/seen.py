@@ -34,7 +34,7 @@ class Seen:
     def window(self, report: WindowReport) -> None:
         """Take a window's report by a track; one that was written again is the first one."""
         kept = self.windows if report.track == DEFAULT else self.of_other_tracks
-        if not any((one.label, one.track) == (report.label, report.track) for one in kept):
+        if not any((one.place, one.track) == (report.place, report.track) for one in kept):
             kept.append(report)
 
     def status(self, status: ComponentStatus) -> None:

@@ -52,9 +52,9 @@ def wait_for_replicas(settings: Settings, wanted: Pointer, track: str = "") -> t
                     newest[record.component] = record
             serving = [status.figures for status in newest.values() if status.state != "stopped"]
             live = sum(_reached(_of_track(figures, track), wanted) for figures in serving)
-            if live >= settings.serving.replicas:
+            if live >= settings.serving.replica_range.least:
                 break
-    return live, settings.serving.replicas
+    return live, max(live, settings.serving.replica_range.least)
 
 
 def _of_track(figures: dict[str, object], track: str) -> dict[str, object]:

@@ -91,7 +91,7 @@ def _pointer(settings: Settings) -> Pointer | None:
 
 def _read(settings: Settings) -> tuple[RunReports, str]:
     """What was reported, and a line on what is no report."""
-    reports = RunReports(settings.serving.replicas)
+    reports = RunReports(settings.serving.replica_range.least)
     with RecordTail(settings.kafka.brokers, settings.kafka.topic_prefix) as tail:
         for record in tail.read_to_end():
             if isinstance(record, WindowReport):

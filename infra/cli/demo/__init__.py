@@ -1,1 +1,1 @@
-"""``everfresh demo``: the whole loop on MovieLens 100K, from nothing to a report."""
+"""``everfresh demo``: the whole loop on a stream of events, from nothing to a report."""

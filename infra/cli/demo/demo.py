@@ -1,8 +1,8 @@
-"""``everfresh demo``: the whole loop on MovieLens 100K, from nothing to a report, in one command.
+"""``everfresh demo``: the whole loop on a stream of events, from nothing to a report.
 
-Steps: 1 fetch the data and empty the demo's home; 2 start the loop; 3 replay the events while
-requests are answered; 4 wait until every window is trained and live; 5 print tables, draw the plot,
-write the report; 6 show one user before and after an event; 7 stop everything, and write the
+Steps: 1 fetch or make the events, and empty the demo's home; 2 start the loop; 3 replay the events
+while requests are answered; 4 wait until every window is trained and live; 5 print tables, draw the
+plot, write the report; 6 show one user before and after an event; 7 stop everything, and write the
 report's last figure. With an experiment, step 6 shows its report instead (``demo.experiment``).
 """
 
@@ -20,7 +20,6 @@ from typing import Any
 import msgspec
 from rich.live import Live
 
-from everfresh.adapters.files.datasets import fetch_ml100k
 from everfresh.adapters.files.tables.mapping import Reading
 from everfresh.adapters.machine.private_home import close_home
 from everfresh.contracts.errors import RunError
@@ -29,6 +28,13 @@ from everfresh.infra.cli.demo.background_requests import BackgroundRequests
 from everfresh.infra.cli.demo.before_after import change_view, observe_change, one_event_file
 from everfresh.infra.cli.demo.experiment import Trial, settings_of_trial
 from everfresh.infra.cli.demo.report import Counts, build_report, report_table, write_report
+from everfresh.infra.cli.demo.streams import (
+    Stream,
+    clicks_of,
+    fetch_ratings,
+    shelve_films,
+    write_clicks,
+)
 from everfresh.infra.cli.http_client import serving_url
 from everfresh.infra.cli.interrupts import INTERRUPTS
 from everfresh.infra.cli.replay_process import ReplayProcess, replay_spec
@@ -38,7 +44,6 @@ from everfresh.infra.cli.views.follow import RunFollower
 from everfresh.infra.cli.views.live_screen import Snapshot, plain_line, render
 from everfresh.infra.cli.views.steps import StepPrinter
 from everfresh.infra.components import settings_environment
-from everfresh.infra.processes.children import StepUpdate
 from everfresh.infra.run.run_record import lock_home
 from everfresh.infra.supervisor import Supervisor, end_leftovers
 
@@ -54,7 +59,14 @@ _PLAIN_S = 5.0
 _MARKER = "everfresh-demo"
 
 
-def run_demo(settings: Settings, events: int, speed: float, *, experiment: bool = False) -> None:
+def run_demo(
+    settings: Settings,
+    events: int,
+    speed: float,
+    *,
+    drifting: bool = False,
+    experiment: bool = False,
+) -> None:
     """Run the demo; returns only if all went well. ``speed`` 0 takes one that fits the budget."""
     if experiment:
         settings = settings_of_trial(settings)
@@ -62,13 +74,19 @@ def run_demo(settings: Settings, events: int, speed: float, *, experiment: bool 
     began = time.monotonic()
     steps = StepPrinter(console)
     try:
-        file = _fetch(steps)
-        settings = _demo_settings(settings)
+        # What needs a network comes before the last demo's results are removed.
+        ratings = None if drifting else fetch_ratings(steps)
+        stream = ratings or clicks_of((settings.home / "demo").resolve())
+        settings = _demo_settings(settings, stream)
         _renew(settings.home)
+        if ratings is None:
+            stream = write_clicks(stream, events, settings, steps)
         run = Supervisor(settings, INTERRUPTS, steps)
         with run:
             run.start()
-            demo = _Demo(run, console, began, file, experiment=experiment)
+            if stream.films is not None:
+                shelve_films(stream.films, run.settings)
+            demo = _Demo(run, console, began, stream, experiment=experiment)
             report = demo.show(events, speed)
         steps.end()
         require_nothing_left(run)
@@ -88,18 +106,18 @@ class _Demo:
     """Steps 3 to 6, on a loop that is up."""
 
     def __init__(
-        self, run: Supervisor, console: Terminal, began: float, file: Path, *, experiment: bool
+        self, run: Supervisor, console: Terminal, began: float, stream: Stream, *, experiment: bool
     ) -> None:
         self._run = run
         self._console = console
         self._began = began
-        self._file = file
+        self._stream = stream
         self._users: list[int | str] = []
         self._printed = 0.0
         self._replay_s = 0.0
         self._sent = 0
         url = partial(serving_url, run.home)
-        self._trial = Trial(run.settings, file, lambda: self._sent) if experiment else None
+        self._trial = Trial(run.settings, stream, lambda: self._sent) if experiment else None
         if self._trial is None:
             self.requests = BackgroundRequests(url, lambda: self._users, _REQUESTS_PER_S)
         else:
@@ -112,7 +130,7 @@ class _Demo:
         speed = speed or _speed(events, startup_s)
         with RunFollower(self._run.settings) as follower:
             with self._live() as live:
-                replay = self._start_replay(self._file, "ml-100k", speed, events)
+                replay = self._start_replay(self._stream.file, self._stream.form, speed, events)
                 self._follow_replay(follower, replay, live, speed)
                 self._wait_for_training(follower, replay, live)
             self.requests.stop()
@@ -207,14 +225,14 @@ class _Demo:
             replay_s=self._replay_s,
             seconds=self._elapsed(),
         )
-        report = build_report(reports.windows, counts)
+        report = build_report(reports.windows, counts, self._stream.ceiling)
         home = self._run.home
         write_report(home / "report.json", report)
-        self._console.print(report_table(report))
+        self._console.print(report_table(report, repeats=self._stream.repeats))
         # matplotlib takes a moment to load, and only the demo draws
         from everfresh.infra.cli.demo.plot import draw  # noqa: PLC0415  (matplotlib is slow to load)
 
-        title = f"everfresh on MovieLens 100K: {report['events']:,} events, "
+        title = f"everfresh on {self._stream.title}: {report['events']:,} events, "
         title += f"{report['windows']} windows, {report['versions']} versions"
         draw(reports.windows, reports.live, title, home / "plot.png")
         for line in (f"plot {home / 'plot.png'}", f"report {home / 'report.json'}", ""):
@@ -228,12 +246,13 @@ class _Demo:
         user = replay.users()[-1]
 
         def send(item: int | str) -> None:
-            file = one_event_file(self._run.home, user, item)
+            file = one_event_file(self._run.home, self._stream, user, item)
             event = self._start_replay(file, "jsonl", 0.0, 1)
             while not event.latest.done and not event.ended():
                 time.sleep(0.005)
 
-        self._console.print(change_view(observe_change(url, user, send, self._run.watch)))
+        change = observe_change(url, user, send, self._run.watch)
+        self._console.print(change_view(change, self._stream.action))
 
     def _elapsed(self) -> float:
         return time.monotonic() - self._began
@@ -249,20 +268,12 @@ def _speed(events: int, startup_s: float) -> float:
     return max(_SLOWEST, events / max(10.0, BUDGET_S - startup_s - _AFTER_REPLAY_S))
 
 
-def _fetch(steps: StepPrinter) -> Path:
-    steps(StepUpdate("data", "begins"))
-    began = time.monotonic()
-    file = fetch_ml100k(lambda text: steps(StepUpdate("data", "waits", text)))
-    steps(StepUpdate("data", "done", seconds=time.monotonic() - began))
-    return file
-
-
-def _demo_settings(settings: Settings) -> Settings:
+def _demo_settings(settings: Settings, stream: Stream) -> Settings:
     """Its own home and weights; a real Kafka gets topics of this demo's own."""
     changes: dict[str, Any] = {
         "home": (settings.home / "demo").resolve(),
-        # In these ratings nobody rates an item twice, so no contender has to rank what was rated.
-        "trainer": settings.trainer.model_copy(update={"exclude_seen": True}),
+        # Where nobody comes back to an item, no contender has to rank what was seen.
+        "trainer": settings.trainer.model_copy(update={"exclude_seen": not stream.repeats}),
         "weights": settings.weights.model_copy(update={"url": ""}),
     }
     if settings.kafka.bootstrap_servers:

@@ -1,18 +1,16 @@
 """``everfresh demo --experiment``: the live model against one frozen early, by simulated clicks.
 
-Nobody is there to click, so the ratings stand for the users' taste. A user who is answered clicks
-the first shown item that is among their next ratings, if there is one. So an arm whose model knows
-better what comes next gets more clicks.
+Nobody is there to click, so the stream stands for the users' taste. A user who is answered clicks
+the first shown item that is among their next ones in the stream, if there is one. So an arm whose
+model knows better what comes next gets more clicks.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from everfresh.adapters.files.datasets import event_check, read_ml_100k
 from everfresh.adapters.kafka.definitions.writing import KafkaDefinitionLog
 from everfresh.adapters.weights.tracks import FsspecTracks
 from everfresh.contracts.errors import MissingDependency
@@ -24,6 +22,7 @@ from everfresh.contracts.topics import EVENTS, topic_name
 from everfresh.experiments import lifecycle
 from everfresh.experiments.publishing import publish
 from everfresh.infra.cli.commands.experiment.report import run_report
+from everfresh.infra.cli.demo.streams import Stream
 from everfresh.streaming.producer import EventProducer
 
 NAME, FROZEN = "live-against-frozen", "frozen"
@@ -41,34 +40,34 @@ _AFTER_HORIZON_S = 8.0
 
 
 class Taste:
-    """What users rate next, by the order of all ratings. Pure."""
+    """What users choose next, by the order of all events of a stream. Pure."""
 
-    def __init__(self, ratings: Sequence[tuple[UserId, ItemId]]) -> None:
-        self._ratings = ratings
+    def __init__(self, chosen: Sequence[tuple[UserId, ItemId]]) -> None:
+        self._chosen = chosen
         self._places: dict[UserId, list[tuple[int, ItemId]]] = {}
-        for place, (user, item) in enumerate(ratings):
+        for place, (user, item) in enumerate(chosen):
             self._places.setdefault(user, []).append((place, item))
 
     def active(self, sent: int) -> list[UserId]:
-        """Users who have rated before place ``sent``, and rate again soon after it."""
-        soon = dict.fromkeys(user for user, _ in self._ratings[sent : sent + _ACTIVE])
+        """Users who have chosen before place ``sent``, and choose again soon after it."""
+        soon = dict.fromkeys(user for user, _ in self._chosen[sent : sent + _ACTIVE])
         return [user for user in soon if self._places[user][0][0] < sent]
 
     def clicked(self, user: UserId, sent: int, shown: Sequence[ItemId]) -> ItemId | None:
-        """The first shown item that is among the user's next ratings; ``None`` where none is."""
+        """The first shown item that is among the user's next choices; ``None`` where none is."""
         coming = [item for place, item in self._places.get(user, ()) if place >= sent][:_TASTE]
         return next((item for item in shown if item in coming), None)
 
 
 class Trial:
-    """The demo's experiment, on a loop that is up. ``sent`` says how many ratings were replayed.
+    """The demo's experiment, on a loop that is up. ``sent`` says how many events were replayed.
 
     ``users`` and ``answered`` are called by the thread that asks for recommendations.
     """
 
-    def __init__(self, settings: Settings, file: Path, sent: Callable[[], int]) -> None:
-        rows = read_ml_100k(file, event_check(settings.events))
-        self._taste = Taste([(event.user_id, event.item_id) for event in rows])
+    def __init__(self, settings: Settings, stream: Stream, sent: Callable[[], int]) -> None:
+        events = stream.events(settings)
+        self._taste = Taste([(event.user_id, event.item_id) for event in events])
         self._settings = settings
         self._sent = sent
         self._producer: EventProducer | None = None

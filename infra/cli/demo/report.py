@@ -10,6 +10,7 @@ import msgspec
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from everfresh.adapters.files.drifting.writing import Ceiling
 from everfresh.contracts.report import WindowReport
 from everfresh.infra.cli.views.live_screen import COLOURS, NAMES
 from everfresh.infra.cli.views.scores import (
@@ -40,15 +41,20 @@ class Counts(msgspec.Struct, frozen=True):
     seconds: float
 
 
-def build_report(windows: Sequence[WindowReport], counts: Counts) -> dict[str, Any]:
+def build_report(
+    windows: Sequence[WindowReport], counts: Counts, ceiling: Ceiling | None = None
+) -> dict[str, Any]:
     """One flat object. ``events`` counts trained events, each in exactly one of ``windows``; the
-    scores are means over the ``scored_events`` of the windows on which all were measured."""
+    scores are means over the ``scored_events`` of the windows on which all were measured. Of a
+    made-up stream, the ``ceiling`` of one who knows its law is over all events.
+    """
     kept = scored(windows)
     return {
         "events": sum(report.events for report in windows),
         "windows": len(windows),
         "versions": len({report.version for report in windows}),
         **_rounded(score_figures(windows), 5),
+        **({"hr10_ceiling": ceiling.hr10, "ndcg10_ceiling": ceiling.ndcg10} if ceiling else {}),
         "scored_windows": len(kept),
         "scored_events": sum(report.events for report in kept),
         **{f"{group}_events": sum(map(group_size(group), kept)) for group in GROUPS},
@@ -63,17 +69,23 @@ def write_report(path: Path, report: dict[str, Any]) -> None:
     new.replace(path)
 
 
-def report_table(report: dict[str, Any]) -> RenderableType:
-    """Quality of all contenders, the same by groups of events, then the figures of the loop."""
+def report_table(report: dict[str, Any], *, repeats: bool = False) -> RenderableType:
+    """Quality of all contenders, the same by groups of events, then the figures of the loop.
+
+    ``repeats`` says that users come back to items, so that seen ones were ranked too.
+    """
     heads = [f"{metric.upper().replace('10', '@10')} ↑" for metric in METRICS]
     quality = _contenders(report, heads, METRICS)
+    if "hr10_ceiling" in report:
+        ceiling = [score(report[f"{metric}_ceiling"]) for metric in METRICS]
+        quality.add_row("who knows the stream's law", *ceiling, style="dim")
     heads = [f"{group} ({report[f'{group}_events']:,}) ↑" for group in GROUPS]
     groups = _contenders(report, heads, [f"{group}_hr10" for group in GROUPS])
     about = (
         f"Means over {report['scored_events']:,} events in {report['scored_windows']} windows. For "
-        "each event, all items that are new to its user are ranked. HR@10 is the share of events "
-        "whose item was among the ten ranked highest; NDCG@10 also counts how high. ↑ more is "
-        "better, ↓ less is better."
+        f"each event, all items{'' if repeats else ' that are new to its user'} are ranked. HR@10 "
+        "is the share of events whose item was among the ten ranked highest; NDCG@10 also counts "
+        "how high. ↑ more is better, ↓ less is better."
     )
     about_groups = (
         "HR@10 over events of a kind, with their number. By place: the first event that is known "

@@ -52,7 +52,7 @@ class RunFollower:
     """
 
     def __init__(self, settings: Settings, *, from_end: bool = False) -> None:
-        self.reports = RunReports(settings.serving.replicas)
+        self.reports = RunReports(settings.serving.replica_range.least)
         self.rate = Rate()
         self._settings = settings
         self._from_end = from_end

@@ -17,7 +17,7 @@ class RunReports:
         self.windows: list[WindowReport] = []
         self.live = LiveVersions(replicas)
         self._components: dict[str, ComponentStatus] = {}
-        self._labels: set[int] = set()
+        self._places: set[tuple[int, int]] = set()
 
     def status(self, record: ComponentStatus) -> None:
         """Take the newest status of a component."""
@@ -33,8 +33,8 @@ class RunReports:
 
     def window(self, report: WindowReport) -> None:
         """Take a window's report by the default track; one that was written again counts once."""
-        if report.track == DEFAULT and report.label not in self._labels:
-            self._labels.add(report.label)
+        if report.track == DEFAULT and report.place not in self._places:
+            self._places.add(report.place)
             self.windows.append(report)
 
     def components(self, kind: str, now_ms: int | None = None) -> list[ComponentStatus]:

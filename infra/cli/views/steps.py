@@ -18,7 +18,8 @@ TITLES = {
     "state": "users' state",
     "replicas": "replicas",
     "leftovers": "processes of an earlier run",
-    "data": "MovieLens 100K",
+    "ratings": "MovieLens 100K",
+    "clicks": "made-up clicks",
 }
 
 _LONGEST = 100

@@ -122,6 +122,8 @@ def test_the_parts_understand_what_the_chart_sets(
         for setting, value in wanted.items():
             found = getattr(getattr(loaded, group), setting)
             assert list(found) == value if isinstance(value, list) else found == value, setting
+    registry = (loaded.registry.password_file, loaded.registry.ca_file)
+    assert all(registry) == any(registry) == bool(values.get("registry"))
     security, wanted = loaded.kafka.security, values["kafka"].get("security", {})
     assert security.protocol == wanted.get("protocol", "PLAINTEXT")
     assert (security.mechanism, security.username) == (
@@ -227,6 +229,20 @@ def test_ready_is_who_has_a_version_live_and_nothing_kills_a_pod_that_waits_for_
     waits_s = start["periodSeconds"] * start["failureThreshold"]
     assert waits_s > load_settings().run.start_timeout_s
     assert "livenessProbe" not in loop
+
+
+def test_probes_and_ingress_ask_at_the_path_that_is_set() -> None:
+    values = {
+        **PLAIN,
+        "settings": {"serving": {"route_prefix": "/shop", "replicas": "2..6"}},
+        "ingress": {"enabled": True, "host": "shop.example.com"},
+    }
+    objects = render(values)
+    loop = container(objects)
+    assert loop["readinessProbe"]["httpGet"]["path"] == "/shop/readyz"
+    assert loop["startupProbe"]["httpGet"]["path"] == "/shop/healthz"
+    [rule] = only(objects, "Ingress")["spec"]["rules"]
+    assert rule["http"]["paths"][0]["path"] == "/shop/v1"
 
 
 def test_a_pod_stops_in_order_before_it_is_killed() -> None:

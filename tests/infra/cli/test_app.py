@@ -65,6 +65,9 @@ MISTAKES = [
     ("replay good.jsonl --format jsonl --speed -1", 2, "--speed.*greater than or equal to 0"),
     ("replay good.jsonl --format jsonl --speed fast", 2, "--speed.*number"),
     ("replay absent.jsonl --format jsonl", 1, "absent.jsonl does not exist"),
+    ("backfill absent.jsonl --format jsonl", 1, "absent.jsonl does not exist"),
+    ("backfill good.jsonl --format jsonl", 1, "nothing is up in .*start it with `everfresh up`"),
+    ("backfill good.jsonl --format jsonl --bootstrap-servers SILENT", 1, "no Kafka broker"),
     ("replay good.jsonl --format jsonl", 1, "nothing is up in .*start it with `everfresh up`"),
     ("replay bad.jsonl --format jsonl --bootstrap-servers SILENT", 1, "bad.jsonl"),
     ("replay refused.jsonl --format jsonl --bootstrap-servers SILENT", 1, "line 3: unknown_type"),
@@ -75,6 +78,13 @@ MISTAKES = [
     ("evaluate good.jsonl --format jsonl --first 1", 2, "--first.*0.95"),
     ("evaluate absent.jsonl --format jsonl", 1, "absent.jsonl does not exist"),
     ("evaluate good.jsonl --format jsonl --plot no/folder.png", 1, "no is no folder"),
+    ("scaling-law", 2, "Missing argument"),
+    ("scaling-law absent.jsonl --format jsonl", 1, "absent.jsonl does not exist"),
+    ("scaling-law good.jsonl --format jsonl --plot no/folder.png", 1, "no is no folder"),
+    ("scaling-law good.jsonl --format jsonl --prefixes 3", 2, "--prefixes"),
+    ("scaling-law good.jsonl --format jsonl --seeds 1", 2, "--seeds"),
+    ("scaling-law good.jsonl --format jsonl --sizes 8x1,8x2", 1, "4 different sizes or more"),
+    ("scaling-law good.jsonl --format jsonl", 1, "1 events make a shortest prefix of 0"),
     ("evaluate huge.jsonl --format jsonl", 1, "huge.jsonl line 3: bad_item_id"),
     ("evaluate good.jsonl --format jsonl", 1, "with 1 events makes 1 window; at least two"),
     ("replay periods --format ader --bootstrap-servers SILENT", 1, "no Kafka broker"),
@@ -180,7 +190,8 @@ def test_a_second_up_says_who_is_up(tmp_path: Path) -> None:
 def test_help_and_every_commands_help(tmp_path: Path) -> None:
     code, output, _ = everfresh("--help", cwd=tmp_path)
     assert code == 0
-    for name in ("up", "demo", "replay", "recommend", "status", "state", "down", "settings"):
+    many = ("up", "demo", "replay", "backfill", "recommend", "status", "state", "down")
+    for name in (*many, "settings"):
         assert re.search(rf"^  {name}  ", output, re.MULTILINE)
         assert everfresh(name, "--help", cwd=tmp_path)[0] == 0
     for name in ("list", "show", "redrive"):

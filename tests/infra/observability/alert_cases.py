@@ -31,9 +31,9 @@ def replica(name: str, labels: str = "") -> str:
     return f"everfresh_replica_{name}{{{labels}{_REPLICA}}}"
 
 
-def bridge(name: str) -> str:
+def bridge(name: str, labels: str = "") -> str:
     """A series of a bridge."""
-    return f"everfresh_bridge_{name}{{{_BRIDGE}}}"
+    return f"everfresh_bridge_{name}{{{labels}{_BRIDGE}}}"
 
 
 def duration(le: str) -> str:
@@ -61,6 +61,7 @@ HEALTHY: Mapping[str, str] = {
     worker("snapshots_failed_total"): ALWAYS_0,
     bridge("waiting"): ALWAYS_0,
     bridge("lag_records"): "10x40",
+    bridge("dead_letters_total", 'reason="no_time",'): "3x40",
     replica("epoch"): "1x40",
     replica("state_age_seconds"): "1x40",
     replica("start_timestamp_seconds"): ALWAYS_0,
@@ -102,6 +103,8 @@ CASES: list[tuple[Mapping[str, str], set[str]]] = [
     ({bridge("waiting"): "0x15 1x25"}, set()),
     ({bridge("waiting"): "1x40"}, {"BridgeWaits"}),
     ({bridge("lag_records"): "10001x40"}, {"BridgeWaits"}),
+    ({bridge("dead_letters_total", 'reason="no_time",'): "3x18 4x22"}, {"BridgeRejects"}),
+    ({bridge("dead_letters_total", 'reason="not_json",'): "_x18 1x22"}, {"BridgeRejects"}),
     ({replica("version_load_failures_total"): GROWS}, {"VersionDoesNotLoad"}),
     ({problem("internal"): "0x18 3x25"}, {"RequestsFail"}),
     ({problem("overloaded"): GROWS}, {"RequestsRefused"}),

@@ -216,3 +216,18 @@ def test_state_that_cannot_be_read_is_named(bench: Bench, client: Client) -> Non
     response = client.post("/v1/recommend", json={"user_id": 1})
     body = assert_problem(response, 503, "state-unreadable")
     assert body["detail"] == "sequence format 1 expected, found 2"
+
+
+def test_behind_a_path_of_its_own_every_address_answers_as_without(bench: Bench) -> None:
+    client = Client(bench, SERVING.model_copy(update={"route_prefix": "/shop/eu"}))
+    assert client.post("/shop/eu/v1/recommend", json={"user_id": 1, "k": 4}).status_code == 200
+    assert client.get("/shop/eu/readyz").json()["status"] == "ready"
+    assert client.post("/shop/eu/ofrep/v1/evaluate/flags", json={}).status_code == 400
+    assert_problem(client.get("/shop/eu/nowhere"), 404, "not-found")
+    page = client.get("/shop/eu/docs")
+    assert page.status_code == 200
+    links = re.findall(r'(?:src|href)="(/[^"]+)"', page.text)
+    assert links
+    for link in links:
+        assert client.get(link).status_code == 200, link
+    assert client.get("/shop/eu/openapi.json").json()["servers"] == [{"url": "/shop/eu"}]

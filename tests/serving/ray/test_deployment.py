@@ -16,31 +16,43 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 from everfresh.contracts.settings import Settings
-from everfresh.serving.ray import deployment, ownership
+from everfresh.serving.ray import deployment, ownership, shared_serve
+from everfresh.serving.ray.ownership import Owner
 
 settings = Settings(home=Path("/home/mine"))
-owner = ownership.Owner.of(settings) if sys.argv[1] == "ours" else ownership.Owner("/other", "b")
+owners = {"ours": Owner.of(settings), "theirs": Owner("/other", "b"), "nobodys": None}
+serve_owner, application_owner = (owners[name] for name in sys.argv[1].split(","))
 applications = sys.argv[2].split(",")
 ownership.serve_runs = lambda: True
-ownership.read_owner = lambda: owner
-ownership.release_serve = lambda: print("released")
+ownership.await_end = lambda: None
+ownership.owner_of_serve = lambda: serve_owner
+ownership.owner_of_application = lambda name: application_owner
+ownership.release_serve = lambda: print("released Serve")
+ownership.release_application = lambda name: print("released", name)
+door = shared_serve.Door("127.0.0.1", 1, 2)
+shared_serve.read = lambda: shared_serve.Serve(dict.fromkeys(applications, "/"), door)
 deployment.serve = SimpleNamespace(
-    status=lambda: SimpleNamespace(applications=dict.fromkeys(applications)),
     delete=lambda name: print("deleted", name),
     shutdown=lambda: print("shut down"),
 )
-deployment.withdraw(settings)
+print("stays" if deployment.withdraw(settings) else "closed")
 """
+
+OURS = ["released everfresh"]
 
 
 @pytest.mark.process
 @pytest.mark.parametrize(
     ("whose", "applications", "done"),
     [
-        ("ours", "everfresh", ["shut down", "released"]),
-        ("ours", "everfresh,theirs", ["deleted everfresh", "released"]),
-        ("theirs", "everfresh", []),
-        ("theirs", "theirs", []),
+        ("ours,ours", "everfresh", ["shut down", *OURS, "released Serve", "closed"]),
+        ("ours,ours", "everfresh,theirs", ["deleted everfresh", *OURS, "stays"]),
+        ("ours,ours", "theirs", [*OURS, "stays"]),
+        ("theirs,ours", "everfresh", ["deleted everfresh", *OURS, "closed"]),
+        ("nobodys,ours", "everfresh,theirs", ["deleted everfresh", *OURS, "closed"]),
+        ("theirs,theirs", "everfresh", ["closed"]),
+        ("nobodys,nobodys", "everfresh", ["closed"]),
+        ("theirs,theirs", "theirs", ["closed"]),
     ],
 )
 def test_only_what_is_ours_is_withdrawn(whose: str, applications: str, done: list[str]) -> None:

@@ -18,11 +18,12 @@ ADDRESS = "10.9.8.7:6379"
 
 
 class Cluster:
-    """What Ray keeps of Serve: our entry, and the controller while Serve runs."""
+    """What Ray keeps of Serve: entries, and the controller while Serve runs."""
 
     def __init__(self) -> None:
         self.entries: dict[tuple[str, str], bytes] = {}
         self.serve_runs = False
+        self.applications: list[str] = []
 
     def put(self, key: str, value: bytes, overwrite: bool = True, *, namespace: str) -> bool:
         existed = (namespace, key) in self.entries
@@ -34,7 +35,7 @@ class Cluster:
         return self.entries.get((namespace, key))
 
     def delete(self, key: str, *, namespace: str) -> None:
-        del self.entries[namespace, key]
+        self.entries.pop((namespace, key), None)
 
     def named_actors(self, all_namespaces: bool) -> list[dict[str, str]]:
         assert all_namespaces
@@ -52,53 +53,99 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
     return made
 
 
-def test_a_serve_of_nobody_is_taken_and_given_back(cluster: Cluster) -> None:
-    assert not ownership.take_serve(MINE, ADDRESS)
-    assert not ownership.owns_serve(MINE), "it does not run yet"
+def take(cluster: Cluster, name: str, mine: Owner) -> bool:
+    return ownership.take_application(name, mine, lambda: cluster.applications, ADDRESS)
+
+
+def test_a_serve_that_does_not_run_is_taken_and_given_back(cluster: Cluster) -> None:
+    assert ownership.take_serve(MINE, "10.0.0.1")
     cluster.serve_runs = True
-    assert ownership.owns_serve(MINE)
-    assert not ownership.owns_serve(OTHER)
+    assert ownership.owner_of_serve() == MINE
+    assert ownership.door_of_serve() == "10.0.0.1"
     ownership.release_serve()
     assert cluster.entries == {}
 
 
-def test_what_a_killed_driver_of_this_home_left_is_ours_to_end(cluster: Cluster) -> None:
-    ownership.take_serve(MINE, ADDRESS)
-    cluster.serve_runs = True
-    assert ownership.take_serve(MINE, ADDRESS)
-
-
 @pytest.mark.parametrize("other", [OTHER, AWAY])
-def test_the_serve_of_another_is_refused_by_its_home_and_not_touched(
+def test_the_serve_of_another_everfresh_is_joined_and_stays_its_own(
     cluster: Cluster, other: Owner
 ) -> None:
-    ownership.take_serve(other, ADDRESS)
+    ownership.take_serve(other, "0.0.0.0")
     cluster.serve_runs = True
-    with pytest.raises(Unreachable, match=f"that of home {other.home}.*everfresh down --home"):
-        ownership.take_serve(MINE, ADDRESS)
-    assert ownership.owns_serve(other)
-    assert not ownership.owns_serve(MINE)
+    assert not ownership.take_serve(MINE, "127.0.0.1")
+    assert ownership.owner_of_serve() == other
+    assert ownership.door_of_serve() == "0.0.0.0"
 
 
-def test_a_serve_that_no_everfresh_started_is_refused_and_not_signed(cluster: Cluster) -> None:
+def test_a_serve_that_no_everfresh_started_is_joined_and_not_signed(cluster: Cluster) -> None:
     cluster.serve_runs = True
-    with pytest.raises(Unreachable, match=r"Ray Serve runs on the cluster at 10\.9\.8\.7:6379"):
-        ownership.take_serve(MINE, ADDRESS)
+    assert not ownership.take_serve(MINE, "127.0.0.1")
+    assert ownership.door_of_serve() == ""
     assert cluster.entries == {}
 
 
 def test_an_entry_without_a_serve_stands_in_nobodys_way(cluster: Cluster) -> None:
-    ownership.take_serve(OTHER, ADDRESS)
-    assert not ownership.take_serve(MINE, ADDRESS)
-    cluster.serve_runs = True
-    assert ownership.owns_serve(MINE)
+    ownership.take_serve(OTHER, "127.0.0.1")
+    assert ownership.take_serve(MINE, "127.0.0.1")
+    assert ownership.owner_of_serve() == MINE
 
 
 def test_a_driver_that_is_about_to_start_serve_is_waited_for(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ownership.take_serve(OTHER, ADDRESS)
+    ownership.take_serve(OTHER, "127.0.0.1")
     monkeypatch.setattr(ownership, "_STARTING_S", 600.0)
     monkeypatch.setattr(ownership.time, "sleep", lambda _: setattr(cluster, "serve_runs", True))
-    with pytest.raises(Unreachable, match="serves another everfresh"):
-        ownership.take_serve(MINE, ADDRESS)
+    assert not ownership.take_serve(MINE, "127.0.0.1")
+
+
+def test_two_everfresh_of_two_names_stand_beside_each_other(cluster: Cluster) -> None:
+    for name, owner in (("shop", MINE), ("news", OTHER)):
+        assert not take(cluster, name, owner)
+        cluster.applications.append(name)
+    assert ownership.owner_of_application("shop") == MINE
+    assert ownership.owner_of_application("news") == OTHER
+    ownership.release_application("shop")
+    assert ownership.owner_of_application("news") == OTHER
+
+
+def test_what_a_killed_driver_of_this_home_left_is_ours_to_end(cluster: Cluster) -> None:
+    take(cluster, "shop", MINE)
+    cluster.applications.append("shop")
+    assert take(cluster, "shop", MINE)
+
+
+@pytest.mark.parametrize("other", [OTHER, AWAY])
+def test_a_name_that_another_everfresh_has_is_refused_by_its_home_and_not_touched(
+    cluster: Cluster, other: Owner
+) -> None:
+    take(cluster, "shop", other)
+    cluster.applications.append("shop")
+    with pytest.raises(Unreachable, match=f"that of home {other.home}.*everfresh down --home"):
+        take(cluster, "shop", MINE)
+    assert ownership.owner_of_application("shop") == other
+
+
+def test_an_application_that_no_everfresh_started_is_refused_and_not_signed(
+    cluster: Cluster,
+) -> None:
+    cluster.applications.append("shop")
+    with pytest.raises(Unreachable, match=r"'shop' already, which no everfresh .*ray\.application"):
+        take(cluster, "shop", MINE)
+    assert cluster.entries == {}
+
+
+def test_a_name_whose_application_does_not_run_stands_in_nobodys_way(cluster: Cluster) -> None:
+    take(cluster, "shop", OTHER)
+    assert not take(cluster, "shop", MINE)
+    assert ownership.owner_of_application("shop") == MINE
+
+
+def test_an_earlier_releases_application_is_whose_the_serve_is(cluster: Cluster) -> None:
+    ownership.take_serve(MINE, "")
+    cluster.serve_runs = True
+    cluster.applications.append("everfresh")
+    assert take(cluster, "everfresh", MINE)
+    ownership.release_application("everfresh")
+    with pytest.raises(Unreachable, match=f"home {MINE.home}"):
+        take(cluster, "everfresh", OTHER)

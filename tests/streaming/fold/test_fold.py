@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from everfresh.contracts.sequence import META_KEY, PartitionMeta
 from everfresh.contracts.window import decode_example
+from everfresh.streaming.fold.windows import HISTORY_AFTER_MS
 from everfresh.streaming.state.store import MemoryStore
 from tests.streaming.sample_log import (
     PERIOD_MS,
@@ -45,8 +46,13 @@ def logs(draw: st.DrawFn) -> list[LogRecord]:
         if draw(st.integers(0, 9)) == 0:
             made.append(rejected(offset, now))
         else:
-            made.append(accepted(offset, user, draw(st.integers(0, 5)), now))
+            ago = draw(st.sampled_from([0, HISTORY_AFTER_MS + 10**6]))
+            made.append(accepted(offset, user, draw(st.integers(0, 5)), now, ago_ms=ago))
     return made
+
+
+cuts_of_history = st.integers(0, 4)
+"""Events after which a slice of history is cut, 0 for none."""
 
 
 @given(
@@ -54,16 +60,18 @@ def logs(draw: st.DrawFn) -> list[LogRecord]:
     cuts=st.lists(st.integers(0, 40)),
     reopen=st.booleans(),
     steps=st.lists(st.integers(0, 3), min_size=42, max_size=42),
+    history=cuts_of_history,
 )
 def test_how_the_log_is_cut_into_fetches_leaves_no_trace(
-    log: list[LogRecord], cuts: list[int], reopen: bool, steps: list[int]
+    log: list[LogRecord], cuts: list[int], reopen: bool, steps: list[int], history: int
 ) -> None:
     """Law 1 and law 3: same states, same slice bytes, also when the worker dies in between.
 
     Nor does it matter when the steps of sealing are made.
     """
     whole, pieces = MemoryStore(), MemoryStore()
-    at_once, many = opened(whole), opened(pieces)
+    by = rules(history_events=history)
+    at_once, many = opened(whole, by), opened(pieces, by)
     at_once.apply(log)
     bounds = [0, *sorted(cuts), len(log)]
     for (begin, end), settled in zip(pairwise(bounds), chain(steps, repeat(0)), strict=False):
@@ -72,7 +80,7 @@ def test_how_the_log_is_cut_into_fetches_leaves_no_trace(
             many.make_part()
         assert states(pieces.pairs, HISTORY) == expected_states(log[:end], HISTORY)
         if reopen:
-            many = opened(pieces)
+            many = opened(pieces, by)
     assert states(pieces.pairs, HISTORY) == states(whole.pairs, HISTORY)
     ours, theirs = list(delivered(many)), list(delivered(at_once))
     for topic in ("windows", "dead-letters"):
@@ -88,18 +96,21 @@ def test_a_users_state_is_the_fold_of_that_users_accepted_events(log: list[LogRe
     assert states(store.pairs, HISTORY) == expected_states(log, HISTORY)
 
 
-@given(log=logs())
-def test_windows_tile_the_log_and_hold_every_accepted_event_once(log: list[LogRecord]) -> None:
-    partition = opened(MemoryStore())
+@given(log=logs(), history=cuts_of_history)
+def test_windows_tile_the_log_and_hold_every_accepted_event_once(
+    log: list[LogRecord], history: int
+) -> None:
+    partition = opened(MemoryStore(), rules(history_events=history))
     partition.apply(log)
     partition.close_until(at(10**6) // PERIOD_MS)
     runs = slices(delivered(partition))
-    edge, label = 0, -1
+    edge, place = 0, (-1, 0)
     for closed, parts in runs:
         assert closed.start == edge
-        assert closed.label > label
+        assert closed.place > place
+        assert all(part.place == closed.place for part in parts)
         assert closed.events == sum(len(raw.offsets) for part in parts for raw in part.examples)
-        edge, label = closed.end, closed.label
+        edge, place = closed.end, closed.place
     assert edge == partition.applied
     expected = {record.offset for record in log if record.value != b"{oops"}
     assert set(targets(runs)) == expected

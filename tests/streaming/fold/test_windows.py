@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import hashlib
 
+import msgspec
+
 from everfresh.contracts.window import encode_slice_record
 from everfresh.streaming.fold.rows import NO_LABEL
+from everfresh.streaming.fold.windows import HISTORY_AFTER_MS
+from everfresh.streaming.partition import Partition
+from everfresh.streaming.state.key_layout import SLICE_HEAD_KEY
 from everfresh.streaming.state.store import MemoryStore
 from tests.streaming.sample_log import (
     PERIOD_MS,
     START_MS,
+    LogRecord,
     accepted,
     delivered,
     opened,
@@ -122,3 +128,71 @@ def test_examples_stand_in_the_order_of_their_first_target() -> None:
 
 def test_no_label_stands_below_every_label() -> None:
     assert NO_LABEL < 0
+
+
+def history(offset: int, at_ms: int) -> LogRecord:
+    """Of another user each, an hour and more old."""
+    return accepted(offset, offset, 1, at_ms, ago_ms=HISTORY_AFTER_MS + 10**6)
+
+
+def places(partition: Partition) -> list[tuple[int, int, int, int]]:
+    """Label, cut, and the range of offsets of each closed slice."""
+    runs = slices(delivered(partition))
+    return [(closed.label - LABEL, closed.cut, closed.start, closed.end) for closed, _ in runs]
+
+
+def test_history_is_cut_by_its_number_and_what_follows_by_the_clock_again() -> None:
+    partition = opened(MemoryStore(), rules(history_events=2))
+    partition.apply([history(offset, at(0.1)) for offset in range(5)])
+    partition.apply([accepted(5, 5, 1, at(1)), accepted(6, 6, 1, at(2)), accepted(7, 7, 1, at(3))])
+    assert places(partition) == [
+        (0, 0, 0, 2),
+        (0, 1, 2, 4),
+        (0, 2, 4, 5),
+        (1, 0, 5, 6),
+        (2, 0, 6, 7),
+    ]
+
+
+def test_events_that_come_as_they_happen_are_cut_by_the_clock_alone() -> None:
+    partition = opened(MemoryStore(), rules(history_events=2))
+    partition.apply([accepted(offset, 1, 1, at(0.1)) for offset in range(9)])
+    partition.apply([accepted(9, 1, 1, at(1))])
+    assert places(partition) == [(0, 0, 0, 9)]
+
+
+def test_history_among_other_events_is_cut_once_it_is_half_of_them() -> None:
+    partition = opened(MemoryStore(), rules(history_events=2))
+    # After 2 events none is history, after 4 two are.
+    partition.apply([accepted(0, 0, 1, at(0)), accepted(1, 1, 1, at(0))])
+    partition.apply([history(offset, at(0.1)) for offset in range(2, 5)])
+    partition.apply([accepted(5, 1, 1, at(1))])
+    assert places(partition) == [(0, 0, 0, 4), (0, 1, 4, 5)]
+
+
+def test_history_that_ends_with_a_cut_leaves_an_empty_slice_that_ends_its_period() -> None:
+    partition = opened(MemoryStore(), rules(history_events=2))
+    partition.apply([history(offset, at(0.1)) for offset in range(2)])
+    label = partition.overdue_label(at(1.5), grace_ms=0)
+    assert label == LABEL
+    partition.close_until(label)
+    assert places(partition) == [(0, 0, 0, 2), (0, 1, 2, 2)]
+    assert partition.overdue_label(at(1.9), grace_ms=0) is None
+
+
+def test_cuts_of_history_are_no_late_records() -> None:
+    partition = opened(MemoryStore(), rules(history_events=2))
+    assert partition.apply([history(offset, at(0.1)) for offset in range(9)]).late == 0
+
+
+def test_an_earlier_builds_open_slice_goes_on_as_it_was_begun() -> None:
+    """Its head has none of the fields of history."""
+    store = MemoryStore()
+    by = rules(history_events=2)
+    opened(store, by).apply([history(0, at(0))])
+    head = msgspec.msgpack.decode(store.pairs[SLICE_HEAD_KEY])
+    store.pairs[SLICE_HEAD_KEY] = msgspec.msgpack.encode(head[:10])
+    partition = opened(store, by)
+    partition.apply([history(offset, at(0.5)) for offset in range(1, 4)])
+    partition.apply([history(offset, at(1.5)) for offset in range(4, 7)])
+    assert places(partition) == [(0, 0, 0, 4), (1, 0, 4, 6)]

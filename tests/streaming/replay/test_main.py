@@ -39,6 +39,20 @@ def progress_of(total: int) -> ProgressWriter:
     return progress
 
 
+def test_where_the_events_stand_is_told_once_all_are_in_the_log(
+    capsysbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    mark = ReplayMark(Path("none"), Path("events.csv"), "")
+    mark.span.note(3, 17)
+    mark.span.note(3, 4)
+    send(EVENTS, Producer(), progress_of(5), mark)
+    first, last = map(decode_progress, capsysbinary.readouterr().out.splitlines())
+    assert first is not None
+    assert last is not None
+    assert (first.starts, first.ends) == ({}, {})
+    assert (last.starts, last.ends) == ({3: 4}, {3: 18})
+
+
 NO_MARK = ReplayMark(Path("none"), Path("events.csv"), "")
 
 

@@ -79,3 +79,19 @@ def test_it_is_time_to_write_a_mark_now_and_then(tmp_path: Path) -> None:
     one = mark(tmp_path)
     times = [number for number in range(1, 2 * EVERY + 1) if one.note(EVENTS[0])]
     assert times == [EVERY, 2 * EVERY]
+
+
+def test_a_mark_says_where_all_events_of_the_file_stand_also_after_going_on(tmp_path: Path) -> None:
+    one = mark(tmp_path)
+    for offset, event in enumerate(EVENTS[:4]):
+        one.note(event)
+        one.span.note(offset % 2, 10 + offset)
+    one.write()
+    again = mark(tmp_path)
+    for event in again.unsent(EVENTS, 6)[1]:
+        again.note(event)
+        again.span.note(0, 40)
+    again.write()
+    whole = mark(tmp_path)
+    assert whole.unsent(EVENTS, 6)[0] == 6
+    assert (whole.span.starts, whole.span.ends) == ({0: 10, 1: 11}, {0: 41, 1: 14})

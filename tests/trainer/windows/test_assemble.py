@@ -10,7 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from everfresh.contracts.errors import WindowGap
-from everfresh.contracts.window import SliceClosed, SliceRecord, TrainingWindow
+from everfresh.contracts.window import (
+    SliceClosed,
+    SliceRecord,
+    TrainingWindow,
+    encode_slice_record,
+)
 from everfresh.trainer.windows.assemble import Assembler, Progress
 from tests.trainer.logs import Log, example, make_log, run
 
@@ -223,3 +228,45 @@ def test_held_counts_the_events_that_wait() -> None:
 def feed(assembler: Assembler, partition: int, records: list[SliceRecord], begin: int = 0) -> None:
     for offset, record in enumerate(records, begin):
         assembler.add(partition, offset, record)
+
+
+def cut_log() -> Log:
+    """Label 3 cut twice in partition 0, once in partition 1, and label 4 in both."""
+    pieces = {0: [(3, 0), (3, 1), (3, 2), (4, 0)], 1: [(3, 0), (3, 1), (4, 0)]}
+    return {
+        partition: [
+            record
+            for at, (label, cut) in enumerate(places)
+            for record in run(
+                partition, label, 2 * at, [[example(partition, [1, 2], 2 * at)]], cut=cut
+            )
+        ]
+        for partition, places in pieces.items()
+    }
+
+
+@settings(max_examples=30, deadline=None)
+@given(order=st.lists(st.integers(0, 1), max_size=20), trained=st.integers(0, 3))
+def test_a_label_that_history_is_cut_in_makes_several_windows(
+    order: list[int], trained: int
+) -> None:
+    """Also for a trainer that goes on in the middle of the label."""
+    log = cut_log()
+    windows = assemble(log, order)
+    assert [window.place for window in windows] == [(3, 0), (3, 1), (3, 2), (4, 0)]
+    assert [window.ranges for window in windows] == [
+        {0: (0, 2), 1: (0, 2)},
+        {0: (2, 4), 1: (2, 4)},
+        {0: (4, 6)},
+        {0: (6, 8), 1: (4, 6)},
+    ]
+    progress = Progress()
+    for window in windows[:trained]:
+        progress = progress.after(window)
+    assert assemble(log, order, progress) == windows[trained:]
+
+
+def test_a_slice_that_is_not_cut_has_the_bytes_that_it_had_before_there_were_cuts() -> None:
+    part, closed = run(0, 3, 0, [[example(0, [1], 0)]])
+    assert b"cut" not in encode_slice_record(part) + encode_slice_record(closed)
+    assert b"cut" in encode_slice_record(msgspec.structs.replace(closed, cut=1))

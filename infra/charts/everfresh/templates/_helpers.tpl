@@ -36,6 +36,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- toToml .Values.settings }}
 {{- end }}
 
+{{/* What stands before every address (serving.route_prefix), empty for the root. */}}
+{{- define "everfresh.path" -}}
+{{- (.Values.settings.serving | default dict).route_prefix | default "/" | trimSuffix "/" }}
+{{- end }}
+
 {{- define "everfresh.image" -}}
 image: {{ printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
@@ -49,7 +54,7 @@ securityContext:
 {{- define "everfresh.secretFiles" -}}
 {{- $security := .Values.kafka.security }}
 {{- $files := dict }}
-{{- range $file, $secret := dict "kafka-password" $security.password "kafka-ca" $security.ca "kafka-certificate" $security.certificate "kafka-key" $security.key "kafka-key-password" $security.keyPassword "signing-key" .Values.weights.signingKey "trusted-key" .Values.weights.trustedKey }}
+{{- range $file, $secret := dict "kafka-password" $security.password "kafka-ca" $security.ca "kafka-certificate" $security.certificate "kafka-key" $security.key "kafka-key-password" $security.keyPassword "signing-key" .Values.weights.signingKey "trusted-key" .Values.weights.trustedKey "registry-password" .Values.registry.password "registry-ca" .Values.registry.ca }}
 {{- if $secret }}{{ $_ := set $files $file $secret }}{{ end }}
 {{- end }}
 {{- toYaml $files }}
@@ -71,7 +76,7 @@ securityContext:
 {{- if not $security.verifyHost }}
 - {name: EVERFRESH_KAFKA__SECURITY__VERIFY_HOST, value: "false"}
 {{- end }}
-{{- range $file, $variable := dict "kafka-password" "KAFKA__SECURITY__PASSWORD_FILE" "kafka-ca" "KAFKA__SECURITY__CA_FILE" "kafka-certificate" "KAFKA__SECURITY__CERTIFICATE_FILE" "kafka-key" "KAFKA__SECURITY__KEY_FILE" "kafka-key-password" "KAFKA__SECURITY__KEY_PASSWORD_FILE" "signing-key" "WEIGHTS__SIGNING_KEY" "trusted-key" "WEIGHTS__TRUSTED_KEY" }}
+{{- range $file, $variable := dict "kafka-password" "KAFKA__SECURITY__PASSWORD_FILE" "kafka-ca" "KAFKA__SECURITY__CA_FILE" "kafka-certificate" "KAFKA__SECURITY__CERTIFICATE_FILE" "kafka-key" "KAFKA__SECURITY__KEY_FILE" "kafka-key-password" "KAFKA__SECURITY__KEY_PASSWORD_FILE" "signing-key" "WEIGHTS__SIGNING_KEY" "trusted-key" "WEIGHTS__TRUSTED_KEY" "registry-password" "REGISTRY__PASSWORD_FILE" "registry-ca" "REGISTRY__CA_FILE" }}
 {{- if hasKey $files $file }}
 - {name: EVERFRESH_{{ $variable }}, value: {{ printf "%s/%s" $at $file }}}
 {{- end }}
@@ -160,13 +165,13 @@ ports:
 # The door opens once the replicas are there: Kafka, Ray and a copy of the state may take minutes
 # before; `up` itself gives up earlier.
 startupProbe:
-  httpGet: {path: /healthz, port: http}
+  httpGet: {path: {{ include "everfresh.path" $root }}/healthz, port: http}
   periodSeconds: 5
   timeoutSeconds: 3
   failureThreshold: 360
 # Ready is who has a version live; before the first window nobody has.
 readinessProbe:
-  httpGet: {path: /readyz, port: http}
+  httpGet: {path: {{ include "everfresh.path" $root }}/readyz, port: http}
   periodSeconds: 5
   timeoutSeconds: 3
   failureThreshold: 3

@@ -120,8 +120,8 @@ def _change(
         )
         return
     following = replicas_past(settings, "experiments_read", version)
-    console.print(f"followed by {following} of {settings.serving.replicas} replicas")
-    if following < settings.serving.replicas:
+    console.print(f"followed by {following} of {settings.serving.replica_range.least} replicas")
+    if following < settings.serving.replica_range.least:
         console.print("the others follow as soon as they can; their log says what they wait for")
 
 

@@ -180,8 +180,8 @@ def _say_followed(console: Terminal, settings: Settings, offset: int) -> None:
         console.print("nothing is up in this home; replicas elsewhere follow when they read it")
         return
     following = replicas_past(settings, "items_read", offset)
-    console.print(f"followed by {following} of {settings.serving.replicas} replicas")
-    if following < settings.serving.replicas:
+    console.print(f"followed by {following} of {settings.serving.replica_range.least} replicas")
+    if following < settings.serving.replica_range.least:
         console.print("the others follow as soon as they can; their log says what they wait for")
 
 

@@ -125,7 +125,7 @@ def _live_on(reports: RunReports, name: str, version: int | None, now_ms: int) -
 
 def _reports(settings: Settings) -> RunReports:
     """What the run reports; nothing where none is up, since the weight store is enough for most."""
-    reports = RunReports(settings.serving.replicas)
+    reports = RunReports(settings.serving.replica_range.least)
     try:
         settings = with_brokers(settings)
         with RecordTail(settings.kafka.brokers, settings.kafka.topic_prefix) as tail:

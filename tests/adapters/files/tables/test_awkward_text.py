@@ -207,6 +207,51 @@ def test_latin_1_is_read_where_it_is_named(tmp_path: Path) -> None:
     assert short(read(path, encoding="latin-1")) == [("é", 2, T * 1000)]
 
 
+def test_a_comma_before_fractions_is_read_where_it_is_named(tmp_path: Path) -> None:
+    rows = f"1;2;{T};rating;3,5\n1;2;{T + 1};rating;4\n1;2;{T + 2};rating;\n"
+    path = saved(tmp_path / "events.csv", f"{HEAD[:-1].replace(',', ';')};stars\n{rows}")
+    events = read(path, value="stars", decimal=",")
+    assert [event.value for event in events] == [3.5, 4.0, None]
+    with pytest.raises(DataFileError, match=r"bad_value: .*'3,5'; .*--decimal ,"):
+        read(path, value="stars")
+    with pytest.raises(EverfreshError, match="decimal is a point or a comma, found ';'"):
+        read(path, value="stars", decimal=";")
+
+
+def test_a_point_among_commas_is_no_guess(tmp_path: Path) -> None:
+    rows = f'1;2;{T};rating;"1.234,5"\n'
+    path = saved(tmp_path / "events.csv", f"{HEAD[:-1].replace(',', ';')};stars\n{rows}")
+    with pytest.raises(DataFileError, match=r"bad_value: .*'1\.234,5'"):
+        read(path, value="stars", decimal=",")
+
+
+def test_all_types_that_are_not_known_are_named_at_once(tmp_path: Path) -> None:
+    rows = "".join(f"1,2,{T},{name}\n" for name in ("seen", "bought", "view", "seen"))
+    path = saved(tmp_path / "events.csv", HEAD + rows)
+    with pytest.raises(DataFileError, match=r"\(not known are 'seen', 'bought'\); 3 of 4 rows"):
+        read(path)
+
+
+def test_zones_of_several_kinds_in_one_file(tmp_path: Path) -> None:
+    """Two programs wrote it, over the end of summer time."""
+    times = [
+        "2023-10-29T02:30:00+02:00",
+        "2023-10-29 02:30:00+0100",
+        "2023-10-29T01:45:00Z",
+        "2023-10-29 01:50:00 UTC",
+    ]
+    rows = "".join(f"1,{at},{moment},view\n" for at, moment in enumerate(times))
+    path = saved(tmp_path / "events.csv", HEAD + rows)
+    begin = 1_698_539_400_000
+    hour = 3_600_000
+    assert short(read(path)) == [
+        (1, 0, begin),
+        (1, 1, begin + hour),
+        (1, 2, begin + hour + 15 * 60_000),
+        (1, 3, begin + hour + 20 * 60_000),
+    ]
+
+
 def test_a_zone_that_is_named_is_that_of_times_without_one(tmp_path: Path) -> None:
     path = saved(tmp_path / "e.csv", f"{HEAD}1,2,2023-11-14 23:13:20,view\n")
     assert short(read(path, time_zone="Europe/Berlin")) == ONE

@@ -29,7 +29,7 @@ def follower(script: Script, monkeypatch: pytest.MonkeyPatch) -> Iterator[Defini
     made = DefinitionFollower(script.open)
     yield made
     made.close()
-    assert script.closed == script.opened
+    wait_for(lambda: script.closed == script.opened)
 
 
 def wait_for(reached: Callable[[], bool]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from everfresh.infra.cli.commands.replay import summary
+from everfresh.infra.cli.commands.sending.replay import summary
 from everfresh.streaming.replay.progress import Outcome, ReplayProgress
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from everfresh.adapters.files.drifting.writing import Ceiling
 from everfresh.contracts.report import WindowReport
 from everfresh.infra.cli.demo.plot import draw
 from everfresh.infra.cli.demo.report import Counts, build_report, report_table, write_report
@@ -36,6 +38,17 @@ def test_the_report_is_flat_and_holds_the_named_figures(tmp_path: Path) -> None:
     assert all(isinstance(value, (int, float)) for value in report.values())
     write_report(tmp_path / "report.json", report)
     assert json.loads((tmp_path / "report.json").read_text()) == report
+
+
+def test_the_ceiling_of_a_made_up_stream_stands_beside_the_contenders() -> None:
+    ceiling = Ceiling(events=10, hits=8, gain=5.5)
+    report = build_report([window(1, 100), window(2, 300)], COUNTS, ceiling)
+    assert (report["hr10_ceiling"], report["ndcg10_ceiling"]) == (0.8, 0.55)
+    console = Console(width=100, record=True, file=StringIO())
+    console.print(report_table(report, repeats=True))
+    text = " ".join(console.export_text().split())
+    assert "who knows the stream's law 0.8000 0.5500" in text
+    assert "For each event, all items are ranked." in text
 
 
 def snapshot(windows: list[WindowReport]) -> Snapshot:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
@@ -21,6 +22,7 @@ from everfresh.infra.cli.terminal import Terminal, progress_text
 from everfresh.infra.components import settings_environment
 from everfresh.infra.processes.processes import become_subreaper, spawn, stop_in_order
 from everfresh.streaming.replay.progress import DUPLICATE, Outcome, ReplayProgress
+from everfresh.streaming.replay.sizes import Needed
 
 _POLL_S = 0.1
 _PLAIN_S = 5.0
@@ -47,7 +49,7 @@ def run_replay(
     child = spawn(spec, home / "logs", uuid.uuid4().hex)
     replay = ReplayProcess(child)
     try:
-        _show(console, replay, file.name)
+        show_replay(console, replay, file.name)
     finally:
         INTERRUPTS.closing()
         stop_in_order([[child]], _STOP_S, INTERRUPTS.hurry.is_set, lambda name: None)
@@ -95,7 +97,13 @@ def _became(sent: int, outcome: Outcome | None) -> str:
     return f"{known}; what became of all is not known yet: `everfresh status` shows the lag"
 
 
-def _show(console: Terminal, replay: ReplayProcess, title: str) -> None:
+def show_replay(
+    console: Terminal,
+    replay: ReplayProcess,
+    title: str,
+    on_needed: Callable[[Needed], None] = lambda needed: None,
+) -> None:
+    """Return when it is over; ``RunError`` where it failed. ``on_needed`` hears once, if at all."""
     columns = (
         progress_text("{task.description}"),
         BarColumn(),
@@ -104,6 +112,7 @@ def _show(console: Terminal, replay: ReplayProcess, title: str) -> None:
         TimeRemainingColumn(),
     )
     began = printed = time.monotonic()
+    told = False
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task(printable(title), total=None, rate=0.0)
         while True:
@@ -111,6 +120,9 @@ def _show(console: Terminal, replay: ReplayProcess, title: str) -> None:
             rate = now.sent / now.seconds if now.seconds else 0.0
             progress.update(task, total=now.total or None, completed=now.sent, rate=rate)
             progress.update(task, description=f"{printable(title)}{_doing(now)}")
+            if now.needed is not None and not told:
+                on_needed(now.needed)
+                told = True
             if over:
                 return
             if not console.is_terminal and time.monotonic() - printed >= _PLAIN_S:

@@ -1,0 +1,1 @@
+"""Two machines, a secured Kafka and an object store: what fails when machines come and go."""

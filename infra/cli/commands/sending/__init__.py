@@ -1,0 +1,1 @@
+"""Commands that send files of events to a loop: replay and backfill."""

@@ -1,0 +1,222 @@
+"""``everfresh backfill``: takes a file of history to a served model, and says what came of it."""
+
+from __future__ import annotations
+
+import shutil
+import time
+import uuid
+from pathlib import Path
+
+from rich.progress import BarColumn, Progress, TimeElapsedColumn
+
+from everfresh.adapters.files.tables.mapping import Reading
+from everfresh.adapters.kafka.topics import end_offsets
+from everfresh.adapters.machine.interrupts import Interrupted
+from everfresh.adapters.machine.private_home import close_home
+from everfresh.contracts.errors import DataFileError, RunError
+from everfresh.contracts.settings import Settings
+from everfresh.contracts.topics import EVENTS, topic_name
+from everfresh.infra.cli.commands.check_file import said_of_source
+from everfresh.infra.cli.commands.sending.replay import show_replay, summary
+from everfresh.infra.cli.interrupts import INTERRUPTS
+from everfresh.infra.cli.replay_process import ReplayProcess, backfill_spec
+from everfresh.infra.cli.running import with_brokers
+from everfresh.infra.cli.terminal import Terminal, progress_text
+from everfresh.infra.cli.views.follow import RunFollower
+from everfresh.infra.cli.views.learned_history import LearnedHistory
+from everfresh.infra.components import settings_environment
+from everfresh.infra.processes.processes import become_subreaper, spawn, stop_in_order
+from everfresh.streaming.replay.progress import ReplayProgress
+from everfresh.streaming.replay.sizes import Needed
+
+_STOP_S = 6.0
+_POLL_MS = 500
+_PLAIN_S = 10.0
+_SILENT_S = 60.0
+_LIVE_S = 60.0
+_GB = 1e9
+
+
+def run_backfill(settings: Settings, file: Path, reading: Reading) -> None:
+    """Return when the file is learned and live. ``EverfreshError`` where that cannot be."""
+    if not file.exists():
+        raise DataFileError(f"{file} does not exist; name a file of events")
+    embedded = not settings.kafka.bootstrap_servers
+    settings = with_brokers(settings)
+    become_subreaper()
+    console, home = Terminal(), settings.home.resolve()
+    close_home(home)
+    events = topic_name(settings.kafka.topic_prefix, EVENTS)
+    partitions = len(end_offsets(settings.kafka.brokers, events))
+    for line in (*said_of_source(file, reading), *said_of_settings(settings, partitions)):
+        console.print(line, soft_wrap=True)
+    sent = _send(settings, file, reading, partitions, console, home if embedded else None)
+    if not sent.ends:
+        raise RunError(
+            "an earlier release has sent these events, so it is not known where they stand in "
+            "the log; `everfresh status` shows how far the trainer is"
+        )
+    history = LearnedHistory(sent.starts, sent.ends)
+    try:
+        with RunFollower(settings) as follower:
+            _learn(console, follower, history)
+            _live(console, follower, history)
+    except Interrupted:
+        console.print(
+            f"{history.consumed:,} of {history.total:,} events are learned. All of them are in "
+            "the log, so learning goes on without this command. Run it again to see the rest."
+        )
+        raise
+    _print_end(console, settings, history, events)
+
+
+def said_of_settings(settings: Settings, partitions: int) -> list[str]:
+    """Lines: how large windows of history are, and whether each of them is learned."""
+    each, waiting = settings.windows.history_events, settings.trainer.backlog
+    lines = [
+        f"windows: of some {each * partitions:,} events (windows.history_events of each partition)"
+    ]
+    if not each:
+        lines = [
+            f"windows: by {settings.windows.seconds:g} s of sending, since windows.history_events "
+            "is 0; that makes very large ones: set it to 5000, say, and start the loop again"
+        ]
+    if waiting != "every":
+        lines.append(
+            f"trainer.backlog is {waiting}: windows of history that wait are trained "
+            + ("as one" if waiting == "merge" else "in part")
+            + "; set it to every and start the loop again to learn all of each"
+        )
+    return lines
+
+
+def _send(
+    settings: Settings,
+    file: Path,
+    reading: Reading,
+    partitions: int,
+    console: Terminal,
+    disk: Path | None,
+) -> ReplayProgress:
+    env = settings_environment(settings)
+    window = max(1, settings.windows.history_events * partitions)
+    spec = backfill_spec(file, reading, window, env)
+    child = spawn(spec, settings.home.resolve() / "logs", uuid.uuid4().hex)
+    replay = ReplayProcess(child)
+
+    def said(needed: Needed) -> None:
+        for line in said_of_disk(needed, disk):
+            console.print(line, soft_wrap=True)
+
+    try:
+        show_replay(console, replay, file.name, said)
+    finally:
+        stop_in_order([[child]], _STOP_S, INTERRUPTS.hurry.is_set, lambda name: None)
+        for line in summary(replay.final(), reading.rejects):
+            console.print(line)
+    return replay.final()
+
+
+def said_of_disk(needed: Needed, disk: Path | None) -> list[str]:
+    """Lines: how much disk is needed; ``disk`` is a folder on the one that Kafka uses."""
+    kafka = needed.events + needed.windows
+    lines = [
+        f"disk: up to {kafka / _GB:.2f} GB in Kafka (events {needed.events / _GB:.2f}, windows "
+        f"{needed.windows / _GB:.2f}) until its retention deletes them, by default after 7 days; "
+        f"{needed.state / _GB:.2f} GB of users' state"
+    ]
+    if disk is not None and (free := shutil.disk_usage(disk).free) < kafka + needed.state:
+        lines.append(
+            f"only {free / _GB:.2f} GB are free where {disk} is: Kafka stops when the disk is "
+            "full; press Ctrl-C now, and make room or send a shorter file"
+        )
+    return lines
+
+
+def _learn(console: Terminal, follower: RunFollower, history: LearnedHistory) -> None:
+    """Follow the trainer to the end of the history; ``RunError`` where it says nothing."""
+    columns = (
+        progress_text("{task.description}"),
+        BarColumn(),
+        progress_text("{task.fields[said]}"),
+        TimeElapsedColumn(),
+    )
+    began = heard = printed = time.monotonic()
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("learning", total=history.total, said="")
+        while True:
+            follower.poll(_POLL_MS)
+            history.take(follower.reports.windows)
+            said = _so_far(history)
+            progress.update(task, completed=history.consumed, said=said)
+            if history.done:
+                return
+            now = time.monotonic()
+            trainers = follower.reports.components("trainer", time.time_ns() // 1_000_000)
+            failed = next((str(each.figures.get("failed") or "") for each in trainers), "")
+            heard = now if trainers and not failed else heard
+            if now - heard > _SILENT_S:
+                raise RunError(_stuck(history, failed))
+            if not console.is_terminal and now - printed >= _PLAIN_S:
+                printed = now
+                console.print(f"{now - began:6.1f} s  {said}")
+
+
+def _so_far(history: LearnedHistory) -> str:
+    left = history.left_s()
+    rest = "" if left is None or history.done else f", some {_duration(left)} left"
+    return (
+        f"{history.consumed:,} of {history.total:,} events learned, "
+        f"{len(history.windows)} windows{rest}"
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
+
+
+def _stuck(history: LearnedHistory, failed: str) -> str:
+    why = f"the trainer stands still ({failed})" if failed else "no trainer has said anything"
+    return (
+        f"{why} for {_SILENT_S:.0f} s; {history.consumed:,} of {history.total:,} events are "
+        "learned, and all are in the log and in the users' state: once a trainer runs it goes on "
+        "there; `everfresh status` shows the parts, and this command can be run again"
+    )
+
+
+def _live(console: Terminal, follower: RunFollower, history: LearnedHistory) -> None:
+    """Wait some time until all replicas have the last version, and say what they have."""
+    until = time.monotonic() + _LIVE_S
+    while True:
+        now_ms = time.time_ns() // 1_000_000
+        replicas = follower.reports.components("replica", now_ms)
+        have = follower.reports.version_everywhere(now_ms)
+        if (replicas and have >= history.version) or time.monotonic() > until:
+            break
+        follower.poll(_POLL_MS)
+    if not replicas:
+        console.print("no replica runs, so nobody can ask yet; `everfresh up` starts some")
+    elif have >= history.version:
+        console.print(f"version {have} or later is live on all {len(replicas)} replicas")
+    else:
+        console.print(f"version {history.version} is not yet live on all replicas, {have} is")
+
+
+def _print_end(console: Terminal, settings: Settings, history: LearnedHistory, events: str) -> None:
+    if history.held:
+        console.print(
+            f"the gate held {history.held} of {len(history.windows)} windows: `everfresh versions` "
+            "says why"
+        )
+    console.print(
+        f"{history.events:,} events in {len(history.windows) - history.held} windows are learned"
+    )
+    console.print(history.table())
+    console.print(
+        f"The live stream goes on from here: events that reach {events} are learned in windows of "
+        f"{settings.windows.seconds:g} s. Ask with `everfresh recommend USER`.",
+        soft_wrap=True,
+    )

@@ -1,0 +1,43 @@
+"""How busy the thread is that answers requests, from the kernel's own account of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+_ACCOUNT = Path("/proc/thread-self/schedstat")
+
+
+def _thread_ns() -> int:
+    """Nanoseconds for which the calling thread has run, or stood ready and waited for a processor.
+
+    The waiting counts: on a busy machine a loop may be at its end with half a processor. Without
+    the kernel's account of it, running alone.
+    """
+    try:
+        ran, waited, *_ = _ACCOUNT.read_text().split()
+    except (OSError, ValueError):
+        return time.thread_time_ns()
+    return int(ran) + int(waited)
+
+
+class LoopLoad:
+    """Asked on the loop's own thread, now and then; requests pay nothing for it."""
+
+    def __init__(
+        self,
+        busy_ns: Callable[[], int] = _thread_ns,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._busy_ns = busy_ns
+        self._clock = clock
+        self._before: tuple[int, int] | None = None
+
+    def share(self) -> float:
+        """The share of the time since the last call, 0 to 1, in which the thread had work to do;
+        0 at the first."""
+        now = (self._clock(), self._busy_ns())
+        before, self._before = self._before or now, now
+        passed = now[0] - before[0]
+        return min(1.0, max(0.0, (now[1] - before[1]) / passed)) if passed > 0 else 0.0

@@ -1,0 +1,71 @@
+"""What ``cluster`` counts as failed, and as a wrong state."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.cluster.load import Asked
+from benchmarks.cluster.measure import Outcome, Step
+from benchmarks.cluster.report import figures, show
+from benchmarks.cluster.states import LENGTH, Disk, Log
+from everfresh.contracts.sequence import Interaction, UserState
+
+
+class Reader:
+    """A state that knows what it is given."""
+
+    def __init__(self, states: dict[int | str, UserState]) -> None:
+        self.read = states.get
+
+
+def state(user: int, items: list[int], offset: int, accepted: int | None = None) -> UserState:
+    history = [Interaction(item, "view", at) for at, item in enumerate(items)]
+    return UserState(user, 0, offset, len(items) if accepted is None else accepted, history)
+
+
+def test_a_state_is_right_only_as_the_logs_last_events_their_number_and_the_last_offset() -> None:
+    many = list(range(LENGTH + 5))
+    right = {
+        1: state(1, [5, 6], offset=7),
+        2: state(2, many[-LENGTH:], offset=900, accepted=len(many)),
+    }
+    log = Log(
+        {1: [(3, 5, "view"), (7, 6, "view")], 2: [(900 - 204 + at, at, "view") for at in many]},
+        {0: 901},
+    )
+    disk = object.__new__(Disk)
+    disk._reader = Reader(right)  # type: ignore[assignment]
+    assert disk.wrong(log) == 0
+    wrong = [
+        {2: right[2]},
+        {**right, 1: state(1, [6, 5], offset=7)},
+        {**right, 1: state(1, [5, 6], offset=3)},
+        {**right, 1: state(1, [5, 6], offset=7, accepted=3)},
+    ]
+    for states in wrong:
+        disk._reader = Reader(states)  # type: ignore[assignment]
+        assert disk.wrong(log) == 1, states
+
+
+def test_whatever_is_not_answered_with_200_has_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    names = [
+        "second machine: follower, replica",
+        "third machine in its place",
+        "first machine lost",
+    ]
+    steps = [Step(name, 10.0 * at, 10.0 * at + 5.0) for at, name in enumerate(names)]
+    asked = [
+        Asked(1.0, 0.002, 200, 3, "popular"),
+        Asked(2.0, 2.0, 0, 0, ""),
+        Asked(22.0, 0.1, 503, 0, ""),
+    ]
+    outcome = Outcome(steps, asked, [0.05, 0.06], [900.0], {"machine2": 0, "machine3": 1}, 7, 70)
+    found = figures(outcome)
+    assert (found["requests"], found["failed"], found["slowest_s"]) == (3, 2, 2.0)
+    assert found["popular"] == 1
+    assert (found["states_wrong"], found["states_compared"]) == (1, 14)
+    assert (found["join_s"], found["replace_s"]) == (5.0, 5.0)
+    show(outcome)
+    said = capsys.readouterr().out.splitlines()
+    assert said[3].split()[-5:-2] == ["1", "1", "0"]
+    assert "[0, 503]" in said[-1]
