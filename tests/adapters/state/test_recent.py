@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import time
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -10,16 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from everfresh.adapters.state import recent
+from everfresh.adapters.state.reader import RocksHistoryReader
 from everfresh.adapters.state.recent import RecentSegments
 from everfresh.contracts.event import Event
 from everfresh.contracts.segment import RecentRun
-from everfresh.streaming.state.store import MemoryStore
+from everfresh.streaming.follower.standby import begin_standby, open_standby
+from everfresh.streaming.state.store import MemoryStore, RocksStore, block_cache
 from tests.streaming.sample_log import (
     PERIOD_MS,
     START_MS,
+    TOPIC,
     LogRecord,
     accepted,
     opened,
+    place,
     rejected,
     rules,
 )
@@ -161,3 +167,37 @@ def test_one_call_does_so_much_and_the_next_goes_on(
     for at in range(10):
         worker.apply([accepted(at, at, at, START_MS)])
     assert [len(events.poll()) for _ in range(4)] == [4, 4, 2, 0]
+
+
+def test_a_followers_state_has_the_same_events_as_its_workers() -> None:
+    log = [accepted(at, at % 5, at, START_MS + at) for at in range(40)]
+    ours, theirs = MemoryStore(), MemoryStore()
+    worker = opened(ours, UNSEALED)
+    begin_standby(theirs, place(), UNSEALED)
+    follower = open_standby(theirs, place(), UNSEALED)
+    for at in range(0, 40, 8):
+        worker.apply(log[at : at + 8])
+        follower.apply(log[at : at + 3])
+        follower.apply(log[at + 3 : at + 8])
+    assert rows(polled(RecentSegments(lambda: {0: ours.get}))) == expected(log)
+    assert rows(polled(RecentSegments(lambda: {0: theirs.get}))) == expected(log)
+
+
+def test_a_state_on_disk_is_read_beside_the_worker_that_writes_it(tmp_path: Path) -> None:
+    store = RocksStore(tmp_path / "state" / f"{TOPIC}-0", block_cache(8), 8)
+    worker = opened(store, UNSEALED)  # type: ignore[arg-type]
+    log = [accepted(at, at % 5, at, START_MS + at) for at in range(30)]
+    worker.apply(log[:10])
+    reader = RocksHistoryReader(tmp_path / "state", TOPIC, 5, catch_up_ms=5)
+    try:
+        events, seen = RecentSegments(reader.lookups), list[_Known]()
+        for begin in (10, 20, 30):
+            until = time.monotonic() + 30
+            while len(seen) < begin:
+                assert time.monotonic() < until
+                seen += rows(events.poll())
+            worker.apply(log[begin : begin + 10])
+        assert seen == expected(log)
+    finally:
+        reader.close()
+        worker.close()
