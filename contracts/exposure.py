@@ -6,6 +6,7 @@ from typing import Annotated
 
 import msgspec
 
+from everfresh.contracts.experiments.interleaving import Team
 from everfresh.contracts.foreign import decoded
 
 _Int = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
@@ -37,6 +38,19 @@ class Exposure(msgspec.Struct, frozen=True):
     ``tail`` names the events after the version's window that its trends counted besides, by
     partition and offsets: ``0:120-480 1:97-310+312-455``. Absent where they counted none.
 
+    Where two tracks made the answer together (interleaving), ``arm`` is ``interleaved``, ``teams``
+    are these two, and ``team_of`` says for each place which of them brought its item: 0, 1, or -1
+    for a place that a rule has filled. Each item's score is its own team's. ``track``, ``version``
+    and ``epoch`` are then those of the first team. Both are empty in every other answer.
+
+    ``sticky`` says that the user is to keep this arm: the stream worker notes the first one.
+
+    Where the arm explores, ``explored`` are the places, from 0, that show a candidate by chance,
+    and ``propensities`` has for each place the probability of what it shows, given user and version
+    (see ``contracts.experiments.exploration``; 1 for a place that never explores).
+    ``explored_share`` is the share of places that do. Without exploration they are empty and
+    absent: a ranking without chance has no usable propensities.
+
     Readers ignore fields they do not know: older exposures also carry ``past_version``.
     """
 
@@ -60,6 +74,12 @@ class Exposure(msgspec.Struct, frozen=True):
     rules: str | None = None
     pinned: list[_Int] = []
     tail: str | None = None
+    teams: list[Team] = []
+    team_of: list[_Int] = []
+    sticky: bool = False
+    explored: list[_Int] = []
+    propensities: list[float] = []
+    explored_share: float | None = None
 
 
 _DECODE = msgspec.json.Decoder(Exposure).decode

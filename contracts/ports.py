@@ -7,7 +7,7 @@ Each says who calls it, how often, what callers may keep, and what never happens
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from everfresh.contracts.event import UserId
@@ -263,6 +263,10 @@ class Assigner(Protocol):
 
     def assign(self, user: UserId, named: str | None) -> Assignment:
         """The arm of a user whose request names ``named``, which was checked before."""
+
+    def asking(self, user: UserId, named: str | None) -> Awaitable[Assignment] | None:
+        """What gives the same arm later, for an event loop that must not wait; ``None`` where
+        ``assign`` waits for nobody. It raises nothing, and is awaited once."""
 
     def definitions(self) -> Assignments:
         """What assigns users by definitions; without any where another system assigns."""

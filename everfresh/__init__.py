@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from everfresh.contracts.kafka.security import KafkaSecurity
+    from everfresh.streaming.flag_tracking import tracking
     from everfresh.streaming.producer import EventProducer
 
-__all__ = ["EventProducer", "KafkaSecurity", "__version__"]
+__all__ = ["EventProducer", "KafkaSecurity", "__version__", "tracking"]
 
 
 def __getattr__(name: str) -> object:
@@ -21,6 +22,10 @@ def __getattr__(name: str) -> object:
         from everfresh.streaming.producer import EventProducer  # noqa: PLC0415 - as said above
 
         return EventProducer
+    if name == "tracking":
+        from everfresh.streaming.flag_tracking import tracking  # noqa: PLC0415 - as above
+
+        return tracking
     if name == "KafkaSecurity":
         from everfresh.contracts.kafka.security import KafkaSecurity  # noqa: PLC0415 - as above
 

@@ -42,11 +42,14 @@ def start(known: Known, definition: Definition, tracks: Collection[str] = (DEFAU
 
 
 def ramp(known: Known, name: str, coverage: float, now_ms: int) -> Definition:
-    """The experiment with more coverage (0 to 1), so that nobody who is in leaves it.
+    """The experiment with another coverage (0 to 1), so that nobody who is in leaves it: more, or
+    if it is sticky also less.
 
-    ``ExperimentRefused`` where it does not run, or has that much already.
+    ``ExperimentRefused`` where it does not run, has that much already, or people would leave it.
     """
     version, definition = _running(known, name)
+    if definition.sticky and 0.0 <= coverage < definition.coverage:
+        return _next(version, definition, coverage=coverage, changed=now_ms, moved=True)
     if not definition.coverage < coverage <= 1.0:
         raise ExperimentRefused(
             f"experiment {name} has coverage {definition.coverage:g}; a ramp raises it, to 1 at "
@@ -54,6 +57,29 @@ def ramp(known: Known, name: str, coverage: float, now_ms: int) -> Definition:
             "another"
         )
     return _next(version, definition, coverage=coverage, changed=now_ms)
+
+
+def reweigh(known: Known, name: str, weights: Mapping[str, float], now_ms: int) -> Definition:
+    """A sticky experiment with other weights, for users who come from now on.
+
+    ``ExperimentRefused`` where it does not run or is not sticky, or where ``weights`` are not those
+    of all its arms.
+    """
+    version, definition = _running(known, name)
+    if not definition.sticky:
+        raise ExperimentRefused(
+            f"other weights would move users of {name} to other arms; only an experiment that was "
+            "started with --sticky can have them. Stop it and start another"
+        )
+    names = [arm.name for arm in definition.arms]
+    if sorted(weights) != sorted(names):
+        raise ExperimentRefused(
+            f"the arms of {name} are {', '.join(names)}; give a weight to each, and to no other"
+        )
+    arms = [msgspec.structs.replace(arm, weight=weights[arm.name]) for arm in definition.arms]
+    made = _next(version, definition, arms=arms, changed=now_ms, moved=True)
+    require_sound(made)
+    return made
 
 
 def stop(known: Known, name: str, now_ms: int) -> Definition:
@@ -67,6 +93,11 @@ def close_arm(known: Known, name: str, arm: str, why: str, now_ms: int) -> Defin
     and nobody else moves. ``ExperimentRefused`` where it does not run, has no such arm, or the arm
     is the control (the first one) or closed already."""
     version, definition = _running(known, name)
+    if definition.interleaved:
+        raise ExperimentRefused(
+            f"{name} is interleaved: its users see both tracks, so no arm can be closed; end it "
+            "with `everfresh experiment stop`"
+        )
     at = _arm_number(definition, arm)
     if at == 0:
         raise ExperimentRefused(

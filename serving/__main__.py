@@ -21,12 +21,12 @@ from everfresh.adapters.machine.endpoint_record import remove_endpoint, write_en
 from everfresh.adapters.machine.interrupts import Interrupted, Interrupts
 from everfresh.adapters.machine.socket_folder import LONGEST_PATH, socket_root
 from everfresh.adapters.observe.logs import configure_logging, run_main
-from everfresh.adapters.weights.store import FsspecWeightStore
+from everfresh.adapters.weights.tracks import FsspecTracks
 from everfresh.contracts.errors import MissingDependency, RunError, SettingsError, Unreachable
 from everfresh.contracts.settings import Settings, load_settings
 from everfresh.serving.ray import haproxy
 from everfresh.serving.ray.haproxy_sockets import SocketFolder, socket_folder
-from everfresh.serving.versions.push import Broadcast, Pusher
+from everfresh.serving.versions.push_tracks import BroadcastTo, TrackPushers
 
 _LOG = logging.getLogger(__name__)
 _LOOK_S = 1.0
@@ -108,12 +108,12 @@ def _say(line: str) -> None:
 
 
 @contextlib.contextmanager
-def _pushing(settings: Settings, broadcast: Broadcast) -> Iterator[None]:
+def _pushing(settings: Settings, broadcast: BroadcastTo) -> Iterator[None]:
     if not settings.serving.push_ms:
         yield
         return
-    pusher = Pusher(
-        FsspecWeightStore.of(settings),
+    pusher = TrackPushers(
+        FsspecTracks(settings),
         broadcast,
         settings.serving.push_ms,
         settings.serving.push_bytes,

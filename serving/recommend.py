@@ -11,7 +11,7 @@ import numpy as np
 from everfresh.contracts.event import ItemId, UserId
 from everfresh.contracts.experiments.assignment import NO_EXPERIMENT, Assignment
 from everfresh.contracts.experiments.definition import DEFAULT
-from everfresh.contracts.exposure import Exposure
+from everfresh.contracts.experiments.interleaving import Team
 from everfresh.contracts.items.record import Value
 from everfresh.contracts.items.rules import Filter, Rules, name_of
 from everfresh.contracts.ports import Clock
@@ -30,7 +30,6 @@ from everfresh.serving.history.reader import CachedHistoryReader, UserHistory
 from everfresh.serving.items.answer_rows import AnswerRows
 from everfresh.serving.items.catalogue import Catalogue
 from everfresh.serving.items.ruled import Ruled, Wanted, ruled_items
-from everfresh.serving.tail.kept_up import Trending
 from everfresh.serving.versions.holder import LoadedVersion
 
 UNKNOWN_USER = "Nothing is known of this user yet, so these are the items that are popular now."
@@ -48,6 +47,7 @@ class RecommendRequest(msgspec.Struct, frozen=True):
     ``arm`` is the experiment's arm that the request names, where requests may.
     ``min_state_offset`` is the offset of an event that the user's state must hold. ``rules`` are
     the request's and those of the settings. ``attributes`` are to be told of each item.
+    ``assigned`` is the arm, where it had to be asked for before.
     """
 
     request_id: str
@@ -61,6 +61,7 @@ class RecommendRequest(msgspec.Struct, frozen=True):
     min_state_offset: int | None = None
     rules: Rules | None = None
     attributes: Sequence[str] = ()
+    assigned: Assignment | None = None
 
 
 class ScoreRequest(msgspec.Struct, frozen=True):
@@ -72,6 +73,7 @@ class ScoreRequest(msgspec.Struct, frozen=True):
     events: Sequence[Interaction] = ()
     arm: str | None = None
     min_state_offset: int | None = None
+    assigned: Assignment | None = None
 
 
 class SimilarRequest(msgspec.Struct, frozen=True):
@@ -109,6 +111,11 @@ class Answer(msgspec.Struct, frozen=True):
     says why there are fewer than ``k`` items, where rules or the catalogue may have to do with it.
     ``attributes`` has for each item those that were asked for and that it has; ``None`` where none
     were.
+
+    Where two tracks made it together, ``teams`` are these, and ``team_of`` says for each place
+    which of them brought its item, as in ``Exposure``; both are empty in every other answer.
+    ``sticky`` says that the user keeps the arm. ``explored``, ``propensities`` and
+    ``explored_share`` are those of ``Exposure``.
     """
 
     request_id: str
@@ -131,6 +138,12 @@ class Answer(msgspec.Struct, frozen=True):
     items_offset: int | None = None
     rules: str | None = None
     pinned: list[int] = []
+    teams: list[Team] = []
+    team_of: list[int] = []
+    sticky: bool = False
+    explored: list[int] = []
+    propensities: list[float] = []
+    explored_share: float | None = None
     shortfall: str | None = None
     attributes: Sequence[Mapping[str, Value]] | None = None
     tail: str | None = None
@@ -158,25 +171,38 @@ def recommend_items(
     Raises what ``histories`` raises: ``StateError``.
     """
     history = histories.read(loaded, request.user_id, request.events)
-    recommender = loaded.recommender
-    vocabulary = recommender.vocabulary
+    if shelf is not None and obeys_catalogue(request, shelf):
+        wanted, query = wanted_of(loaded, history, request), query_of(loaded, history)
+        ruled = ruled_items(shelf.catalogue, loaded.recommender, query, wanted, shelf.clock())
+        return answer_of(loaded, request, history, (), (), assignment, ruled)
+    ranked = ranked_items(loaded, history, request)
+    return answer_of(loaded, request, history, *ranked, assignment)
+
+
+def obeys_catalogue(request: RecommendRequest, shelf: Shelf) -> bool:
+    """Whether the answer has to do with the catalogue at all."""
+    return request.rules is not None or bool(request.attributes) or shelf.catalogue.in_use
+
+
+def wanted_of(loaded: LoadedVersion, history: UserHistory, request: RecommendRequest) -> Wanted:
+    """What the request asks of the catalogue, as the version numbers items."""
+    barred, unknown = _barred(loaded, history, request), partial(_barred_items, request, history)
+    return Wanted(request.k, barred, request.allow, request.rules, request.attributes, unknown)
+
+
+def ranked_items(loaded: LoadedVersion, history: UserHistory, request: RecommendRequest) -> Ranked:
+    """The best items, where there is no catalogue to obey."""
+    allow, vocabulary = request.allow, loaded.recommender.vocabulary
+    allowed = None if allow is None else rows_of(allow, vocabulary)
+    query, barred = query_of(loaded, history), _barred(loaded, history, request)
+    return best_items(loaded.recommender, query, request.k, barred, allowed)
+
+
+def _barred(loaded: LoadedVersion, history: UserHistory, request: RecommendRequest) -> ItemRows:
     barred = history.rows if request.exclude_seen else _NO_ROWS
     if request.exclude:
-        barred = np.concatenate([barred, rows_of(request.exclude, vocabulary)])
-    trending = loaded.kept_up
-    query = _query(loaded, history, trending)
-    asks = request.rules is not None or bool(request.attributes)
-    if shelf is not None and (asks or shelf.catalogue.in_use):
-        unknown = partial(_barred_items, request, history)
-        wanted = Wanted(
-            request.k, barred, request.allow, request.rules, request.attributes, unknown
-        )
-        ruled = ruled_items(shelf.catalogue, recommender, query, wanted, shelf.clock())
-        chosen = ruled.items, ruled.scores
-        return _answer(loaded, request, history, chosen, assignment, trending, ruled)
-    allowed = None if request.allow is None else rows_of(request.allow, vocabulary)
-    ranked = best_items(recommender, query, request.k, barred, allowed)
-    return _answer(loaded, request, history, ranked, assignment, trending)
+        barred = np.concatenate([barred, rows_of(request.exclude, loaded.recommender.vocabulary)])
+    return barred
 
 
 def score_candidates(
@@ -189,8 +215,7 @@ def score_candidates(
     """Scores of the items, in their order; as :func:`recommend_items` otherwise. An item that may
     not be shown now has none."""
     history = histories.read(loaded, request.user_id, request.events)
-    trending = loaded.kept_up
-    query = _query(loaded, history, trending)
+    query = query_of(loaded, history)
     if shelf is None or not shelf.catalogue.in_use:
         scores = score_items(loaded.recommender, query, request.items)
     else:
@@ -199,7 +224,7 @@ def score_candidates(
             scores = known.scores_of_items(query, request.items)
             shown = shelf.catalogue.may_show(request.items)
         scores = [score if may else None for score, may in zip(scores, shown, strict=True)]
-    return _answer(loaded, request, history, (request.items, scores), assignment, trending)
+    return answer_of(loaded, request, history, request.items, scores, assignment)
 
 
 def nearest_items(
@@ -217,54 +242,30 @@ def nearest_items(
     return SimilarAnswer(request.item_id, *ranked, loaded.version, loaded.epoch)
 
 
-def exposure_of(answer: Answer, now_ms: int) -> Exposure:
-    """What the log is told of a recommendation; ``now_ms`` is when it left."""
-    return Exposure(
-        request_id=answer.request_id,
-        user_id=answer.user_id,
-        time=now_ms,
-        arm=answer.arm,
-        version=answer.version,
-        epoch=answer.epoch,
-        source=answer.source,
-        items=list(answer.items),
-        scores=[0.0 if score is None else score for score in answer.scores],
-        state_partition=answer.state_partition,
-        state_offset=answer.state_offset,
-        request_events=answer.request_events,
-        experiment=answer.experiment,
-        track=answer.track,
-        definition_version=answer.definition_version,
-        probability=answer.probability,
-        items_offset=answer.items_offset,
-        rules=answer.rules,
-        pinned=answer.pinned,
-        tail=answer.tail,
-    )
-
-
 def _barred_items(request: RecommendRequest, history: UserHistory) -> list[ItemId]:
     seen = history.named() if request.exclude_seen else []
     return [*seen, *request.exclude]
 
 
-def _query(loaded: LoadedVersion, history: UserHistory, trending: Trending | None) -> Query:
+def query_of(loaded: LoadedVersion, history: UserHistory) -> Query:
     """A user all of whose items are unknown is a stranger."""
-    table = None if trending is None else trending.table
+    trends = None if history.trending is None else history.trending.table
     if history.vector is None:
-        return stranger(loaded.recommender, table)
-    return Query(history.vector, history.rows, table)
+        return stranger(loaded.recommender, trends)
+    return Query(history.vector, history.rows, trends)
 
 
-def _answer(
+def answer_of(
     loaded: LoadedVersion,
     request: RecommendRequest | ScoreRequest,
     history: UserHistory,
-    ranked: Ranked | tuple[Sequence[ItemId], Sequence[float | None]],
+    items: Sequence[ItemId],
+    scores: Sequence[float | None],
     assignment: Assignment,
-    trending: Trending | None,
     ruled: Ruled | None = None,
 ) -> Answer:
+    """What was chosen, and all that it was chosen from; ``items`` and ``scores`` are those of
+    ``ruled``, where the catalogue was obeyed."""
     note = None
     if history.vector is None:
         note = (
@@ -273,8 +274,8 @@ def _answer(
     answer = Answer(
         request_id=request.request_id,
         user_id=request.user_id,
-        items=ranked[0],
-        scores=ranked[1],
+        items=items if ruled is None else ruled.items,
+        scores=scores if ruled is None else ruled.scores,
         version=loaded.version,
         epoch=loaded.epoch,
         arm=assignment.arm,
@@ -287,7 +288,8 @@ def _answer(
         track=assignment.track,
         definition_version=assignment.definition_version,
         probability=assignment.probability,
-        tail=None if trending is None else trending.name,
+        sticky=assignment.sticky,
+        tail=None if history.trending is None else history.trending.name,
     )
     if ruled is None:
         return answer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import msgspec
@@ -27,6 +27,8 @@ from everfresh.contracts.ports import (
 from everfresh.contracts.report import ComponentStatus
 from everfresh.contracts.sequence import StateReach
 from everfresh.contracts.settings import ItemSettings
+from everfresh.serving.arm_choice import ArmChoice, Side, answer_for
+from everfresh.serving.exposing import exposure_of
 from everfresh.serving.history.reader import CachedHistoryReader
 from everfresh.serving.items.catalogue import Catalogue
 from everfresh.serving.recommend import (
@@ -36,9 +38,7 @@ from everfresh.serving.recommend import (
     Shelf,
     SimilarAnswer,
     SimilarRequest,
-    exposure_of,
     nearest_items,
-    recommend_items,
     score_candidates,
 )
 from everfresh.serving.tail.keeper import TailKeeper
@@ -96,10 +96,11 @@ class Replica:
         self._default = self._line(name, ports.store, ports.histories)
         self._current = self._default.current
         self._tracks = ServedTracks(ports.tracks, self._serve_track, self._news.set)
+        default = Side(self._current, ports.histories)
+        self._arms = ArmChoice(ports.assigner, default, self._tracks)
         self._counting = threading.Lock()
         self._requests = 0
         self._failed = 0
-        self._without_track = 0
         self._joined_ms = clock()
         self._stopping = threading.Event()
         self._reporter = threading.Thread(
@@ -128,9 +129,12 @@ class Replica:
             self._reporter.join()
         self._ports.reports.status(self.status())
 
-    def receive(self, files: PushedFiles) -> None:
-        """Take the pushed files of a version and look for it now, in the background."""
-        self._default.receive(files)
+    def receive(self, files: PushedFiles, track: str = DEFAULT) -> None:
+        """Take the pushed files of a track's version and look for it now, in the background."""
+        if track == DEFAULT:
+            self._default.receive(files)
+        else:
+            self._tracks.receive(files, track)
 
     def current(self) -> LoadedVersion | None:
         """The default track's live version; ``None`` before the first."""
@@ -169,9 +173,9 @@ class Replica:
         version yet, is answered for by the default track, and answer and exposure say so. Raises
         ``StateError`` from the user's state.
         """
-        loaded, histories, arm = self._assigned(request)
+        chosen = self._arms.choose(request)
         answer = self._make(
-            loaded, lambda live: recommend_items(live, histories, request, arm, self._shelf)
+            chosen.loaded, lambda live: answer_for(chosen, live, request, self._shelf)
         )
         if answer is None:
             return None
@@ -180,26 +184,18 @@ class Replica:
 
     def score(self, request: ScoreRequest) -> Answer | None:
         """Score given items, as :meth:`answer`; no exposure: the caller decides what to show."""
-        loaded, histories, arm = self._assigned(request)
+        chosen = self._arms.choose(request)
+        histories, arm = chosen.histories, chosen.arm
         answer = self._make(
-            loaded, lambda live: score_candidates(live, histories, request, arm, self._shelf)
+            chosen.loaded,
+            lambda live: score_candidates(live, histories, request, arm, self._shelf),
         )
         return None if answer is None else self._aged(answer)
 
-    def _assigned(
-        self, request: RecommendRequest | ScoreRequest
-    ) -> tuple[LoadedVersion | None, CachedHistoryReader, Assignment]:
-        """The user's arm as the answer names it, with version and histories of its track."""
-        arm = self._ports.assigner.assign(request.user_id, request.arm)
-        if arm.track != DEFAULT:
-            track = self._tracks.get(arm.track)
-            loaded = None if track is None else track.line.current()
-            if track is not None and loaded is not None:
-                return loaded, track.histories, arm
-            with self._counting:
-                self._without_track += 1
-            arm = msgspec.structs.replace(arm, track=DEFAULT)
-        return self._current(), self._ports.histories, arm
+    def ask(self, request: RecommendRequest | ScoreRequest) -> Awaitable[Assignment] | None:
+        """The arm, where another system has to be asked for it, for :attr:`request.assigned`;
+        ``None`` where nobody has to wait for it."""
+        return self._ports.assigner.asking(request.user_id, request.arm)
 
     def _aged(self, answer: Answer) -> Answer:
         """The answer, which says so where the state that it was made from is stale."""
@@ -264,7 +260,7 @@ class Replica:
             "reason": follower.reason,
             "state_age_ms": self.state_age_ms(),
             "state_missing": self._ports.state.missing(),
-            "without_track": self._without_track,
+            "without_track": self._arms.without_track,
             **self._tail.figures(),
             **self._tracks.figures(),
             **self._ports.assigner.figures(),

@@ -94,10 +94,11 @@ class ServedTracks:
         for each in self._served.values():
             each.line.join()
 
-    def receive(self, files: PushedFiles) -> None:
-        """See ``Line``: whose they are is told by their digests."""
-        for each in self._served.values():
-            each.line.receive(files)
+    def receive(self, files: PushedFiles, name: str) -> None:
+        """See ``Line``; nobody's where no such track is served here."""
+        track = self._served.get(name)
+        if track is not None:
+            track.line.receive(files)
 
     def figures(self) -> dict[str, Any]:
         """What there is to report of each, and why the tracks cannot be read."""

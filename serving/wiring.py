@@ -15,7 +15,9 @@ from everfresh.adapters.state.coverage import StateCoverage
 from everfresh.adapters.state.reader import RocksHistoryReader
 from everfresh.adapters.state.recent import RecentSegments
 from everfresh.adapters.weights.tracks import FsspecTracks
+from everfresh.contracts.event import UserId
 from everfresh.contracts.experiments.definition import DEFAULT
+from everfresh.contracts.experiments.first_arm import FirstArms
 from everfresh.contracts.ports import Assigner
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import EVENTS, topic_name
@@ -59,7 +61,9 @@ class WiredReplica:
             with_metrics, measure = metered(reports, settings)
             closing.callback(with_metrics.close)
             load_lock = LoadLock(settings.home.resolve() / ".turn")
-            assigner = _assigner(settings, closing)
+            # A follower's copy has no first arms but those of its snapshot.
+            first_arms = None if settings.follower.enabled else reader.first_arms
+            assigner = _assigner(settings, closing, first_arms or _unknown)
             catalogue = Catalogue(settings.items)
             followed = CatalogueFollower(
                 lambda begin: KafkaItemSource(kafka.brokers, kafka.topic_prefix, begin), catalogue
@@ -102,7 +106,11 @@ def _coverage(settings: Settings, topic: str) -> StateCoverage:
     return StateCoverage(settings.state_dir, topic, stale_after_ms, wanted)
 
 
-def _assigner(settings: Settings, closing: contextlib.ExitStack) -> Assigner:
+def _unknown(user: UserId) -> None:
+    return None
+
+
+def _assigner(settings: Settings, closing: contextlib.ExitStack, first_arms: FirstArms) -> Assigner:
     """The source of arms that the settings choose; ``closing`` ends what it opens."""
     wanted, kafka = settings.experiments, settings.kafka
     if wanted.assigner == "request":
@@ -123,6 +131,8 @@ def _assigner(settings: Settings, closing: contextlib.ExitStack) -> Assigner:
         )
         closing.callback(asking.close)
         return asking
-    follower = DefinitionFollower(lambda: DefinitionReader(kafka.brokers, kafka.topic_prefix))
+    follower = DefinitionFollower(
+        lambda: DefinitionReader(kafka.brokers, kafka.topic_prefix), first_arms
+    )
     closing.callback(follower.close)
     return follower

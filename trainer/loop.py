@@ -31,7 +31,7 @@ from everfresh.contracts.manifest import Rejected, WeightManifest
 from everfresh.contracts.ports import Clock, ReportSink, TrainerStore, WindowSource
 from everfresh.contracts.report import WindowReport
 from everfresh.contracts.safetensors import VersionFile
-from everfresh.contracts.settings import Settings
+from everfresh.contracts.settings import Settings, TrainerSettings
 from everfresh.contracts.window import TrainingWindow
 from everfresh.trainer.candidate_training import encode_candidate, take_in, train_candidate
 from everfresh.trainer.checkpoint import encode_files
@@ -61,6 +61,7 @@ class TrainerLoop:
 
     Built anew after any failure: the constructor reads the pointer's version and seeks the source.
     ``track`` is what was declared, else it is the default track; ``contents`` are the catalogue's.
+    ``consumed`` is the window that was trained or held last, with the settings it was scored by.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917  (its ports, and what tests put in their place)
@@ -86,6 +87,7 @@ class TrainerLoop:
         self._train_window = train
         self._contents = contents
         self.figures = Figures()
+        self.consumed: tuple[PlannedWindow, TrainerSettings] | None = None
         self._resume()
 
     def step(self, timeout_ms: int) -> WindowReport | None:
@@ -103,7 +105,10 @@ class TrainerLoop:
         try:
             if self._lineage.moved():
                 raise StalePublish("the pointer moved since this trainer's last publish")
-            return self._consume(planned)
+            report = self._consume(planned)
+            if report is not None:
+                self.consumed = planned, self._settings.trainer
+            return report
         except StalePublish:
             # A rollback or another trainer: go on from what is live now.
             self._note(overtaken=self.figures.overtaken + 1)

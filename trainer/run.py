@@ -26,7 +26,8 @@ from everfresh.trainer.learning.training import TrainWindow, train_window
 from everfresh.trainer.loop import TrainerLoop
 from everfresh.trainer.scoring import reporting
 from everfresh.trainer.scoring.reporting import Figures
-from everfresh.trainer.tracks.line import OpenSource
+from everfresh.trainer.tracks.frozen import FrozenTrack
+from everfresh.trainer.tracks.line import Line, OpenSource
 from everfresh.trainer.tracks.schedule import TrackSchedule
 
 POLL_MS = 200
@@ -162,7 +163,8 @@ class TrainerRun:
         finally:
             self._asked.set()
             speaker.join()
-            for line in schedule.lines.values():
+            both: list[Line | FrozenTrack] = [*schedule.lines.values(), *schedule.frozen.values()]
+            for line in both:
                 reports.status(line.status("stopped", self._clock()))
 
     def _say_done(self, done: list[tuple[str, WindowReport]]) -> None:
@@ -183,7 +185,7 @@ class TrainerRun:
     def _speak(self, schedule: TrackSchedule, reports: ReportSink) -> None:
         spoken: set[str] = set()
         while True:
-            lines = schedule.lines
+            lines: dict[str, Line | FrozenTrack] = {**schedule.frozen, **schedule.lines}
             for line in lines.values():
                 reports.status(line.status("running", self._clock()))
             for gone in spoken - lines.keys():

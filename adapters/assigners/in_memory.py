@@ -20,6 +20,9 @@ class MemoryAssigner:
         """See the port."""
         return self.assignments.assign(user)
 
+    def asking(self, user: UserId, named: str | None) -> None:
+        """See the port; nobody is asked."""
+
     def definitions(self) -> Assignments:
         """See the port."""
         return self.assignments

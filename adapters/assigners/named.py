@@ -34,6 +34,9 @@ class NamedArms:
             return NO_EXPERIMENT
         return self._assignments.get(named, NO_EXPERIMENT)
 
+    def asking(self, user: UserId, named: str | None) -> None:
+        """See the port; nobody is asked."""
+
     def definitions(self) -> Assignments:
         """See the port; there are none."""
         return Assignments()

@@ -6,11 +6,12 @@ hang or raise: an answer waits for it until the deadline at most.
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import logging
 import queue
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from concurrent.futures import Future
 from typing import Any
 
@@ -34,7 +35,8 @@ except ImportError:
 _LOG = logging.getLogger(__name__)
 _DOMAIN = "everfresh"
 _ASKING = 4
-"""Questions under way at once, each in a thread of its own. While all hang, nobody waits."""
+"""Questions under way at once, each in a thread of its own. Others queue up to the deadline; while
+all that are under way hang past it, nobody waits."""
 _START_S = 5.0
 
 _Details = FlagEvaluationDetails[str]
@@ -80,7 +82,7 @@ class OpenFeatureAssigner:
         self._assignments = named_assignments(flag, arms, tracks or {})
         self._deadline_s = deadline_ms / 1000
         self._lock = threading.Lock()
-        self._idle = _ASKING
+        self._hanging: set[Future[_Details]] = set()
         self._missed = {"late": 0, "failed": 0, "unknown_arm": 0}
         self._reason = ""
         self._questions: queue.SimpleQueue[_Question | None] = queue.SimpleQueue()
@@ -93,19 +95,48 @@ class OpenFeatureAssigner:
 
     def assign(self, user: UserId, named: str | None) -> Assignment:
         """See the port."""
-        with self._lock:
-            if not self._idle:
-                return self._missed_by("late", "all earlier questions still wait for the provider")
-            self._idle -= 1
-        future: Future[_Details] = Future()
-        self._questions.put((str(user), future))
+        future = self._put(user)
+        if future is None:
+            return self._hangs()
         try:
             return self._arm_of(future.result(self._deadline_s))
-        except TimeoutError:
-            cause, why = "late", "no arm came within experiments.deadline_ms"
         except Exception as error:
-            cause, why = "failed", f"{type(error).__name__}: {error}"
+            return self._failed(future, error)
+
+    def asking(self, user: UserId, named: str | None) -> Awaitable[Assignment]:
+        """See the port."""
+        return self._ask_later(self._put(user))
+
+    async def _ask_later(self, future: Future[_Details] | None) -> Assignment:
+        if future is None:
+            return self._hangs()
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                return self._arm_of(await asyncio.wrap_future(future))
+        except Exception as error:
+            return self._failed(future, error)
+
+    def _put(self, user: UserId) -> Future[_Details] | None:
+        """The question, which is under way or queued; ``None`` where all that were asked hang."""
         with self._lock:
+            if len(self._hanging) == _ASKING:
+                return None
+        future: Future[_Details] = Future()
+        self._questions.put((str(user), future))
+        return future
+
+    def _hangs(self) -> Assignment:
+        with self._lock:
+            return self._missed_by("late", "all earlier questions still wait for the provider")
+
+    def _failed(self, future: Future[_Details], error: Exception) -> Assignment:
+        cause, why = "failed", f"{type(error).__name__}: {error}"
+        if isinstance(error, TimeoutError):
+            cause, why = "late", "no arm came within experiments.deadline_ms"
+        with self._lock:
+            # One that still waits in the queue is never asked.
+            if not future.cancel() and not future.done():
+                self._hanging.add(future)
             return self._missed_by(cause, why)
 
     def definitions(self) -> Assignments:
@@ -127,13 +158,15 @@ class OpenFeatureAssigner:
     def _ask(self) -> None:
         while (question := self._questions.get()) is not None:
             user, future = question
+            if not future.set_running_or_notify_cancel():
+                continue
             try:
                 context = EvaluationContext(targeting_key=user)
                 future.set_result(self._client.get_string_details(self._flag, DEFAULT, context))
             except Exception as error:
                 future.set_exception(error)
             with self._lock:
-                self._idle += 1
+                self._hanging.discard(future)
 
     def _arm_of(self, details: _Details) -> Assignment:
         if details.error_code is None and details.value in self._assignments:

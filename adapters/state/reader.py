@@ -18,8 +18,15 @@ from pathlib import Path
 from everfresh.adapters.state.coverage import StateCoverage
 from everfresh.adapters.state.directory_cache import DirectoryCache
 from everfresh.adapters.state.secondary import Secondary
-from everfresh.adapters.state.user_state import Get, UserReader, by_likelihood, read_meta
+from everfresh.adapters.state.user_state import (
+    Get,
+    UserReader,
+    by_likelihood,
+    first_arms_of,
+    read_meta,
+)
 from everfresh.contracts.event import UserId
+from everfresh.contracts.experiments.first_arm import FirstArm
 from everfresh.contracts.sequence import PartitionMeta, StoredSequence, UserState
 
 _LOG = logging.getLogger(__name__)
@@ -74,6 +81,11 @@ class RocksHistoryReader:
         if self._coverage is not None:
             self._coverage.require_here(user)
         return None
+
+    def first_arms(self, user: UserId) -> dict[str, FirstArm] | None:
+        """See ``contracts.experiments.first_arm``."""
+        opened = self._open
+        return first_arms_of(user, {number: each.get for number, each in opened.items()})
 
     def partitions(self) -> list[int]:
         """Partitions whose state is known here, ascending."""

@@ -9,6 +9,7 @@ import msgspec
 
 from everfresh.contracts.errors import StateFormatError
 from everfresh.contracts.event import UserId, user_key
+from everfresh.contracts.experiments.first_arm import FirstArm, decode_first_arms, first_arms_key
 from everfresh.contracts.partitioning import murmur2
 from everfresh.contracts.segment import decode_runs, first_offset, segment_key, split
 from everfresh.contracts.sequence import (
@@ -131,6 +132,21 @@ class UserReader:
         # Replaced as a whole: another thread that reads sees the old table or the new one.
         self._indexes, self._log = indexes, log
         return list(indexes.values())
+
+
+def first_arms_of(user: UserId, partitions: Mapping[int, Get]) -> dict[str, FirstArm] | None:
+    """The user's first arms by experiment; ``None`` where no partition is here, or what stands
+    there cannot be read."""
+    if not partitions:
+        return None
+    key = first_arms_key(user)
+    try:
+        for number in by_likelihood(user, sorted(partitions)):
+            if (raw := partitions[number](key)) is not None:
+                return {each.experiment: each for each in decode_first_arms(raw)}
+    except Exception:  # what the library behind it raises; the answer itself will say why
+        return None
+    return {}
 
 
 def _assembled(value: bytes | None, run: bytes) -> bytes | None:

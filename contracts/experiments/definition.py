@@ -9,12 +9,16 @@ from typing import Annotated
 import msgspec
 
 from everfresh.contracts.errors import ExperimentRefused, ForeignRecord
+from everfresh.contracts.experiments.exploration import Explore
+from everfresh.contracts.experiments.interleaving import INTERLEAVED
 from everfresh.contracts.foreign import Count, Milliseconds, decoded
 
 DEFAULT = "default"
 """The arm of users who are in no experiment, and the track that serves them."""
 HASH_VERSION = 2
 FORMAT = 1
+NEWER_FORMAT = 2
+"""Of definitions that earlier releases would misread: these leave them out, and say so."""
 MOST_ARMS = 20
 LONGEST_TEXT = 200
 _NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -28,6 +32,7 @@ class Arm(msgspec.Struct, frozen=True):
     """One of the things that are compared: ``weight`` is its share of the experiment's users, and
     ``track`` the line of versions that serves them.
 
+    ``explore`` says which of its places show items by chance; absent where none does.
     ``closed`` is when it was closed and ``why``: nobody gets it any more, as if its weight were 0,
     and nobody else moves. ``reopened`` is when a person opened it again; from then on only a person
     closes it. All are absent in an arm that was never closed; times are in UTC ms.
@@ -39,6 +44,7 @@ class Arm(msgspec.Struct, frozen=True):
     closed: Milliseconds | None = None
     why: _Text = ""
     reopened: Milliseconds | None = None
+    explore: Explore | None = None
 
 
 class Namespace(msgspec.Struct, frozen=True):
@@ -64,7 +70,11 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     ``coverage`` is the share of each arm's users that are in. ``seed`` decides who is where: other
     experiments have other seeds. ``namespace`` is absent where all users may be in. A ``holdout``
     comes before all experiments: who is in it is in no experiment. ``diverted`` says that tracks
-    which arms name learn from these arms' own users alone. ``since`` is the definition
+    which arms name learn from these arms' own users alone. ``interleaved`` says that the tracks of
+    its two arms make each answer together; then no user has one of the arms, and ``coverage`` is
+    the share of all users who get such answers. ``sticky`` says that whoever was shown an arm keeps
+    it; ``moved`` that coverage or weights were changed since in a way that would move others, so
+    that first arms have to be looked up. ``since`` is the definition
     version of the first record of this experiment; it is absent in that record itself. Of several
     experiments that a user is in, the one with the smallest decides. ``started``, ``changed`` and
     ``stopped`` are for people, in UTC ms; ``stopped`` is absent while it runs.
@@ -79,6 +89,9 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     namespace: Namespace | None = None
     holdout: bool = False
     diverted: bool = False
+    interleaved: bool = False
+    sticky: bool = False
+    moved: bool = False
     since: Count | None = None
     started: Milliseconds
     changed: Milliseconds
@@ -90,6 +103,10 @@ _DECODE = msgspec.json.Decoder(Definition).decode
 
 def encode_definition(definition: Definition) -> bytes:
     """JSON, so that experimenters read the topic with any client."""
+    newer = definition.interleaved or definition.sticky
+    newer = newer or any(arm.explore is not None for arm in definition.arms)
+    if newer and definition.format == FORMAT:
+        definition = msgspec.structs.replace(definition, format=NEWER_FORMAT)
     return msgspec.json.encode(definition)
 
 
@@ -106,9 +123,10 @@ def decode_definition(raw: bytes | None) -> Definition:
 
 def require_sound(definition: Definition) -> None:
     """``ExperimentRefused`` where a definition is wrong in itself."""
-    if definition.format != FORMAT:
+    if definition.format not in {FORMAT, NEWER_FORMAT}:
         raise ExperimentRefused(
-            f"a definition of format {FORMAT} was expected, found format {definition.format}; "
+            f"a definition of format {FORMAT} or {NEWER_FORMAT} was expected, found format "
+            f"{definition.format}; "
             "run the same release everywhere"
         )
     require_name("an experiment", definition.name)
@@ -126,6 +144,14 @@ def require_sound(definition: Definition) -> None:
                 f"{namespace.end:g}, which holds nobody; it begins below its end"
             )
     _require_arms(definition)
+    if definition.interleaved:
+        _require_two_teams(definition)
+    if definition.sticky and (definition.holdout or definition.diverted or definition.interleaved):
+        other = "a holdout" if definition.holdout else "diverted data"
+        raise ExperimentRefused(
+            "a sticky experiment remembers which arm each user was shown, so it cannot go with "
+            f"{'interleaving' if definition.interleaved else other}"
+        )
 
 
 def require_name(what: str, name: str) -> None:
@@ -174,3 +200,39 @@ def _require_arms(definition: Definition) -> None:
         raise ExperimentRefused(
             f"the weights of the arms sum to {total:g}; they are shares, so they must sum to 1"
         )
+
+
+def _require_two_teams(definition: Definition) -> None:
+    arms = definition.arms
+    if definition.holdout or definition.diverted:
+        other = "a holdout" if definition.holdout else "diverted data"
+        raise ExperimentRefused(
+            f"an interleaved experiment shows each of its users both tracks, so it cannot go with "
+            f"{other}"
+        )
+    if len(arms) != 2:
+        raise ExperimentRefused(
+            f"an interleaved experiment has two arms, found {len(arms)}; name them as in --arm "
+            "control --arm treatment@fast"
+        )
+    if arms[0].track == arms[1].track:
+        raise ExperimentRefused(
+            f"both arms of the interleaved experiment name the track {arms[0].track}; name two "
+            "tracks, as in --arm control --arm treatment@fast. For an A/A test start a track of "
+            "equal settings: everfresh tracks start same"
+        )
+    if arms[0].weight != arms[1].weight:
+        raise ExperimentRefused(
+            "the teams of an interleaved experiment bring as many items each, so its arms have no "
+            "weights; leave them out"
+        )
+    for arm in arms:
+        if arm.explore is not None:
+            raise ExperimentRefused(
+                f"arm {arm.name} explores, and an interleaved answer is of both rankings alone; "
+                "compare an arm that explores in an experiment without --interleaved"
+            )
+        if arm.name == INTERLEAVED:
+            raise ExperimentRefused(
+                f"{INTERLEAVED} is the arm of the answers themselves; give the team another name"
+            )

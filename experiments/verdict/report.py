@@ -12,7 +12,9 @@ import msgspec
 from everfresh.contracts.experiments.metric import Metric
 from everfresh.experiments.verdict.comparison import Comparison, Rules, compare, crossed
 from everfresh.experiments.verdict.corrections import benjamini_hochberg
+from everfresh.experiments.verdict.exploration import WhatIf, what_if
 from everfresh.experiments.verdict.moments import UNIT, Moments
+from everfresh.experiments.verdict.preference import Preference, preferences
 from everfresh.experiments.verdict.sample_ratio import Block, SampleRatio, sample_ratio
 from everfresh.experiments.verdict.tally import ArmTally, Sums
 
@@ -65,7 +67,9 @@ class VersionFigures(msgspec.Struct):
 
 class Report(msgspec.Struct):
     """``by_age`` has comparisons by the stretch of time since a user's first answer (see
-    ``user_totals.AGES_MS``), of the first metric."""
+    ``user_totals.AGES_MS``), of the first metric. ``teams`` are the two arms of an interleaved
+    experiment, and ``preferences`` say which of them users prefer; both are empty in others.
+    ``what_if`` are estimates of what arms that explore would have earned with another share."""
 
     experiment: str
     control: str
@@ -82,12 +86,21 @@ class Report(msgspec.Struct):
     answers_per_user: int
     closed: dict[str, str]
     sums: Sums
+    teams: list[str] = []
+    preferences: list[Preference] = []
+    what_if: list[WhatIf] = []
 
 
 def make_report(
-    name: str, sums: Sums, metrics: Sequence[Metric], plan: Plan, limits: Limits
+    name: str,
+    sums: Sums,
+    metrics: Sequence[Metric],
+    plan: Plan,
+    limits: Limits,
+    shares: Sequence[float] = (0.0, 1.0),
 ) -> Report:
-    """The figures. Whatever is missing is told of by their absence."""
+    """The figures. Whatever is missing is told of by their absence. ``shares`` are those of places
+    that an arm which explores might have explored instead."""
     names = [*plan.arms, *sorted(arm for arm in sums.arms if arm not in plan.arms)]
     control = names[0] if names else ""
     first, last = sums.first_ms, sums.last_ms
@@ -109,6 +122,9 @@ def make_report(
         answers_per_user=limits.answers_per_user,
         closed=plan.closed,
         sums=sums,
+        teams=sums.teams,
+        preferences=_preferences(sums, metrics, limits),
+        what_if=_what_if(sums, metrics, limits, shares),
     )
 
 
@@ -166,6 +182,31 @@ def _correct(made: Sequence[Comparison]) -> None:
     adjusted = benjamini_hochberg([p for _, p in known])
     for (each, _), q in zip(known, adjusted, strict=True):
         each.q = q
+
+
+def _preferences(sums: Sums, metrics: Sequence[Metric], limits: Limits) -> list[Preference]:
+    if sums.credit is None:
+        return []
+    made = preferences(sums.credit, metrics, limits.error, limits.tuned_at)
+    for some in (made[:1], made[1:]):  # the first decides, as it does between arms
+        known = [(each, each.lead.p) for each in some if each.lead is not None]
+        for (each, _), q in zip(known, benjamini_hochberg([p for _, p in known]), strict=True):
+            each.q = q
+    return made
+
+
+def _what_if(
+    sums: Sums, metrics: Sequence[Metric], limits: Limits, shares: Sequence[float]
+) -> list[WhatIf]:
+    return [
+        each
+        for name, arm in sorted(sums.arms.items())
+        if arm.explored is not None and arm.explored_share is not None
+        for share in shares
+        for each in what_if(
+            name, arm.explored, metrics, arm.explored_share, share, limits.error, limits.tuned_at
+        )
+    ]
 
 
 def _by_age(

@@ -20,10 +20,18 @@ from typing import Protocol
 import msgspec
 
 from everfresh.contracts.errors import ForeignRecord
+from everfresh.contracts.experiments.interleaving import INTERLEAVED
 from everfresh.contracts.experiments.metric import Metric
 from everfresh.contracts.outcome import Outcome
 from everfresh.contracts.sequence import encode_id
+from everfresh.experiments.verdict.exploration import earned, earned_size, earned_vector, share_of
 from everfresh.experiments.verdict.moments import Moments
+from everfresh.experiments.verdict.preference import (
+    credit_of,
+    credit_size,
+    credit_vector,
+    teams_of,
+)
 from everfresh.experiments.verdict.user_totals import (
     AGES_MS,
     UserTotals,
@@ -67,8 +75,9 @@ class Entry(msgspec.Struct):
 
 class ArmTally(msgspec.Struct):
     """The sums of one arm. ``versions`` holds answers and metrics by model version divided by
-    ``version_step``. ``shown`` counts all answers; ``largest`` is the most of one user, ``bot`` who
-    that is."""
+    ``version_step``. ``explored`` are the sums of what its answers by chance earned, with the share
+    of their places (see ``exploration``). ``shown`` counts all answers; ``largest`` is the most of
+    one user, ``bot`` who that is."""
 
     moments: Moments
     ages: list[Moments]
@@ -77,10 +86,16 @@ class ArmTally(msgspec.Struct):
     shown: int = 0
     largest: int = 0
     bot: str = ""
+    explored: Moments | None = None
+    explored_share: float | None = None
 
 
 class Sums(msgspec.Struct):
-    """All of a tally but the users. ``offsets`` says where to read on, by partition."""
+    """All of a tally but the users. ``offsets`` says where to read on, by partition.
+
+    Of an interleaved experiment, ``teams`` are the two arms, ``credit`` the sums over its users
+    (see ``preference``), and ``alone`` the answers that one track made alone.
+    """
 
     offsets: dict[int, int] = {}
     arms: dict[str, ArmTally] = {}
@@ -101,6 +116,10 @@ class Sums(msgspec.Struct):
     surplus_arms: int = 0
     beyond_horizon: int = 0
     strange_values: int = 0
+    teams: list[str] = []
+    credit: Moments | None = None
+    alone: int = 0
+    odd_propensities: int = 0
 
 
 class Tally:
@@ -181,6 +200,42 @@ class Tally:
         arm.ages[stretch].add(age_vector(user, stretch, self._metrics))
         arm.moments.add(vector(user, self._metrics))
         _add_version(arm, outcome.exposure.version, reading.totals)
+        if outcome.exposure.arm == INTERLEAVED:
+            self._count_teams(outcome, user)
+        elif outcome.exposure.explored_share is not None:
+            self._count_explored(outcome, user, arm)
+
+    def _count_teams(self, outcome: Outcome, user: UserTotals) -> None:
+        teams, sums = teams_of(outcome), self.sums
+        if teams is None or (sums.teams and teams != sums.teams):
+            sums.alone += 1
+            return
+        sums.teams = teams
+        if sums.credit is None:
+            sums.credit = Moments.of_size(credit_size(self._metrics))
+        self._move_credit(user, -1)
+        user.credit = added(user.credit, credit_of(outcome, self._metrics))
+        self._move_credit(user, 1)
+
+    def _count_explored(self, outcome: Outcome, user: UserTotals, arm: ArmTally) -> None:
+        share = share_of(outcome)
+        if share is None or arm.explored_share not in {None, share}:
+            self.sums.odd_propensities += 1
+            return
+        arm.explored_share = share
+        if arm.explored is None:
+            arm.explored = Moments.of_size(earned_size(self._metrics))
+        self._move_explored(user, arm, -1)
+        user.explored = added(user.explored, earned(outcome, self._metrics))
+        self._move_explored(user, arm, 1)
+
+    def _move_explored(self, user: UserTotals, arm: ArmTally, times: int) -> None:
+        if user.explored and arm.explored is not None:
+            arm.explored.add(earned_vector(user.explored, self._metrics), times)
+
+    def _move_credit(self, user: UserTotals, times: int) -> None:
+        if user.credit and self.sums.credit is not None:
+            self.sums.credit.add(credit_vector(user.credit, self._metrics), times)
 
     def _leave(self, user: UserTotals) -> None:
         """Take a user who was shown two arms out of every sum."""
@@ -190,6 +245,8 @@ class Tally:
         left.moments.add(vector(user, self._metrics), -1)
         for stretch in user.ages:
             left.ages[stretch].add(age_vector(user, stretch, self._metrics), -1)
+        self._move_credit(user, -1)
+        self._move_explored(user, left, -1)
 
     def _note(self, outcome: Outcome, arm: ArmTally) -> None:
         sums, at = self.sums, outcome.appended

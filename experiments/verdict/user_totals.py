@@ -25,7 +25,9 @@ class UserTotals(msgspec.Struct, array_like=True):
 
     ``ages`` holds, by stretch of time since then, the answers and each metric's total. ``before``
     holds the same for what the user did before. ``shown`` counts all answers in the experiment,
-    also those beyond the number that counts.
+    also those beyond the number that counts. ``credit`` is what interleaved answers brought, as
+    ``preference.credit_of`` has it, and ``explored`` what those of an arm that explores did, as
+    ``exploration.earned`` has it.
     """
 
     arm: str | None = None
@@ -35,6 +37,8 @@ class UserTotals(msgspec.Struct, array_like=True):
     shown_before: int = 0
     ages: dict[int, list[int]] = {}
     before: list[int] = []
+    credit: list[int] = []
+    explored: list[int] = []
 
 
 class Reading(msgspec.Struct):
@@ -104,11 +108,16 @@ def _sum(parts: Iterable[list[int]], size: int) -> list[int]:
 def _entries(totals: Sequence[int], metrics: Sequence[Metric]) -> list[int]:
     entries = [totals[0] * UNIT]
     for metric, total in zip(metrics, totals[1:], strict=True):
-        amount = total if metric.measure is Measure.VALUE else total * UNIT
-        if metric.measure is Measure.USERS:
-            amount = min(UNIT, amount)
-        if metric.cap is not None:
-            cap = math.floor(metric.cap * UNIT)
-            amount = max(-cap, min(cap, amount))
-        entries.append(amount)
+        entries.append(amount(metric, total))
     return entries
+
+
+def amount(metric: Metric, total: int) -> int:
+    """What a user's total of a metric counts, in millionths."""
+    counted = total if metric.measure is Measure.VALUE else total * UNIT
+    if metric.measure is Measure.USERS:
+        counted = min(UNIT, counted)
+    if metric.cap is not None:
+        cap = math.floor(metric.cap * UNIT)
+        counted = max(-cap, min(cap, counted))
+    return counted

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from everfresh.contracts.experiments.interleaving import INTERLEAVED
 from everfresh.experiments.verdict.comparison import Comparison
+from everfresh.experiments.verdict.preference import Preference
 from everfresh.experiments.verdict.report import DAY_MS, Report
 
 BOT_SHARE = 0.1
@@ -34,6 +36,8 @@ def words(report: Report) -> Words:
     )
     if not report.sums.arms:
         known, advice = _nothing(report)
+    elif [arm.arm for arm in report.arms] == [INTERLEAVED]:
+        known, advice = _of_teams(report)
     elif len(report.arms) == 1:
         known = [f"{report.arms[0].arm} is the only arm, so there is nothing to compare it with."]
         advice = ["Define the experiment with a second arm."]
@@ -119,7 +123,52 @@ def _of_arm(report: Report, arm: str) -> list[str]:
     return said
 
 
-def certain(found: Comparison, error: float) -> bool:
+def _of_teams(report: Report) -> tuple[list[str], list[str]]:
+    """What is known of an interleaved experiment, and what to do."""
+    if not report.preferences:
+        return (
+            ["No answer was made by both tracks, so there is nothing to compare."],
+            ["See `everfresh tracks list`: are both served, and does each have a version?"],
+        )
+    first, second = report.teams
+    known = []
+    for each in report.preferences:
+        counts = (
+            f"for {each.won_second:,} users {second} did more, for {each.won_first:,} {first}, for "
+            f"{each.tied:,} both the same; {second} leads by {lead(each)} of users"
+        )
+        if each.lead is not None and certain(each, report.error):
+            better, worse = (second, first) if each.second_is_better else (first, second)
+            known.append(f"{better} is better than {worse} in {each.metric}: {counts}.")
+        elif each is report.preferences[0]:
+            known.append(
+                f"It is too early to compare {second} with {first} by {each.metric}: "
+                f"{each.why_not}."
+                if each.lead is None
+                else f"No preference in {each.metric} is certain yet: {counts}."
+            )
+    decides = report.preferences[0]
+    if decides.lead is not None and certain(decides, report.error):
+        keep = second if decides.second_is_better else first
+        return known, [f"You may stop now and keep {keep}: looking early costs no certainty."]
+    if decides.lead is None:
+        return known, ["Wait for more outcomes."]
+    most = max(abs(decides.lead.low), abs(decides.lead.high))
+    return known, [
+        f"Wait for more outcomes, or stop if it is enough to know that neither leads by more than "
+        f"{most:.1%} of users."
+    ]
+
+
+def lead(found: Preference) -> str:
+    """By how much of all users the second team leads, with the always-valid interval."""
+    each = found.lead
+    if each is None:
+        return ""
+    return f"{each.difference:+.1%} (between {each.low:+.1%} and {each.high:+.1%})"
+
+
+def certain(found: Comparison | Preference, error: float) -> bool:
     """Whether the difference holds, with the correction for all comparisons of the report."""
     return found.q is not None and found.q <= error
 
@@ -175,6 +224,16 @@ def _notes(report: Report) -> list[str]:
             "(verdict.answers_per_user)",
         ),
         (sums.surplus_arms, "outcomes name one arm too many; they do not count"),
+        (
+            sums.alone,
+            "answers were made by one track alone, since the other was not there; they favour "
+            "neither",
+        ),
+        (
+            sums.odd_propensities,
+            "answers name propensities that cannot be, or another share of explored places than "
+            "before; nothing is estimated from them",
+        ),
         (sums.missed, "outcomes were removed by retention before they were counted"),
         (sums.foreign, f"records are no outcomes, the last at {sums.last_foreign}"),
     )
@@ -189,7 +248,9 @@ def _notes(report: Report) -> list[str]:
     if len(sums.horizons_ms) > 1:
         spans = ", ".join(f"{ms / 1000:g}" for ms in sorted(sums.horizons_ms))
         notes.append(f"joins.horizon_s changed while it ran ({spans} s); so did what is counted.")
-    if sums.types and not any(each.control_value or each.arm_value for each in report.comparisons):
+    counted = [each.control_value or each.arm_value for each in report.comparisons]
+    counted += [each.credit_first or each.credit_second for each in report.preferences]
+    if sums.types and not any(counted):
         seen = ", ".join(sorted(sums.types))
         notes.append(f"No metric counts anything; types seen: {seen}. Set verdict.metrics.")
     return notes

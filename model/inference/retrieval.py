@@ -68,7 +68,10 @@ def best_items(
     """
     near = None if allowed is not None else near_rows(recommender, query, k)
     if near is not None:
-        rows = without(near, barred, recommender.vocabulary.rows)
+        near = without(near, barred, recommender.vocabulary.rows)
+    # Where most of what is near is barred, the best lie elsewhere.
+    if near is not None and 2 * len(near) >= recommender.index.look:
+        rows = near
         scores = scores_of(recommender, query, rows)
         best = first_places(scores, k)
         rows = rows[best]
@@ -143,6 +146,8 @@ def first_places(scores: Scores, k: int) -> ItemRows:
         tops = np.maximum.reduce(scores[: blocks * _BLOCK].reshape(_BLOCK, blocks), axis=0)
         tops.partition(blocks - k)
         least = tops[blocks - k]
+    elif 0 < 4 * k < len(scores):
+        least = np.partition(scores, len(scores) - k)[len(scores) - k]
     # Without such a threshold all that is not barred is sorted.
     at = (scores >= least if least > -np.inf else scores > least).nonzero()[0]
     return at[(-scores[at]).argsort(kind="stable")[:k]]

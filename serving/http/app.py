@@ -21,10 +21,11 @@ from everfresh.serving.http import ofrep
 from everfresh.serving.http.ofrep import Ofrep
 from everfresh.serving.http.openapi import build_docs
 from everfresh.serving.metrics import Measure, nobody
-from everfresh.serving.recommend import Answer
+from everfresh.serving.recommend import Answer, RecommendRequest, ScoreRequest
 from everfresh.serving.replica import Replica
 from everfresh.serving.requests import bodies, problems
 from everfresh.serving.requests.admission import Admission
+from everfresh.serving.requests.arms import finished, with_arm
 from everfresh.serving.requests.bodies import Limits
 from everfresh.serving.requests.own_writes import OwnWrites
 from everfresh.serving.versions.holder import LoadedVersion
@@ -107,11 +108,11 @@ class HttpApp:
                 with self._admission.slot() as require_in_time:
                     raw = await self._read(receive)
                     require_in_time()
-                    return post(raw)
+                    return await finished(partial(post, raw))
             except problems.StateBehind as behind:
                 await self._own_writes.wait(behind)
             with self._admission.slot():
-                return post(raw)
+                return await finished(partial(post, raw))
         get = self._gets.get(path)
         if get is None:
             raise problems.not_found(path)
@@ -140,6 +141,9 @@ class HttpApp:
     def _recommend(self, raw: bytes) -> Reply:
         request = bodies.parse_recommend(raw, self._limits, self._clock())
         self._own_writes.require(request)
+        return with_arm(self._replica, request, self._recommended)
+
+    def _recommended(self, request: RecommendRequest) -> Reply:
         answer = self._replica.answer(request)
         if answer is None:
             raise problems.no_version_yet()
@@ -148,6 +152,9 @@ class HttpApp:
     def _score(self, raw: bytes) -> Reply:
         request = bodies.parse_score(raw, self._limits, self._clock())
         self._own_writes.require(request)
+        return with_arm(self._replica, request, self._scored)
+
+    def _scored(self, request: ScoreRequest) -> Reply:
         answer = self._replica.score(request)
         if answer is None:
             raise problems.no_version_yet()

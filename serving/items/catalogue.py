@@ -93,6 +93,10 @@ class Catalogue:
                 self._renew(changed)
             yield self._views[recommender]
 
+    def view(self, recommender: Recommender) -> RowView:
+        """The view of a version that was prepared; asked by who is :meth:`reading`."""
+        return self._views[recommender]
+
     def may_show(self, items: Sequence[ItemId]) -> list[bool]:
         """Whether each of these may be shown; asked by who is :meth:`reading`."""
         live: list[bool] = self.table.live.values[self.table.slots_of(items)].tolist()

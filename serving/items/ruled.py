@@ -61,53 +61,59 @@ def ruled_items(
     catalogue: Catalogue, recommender: Recommender, query: Query, wanted: Wanted, now_ms: int
 ) -> Ruled:
     """The best items that may be shown at ``now_ms`` and fit the rules, by one state of both."""
+    with catalogue.reading(recommender, now_ms):
+        return ruled_in(catalogue, recommender, query, wanted)
+
+
+def ruled_in(catalogue: Catalogue, recommender: Recommender, query: Query, wanted: Wanted) -> Ruled:
+    """The same for who is reading the catalogue already."""
     rules = wanted.rules or _NONE
-    with catalogue.reading(recommender, now_ms) as view:
-        table = catalogue.table
-        known = AnswerRows(recommender, view)
-        closed, left = known.closed(rules.filter)
-        pins = _pins(table, rules, wanted.k)
-        pinned = known.of(list(pins.values()))
-        seen = wanted.barred
-        if known.cold:
-            seen = np.concatenate([seen, known.of(list(wanted.barred_items()))])
-        barred = np.concatenate([seen, pinned])
-        allowed = None if wanted.allow is None else known.of(wanted.allow)
-        number, rows = wanted.k - len(pins), None
-        reordered = rules.boosts or rules.at_most or rules.mmr_lambda is not None
-        if allowed is None and not reordered:
-            rows = _near(recommender, query, number, known, closed, left, barred)
-        if rows is None:
-            rows = _candidates(closed, left, barred, allowed)
-        if rows is None:
-            scores = known.all_scores(query)
-            np.copyto(scores, -np.inf, where=closed)
-            scores[barred] = -np.inf
-        else:
-            scores = known.scores_of(query, rows)
-        for boost in rules.boosts or ():
-            unfit, _ = known.closed(boost.filter, live=False)
-            fit = ~(unfit if rows is None else unfit[rows])
-            np.add(scores, np.float32(boost.add), out=scores, where=fit)
-        if rules.at_most or rules.mmr_lambda is not None:
-            choice = Choice(known, rules, table.labels)
-            choice.begin(pinned[pinned != UNKNOWN])
-            best, values = choice.choose(scores, rows, number)
-        else:
-            best = first_places(scores, number) if number else _NO_ROWS
-            values = scores[best]
-        chosen = best if rows is None else rows[best]
-        items: list[ItemId] = [known.item(row) for row in chosen.tolist()]
-        given: list[float | None] = list(values.tolist())
-        places = _insert(known, query, pins, items, given)
-        shortfall = None
-        if len(items) < wanted.k:
-            found = Counted(wanted.k, len(items), left, closed, seen, allowed, known.cold)
-            shortfall = why_fewer(found, rules, view, catalogue)
-        offset = catalogue.end - 1 if catalogue.end else None
-        told = None
-        if wanted.attributes:
-            told = [table.described(item, wanted.attributes) for item in items]
+    view = catalogue.view(recommender)
+    table = catalogue.table
+    known = AnswerRows(recommender, view)
+    closed, left = known.closed(rules.filter)
+    pins = _pins(table, rules, wanted.k)
+    pinned = known.of(list(pins.values()))
+    seen = wanted.barred
+    if known.cold:
+        seen = np.concatenate([seen, known.of(list(wanted.barred_items()))])
+    barred = np.concatenate([seen, pinned])
+    allowed = None if wanted.allow is None else known.of(wanted.allow)
+    number, rows = wanted.k - len(pins), None
+    reordered = rules.boosts or rules.at_most or rules.mmr_lambda is not None
+    if allowed is None and not reordered:
+        rows = _near(recommender, query, number, known, closed, left, barred)
+    if rows is None:
+        rows = _candidates(closed, left, barred, allowed)
+    if rows is None:
+        scores = known.all_scores(query)
+        np.copyto(scores, -np.inf, where=closed)
+        scores[barred] = -np.inf
+    else:
+        scores = known.scores_of(query, rows)
+    for boost in rules.boosts or ():
+        unfit, _ = known.closed(boost.filter, live=False)
+        fit = ~(unfit if rows is None else unfit[rows])
+        np.add(scores, np.float32(boost.add), out=scores, where=fit)
+    if rules.at_most or rules.mmr_lambda is not None:
+        choice = Choice(known, rules, table.labels)
+        choice.begin(pinned[pinned != UNKNOWN])
+        best, values = choice.choose(scores, rows, number)
+    else:
+        best = first_places(scores, number) if number else _NO_ROWS
+        values = scores[best]
+    chosen = best if rows is None else rows[best]
+    items: list[ItemId] = [known.item(row) for row in chosen.tolist()]
+    given: list[float | None] = list(values.tolist())
+    places = _insert(known, query, pins, items, given)
+    shortfall = None
+    if len(items) < wanted.k:
+        found = Counted(wanted.k, len(items), left, closed, seen, allowed, known.cold)
+        shortfall = why_fewer(found, rules, view, catalogue)
+    offset = catalogue.end - 1 if catalogue.end else None
+    told = None
+    if wanted.attributes:
+        told = [table.described(item, wanted.attributes) for item in items]
     return Ruled(items, given, offset, places, shortfall, told)
 
 
@@ -126,13 +132,14 @@ def _near(
     near = near_rows(recommender, query, number, left / len(closed))
     if near is None:
         return None
-    rows = near[~closed[near]]
+    rows = without(near[~closed[near]], barred, len(closed))
     if 2 * len(rows) < recommender.index.look:
         return None
     if known.cold:
         first = len(closed) - known.cold
-        rows = np.concatenate([rows, first + np.flatnonzero(~closed[first:])])
-    return without(rows, barred, len(closed))
+        cold = first + np.flatnonzero(~closed[first:])
+        rows = np.concatenate([rows, without(cold, barred, len(closed))])
+    return rows
 
 
 def _candidates(

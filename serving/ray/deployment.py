@@ -103,14 +103,15 @@ def deploy(
     return door
 
 
-def broadcast(application: str, files: PushedFiles) -> None:
-    """Put once into the object store, then hand to every replica; returns when all have taken it.
+def broadcast(application: str, files: PushedFiles, track: str) -> None:
+    """Put a track's files into the object store once, then hand them to every replica; returns when
+    all have taken them.
 
     It reaches replicas that are alive at the call. Each raises what it raises; the rest got it.
     """
     buffers = {sha256: np.frombuffer(data, np.uint8) for sha256, data in files.items()}
     handle = serve.get_app_handle(application)
-    handle.broadcast("receive", ray.put(buffers)).results(timeout_s=_BROADCAST_S)
+    handle.broadcast("receive", ray.put(buffers), track).results(timeout_s=_BROADCAST_S)
 
 
 def is_deployed(application: str) -> bool:

@@ -57,9 +57,10 @@ class ReplicaDeployment:
         """Called by Ray, once, after the constructor."""
         return self._wired.http
 
-    async def receive(self, files: Mapping[str, Any]) -> None:
+    async def receive(self, files: Mapping[str, Any], track: str) -> None:
         """Called by ``deployment.broadcast``, with buffers in the shared object store."""
-        self._wired.replica.receive({sha256: memoryview(data) for sha256, data in files.items()})
+        views = {sha256: memoryview(data) for sha256, data in files.items()}
+        self._wired.replica.receive(views, track)
 
     # Ray calls these by the names of the service's methods (``serving/rpc/recommender.proto``).
 

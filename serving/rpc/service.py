@@ -22,6 +22,7 @@ from everfresh.serving.recommend import Answer
 from everfresh.serving.replica import Replica
 from everfresh.serving.requests import bodies, problems
 from everfresh.serving.requests.admission import Admission
+from everfresh.serving.requests.arms import finished, with_arm
 from everfresh.serving.requests.bodies import Limits, RecommendBody, ScoreBody, SimilarBody
 from everfresh.serving.requests.own_writes import OwnWrites
 from everfresh.serving.rpc import recommender_pb2 as pb
@@ -91,7 +92,9 @@ class RpcService:
             body = bodies.convert(_recommend_fields(message), RecommendBody)
             request = bodies.check_recommend(body, self._limits, self._clock())
             self._own_writes.require(request)
-            return _answer_message(self._replica.answer(request))
+            return with_arm(
+                self._replica, request, lambda each: _answer_message(self._replica.answer(each))
+            )
 
         return await self._call(message, answer, pb.Answer, context)
 
@@ -103,7 +106,9 @@ class RpcService:
             body = bodies.convert(_score_fields(message), ScoreBody)
             request = bodies.check_score(body, self._limits, self._clock())
             self._own_writes.require(request)
-            return _answer_message(self._replica.score(request))
+            return with_arm(
+                self._replica, request, lambda each: _answer_message(self._replica.score(each))
+            )
 
         return await self._call(message, answer, pb.Answer, context)
 
@@ -191,7 +196,7 @@ class RpcService:
                 raise problems.unreadable(message.kind.DESCRIPTOR.full_name)
             if message.ByteSize() > self._limits.body_bytes:
                 raise problems.too_large(self._limits.body_bytes)
-            return answer()
+            return await finished(answer)
 
 
 def _kind(message: Message | Unreadable) -> type[Message]:
@@ -283,4 +288,13 @@ def _answer_message(answer: Answer | None) -> pb.Answer:
         rules=answer.rules,
         pinned=answer.pinned,
         shortfall=answer.shortfall,
+        teams=[
+            pb.Team(arm=each.arm, track=each.track, version=each.version, epoch=each.epoch)
+            for each in answer.teams
+        ],
+        team_of=answer.team_of,
+        sticky=answer.sticky,
+        explored=answer.explored,
+        propensities=answer.propensities,
+        explored_share=answer.explored_share,
     )

@@ -3,7 +3,8 @@
 One outcome per exposure, the same whatever dies and however the two logs are interleaved:
 
 1. an accepted event that names a request is written down in the batch that applies it (law 2);
-2. an exposure is written down together with the exposures' offset, in a batch of its own;
+2. an exposure is written down together with the exposures' offset, in a batch of its own; that of
+   a sticky experiment leaves the user's first arm there too;
 3. once both logs have been read past a request's horizon, ``write_outcomes`` turns it into its
    outcome in the outbox and removes what it came from, in one batch.
 
@@ -20,8 +21,9 @@ from operator import attrgetter
 
 from everfresh.contracts.errors import EventRejected, ForeignRecord
 from everfresh.contracts.event import Event, user_key
-from everfresh.contracts.exposure import decode_exposure
+from everfresh.contracts.exposure import Exposure, decode_exposure
 from everfresh.contracts.partitioning import WRONG_PARTITION
+from everfresh.streaming.join.first_arms import remember
 from everfresh.streaming.join.matching import StoredExposure, StoredFeedback, is_repeated, match
 from everfresh.streaming.join.outcomes import outcome_row
 from everfresh.streaming.join.rows import (
@@ -116,25 +118,29 @@ class Join:
         """
         batch = WriteBatch()
         dead_letters: list[OutboxRow] = []
-        valid: list[tuple[PlacedRecord, bytes, int]] = []
+        valid: list[tuple[PlacedRecord, bytes, int, Exposure]] = []
+        taken: list[Exposure] = []
         for record in records:
             if record.offset < self.head.exposures:
                 continue
             self.head.exposures = record.offset + 1
             self.head.exposures_ms = max(self.head.exposures_ms, record.timestamp)
             try:
-                request = _request_in(record)
+                exposure = _exposure_in(record)
+                request = request_of(exposure.user_id, exposure.request_id)
                 self._placement.require(record.key or b"")
-                valid.append((record, request, self.head.exposures_ms))
+                valid.append((record, request, self.head.exposures_ms, exposure))
             except EventRejected as cause:
                 dead_letters.append(_reject(record, cause, batch))
-        requests = list({request for _, request, _ in valid})
+        requests = list({request for _, request, *_ in valid})
         stored = self._stored_exposures(requests)
-        for record, request, at in valid:
+        for record, request, at, exposure in valid:
             try:
                 self._add_exposure(record, request, at, stored[request], batch)
+                taken.append(exposure)
             except EventRejected as cause:
                 dead_letters.append(_reject(record, cause, batch))
+        remember(taken, self._store, batch)
         self._outbox.add_batch(dead_letters, batch)
         self.put_head(batch)
         return batch
@@ -239,7 +245,7 @@ class Join:
         return None
 
 
-def _request_in(record: Record) -> bytes:
+def _exposure_in(record: Record) -> Exposure:
     try:
         exposure = decode_exposure(record.value)
     except ForeignRecord as error:
@@ -248,7 +254,7 @@ def _request_in(record: Record) -> bytes:
         raise EventRejected(
             "bad_exposure", f"the key must be the user id {exposure.user_id!r}, not {record.key!r}"
         )
-    return request_of(exposure.user_id, exposure.request_id)
+    return exposure
 
 
 def _reject(record: PlacedRecord, cause: EventRejected, batch: WriteBatch) -> OutboxRow:

@@ -1,7 +1,9 @@
 """The keys of a partition's state, by prefix: who writes what, and where its records are defined.
 
 Readable by others (see :mod:`everfresh.contracts.sequence` and :mod:`everfresh.contracts.segment`):
-the partition's description, users' sequence values and segments. Private to the worker:
+the partition's description, users' sequence values and segments, and the first arms of sticky
+experiments (``A`` + user, :mod:`everfresh.contracts.experiments.first_arm`; a follower's copy has
+them as of its snapshot, and does not read them). Private to the worker:
 
     r                 which settings it is folded by          streaming.fold.rules
     w                 the open slice                          streaming.fold.rows

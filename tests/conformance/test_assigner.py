@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 
@@ -76,6 +77,14 @@ def test_any_thread_may_ask(assigner: Assigner) -> None:
     for thread in threads:
         thread.join()
     assert {(each.experiment, each.arm) for each in found} == {("green", "treatment")}
+
+
+def test_where_somebody_is_asked_an_event_loop_gets_the_same_arm_later(assigner: Assigner) -> None:
+    async def ask() -> Assignment | None:
+        later = assigner.asking(IN[0], "treatment")
+        return None if later is None else await later
+
+    assert asyncio.run(ask()) in {None, assigner.assign(IN[0], "treatment")}
 
 
 def test_its_figures_can_be_reported(assigner: Assigner) -> None:

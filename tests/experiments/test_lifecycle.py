@@ -10,7 +10,7 @@ import pytest
 from everfresh.adapters.assigners.in_memory import MemoryDefinitionLog
 from everfresh.contracts.errors import ExperimentRefused
 from everfresh.contracts.experiments.definition import Arm, Definition, Namespace
-from everfresh.experiments.lifecycle import Known, ramp, sharing, start, stop
+from everfresh.experiments.lifecycle import Known, close_arm, ramp, sharing, start, stop
 from everfresh.experiments.publishing import publish
 from tests.contracts.experiments.definitions import define
 
@@ -24,6 +24,7 @@ def page(begin: float, end: float) -> Namespace:
 
 
 STOPPED = define("old", stopped=9)
+BOTH = define("both", interleaved=True, arms=[Arm("a", 0.5), Arm("b", 0.5, "fast")])
 HALF = define("half", namespace=page(0.0, 0.5))
 SOME = define("some", coverage=0.2)
 
@@ -45,6 +46,7 @@ REFUSED: list[tuple[Callable[[Known], Definition], str]] = [
     (lambda all_: ramp(all_, "old", 1.0, 1), "old was stopped, and does not start again"),
     (lambda all_: ramp(all_, "som", 1.0, 1), "no experiment 'som'; did you mean some"),
     (lambda all_: stop(all_, "old", 1), "old was stopped"),
+    (lambda all_: close_arm(all_, "both", "b", "why", 1), "both is interleaved.*experiment stop"),
     (lambda all_: stop(all_, "\x1b", 1), r"no experiment '\\x1b'; .everfresh experiment list"),
 ]
 
@@ -54,12 +56,12 @@ def test_a_change_that_cannot_be_is_refused_in_one_line_and_nothing_is_written(
     change: Callable[[Known], Definition], message: str
 ) -> None:
     log = MemoryDefinitionLog()
-    for each in (STOPPED, HALF, SOME):
+    for each in (STOPPED, HALF, SOME, BOTH):
         log.write(each.name, each)
     with pytest.raises(ExperimentRefused, match=message) as refused:
         publish(log, change)
     assert "\n" not in str(refused.value)
-    assert len(log.records) == 3
+    assert len(log.records) == 4
 
 
 def test_an_experiment_starts_is_ramped_and_stops_and_keeps_its_first_version() -> None:

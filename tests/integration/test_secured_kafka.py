@@ -49,7 +49,7 @@ from everfresh.contracts.topics import ALL, EVENTS, OUTCOMES, topic_name
 from everfresh.infra.cli.board.watcher import Watcher
 from everfresh.infra.cli.commands.dlq_list import run_list
 from everfresh.infra.cli.commands.dlq_redrive import run_redrive
-from everfresh.infra.cli.commands.experiment.change import run_start, run_stop
+from everfresh.infra.cli.commands.experiment.change import Asked, run_start, run_stop
 from everfresh.infra.cli.commands.experiment.show import run_list as experiment_list
 from everfresh.infra.cli.commands.items.load import run_remove
 from everfresh.infra.cli.commands.items.show import run_get
@@ -314,7 +314,7 @@ def look_at_board(settings: Settings) -> None:
 
 def defined(users: Users, replica: Settings) -> list[str]:
     """Defines and lists an experiment; those that the replica reads then."""
-    run_start(users.settings(DEFINING), "green", [], 1.0, "", "")
+    run_start(users.settings(DEFINING), "green", Asked(), 1.0, "", "")
     lister = users.settings("`everfresh experiment list`, `everfresh experiment assign`")
     experiment_list(lister, as_json=False)
     with DefinitionReader(replica.kafka.brokers, replica.kafka.topic_prefix) as definitions:
@@ -375,7 +375,7 @@ def test_a_right_that_is_missing_is_named_by_every_door(
 
     at = nobody.kafka.brokers
     worker = users.settings("stream worker", "Write windows", "Read exposures", "Read stream")
-    run_start(users.settings(DEFINING), "green", [], 1.0, "", "")
+    run_start(users.settings(DEFINING), "green", Asked(), 1.0, "", "")
     defining = users.settings(DEFINING, "Write experiments")
     doors: list[tuple[str, Callable[[], object]]] = [
         ("Describe on topic {}events", lambda: end_offsets(at, f"{topic_prefix}events")),

@@ -7,12 +7,12 @@ import pytest
 from everfresh.adapters.memory import MemoryHistoryReader, MemoryWeightStore
 from everfresh.contracts.event import ItemId
 from everfresh.contracts.sequence import Interaction
+from everfresh.serving.exposing import exposure_of
 from everfresh.serving.history.reader import CachedHistoryReader
 from everfresh.serving.recommend import (
     UNKNOWN_ITEMS,
     UNKNOWN_USER,
     RecommendRequest,
-    exposure_of,
     recommend_items,
 )
 from everfresh.serving.versions.holder import LoadedVersion

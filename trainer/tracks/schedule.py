@@ -2,19 +2,22 @@
 
 All tracks read the same windows, each at its own place (law 3), and each goes on from its own
 manifest (law 5). So a track that is held, fails or lags behind stops no other: it waits for its
-turn, and takes its windows later. The default track comes first in each round.
+turn, and takes its windows later. The default track comes first in each round. Frozen tracks are
+scored on the windows that it consumes.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 
 from everfresh.contracts.errors import EverfreshError
 from everfresh.contracts.experiments.definition import DEFAULT
 from everfresh.contracts.experiments.track import Track
 from everfresh.contracts.ports import ReportSink, TrackStore
 from everfresh.contracts.report import WindowReport
+from everfresh.trainer.tracks.frozen import FrozenTrack
 from everfresh.trainer.tracks.line import Line, OpenSource, StartLoop
 
 LOOK_S = 1.0
@@ -24,7 +27,8 @@ _LOG = logging.getLogger("everfresh.trainer")
 
 
 class TrackSchedule:
-    """Used by one thread; ``lines`` is replaced as a whole, so that others may read it."""
+    """Used by one thread; ``lines`` and ``frozen`` are replaced as a whole, so that others may read
+    them."""
 
     def __init__(
         self, tracks: TrackStore, start: StartLoop, open_source: OpenSource, reports: ReportSink
@@ -37,6 +41,7 @@ class TrackSchedule:
         self._idle = False
         self._unreadable = ""
         self.lines: dict[str, Line] = {DEFAULT: self._line(None)}
+        self.frozen: dict[str, FrozenTrack] = {}
 
     def open(self) -> None:
         """Look which tracks there are, and open each; raises as :meth:`round` does."""
@@ -58,6 +63,10 @@ class TrackSchedule:
             report = line.step(wait_ms if self._idle and name == DEFAULT else 0)
             if report is not None:
                 done.append((name, report))
+        taken = self.lines[DEFAULT].take_consumed()
+        if taken is not None:
+            for frozen in self.frozen.values():
+                frozen.score(*taken)
         self._idle = not done
         self._require_one()
         if self._idle and self.lines[DEFAULT].error is not None:
@@ -100,6 +109,17 @@ class TrackSchedule:
         for name in sorted(live.keys() - kept.keys()):
             kept[name] = self._line(live[name])
         self.lines = kept
+        self._keep_frozen(declared)
+
+    def _keep_frozen(self, declared: Mapping[str, Track]) -> None:
+        frozen = {name: track for name, track in declared.items() if track.state == "frozen"}
+        before = self.frozen
+        self.frozen = {
+            name: before[name]
+            if name in before and before[name].track.started == track.started
+            else FrozenTrack(track, self._tracks.store(name), self._reports)
+            for name, track in frozen.items()
+        }
 
     def _line(self, track: Track | None) -> Line:
         return Line(track, self._start, self._open_source, self._reports)

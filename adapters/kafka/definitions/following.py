@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from everfresh.contracts.errors import EverfreshError
 from everfresh.contracts.event import UserId
 from everfresh.contracts.experiments.assignment import Assignment, Assignments
+from everfresh.contracts.experiments.first_arm import FirstArms
 
 _LOG = logging.getLogger(__name__)
 _POLL_MS = 500
@@ -45,10 +46,14 @@ class DefinitionFollower:
     ``open_reader`` gives a reader at the topic's beginning. The constructor reads to the end, and
     raises what that raises. Later, while the topic cannot be read, the definitions that are known
     stay; it is said in the log and in the figures, and tried again from the beginning.
+    ``first_arms`` knows which arms users of sticky experiments were shown first.
     """
 
-    def __init__(self, open_reader: Callable[[], Reader]) -> None:
+    def __init__(
+        self, open_reader: Callable[[], Reader], first_arms: FirstArms | None = None
+    ) -> None:
         self._open_reader = open_reader
+        self._first_arms = first_arms
         self._reader: Reader | None = None
         self._said = 0
         self._reason = ""
@@ -62,6 +67,9 @@ class DefinitionFollower:
     def assign(self, user: UserId, named: str | None) -> Assignment:
         """See the port."""
         return self._assignments.assign(user)
+
+    def asking(self, user: UserId, named: str | None) -> None:
+        """See the port; nobody is asked."""
 
     def definitions(self) -> Assignments:
         """See the port."""
@@ -103,7 +111,8 @@ class DefinitionFollower:
             self._reason = ""
 
     def _take(self, reader: Reader) -> None:
-        before, after = self._assignments.names(), (made := reader.assignments()).names()
+        made = reader.assignments().with_first_arms(self._first_arms)
+        before, after = self._assignments.names(), made.names()
         self._assignments = made
         self._figures = {
             "experiments": len(made),

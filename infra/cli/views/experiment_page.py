@@ -13,9 +13,15 @@ from everfresh.infra.cli.views.experiment_report import (
     AGES,
     COLUMNS,
     NOTE,
+    PREFERENCE_NOTE,
+    WHAT_IF_COLUMNS,
+    WHAT_IF_NOTE,
     figure,
     interval,
+    preference_columns,
+    preference_row,
     row_of,
+    what_if_row,
 )
 
 _HEAD = """<!doctype html>
@@ -52,11 +58,23 @@ def page(report: Report, said: Words) -> str:
     parts += [_paragraph(sentence, "known") for sentence in said.known]
     parts += [_paragraph(f"Next: {sentence}") for sentence in said.advice]
     parts += [f"<figure>{svg}</figure>" for svg in plots(report)]
-    parts += [*_comparisons(report), *_arms(report), *_ages(report)]
+    parts += [*_preferences(report), *_comparisons(report), *_arms(report), *_ages(report)]
     if said.notes:
         notes = "".join(f"<li>{_text(note)}</li>" for note in said.notes)
         parts.append(f"<h2>Notes</h2><ul>{notes}</ul>")
     return "\n".join([*parts, "</body></html>\n"])
+
+
+def _preferences(report: Report) -> Iterable[str]:
+    if report.preferences:
+        yield f"<h2>Interleaving: {_text(report.teams[1])} against {_text(report.teams[0])}</h2>"
+        rows = [preference_row(each, report.error) for each in report.preferences]
+        yield _table(preference_columns(report), rows)
+        yield _paragraph(PREFERENCE_NOTE, "dim")
+    if report.what_if:
+        yield "<h2>Off-policy: with another share of places</h2>"
+        yield _table(WHAT_IF_COLUMNS, [what_if_row(each) for each in report.what_if])
+        yield _paragraph(WHAT_IF_NOTE, "dim")
 
 
 def _comparisons(report: Report) -> Iterable[str]:

@@ -7,9 +7,11 @@ from typing import Any
 import msgspec
 
 from everfresh.experiments.verdict.comparison import Comparison
+from everfresh.experiments.verdict.exploration import WhatIf
 from everfresh.experiments.verdict.intervals import Interval
+from everfresh.experiments.verdict.preference import Preference
 from everfresh.experiments.verdict.report import Report
-from everfresh.experiments.verdict.words import Words, certain, days
+from everfresh.experiments.verdict.words import Words, certain, days, lead
 from everfresh.infra.cli.terminal import Terminal, styled
 from everfresh.infra.cli.views.tables import described, new_table
 from everfresh.infra.cli.views.text import MISSING
@@ -32,6 +34,18 @@ NOTE = (
     "between equal arms, corrected for the number of comparisons. ±: adjusted by what users did "
     "before."
 )
+PREFERENCE_NOTE = (
+    "leads: share of users for whom the second team's items did more, minus that for whom the "
+    "first's did; always valid, so look as often as you like. credit: what a user's events on a "
+    "team's items come to. sign test: without ties, for one look. q: chance of such a lead between "
+    "equal tracks, corrected for the number of metrics."
+)
+WHAT_IF_COLUMNS = ("arm", "metric", "share", "IPS, always valid", "one look", "SNIPS", "effective")
+WHAT_IF_NOTE = (
+    "what the arm would have had per answer, had it explored this share of its places: 0% is its "
+    "ranking alone, 100% the candidates alone. effective: places of that policy that would tell as "
+    "much; where they are few, believe no figure."
+)
 _VERSION_ROWS = 5
 
 
@@ -53,6 +67,7 @@ def show(console: Terminal, report: Report, said: Words) -> None:
     console.print("")
     if report.arms:
         _show_arms(console, report)
+    _show_by_chance(console, report)
     if report.comparisons:
         _show_comparisons(console, report)
     if report.by_age:
@@ -67,11 +82,13 @@ def as_tree(report: Report, said: Words, remarks: list[str]) -> dict[str, Any]:
     """What ``--json`` prints. The exact sums stay in the ledger."""
     tree: dict[str, Any] = msgspec.to_builtins(report, str_keys=True)
     sums = tree.pop("sums")
-    for exact in ("arms", "offsets"):
+    for exact in ("arms", "offsets", "credit"):
         del sums[exact]
     tree["ratio"]["alarm"] = report.ratio.alarm
     for row, each in zip(tree["comparisons"], report.comparisons, strict=True):
         row["certain"] = certain(each, report.error)
+    for row, one in zip(tree["preferences"], report.preferences, strict=True):
+        row["certain"] = certain(one, report.error)
     return {**tree, "counts": sums, "words": msgspec.to_builtins(said), "remarks": remarks}
 
 
@@ -86,6 +103,47 @@ def row_of(found: Comparison, error: float) -> tuple[str, ...]:
         interval(found.one_look),
         MISSING if found.q is None else f"{found.q:.2g}",
         state(found, error),
+    )
+
+
+def preference_columns(report: Report) -> tuple[str, ...]:
+    """Over :func:`preference_row`."""
+    first, second = report.teams
+    wins = (f"{first} did more", f"{second} did more", "same")
+    told = (f"credit {first}", f"credit {second}")
+    return ("metric", *wins, f"{second} leads by", *told, "sign test", "q", "")
+
+
+def preference_row(each: Preference, error: float) -> tuple[str, ...]:
+    """One metric as text."""
+    return (
+        each.metric,
+        f"{each.won_first:,}",
+        f"{each.won_second:,}",
+        f"{each.tied:,}",
+        lead(each) or MISSING,
+        f"{each.credit_first:.4g}",
+        f"{each.credit_second:.4g}",
+        MISSING if each.sign_p is None else f"{each.sign_p:.2g}",
+        MISSING if each.q is None else f"{each.q:.2g}",
+        "too early"
+        if each.lead is None
+        else ("better" if each.second_is_better else "worse")
+        if certain(each, error)
+        else "open",
+    )
+
+
+def what_if_row(found: WhatIf) -> tuple[str, ...]:
+    """One estimate as text, under ``WHAT_IF_COLUMNS``."""
+    return (
+        found.arm,
+        found.metric,
+        f"{found.share:.0%}" + (" (logged)" if found.share == found.logged_share else ""),
+        found.why_not or interval(found.always),
+        interval(found.ips),
+        figure(found.snips),
+        f"{found.effective:,.0f} of {found.places:,}",
     )
 
 
@@ -110,6 +168,21 @@ def interval(each: Interval | None) -> str:
     if each is None:
         return MISSING
     return f"{each.difference:+.4g} ({each.low:+.4g} to {each.high:+.4g})"
+
+
+def _show_by_chance(console: Terminal, report: Report) -> None:
+    """Interleaving, and what arms that explore would have had."""
+    if report.preferences:
+        table = new_table(*preference_columns(report), right=preference_columns(report)[1:-1])
+        for each in report.preferences:
+            table.add_row(*preference_row(each, report.error))
+        title = f"Interleaving: {report.teams[1]} against {report.teams[0]}, in the same answers"
+        console.print(described(title, table, PREFERENCE_NOTE))
+    if report.what_if:
+        table = new_table(*WHAT_IF_COLUMNS, right=WHAT_IF_COLUMNS[2:])
+        for found in report.what_if:
+            table.add_row(*what_if_row(found))
+        console.print(described("Off-policy: with another share of places", table, WHAT_IF_NOTE))
 
 
 def _show_arms(console: Terminal, report: Report) -> None:

@@ -14,6 +14,11 @@ from rocksdict import Checkpoint, Options, Rdict
 
 from everfresh.adapters.state.reader import RocksHistoryReader
 from everfresh.adapters.state.secondary import Secondary
+from everfresh.contracts.experiments.first_arm import (
+    FirstArm,
+    encode_first_arms,
+    first_arms_key,
+)
 from tests.conformance.test_history_reader import (
     LENGTH,
     TOPIC,
@@ -56,6 +61,23 @@ def test_a_writer_that_restarts_is_followed_on(reader: RocksHistoryReader, tmp_p
     writer = Writer(tmp_path / "state")
     writer.write([1, 2], 2)
     assert items(settled(reader, 1, 2)) == [1, 2]
+    writer.stop()
+
+
+def test_first_arms_are_read_beside_the_worker_who_writes_them(
+    reader: RocksHistoryReader, tmp_path: Path
+) -> None:
+    assert reader.first_arms(1) is None  # no state is here yet
+    writer = Writer(tmp_path / "state")
+    writer.write([1], 1)
+    assert items(settled(reader, 1, 1)) == [1]
+    assert reader.first_arms(1) == {}
+    shown = FirstArm("green", "control", 4, 0.5)
+    writer.database[first_arms_key(1)] = encode_first_arms([shown])
+    writer.write([1, 2], 2)
+    assert items(settled(reader, 1, 2)) == [1, 2]
+    assert reader.first_arms(1) == {"green": shown}
+    assert reader.first_arms(2) == {}
     writer.stop()
 
 

@@ -17,8 +17,9 @@ from everfresh.contracts.experiments.definition import (
 )
 from tests.contracts.experiments.definitions import define
 
+TEAMS = [Arm("a", 0.5), Arm("b", 0.5, "fast")]
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"format": 2}, "format 1 was expected, found format 2"),
+    ({"format": 3}, "format 1 or 2 was expected, found format 3"),
     ({"name": ""}, "the name of an experiment has 1 to 64"),
     ({"name": "a b"}, "found 'a b'"),
     ({"name": "x" * 65}, "1 to 64"),
@@ -36,6 +37,12 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"arms": [Arm("a", 1.0), Arm("b", 1.0)]}, "sum to 2"),
     ({"arms": [Arm("a", 0.5), Arm("b", 0.5, "a/b")]}, "the name of the track of arm b"),
     ({"arms": [Arm("a", 0.5), Arm("\n", 0.5)]}, "the name of an arm"),
+    ({"interleaved": True}, "both arms of the interleaved experiment name the track default"),
+    ({"interleaved": True, "arms": [Arm("a", 0.5), Arm("b", 0.5, "a"), Arm("c", 0.0)]}, "found 3"),
+    ({"interleaved": True, "arms": [Arm("a", 0.4), Arm("b", 0.6, "fast")]}, "leave them out"),
+    ({"interleaved": True, "arms": [Arm("a", 0.5), Arm("interleaved", 0.5, "f")]}, "another name"),
+    ({"interleaved": True, "holdout": True, "arms": TEAMS}, "cannot go with a holdout"),
+    ({"interleaved": True, "diverted": True, "arms": TEAMS}, "cannot go with diverted data"),
 ]
 
 
@@ -76,3 +83,12 @@ def test_a_definition_round_trips_and_fields_of_later_releases_are_ignored() -> 
     assert decode_definition(encode_definition(definition)) == definition
     tree = {**msgspec.to_builtins(definition), "metric": "clicks"}
     assert decode_definition(msgspec.json.encode(tree)) == definition
+
+
+def test_an_earlier_release_leaves_an_interleaved_experiment_out_instead_of_splitting_users() -> (
+    None
+):
+    old = msgspec.json.decode(encode_definition(define()))
+    new = msgspec.json.decode(encode_definition(define(interleaved=True, arms=TEAMS)))
+    assert (old["format"], new["format"]) == (1, 2)
+    assert decode_definition(encode_definition(define(interleaved=True, arms=TEAMS))).interleaved

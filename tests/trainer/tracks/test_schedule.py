@@ -154,6 +154,55 @@ def test_a_track_that_is_frozen_is_trained_no_more_and_goes_on_where_it_was(
     assert bench.contents("holdout", 2) == bench.contents(DEFAULT, 2)
 
 
+def test_law_4_a_frozen_track_is_scored_on_every_window_and_learns_none(bench: TrackBench) -> None:
+    bench.reveal(2)
+    bench.run_tracks()
+    track = bench.start_track("holdout")
+    bench.tracks.declare(msgspec.structs.replace(track, state="frozen"))
+    before = bench.contents("holdout")
+    bench.reveal(ALL)
+    schedule = bench.run_tracks()
+    told = {
+        name: {each.label: each for each in bench.reports.windows if each.track == name}
+        for name in (DEFAULT, "holdout")
+    }
+    assert set(told["holdout"]) == set(LABELS[2:])
+    for label, report in told["holdout"].items():
+        assert report.events == told[DEFAULT][label].events
+        assert (report.version, report.scored_version) == (2, 2)
+        assert set(report.scores) == {"live"}
+        assert report.fresh == told[DEFAULT][label].fresh or label != LABELS[2]
+    # Of one version, on one window: what the default track had then.
+    first = LABELS[2]
+    assert told["holdout"][first].scores["live"] == told[DEFAULT][first].scores["live"]
+    assert bench.contents("holdout") == before
+    said = schedule.frozen["holdout"].status("running", 9)
+    assert said.figures["hr10"] == told["holdout"][LABELS[-1]].scores["live"]["hr10"]
+    assert (said.figures["version"], said.figures["windows"]) == (2, 0)
+    assert said.figures["processor_per_window_s"] >= 0
+
+
+def test_a_frozen_track_that_cannot_be_read_says_so_and_stops_nobody(
+    bench: TrackBench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.reveal(2)
+    bench.run_tracks()
+    for name, kept in (("holdout", 1), ("empty", 0)):
+        track = bench.start_track(name, "default" if kept else "nothing")
+        bench.tracks.declare(msgspec.structs.replace(track, state="frozen"))
+    files = bench.tracks.store("holdout").manifest(2).replica_files
+    bench.tracks.store("holdout").damage(2, next(iter(files)), b"half")
+    bench.reveal(ALL)
+    schedule = bench.run_tracks()
+    assert {each.track for each in bench.reports.windows} == {DEFAULT}
+    assert len(bench.manifests(DEFAULT)) == len(LABELS)
+    said = schedule.frozen["holdout"].status("running", 9)
+    assert said.state == "failed"
+    assert said.figures["failed"]
+    assert caplog.text.count("frozen track holdout is not scored") == 1
+    assert schedule.frozen["empty"].status("running", 9).figures["failed"] == ""
+
+
 def test_a_track_that_was_ended_and_started_anew_is_another_one(bench: TrackBench) -> None:
     bench.start_track("fast")
     schedule = bench.run_tracks()

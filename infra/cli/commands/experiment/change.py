@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
+
+import msgspec
 
 from everfresh.adapters.kafka.definitions.writing import KafkaDefinitionLog
 from everfresh.adapters.weights.tracks import FsspecTracks
 from everfresh.contracts.errors import ExperimentRefused
 from everfresh.contracts.experiments.definition import DEFAULT, Arm, Definition, Namespace
+from everfresh.contracts.experiments.exploration import MOST_CANDIDATES, Explore
 from everfresh.contracts.settings import Settings
 from everfresh.experiments import lifecycle
 from everfresh.experiments.lifecycle import Known
@@ -22,17 +25,28 @@ from everfresh.infra.cli.running import with_brokers
 from everfresh.infra.cli.terminal import Terminal
 from everfresh.infra.run.run_record import is_supervised
 
+Kind = Literal["", "holdout", "diverted", "interleaved", "sticky"]
+_EXPLORE = re.compile(
+    r"(?P<arm>[^=:]+)=(?P<share>[0-9.]+)(:(?P<top>\d{1,9}))?(:fresh=(?P<fresh>\d{1,9}))?"
+)
 _ARM = re.compile(r"(?P<name>[^=@]*)(=(?P<weight>[^=@]*))?(@(?P<track>[^=@]*))?")
+
+
+class Asked(NamedTuple):
+    """What is written of arms: each as ``--arm`` has it, and what they explore as ``--explore``."""
+
+    arms: Sequence[str] = ()
+    explore: Sequence[str] = ()
 
 
 def run_start(
     settings: Settings,
     name: str,
-    arms: Sequence[str],
+    asked: Asked,
     coverage: float,
     namespace: str,
     seed: str,
-    kind: Literal["", "holdout", "diverted"] = "",
+    kind: Kind = "",
 ) -> None:
     """Define an experiment and start it; ``ExperimentRefused`` where that cannot be."""
     holdout, diverted = kind == "holdout", kind == "diverted"
@@ -40,15 +54,25 @@ def run_start(
         raise ExperimentRefused(
             "a holdout needs --coverage, the share of users who are in no experiment, such as 0.05"
         )
+    if kind == "sticky" and not settings.joins.horizon_s:
+        raise ExperimentRefused(
+            "a sticky experiment needs the stream worker to read exposures, and joins.horizon_s is "
+            "0; set it to some seconds"
+        )
     now_ms = time.time_ns() // 1_000_000
     definition = Definition(
         name=name,
-        arms=_arms(arms or (["holdout"] if holdout else ["control", "treatment"])),
+        arms=_exploring(
+            _arms(asked.arms or (["holdout"] if holdout else ["control", "treatment"])),
+            asked.explore,
+        ),
         seed=seed or name,
         coverage=coverage,
         namespace=_namespace(namespace) if namespace else None,
         holdout=holdout,
         diverted=diverted,
+        interleaved=kind == "interleaved",
+        sticky=kind == "sticky",
         started=now_ms,
         changed=now_ms,
     )
@@ -70,13 +94,34 @@ def run_start(
 
 
 def run_ramp(settings: Settings, name: str, coverage: float) -> None:
-    """Take more users in; ``ExperimentRefused`` where that is not more."""
+    """Take more users in, or fewer in a sticky one; ``ExperimentRefused`` where people would leave
+    it."""
     now_ms = time.time_ns() // 1_000_000
     _change(
         settings,
         lambda known: lifecycle.ramp(known, name, coverage, now_ms),
-        lambda made: f"{name} is widened: {_split(made)}, for {users_of(made)}; nobody changed arm",
+        lambda made: f"{name} is ramped: {_split(made)}, for {users_of(made)}; {_who_stays(made)}",
     )
+
+
+def run_reweigh(settings: Settings, name: str, arms: Sequence[str]) -> None:
+    """Give the arms of a sticky experiment other weights."""
+    now_ms = time.time_ns() // 1_000_000
+    given = _arms(arms)
+    weights = {arm.name: arm.weight for arm in given}
+    if len(weights) < len(given) or any(arm.track != DEFAULT for arm in given):
+        raise ExperimentRefused("name each arm once, as NAME=WEIGHT; its track stays")
+    _change(
+        settings,
+        lambda known: lifecycle.reweigh(known, name, weights, now_ms),
+        lambda made: f"{name} has other weights: {_split(made)}; {_who_stays(made)}",
+    )
+
+
+def _who_stays(made: Definition) -> str:
+    if made.moved:
+        return "whoever was shown an arm keeps it"
+    return "nobody changed arm"
 
 
 def run_reopen(settings: Settings, name: str, arm: str) -> None:
@@ -156,6 +201,34 @@ def _arms(words: Sequence[str]) -> list[Arm]:
     ]
 
 
+def _exploring(arms: Sequence[Arm], words: Sequence[str]) -> list[Arm]:
+    """The arms with what they explore."""
+    by_name = {arm.name: arm for arm in arms}
+    for word in words:
+        found = _EXPLORE.fullmatch(word)
+        if found is None or found["arm"] not in by_name:
+            raise ExperimentRefused(
+                f"--explore is ARM=SHARE, with :TOP or :fresh=SECONDS, and ARM one of "
+                f"{', '.join(by_name)}; found {ascii(word)[:80]}"
+            )
+        fresh = found["fresh"]
+        tree = {
+            "share": _share("--explore", found["share"]),
+            "top": int(found["top"] or 100),
+            "fresh_s": None if fresh is None else int(fresh),
+        }
+        try:
+            explore = msgspec.convert(tree, Explore)
+        except msgspec.ValidationError as error:
+            raise ExperimentRefused(
+                f"--explore {ascii(word)[:80]} cannot be: {error}. The share is above 0 and below "
+                f"1, TOP is 1 to {MOST_CANDIDATES}"
+            ) from None
+        arm = by_name[found["arm"]]
+        by_name[arm.name] = msgspec.structs.replace(arm, explore=explore)
+    return list(by_name.values()) if len(by_name) == len(arms) else list(arms)
+
+
 def _namespace(word: str) -> Namespace:
     name, *ends = word.split(":")
     if len(ends) != 2:
@@ -178,6 +251,9 @@ def _share(option: str, word: str) -> float:
 
 
 def _split(definition: Definition) -> str:
+    if definition.interleaved:
+        first, second = (f"{arm.name} by track {arm.track}" for arm in definition.arms)
+        return f"{first} and {second} together in each answer"
     return ", ".join(
         f"{arm.name} {arm.weight:.4g}" + (f" by track {arm.track}" if arm.track != DEFAULT else "")
         for arm in definition.arms

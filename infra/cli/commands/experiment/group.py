@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from everfresh.infra.cli.options import Config, Home, Servers, User, finite, given, load
+
+if TYPE_CHECKING:
+    from everfresh.infra.cli.commands.experiment.change import Kind
 
 experiment = typer.Typer(
     help="Define experiments: who gets which arm.\n\n"
@@ -71,6 +74,31 @@ def start(
             "arms do not learn from each other.",
         ),
     ] = False,
+    interleaved: Annotated[
+        bool,
+        typer.Option(
+            "--interleaved",
+            help="Have the tracks of two arms make each answer together, so that each user "
+            "compares them; needs far fewer users than a split.",
+        ),
+    ] = False,
+    explore: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--explore",
+            metavar="ARM=SHARE[:TOP][:fresh=SECONDS]",
+            help="Show items by chance at this share of an arm's places: evenly among the TOP best "
+            "that are not in the answer (100), or of those published in the last SECONDS.",
+        ),
+    ] = None,
+    sticky: Annotated[
+        bool,
+        typer.Option(
+            "--sticky",
+            help="Whoever was shown an arm keeps it, so that coverage may go down and weights may "
+            "change later.",
+        ),
+    ] = False,
     seed: Annotated[
         str,
         typer.Option(
@@ -89,12 +117,19 @@ def start(
     same is an A/A test.
     """
     settings = load(home, config, kafka=given(bootstrap_servers=servers))
-    from everfresh.infra.cli.commands.experiment.change import run_start
+    from everfresh.infra.cli.commands.experiment.change import Asked, run_start
 
-    if holdout and diverted:
-        raise typer.BadParameter("--holdout and --diverted exclude each other: give one of them.")
-    kind: Literal["", "holdout", "diverted"] = "diverted" if diverted else ""
-    run_start(settings, name, arms or [], coverage, namespace, seed, "holdout" if holdout else kind)
+    given_kinds: list[Kind] = []
+    given_kinds += ["holdout"] if holdout else []
+    given_kinds += ["diverted"] if diverted else []
+    given_kinds += ["interleaved"] if interleaved else []
+    given_kinds += ["sticky"] if sticky else []
+    if len(given_kinds) > 1:
+        words = " and ".join(f"--{each}" for each in given_kinds)
+        raise typer.BadParameter(f"{words} exclude each other: give one of them.")
+    kind = given_kinds[0] if given_kinds else ""
+    asked = Asked(arms or [], explore or [])
+    run_start(settings, name, asked, coverage, namespace, seed, kind)
 
 
 @experiment.command()
@@ -116,12 +151,35 @@ def ramp(
 ) -> None:
     """Take more users into a running experiment.
 
-    Who is in already keeps the arm.
+    Who is in already keeps the arm. One that was started with --sticky may also take in fewer.
     """
     settings = load(home, config, kafka=given(bootstrap_servers=servers))
     from everfresh.infra.cli.commands.experiment.change import run_ramp
 
     run_ramp(settings, name, coverage)
+
+
+@experiment.command()
+def reweigh(
+    name: Name,
+    arms: Annotated[
+        list[str],
+        typer.Option(
+            "--arm", metavar="NAME=WEIGHT", help="An arm and its new share; once for each arm."
+        ),
+    ],
+    servers: Servers = "",
+    home: Home = None,
+    config: Config = None,
+) -> None:
+    """Change the arms' shares in an experiment that was started with --sticky.
+
+    Whoever was shown an arm keeps it; the new shares are for users who come from now on.
+    """
+    settings = load(home, config, kafka=given(bootstrap_servers=servers))
+    from everfresh.infra.cli.commands.experiment.change import run_reweigh
+
+    run_reweigh(settings, name, arms)
 
 
 @experiment.command()
@@ -215,6 +273,17 @@ def report(
         Path | None,
         typer.Option("--html", metavar="FILE", help="Also write a page with plots to this file."),
     ] = None,
+    if_explored: Annotated[
+        float | None,
+        typer.Option(
+            "--if-explored",
+            min=0.0,
+            max=1.0,
+            metavar="SHARE",
+            help="Also estimate what an arm that explores would have had with this share of places "
+            "explored.",
+        ),
+    ] = None,
     as_json: AsJson = False,
     servers: Servers = "",
     home: Home = None,
@@ -228,4 +297,4 @@ def report(
     settings = load(home, config, kafka=given(bootstrap_servers=servers))
     from everfresh.infra.cli.commands.experiment.report import run_report
 
-    run_report(settings, name, html, as_json=as_json)
+    run_report(settings, name, html, as_json=as_json, if_explored=if_explored)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from everfresh.adapters.kafka.definitions.reading import DefinitionReader
 from everfresh.adapters.kafka.outcome_source import KafkaOutcomeSource
 from everfresh.adapters.machine.private_home import close_home
-from everfresh.contracts.errors import MissingDependency, SettingsError
+from everfresh.contracts.errors import ExperimentRefused, MissingDependency, SettingsError
 from everfresh.contracts.experiments.definition import Definition, require_name
+from everfresh.contracts.experiments.interleaving import INTERLEAVED
 from everfresh.contracts.settings import Settings
 from everfresh.infra.cli.running import with_brokers
 from everfresh.infra.cli.streams import write_json
@@ -20,9 +21,25 @@ if TYPE_CHECKING:
     from everfresh.experiments.verdict.report import Plan, Report
 
 
-def run_report(settings: Settings, name: str, html: Path | None, *, as_json: bool) -> None:
-    """Print what is known of the experiment, and write the page where one is asked for."""
-    report, remarks = read_report(settings, name)
+def run_report(
+    settings: Settings,
+    name: str,
+    html: Path | None,
+    *,
+    as_json: bool,
+    if_explored: float | None = None,
+) -> None:
+    """Print what is known of the experiment, and write the page where one is asked for.
+
+    ``if_explored`` is another share of places that arms might have explored; ``ExperimentRefused``
+    where none explores.
+    """
+    report, remarks = read_report(settings, name, if_explored)
+    if if_explored is not None and not report.what_if:
+        raise ExperimentRefused(
+            f"no exposure of {name} has propensities: its answers are not by chance, so nothing "
+            "can be said of what another policy would have had; start an experiment with --explore"
+        )
     from everfresh.experiments.verdict.words import words  # noqa: PLC0415  (needs an extra)
 
     said = words(report)
@@ -45,7 +62,9 @@ def run_report(settings: Settings, name: str, html: Path | None, *, as_json: boo
         console.print(f"the page is {html}", soft_wrap=True)
 
 
-def read_report(settings: Settings, name: str) -> tuple[Report, list[str]]:
+def read_report(
+    settings: Settings, name: str, if_explored: float | None = None
+) -> tuple[Report, list[str]]:
     """The report as of now, and what an operator should know of how it was made.
 
     ``ExperimentRefused`` for a name that no experiment can have; ``MissingDependency`` without the
@@ -75,7 +94,9 @@ def read_report(settings: Settings, name: str) -> tuple[Report, list[str]]:
     limits = Limits(
         settings.verdict.error, settings.verdict.tuned_at, settings.verdict.effect, most
     )
-    report = make_report(name, sums, metrics, _plan(None if known is None else known[1]), limits)
+    plan = _plan(None if known is None else known[1])
+    shares = (0.0, 1.0) if if_explored is None else (0.0, if_explored, 1.0)
+    report = make_report(name, sums, metrics, plan, limits, shares)
     if known is None:
         remarks.append(
             f"no definition of {name} is in the topic; its arms are those that were seen"
@@ -88,6 +109,9 @@ def _plan(definition: Definition | None) -> Plan:
 
     if definition is None:
         return Plan()
+    if definition.interleaved:
+        arms = {INTERLEAVED: 1.0}
+        return Plan(arms, {}, definition.started, definition.stopped)
     arms = {arm.name: arm.weight for arm in definition.arms}
     closed = {arm.name: arm.why for arm in definition.arms if arm.closed is not None}
     return Plan(arms, closed, definition.started, definition.stopped)

@@ -34,7 +34,7 @@ def run_list(settings: Settings, *, as_json: bool) -> None:
         columns = ("experiment", "state", "arms", "users", "started", "version")
         table = new_table(*columns, right=("version",))
         for version, each in known:
-            arms = ", ".join(map(_arm, each.arms))
+            arms = (" with " if each.interleaved else ", ").join(map(_arm, each.arms))
             row = (each.name, state_of(each), arms, users_of(each), utc_time(each.started))
             table.add_row(*row, str(version))
         console.print(table)
@@ -61,6 +61,12 @@ def run_assign(settings: Settings, user: str, *, as_json: bool) -> None:
             table.add_row(place.experiment, f"{place.bucket:.4f}", _stands(place, assignment))
         console.print(table)
     console.print(_sentence(who, assignment))
+    known = reader.definitions().values()
+    for name in [each.name for _, each in known if each.moved and each.stopped is None]:
+        console.print(
+            f"{name} is sticky, and its coverage or weights have changed: if the user was shown an "
+            "arm of it before, replicas keep to that arm"
+        )
     if elsewhere:
         console.print(
             f"this is what the definitions say; experiments.assigner is "

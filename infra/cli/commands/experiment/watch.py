@@ -42,6 +42,11 @@ def look(settings: Settings, name: str) -> list[str]:
     lines = [*said.alarms, *said.known]
     with KafkaDefinitionLog(settings.kafka.brokers, settings.kafka.topic_prefix) as log:
         definition = _defined(log, name)
+        if definition.interleaved:
+            raise ExperimentRefused(
+                f"{name} is interleaved: its users see both tracks, so there is no arm to close; "
+                f"`everfresh experiment report {name}` says which track they prefer"
+            )
         reopened = {arm.name for arm in definition.arms if arm.reopened is not None}
         for arm in said.stop:
             if arm in reopened:

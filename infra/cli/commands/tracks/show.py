@@ -56,7 +56,8 @@ def run_list(settings: Settings, *, as_json: bool) -> None:
         )
     note = (
         "hr10: HR@10 of the version on the window after it, before training; more is better. "
-        "s/window: seconds of processor time that the trainer's process takes for a window. "
+        "s/window: seconds of processor time that the trainer's process takes for a window, of a "
+        "frozen track for scoring alone. "
         "replica MB: memory of the live version and the spare one in each replica, beside up to "
         f"serving.cache_mb ({settings.serving.cache_mb} MiB) of users' histories. stored MB: in "
         "the weight store. Less is better for these and for backlog, the windows that wait."

@@ -13,6 +13,7 @@ from everfresh.adapters.assigners.in_memory import MemoryDefinitionLog
 from everfresh.adapters.machine.interrupts import Interrupts
 from everfresh.contracts.experiments.assignment import Assignments
 from everfresh.contracts.experiments.definition import Arm, Namespace
+from everfresh.contracts.experiments.exploration import Explore
 from everfresh.experiments.lifecycle import close_arm
 from everfresh.infra import cli
 from everfresh.infra.cli.commands.experiment import change, show
@@ -124,13 +125,66 @@ def test_a_second_experiment_is_told_whom_it_shares_users_with(command: Command)
 def test_an_experiment_is_ramped_and_stopped(command: Command) -> None:
     command("start", "green", "--coverage", "0.1")
     output = command("ramp", "green", "0.5")[1]
-    assert "green is widened: control 0.5, treatment 0.5, for 50 %; nobody changed arm" in output
+    assert "green is ramped: control 0.5, treatment 0.5, for 50 %; nobody changed arm" in output
     assert "green is stopped; its users get the arm default" in command("stop", "green")[1]
     written = command.log.read()[1]["green"][1]
     assert (written.coverage, written.since, written.stopped) == (0.5, 0, NOW)
 
 
+def test_an_interleaved_experiment_is_started_and_shown(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(change, "_tracks", lambda *_: ["default", "fast"])
+    words = ("start", "duel", "--interleaved", "--arm", "control", "--arm", "treatment@fast")
+    code, output, errors = command(*words, "--coverage", "0.1")
+    assert (code, errors) == (0, "")
+    assert (
+        "duel runs: control by track default and treatment by track fast together in each answer, "
+        "for 10 %"
+    ) in output
+    arms = [Arm("control", 0.5), Arm("treatment", 0.5, "fast")]
+    (written,) = [each for _, each in command.log.records]
+    assert written == define(
+        "duel", arms=arms, interleaved=True, coverage=0.1, started=NOW, changed=NOW
+    )
+    assert "control 0.5 with treatment 0.5 by track fast" in command("list")[1]
+    said = {command("assign", str(user))[1].rpartition("user")[2][:40] for user in range(30)}
+    assert any("is in duel: arm interleaved" in each for each in said)
+
+
+def test_a_sticky_experiment_gets_smaller_and_other_weights(command: Command) -> None:
+    command("start", "green", "--sticky", "--coverage", "0.5")
+    output = command("ramp", "green", "0.1")[1]
+    assert "for 10 %; whoever was shown an arm keeps it" in output
+    output = command("reweigh", "green", "--arm", "control=0.9", "--arm", "treatment=0.1")[1]
+    assert "green has other weights: control 0.9, treatment 0.1; whoever was shown an arm" in output
+    written = command.log.read()[1]["green"][1]
+    assert (written.coverage, written.sticky, written.moved) == (0.1, True, True)
+    assert "green is sticky, and its coverage or weights have changed" in command("assign", "5")[1]
+
+
+def test_what_an_arm_explores_is_written(command: Command) -> None:
+    command("start", "a", "--explore", "treatment=0.1")
+    command("start", "b", "--explore", "treatment=0.2:500", "--explore", "control=0.1:fresh=3600")
+    explored = {
+        name: {arm.name: arm.explore for arm in each.arms}
+        for name, (_, each) in command.log.read()[1].items()
+    }
+    assert explored == {
+        "a": {"control": None, "treatment": Explore(0.1)},
+        "b": {"control": Explore(0.1, fresh_s=3600), "treatment": Explore(0.2, 500)},
+    }
+
+
 REFUSED = [
+    (["start", "new", "--interleaved"], 1, "both arms .* name the track default; name two tracks"),
+    (["start", "new", "--interleaved", "--sticky"], 2, "--interleaved and --sticky exclude"),
+    (["start", "new", "--explore", "other=0.1"], 1, "ARM one of control, treatment"),
+    (["start", "new", "--explore", "control=1"], 1, "The share is above 0 and below 1"),
+    (["start", "new", "--explore", "control=0.1:5000"], 1, "TOP is 1 to 1000"),
+    (["start", "new", "--explore", "control"], 1, "--explore is ARM=SHARE"),
+    (["reweigh", "green", "--arm", "control=1"], 1, "only an experiment that was started with"),
+    (["reweigh", "green", "--arm", "a=0.5", "--arm", "a=0.5"], 1, "name each arm once"),
     (["start", "a b"], 1, "the name of an experiment has 1 to 64"),
     (["start", "green"], 1, "green runs already"),
     (["start", "new", "--arm", "a"], 1, "2 to 20 arms were expected, found 1"),
@@ -192,7 +246,7 @@ def test_list_as_json_has_every_field(command: Command) -> None:
     command.log.write("green", define("green"))
     (shown,) = json.loads(command("list", "--json")[1])["experiments"]
     assert (shown["name"], shown["state"], shown["definition_version"]) == ("green", "running", 0)
-    never = {"closed": None, "why": "", "reopened": None}
+    never = {"closed": None, "why": "", "reopened": None, "explore": None}
     assert shown["arms"][1] == {"name": "treatment", "weight": 0.5, "track": "default", **never}
 
 

@@ -6,8 +6,10 @@ import json
 import re
 from xml.etree import ElementTree
 
+import msgspec
 import pytest
 
+from everfresh.contracts.experiments.interleaving import INTERLEAVED
 from everfresh.experiments.verdict.report import Limits, Plan, Report
 from everfresh.experiments.verdict.words import words
 from everfresh.infra.cli.terminal import Terminal
@@ -15,6 +17,8 @@ from everfresh.infra.cli.views.experiment_page import page
 from everfresh.infra.cli.views.experiment_plots import plots
 from everfresh.infra.cli.views.experiment_report import as_tree, show
 from tests.experiments.verdict.made_outcomes import outcome, reported
+from tests.experiments.verdict.test_preference import clicks
+from tests.experiments.verdict.test_what_if import simulated
 
 
 def full(arm: str = "treatment") -> Report:
@@ -85,3 +89,41 @@ def test_json_has_the_figures_and_the_sentences_without_the_exact_sums() -> None
 def test_a_page_is_made_of_whatever_there_is(rows: int) -> None:
     report = reported([outcome(n, n) for n in range(rows)], limits=Limits(0.05, 5000, 0.05, 10))
     assert "Next: " in page(report, words(report))
+
+
+def test_interleaving_and_estimates_are_shown_in_terminal_page_and_json(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for made, title in (
+        (clicks(7, 300, second=0.35, first=0.2), "Interleaving: treatment against control"),
+        (simulated(3, 100), "Off-policy: with another share of places"),
+    ):
+        report = reported(made, Plan({INTERLEAVED: 1.0}) if title[0] == "I" else None)
+        show(Terminal(width=200), report, words(report))
+        assert title in capsys.readouterr().out
+        assert title in page(report, words(report))
+        tree = json.loads(json.dumps(as_tree(report, words(report), [])))
+        assert "credit" not in tree["counts"]
+        for row in tree["preferences"]:
+            assert row["won_first"] + row["won_second"] + row["tied"] == 300
+            assert row["certain"] in {True, False}
+        for row in tree["what_if"]:
+            assert row["share"] in {0.0, 1.0}
+
+
+def test_teams_with_names_from_outside_do_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    odd = "<script>\x1b[31m"
+    made = [
+        msgspec.structs.replace(
+            each,
+            exposure=msgspec.structs.replace(
+                each.exposure,
+                teams=[msgspec.structs.replace(team, arm=odd) for team in each.exposure.teams],
+            ),
+        )
+        for each in clicks(7, 100, second=0.35, first=0.2)
+    ]
+    report = reported(made, Plan({INTERLEAVED: 1.0}))
+    assert "<script" not in page(report, words(report))
+    show(Terminal(width=120), report, words(report))
+    assert "\x1b[31m" not in capsys.readouterr().out
