@@ -94,8 +94,10 @@ class RecentLog:
     def since(self, through: Mapping[int, int]) -> RecentSlice:
         """What came after these offsets, by partition; all of a partition that is not named."""
         events = self._together()
-        known = np.array([through.get(number, 0) for number in events[0].tolist()], np.int64)
-        events = events[:, events[1] >= known]
+        begins = np.zeros(max(self._ranges, default=0) + 1, np.int64)
+        for number in self._ranges:
+            begins[number] = through.get(number, 0)
+        events = events[:, events[1] >= begins[events[0]]]
         events = events[:, log_order(events[2], events[1], events[0])]
         missing, kept = 0, dict[int, Ranges]()
         for number, ranges in self._ranges.items():
