@@ -89,7 +89,8 @@ def said_of_settings(settings: Settings, partitions: int) -> list[str]:
     """Lines: how large windows of history are, and whether each of them is learned."""
     each, waiting = settings.windows.history_events, settings.trainer.backlog
     lines = [
-        f"windows: of some {each * partitions:,} events (windows.history_events of each partition)"
+        f"windows: of at most some {each * partitions:,} events, {each:,} of each partition "
+        "(windows.history_events)"
     ]
     if not each:
         lines = [
