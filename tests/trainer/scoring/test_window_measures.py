@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -77,6 +78,16 @@ def test_bits_are_the_models_own_full_softmax_over_all_items(
     assert measures["bits_live"] == pytest.approx(np.mean(bits), rel=1e-4)
     assert measures["bits_events"] == 4
     assert measures["unknown"] == pytest.approx(0.2)
+
+
+def test_what_is_refused_surprises_nobody(live: Recommender, opponents: Opponents) -> None:
+    taken, refused = example(1, [3, 9], context=[2]), example(2, [7, 999, 4])
+    refused = msgspec.structs.replace(refused, refused=[True, True, True])
+    alone, both = (Surprised(live, opponents.popularity) for _ in range(2))
+    alone.ranks([taken], False)
+    both.ranks([refused, taken], False)
+    assert both.measures() == pytest.approx(alone.measures(), rel=1e-5)
+    assert both.measures()["bits_events"] == 2
 
 
 def test_popularity_takes_as_many_bits_as_its_counts_say(opponents: Opponents) -> None:
