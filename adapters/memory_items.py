@@ -16,12 +16,16 @@ class MemoryItemLog:
 
     def __init__(self) -> None:
         self.records: list[tuple[bytes | None, bytes | None]] = []
+        self.now_ms = 0
+        self.appended: dict[int, int] = {}
+        """When records were, by their offsets; others have been there for ever."""
         self.changed = threading.Event()
 
     def write(self, changes: Iterable[ItemChange]) -> int:
         """See the port."""
         for change in changes:
             value = None if change.item is None else encode_item(change.item)
+            self.appended[len(self.records)] = self.now_ms
             self.records.append((item_key(change.id), value))
         self.changed.set()
         return len(self.records)
@@ -37,9 +41,13 @@ class MemoryItemSource:
         self.skipped = 0
         self._last_skipped = ""
 
-    def read_to_end(self) -> Iterator[list[ItemChange]]:
+    def read_to_end(self, before_ms: int | None = None) -> Iterator[list[ItemChange]]:
         """See the port."""
         self.goal = len(self._log.records)
+        for offset in range(self.end, self.goal):
+            if before_ms is not None and self._log.appended.get(offset, 0) >= before_ms:
+                self.goal = offset
+                break
         while self.end < self.goal:
             yield self._take(min(self.goal, self.end + _BATCH))
 

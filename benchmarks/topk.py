@@ -23,13 +23,13 @@ import torch
 
 from benchmarks.harness.options import parse_options
 from benchmarks.harness.report import median, show_table, write_figures
+from benchmarks.synthetic.vectors import DIM, Floats, clustered
 from everfresh.model.inference.retrieval import first_places
 
-DIM, K, CLUSTERS = 64, 10, 1_000
+K = 10
 SIZES = (10_000, 100_000, 1_000_000)
 _HNSW_LIMIT = 100_000  # links for a million take an hour of one core; a version lives seconds
 
-Floats = npt.NDArray[np.float32]
 Method = Callable[[Floats], npt.NDArray[np.int64]]
 
 
@@ -44,23 +44,12 @@ class Measured(NamedTuple):
 
 def measure(size: int, users: int) -> dict[str, Measured]:
     """Every method on the same vectors and users."""
-    vectors, asking = _clustered(size, users)
+    vectors, asking = clustered(size, users)
     exact = [_exact32(vectors)[1](user) for user in asking]
     return {
         name: _measured(method, asking, exact, build_s)
         for name, (build_s, method) in _methods(vectors).items()
     }
-
-
-def _clustered(size: int, users: int) -> tuple[Floats, Floats]:
-    generator = np.random.default_rng(1)
-    centres = generator.standard_normal((CLUSTERS, DIM), np.float32)
-    vectors = centres[generator.integers(0, CLUSTERS, size)]
-    vectors += 0.6 * generator.standard_normal((size, DIM), np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    near = vectors[generator.integers(0, size, users)]
-    towards = near + 0.08 * generator.standard_normal((users, DIM), np.float32)
-    return vectors, towards / np.linalg.norm(towards, axis=1, keepdims=True)
 
 
 def _methods(vectors: Floats) -> dict[str, tuple[float, Method]]:

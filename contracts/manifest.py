@@ -70,6 +70,7 @@ class WeightManifest(msgspec.Struct, frozen=True):
     that this one was copied from, such as ``default:57``; empty for one that was trained here.
     ``diverted`` counts targets of its window that were left to other tracks (law 3); ``events``
     does not count them. ``cut`` numbers the window among those of its label (``contracts.window``).
+    ``measures`` are of its window, before it was learnt (see ``contracts.report``).
     """
 
     format: int
@@ -97,6 +98,7 @@ class WeightManifest(msgspec.Struct, frozen=True):
     origin: str = ""
     diverted: int = 0
     cut: int = 0
+    measures: dict[str, float] = {}
 
     @property
     def replica_files(self) -> tuple[str, str]:

@@ -278,10 +278,12 @@ class DefinitionLog(Protocol):
 
 
 class ItemSource(Protocol):
-    """The topic ``items`` from its beginning, read by each replica and by ``everfresh items``.
+    """The topic ``items`` from its beginning, read by each replica, the trainer and ``everfresh
+    items``.
 
-    Called from one thread: ``read_to_end`` once, then ``poll`` again and again. Changes come in the
-    log's order and may be kept. A record that is no item of ours is left out; nothing stops.
+    Called from one thread: ``read_to_end`` once, then ``poll`` again and again; or ``read_to_end``
+    for each window of the trainer. Changes come in the log's order and may be kept. A record that
+    is no item of ours is left out; nothing stops.
     """
 
     end: int
@@ -291,8 +293,12 @@ class ItemSource(Protocol):
     skipped: int
     """How many records were left out so far."""
 
-    def read_to_end(self) -> Iterator[list[ItemChange]]:
-        """What is there at the call, in batches; compaction may have left holes."""
+    def read_to_end(self, before_ms: int | None = None) -> Iterator[list[ItemChange]]:
+        """What is there at the call, in batches; compaction may have left holes.
+
+        With ``before_ms`` only what was appended before then, in broker time: it ends at the first
+        record that was not, which is the first of the next reading.
+        """
 
     def poll(self, timeout_ms: int) -> list[ItemChange]:
         """What comes within the time."""

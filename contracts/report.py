@@ -36,7 +36,9 @@ class WindowReport(msgspec.Struct, frozen=True):
     ``sampled`` is the share of examples that was trained, all being scored. ``flood`` counts items
     that got no row because the window brought too many (``trainer.new_items``). ``track`` is the
     line of versions; each has reports of its own on the same windows. ``through`` maps events
-    partition to the offset after the last event that was consumed with this window.
+    partition to the offset after the last event that was consumed with this window. ``measures``
+    say what the window is worth, measured before it was learnt (``bits_live``, ``compression`` and
+    so on, see ``trainer.scoring.window_measures``); empty in a report of an older release.
     """
 
     label: Count
@@ -62,6 +64,7 @@ class WindowReport(msgspec.Struct, frozen=True):
     track: str = "default"
     cut: Count = 0
     through: dict[Count, Count] = {}
+    measures: dict[str, float] = {}
 
     @property
     def place(self) -> tuple[int, int]:

@@ -15,12 +15,21 @@ import numpy as np
 import numpy.typing as npt
 
 from everfresh.contracts.errors import RunError, SettingsError
+from everfresh.contracts.event import ItemId
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.window import TrainingWindow
 from everfresh.evaluation.bootstrap import MARGINS, mean_with_interval, metric_values
 from everfresh.evaluation.results import GroupScore, Margin, ResultLine, WindowScore
+from everfresh.model.cold_items import WithCold
+from everfresh.model.content.features import Features
 from everfresh.model.metrics import Ranks, scores
 from everfresh.model.opponents.opponents import OPPONENTS, Opponents
+from everfresh.model.recommender import Recommender
+from everfresh.trainer.learning.content_steps import (
+    contents_of_new,
+    renew_contents,
+    weigh_contents,
+)
 from everfresh.trainer.learning.learner import fresh_learner
 from everfresh.trainer.learning.strategies import STRATEGIES
 from everfresh.trainer.learning.training import broken, train_window
@@ -34,6 +43,8 @@ BEST = "best"
 """To be held against: the opponent that is best by the metric in question."""
 
 Emit = Callable[[ResultLine], None]
+Contents = Callable[[int], Mapping[ItemId, Features]]
+"""What is known of items at the end of a window, by its number, the newest first."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,9 +55,16 @@ class Comparison:
     groups: Sequence[Groups]
     users: npt.NDArray[np.int64]
     exclude_seen: bool
+    contents: Contents
 
     @classmethod
-    def of(cls, windows: Sequence[TrainingWindow], *, exclude_seen: bool) -> Comparison:
+    def of(
+        cls,
+        windows: Sequence[TrainingWindow],
+        *,
+        exclude_seen: bool,
+        contents: Contents = lambda at: {},
+    ) -> Comparison:
         """A target is fresh where the window before it was the first to bring its item.
 
         None is in windows 0 and 1: to window 1 every item that is known at all is that young, so
@@ -70,7 +88,7 @@ class Comparison:
             groups.append({**by_place(window.examples), **by_age})
             if at:
                 users += [numbers.setdefault(user, len(numbers)) for user, _ in pairs]
-        return cls(windows, groups, np.array(users, dtype=np.int64), exclude_seen)
+        return cls(windows, groups, np.array(users, dtype=np.int64), exclude_seen, contents)
 
 
 def compare(
@@ -150,15 +168,16 @@ def _run_strategy(
     ranked: dict[str, list[Ranks]] = {each: [] for each in names}
     told: list[WindowScore] = []
     for at, window in enumerate(comparison.windows):
+        known = comparison.contents(at)
         if at:
             for each, ranks in ranked.items():
-                ranks.append(
-                    network.recommender.ranks(
-                        window.examples, comparison.exclude_seen, alone=each == alone
-                    )
-                )
+                ranks.append(_ranks(comparison, network.recommender, at, alone=each == alone))
         began = time.process_time()
-        outcome = train_window(learner.task(window, settings, at))
+        offset = weigh_contents(network.recommender, window.examples, known, settings, at)
+        new = contents_of_new(network.recommender, window.examples, known.get)
+        outcome = train_window(learner.task(window, settings, at, contents=new))
+        if known and learner.strategy.passes(at):
+            renew_contents(network.recommender, known.get, settings, at, offset)
         if why := broken(network, outcome):
             raise RunError(f"{name} broke in window {at}: {why}; lower trainer.learning_rate")
         learner.strategy.remember(network, window, at)
@@ -169,6 +188,13 @@ def _run_strategy(
     for line in told:
         emit(line)
     return {each: _concatenated(ranks) for each, ranks in ranked.items()}
+
+
+def _ranks(comparison: Comparison, recommender: Recommender, at: int, *, alone: bool) -> Ranks:
+    examples, known = comparison.windows[at].examples, comparison.contents(at)
+    if alone or not known:
+        return recommender.ranks(examples, comparison.exclude_seen, alone=alone)
+    return WithCold(recommender, known).ranks(examples, comparison.exclude_seen)
 
 
 def _run_opponents(comparison: Comparison, emit: Emit) -> dict[str, Ranks]:

@@ -16,7 +16,7 @@ from everfresh.contracts.safetensors import TableFile
 from everfresh.model.network.batches import Batch
 from everfresh.model.network.row_reads import RowGradient
 from everfresh.model.recommender import Recommender
-from everfresh.model.row_steps import BETA, RowSteps
+from everfresh.model.row_steps import BETA, MOMENTS, RowSteps
 from everfresh.model.touched_rows import Ints
 from everfresh.model.weights import decode_tensors, tensor_table
 
@@ -142,6 +142,7 @@ def optimizer_tables(
         for field, value in optimizer.dense.state.get(weight, {}).items()
     }
     rows = optimizer.rows
+    rows.settle()
     if rows.steps:
         held = {f"{name}/{_MOMENT}": value for name, value in rows.moments.items()}
         held[_STEPPED] = rows.stepped
@@ -158,7 +159,8 @@ def encode_optimizer(optimizer: Optimizer, recommender: Recommender) -> bytes:
 def restore_optimizer(optimizer: Optimizer, recommender: Recommender, raw: bytes) -> None:
     """The inverse of :func:`encode_optimizer`: training goes on bit-equal.
 
-    Of an earlier build's state, which has first moments of item tables too, these are dropped.
+    Of an earlier build's state, which has first moments of item tables too, these are dropped, and
+    longer ones are rounded.
     ``CorruptVersion`` where the state belongs to other weights.
     """
     found = decode_tensors(raw, _WHAT)
@@ -180,6 +182,7 @@ def restore_optimizer(optimizer: Optimizer, recommender: Recommender, raw: bytes
 
 def _restore_rows(rows: RowSteps, found: dict[str, Tensor]) -> None:
     """Take what is of item tables out of ``found``."""
+    rows.begin_window(keep=False)
     number, device = len(rows.stepped), rows.stepped.device
     stepped, step = found.pop(_STEPPED, None), found.pop(_STEP, None)
     for name, table in rows.tables.items():
@@ -187,7 +190,7 @@ def _restore_rows(rows: RowSteps, found: dict[str, Tensor]) -> None:
         moments = own.get(f"{name}/{_MOMENT}", torch.zeros(table.shape))
         if moments.shape != table.shape:
             raise _misfit(f"{name}/{_MOMENT}", moments, tuple(table.shape))
-        rows.moments[name] = moments.to(device)
+        rows.moments[name] = moments.to(device, MOMENTS)
         step = own.get(f"{name}/{_COUNT}") if step is None else step
     rows.steps = 0 if step is None else int(step)
     stepped = torch.full((number,), rows.steps) if stepped is None else stepped

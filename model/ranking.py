@@ -80,8 +80,17 @@ def target_rows(examples: Sequence[EncodedExample]) -> Ints:
     return np.concatenate([np.zeros(0, np.int64), *rows])
 
 
+Hear = Callable[[Tensor, Tensor], None]
+"""Called with scores ``(n, rows)`` of the next ``n`` targets and ``(n,)`` of what was chosen; may
+keep neither."""
+
+
 def rank_examples(
-    scorer: Scorer, examples: Sequence[EncodedExample], max_length: int, exclude_seen: bool
+    scorer: Scorer,
+    examples: Sequence[EncodedExample],
+    max_length: int,
+    exclude_seen: bool,
+    heard: Hear | None = None,
 ) -> Ranks:
     """1-based ranks of all targets, in order of the examples and of their targets.
 
@@ -89,18 +98,41 @@ def rank_examples(
     gains nothing. With ``exclude_seen`` the user's earlier items, context and earlier targets, are
     no candidates; a target among them, like one without a row, is a ``MISS``.
     """
+    return rank_targets(scorer, examples, max_length, exclude_seen, heard).ranks
+
+
+@dataclass(frozen=True)
+class RankedTargets:
+    """What :func:`rank_examples` finds on its way: of each target its ``rows`` and ``ranks``, its
+    ``own`` score, and the user vector and context before it."""
+
+    ranks: Ranks
+    rows: Ints
+    own: Tensor
+    users: Tensor
+    contexts: Contexts
+
+
+def rank_targets(
+    scorer: Scorer,
+    examples: Sequence[EncodedExample],
+    max_length: int,
+    exclude_seen: bool,
+    heard: Hear | None = None,
+) -> RankedTargets:
+    """See :func:`rank_examples`."""
     with torch.inference_mode():
         users, contexts = scorer.users(examples, max_length), contexts_of(examples)
         rows = target_rows(examples)
-        ranks, own = _ranks(scorer, users, contexts, torch.from_numpy(rows).to(users.device))
+        ranks, own = _ranks(scorer, users, contexts, torch.from_numpy(rows).to(users.device), heard)
         out = np.where(rows == UNKNOWN, MISS, ranks.cpu().numpy())
         if exclude_seen:
             _exclude(out, examples, scorer, users, contexts, own)
-    return out
+    return RankedTargets(out, rows, own, users, contexts)
 
 
 def _ranks(
-    scorer: Scorer, users: Tensor, contexts: Contexts, rows: Tensor
+    scorer: Scorer, users: Tensor, contexts: Contexts, rows: Tensor, heard: Hear | None
 ) -> tuple[Tensor, Tensor]:
     """Ranks ``(n,)`` of ``rows`` among all, and their scores."""
     ranks, own = torch.empty_like(rows), users.new_empty(len(rows))
@@ -109,6 +141,8 @@ def _ranks(
         part = slice(begin, begin + step)
         scores = scorer.scores(users[part], contexts.part(part))
         own[part] = scores.gather(1, rows[part, None]).squeeze(1)
+        if heard is not None:
+            heard(scores, own[part])
         behind = (scores < own[part, None]).sum(1)
         ranks[part] = (scores.shape[1] - behind).clamp(max=scores.shape[1] - 1)
     return ranks, own

@@ -18,12 +18,14 @@ from everfresh.contracts.sequence import Interaction
 from everfresh.contracts.settings import ModelSettings
 from everfresh.contracts.window import DecodedExample
 from everfresh.model.catalogue import LEAST_NORM, Catalogue, best_rows
+from everfresh.model.content.content_map import CONTENT, ContentMap
+from everfresh.model.index import inverted_lists as lists
 from everfresh.model.metrics import Ranks
 from everfresh.model.negatives import Negatives, clashes
 from everfresh.model.network.batches import Batch, derive_seed, encode_example, query_batch
 from everfresh.model.network.hstu import HSTU
 from everfresh.model.network.losses import sampled_cross_entropy
-from everfresh.model.ranking import Scorer, rank_examples
+from everfresh.model.ranking import Hear, Scorer, rank_examples
 from everfresh.model.row_changes import RowChanges, require_names
 from everfresh.model.score_tables import ScoreTables
 from everfresh.model.short_rows import decode_change, encode_rows, view_rows
@@ -42,14 +44,14 @@ from everfresh.model.weights import (
 )
 
 _SEED = "seed"
+_BESIDE = (PREFIX, lists.PREFIX, CONTENT)
 
 
 class Recommender:
     """Owned by a trainer, which calls everything, or shared by a replica's threads.
 
     ``recommend`` and ``ranks`` change nothing and may run in many threads at once, as long as
-    nobody trains the same object. Results are a function of weights, vocabulary and input;
-    bit-equal for the same number of threads.
+    nobody trains the same object. Equal weights, vocabularies, inputs and threads: equal bits.
 
     ``rows`` says what files keep item rows as; here they are float32, and keeping loses nothing.
     """
@@ -64,7 +66,8 @@ class Recommender:
         self.network = HSTU(settings)
         self.network.initialise(torch.Generator().manual_seed(derive_seed(seed)))
         self._shared = False
-        self.trends = Trends()
+        self.trends, self.index = Trends(), lists.InvertedLists()
+        self.content = ContentMap()
         self.unlinked: Ints = np.zeros(0, np.int64)
         self.grow()
 
@@ -121,6 +124,7 @@ class Recommender:
         for table in self.item_tables():
             grow_rows(table, self.vocabulary.rows)
         self.trends.grow(self.vocabulary.rows)
+        self.index.grow(self.vocabulary.rows)
         self._renew_tables()
 
     def loss(self, batch: Batch) -> Tensor:
@@ -183,15 +187,20 @@ class Recommender:
         self._tables.trends_changed()
 
     def ranks(
-        self, examples: Sequence[DecodedExample], exclude_seen: bool, *, alone: bool = False
+        self,
+        examples: Sequence[DecodedExample],
+        exclude_seen: bool,
+        *,
+        alone: bool = False,
+        heard: Hear | None = None,
     ) -> Ranks:
-        """The rank of every target given the events before it; see ``model.ranking``.
+        """The rank of every target given the events before it; ``heard`` hears the scores.
 
-        ``alone`` ranks by the network without the trends, to show what these bring.
+        See ``model.ranking``. ``alone`` is the network without the trends, to show what they bring.
         """
         encoded = [encode_example(example, self.vocabulary) for example in examples]
         scorer = Scorer(self.network, self.catalogue(), None if alone else self.trend_table())
-        return rank_examples(scorer, encoded, self.settings.max_length, exclude_seen)
+        return rank_examples(scorer, encoded, self.settings.max_length, exclude_seen, heard)
 
     def recommend(
         self, history: Sequence[Interaction], k: int, exclude: Collection[ItemId] = ()
@@ -214,12 +223,10 @@ class Recommender:
     def take(self, weights: RowChanges, vocabulary: RowChanges) -> None:
         """Become the next version, at the cost of the rows that changed: bit-equal to loading it.
 
-        Nobody else may be using this one. ``CorruptVersion`` where the changes do not fit or are
-        not finite; then it is no longer of use.
+        Nobody else may be using this one. After ``CorruptVersion`` (misfits) it is of no more use.
         """
         parameters, file = dict(self.network.named_parameters()), weights_file(self.rows)
-        trends = self.trends.tensors()
-        require_names(weights, parameters.keys() | trends.keys() | {_SEED}, file)
+        require_names(weights, parameters.keys() | self.side_tensors().keys() | {_SEED}, file)
         if int(weights[_SEED].data) != self.seed:
             raise CorruptVersion(f"{file}: of another seed; take another version")
         items = decode_change(weights["items"], self.rows, file)
@@ -230,13 +237,20 @@ class Recommender:
         if any(table.shape[0] != self.vocabulary.rows for table in self.item_tables()):
             raise CorruptVersion(f"{file}: not as many rows as {VOCABULARY_FILE}")
         self.trends.take(weights, self.vocabulary.rows, file)
+        self.index.take(weights, self.vocabulary.rows, file)
+        self.content.take(weights, file)
         self._tables.rows_taken(items)
 
     def tensors(self) -> dict[str, Tensor]:
         """What the file of weights holds; views, but for shorter rows."""
         items = encode_rows(self.network.items.detach(), self.rows)
         network = {**self.network.state_dict(), "items": items}
-        return {**network, **self.trends.tensors(), _SEED: torch.tensor(self.seed)}
+        return {**network, **self.side_tensors(), _SEED: torch.tensor(self.seed)}
+
+    def side_tensors(self) -> dict[str, Tensor]:
+        """Those that stand beside the network: trends, an index, what contents say."""
+        beside = {**self.trends.tensors(), **self.index.tensors()}
+        return {**beside, **self.content.tensors()}
 
     def save(self) -> dict[str, bytes]:
         """The file of weights and the vocabulary; equal recommenders give equal bytes."""
@@ -256,18 +270,19 @@ class Recommender:
     ) -> Recommender:
         """The inverse of :meth:`save`; ``CorruptVersion`` where the parts do not fit.
 
-        With ``share`` the weights stay where ``files`` are, which others may be using: nothing but
-        :meth:`take` may change them then, and that makes copies first.
+        With ``share`` the weights stay where ``files`` are, until :meth:`take` makes copies.
         """
         file = weights_file(rows)
         tensors, parsed = view_rows(files[file], rows, _SEED), parse_settings(settings)
         vocabulary = Vocabulary.decode(bytes(files[VOCABULARY_FILE]))
         seed = int(tensors.pop(_SEED))
-        trends = Trends.of(tensors, vocabulary.rows, file)
-        tensors = {name: tensor for name, tensor in tensors.items() if PREFIX not in name}
+        others = {n: tensors.pop(n) for n in [*tensors] if n.startswith(_BESIDE)}
         require_shapes(tensors, parsed, vocabulary.rows, file)
         recommender = cls(parsed, Vocabulary(), seed)
-        recommender.rows, recommender.vocabulary, recommender.trends = rows, vocabulary, trends
+        recommender.rows, recommender.vocabulary = rows, vocabulary
+        recommender.trends = Trends.of(others, vocabulary.rows, file)
+        recommender.index = lists.InvertedLists.of(others, vocabulary.rows, file)
+        recommender.content = ContentMap.of(others, parsed.dim, file)
         recommender._adopt(tensors)
         if not share:
             recommender._own()
@@ -292,4 +307,6 @@ class Recommender:
             for weight in self.parameters():
                 weight.data = weight.data.clone()
             self.trends.own()
+            self.index.own()
+            self.content.own()
             self._shared = False

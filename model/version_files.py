@@ -56,7 +56,7 @@ def _weights(exact: Recommender, tensors: Mapping[str, Tensor], touched: Ints | 
         name: tensor_table(tensor, touched if name in of_items else None)
         for name, tensor in tensors.items()
     }
-    return TableFile({**tables, **exact.trends.tables()})
+    return TableFile({**tables, **exact.trends.tables(), **exact.index.tables()})
 
 
 def version_files(exact: Recommender, rows: Rows) -> dict[str, bytes]:
@@ -77,7 +77,7 @@ def served_tensors(served: Recommender, rows: Ints | None = None) -> dict[str, T
     made = encode_rows(items[at], served.rows)
     short = made.new_empty(len(items), made.shape[1])
     short[at] = made
-    others = {**served.network.state_dict(), **served.trends.tensors()}
+    others = {**served.network.state_dict(), **served.side_tensors()}
     return {**others, "items": short, "seed": torch.tensor(served.seed)}
 
 
@@ -85,3 +85,4 @@ def begin_version(exact: Recommender) -> None:
     """A version holds all of it; from now on only what is touched differs."""
     exact.vocabulary.begin_version()
     exact.trends.begin_version()
+    exact.index.begin_version()

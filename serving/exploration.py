@@ -79,6 +79,7 @@ def _by_rules(
             wanted,
             k=explore.top,
             barred=barred,
+            barred_items=lambda: [*wanted.barred_items(), *base.items],
             rules=msgspec.structs.replace(rules, pins=None, mmr_lambda=None),
         )
         others = ruled_in(shelf.catalogue, recommender, query, more)

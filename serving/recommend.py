@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -26,6 +27,7 @@ from everfresh.model.inference.retrieval import (
 )
 from everfresh.model.vocabulary.sightings import ItemRows
 from everfresh.serving.history.reader import CachedHistoryReader, UserHistory
+from everfresh.serving.items.answer_rows import AnswerRows
 from everfresh.serving.items.catalogue import Catalogue
 from everfresh.serving.items.ruled import Ruled, Wanted, ruled_items
 from everfresh.serving.versions.holder import LoadedVersion
@@ -182,8 +184,8 @@ def obeys_catalogue(request: RecommendRequest, shelf: Shelf) -> bool:
 
 def wanted_of(loaded: LoadedVersion, history: UserHistory, request: RecommendRequest) -> Wanted:
     """What the request asks of the catalogue, as the version numbers items."""
-    barred = _barred(loaded, history, request)
-    return Wanted(request.k, barred, request.allow, request.rules, request.attributes)
+    barred, unknown = _barred(loaded, history, request), partial(_barred_items, request, history)
+    return Wanted(request.k, barred, request.allow, request.rules, request.attributes, unknown)
 
 
 def ranked_items(loaded: LoadedVersion, history: UserHistory, request: RecommendRequest) -> Ranked:
@@ -211,9 +213,13 @@ def score_candidates(
     """Scores of the items, in their order; as :func:`recommend_items` otherwise. An item that may
     not be shown now has none."""
     history = histories.read(loaded, request.user_id, request.events)
-    scores = score_items(loaded.recommender, query_of(loaded, history), request.items)
-    if shelf is not None and shelf.catalogue.in_use:
-        with shelf.catalogue.reading(loaded.recommender, shelf.clock()):
+    query = query_of(loaded, history)
+    if shelf is None or not shelf.catalogue.in_use:
+        scores = score_items(loaded.recommender, query, request.items)
+    else:
+        with shelf.catalogue.reading(loaded.recommender, shelf.clock()) as view:
+            known = AnswerRows(loaded.recommender, view)
+            scores = known.scores_of_items(query, request.items)
             shown = shelf.catalogue.may_show(request.items)
         scores = [score if may else None for score, may in zip(scores, shown, strict=True)]
     return answer_of(loaded, request, history, request.items, scores, assignment)
@@ -232,6 +238,11 @@ def nearest_items(
     if ranked is None:
         return None
     return SimilarAnswer(request.item_id, *ranked, loaded.version, loaded.epoch)
+
+
+def _barred_items(request: RecommendRequest, history: UserHistory) -> list[ItemId]:
+    seen = history.named() if request.exclude_seen else []
+    return [*seen, *request.exclude]
 
 
 def query_of(loaded: LoadedVersion, history: UserHistory) -> Query:

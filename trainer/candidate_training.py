@@ -12,9 +12,17 @@ from everfresh.contracts.manifest import WeightManifest
 from everfresh.contracts.safetensors import VersionFile
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.window import DecodedExample
+from everfresh.model.inference.indexing import renew_index
+from everfresh.model.network.batches import derive_seed
 from everfresh.trainer.checkpoint import candidate_manifest, encode_files
+from everfresh.trainer.contents import UNKNOWN, KnownContents
 from everfresh.trainer.gate.candidate import judge_candidate, measure_parent
 from everfresh.trainer.gate.memory import GateMemory
+from everfresh.trainer.learning.content_steps import (
+    contents_of_new,
+    renew_contents,
+    weigh_contents,
+)
 from everfresh.trainer.learning.learner import remember
 from everfresh.trainer.learning.network import TrainingOutcome
 from everfresh.trainer.learning.training import TrainWindow, broken
@@ -22,6 +30,8 @@ from everfresh.trainer.lineage import Lineage
 from everfresh.trainer.scoring.window_scores import ScoredWindow
 from everfresh.trainer.windows.assemble import Progress
 from everfresh.trainer.windows.holdout import HoldoutSplit, hold_out
+
+_INDEX = 10
 
 
 @dataclass(frozen=True)
@@ -40,17 +50,26 @@ def train_candidate(
     settings: Settings,
     train: TrainWindow,
     before_check: Callable[[], None],
+    known: KnownContents = UNKNOWN,
 ) -> Candidate:
     """Hold out of ``examples``, train on the rest, and measure what came of it.
 
-    ``before_check`` is called between training and measuring.
+    ``before_check`` is called between training and measuring. ``known`` are the contents of items.
     """
     learner, network = lineage.learner, lineage.learner.network
     part = msgspec.structs.replace(scored.window, examples=without_flood(examples, scored.flood))
     split = hold_out(part, learner.gate.held, settings.gate, settings.trainer.seed)
     trusted = lineage.parent and learner.gate != GateMemory()
     measured = measure_parent(network.recommender, split) if trusted else None
-    outcome = train(learner.task(split.window, settings, lineage.number, scored.window.examples))
+    sighted, number = scored.window.examples, lineage.number
+    if known and learner.strategy.passes(number):
+        examples, cold = split.window.examples, known.newest
+        offset = weigh_contents(network.recommender, examples, cold, settings, number)
+        new = contents_of_new(network.recommender, sighted, known.find)
+        outcome = train(learner.task(split.window, settings, number, sighted, new))
+        renew_contents(network.recommender, known.find, settings, number, offset)
+    else:
+        outcome = train(learner.task(split.window, settings, number, sighted))
     network.touch(outcome.touched)
     before_check()
     refused = broken(network, outcome)
@@ -91,6 +110,14 @@ def encode_candidate(
 ) -> tuple[WeightManifest, dict[str, VersionFile]]:
     """Manifest and files of a version with ``progress``; its number comes as it is written."""
     learner, rows = lineage.learner, settings.weights.rows
+    renew_index(
+        learner.network.recommender,
+        learner.network.touched_rows(),
+        scored.window.examples,
+        settings.weights.index_from,
+        settings.weights.index_recall,
+        derive_seed(settings.trainer.seed, lineage.number, _INDEX),
+    )
     files = encode_files(learner, lineage.frozen, scored.summary, rows)
     left = lineage.pointer.left if lineage.pointer else 0
     manifest = candidate_manifest(

@@ -246,6 +246,7 @@ def candidate_manifest(
         merged=window.merged,
         sampled=window.sampled,
         rows=rows,
+        measures=window.measures,
         cut=progress.cut,
     )
 

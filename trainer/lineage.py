@@ -17,11 +17,14 @@ from typing import Any
 import msgspec
 
 from everfresh.contracts.errors import CorruptVersion, VersionNotFound, WeightsError, WrongParent
+from everfresh.contracts.event import ItemId
 from everfresh.contracts.manifest import Pointer, Rejected, WeightManifest, rolled_back
 from everfresh.contracts.ports import TrainerStore
 from everfresh.contracts.safetensors import VersionFile
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.settings.tracks import tuned
+from everfresh.model.cold_items import WithCold
+from everfresh.model.content.features import Features
 from everfresh.model.recommender import Recommender
 from everfresh.trainer.checkpoint import (
     load_served,
@@ -120,12 +123,20 @@ class Lineage:
         """Whether another has moved the pointer."""
         return self._store.pointer() != self.pointer
 
-    def contenders(self) -> dict[str, Contender]:
-        """Who ranks a window: what serves, its frozen ancestor, the opponents."""
+    def contenders(self, cold: Mapping[ItemId, Features]) -> dict[str, Contender]:
+        """Who ranks a window: what serves, its frozen ancestor, the opponents.
+
+        ``cold`` are contents of items, of which those without a row are ranked by what serves, too.
+        """
         opponents: dict[str, Contender] = {**self.learner.opponents.contenders()}
         if self.frozen_model is None:  # no version serves yet
             return opponents
-        return {LIVE: self.parents[self.number], FROZEN: self.frozen_model, **opponents}
+        live = WithCold(self.parents[self.number], cold)
+        return {LIVE: live, FROZEN: self.frozen_model, **opponents}
+
+    def parents_with(self, cold: Mapping[ItemId, Features]) -> dict[int, WithCold]:
+        """The parents, to be compared with what :meth:`contenders` says of the live version."""
+        return {version: WithCold(parent, cold) for version, parent in self.parents.items()}
 
     def parent_network(self) -> Network:
         """The parent's weights and optimizer state, read again."""

@@ -35,6 +35,7 @@ from everfresh.contracts.settings import Settings, TrainerSettings
 from everfresh.contracts.window import TrainingWindow
 from everfresh.trainer.candidate_training import encode_candidate, take_in, train_candidate
 from everfresh.trainer.checkpoint import encode_files
+from everfresh.trainer.contents import UNKNOWN, ItemContents, KnownContents
 from everfresh.trainer.gate.memory import GateMemory
 from everfresh.trainer.gate.probation import failed, observed
 from everfresh.trainer.gate.window_checks import implausible
@@ -60,8 +61,8 @@ class TrainerLoop:
     """Runs the steps above over the ports it is given; one thread, no framework.
 
     Built anew after any failure: the constructor reads the pointer's version and seeks the source.
-    ``track`` is what was declared; without one it is the default track. ``consumed`` is the window
-    that was trained or held last, with the settings it was scored by.
+    ``track`` is what was declared, else it is the default track; ``contents`` are the catalogue's.
+    ``consumed`` is the window that was trained or held last, with the settings it was scored by.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917  (its ports, and what tests put in their place)
@@ -74,6 +75,7 @@ class TrainerLoop:
         boundary: Boundary = lambda step: None,
         train: TrainWindow = train_window,
         track: Track | None = None,
+        contents: ItemContents | None = None,
     ) -> None:
         self._given = settings, track.tuning if track else None
         self._audience = track.audience if track else None
@@ -84,6 +86,7 @@ class TrainerLoop:
         self._clock = clock
         self._boundary = boundary
         self._train_window = train
+        self._contents = contents
         self.figures = Figures()
         self.consumed: tuple[PlannedWindow, TrainerSettings] | None = None
         self._resume()
@@ -143,14 +146,15 @@ class TrainerLoop:
     def _consume(self, planned: PlannedWindow) -> WindowReport | None:
         closed, started = self._queue.complete_since(planned.window), self._clock()
         self._enter("score")
-        scored = self._score(planned)
+        known = self._contents.at_end_of(planned.window.label) if self._contents else UNKNOWN
+        scored = self._score(planned, known)
         if scored.flood:
             self._alarm_flood(scored)
         trusted = self._out_of_patience(planned.window)
         if not trusted and (reason := self._doubt(scored, None)):
             return self._hold(scored, reason, {})
         # A bad version makes good windows look bad: its probation comes before the blame.
-        if self._roll_back_if_failed(scored):
+        if self._roll_back_if_failed(scored, known):
             return None
         if not trusted and (reason := self._doubt(scored, scored.behind)):
             return self._hold(scored, reason, {})
@@ -165,6 +169,7 @@ class TrainerLoop:
             self._settings,
             self._train_window,
             lambda: self._enter("check"),
+            known,
         )
         trained = self._clock()
         if candidate.refused:
@@ -184,13 +189,13 @@ class TrainerLoop:
         self._note(undeleted=self.figures.undeleted + self._lineage.tidy())
         return report
 
-    def _score(self, planned: PlannedWindow) -> ScoredWindow:
+    def _score(self, planned: PlannedWindow, known: KnownContents) -> ScoredWindow:
         lineage, parent = self._lineage, self._lineage.parent
         # To the first version every item that is known at all is new: that tells nothing.
         several = parent is not None and parent.version != lineage.frozen
         return score_planned(
             planned,
-            lineage.contenders(),
+            lineage.contenders(known.newest),
             self.learner.network.recommender.vocabulary,
             parent.label if parent and several else None,
             self._settings.trainer,
@@ -219,14 +224,14 @@ class TrainerLoop:
     def _doubt(self, scored: ScoredWindow, behind: Paired | None) -> str | None:
         return implausible(scored.window, behind, self.learner.gate.profile, self._settings.gate)
 
-    def _roll_back_if_failed(self, scored: ScoredWindow) -> bool:
+    def _roll_back_if_failed(self, scored: ScoredWindow, known: KnownContents) -> bool:
         """Compare with the parents on this window; go back to one where probation is failed."""
         if LIVE not in scored.ranks:
             return False
         gate, tuning = self.learner.gate, self._settings.trainer
         probations = observed(
             gate.probations,
-            self._lineage.parents,
+            self._lineage.parents_with(known.newest),
             scored.window,
             scored.ranks[LIVE],
             tuning.exclude_seen,
@@ -260,6 +265,7 @@ class TrainerLoop:
         self._enter("advance")
         self._lineage.advance(manifest, files)
         self.learner.begin_version()
+        self._note(**self.learner.network.recommender.index.figures())
         self._held_in_a_row = 0
         return manifest
 

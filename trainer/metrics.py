@@ -50,6 +50,12 @@ FIGURES = (
     ),
     counted("undeleted", "failed_deletions", "Failed attempts to delete an old version"),
     FigureMetric(
+        "index_look", "index_rows", "Rows that a request looks at by the version's index; 0: all."
+    ),
+    FigureMetric(
+        "index_recall", "index_recall", "Share of the ten best items that this finds, 0 to 1."
+    ),
+    FigureMetric(
         "standing_still", "standing_still", "1 while the default track has failed, else 0."
     ),
     counted("processor_s", "processor_seconds", "Processor seconds that the default track took"),
@@ -70,6 +76,12 @@ class WindowMetrics:
             "window_score",
             "Score of a contender on the newest window before training on it, from 0 to 1.",
             ["contender", "metric"],
+        )
+        self._measures = metrics.gauge(
+            "window_measure",
+            "What the newest window was like before training on it: bits per event under the live "
+            "model and under popularity, compression, entropy, shares of repeats and so on.",
+            ["measure"],
         )
         self._stages = metrics.histogram(
             "window_stage_seconds",
@@ -92,6 +104,9 @@ class WindowMetrics:
         for contender, scores in report.scores.items():
             for metric, value in scores.items():
                 self._scores.labels(contender, metric).set(value)
+        self._measures.clear()
+        for measure, value in report.measures.items():
+            self._measures.labels(measure).set(value)
         if not report.seconds:
             return
         for stage, seconds in report.seconds.items():

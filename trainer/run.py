@@ -20,6 +20,7 @@ from everfresh.contracts.experiments.track import Track
 from everfresh.contracts.ports import Clock, ReportSink, TrackStore, WindowSource
 from everfresh.contracts.report import WindowReport
 from everfresh.contracts.settings import Settings
+from everfresh.trainer.contents import ItemContents
 from everfresh.trainer.learning.device import prepare_device
 from everfresh.trainer.learning.training import TrainWindow, train_window
 from everfresh.trainer.loop import TrainerLoop
@@ -41,13 +42,15 @@ _LOG = logging.getLogger("everfresh.trainer")
 class TrainerPorts:
     """What one run reads and writes, opened in the process that trains; ``close`` closes all.
 
-    ``open_source`` is called for each track, and again where one has failed.
+    ``open_source`` is called for each track, and again where one has failed. ``contents`` are the
+    catalogue's, for all tracks.
     """
 
     open_source: OpenSource
     tracks: TrackStore
     reports: ReportSink
     close: Callable[[], None]
+    contents: ItemContents | None = None
 
 
 class RunStatus(msgspec.Struct, frozen=True):
@@ -139,6 +142,7 @@ class TrainerRun:
                 self._boundary,
                 self._train_window,
                 track,
+                ports.contents,
             )
 
         schedule = TrackSchedule(ports.tracks, start, ports.open_source, ports.reports)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from contextlib import ExitStack, closing
 
+from everfresh.adapters.kafka.items.reading import KafkaItemSource
 from everfresh.adapters.kafka.report_sink import KafkaReportSink
 from everfresh.adapters.kafka.rights import TRAINER, require_rights
 from everfresh.adapters.kafka.window_source import KafkaWindowSource
 from everfresh.adapters.weights.tracks import FsspecTracks
 from everfresh.contracts.experiments.definition import DEFAULT
 from everfresh.contracts.settings import Settings
+from everfresh.trainer.contents import ItemContents
 from everfresh.trainer.metrics import metered
 from everfresh.trainer.run import TrainerPorts
 
@@ -30,9 +32,12 @@ def open_ports(settings: Settings) -> TrainerPorts:
         opened.callback(reports.close, _CLOSE_S)
         with_metrics = metered(reports, settings)
         opened.callback(with_metrics.close)
+        contents = ItemContents(lambda begin: KafkaItemSource(brokers, prefix, begin), settings)
+        opened.callback(contents.close)
         return TrainerPorts(
             lambda: closing(KafkaWindowSource(brokers, prefix)),
             tracks,
             with_metrics,
             opened.pop_all().close,
+            contents,
         )

@@ -42,7 +42,7 @@ WORKER: dict[str, Sequence[TopicSpec]] = {
 }
 FORWARDING_WORKER = {**WORKER, "Write": (*WORKER["Write"], EVENTS)}
 FOLLOWER: dict[str, Sequence[TopicSpec]] = {"Read": (EVENTS,), "Write": (STATUS,)}
-TRAINER: dict[str, Sequence[TopicSpec]] = {"Read": (WINDOWS,), "Write": (REPORTS, STATUS)}
+TRAINER: dict[str, Sequence[TopicSpec]] = {"Read": (WINDOWS, ITEMS), "Write": (REPORTS, STATUS)}
 REPLICA: dict[str, Sequence[TopicSpec]] = {
     "Read": (EXPERIMENTS, ITEMS),
     "Write": (EXPOSURES, STATUS),

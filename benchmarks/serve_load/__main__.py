@@ -6,8 +6,10 @@ Good: many requests per second, a large share of the echo (1 is no overhead), li
 request, a low p99, 0 failed.
 
 Real HTTP from wrk, real user states in RocksDB, exposures written to a real broker. An empty Ray
-Serve echo stands behind the same HAProxy. Echo and replicas take turns, so that a slow moment of
-the machine meets both; ratios of neighbours count. The full run draws ``docs/serve_load.png``.
+Serve echo stands behind the same HAProxy. A second anchor is the same handler on two uvicorn
+processes, behind an HAProxy of the same program: the echo without Ray. All take turns, so that a
+slow moment of the machine meets each; ratios of neighbours count. The full run draws
+``docs/serve_load.png``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Replicas and an empty echo under the same load, in turns, with the user cache and without."""
+"""Replicas, an empty echo, and the echo without Ray, under the same load, in turns; with the user
+cache and without.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.harness.waiting import wait_until
+from benchmarks.serve_load.anchor import anchor
 from benchmarks.serve_load.wrk import Load, load
 from benchmarks.stage.cluster import Cluster, cluster, module
 from benchmarks.stage.serving import replicas, responds
@@ -34,7 +37,7 @@ class Run(NamedTuple):
 
 
 Runs = dict[str, list[Run]]
-"""``echo``, ``recommend`` and ``score``, each with its runs."""
+"""``echo``, ``anchor``, ``recommend`` and ``score``, each with its runs."""
 
 
 def measure(users: int, seconds: float, repeats: int) -> tuple[Runs, Runs]:
@@ -57,15 +60,20 @@ def measure(users: int, seconds: float, repeats: int) -> tuple[Runs, Runs]:
 
 
 def _take_turns(on: Cluster, settings: Settings, users: int, seconds: float, repeats: int) -> Runs:
-    """Echo, recommend and score in turn, after each was asked for every user once."""
+    """Echo, anchor, recommend and score in turn, after each was asked for every user once."""
     generator = np.random.default_rng(5)
     order = generator.permutation(users).tolist()
     recommend = [{"user_id": user, "k": 10} for user in order]
     candidates = generator.integers(1, ITEMS, CANDIDATES).tolist()
     score = [{"user_id": user, "items": candidates} for user in order]
-    with replicas(settings, on) as url, _echo(settings, on, url):
+    with (
+        replicas(settings, on) as url,
+        _echo(settings, on, url),
+        anchor(settings.home) as plain,
+    ):
         targets = {
             "echo": (url + ECHO_ROUTE, recommend),
+            "anchor": (f"{plain.url}/", recommend),
             "recommend": (f"{url}/v1/recommend", recommend),
             "score": (f"{url}/v1/score", score),
         }
@@ -74,9 +82,10 @@ def _take_turns(on: Cluster, settings: Settings, users: int, seconds: float, rep
         runs: Runs = {name: [] for name in targets}
         for _ in range(repeats):
             for name, (address, bodies) in targets.items():
-                before = on.cpu_s()
+                before = on.cpu_s() + plain.cpu_s()
                 result = load(address, bodies, CONNECTIONS, seconds)
-                cpu_ms = 1000 * (on.cpu_s() - before) / max(1, result.requests)
+                took_s = on.cpu_s() + plain.cpu_s() - before
+                cpu_ms = 1000 * took_s / max(1, result.requests)
                 runs[name].append(Run(result, cpu_ms))
     return runs
 

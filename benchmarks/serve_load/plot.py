@@ -18,6 +18,7 @@ from matplotlib import pyplot as plt
 
 LABELS = {
     "echo": "empty echo",
+    "anchor": "echo without Ray",
     "recommend": "/v1/recommend",
     "score": f"/v1/score, {CANDIDATES} candidates",
 }

@@ -12,6 +12,8 @@ COLUMNS = (
     "requests/s ↑",
     "of echo ↑",
     "of echo, by CPU ↑",
+    "of anchor ↑",
+    "of anchor, by CPU ↑",
     "CPU ms ↓",
     "p50 ms ↓",
     "p99 ms ↓",
@@ -28,6 +30,8 @@ def show(measured: Mapping[str, Runs]) -> None:
                 _requests_per_s(each),
                 median(ratios(runs, name)),
                 median(_cpu_ratios(runs, name)),
+                median(ratios(runs, name, "anchor")),
+                median(_cpu_ratios(runs, name, "anchor")),
                 median(run.cpu_ms for run in each),
                 median(run.load.p50_ms for run in each),
                 p99_ms(each),
@@ -52,22 +56,27 @@ def figures(runs: Runs, prefix: str) -> dict[str, float]:
             f"{short}requests_per_s": round(_requests_per_s(ours), 1),
             f"{short}ratio_vs_echo": round(median(ratios(runs, name)), 3),
             f"{short}cpu_ratio_vs_echo": round(median(_cpu_ratios(runs, name)), 3),
+            f"{short}ratio_vs_anchor": round(median(ratios(runs, name, "anchor")), 3),
+            f"{short}cpu_ratio_vs_anchor": round(median(_cpu_ratios(runs, name, "anchor")), 3),
             f"{short}p50_ms": round(median(run.load.p50_ms for run in ours), 2),
             f"{short}p99_ms": round(p99_ms(ours), 2),
             f"{short}cpu_ms": round(median(run.cpu_ms for run in ours), 3),
         }
-    empty = runs["echo"]
+    for name in ("echo", "anchor"):
+        empty = runs[name]
+        named |= {
+            f"{prefix}{name}_per_s": round(_requests_per_s(empty), 1),
+            f"{prefix}{name}_p99_ms": round(p99_ms(empty), 2),
+            f"{prefix}{name}_cpu_ms": round(median(run.cpu_ms for run in empty), 3),
+        }
     return named | {
-        f"{prefix}echo_per_s": round(_requests_per_s(empty), 1),
-        f"{prefix}echo_p99_ms": round(p99_ms(empty), 2),
-        f"{prefix}echo_cpu_ms": round(median(run.cpu_ms for run in empty), 3),
         f"{prefix}failed": sum(run.load.failed for each in runs.values() for run in each),
     }
 
 
-def ratios(runs: Runs, name: str) -> list[float]:
-    """Requests per second as shares of the echo's in the same turn."""
-    pairs = zip(runs[name], runs["echo"], strict=True)
+def ratios(runs: Runs, name: str, of: str = "echo") -> list[float]:
+    """Requests per second as shares of the echo's, or the anchor's, in the same turn."""
+    pairs = zip(runs[name], runs[of], strict=True)
     return [ours.load.per_s / empty.load.per_s for ours, empty in pairs]
 
 
@@ -76,9 +85,9 @@ def p99_ms(runs: list[Run]) -> float:
     return median(run.load.p99_ms for run in runs)
 
 
-def _cpu_ratios(runs: Runs, name: str) -> list[float]:
+def _cpu_ratios(runs: Runs, name: str, of: str = "echo") -> list[float]:
     """What the ratio would be on a machine that does nothing else and is busy with this."""
-    pairs = zip(runs[name], runs["echo"], strict=True)
+    pairs = zip(runs[name], runs[of], strict=True)
     return [empty.cpu_ms / ours.cpu_ms for ours, empty in pairs]
 
 

@@ -115,6 +115,21 @@ class WeightSettings(Group):
         "save disk and network, and may change ranks: see docs/performance.md. The "
         "trainer then writes one more file.",
     )
+    index_from: int = Field(
+        250_000,
+        ge=0,
+        description="Number of items from which versions have an index, so that a request for at "
+        "most 10 items looks at a few thousand rows instead of all. 0: never, and every answer is "
+        "exact. Lower it if requests take too long, raise it if exact answers are fast enough.",
+    )
+    index_recall: float = Field(
+        0.98,
+        gt=0.0,
+        le=1.0,
+        description="Share (0 to 1) of the ten best items that the index of a version must find. "
+        "A version whose index finds fewer, by the trainer's measure, answers exactly. Lower it "
+        "for faster answers that miss more.",
+    )
     max_file_mb: int = Field(
         4096,
         ge=1,

@@ -13,6 +13,7 @@ from everfresh.infra.cli.commands.evaluate_options import evaluate
 from everfresh.infra.cli.commands.experiment.group import experiment
 from everfresh.infra.cli.commands.generate import generate
 from everfresh.infra.cli.commands.items.group import items
+from everfresh.infra.cli.commands.scaling.options import scaling_law
 from everfresh.infra.cli.commands.tracks.group import tracks
 from everfresh.infra.cli.demo.command import demo
 from everfresh.infra.cli.file_options import AskedReading, EventFile, with_file_options
@@ -154,6 +155,7 @@ def backfill(
 
 app.command()(demo)
 app.command()(evaluate)
+app.command(name="scaling-law")(scaling_law)
 app.command()(generate)
 
 

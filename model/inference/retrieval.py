@@ -11,7 +11,6 @@ from torch import Tensor
 
 from everfresh.contracts.event import ItemId
 from everfresh.model.recommender import Recommender
-from everfresh.model.trends.table import Contexts
 from everfresh.model.vocabulary.sightings import ItemRows
 from everfresh.model.vocabulary.vocabulary import UNKNOWN, Vocabulary
 
@@ -19,6 +18,8 @@ Scores = npt.NDArray[np.float32]
 Ranked = tuple[list[ItemId], list[float]]
 """Items and their scores, best first."""
 
+INDEXED_K = 10
+"""Most items for which an index is asked: what it finds is measured for so many."""
 MICRO_BATCH = 4096
 """Candidates that are scored at once."""
 
@@ -43,11 +44,6 @@ class Query(msgspec.Struct, frozen=True):
         """The row of the user's last event, 0 where there is none."""
         return int(self.rows[-1]) if len(self.rows) else UNKNOWN
 
-    @property
-    def context(self) -> Contexts:
-        """What the trends look at."""
-        return Contexts(np.array([self.last]), np.array([len(self.rows)]))
-
 
 def stranger(recommender: Recommender) -> Query:
     """A user of whom nothing is known that the version knows: what is hot now is best."""
@@ -64,9 +60,16 @@ def best_items(
     """The ``k`` best items outside ``barred`` and, where given, inside ``allowed``.
 
     Fewer than ``k`` where there are fewer. Scores are logits: they order the items of one answer
-    and mean nothing across answers.
+    and mean nothing across answers. Where the version has an index, and at most
+    :data:`INDEXED_K` are wanted of all, some of the best may be missing (``near_rows``).
     """
-    if allowed is None:
+    near = None if allowed is not None else near_rows(recommender, query, k)
+    if near is not None:
+        rows = without(near, barred, recommender.vocabulary.rows)
+        scores = scores_of(recommender, query, rows)
+        best = first_places(scores, k)
+        rows = rows[best]
+    elif allowed is None:
         scores = all_scores(recommender, query)
         scores[UNKNOWN] = -np.inf
         scores[barred] = -np.inf
@@ -78,6 +81,45 @@ def best_items(
         rows = rows[best]
     item = recommender.vocabulary.item
     return [item(row) for row in rows.tolist()], scores[best].tolist()
+
+
+def near_rows(
+    recommender: Recommender, query: Query, k: int, share: float = 1.0
+) -> ItemRows | None:
+    """The distinct rows among which the ``k`` best are looked for; ``None``: among all.
+
+    They are those of the lists that are nearest to the user, and what has followed the last item,
+    whose links count however far it lies. Where a filter leaves a ``share`` of all rows alone, so
+    many times more are looked at. A user of whom nothing is known is near nothing.
+    """
+    index = recommender.index
+    if not index.look or k > INDEXED_K or not len(query.rows):
+        return None
+    look = int(index.look / max(share, 1e-6))
+    if look > len(index) // 2:
+        return None
+    return rows_near(recommender, query.user.numpy(), query.last, look)
+
+
+def rows_near(
+    recommender: Recommender, user: npt.NDArray[np.float32], last: int, look: int
+) -> ItemRows:
+    """At least ``look`` distinct rows for a user vector ``(dim,)``, and what has followed the row
+    ``last``."""
+    rows = recommender.index.near(user, look)
+    if not last:
+        return rows
+    followers = recommender.trend_table().followers.rows[last]
+    followers = followers[followers != UNKNOWN]
+    # Few: numpy compares with each of them in turn.
+    return np.concatenate([rows[np.isin(rows, followers, invert=True)], followers])
+
+
+def without(rows: ItemRows, barred: ItemRows, number: int) -> ItemRows:
+    """``rows`` that are not ``barred``, of a table that has this ``number``."""
+    marks = np.zeros(number, np.bool_)
+    marks[barred] = True
+    return rows[~marks[rows]]
 
 
 def first_places(scores: Scores, k: int) -> ItemRows:
@@ -159,5 +201,5 @@ def scores_of(recommender: Recommender, query: Query, rows: ItemRows) -> Scores:
     parts = [rows[begin : begin + MICRO_BATCH] for begin in range(0, len(rows), MICRO_BATCH)]
     scores = [(vectors[part] @ user) * factors[part] + bias[part] for part in parts]
     of_rows = np.concatenate([bias[:0], *scores])
-    recommender.trend_table().pool_some(of_rows[None], rows, query.context)
+    recommender.trend_table().pool_some_for_one(of_rows, rows, query.last, len(query.rows))
     return of_rows

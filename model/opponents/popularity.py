@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from everfresh.contracts.event import ItemId
 from everfresh.contracts.window import DecodedExample
 from everfresh.model.metrics import MISS, Ranks
 from everfresh.model.opponents.clicks import Asked, Click, asked
@@ -51,6 +52,23 @@ class FadingPopularity:
         """Where rows stand, by the half-life that was chosen unless another is named."""
         tried = self.choice.best if tried is None else tried
         return keys_of(self.counts.level(rows, tried), rows)
+
+    def shares(self, items: Sequence[ItemId]) -> Levels:
+        """The share of each item in all that is counted, ``(items,)``: nine tenths by count, one
+        tenth evenly over the items; 0 for those without a row."""
+        rows = as_rows([self._vocabulary.row(item) for item in items])
+        held = self._vocabulary.item_rows()
+        if not len(held):
+            return np.zeros(len(items))
+        # Levels count from no fixed point: they are compared with the highest.
+        levels = self.counts.level(held, self.choice.best)
+        top = float(levels.max(initial=-np.inf))
+        if not np.isfinite(top):
+            return np.where(rows != UNKNOWN, 1.0 / len(held), 0.0)
+        whole = float(np.exp2(levels - top).sum())
+        counted = np.exp2(self.counts.level(rows, self.choice.best) - top) / whole
+        shares: Levels = np.where(rows != UNKNOWN, 0.9 * counted + 0.1 / len(held), 0.0)
+        return shares
 
     def judge(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> None:
         """Note what each half-life would have gained on a window that is not learnt yet."""

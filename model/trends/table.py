@@ -132,6 +132,21 @@ class TrendTable:
         of, at = np.nonzero((rows[column] == followers) & (followers != 0))
         logits[of, column[of, at]] += added[of, at]
 
+    def pool_some_for_one(self, logits: Floats, rows: Ints, last: int, known: int) -> None:
+        """The same for the ``logits`` ``(m,)`` of one user for the ``m`` distinct ``rows``."""
+        weights = self.weights[bisect_right(PLACE_BEGINS, known) - 1]
+        logits *= weights[0]
+        logits += self.features[rows] @ weights[1 : 1 + COLUMNS]
+        if not last:
+            return
+        followers, counts = self.followers.after_one(last, self.clock)
+        links = np.log1p(counts / self.chance[followers])
+        order = np.argsort(followers)
+        place = np.minimum(np.searchsorted(followers, rows, sorter=order), len(order) - 1)
+        of = order[place]
+        at = np.flatnonzero((followers[of] == rows) & (rows != 0))
+        logits[at] += links[of[at]] @ weights[1 + COLUMNS :]
+
     @staticmethod
     def _added(links: Floats, weights: Floats) -> Floats:
         added: Floats = np.einsum("npf,nf->np", links, weights[:, 1 + COLUMNS :])

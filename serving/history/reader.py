@@ -9,16 +9,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import msgspec
 import numpy as np
 from torch import Tensor
 
 from everfresh.contracts.errors import StateError
-from everfresh.contracts.event import UserId
+from everfresh.contracts.event import ItemId, UserId
 from everfresh.contracts.ports import HistoryReader
-from everfresh.contracts.sequence import Interaction, StoredSequence, continued_at
+from everfresh.contracts.sequence import Interaction, StoredSequence, continued_at, decode_entries
 from everfresh.model.inference.incremental import Codes, HistoryStates, window_begin
 from everfresh.model.network.batches import encode_entries, encode_events
 from everfresh.model.recommender import Recommender
@@ -48,7 +49,8 @@ class UserHistory(msgspec.Struct, frozen=True):
     ``partition`` and ``offset`` name the last event of the state, ``None`` without state.
     ``request_events`` is the number of the request's own events that were used besides. ``rows``
     are the rows of all its items, in order. ``vector`` is the user vector ``(dim,)``; ``None``
-    where the version knows none of the items.
+    where the version knows none of the items. ``named`` gives the ids of all of them, also of
+    those without a row.
     """
 
     partition: int | None
@@ -56,6 +58,7 @@ class UserHistory(msgspec.Struct, frozen=True):
     request_events: int
     rows: Codes
     vector: Tensor | None
+    named: Callable[[], list[ItemId]] = list
 
 
 class CacheFigures(msgspec.Struct):
@@ -97,7 +100,8 @@ class CachedHistoryReader:
         if stored is None:
             codes = encode_events(events, recommender.vocabulary)
             vector = _vector(recommender, codes, 0, len(events)) if codes[0].any() else None
-            return UserHistory(None, None, len(events), codes[0], vector)
+            named = partial(_named, None, events)
+            return UserHistory(None, None, len(events), codes[0], vector, named)
         fresh = fresh_events(stored, events)
         with self._lock:
             cached = self._refreshed(loaded, user, stored)
@@ -105,7 +109,8 @@ class CachedHistoryReader:
                 rows, vector = cached.codes[0], cached.vector
             else:
                 rows, vector = self._continued_by(recommender, cached, fresh, stored.length)
-            return UserHistory(cached.partition, cached.offset, len(fresh), rows, vector)
+            named = partial(_named, stored, fresh)
+            return UserHistory(cached.partition, cached.offset, len(fresh), rows, vector, named)
 
     def beside(self) -> CachedHistoryReader:
         """Another reader of the same state, with a cache of its own: versions of two tracks may
@@ -223,6 +228,11 @@ class CachedHistoryReader:
         if not joined[0].any():
             return joined[0], None
         return joined[0], _vector(recommender, joined, number - joined.shape[1], length)
+
+
+def _named(stored: StoredSequence | None, events: Sequence[Interaction]) -> list[ItemId]:
+    known = [] if stored is None else decode_entries(stored.entries(), stored.actions)
+    return [event.item for event in (*known, *events)]
 
 
 def _vector(recommender: Recommender, codes: Codes, first: int, length: int) -> Tensor:

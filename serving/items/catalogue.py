@@ -12,6 +12,8 @@ from everfresh.contracts.event import ItemId
 from everfresh.contracts.items.record import ItemChange
 from everfresh.contracts.settings.items import ItemSettings
 from everfresh.model.recommender import Recommender
+from everfresh.serving.items.cold_rows import ColdRows
+from everfresh.serving.items.newest import NewestRecords
 from everfresh.serving.items.table import ItemTable
 from everfresh.serving.items.view import RowView
 
@@ -29,8 +31,13 @@ class Catalogue:
 
     def __init__(self, settings: ItemSettings) -> None:
         self.table = ItemTable(settings.most, unlisted=settings.unlisted == "allow")
+        self.newest = NewestRecords(settings.cold)
+        self._most_cold = settings.cold
         self.defaults = settings.default_rules
         self.only_listed = settings.unlisted == "exclude"
+        self._last_cold: ColdRows | None = None
+        self.cold_items = 0
+        """Without a row in the version that was prepared last, and scored by their records."""
         self.refused = 0
         self.last_refused = ""
         self.end = 0
@@ -45,6 +52,10 @@ class Catalogue:
         """Take records in, those of the log before ``end``; ``gently`` with rests for requests."""
         with self._changing:
             for some in _chunks(changes):
+                for change in some:
+                    self.newest.put(change)
+                    if gently:  # else there is time when a version is prepared
+                        self.newest.features(change.id)
                 with self._reading:
                     self._take(some)
                 if gently and self.in_use:
@@ -59,9 +70,14 @@ class Catalogue:
         with self._changing:
             view = self._views.get(recommender)
             if view is None:
-                view = RowView(self.table)
+                view = RowView(recommender, self.table)
             followed = view.follow(recommender.vocabulary) if self.in_use else None
+            # One that no view has any more has not followed the records.
+            before = next((v.cold for v in self._views.values() if v.cold is self._last_cold), None)
+            cold = self._last_cold = ColdRows.of(recommender, self.newest, self.table, before)
             with self._reading:
+                view.cold = cold
+                self.cold_items = len(cold)
                 if followed is not None:
                     view.take(*followed)
                 self._views[recommender] = view
@@ -96,6 +112,12 @@ class Catalogue:
             else:
                 taken.append((change.id, slot))
         self._renew(taken)
+        items = [item for item, _ in taken]
+        for recommender, view in self._views.items():
+            view.cold.put(items, self.newest, self.table)
+            if len(view.cold) > 2 * self._most_cold:  # no version has come for long
+                view.cold = ColdRows.of(recommender, self.newest, self.table)
+            self.cold_items = len(view.cold)
 
     def _renew(self, changes: Sequence[tuple[ItemId, int]]) -> None:
         for recommender, view in self._views.items():

@@ -10,10 +10,9 @@ import numpy.typing as npt
 
 from everfresh.contracts.items.rules import Cap, Rules
 from everfresh.model.inference.retrieval import Scores, first_places
-from everfresh.model.recommender import Recommender
 from everfresh.model.vocabulary.sightings import ItemRows
+from everfresh.serving.items.answer_rows import AnswerRows
 from everfresh.serving.items.columns import Labels
-from everfresh.serving.items.view import RowView
 
 _POOL = 3, 30
 """Candidates that are looked at together: so many times k, and at least so many."""
@@ -25,9 +24,9 @@ _Vectors = npt.NDArray[np.float32]
 class _Values:
     """How many items of each value of an attribute an answer has, as a cap counts them."""
 
-    def __init__(self, cap: Cap, view: RowView, labels: Labels | None) -> None:
+    def __init__(self, cap: Cap, rows: AnswerRows, labels: Labels | None) -> None:
         self._n = cap.n
-        self._view = view
+        self._rows = rows
         self._layers = [] if labels is None else labels.codes(None)
         self._count: Counter[int] = Counter()
         self.full: list[int] = []
@@ -35,7 +34,7 @@ class _Values:
 
     def codes(self, rows: ItemRows) -> list[list[int]]:
         """The values of each of these rows."""
-        slots = self._view.slots[rows]
+        slots = self._rows.slots(rows)
         columns = [layer[slots].tolist() for layer in self._layers]
         return [[code for code in row if code] for row in zip(*columns, strict=True)] or [
             [] for _ in rows
@@ -56,7 +55,7 @@ class _Values:
         """Bar what has a value that has become full."""
         if not self.full:
             return
-        slots = self._view.slots if rows is None else self._view.slots[rows]
+        slots = self._rows.slots(rows)
         for layer in self._layers:
             scores[np.isin(layer, self.full)[slots]] = -np.inf
         self.full.clear()
@@ -65,13 +64,11 @@ class _Values:
 class Choice:
     """One answer's choice among candidates; ``rows`` are their rows, ``None`` for all rows."""
 
-    def __init__(
-        self, recommender: Recommender, view: RowView, rules: Rules, labels: dict[str, Labels]
-    ) -> None:
-        self._vectors: _Vectors = recommender.catalogue().arrays[0]
+    def __init__(self, rows: AnswerRows, rules: Rules, labels: dict[str, Labels]) -> None:
+        self._rows = rows
         self._lambda = rules.mmr_lambda
         self._values = [
-            _Values(cap, view, labels.get(cap.attribute)) for cap in rules.at_most or ()
+            _Values(cap, rows, labels.get(cap.attribute)) for cap in rules.at_most or ()
         ]
         self._chosen: list[_Vectors] = []
 
@@ -81,7 +78,7 @@ class Choice:
             for codes in values.codes(pinned):
                 values.add(codes)
         if self._lambda is not None:
-            self._chosen += list(_directions(self._vectors[pinned]))
+            self._chosen += list(_directions(self._rows.vectors(pinned)))
 
     def choose(self, scores: Scores, rows: ItemRows | None, k: int) -> tuple[ItemRows, Scores]:
         """The places of the chosen among ``scores``, in order, and their scores.
@@ -112,7 +109,7 @@ class Choice:
         weighed = (
             None
             if self._lambda is None
-            else _Mmr(self._lambda, scores, _directions(self._vectors[rows]), self._chosen)
+            else _Mmr(self._lambda, scores, _directions(self._rows.vectors(rows)), self._chosen)
         )
         picked: list[int] = []
         order = iter(range(len(rows)))

@@ -45,6 +45,7 @@ class CatalogueFollower:
         return {
             "items": len(catalogue.table),
             "items_read": catalogue.end,
+            "items_cold": catalogue.cold_items,
             "items_left_out": (source.skipped if source else self._said) + catalogue.refused,
             "items_reason": self._reason,
         }

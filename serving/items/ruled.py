@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 import numpy as np
@@ -10,17 +10,11 @@ import numpy as np
 from everfresh.contracts.event import ItemId
 from everfresh.contracts.items.record import Value
 from everfresh.contracts.items.rules import Rules
-from everfresh.model.inference.retrieval import (
-    Query,
-    Scores,
-    all_scores,
-    first_places,
-    rows_of,
-    scores_of,
-)
+from everfresh.model.inference.retrieval import Query, first_places, near_rows, without
 from everfresh.model.recommender import Recommender
 from everfresh.model.vocabulary.sightings import ItemRows
 from everfresh.model.vocabulary.vocabulary import UNKNOWN
+from everfresh.serving.items.answer_rows import AnswerRows
 from everfresh.serving.items.catalogue import Catalogue
 from everfresh.serving.items.choice import Choice
 from everfresh.serving.items.columns import Bools
@@ -34,13 +28,17 @@ _FEW = 8
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """What a request asks for: ``k`` items outside ``barred``, inside ``allow`` where given."""
+    """What a request asks for: ``k`` items outside ``barred``, inside ``allow`` where given.
+
+    ``barred_items`` names those that have no row, others with them; asked where these may count.
+    """
 
     k: int
     barred: ItemRows
     allow: Sequence[ItemId] | None
     rules: Rules | None
     attributes: Sequence[str] = ()
+    barred_items: Callable[[], Iterable[ItemId]] = tuple
 
 
 class Ruled(msgspec.Struct, frozen=True):
@@ -72,39 +70,45 @@ def ruled_in(catalogue: Catalogue, recommender: Recommender, query: Query, wante
     rules = wanted.rules or _NONE
     view = catalogue.view(recommender)
     table = catalogue.table
-    closed, left = view.closed(rules.filter)
+    known = AnswerRows(recommender, view)
+    closed, left = known.closed(rules.filter)
     pins = _pins(table, rules, wanted.k)
-    pinned = rows_of(list(pins.values()), recommender.vocabulary)
-    barred = np.concatenate([wanted.barred, pinned])
-    rows = _candidates(recommender, closed, left, barred, wanted.allow)
+    pinned = known.of(list(pins.values()))
+    seen = wanted.barred
+    if known.cold:
+        seen = np.concatenate([seen, known.of(list(wanted.barred_items()))])
+    barred = np.concatenate([seen, pinned])
+    allowed = None if wanted.allow is None else known.of(wanted.allow)
+    number, rows = wanted.k - len(pins), None
+    reordered = rules.boosts or rules.at_most or rules.mmr_lambda is not None
+    if allowed is None and not reordered:
+        rows = _near(recommender, query, number, known, closed, left, barred)
     if rows is None:
-        scores = all_scores(recommender, query)
+        rows = _candidates(closed, left, barred, allowed)
+    if rows is None:
+        scores = known.all_scores(query)
         np.copyto(scores, -np.inf, where=closed)
         scores[barred] = -np.inf
     else:
-        scores = scores_of(recommender, query, rows)
+        scores = known.scores_of(query, rows)
     for boost in rules.boosts or ():
-        unfit, _ = view.closed(boost.filter, live=False)
+        unfit, _ = known.closed(boost.filter, live=False)
         fit = ~(unfit if rows is None else unfit[rows])
         np.add(scores, np.float32(boost.add), out=scores, where=fit)
-    number = wanted.k - len(pins)
     if rules.at_most or rules.mmr_lambda is not None:
-        choice = Choice(recommender, view, rules, table.labels)
+        choice = Choice(known, rules, table.labels)
         choice.begin(pinned[pinned != UNKNOWN])
         best, values = choice.choose(scores, rows, number)
     else:
         best = first_places(scores, number) if number else _NO_ROWS
         values = scores[best]
     chosen = best if rows is None else rows[best]
-    name = recommender.vocabulary.item
-    items: list[ItemId] = [name(row) for row in chosen.tolist()]
+    items: list[ItemId] = [known.item(row) for row in chosen.tolist()]
     given: list[float | None] = list(values.tolist())
-    places = _insert(recommender, query, pins, items, given)
+    places = _insert(known, query, pins, items, given)
     shortfall = None
     if len(items) < wanted.k:
-        found = Counted(
-            wanted.k, len(items), left, closed, wanted.barred, _allowed(recommender, wanted)
-        )
+        found = Counted(wanted.k, len(items), left, closed, seen, allowed, known.cold)
         shortfall = why_fewer(found, rules, view, catalogue)
     offset = catalogue.end - 1 if catalogue.end else None
     told = None
@@ -113,25 +117,40 @@ def ruled_in(catalogue: Catalogue, recommender: Recommender, query: Query, wante
     return Ruled(items, given, offset, places, shortfall, told)
 
 
-def _candidates(
+def _near(
     recommender: Recommender,
+    query: Query,
+    number: int,
+    known: AnswerRows,
     closed: Bools,
     left: int,
     barred: ItemRows,
-    allow: Sequence[ItemId] | None,
+) -> ItemRows | None:
+    """The rows to choose from by the version's index, and all cold ones; ``None`` where it is not
+    to be asked, or where what may be shown lies elsewhere: a brand, say, that is unlike all that
+    the user knows."""
+    near = near_rows(recommender, query, number, left / len(closed))
+    if near is None:
+        return None
+    rows = near[~closed[near]]
+    if 2 * len(rows) < recommender.index.look:
+        return None
+    if known.cold:
+        first = len(closed) - known.cold
+        rows = np.concatenate([rows, first + np.flatnonzero(~closed[first:])])
+    return without(rows, barred, len(closed))
+
+
+def _candidates(
+    closed: Bools, left: int, barred: ItemRows, allowed: ItemRows | None
 ) -> ItemRows | None:
     """The rows to choose from; ``None`` where it costs less to score all."""
-    if allow is not None:
-        rows = rows_of(allow, recommender.vocabulary)
-        return np.setdiff1d(rows[~closed[rows]], barred)
+    if allowed is not None:
+        return np.setdiff1d(allowed[~closed[allowed]], barred)
     if left * _FEW > len(closed):
         return None
     open_rows = np.flatnonzero(~closed)
     return open_rows[np.isin(open_rows, barred, invert=True)] if len(barred) else open_rows
-
-
-def _allowed(recommender: Recommender, wanted: Wanted) -> ItemRows | None:
-    return None if wanted.allow is None else rows_of(wanted.allow, recommender.vocabulary)
 
 
 def _pins(table: ItemTable, rules: Rules, k: int) -> dict[int, ItemId]:
@@ -145,7 +164,7 @@ def _pins(table: ItemTable, rules: Rules, k: int) -> dict[int, ItemId]:
 
 
 def _insert(
-    recommender: Recommender,
+    known: AnswerRows,
     query: Query,
     pins: dict[int, ItemId],
     items: list[ItemId],
@@ -154,13 +173,11 @@ def _insert(
     """Put the pinned items into their places, or at the end of a shorter list; where they stand."""
     if not pins:
         return []
-    rows = rows_of(list(pins.values()), recommender.vocabulary)
-    known, place = np.unique(rows, return_inverse=True)
-    own: Scores = scores_of(recommender, query, known)[place]
+    own = known.scores_of_items(query, list(pins.values()))
     places = []
-    for (position, item), row, score in zip(pins.items(), rows, own.tolist(), strict=True):
+    for (position, item), score in zip(pins.items(), own, strict=True):
         at = min(position, len(items))
         items.insert(at, item)
-        scores.insert(at, None if row == UNKNOWN else score)
+        scores.insert(at, score)
         places.append(at)
     return places

@@ -17,7 +17,8 @@ from everfresh.serving.items.view import RowView
 
 class Counted(msgspec.Struct, frozen=True):
     """An answer of ``found`` of ``k`` items; the filter left ``left`` rows, of which ``closed`` are
-    the others. ``barred`` and ``allow`` are the request's."""
+    the others. ``barred`` and ``allow`` are the request's; the last ``cold`` rows have no events.
+    """
 
     k: int
     found: int
@@ -25,6 +26,7 @@ class Counted(msgspec.Struct, frozen=True):
     closed: Bools
     barred: ItemRows
     allow: ItemRows | None
+    cold: int = 0
 
 
 def why_fewer(counted: Counted, rules: Rules, view: RowView, catalogue: Catalogue) -> str:
@@ -32,6 +34,8 @@ def why_fewer(counted: Counted, rules: Rules, view: RowView, catalogue: Catalogu
     known = int(np.count_nonzero(view.slots != NOTHING))
     _, shown = view.closed(None)
     steps = [f"the version knows {known:,} items"]
+    if counted.cold:
+        steps.append(f"the catalogue has {counted.cold:,} more without events")
     if shown < known:
         steps.append(f"{known - shown:,} of them may not be shown now")
     if rules.filter is not None:
@@ -96,4 +100,5 @@ def _unknown(of: Filter | None, view: RowView, catalogue: Catalogue) -> int:
     if of is not None:
         open_slots &= fits(of, table)
     open_slots[view.slots] = False
+    open_slots[view.cold.slots] = False
     return int(np.count_nonzero(open_slots))

@@ -14,9 +14,11 @@ import numpy.typing as npt
 
 from everfresh.contracts.event import ItemId
 from everfresh.contracts.items.rules import Filter, key_of
+from everfresh.model.recommender import Recommender
 from everfresh.model.vocabulary.item_ids import LONG
 from everfresh.model.vocabulary.sightings import ItemRows
 from everfresh.model.vocabulary.vocabulary import UNKNOWN, Vocabulary
+from everfresh.serving.items.cold_rows import ColdRows
 from everfresh.serving.items.columns import NOTHING, Bools, Slots
 from everfresh.serving.items.filters import fits
 from everfresh.serving.items.table import ItemTable
@@ -43,10 +45,14 @@ class _Kept:
 
 
 class RowView:
-    """Of one vocabulary, whose changes :meth:`follow` looks for. Used by one thread at a time."""
+    """Of one vocabulary, whose changes :meth:`follow` looks for. Used by one thread at a time.
 
-    def __init__(self, table: ItemTable) -> None:
-        self._table = table
+    ``cold`` are the items that have no row there; nothing else here counts them.
+    """
+
+    def __init__(self, recommender: Recommender, table: ItemTable) -> None:
+        self.table = self._table = table
+        self.cold = ColdRows(recommender)
         self._kinds = np.zeros(0, np.uint8)
         self._ids = np.zeros((0, 0), np.uint64)
         self.slots: Slots = np.full(1, NOTHING, np.int32)

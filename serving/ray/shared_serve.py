@@ -21,6 +21,7 @@ from everfresh.serving.ray import ownership
 if TYPE_CHECKING:
     from ray.serve.config import HTTPOptions, gRPCOptions
 
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 ANSWER_S = 10.0
 """How long Serve's controller may take to say what it has. Ray itself sets no limit."""
 
@@ -95,7 +96,7 @@ def require_place(serve: Serve, settings: Settings) -> None:
                 f"{name!r}: set serving.route_prefix to a path of its own, such as "
                 f"/{settings.ray.application}{end}"
             )
-    if door.host != wanted.host:
+    if _seen_from(door.host) != _seen_from(wanted.host):
         raise Unreachable(
             f"Ray Serve runs at {address}, and its door is at {door.host}, not at serving.host "
             f"({wanted.host}): one Serve has one door; set serving.host to {door.host} if our "
@@ -108,6 +109,11 @@ def require_place(serve: Serve, settings: Settings) -> None:
                 f"serving.{setting} is {chosen}, and the door of the Ray Serve at {address} is "
                 f"{has}: one Serve has one door; set serving.{setting} to {port}{end}"
             )
+
+
+def _seen_from(host: str) -> str:
+    """The host, by one name for all that mean this machine alone."""
+    return "this machine" if host in _LOOPBACK else host
 
 
 def _ask(*questions: str) -> list[Any]:

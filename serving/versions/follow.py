@@ -168,6 +168,8 @@ def warm(recommender: Recommender, lengths: Sequence[int] = (1, -1)) -> None:
     """Answer for no history, and for these many of the hottest items (all: -1), so that no user
     pays for the first answer."""
     recommender.start()
+    if recommender.index.look:
+        recommender.index.by_list()
     items, _ = recommender.recommend([], recommender.settings.max_length)
     for length in lengths:
         history = items if length < 0 else items[:length]

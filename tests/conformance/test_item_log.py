@@ -23,6 +23,7 @@ Opened = tuple[ItemLog, Callable[[], ItemSource]]
 @contextlib.contextmanager
 def in_memory() -> Iterator[Opened]:
     log = MemoryItemLog()
+    log.now_ms = 1_000
     yield log, lambda: MemoryItemSource(log)
 
 
@@ -63,3 +64,18 @@ def test_changes_come_in_their_order_before_and_after_the_end_that_was_there(
     while len(found) < 2 and time.monotonic() < until:
         found += source.poll(200)
     assert (found, source.end) == (later, 1_202)
+
+
+def test_a_reading_up_to_a_time_ends_there_and_the_next_goes_on(opened: Opened) -> None:
+    log, open_source = opened
+    records = [ItemChange(n, Item(id=n)) for n in range(700)]
+    log.write(records)
+    source = open_source()
+    assert [each for batch in source.read_to_end(1) for each in batch] == []
+    assert source.end == 0
+    in_an_hour = int(time.time() * 1000) + 3_600_000
+    assert [each for batch in source.read_to_end(in_an_hour) for each in batch] == records
+    assert source.end == 700
+    assert [each for batch in source.read_to_end(in_an_hour) for each in batch] == []
+    log.write(records[:1])
+    assert [each for batch in source.read_to_end() for each in batch] == records[:1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -43,6 +44,8 @@ def test_the_demo_ends_with_its_report_and_leaves_nothing(
     assert (tmp_path / ".everfresh/demo/plot.png").read_bytes().startswith(b"\x89PNG")
     assert f"before and after a {action} of item" in demo.said()
     assert ("hr10_ceiling" in report) == (data == "drifting")
+    # Films are shown by their titles, and those that nobody has rated yet can be recommended.
+    assert (re.search(r"\w \(\d+\)", demo.said()) is not None) == (data == "movielens")
 
 
 @pytest.mark.parametrize("words", ["✓ MovieLens 100K", "✓ Apache Kafka", "✓ Ray"])

@@ -20,6 +20,7 @@ from everfresh.model.optimizer import (
     take_gradients,
 )
 from everfresh.model.recommender import Recommender
+from everfresh.model.row_steps import MOMENTS
 from everfresh.model.weights import encode_tensors
 from tests.model.streams import SMALL, example, recommender, stream
 
@@ -42,6 +43,7 @@ def after_first() -> tuple[Recommender, Optimizer]:
 
 def test_state_grows_with_zeros_and_keeps_what_it_had() -> None:
     model, optimizer = after_first()
+    optimizer.rows.settle()
     before = optimizer.rows.moments["items"].clone()
     added = model.admit(SECOND)
     grow_optimizer(optimizer)
@@ -139,7 +141,8 @@ def test_an_earlier_builds_second_moments_are_taken_over() -> None:
     )
     restore_optimizer(optimizer, model, raw)
     table = model.network.items
-    assert torch.equal(optimizer.rows.moments["items"], plain.state[table]["exp_avg_sq"])
+    expected = plain.state[table]["exp_avg_sq"].to(MOMENTS)
+    assert torch.equal(optimizer.rows.moments["items"], expected)
     assert optimizer.rows.stepped.tolist() == [1] * model.vocabulary.rows
     assert np.isfinite(train(model, optimizer, 1))
     kept = optimizer.dense.state[model.network.start]["exp_avg"]

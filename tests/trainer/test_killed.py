@@ -133,11 +133,19 @@ def short(home: Path) -> Bench:
     return Bench(make_log(2, LABELS), settings)
 
 
+def indexed(home: Path) -> Bench:
+    """Versions have lists of rows, which are begun anew as items come."""
+    weights = {"rows": "int8", "index_from": 8}
+    settings = load_settings({"home": str(home), **SMALL, "weights": weights})
+    return Bench(make_log(2, LABELS), settings)
+
+
 CASES: dict[str, tuple[Callable[[Path], Bench], Blow]] = {
     "plain": (plain, nothing),
     "forgetful": (forgetful, nothing),
     "gated": (gated, spoil_one),
     "short": (short, nothing),
+    "indexed": (indexed, nothing),
 }
 
 

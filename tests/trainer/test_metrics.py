@@ -40,6 +40,15 @@ def test_a_score_that_the_newest_window_has_not_goes(metrics: Metrics) -> None:
     assert value(metrics, "window_score", contender="live", metric="hr10") == 0.5
 
 
+def test_what_a_window_was_like_is_a_gauge_for_each_measure(metrics: Metrics) -> None:
+    windows = WindowMetrics(metrics)
+    windows.observe(msgspec.structs.replace(REPORT, measures={"bits_live": 9.5, "repeats": 0.1}))
+    assert value(metrics, "window_measure", measure="bits_live") == 9.5
+    windows.observe(msgspec.structs.replace(REPORT, measures={"repeats": 0.2}))
+    assert value(metrics, "window_measure", measure="bits_live") is None
+    assert value(metrics, "window_measure", measure="repeats") == 0.2
+
+
 def test_a_report_that_is_written_again_and_a_held_window_count_no_events(metrics: Metrics) -> None:
     windows = WindowMetrics(metrics)
     windows.observe(msgspec.structs.replace(REPORT, seconds={}))

@@ -46,7 +46,12 @@ def test_every_version_of_a_trainer_reads_back_as_it_was_handed_over(
     monkeypatch.chdir(tmp_path)
     tuning = {**SMALL["trainer"], "expire_after_s": 8.0}
     settings = load_settings(
-        {"home": str(tmp_path), **SMALL, "trainer": tuning, "weights": {"rows": rows}}
+        {
+            "home": str(tmp_path),
+            **SMALL,
+            "trainer": tuning,
+            "weights": {"rows": rows, "index_from": 8},
+        }
     )
     log = make_log(2, list(range(3, 19)), users=12)
     store = Recording(str(tmp_path / "w"), 100)
@@ -107,13 +112,15 @@ def test_a_version_is_scored_with_as_loaded_whole_though_it_was_made_by_rows(
 ) -> None:
     log = make_log(2, list(range(3, 15)), users=12)
     store = FsspecWeightStore(str(tmp_path / "w"), 4)
-    loop = started(small_settings, store, log)
+    weights = small_settings.weights.model_copy(update={"index_from": 8})
+    loop = started(small_settings.model_copy(update={"weights": weights}), store, log)
     for _ in range(12):
         loop.step(0)
         lineage = loop._lineage
         for version, model in lineage.parents.items():
             again = load_served(store, store.manifest(version))
             assert model.save() == again.save()
+            assert len(model.index) == model.vocabulary.rows
             ours, theirs = model.catalogue(), again.catalogue()
             assert ours.factors is not None
             assert theirs.factors is not None

@@ -8,11 +8,13 @@ job, and the group stands where the manifest does (law 5).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from everfresh.contracts.event import ItemId
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.window import DecodedExample, TrainingWindow
+from everfresh.model.content.features import Features
 from everfresh.model.optimizer import build_optimizer, encode_optimizer, restore_optimizer
 from everfresh.model.recommender import Recommender
 from everfresh.trainer.learning.network import Network
@@ -33,6 +35,7 @@ class Job:
     number: int
     sighted: Sequence[DecodedExample] | None
     settings: Settings
+    contents: Mapping[ItemId, Features]
 
 
 def describe_job(task: WindowTask) -> Job:
@@ -46,6 +49,7 @@ def describe_job(task: WindowTask) -> Job:
         task.number,
         task.sighted,
         task.settings,
+        task.contents,
     )
 
 
@@ -58,7 +62,9 @@ def do_job(job: Job, stepper: Stepper) -> str:
     restore_optimizer(optimizer, recommender, job.optimizer)
     network, strategy = Network(recommender, optimizer), build_strategy(settings)
     strategy.restore(job.memory)
-    task = WindowTask(network, strategy, job.window, settings, job.number, job.sighted)
+    task = WindowTask(
+        network, strategy, job.window, settings, job.number, job.sighted, job.contents
+    )
     train_window(task, stepper)
     return weights_digest(network)
 

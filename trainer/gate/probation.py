@@ -19,8 +19,8 @@ from everfresh.contracts.settings import GateSettings
 from everfresh.contracts.window import DecodedExample, TrainingWindow
 from everfresh.model.metrics import Ranks
 from everfresh.model.network.batches import derive_seed
-from everfresh.model.recommender import Recommender
 from everfresh.trainer.scoring.paired import Paired, pair
+from everfresh.trainer.scoring.prequential import Contender
 
 _TARGETS = 512
 """Targets of a window that probations compare; more would cost time and tell little more."""
@@ -40,7 +40,7 @@ class Probation(msgspec.Struct, frozen=True):
 
 def observed(
     probations: Sequence[Probation],
-    parents: Mapping[int, Recommender],
+    parents: Mapping[int, Contender],
     window: TrainingWindow,
     live: Ranks,
     exclude_seen: bool,

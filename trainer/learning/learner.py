@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
+from everfresh.contracts.event import ItemId
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.window import DecodedExample, TrainingWindow
+from everfresh.model.content.features import Features
 from everfresh.model.opponents.opponent_file import begin_version
 from everfresh.model.opponents.opponents import Opponents
 from everfresh.model.vocabulary.admission import Limits
@@ -36,9 +39,11 @@ class Learner:
         settings: Settings,
         number: int,
         sighted: list[DecodedExample] | None = None,
+        contents: Mapping[ItemId, Features] | None = None,
     ) -> WindowTask:
         """To train this learner's network on ``window``; see :class:`WindowTask`."""
-        return WindowTask(self.network, self.strategy, window, settings, number, sighted)
+        task = WindowTask(self.network, self.strategy, window, settings, number, sighted)
+        return task if contents is None else replace(task, contents=contents)
 
 
 def fresh_learner(settings: Settings) -> Learner:

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.window import DecodedExample
+from everfresh.model.content_learning import begin_rows
 from everfresh.model.network.batches import derive_seed
 from everfresh.model.optimizer import forget_rows, grow_optimizer
 from everfresh.model.trend_learning import learn_trends, weigh_trends
@@ -63,6 +64,7 @@ def train_window(task: WindowTask, stepper: Stepper = SINGLE_PROCESS) -> Trainin
         seed = derive_seed(settings.trainer.seed, number, _WEIGHING)
         weigh_trends(network.recommender, task.window.examples, seed)
     renewed = renew_vocabulary(network, task.admitted, task.window.label, settings)
+    begin_rows(network.recommender, renewed.came, task.contents)
     counted = learn_trends(network.recommender, task.window.examples)
     losses, tokens = _take_steps(task, passes, stepper)
     stepped = network.optimizer.rows.touched()
@@ -92,6 +94,7 @@ def _take_steps(task: WindowTask, passes: int, stepper: Stepper) -> tuple[list[f
         if not math.isfinite(losses[-1]):
             break
     network.recommender.negatives.release_pool()
+    network.optimizer.rows.settle()
     return losses, tokens
 
 
@@ -113,8 +116,9 @@ def _set_rate(network: Network, settings: Settings, done: float) -> None:
 
 @dataclass(frozen=True)
 class RenewedRows:
-    """``new`` rows are of items that came or went; these and others are ``changed``."""
+    """``new`` rows are of items that ``came`` or went; these and others are ``changed``."""
 
+    came: Sequence[int]
     new: ItemRows
     changed: ItemRows
 
@@ -139,7 +143,7 @@ def renew_vocabulary(
     came = [row for row, had in zip(after, before, strict=True) if row != had]
     new = np.asarray([*came, *freed], dtype=np.int64)
     changed = np.concatenate([new, np.asarray(after, dtype=np.int64), recommender.unlinked])
-    return RenewedRows(new, changed)
+    return RenewedRows(came, new, changed)
 
 
 def broken(network: Network, outcome: TrainingOutcome) -> str | None:

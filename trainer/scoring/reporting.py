@@ -67,6 +67,7 @@ def held_report(
         flood=flood,
         held=rejected.reason,
         merged=window.merged,
+        measures=window.measures,
         cut=window.cut,
     )
 
@@ -94,6 +95,7 @@ def window_report(
         left=manifest.left,
         merged=window.merged,
         sampled=window.sampled,
+        measures=window.measures,
         cut=window.cut,
         through=manifest.trained_through,
         appended=window.appended,
@@ -109,7 +111,8 @@ class Figures(msgspec.Struct, frozen=True):
     ``events`` is of the whole lineage; ``backlog`` counts complete windows read ahead and
     not yet trained, ``backlog_s`` is for how long the oldest of them has waited. ``merged`` and
     ``sampled`` count windows joined with the one before or trained in part; ``events_per_s`` is of
-    the last window, from when training took it up to published.
+    the last window, from when training took it up to published. ``index_look`` is how many rows a
+    request looks at by the live version's index, 0 for all, and ``index_recall`` what it finds.
 
     Alarms: ``held`` windows that the gate kept out (``last_held`` says which and why), ``let_pass``
     after too many of them, ``rolled_back`` times a version failed its probation, ``overtaken``
@@ -147,6 +150,8 @@ class Figures(msgspec.Struct, frozen=True):
     failed: str = ""
     processor_s: float = 0.0
     processor_per_window_s: float = 0.0
+    index_look: int = 0
+    index_recall: float = 1.0
 
     @property
     def alarms(self) -> int:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import msgspec
+
 from everfresh.contracts.event import ItemId
 from everfresh.contracts.settings import TrainerSettings
 from everfresh.contracts.window import TrainingWindow
 from everfresh.model.metrics import Ranks
 from everfresh.model.opponents.opponents import POPULARITY
+from everfresh.model.opponents.popularity import FadingPopularity
+from everfresh.model.recommender import Recommender
 from everfresh.model.vocabulary.admission import Limits, sighted
 from everfresh.model.vocabulary.vocabulary import Vocabulary
 from everfresh.trainer.scoring.paired import Paired, pair
@@ -21,6 +25,7 @@ from everfresh.trainer.scoring.prequential import (
     score_table,
 )
 from everfresh.trainer.scoring.target_groups import by_age, by_place
+from everfresh.trainer.scoring.window_measures import Surprised, window_measures
 from everfresh.trainer.scoring.window_summary import WindowSummary, summarize
 from everfresh.trainer.windows.backlog import PlannedWindow
 
@@ -61,5 +66,13 @@ def score_planned(
     groups = {**by_place(window.examples), **by_age(window.examples, vocabulary, newest)}
     summary = summarize(window, groups, planned.labels, planned.share)
     flood = vocabulary.left_waiting(*sighted(window.examples), Limits.of(tuning))
-    ranks = rank_window(window, contenders, tuning.exclude_seen, flood)
+    live, popularity = contenders.get(LIVE), contenders.get(POPULARITY)
+    measures = window_measures(window.examples)
+    if isinstance(live, Recommender) and isinstance(popularity, FadingPopularity):
+        surprised = Surprised(live, popularity)
+        ranks = rank_window(window, {**contenders, LIVE: surprised}, tuning.exclude_seen, flood)
+        measures |= surprised.measures()
+    else:
+        ranks = rank_window(window, contenders, tuning.exclude_seen, flood)
+    summary = msgspec.structs.replace(summary, measures=measures)
     return ScoredWindow(window, ranks, flatten(score_table(ranks, groups)), summary, flood)

@@ -15,7 +15,8 @@ from everfresh.trainer.scoring.target_groups import FIRST, FRESH, OLDER, SECOND,
 class WindowSummary(msgspec.Struct, frozen=True):
     """What a report says of its window, kept so that a lost report can be written again.
 
-    ``first``, ``second``, ``fresh`` and ``older`` count targets of these groups.
+    ``first``, ``second``, ``fresh`` and ``older`` count targets of these groups. ``measures`` are
+    those of ``trainer.scoring.window_measures``.
     """
 
     label: int
@@ -29,6 +30,7 @@ class WindowSummary(msgspec.Struct, frozen=True):
     second: int = 0
     older: int = 0
     cut: int = 0
+    measures: dict[str, float] = {}
 
 
 def summarize(

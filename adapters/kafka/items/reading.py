@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import takewhile
 from typing import Any
 
 from everfresh.adapters.kafka.consumers import Closing, connect_consumer, read_until, reading
@@ -44,13 +45,19 @@ class KafkaItemSource(Closing):
             raise
         return 0
 
-    def read_to_end(self) -> Iterator[list[ItemChange]]:
+    def read_to_end(self, before_ms: int | None = None) -> Iterator[list[ItemChange]]:
         """See the port; ``Unreachable`` where the broker goes away meanwhile."""
         with reading(self._topic, self._brokers):
             ends = self._consumer.end_offsets(self._consumer.assignment())
             self.goal = max(ends.values())
-            for _, messages in read_until(self._consumer, ends):
-                yield self._changes(messages)
+            for part, messages in read_until(self._consumer, ends):
+                early = messages
+                if before_ms is not None:
+                    early = list(takewhile(lambda each: each.timestamp < before_ms, messages))
+                yield self._changes(early)
+                if len(early) < len(messages):
+                    self._consumer.seek(part, messages[len(early)].offset)
+                    return
         # Kafka may have removed the newest records, and offsets go on after them.
         self.end = max(self.end, self.goal)
 

@@ -35,7 +35,7 @@ def _build(folder: Path) -> None:
     draft = folder.with_suffix(".partial")
     shutil.rmtree(draft, ignore_errors=True)
     jars, classes = draft / "jars", draft / "classes"
-    fetch = ["mvn", "-q", "-B", "-f", POM, _COPY, f"-DoutputDirectory={jars}"]
+    fetch = ["mvn", "-q", "-B", "-f", str(POM), _COPY, f"-DoutputDirectory={jars}"]
     subprocess.run([*fetch, "-DincludeScope=runtime"], check=True)
-    subprocess.run(["javac", "-cp", f"{jars}/*", "-d", classes, SOURCE], check=True)
+    subprocess.run(["javac", "-cp", f"{jars}/*", "-d", str(classes), str(SOURCE)], check=True)
     draft.rename(folder)

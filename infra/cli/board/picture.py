@@ -13,7 +13,7 @@ from everfresh.contracts.report import ComponentStatus, WindowReport
 from everfresh.infra.cli.board.seen import Seen
 from everfresh.infra.cli.views.run_reports import what_happened
 from everfresh.infra.cli.views.scores import CONTENDERS
-from everfresh.infra.cli.views.version_life import live_everywhere
+from everfresh.infra.cli.views.versions.version_life import live_everywhere
 
 ROWS, LIVES = 40, 64
 """Windows that are listed one by one, and those whose versions replicas remember; the curve has all

@@ -1,15 +1,11 @@
 """``everfresh evaluate``: compares training strategies on a file's events; progress, table, plot.
 
-A child process does the work (``everfresh.evaluation``), so that this one, which draws, loads no
-torch. The child ends with this one, however this one ends.
+A child process does the work (``everfresh.evaluation``).
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,27 +16,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedCo
 
 from everfresh import evaluation
 from everfresh.adapters.files.tables.mapping import Reading, encode_reading
-from everfresh.adapters.machine.child_process import ChildProcess
-from everfresh.contracts.errors import DataFileError, RunError, SettingsError
 from everfresh.contracts.foreign import printable
 from everfresh.contracts.settings import Settings
 from everfresh.evaluation.results import (
     GroupScore,
     ResultLine,
-    RowsRead,
     WindowScore,
     decode_line,
-    decode_rows,
 )
 from everfresh.evaluation.summary import Evaluation, collect
 from everfresh.infra.cli.commands.check_file import said_of_source
+from everfresh.infra.cli.evaluation_process import PLAIN_S, output_lines, require_places
 from everfresh.infra.cli.terminal import Terminal, progress_text
 from everfresh.infra.cli.views.tables import described, new_table
-from everfresh.infra.components import settings_environment
-from everfresh.infra.processes.processes import PYTHON
 
-_PLAIN_S = 10.0
-_GRACE_S = 2.0
 _TITLES = {"hr10": "HR@10", "ndcg10": "NDCG@10"}
 
 
@@ -79,13 +68,7 @@ def run_evaluate(
     settings: Settings, request: Request, json: Path | None, plot: Path | None
 ) -> None:
     """Return when table, plot and JSON are there; errors are those of the file or the settings."""
-    if not request.file.exists():
-        raise DataFileError(f"{request.file} does not exist; name an event file that does")
-    for target in (json, plot):
-        if target is not None and not target.resolve().parent.is_dir():
-            raise SettingsError(
-                f"{target} cannot be written: {target.parent} is no folder; make it first"
-            )
+    require_places(request.file, json, plot)
     console, began = Terminal(), time.monotonic()
     names = request.strategies.split(",")
     for line in said_of_source(request.file, request.reading):
@@ -105,41 +88,9 @@ def run_evaluate(
 
 
 def _lines(settings: Settings, request: Request, console: Terminal) -> Iterator[ResultLine]:
-    with tempfile.TemporaryFile() as errors:
-        child = ChildProcess(
-            request.command(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=errors.fileno(),
-            env={**os.environ, **PYTHON, **settings_environment(settings)},
-        )
-        said = time.monotonic()
-        try:
-            for raw in child.output():
-                if (line := decode_line(raw)) is not None:
-                    yield line
-                elif (read := decode_rows(raw)) is not None:
-                    said = _say_rows(console, read, request.reading.rejects, said)
-        finally:
-            # It has closed its output: it ends by itself, or is not wanted any more.
-            code = child.stop(_GRACE_S)
-        errors.seek(0)
-        last_words = errors.read().decode(errors="replace").splitlines()
-    if code:
-        last_words = last_words or [f"the evaluation ended with exit code {code}"]
-        raise RunError(last_words[-1].removeprefix("error: "))
-
-
-def _say_rows(console: Terminal, read: RowsRead, rejects: str, said: float) -> float:
-    """Say what was left out, and now and then how far the reading is; when it was said last."""
-    if read.left_out:
-        console.print(
-            f"{read.left_out:,} of {read.rows:,} rows were left out: see {rejects}", soft_wrap=True
-        )
-    elif time.monotonic() - said >= _PLAIN_S:
-        console.print(f"{read.rows:,} rows read")
-        return time.monotonic()
-    return said
+    for raw in output_lines(request.command(), settings, console, request.reading.rejects):
+        if (line := decode_line(raw)) is not None:
+            yield line
 
 
 def _with_progress(
@@ -167,7 +118,7 @@ def _with_progress(
             progress.start_task(task)
             score = f"HR@10 {hr10:.3f}"
             progress.update(task, total=line.windows, completed=line.window + 1, score=score)
-            if not console.is_terminal and time.monotonic() - printed >= _PLAIN_S:
+            if not console.is_terminal and time.monotonic() - printed >= PLAIN_S:
                 printed = time.monotonic()
                 console.print(f"{line.contender}: window {line.window + 1}/{line.windows}, {score}")
 

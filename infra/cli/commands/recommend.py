@@ -11,17 +11,16 @@ from everfresh.contracts.settings import Settings
 from everfresh.infra.cli.http_client import ask, client, require_serving_url
 from everfresh.infra.cli.terminal import Terminal
 from everfresh.infra.cli.views.tables import new_table
+from everfresh.infra.cli.views.titles import TITLES, titles_of
 
 _TIMEOUT_S = 10.0
-_TITLES = ("title", "name")
-"""Attributes that say what an item is called; the first that it has."""
 
 
 def run_recommend(settings: Settings, user: str, k: int, *, exclude_seen: bool) -> None:
     """Ask and print; ``RunError`` where there is no answer, with what to do."""
     url = require_serving_url(settings.home.resolve())
     with client(url, _TIMEOUT_S) as connection:
-        answer = ask(connection, parse_id(user), k, exclude_seen=exclude_seen, attributes=_TITLES)
+        answer = ask(connection, parse_id(user), k, exclude_seen=exclude_seen, attributes=TITLES)
     console = Terminal()
     console.print(f"Recommendations for user {answer['user_id']}, best first")
     console.print(_table(answer))
@@ -30,8 +29,7 @@ def run_recommend(settings: Settings, user: str, k: int, *, exclude_seen: bool) 
 
 def _table(answer: dict[str, Any]) -> Table:
     """Rank, item and score, with the title where the catalogue has any."""
-    titles = [_title(told) for told in answer.get("attributes") or ()]
-    titles += [""] * (len(answer["items"]) - len(titles))
+    titles = titles_of(answer)
     columns = ("#", "item", "title", "score") if any(titles) else ("#", "item", "score")
     table = new_table(*columns, right=("#", "score"))
     rows = zip(answer["items"], titles, answer["scores"], strict=True)
@@ -40,10 +38,6 @@ def _table(answer: dict[str, Any]) -> Table:
         middle = [title] if any(titles) else []
         table.add_row(str(rank), str(item), *middle, shown)
     return table
-
-
-def _title(told: dict[str, Any]) -> str:
-    return next((str(told[name]) for name in _TITLES if name in told), "")
 
 
 def _origin(answer: dict[str, Any]) -> str:

@@ -21,7 +21,8 @@ from everfresh.infra.cli.terminal import Terminal
 from everfresh.infra.cli.views.scores import CONTENDERS
 from everfresh.infra.cli.views.tables import described, new_table
 from everfresh.infra.cli.views.text import MISSING, local_time, score
-from everfresh.infra.cli.views.version_life import UNKNOWN, lives
+from everfresh.infra.cli.views.versions.version_life import UNKNOWN, lives
+from everfresh.infra.cli.views.versions.window_table import window_table
 
 CURRENT, ROLLED_BACK, NOT_LIVE = "current", "rolled back", "never live"
 _COLUMNS = (
@@ -48,6 +49,8 @@ def run_versions(settings: Settings, track: str = DEFAULT, *, as_json: bool) -> 
         console.print(f"no version is in {settings.weights_url} yet")
     else:
         console.print(_table(rows, console.width))
+        if (windows := window_table(rows)) is not None:
+            console.print(windows)
     for line in damaged:
         console.print(line)
     if left_out:
@@ -76,7 +79,8 @@ def describe_versions(
     """One flat row per version, oldest first.
 
     ``hr10_live`` and the like are those of the version itself, measured on the window after it
-    before that was trained, so the newest has none yet (``None``).
+    before that was trained, so the newest has none yet (``None``). ``measures`` are of the
+    window that it learnt.
     """
     by_version = {manifest.version: manifest for manifest in manifests}
     lineage = _lineage(by_version, pointer)
@@ -100,6 +104,7 @@ def describe_versions(
             "bytes": sum(file.bytes for file in manifest.stored or manifest.files),
             "delta_of": manifest.delta_of if manifest.depth else None,
             "origin": manifest.origin,
+            "measures": manifest.measures,
             "state": _state(manifest.version, pointer, ancestors, turned_from),
         }
         for manifest in manifests

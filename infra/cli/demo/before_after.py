@@ -15,6 +15,7 @@ from everfresh.infra.cli.demo.streams import Stream
 from everfresh.infra.cli.http_client import ask, client
 from everfresh.infra.cli.terminal import styled
 from everfresh.infra.cli.views.tables import described, new_table
+from everfresh.infra.cli.views.titles import TITLES, named
 
 _WAIT_S = 60.0
 _K = 8
@@ -38,12 +39,12 @@ def observe_change(
     ``RunError`` where no answer knows of it in time. ``tick`` is called while waiting.
     """
     with client(url) as connection:
-        before = ask(connection, user, _K, exclude_seen=True)
+        before = ask(connection, user, _K, exclude_seen=True, attributes=TITLES)
         item = before["items"][0]
         send(item)
         began = time.monotonic()
         while True:
-            after = ask(connection, user, _K, exclude_seen=True)
+            after = ask(connection, user, _K, exclude_seen=True, attributes=TITLES)
             if after["state_offset"] != before["state_offset"]:
                 return Change(item, before, after, time.monotonic() - began)
             if time.monotonic() - began > _WAIT_S:
@@ -78,10 +79,11 @@ def change_view(change: Change, action: str) -> RenderableType:
     ]
     table = new_table("#", *heads, right=("#",))
     pairs = list(zip(old["items"], new["items"], strict=False))
-    for rank, (before, after) in enumerate(pairs, 1):
+    names = zip(named(old), named(new), strict=False)
+    for rank, ((before, after), (left, right)) in enumerate(zip(pairs, names, strict=True), 1):
         gone = "strike" if before == change.item else ""
         fresh = "bold green" if after not in old["items"] else ""
-        table.add_row(str(rank), styled((str(before), gone)), styled((str(after), fresh)))
+        table.add_row(str(rank), styled((left, gone)), styled((right, fresh)))
     moved = sum(before != after for before, after in pairs)
     words = (
         f"Answers knew of the event {change.seconds:.2f} s after it was in the log (less is "

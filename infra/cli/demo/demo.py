@@ -32,6 +32,7 @@ from everfresh.infra.cli.demo.streams import (
     Stream,
     clicks_of,
     fetch_ratings,
+    shelve_films,
     write_clicks,
 )
 from everfresh.infra.cli.http_client import serving_url
@@ -83,6 +84,8 @@ def run_demo(
         run = Supervisor(settings, INTERRUPTS, steps)
         with run:
             run.start()
+            if stream.films is not None:
+                shelve_films(stream.films, run.settings)
             demo = _Demo(run, console, began, stream, experiment=experiment)
             report = demo.show(events, speed)
         steps.end()

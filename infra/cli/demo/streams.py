@@ -13,6 +13,10 @@ from everfresh.adapters.files.drifting.settings import DriftSettings
 from everfresh.adapters.files.drifting.stream import DriftingStream
 from everfresh.adapters.files.drifting.writing import Ceiling, write_stream
 from everfresh.adapters.files.jsonl import JsonLines
+from everfresh.adapters.files.movielens import FILMS, read_films
+from everfresh.adapters.kafka.items.writing import KafkaItemLog
+from everfresh.contracts.errors import DataFileError
+from everfresh.contracts.items.record import ItemChange
 from everfresh.contracts.settings import Settings
 from everfresh.infra.processes.children import OnUpdate, StepUpdate
 
@@ -29,6 +33,8 @@ class Stream(msgspec.Struct, frozen=True):
     """What an event of one user's own, shown before and after, has for a value."""
     repeats: bool
     """Whether users come back to an item, so that what they have seen is ranked too."""
+    films: Path | None = None
+    """What its items are, where that is known."""
     ceiling: Ceiling | None = None
     """How well one who knows the stream's law ranks its events, where there is one."""
 
@@ -43,8 +49,19 @@ def fetch_ratings(steps: OnUpdate) -> Stream:
     began = time.monotonic()
     steps(StepUpdate("ratings", "begins"))
     file = fetch_ml100k(lambda text: steps(StepUpdate("ratings", "waits", text)))
-    steps(StepUpdate("ratings", "done", seconds=time.monotonic() - began))
-    return Stream("MovieLens 100K", file, "ml-100k", "rating", 5.0, repeats=False)
+    films, note = None, ""
+    try:
+        films = fetch_ml100k(lambda text: steps(StepUpdate("ratings", "waits", text)), name=FILMS)
+    except DataFileError as error:  # an older cache has the ratings alone
+        note = f"without titles: {error}"
+    steps(StepUpdate("ratings", "done", note, seconds=time.monotonic() - began))
+    return Stream("MovieLens 100K", file, "ml-100k", "rating", 5.0, repeats=False, films=films)
+
+
+def shelve_films(films: Path, settings: Settings) -> None:
+    """Write what the films are to the topic ``items``."""
+    with KafkaItemLog(settings.kafka.brokers, settings.kafka.topic_prefix) as log:
+        log.write(ItemChange(film.id, film) for film in read_films(films))
 
 
 def clicks_of(home: Path) -> Stream:

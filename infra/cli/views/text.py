@@ -19,6 +19,14 @@ def seconds(value: float | None) -> str:
     return MISSING if value is None else f"{value:.2f} s"
 
 
+def duration(value: float) -> str:
+    """A stretch of time in the unit that fits, of at least a second."""
+    for unit, long in (("hours", 3600.0), ("minutes", 60.0)):
+        if value >= 2 * long:
+            return f"{value / long:.1f} {unit}"
+    return f"{max(1.0, value):.0f} s"
+
+
 def milliseconds(value: float | None) -> str:
     """A duration in whole milliseconds."""
     return MISSING if value is None else f"{value:.0f} ms"

@@ -22,6 +22,7 @@ from everfresh.model.inference.retrieval import (
 )
 from everfresh.model.ranking import Scorer
 from everfresh.model.recommender import Recommender
+from everfresh.model.trends.table import Contexts
 from everfresh.model.vocabulary.vocabulary import Vocabulary
 
 MODEL = ModelSettings(dim=8, blocks=1, heads=2, max_length=8, dropout=0.0)
@@ -59,7 +60,8 @@ def test_the_best_items_are_those_of_the_whole_catalogue(
     query = asked(made, history)
     items, scores = best_items(made, query, 5, barred)
     scorer = Scorer(made.network, made.catalogue(), made.trend_table())
-    whole = scorer.scores(query.user[None], query.context)[0]
+    context = Contexts(np.array([query.last]), np.array([len(query.rows)]))
+    whole = scorer.scores(query.user[None], context)[0]
     rows, wanted = best_rows(whole, 5, barred.tolist())
     assert items == [made.vocabulary.item(row) for row in rows]
     assert scores == pytest.approx(wanted, abs=1e-5)

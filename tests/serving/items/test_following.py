@@ -32,6 +32,7 @@ def test_it_has_read_the_topic_when_it_is_made_and_goes_on_from_there() -> None:
     assert follower.figures() == {
         "items": 1_300,
         "items_read": 1_301,
+        "items_cold": 0,
         "items_left_out": 1,
         "items_reason": "",
     }

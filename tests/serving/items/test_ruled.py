@@ -11,15 +11,19 @@ import torch
 
 from everfresh.contracts.event import ItemId
 from everfresh.contracts.items.rules import Boost, Cap, Filter, Pin, Rules
+from everfresh.model.index import inverted_lists
+from everfresh.model.inference import indexing
+from everfresh.model.inference.indexing import renew_index
 from everfresh.model.inference.retrieval import (
     Query,
     Scores,
     best_items,
     first_places,
     score_items,
+    scores_of,
 )
 from everfresh.model.vocabulary.sightings import ItemRows
-from everfresh.serving.items import choice
+from everfresh.serving.items import answer_rows, choice, ruled
 from everfresh.serving.items.catalogue import Catalogue
 from everfresh.serving.items.ruled import Ruled, Wanted, ruled_items
 from tests.serving.items.shop import catalogue_of, change, removal
@@ -262,7 +266,6 @@ def test_an_answer_says_what_may_not_be_shown_and_what_the_version_does_not_know
 
 def test_many_candidates_give_the_same_as_few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Scoring all rows, or those that are left alone, is one thing."""
-    from everfresh.serving.items import ruled  # noqa: PLC0415 - to be changed
 
     answers = []
     for few in (1, 10_000):
@@ -281,3 +284,41 @@ def test_many_candidates_give_the_same_as_few(monkeypatch: pytest.MonkeyPatch) -
     assert one.items == other.items
     assert one.scores == pytest.approx(other.scores, abs=1e-4)
     assert isinstance(msgspec.json.encode(one), bytes)
+
+
+def test_filters_hold_where_the_version_has_an_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Brands a and b: half of the items near the user are of each; brand z is far away."""
+    for module in (inverted_lists, indexing):
+        monkeypatch.setattr(module, "LOOKS", (40, 80, 160, 320))
+    items: list[ItemId] = list(range(1, 1_501))
+    made = recommender(5, items)
+    generator = torch.Generator().manual_seed(6)
+    table = made.network.items.data
+    table[:] = torch.nn.functional.normalize(torch.randn(table.shape, generator=generator), dim=1)
+    rows = np.array([made.vocabulary.row(item) for item in items])
+    user = torch.nn.functional.normalize(torch.arange(8.0) - 3, dim=0)
+    likeness = (table @ user).numpy()
+    far = likeness[rows] < np.quantile(likeness[rows], 0.3)
+    brands = {item: "z" if far[at] else "ab"[at % 2] for at, item in enumerate(items)}
+    shelf = catalogue_of(*(change(item, brand=brand) for item, brand in brands.items()))
+    query = Query(user, rows[[2]])
+    wanted = [
+        Wanted(5, rows[[2, 7]], None, Rules(filter=equals("brand", brand))) for brand in "abz"
+    ]
+
+    def answers() -> list[Ruled]:
+        shelf.prepare(made)
+        return [ruled_items(shelf, made, query, each, 1) for each in wanted]
+
+    exact = answers()
+    renew_index(made, None, [], len(items), 0.9, 1)
+    made.index.judge(np.ones(4, np.float32), 160)
+    asked_by = []
+    monkeypatch.setattr(
+        answer_rows, "scores_of", lambda *given: asked_by.append(len(given[2])) or scores_of(*given)
+    )
+    by_index = answers()
+    assert [each.items for each in by_index] == [each.items for each in exact]
+    assert [{brands[item] for item in each.items} for each in by_index] == [{"a"}, {"b"}, {"z"}]
+    assert len(asked_by) == 2, "what is of brand z lies elsewhere, and all is scored"
+    assert max(asked_by) < len(items) / 2

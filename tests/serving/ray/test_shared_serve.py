@@ -25,7 +25,8 @@ def settings(**serving: object) -> Settings:
 
 
 @pytest.mark.parametrize(
-    "serving", [{}, {"port": 8000}, {"grpc_port": 9000}, {"route_prefix": "/"}]
+    "serving",
+    [{}, {"port": 8000}, {"grpc_port": 9000}, {"route_prefix": "/"}, {"host": "localhost"}],
 )
 def test_an_application_at_a_path_of_its_own_has_a_place(serving: dict[str, object]) -> None:
     require_place(running(), settings(**serving))

@@ -15,6 +15,7 @@ from everfresh.contracts.manifest import FORMAT, Pointer, Rows, WeightManifest
 from everfresh.contracts.sequence import Interaction
 from everfresh.contracts.settings import ModelSettings
 from everfresh.contracts.window import DecodedExample
+from everfresh.model.inference.indexing import renew_index
 from everfresh.model.recommender import Recommender
 from everfresh.model.touched_rows import Ints
 from everfresh.model.version_files import begin_version, version_tables, with_item_rows
@@ -49,6 +50,7 @@ class Lineage:
         # A text as wide as any to come, for wider ids change every row.
         self._sight([*range(ITEMS), "w" * WIDEST], 1)
         self.made.learn_trends(np.arange(10), np.arange(10))
+        self._renew_index()
         self.write()
 
     def _sight(self, items: object, label: int) -> None:
@@ -76,6 +78,10 @@ class Lineage:
             self.made.network.items[rows] += 0.1
             self.made.network.items[rows[0], 0] += bad
             self.made.network.start += 0.01
+        self._renew_index()
+
+    def _renew_index(self) -> None:
+        renew_index(self.made, self.touched(), [], ITEMS // 2, 0.9, seed=1)
 
     def write(self) -> None:
         """One version more, with the pointer at it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from everfresh.adapters.weights.rollback import roll_back
@@ -14,7 +15,7 @@ from everfresh.contracts.manifest import FORMAT, Pointer, Rejected, WeightManife
 from everfresh.contracts.settings import Settings, load_settings
 from everfresh.infra.cli.commands import versions
 from everfresh.infra.cli.commands.versions import describe_versions, run_versions
-from everfresh.infra.cli.views.version_life import UNKNOWN
+from everfresh.infra.cli.views.versions.version_life import UNKNOWN
 
 
 def manifest(version: int, parent: int | None, left: int = 0) -> WeightManifest:
@@ -143,3 +144,21 @@ def test_a_narrow_terminal_shows_fewer_columns_and_cuts_none(
     assert "…" not in output
     assert " frozen " not in output.splitlines()[1]
     assert "A terminal of 120 columns also shows" in " ".join(output.split())
+
+
+def test_what_windows_were_like_stands_below_the_versions(
+    settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    run_versions(settings, as_json=False)
+    assert "compression" not in capsys.readouterr().out, "versions of an older release say nothing"
+    store = FsspecWeightStore(settings.weights_url)
+    measures = {"bits_live": 8.25, "bits_popularity": 9.5, "repeats": 0.125, "compression": 1.5}
+    told = msgspec.structs.replace(manifest(4, 3), measures=measures)
+    store.write(told, {"model.safetensors": b"x"})
+    run_versions(settings, as_json=False)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "8.25" in line]
+    assert line.split() == ["4", "40", "8.25", "9.50", "-", "-", "1.50", "12.5%", "-"]
+    run_versions(settings, as_json=True)
+    rows = json.loads(capsys.readouterr().out)["versions"]
+    assert [row["measures"] for row in rows] == [{}, {}, {}, measures]

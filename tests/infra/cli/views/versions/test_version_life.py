@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import structs
 
 from everfresh.contracts.report import ComponentStatus, WindowReport
-from everfresh.infra.cli.views.version_life import live_everywhere, lives
+from everfresh.infra.cli.views.versions.version_life import live_everywhere, lives
 
 REPORT = WindowReport(
     label=4,

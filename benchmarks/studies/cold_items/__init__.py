@@ -1,0 +1,1 @@
+"""A study: what contents bring to cold and to new items."""

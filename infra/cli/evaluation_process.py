@@ -1,0 +1,78 @@
+"""A child process that trains and measures on a file: how it is run, and the lines that it says.
+
+So the command, which draws, loads no torch. The child ends with the command, however that ends.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from everfresh.adapters.machine.child_process import ChildProcess
+from everfresh.contracts.errors import DataFileError, RunError, SettingsError
+from everfresh.contracts.settings import Settings
+from everfresh.evaluation.results import RowsRead, decode_rows
+from everfresh.infra.cli.terminal import Terminal
+from everfresh.infra.components import settings_environment
+from everfresh.infra.processes.processes import PYTHON
+
+PLAIN_S = 10.0
+"""Seconds between lines of progress where there is no terminal."""
+_GRACE_S = 2.0
+
+
+def require_places(file: Path, *targets: Path | None) -> None:
+    """``EverfreshError`` where the file is not there, or a result could not be written."""
+    if not file.exists():
+        raise DataFileError(f"{file} does not exist; name an event file that does")
+    for target in targets:
+        if target is not None and not target.resolve().parent.is_dir():
+            raise SettingsError(
+                f"{target} cannot be written: {target.parent} is no folder; make it first"
+            )
+
+
+def output_lines(
+    command: Sequence[str], settings: Settings, console: Terminal, rejects: str
+) -> Iterator[str]:
+    """What the child says, but for rows read, which are printed here; ``RunError`` with its last
+    words where it fails."""
+    with tempfile.TemporaryFile() as errors:
+        child = ChildProcess(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors.fileno(),
+            env={**os.environ, **PYTHON, **settings_environment(settings)},
+        )
+        said = time.monotonic()
+        try:
+            for raw in child.output():
+                if (read := decode_rows(raw)) is not None:
+                    said = _say_rows(console, read, rejects, said)
+                else:
+                    yield raw
+        finally:
+            # It has closed its output: it ends by itself, or is not wanted any more.
+            code = child.stop(_GRACE_S)
+        errors.seek(0)
+        last_words = errors.read().decode(errors="replace").splitlines()
+    if code:
+        last_words = last_words or [f"the evaluation ended with exit code {code}"]
+        raise RunError(last_words[-1].removeprefix("error: "))
+
+
+def _say_rows(console: Terminal, read: RowsRead, rejects: str, said: float) -> float:
+    """Say what was left out, and now and then how far the reading is; when it was said last."""
+    if read.left_out:
+        console.print(
+            f"{read.left_out:,} of {read.rows:,} rows were left out: see {rejects}", soft_wrap=True
+        )
+    elif read.rows and time.monotonic() - said >= PLAIN_S:
+        console.print(f"{read.rows:,} rows read")
+        return time.monotonic()
+    return said

@@ -1,0 +1,1 @@
+"""What ``everfresh scaling-law`` shows: tables with words, and a plot."""

@@ -1,0 +1,1 @@
+"""What an item is by its record, and the map from there to the network's item rows."""

@@ -1,0 +1,1 @@
+"""The model's contents of items."""
