@@ -13,6 +13,7 @@ with the same rankings twice: answered by one track each, and by both together.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -192,9 +193,9 @@ BETTER = {
 }
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Simulate and report."""
-    wanted = parse_options("studies.interleaving", __doc__)
+    wanted = parse_options("studies.interleaving", __doc__, argv)
     began = time.monotonic()
     found = {
         name: misses(crowd, QUICK if wanted.quick else EXPERIMENTS, 1)
