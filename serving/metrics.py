@@ -116,6 +116,11 @@ FIGURES = (
     counted("experiments_failed", "failed_arms", "Arms that the flag system could not name"),
     counted("experiments_unknown_arm", "unknown_arms", "Arms of the flag system that are not ours"),
     FigureMetric("items", "catalogue_items", "Items that the catalogue has records of."),
+    FigureMetric(
+        "items_cold",
+        "cold_items",
+        "Items without a row in the version, which are scored by what their records say.",
+    ),
     FigureMetric("items_read", "catalogue_offset", "Offset after the last record of items read."),
     counted(
         "items_left_out",
