@@ -81,6 +81,7 @@ def learner(items: int) -> Learnt:
     for weight in recommender.parameters():
         weight.grad = torch.zeros_like(weight)
     apply_gradients(recommender, optimizer, take_gradients(optimizer, recommender))
+    optimizer.rows.begin_window(keep=False)
     opponents = Opponents()
     opponents.vocabulary.admit(range(1, items + 1))
     opponents.popularity.counts.reach(opponents.vocabulary.rows)

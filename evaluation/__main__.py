@@ -25,6 +25,7 @@ from everfresh.evaluation.comparison import FROZEN, NOTHING, Comparison, compare
 from everfresh.evaluation.file_windows import by_count, by_time, cut_windows
 from everfresh.evaluation.results import ResultLine, RowsRead, encode_line
 from everfresh.trainer.learning.device import prepare_device
+from everfresh.trainer.windows.refusals import marked
 
 
 def main() -> None:
@@ -56,7 +57,8 @@ def read_windows(options: argparse.Namespace, settings: Settings) -> list[Traini
         head = times[min(number - 1, round(number * options.first))] - times[0]
         label = by_time(options.window_s, times[0], head)
     events = itertools.islice(file, number)
-    windows = list(cut_windows(events, label, settings.state.history_length))
+    cut = cut_windows(events, label, settings.state.history_length)
+    windows = [marked(window, settings.trainer.refusals) for window in cut]
     if len(windows) < 2:
         raise SettingsError(
             f"{options.file} with {number} events makes {len(windows)} window; at least two are "

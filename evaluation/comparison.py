@@ -8,6 +8,7 @@ the end the margins of all over one of them.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -33,7 +34,15 @@ from everfresh.trainer.learning.content_steps import (
 from everfresh.trainer.learning.learner import fresh_learner
 from everfresh.trainer.learning.strategies import STRATEGIES
 from everfresh.trainer.learning.training import broken, train_window
-from everfresh.trainer.scoring.target_groups import FRESH, OLDER, Groups, Mask, by_place
+from everfresh.trainer.scoring.target_groups import (
+    FRESH,
+    OLDER,
+    Groups,
+    Mask,
+    by_place,
+    taught_targets,
+)
+from everfresh.trainer.windows.refusals import without_refusals
 
 KS = (10, 20)
 """Lengths of the lists that are measured; with one true item, recall at k is the hit rate at k."""
@@ -51,9 +60,13 @@ NOTHING: Contents = lambda at: {}  # noqa: E731 - a value of that type
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What all contenders share: the windows, the groups of their targets, whose they are."""
+    """What all contenders share: the windows, the groups of their targets, whose they are.
+
+    Targets are those that are ``taught``; refusals are in no group, and nobody is ranked on them.
+    """
 
     windows: Sequence[TrainingWindow]
+    taught: Sequence[Mask]
     groups: Sequence[Groups]
     users: npt.NDArray[np.int64]
     exclude_seen: bool
@@ -78,6 +91,7 @@ class Comparison:
         numbers: dict[object, int] = {}
         groups: list[Groups] = []
         users: list[int] = []
+        told_of = [taught_targets(window.examples) for window in windows]
         for at, window in enumerate(windows):
             pairs = [
                 (example.user, target.item)
@@ -87,10 +101,13 @@ class Comparison:
             ages = np.array([at - born.setdefault(item, at) for _, item in pairs])
             told = at > 1
             by_age: dict[str, Mask] = {FRESH: told & (ages == 1), OLDER: told & (ages > 1)}
-            groups.append({**by_place(window.examples), **by_age})
+            masks = {**by_place(window.examples), **by_age}
+            groups.append({name: mask[told_of[at]] for name, mask in masks.items()})
             if at:
-                users += [numbers.setdefault(user, len(numbers)) for user, _ in pairs]
-        return cls(windows, groups, np.array(users, dtype=np.int64), exclude_seen, contents)
+                shown = itertools.compress(pairs, told_of[at])
+                users += [numbers.setdefault(user, len(numbers)) for user, _ in shown]
+        of_whom = np.array(users, dtype=np.int64)
+        return cls(windows, told_of, groups, of_whom, exclude_seen, contents)
 
 
 def compare(
@@ -173,7 +190,8 @@ def _run_strategy(
         known = comparison.contents(at)
         if at:
             for each, ranks in ranked.items():
-                ranks.append(_ranks(comparison, network.recommender, at, alone=each == alone))
+                of_all = _ranks(comparison, network.recommender, at, alone=each == alone)
+                ranks.append(of_all[comparison.taught[at]])
         began = time.process_time()
         offset = weigh_contents(network.recommender, window.examples, known, settings, at)
         new = contents_of_new(network.recommender, window.examples, known.get)
@@ -207,9 +225,11 @@ def _run_opponents(comparison: Comparison, emit: Emit) -> dict[str, Ranks]:
     for at, window in enumerate(comparison.windows):
         if at:
             for name, opponent in opponents.contenders().items():
-                ranked[name].append(opponent.ranks(window.examples, comparison.exclude_seen))
+                ranks = opponent.ranks(window.examples, comparison.exclude_seen)
+                ranked[name].append(ranks[comparison.taught[at]])
         train_s = dict.fromkeys(OPPONENTS, 0.0)
-        steps = opponents.steps(window.examples, window.label, None, comparison.exclude_seen)
+        counted = without_refusals(window.examples)
+        steps = opponents.steps(counted, window.label, None, comparison.exclude_seen)
         for name, step in steps:
             began = time.process_time()
             step()
@@ -235,7 +255,7 @@ def _score(
         name,
         at,
         len(comparison.windows),
-        comparison.windows[at].events,
+        int(comparison.taught[at].sum()),
         fresh.events,
         scores(ranks, KS) if at else {},
         fresh.scores,

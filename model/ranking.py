@@ -75,8 +75,8 @@ def contexts_of(examples: Sequence[EncodedExample]) -> Contexts:
 
 
 def target_rows(examples: Sequence[EncodedExample]) -> Ints:
-    """The row of each target, in the same order."""
-    rows = [example.codes[0, example.first_target :] for example in examples]
+    """The row of each target, in the same order; none for a refusal."""
+    rows = [example.target_rows[example.first_target :] for example in examples]
     return np.concatenate([np.zeros(0, np.int64), *rows])
 
 

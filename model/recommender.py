@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -147,7 +146,7 @@ class Recommender:
         # Over a large catalogue a step must not touch every item, only these.
         mine, sample = self._rows_table(targets), self._rows_table(drawn)
         own = (users * mine.vectors).sum(-1) + mine.bias
-        bias = sample.bias + math.log(each)
+        bias = sample.bias + each.to(sample.bias)
         losses = sampled_cross_entropy(users, own, sample.vectors, bias, clashes(drawn, targets))
         return losses / max(1, len(targets))
 

@@ -60,7 +60,7 @@ def _some(
             break
         encoded = encode_example(examples[at], recommender.vocabulary)
         stop = encoded.first_target + min(left, len(examples[at].targets))
-        chosen.append(EncodedExample(encoded.codes[:, :stop], encoded.first_target))
+        chosen.append(encoded.until(stop))
         left -= stop - encoded.first_target
     return chosen
 

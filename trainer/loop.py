@@ -47,6 +47,7 @@ from everfresh.trainer.scoring.prequential import LIVE
 from everfresh.trainer.scoring.reporting import Figures, Timing, held_report, window_report
 from everfresh.trainer.scoring.window_scores import ScoredWindow, score_planned
 from everfresh.trainer.windows.backlog import PlannedWindow, diverted_examples, sampled_examples
+from everfresh.trainer.windows.refusals import marked
 from everfresh.trainer.windows.window_queue import WindowQueue
 
 HOLD, ROLL_BACK = "hold", "roll back"
@@ -100,7 +101,11 @@ class TrainerLoop:
         planned = self._read(timeout_ms)
         if planned is None:
             return None
-        if not planned.window.events:
+        window = marked(planned.window, self._settings.trainer.refusals)
+        planned = PlannedWindow(window, planned.labels, planned.share)
+        taught = sum(example.taught for example in window.examples)
+        self._note(refused=self.figures.refused + window.events - taught)
+        if not taught:
             self._pass_over(planned.window)
             return None
         try:

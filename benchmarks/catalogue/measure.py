@@ -12,10 +12,15 @@ import numpy as np
 import torch
 
 from benchmarks.harness.report import median
+from everfresh.adapters.weights.deltas import INDEX_BYTES
+from everfresh.contracts.safetensors import TableBytes
 from everfresh.contracts.sequence import Interaction
 from everfresh.contracts.settings import load_settings
 from everfresh.contracts.window import DecodedExample, TrainingWindow
-from everfresh.trainer.learning.learner import fresh_learner, remember
+from everfresh.model.opponents.opponent_file import opponent_tables
+from everfresh.model.optimizer import optimizer_tables
+from everfresh.model.version_files import version_tables
+from everfresh.trainer.learning.learner import Learner, fresh_learner, remember
 from everfresh.trainer.learning.training import train_window
 
 SIZES = 1_000, 10_000, 100_000, 1_000_000
@@ -24,11 +29,13 @@ _BEGAN_MS = 1_700_000_000_000
 
 
 class Cost(NamedTuple):
-    """Of a window: processor seconds, of a step in ms, rows touched; and the peak of memory."""
+    """Of a window: processor seconds, of a step in ms, rows touched, MB of the rows that its
+    version brings; and the peak of memory."""
 
     train_s: float
     step_ms: float
     touched: float
+    version_mb: float
     rss_mb: float
 
 
@@ -55,9 +62,32 @@ def _train(items: int, repeats: int) -> Cost:
         outcome = train_window(learner.task(window, settings, number))
         took = time.process_time() - began
         remember(learner, window, number)
-        costs.append((took, 1000 * took / outcome.steps, float(len(outcome.touched))))
+        learner.network.touch(outcome.touched)
+        mb = _version_mb(learner)
+        learner.begin_version()
+        costs.append((took, 1000 * took / outcome.steps, float(len(outcome.touched)), mb))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return Cost(*(median(values) for values in zip(*costs[1:], strict=True)), peak)
+
+
+def _version_mb(learner: Learner) -> float:
+    """Of all tables, the rows that were touched since the last version, with their numbers."""
+    network = learner.network
+    touched, recommender = network.touched_rows(), network.recommender
+    files = [
+        *version_tables(recommender, "float32", touched).values(),
+        optimizer_tables(network.optimizer, recommender, touched),
+        opponent_tables(learner.opponents),
+    ]
+    return sum(_row_bytes(table) for file in files for table in file.tensors.values()) / 1e6
+
+
+def _row_bytes(table: TableBytes) -> int:
+    whole = len(table.data)
+    if table.touched is None or not whole:
+        return whole
+    number = len(table.touched) // 8
+    return min(whole, number * (whole // table.shape[0] + INDEX_BYTES))
 
 
 def _window(label: int, items: int, draws: np.random.Generator) -> TrainingWindow:

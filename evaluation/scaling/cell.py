@@ -22,6 +22,7 @@ from everfresh.contracts.window import TrainingWindow
 from everfresh.evaluation.scaling.grid import Grid
 from everfresh.evaluation.scaling.lines import Cell, PassDone, Reading
 from everfresh.model.network.batches import EncodedExample, encode_example
+from everfresh.model.network.hstu import HSTU
 from everfresh.model.ranking import Scorer
 from everfresh.model.recommender import Recommender
 from everfresh.trainer.learning.network import Network, fresh_network
@@ -57,9 +58,11 @@ def sized(settings: Settings, size: str, seed: int, passes: int) -> Settings:
 
 
 def block_weights(settings: Settings) -> int:
-    """Weights of all blocks of a network of this size."""
-    blocks = fresh_network(settings).recommender.network.blocks
-    return sum(weight.numel() for weight in blocks.parameters())
+    """Weights of all blocks of a network of this size, without making it."""
+    model = settings.model.model_copy(update={"blocks": 1})
+    with torch.device("meta"):
+        block = sum(weight.numel() for weight in HSTU(model).blocks.parameters())
+    return block * settings.model.blocks
 
 
 class _Measured(Finetune):

@@ -65,7 +65,10 @@ def best_items(
     """
     near = None if allowed is not None else near_rows(recommender, query, k)
     if near is not None:
-        rows = without(near, barred, recommender.vocabulary.rows)
+        near = without(near, barred, recommender.vocabulary.rows)
+    # Where most of what is near is barred, the best lie elsewhere.
+    if near is not None and 2 * len(near) >= recommender.index.look:
+        rows = near
         scores = scores_of(recommender, query, rows)
         best = first_places(scores, k)
         rows = rows[best]

@@ -47,41 +47,103 @@ def test_every_item_is_drawn_as_often_as_any_other(items: int, expired: int) -> 
     assert (abs(counts[expired + 1 :] - 4000 * share) < 4.5 * error).all()
 
 
+@pytest.mark.parametrize("without", [5, 300, 900])
+def test_every_item_but_those_left_out_is_drawn_as_often(without: int) -> None:
+    known = vocabulary(1000)
+    left_out = np.sort(np.random.default_rng(2).choice(known.item_rows(), without, replace=False))
+    torch.manual_seed(1)
+    counts = np.zeros(known.rows)
+    for _ in range(2000):
+        counts[draw_items(known, 20, left_out)] += 1
+    share = 20 / (1000 - without)
+    error = np.sqrt(2000 * share * (1 - share))
+    assert counts[0] == counts[left_out].sum() == 0
+    rest = np.setdiff1d(known.item_rows(), left_out)
+    assert (abs(counts[rest] - 2000 * share) < 4.5 * error).all()
+
+
 def test_a_small_catalogue_is_drawn_whole_and_draws_nothing() -> None:
     negatives = Negatives(vocabulary(9, 3), 9)
     state = torch.random.get_rng_state()
     rows, each = negatives.draw()
-    assert (rows.tolist(), each) == (list(range(4, 13)), 1.0)
+    assert (rows.tolist(), each.tolist()) == (list(range(4, 13)), [0.0] * 9)
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
-def test_batches_draw_from_a_windows_pool_and_stand_for_all_items(
+OWN = np.arange(5, 5 + 300)
+
+
+def test_own_rows_and_a_pools_are_drawn_and_stand_for_all_items(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(negatives_of, "POOL", 40)
-    negatives = Negatives(vocabulary(5000), 16)
+    negatives = Negatives(vocabulary(5000), 64)
     torch.manual_seed(1)
-    negatives.gather_pool()
-    drawn = [negatives.draw() for _ in range(20)]
-    assert {each for _, each in drawn} == {5000 / 16}
-    assert all(len(set(rows.tolist())) == 16 for rows, _ in drawn)
-    assert len({row for rows, _ in drawn for row in rows.tolist()}) == 40
+    negatives.gather_pool(20, OWN)
+    strange = set[int]()
+    for _ in range(20):
+        rows, each = negatives.draw()
+        assert len(rows) == 64
+        assert (rows.diff() > 0).all()
+        mine = torch.isin(rows, torch.from_numpy(OWN))
+        torch.testing.assert_close(each[mine].exp().sum(), torch.tensor(300.0, dtype=torch.float64))
+        torch.testing.assert_close(
+            each[~mine].exp().sum(), torch.tensor(4700.0, dtype=torch.float64)
+        )
+        assert (~mine).sum() == 40 * negatives_of.TURNS // 20
+        strange |= set(rows[~mine].tolist())
+    assert len(strange) == 40
     negatives.release_pool()
-    other = {row for _ in range(20) for row in negatives.draw()[0].tolist()}
-    assert len(other) > 40
+    rows, each = negatives.draw()
+    assert each.unique().tolist() == pytest.approx([np.log(5000 / 64)])
+    assert len({row for _ in range(20) for row in negatives.draw()[0].tolist()}) > 900
 
 
-def test_a_pools_rows_are_drawn_a_few_times_before_another_is(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(negatives_of, "POOL", 40)
-    negatives = Negatives(vocabulary(5000), 16)
+def test_what_stands_for_all_items_is_their_sum_in_the_mean() -> None:
+    known = vocabulary(20_000)
+    weights = np.random.default_rng(4).exponential(size=known.rows)
+    negatives = Negatives(known, 400)
+    sums = []
+    for seed in range(40):
+        torch.manual_seed(seed)
+        negatives.gather_pool(10, OWN)
+        rows, each = negatives.draw()
+        sums.append((weights[rows.numpy()] * each.exp().numpy()).sum())
+    truth = weights[known.item_rows()].sum()
+    assert abs(np.mean(sums) / truth - 1) < 4.5 * np.std(sums) / truth / np.sqrt(len(sums))
+
+
+@pytest.mark.parametrize(
+    ("steps", "read"), [(1, 0), (1, 9), (3, 20_000), (40, 500), (900, 2_000), (900, 9_000)]
+)
+def test_a_window_touches_few_rows_that_it_does_not_read(steps: int, read: int) -> None:
+    known = vocabulary(20_000)
+    negatives = Negatives(known, 128)
+    own = known.item_rows()[:read]
+    torch.manual_seed(3)
+    negatives.gather_pool(steps, own)
+    counts = np.zeros(known.rows)
+    for _ in range(steps):
+        rows = negatives.draw()[0].numpy()
+        assert len(rows) == 128
+        counts[rows] += 1
+    strange = np.delete(counts, own)
+    assert (strange > 0).sum() <= negatives_of.POOL
+    assert strange.max() < 4 * negatives_of.TURNS
+
+
+def test_a_window_that_reads_few_items_is_held_against_others_all_the_same() -> None:
+    negatives = Negatives(vocabulary(40_000), 128)
+    torch.manual_seed(3)
+    negatives.gather_pool(2_000, np.arange(1, 6))
+    assert len(negatives.draw()[0]) == 64
+
+
+def test_a_catalogue_that_a_window_would_touch_anyway_has_no_pool() -> None:
+    negatives = Negatives(vocabulary(10_000), 200)
     torch.manual_seed(1)
-    negatives.gather_pool()
-    steps = negatives_of.TURNS * 40 // 16
-    pools = [{row for _ in range(steps) for row in negatives.draw()[0].tolist()} for _ in range(30)]
-    assert all(len(pool) == 40 for pool in pools)
-    assert len(set.union(*pools)) > 900
+    negatives.gather_pool(negatives_of.TURNS * 10_000 // 200, OWN)
+    assert negatives.draw()[1].unique().tolist() == pytest.approx([np.log(50)])
 
 
 def test_clashes_are_the_places_of_targets_among_the_drawn() -> None:

@@ -28,6 +28,7 @@ from everfresh.model.optimizer import forget_rows, grow_optimizer
 from everfresh.model.trend_learning import learn_trends, weigh_trends
 from everfresh.model.vocabulary.admission import Limits, sighted
 from everfresh.model.vocabulary.sightings import ItemRows
+from everfresh.model.vocabulary.vocabulary import UNKNOWN
 from everfresh.model.weights import all_finite
 from everfresh.trainer.learning.network import Network, TrainingOutcome
 from everfresh.trainer.learning.parent_mean import ParentWeights
@@ -84,8 +85,6 @@ def _take_steps(task: WindowTask, passes: int, stepper: Stepper) -> tuple[list[f
     settings, network = task.settings, task.network
     losses: list[float] = []
     tokens = 0
-    torch.manual_seed(derive_seed(settings.trainer.seed, task.number, _POOL))
-    network.recommender.negatives.gather_pool()
     for batch, draw, done in _steps(task, passes):
         _set_rate(network, settings, done)
         torch.manual_seed(derive_seed(settings.trainer.seed, task.number, _STEP, *draw))
@@ -102,8 +101,17 @@ def _steps(task: WindowTask, passes: int) -> Iterator[tuple[TrainingBatch, tuple
     """Every batch of every pass, its pass and place, and the share of the window before it."""
     for epoch in range(passes):
         batches = task.strategy.training_batches(task.network, task.window, task.number, epoch)
+        if not epoch and batches:
+            _gather_pool(task, passes * len(batches), batches)
         for place, batch in enumerate(batches):
             yield batch, (epoch, place), (epoch + place / len(batches)) / passes
+
+
+def _gather_pool(task: WindowTask, steps: int, batches: Sequence[TrainingBatch]) -> None:
+    """Choose what the window's negatives are drawn from, by what it reads in its first pass."""
+    torch.manual_seed(derive_seed(task.settings.trainer.seed, task.number, _POOL))
+    read = np.unique(np.concatenate([batch.rows for batch in batches]))
+    task.network.recommender.negatives.gather_pool(steps, read[read != UNKNOWN])
 
 
 def _set_rate(network: Network, settings: Settings, done: float) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Self
 
+import numpy as np
 import torch
 
 from everfresh.model.network.batches import Batch
+from everfresh.model.vocabulary.sightings import ItemRows
 from everfresh.model.vocabulary.vocabulary import UNKNOWN
 
 
@@ -32,6 +34,13 @@ class TrainingBatch:
         return int(
             torch.count_nonzero(self.sequences.predicts & (self.sequences.targets != UNKNOWN))
         )
+
+    @property
+    def rows(self) -> ItemRows:
+        """The item rows that are read of it, as inputs or targets; ascending."""
+        parts = [part for part in (self.sequences, self.past) if part]
+        read = [rows.numpy() for part in parts for rows in (part.rows, part.targets)]
+        return np.unique(np.concatenate(read))
 
     def restricted_to(self, rank: int, size: int) -> Self:
         """The sequences that are process ``rank``'s of ``size``; all other fields stay as they are.

@@ -24,7 +24,7 @@ from everfresh.trainer.scoring.prequential import (
     rank_window,
     score_table,
 )
-from everfresh.trainer.scoring.target_groups import by_age, by_place
+from everfresh.trainer.scoring.target_groups import by_age, by_place, taught_targets
 from everfresh.trainer.scoring.window_measures import Surprised, window_measures
 from everfresh.trainer.scoring.window_summary import WindowSummary, summarize
 from everfresh.trainer.windows.backlog import PlannedWindow
@@ -64,6 +64,8 @@ def score_planned(
     """
     window = planned.window
     groups = {**by_place(window.examples), **by_age(window.examples, vocabulary, newest)}
+    taught = taught_targets(window.examples)
+    groups = {name: mask & taught for name, mask in groups.items()}
     summary = summarize(window, groups, planned.labels, planned.share)
     flood = vocabulary.left_waiting(*sighted(window.examples), Limits.of(tuning))
     live, popularity = contenders.get(LIVE), contenders.get(POPULARITY)
@@ -75,4 +77,6 @@ def score_planned(
     else:
         ranks = rank_window(window, contenders, tuning.exclude_seen, flood)
     summary = msgspec.structs.replace(summary, measures=measures)
-    return ScoredWindow(window, ranks, flatten(score_table(ranks, groups)), summary, flood)
+    told = {name: ranked[taught] for name, ranked in ranks.items()}
+    table = score_table(told, {name: mask[taught] for name, mask in groups.items()})
+    return ScoredWindow(window, ranks, flatten(table), summary, flood)

@@ -129,7 +129,7 @@ def test_a_batchs_loss_equals_a_loop_over_its_targets_and_the_negatives_they_are
     model, batch = grown(negatives)
     draw, draws = model.negatives.draw, list[list[int]]()
 
-    def seen() -> tuple[Tensor, float]:
+    def seen() -> tuple[Tensor, Tensor]:
         rows, each = draw()
         draws.append(rows.tolist())
         return rows, each

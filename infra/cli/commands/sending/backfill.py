@@ -15,7 +15,7 @@ from everfresh.adapters.machine.interrupts import Interrupted
 from everfresh.adapters.machine.private_home import close_home
 from everfresh.contracts.errors import DataFileError, RunError
 from everfresh.contracts.settings import Settings
-from everfresh.contracts.topics import EVENTS, topic_name
+from everfresh.contracts.topics import EVENTS, WINDOWS, topic_name
 from everfresh.infra.cli.commands.check_file import said_of_source
 from everfresh.infra.cli.commands.sending.replay import show_replay, summary
 from everfresh.infra.cli.interrupts import INTERRUPTS
@@ -35,6 +35,8 @@ _PLAIN_S = 10.0
 _SILENT_S = 60.0
 _LIVE_S = 60.0
 _GB = 1e9
+_LONG_S = 5 * 86_400.0
+"""Learning that takes longer comes near to what Kafka keeps by default."""
 
 
 def run_backfill(settings: Settings, file: Path, reading: Reading) -> None:
@@ -59,7 +61,7 @@ def run_backfill(settings: Settings, file: Path, reading: Reading) -> None:
     history = LearnedHistory(sent.starts, sent.ends)
     try:
         with RunFollower(settings) as follower:
-            _learn(console, follower, history)
+            _learn(console, follower, history, topic_name(settings.kafka.topic_prefix, WINDOWS))
             _live(console, follower, history)
     except Interrupted:
         console.print(
@@ -133,7 +135,18 @@ def said_of_disk(needed: Needed, disk: Path | None) -> list[str]:
     return lines
 
 
-def _learn(console: Terminal, follower: RunFollower, history: LearnedHistory) -> None:
+def said_of_retention(left_s: float | None, windows: str) -> str:
+    """A line where what waits for the trainer may be deleted before; mostly none."""
+    if left_s is None or left_s < _LONG_S:
+        return ""
+    return (
+        f"learning takes some {left_s / 86_400:.0f} days more, and Kafka deletes windows some time "
+        f"after they were sent (retention.ms of topic {windows}, by default 7 days): raise it, or "
+        "the trainer stops at a gap"
+    )
+
+
+def _learn(console: Terminal, follower: RunFollower, history: LearnedHistory, windows: str) -> None:
     """Follow the trainer to the end of the history; ``RunError`` where it says nothing."""
     columns = (
         progress_text("{task.description}"),
@@ -142,6 +155,7 @@ def _learn(console: Terminal, follower: RunFollower, history: LearnedHistory) ->
         TimeElapsedColumn(),
     )
     began = heard = printed = time.monotonic()
+    warned = ""
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("learning", total=history.total, said="")
         while True:
@@ -151,6 +165,8 @@ def _learn(console: Terminal, follower: RunFollower, history: LearnedHistory) ->
             progress.update(task, completed=history.consumed, said=said)
             if history.done:
                 return
+            if not warned and (warned := said_of_retention(history.left_s(), windows)):
+                console.print(warned, soft_wrap=True)
             now = time.monotonic()
             trainers = follower.reports.components("trainer", time.time_ns() // 1_000_000)
             failed = next((str(each.figures.get("failed") or "") for each in trainers), "")

@@ -9,7 +9,11 @@ import pytest
 
 from everfresh.contracts.settings import load_settings
 from everfresh.infra.cli.commands.sending import backfill
-from everfresh.infra.cli.commands.sending.backfill import said_of_disk, said_of_settings
+from everfresh.infra.cli.commands.sending.backfill import (
+    said_of_disk,
+    said_of_retention,
+    said_of_settings,
+)
 from everfresh.streaming.replay.sizes import Needed
 
 
@@ -40,3 +44,10 @@ def test_it_says_how_much_disk_is_needed_and_where_there_is_too_little(
     assert f"only 3.00 GB are free where {tmp_path} is" in said_of_disk(needed, tmp_path)[1]
     usage.free = 4 * 10**9
     assert len(said_of_disk(needed, tmp_path)) == 1
+
+
+def test_it_says_where_learning_takes_longer_than_kafka_keeps_windows() -> None:
+    assert said_of_retention(None, "w") == said_of_retention(86_400.0, "w") == ""
+    said_then = said_of_retention(8 * 86_400.0, "everfresh.windows")
+    assert "some 8 days more" in said_then
+    assert "retention.ms of topic everfresh.windows" in said_then
