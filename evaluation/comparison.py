@@ -55,6 +55,8 @@ Emit = Callable[[ResultLine], None]
 Contents = Callable[[int], Mapping[ItemId, Features]]
 """What is known of items at the end of a window, by its number, the newest first."""
 
+NOTHING: Contents = lambda at: {}  # noqa: E731 - a value of that type
+
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
@@ -76,7 +78,7 @@ class Comparison:
         windows: Sequence[TrainingWindow],
         *,
         exclude_seen: bool,
-        contents: Contents = lambda at: {},
+        contents: Contents = NOTHING,
     ) -> Comparison:
         """A target is fresh where the window before it was the first to bring its item.
 
