@@ -69,7 +69,8 @@ class WeightManifest(msgspec.Struct, frozen=True):
     ``trainer.learning_rate``: training goes on by them. ``origin`` names the track and version
     that this one was copied from, such as ``default:57``; empty for one that was trained here.
     ``diverted`` counts targets of its window that were left to other tracks (law 3); ``events``
-    does not count them. ``cut`` numbers the window among those of its label (``contracts.window``).
+    does not count them, nor the refusals that ``refused`` counts (``trainer.refusals``). ``cut``
+    numbers the window among those of its label (``contracts.window``).
     ``measures`` are of its window, before it was learnt (see ``contracts.report``).
     """
 
@@ -98,6 +99,7 @@ class WeightManifest(msgspec.Struct, frozen=True):
     origin: str = ""
     diverted: int = 0
     cut: int = 0
+    refused: int = 0
     measures: dict[str, float] = {}
 
     @property

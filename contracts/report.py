@@ -35,10 +35,12 @@ class WindowReport(msgspec.Struct, frozen=True):
     it turned away from. ``merged`` are labels of windows trained as one, empty for a single one;
     ``sampled`` is the share of examples that was trained, all being scored. ``flood`` counts items
     that got no row because the window brought too many (``trainer.new_items``). ``track`` is the
-    line of versions; each has reports of its own on the same windows. ``through`` maps events
-    partition to the offset after the last event that was consumed with this window. ``measures``
-    say what the window is worth, measured before it was learnt (``bits_live``, ``compression`` and
-    so on, see ``trainer.scoring.window_measures``); empty in a report of an older release.
+    line of versions; each has reports of its own on the same windows. ``refused`` counts events by
+    which users said no (``trainer.refusals``); ``events`` does not count them. ``through`` maps
+    events partition to the offset after the last event that was consumed with this window.
+    ``measures`` say what the window is worth, measured before it was learnt (``bits_live``,
+    ``compression`` and so on, see ``trainer.scoring.window_measures``); empty in a report of an
+    older release.
     """
 
     label: Count
@@ -63,6 +65,7 @@ class WindowReport(msgspec.Struct, frozen=True):
     older: Count = 0
     track: str = "default"
     cut: Count = 0
+    refused: Count = 0
     through: dict[Count, Count] = {}
     measures: dict[str, float] = {}
 

@@ -108,14 +108,24 @@ def decode_slice_record(raw: bytes | None) -> SliceRecord:
     return decoded(_DECODER.decode, raw)
 
 
-class DecodedExample(msgspec.Struct, frozen=True):
-    """An example with its entries decoded."""
+class DecodedExample(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An example with its entries decoded.
+
+    ``refused`` says of each target whether it is a refusal (``trainer.refusals``): context of what
+    comes after it, and not taught itself. Empty where none is.
+    """
 
     user: UserId
     context: list[Interaction]
     targets: list[Interaction]
     offsets: list[int]
     appended: list[int]
+    refused: list[bool] = []
+
+    @property
+    def taught(self) -> int:
+        """Number of targets that are no refusals."""
+        return len(self.targets) - sum(self.refused)
 
 
 def decode_example(example: Example, actions: list[str]) -> DecodedExample:

@@ -8,6 +8,7 @@ the end the margins of all over one of them.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -24,7 +25,7 @@ from everfresh.model.cold_items import WithCold
 from everfresh.model.content.features import Features
 from everfresh.model.metrics import Ranks, scores
 from everfresh.model.opponents.opponents import OPPONENTS, Opponents
-from everfresh.model.recommender import Recommender
+from everfresh.model.recommender import NETWORK, TAIL, VERSION
 from everfresh.trainer.learning.content_steps import (
     contents_of_new,
     renew_contents,
@@ -33,7 +34,15 @@ from everfresh.trainer.learning.content_steps import (
 from everfresh.trainer.learning.learner import fresh_learner
 from everfresh.trainer.learning.strategies import STRATEGIES
 from everfresh.trainer.learning.training import broken, train_window
-from everfresh.trainer.scoring.target_groups import FRESH, OLDER, Groups, Mask, by_place
+from everfresh.trainer.scoring.target_groups import (
+    FRESH,
+    OLDER,
+    Groups,
+    Mask,
+    by_place,
+    taught_targets,
+)
+from everfresh.trainer.windows.refusals import without_refusals
 
 KS = (10, 20)
 """Lengths of the lists that are measured; with one true item, recall at k is the hit rate at k."""
@@ -46,12 +55,18 @@ Emit = Callable[[ResultLine], None]
 Contents = Callable[[int], Mapping[ItemId, Features]]
 """What is known of items at the end of a window, by its number, the newest first."""
 
+NOTHING: Contents = lambda at: {}  # noqa: E731 - a value of that type
+
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What all contenders share: the windows, the groups of their targets, whose they are."""
+    """What all contenders share: the windows, the groups of their targets, whose they are.
+
+    Targets are those that are ``taught``; refusals are in no group, and nobody is ranked on them.
+    """
 
     windows: Sequence[TrainingWindow]
+    taught: Sequence[Mask]
     groups: Sequence[Groups]
     users: npt.NDArray[np.int64]
     exclude_seen: bool
@@ -63,7 +78,7 @@ class Comparison:
         windows: Sequence[TrainingWindow],
         *,
         exclude_seen: bool,
-        contents: Contents = lambda at: {},
+        contents: Contents = NOTHING,
     ) -> Comparison:
         """A target is fresh where the window before it was the first to bring its item.
 
@@ -76,6 +91,7 @@ class Comparison:
         numbers: dict[object, int] = {}
         groups: list[Groups] = []
         users: list[int] = []
+        told_of = [taught_targets(window.examples) for window in windows]
         for at, window in enumerate(windows):
             pairs = [
                 (example.user, target.item)
@@ -85,10 +101,13 @@ class Comparison:
             ages = np.array([at - born.setdefault(item, at) for _, item in pairs])
             told = at > 1
             by_age: dict[str, Mask] = {FRESH: told & (ages == 1), OLDER: told & (ages > 1)}
-            groups.append({**by_place(window.examples), **by_age})
+            masks = {**by_place(window.examples), **by_age}
+            groups.append({name: mask[told_of[at]] for name, mask in masks.items()})
             if at:
-                users += [numbers.setdefault(user, len(numbers)) for user, _ in pairs]
-        return cls(windows, groups, np.array(users, dtype=np.int64), exclude_seen, contents)
+                shown = itertools.compress(pairs, told_of[at])
+                users += [numbers.setdefault(user, len(numbers)) for user, _ in shown]
+        of_whom = np.array(users, dtype=np.int64)
+        return cls(windows, told_of, groups, of_whom, exclude_seen, contents)
 
 
 def compare(
@@ -161,17 +180,25 @@ def network_of(name: str) -> str:
 def _run_strategy(
     comparison: Comparison, name: str, settings: Settings, emit: Emit
 ) -> dict[str, Ranks]:
-    """Ranks of the model and, where it learns trends, of its network alone."""
+    """Ranks of the model and, where it learns trends, of its network alone.
+
+    One that learns answers as replicas would with it: its trends are kept up within a window.
+    """
     learner = fresh_learner(settings)
     network, alone = learner.network, network_of(name)
-    names = [name, alone] if learner.strategy.passes(1) else [name]
-    ranked: dict[str, list[Ranks]] = {each: [] for each in names}
+    ways = {name: VERSION}
+    if learner.strategy.passes(1):
+        ways = {name: TAIL if settings.serving.tail else VERSION, alone: NETWORK}
+    ranked: dict[str, list[Ranks]] = {each: [] for each in ways}
     told: list[WindowScore] = []
     for at, window in enumerate(comparison.windows):
         known = comparison.contents(at)
         if at:
-            for each, ranks in ranked.items():
-                ranks.append(_ranks(comparison, network.recommender, at, alone=each == alone))
+            found = WithCold(network.recommender, known).ranks_by(
+                list(ways.values()), window.examples, comparison.exclude_seen
+            )
+            for ranks, of_window in zip(ranked.values(), found, strict=True):
+                ranks.append(of_window[comparison.taught[at]])
         began = time.process_time()
         offset = weigh_contents(network.recommender, window.examples, known, settings, at)
         new = contents_of_new(network.recommender, window.examples, known.get)
@@ -190,13 +217,6 @@ def _run_strategy(
     return {each: _concatenated(ranks) for each, ranks in ranked.items()}
 
 
-def _ranks(comparison: Comparison, recommender: Recommender, at: int, *, alone: bool) -> Ranks:
-    examples, known = comparison.windows[at].examples, comparison.contents(at)
-    if alone or not known:
-        return recommender.ranks(examples, comparison.exclude_seen, alone=alone)
-    return WithCold(recommender, known).ranks(examples, comparison.exclude_seen)
-
-
 def _run_opponents(comparison: Comparison, emit: Emit) -> dict[str, Ranks]:
     """All of them, since they learn over one vocabulary; told one after another."""
     opponents = Opponents()
@@ -205,9 +225,11 @@ def _run_opponents(comparison: Comparison, emit: Emit) -> dict[str, Ranks]:
     for at, window in enumerate(comparison.windows):
         if at:
             for name, opponent in opponents.contenders().items():
-                ranked[name].append(opponent.ranks(window.examples, comparison.exclude_seen))
+                ranks = opponent.ranks(window.examples, comparison.exclude_seen)
+                ranked[name].append(ranks[comparison.taught[at]])
         train_s = dict.fromkeys(OPPONENTS, 0.0)
-        steps = opponents.steps(window.examples, window.label, None, comparison.exclude_seen)
+        counted = without_refusals(window.examples)
+        steps = opponents.steps(counted, window.label, None, comparison.exclude_seen)
         for name, step in steps:
             began = time.process_time()
             step()
@@ -233,7 +255,7 @@ def _score(
         name,
         at,
         len(comparison.windows),
-        comparison.windows[at].events,
+        int(comparison.taught[at].sum()),
         fresh.events,
         scores(ranks, KS) if at else {},
         fresh.scores,

@@ -26,7 +26,8 @@ from everfresh.model.network.hstu import HSTU
 from everfresh.model.row_changes import RowChange
 from everfresh.model.touched_rows import Ints, table_bytes
 
-_SPREAD = 0.02
+SPREAD = 0.02
+"""Deviation of an untrained row's numbers."""
 _KINDS = {"F32": torch.float32, "F64": torch.float64, "I64": torch.int64, "U8": torch.uint8}
 _KINDS |= {"BF16": torch.bfloat16, "I32": torch.int32}
 
@@ -105,7 +106,7 @@ def fill_rows(table: Tensor, rows: Iterable[int], seed: int) -> None:
     drawn = torch.empty(len(wanted), *table.shape[1:])
     for place, row in enumerate(wanted):
         generator.manual_seed(derive_seed(seed, row))
-        drawn[place].normal_(0.0, _SPREAD, generator=generator)
+        drawn[place].normal_(0.0, SPREAD, generator=generator)
     if wanted:
         table[wanted] = drawn.to(table.device)
 

@@ -96,6 +96,14 @@ FIGURES = (
         "Time since which users' state here may lack events, where it is oldest, in seconds.",
         per_unit=1000,
     ),
+    FigureMetric(
+        "tail_age_ms",
+        "tail_age_seconds",
+        "Time since recent events were last read to keep trends up, in seconds.",
+        per_unit=1000,
+    ),
+    FigureMetric("tail_events", "tail_events", "Events after its window that trends count beside."),
+    FigureMetric("tail_missing", "tail_missing_records", "Records after it that were not read."),
     counted("exposures_failed", "failed_exposures", "Exposures that did not reach Kafka"),
     counted("swaps", "version_swaps", "Versions that went live here"),
     counted("by_deltas", "delta_versions", "Versions made of the one before by its changes"),
@@ -116,6 +124,11 @@ FIGURES = (
     counted("experiments_failed", "failed_arms", "Arms that the flag system could not name"),
     counted("experiments_unknown_arm", "unknown_arms", "Arms of the flag system that are not ours"),
     FigureMetric("items", "catalogue_items", "Items that the catalogue has records of."),
+    FigureMetric(
+        "items_cold",
+        "cold_items",
+        "Items without a row in the version, which are scored by what their records say.",
+    ),
     FigureMetric("items_read", "catalogue_offset", "Offset after the last record of items read."),
     counted(
         "items_left_out",

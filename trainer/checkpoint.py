@@ -248,6 +248,7 @@ def candidate_manifest(
         rows=rows,
         measures=window.measures,
         cut=progress.cut,
+        refused=window.refused,
     )
 
 

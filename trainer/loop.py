@@ -43,10 +43,10 @@ from everfresh.trainer.learning.learner import update_opponents
 from everfresh.trainer.learning.training import TrainWindow, train_window
 from everfresh.trainer.lineage import Lineage
 from everfresh.trainer.scoring.paired import Paired
-from everfresh.trainer.scoring.prequential import LIVE
 from everfresh.trainer.scoring.reporting import Figures, Timing, held_report, window_report
 from everfresh.trainer.scoring.window_scores import ScoredWindow, score_planned
 from everfresh.trainer.windows.backlog import PlannedWindow, diverted_examples, sampled_examples
+from everfresh.trainer.windows.refusals import marked
 from everfresh.trainer.windows.window_queue import WindowQueue
 
 HOLD, ROLL_BACK = "hold", "roll back"
@@ -100,7 +100,11 @@ class TrainerLoop:
         planned = self._read(timeout_ms)
         if planned is None:
             return None
-        if not planned.window.events:
+        window = marked(planned.window, self._settings.trainer.refusals)
+        planned = PlannedWindow(window, planned.labels, planned.share)
+        taught = sum(example.taught for example in window.examples)
+        self._note(refused=self.figures.refused + window.events - taught)
+        if not taught:
             self._pass_over(planned.window)
             return None
         try:
@@ -226,14 +230,14 @@ class TrainerLoop:
 
     def _roll_back_if_failed(self, scored: ScoredWindow, known: KnownContents) -> bool:
         """Compare with the parents on this window; go back to one where probation is failed."""
-        if LIVE not in scored.ranks:
+        if scored.own is None:
             return False
         gate, tuning = self.learner.gate, self._settings.trainer
         probations = observed(
             gate.probations,
             self._lineage.parents_with(known.newest),
             scored.window,
-            scored.ranks[LIVE],
+            scored.own,
             tuning.exclude_seen,
             tuning.seed,
         )

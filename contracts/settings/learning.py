@@ -131,6 +131,12 @@ class TrainerSettings(Group):
         description="Number of complete windows that may wait before merge or sample begins. "
         "Raise it to sit out short bursts.",
     )
+    refusals: list[Annotated[str, Field(pattern=r"^[^<]+(<-?[0-9]+(\.[0-9]+)?)?$")]] = Field(
+        ["skip"],
+        description="Event types by which users say no: the model reads them, and is not taught "
+        "to recommend what they are about. TYPE<NUMBER means events of a type with a smaller "
+        "value, such as rating<3. Name the types of yours that say that an item was not wanted.",
+    )
     leave_out: list[Annotated[str, Field(pattern=r"^[0-9]{1,9}:[0-9]{1,18}$")]] = Field(
         [],
         description="Records of the topic windows that the trainer leaves out, each as "

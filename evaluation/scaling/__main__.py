@@ -37,6 +37,8 @@ from everfresh.trainer.learning.device import prepare_device
 from everfresh.trainer.scoring.window_measures import sequence_entropy
 
 LEAST_SIZES, LEAST_PREFIXES, LEAST_SEEDS = 4, 4, 2
+MOST_WEIGHTS = 200_000_000
+"""Of one network: with gradients and moments they take 3 GB."""
 _VERSION = b"1"
 """Of what a cell means: another one is trained anew."""
 
@@ -126,8 +128,14 @@ def _require_enough(base: dict[str, Settings], sizes: Sequence[str]) -> None:
             f"{LEAST_SIZES} different sizes or more are needed to tell a law from chance, and "
             f"{len(base)} were found in {','.join(sizes)}: name more, such as 16x1,32x2,64x2,128x4"
         )
-    weights = {block_weights(settings) for settings in base.values()}
-    if len(weights) < len(base):
+    weights = {size: block_weights(settings) for size, settings in base.items()}
+    largest = max(weights, key=lambda size: weights[size])
+    if weights[largest] > MOST_WEIGHTS:
+        raise SettingsError(
+            f"size {largest} has {weights[largest]:,} weights in its blocks, and at most "
+            f"{MOST_WEIGHTS:,} are trained here: name smaller ones"
+        )
+    if len(set(weights.values())) < len(base):
         raise SettingsError(
             f"two of the sizes {','.join(sizes)} have equally many weights: name others"
         )

@@ -219,6 +219,14 @@ def recommend(
     keep_seen: Annotated[
         bool, typer.Option("--keep-seen", help="Also show items that the user has seen.")
     ] = False,
+    why: Annotated[
+        bool,
+        typer.Option(
+            "--why",
+            help="Also show which of the user's last 20 events moved each score most, and by how "
+            "much: each item is scored again without each event. Takes some seconds.",
+        ),
+    ] = False,
     home: Home = None,
     config: Config = None,
 ) -> None:
@@ -226,7 +234,7 @@ def recommend(
     settings = _settings(home, config)
     from everfresh.infra.cli.commands.recommend import run_recommend
 
-    run_recommend(settings, user, k, exclude_seen=not keep_seen)
+    run_recommend(settings, user, k, exclude_seen=not keep_seen, why=why)
 
 
 @app.command()

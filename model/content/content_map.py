@@ -8,6 +8,7 @@ follow the catalogue.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
@@ -19,7 +20,7 @@ from torch import Tensor
 from everfresh.contracts.errors import CorruptVersion
 from everfresh.model.content.features import WIDTH, Features, Matrix, matrix_of, parts
 from everfresh.model.row_changes import RowChanges
-from everfresh.model.weights import overwrite, require_alike
+from everfresh.model.weights import SPREAD, overwrite, require_alike
 
 CONTENT = "content."
 SAMPLE = 2_048
@@ -35,9 +36,8 @@ UNSEEN = -20.0
 
 
 class ContentMap:
-    """``map`` ``(WIDTH, dim)``; ``length`` ``()`` of a row that starts from it; ``offset`` ``()``
-    that a cold item's score has beside the product with the user; ``numbers`` ``()`` of the
-    embeddings that count, those of most items.
+    """``map`` ``(WIDTH, dim)``; ``numbers`` ``()`` of the embeddings that count, those of most
+    items; ``offset`` ``()`` that a cold item's score has beside the product with the user.
 
     Replaced by a trainer, overwritten by a replica through :meth:`take`. Without tensors nothing is
     known: there are no cold items then.
@@ -67,13 +67,11 @@ class ContentMap:
         gram[0, 0] -= _RIDGE  # the mean is not held back
         solved = np.zeros((WIDTH, y.shape[1]), np.float32)
         solved[used] = np.linalg.solve(gram, weighed.T @ y)
-        usual = float((norms.double().numpy() * trust).sum() / max(trust.sum(), 1e-9))
         if not np.isfinite(solved).all():
             return cls()
         return cls(
             {
                 "map": torch.from_numpy(solved),
-                "length": torch.tensor(usual, dtype=torch.float32),
                 "numbers": torch.tensor(float(length)),
                 "offset": torch.tensor(offset, dtype=torch.float32),
             }
@@ -113,8 +111,11 @@ class ContentMap:
         return made
 
     def starts(self, features: Sequence[Features]) -> Tensor:
-        """Rows to begin with ``(n, dim)``."""
-        return torch.from_numpy(self.predicted(features)) * self._tensors["length"]
+        """Rows to begin with ``(n, dim)``: as short as others begin, so that they turn as soon."""
+        pointing = torch.from_numpy(self.predicted(features))
+        norms = torch.linalg.vector_norm(pointing, dim=1, keepdim=True).clamp(min=1e-6)
+        made: Tensor = pointing * (SPREAD * math.sqrt(pointing.shape[1]) / norms)
+        return made
 
     def with_offset(self, offset: float) -> ContentMap:
         """The same with another offset."""
@@ -137,7 +138,6 @@ class ContentMap:
 def _blank(dim: int) -> dict[str, Tensor]:
     return {
         "map": torch.zeros(WIDTH, dim),
-        "length": torch.zeros(()),
         "numbers": torch.zeros(()),
         "offset": torch.zeros(()),
     }

@@ -95,13 +95,13 @@ def measure_index(
             part = slice(at, at + 1)
             scores = scorer.scores(users[part], contexts.part(part))[0]
             scores[torch.from_numpy(each.codes[0, :-1]).to(scores.device)] = -torch.inf
-            best = scores.topk(min(INDEXED_K, len(scores))).indices.cpu().numpy()
+            top = scores.topk(min(INDEXED_K, len(scores)))
+            best = top.indices[torch.isfinite(top.values)].cpu().numpy()
             user, before = users[at].cpu().numpy(), int(each.codes[0, -2])
             for look, rows in enumerate(LOOKS):
-                near = rows_near(recommender, user, before, rows)
-                found[look] += np.isin(best, near).mean()
-    found /= len(asked)
-    return found
+                near = rows_near(recommender, user, before, rows, recommender.trend_table())
+                found[look] += np.isin(best, near).mean() if len(best) else 1.0
+    return found / np.float32(len(asked))
 
 
 def _is_due(recommender: Recommender) -> bool:

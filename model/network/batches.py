@@ -21,7 +21,7 @@ from torch import Tensor
 from everfresh.contracts.sequence import Interaction, decode_entries, even_entries
 from everfresh.contracts.settings import ModelSettings
 from everfresh.contracts.window import DecodedExample
-from everfresh.model.vocabulary.vocabulary import Vocabulary
+from everfresh.model.vocabulary.vocabulary import UNKNOWN, Vocabulary
 
 VALUE_BUCKETS = 34
 """Codes of :func:`value_bucket`."""
@@ -64,11 +64,23 @@ class Batch:
 class EncodedExample:
     """One example as codes: ``(4, n)`` rows, actions, value codes and times of its events.
 
-    Events from ``first_target`` on are targets.
+    Events from ``first_target`` on are targets. ``refused`` ``(n,)`` marks those that are refusals.
     """
 
     codes: _Ints
     first_target: int
+    refused: npt.NDArray[np.bool_] | None = None
+
+    @property
+    def target_rows(self) -> _Ints:
+        """The row of each event ``(n,)`` as a target: none for a refusal, which is not taught."""
+        rows = self.codes[0]
+        return rows if self.refused is None else np.where(self.refused, UNKNOWN, rows)
+
+    def until(self, stop: int) -> EncodedExample:
+        """The same without the events from ``stop`` on."""
+        refused = None if self.refused is None else self.refused[:stop]
+        return EncodedExample(self.codes[:, :stop], self.first_target, refused)
 
 
 @dataclass(frozen=True)
@@ -133,7 +145,10 @@ def encode_entries(raw: bytes, actions: list[str], vocabulary: Vocabulary) -> _I
 def encode_example(example: DecodedExample, vocabulary: Vocabulary) -> EncodedExample:
     """Codes of an example's context and targets."""
     events = encode_events([*example.context, *example.targets], vocabulary)
-    return EncodedExample(events, len(example.context))
+    if not example.refused:
+        return EncodedExample(events, len(example.context))
+    before = [False] * len(example.context)
+    return EncodedExample(events, len(before), np.array([*before, *example.refused]))
 
 
 def query_batch(history: Sequence[Interaction], vocabulary: Vocabulary, max_length: int) -> Batch:
@@ -169,7 +184,7 @@ def pack_batch(chunks: Sequence[SequenceChunk]) -> Batch:
         tokens[:, 1:] = events[:, :-1]
         tokens[3, 0] = events[3, 0]
         inputs.append(tokens)
-        targets.append(events[0])
+        targets.append(chunk.example.target_rows[chunk.start : chunk.stop])
         predicts.append(np.arange(chunk.start, chunk.stop) >= chunk.first)
     rows, actions, values, times = torch.from_numpy(np.concatenate(inputs, axis=1))
     return Batch(

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 import numpy.typing as npt
@@ -32,8 +33,13 @@ _PASSING, _OTHERS = 10, 2
 
 
 def sighted(examples: Iterable[DecodedExample]) -> tuple[list[ItemId], list[UserId]]:
-    """What the targets of a window's examples sight, and who, in order."""
-    pairs = [(target.item, example.user) for example in examples for target in example.targets]
+    """What the targets of a window's examples sight, and who, in order; not refusals."""
+    pairs = [
+        (target.item, example.user)
+        for example in examples
+        for target, refused in zip_longest(example.targets, example.refused)
+        if not refused
+    ]
     return [item for item, _ in pairs], [user for _, user in pairs]
 
 

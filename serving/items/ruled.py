@@ -132,13 +132,14 @@ def _near(
     near = near_rows(recommender, query, number, left / len(closed))
     if near is None:
         return None
-    rows = near[~closed[near]]
+    rows = without(near[~closed[near]], barred, len(closed))
     if 2 * len(rows) < recommender.index.look:
         return None
     if known.cold:
         first = len(closed) - known.cold
-        rows = np.concatenate([rows, first + np.flatnonzero(~closed[first:])])
-    return without(rows, barred, len(closed))
+        cold = first + np.flatnonzero(~closed[first:])
+        rows = np.concatenate([rows, without(cold, barred, len(closed))])
+    return rows
 
 
 def _candidates(

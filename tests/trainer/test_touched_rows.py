@@ -16,6 +16,7 @@ from everfresh.contracts.manifest import Rows, WeightManifest
 from everfresh.contracts.safetensors import VersionFile, whole
 from everfresh.contracts.settings import Settings, load_settings
 from everfresh.contracts.window import DecodedExample
+from everfresh.model.index.inverted_lists import LOOKS
 from everfresh.model.opponents.click_log import ClickLog
 from everfresh.model.opponents.markov import FadingMarkov
 from everfresh.model.opponents.opponent_file import begin_version, opponent_tables
@@ -127,6 +128,7 @@ def test_a_version_is_scored_with_as_loaded_whole_though_it_was_made_by_rows(
             assert torch.equal(ours.factors, theirs.factors)
             assert torch.equal(ours.bias, theirs.bias)
     assert lineage.served.by_rows >= 6
+    assert (loop.figures.index_look, loop.figures.index_recall) == (LOOKS[0], 1.0)
     assert len(lineage.parents) <= small_settings.gate.trial_windows + 1
     first = load_served(store, store.manifest(1))
     assert lineage.frozen_model is not None

@@ -17,6 +17,7 @@ from everfresh.trainer.learning.network import Network, fresh_network
 from everfresh.trainer.learning.strategies import build_strategy
 from everfresh.trainer.learning.strategies.base import Strategy
 from everfresh.trainer.learning.window_task import WindowTask
+from everfresh.trainer.windows.refusals import without_refusals
 
 
 @dataclass
@@ -63,4 +64,5 @@ def update_opponents(learner: Learner, window: TrainingWindow) -> None:
     """Let the opponents take in a window; they learn from every one, trained or not."""
     tuning = learner.strategy.settings.trainer
     limits = Limits.of(tuning)
-    learner.opponents.update(window.examples, window.label, limits, tuning.exclude_seen)
+    counted = without_refusals(window.examples)
+    learner.opponents.update(counted, window.label, limits, tuning.exclude_seen)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from everfresh.contracts.window import DecodedExample
 from everfresh.model.metrics import MISS, Ranks
+from everfresh.trainer.scoring.target_groups import taught_targets
 
 Gains = NDArray[np.float64]
 _FEWEST = 10
@@ -67,10 +68,11 @@ def discounted_gains(ranks: Ranks) -> Gains:
 
 
 def pair(ours: Ranks, theirs: Ranks, examples: Sequence[DecodedExample]) -> Paired:
-    """What ``ours`` loses against ``theirs`` on the targets of these examples."""
-    base = discounted_gains(theirs)
-    lost = base - discounted_gains(ours)
-    numbers = np.array([len(example.targets) for example in examples], dtype=np.float64)
+    """What ``ours`` loses against ``theirs`` on the targets of these examples, less refusals."""
+    taught = taught_targets(examples)
+    base = discounted_gains(theirs[taught])
+    lost = base - discounted_gains(ours[taught])
+    numbers = np.array([example.taught for example in examples], dtype=np.float64)
     owner = np.repeat(np.arange(len(examples)), numbers.astype(np.int64))
     sums = np.bincount(owner, weights=lost, minlength=len(examples))
     return Paired(

@@ -69,6 +69,7 @@ def held_report(
         merged=window.merged,
         measures=window.measures,
         cut=window.cut,
+        refused=window.refused,
     )
 
 
@@ -97,6 +98,7 @@ def window_report(
         sampled=window.sampled,
         measures=window.measures,
         cut=window.cut,
+        refused=window.refused,
         through=manifest.trained_through,
         appended=window.appended,
         closed_ms=timing.closed if timing else manifest.created_ms,
@@ -119,6 +121,7 @@ class Figures(msgspec.Struct, frozen=True):
     times another moved the pointer, ``workers_lost`` in mid-window, ``undeleted`` old versions,
     ``foreign`` records of the topic ``windows`` that are no slices (``last_foreign`` says where),
     ``floods``: windows that brought more new items than they may (``trainer.new_items``).
+    ``refused`` counts events by which users said no (``trainer.refusals``).
     ``failed`` is why the track stands still until it is tried again, empty where it does not.
 
     ``processor_s`` is what the windows since the start took of the trainer's process, and
@@ -144,6 +147,7 @@ class Figures(msgspec.Struct, frozen=True):
     undeleted: int = 0
     foreign: int = 0
     floods: int = 0
+    refused: int = 0
     last_held: str = ""
     last_foreign: str = ""
     stage: str = "starting"

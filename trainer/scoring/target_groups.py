@@ -8,6 +8,7 @@ neither. While only one window was trained there are neither: every known item w
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -22,6 +23,12 @@ PLACES, AGES = (FIRST, SECOND, LATER), (FRESH, OLDER)
 Mask = NDArray[np.bool_]
 Groups = Mapping[str, Mask]
 """Group -> which targets are in it, examples first, targets of one in order."""
+
+
+def taught_targets(examples: Sequence[DecodedExample]) -> Mask:
+    """Those that are no refusals, which alone are scored."""
+    marks = (each.refused or [False] * len(each.targets) for each in examples)
+    return ~np.fromiter(itertools.chain.from_iterable(marks), dtype=np.bool_)
 
 
 def by_place(examples: Sequence[DecodedExample]) -> dict[str, Mask]:

@@ -15,8 +15,9 @@ from everfresh.trainer.scoring.target_groups import FIRST, FRESH, OLDER, SECOND,
 class WindowSummary(msgspec.Struct, frozen=True):
     """What a report says of its window, kept so that a lost report can be written again.
 
-    ``first``, ``second``, ``fresh`` and ``older`` count targets of these groups. ``measures`` are
-    those of ``trainer.scoring.window_measures``.
+    ``first``, ``second``, ``fresh`` and ``older`` count targets of these groups. ``refused``
+    counts refusals, which ``events`` does not. ``measures`` are those of
+    ``trainer.scoring.window_measures``.
     """
 
     label: int
@@ -30,6 +31,7 @@ class WindowSummary(msgspec.Struct, frozen=True):
     second: int = 0
     older: int = 0
     cut: int = 0
+    refused: int = 0
     measures: dict[str, float] = {}
 
 
@@ -48,10 +50,11 @@ def summarize(
     users = len({example.user for example in window.examples})
     appended = [int(mark) for mark in marks]
     merged = list(labels) if len(labels) > 1 else []
+    refused = sum(len(each.targets) - each.taught for each in window.examples)
     counts = {name: int(mask.sum()) for name, mask in (groups or {}).items()}
     return WindowSummary(
         window.label,
-        window.events,
+        window.events - refused,
         users,
         appended,
         counts.get(FRESH, 0),
@@ -61,4 +64,5 @@ def summarize(
         counts.get(SECOND, 0),
         counts.get(OLDER, 0),
         window.cut,
+        refused,
     )

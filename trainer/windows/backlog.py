@@ -122,5 +122,5 @@ def diverted_examples(
     if audience is None:
         return examples, 0
     own = [example for example in examples if audience.holds(example.user)]
-    targets, kept = (sum(len(each.targets) for each in some) for some in (examples, own))
+    targets, kept = (sum(each.taught for each in some) for some in (examples, own))
     return own, targets - kept

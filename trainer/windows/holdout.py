@@ -70,6 +70,7 @@ def _part(example: DecodedExample, at: int) -> tuple[DecodedExample, DecodedExam
         targets=example.targets[:at],
         offsets=example.offsets[:at],
         appended=example.appended[:at],
+        refused=example.refused[:at],
     )
     last = msgspec.structs.replace(
         example,
@@ -77,5 +78,6 @@ def _part(example: DecodedExample, at: int) -> tuple[DecodedExample, DecodedExam
         targets=example.targets[at:],
         offsets=example.offsets[at:],
         appended=example.appended[at:],
+        refused=example.refused[at:],
     )
     return first, last

@@ -36,7 +36,7 @@ _FIGURES = {
 }
 _OF_TRAINING = (
     *("backlog_s", "merged", "sampled", "events_per_s", "loss", "held", "let_pass"),
-    *("floods", "rolled_back", "overtaken", "workers_lost", "undeleted", "foreign"),
+    *("floods", "refused", "rolled_back", "overtaken", "workers_lost", "undeleted", "foreign"),
     *("failed", "last_held", "last_foreign"),
 )
 _IF_NOT_ZERO = {
@@ -53,7 +53,7 @@ _IF_NOT_ZERO = {
     "replica": (
         *("epoch", "state_missing", "load_failures", "experiments", "experiments_left_out"),
         *("experiments_late", "experiments_failed", "experiments_unknown_arm", "without_track"),
-        *("items", "items_left_out", "items_reason"),
+        *("items", "items_cold", "items_left_out", "items_reason"),
         *("experiments_reason", "tracks_reason", "reason"),
     ),
     "bridge": ("events_per_s", "filtered", "tombstones", "gap", "aborted", "reason"),

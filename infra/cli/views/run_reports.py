@@ -93,6 +93,8 @@ def what_happened(report: WindowReport) -> str:
         words.append(f"first after the rollback from version {report.left}")
     if report.merged:
         words.append(f"{len(report.merged)} windows as one")
+    if report.refused:
+        words.append(f"{report.refused:,} refusals are context alone")
     if report.sampled < 1.0:
         words.append(f"{report.sampled:.0%} of its examples")
     return ", ".join(words)

@@ -100,6 +100,22 @@ def test_what_is_no_size_is_refused(settings: Settings, size: str, said: str) ->
         sized(settings.model_copy(update={"model": model}), size, 1, 1)
 
 
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        ("8x1,8x2", "4 different sizes or more"),
+        ("8x1,8x2,8x1,8x3", "4 different sizes or more"),
+        ("8x1,8x2,8x3,8000x99", "8000x99 has .* weights.*name smaller ones"),
+    ],
+)
+def test_sizes_that_make_no_grid_are_refused_before_anything_is_read(
+    settings: Settings, sizes: str, said: str
+) -> None:
+    names = sizes.split(",")
+    with pytest.raises(SettingsError, match=said):
+        running._require_enough({name: sized(settings, name, 1, 1) for name in names}, names)
+
+
 def test_a_cells_loss_is_the_full_softmax_over_the_catalogue_after_each_pass(
     grid: Grid, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,3 +224,10 @@ def test_cells_of_other_settings_or_events_are_not_taken(
     }
     assert len(digests) == 4
     assert running._digest(grid, sized(settings, "16x1", 7, 2)) in digests
+
+
+def test_weights_are_counted_without_making_a_network(settings: Settings) -> None:
+    own = sized(settings, "8x3", 1, 1)
+    blocks = Recommender(own.model, Vocabulary(), 1).network.blocks
+    assert cells.block_weights(own) == sum(weight.numel() for weight in blocks.parameters())
+    assert cells.block_weights(sized(settings, "90000x90000", 1, 1)) > 10**15

@@ -32,13 +32,13 @@ from everfresh.infra.cli.commands import (
     down,
     evaluate,
     recommend,
-    replay,
     rollback,
     state,
     status,
     up,
     versions,
 )
+from everfresh.infra.cli.commands.sending import replay
 from everfresh.infra.cli.commands.settings import run_settings
 from everfresh.infra.cli.demo.before_after import Change, change_view
 from everfresh.infra.cli.terminal import Terminal

@@ -89,6 +89,19 @@ def test_what_the_index_finds_are_the_best_with_their_exact_scores() -> None:
     assert scores == pytest.approx(exact[1], abs=1e-5)
 
 
+def test_where_all_that_is_near_is_barred_the_others_are_found() -> None:
+    recommender = made()
+    renew(recommender)
+    query = near_item(recommender, 7)
+    near = near_rows(recommender, query, 5)
+    assert near is not None
+    barred = np.sort(near)[3:]
+    items, _ = best_items(recommender, query, 5, barred)
+    assert len(items) == 5
+    recommender.index.judge(recommender.index.recalls.copy(), 0)
+    assert items == best_items(recommender, query, 5, barred)[0]
+
+
 def test_what_followed_the_last_item_is_looked_at_wherever_it_lies() -> None:
     recommender = made()
     recommender.learn_trends(np.array([7, 7]), np.array([50, 50]))

@@ -21,6 +21,12 @@ from everfresh.contracts.event import ItemId, parse_id
 from everfresh.contracts.items.record import Item, ItemChange
 from everfresh.contracts.settings import Settings
 from everfresh.infra.cli.commands.items.known import REMOVED, digest, known_digests
+from everfresh.infra.cli.commands.items.text_embedding import (
+    Encode,
+    text_encoder,
+    text_of,
+    with_embeddings,
+)
 from everfresh.infra.cli.replicas import replicas_past
 from everfresh.infra.cli.running import with_brokers
 from everfresh.infra.cli.terminal import Terminal
@@ -38,6 +44,7 @@ class LoadOptions:
     rejects: Path | None = None
     remove_others: bool = False
     check: bool = False
+    embed: Sequence[str] = ()
 
 
 @dataclass
@@ -89,6 +96,7 @@ def run_load(
     console = Terminal()
     home = settings.home.resolve()
     close_home(home)
+    encode = text_encoder() if options.embed else None
     files = find_items(file, "", mapping_of(None, dialect), columns)
     for path in files.left_out[:_SHOWN]:
         console.print(f"left out, no table by its name: {path}", soft_wrap=True)
@@ -107,7 +115,7 @@ def run_load(
     settings = with_brokers(settings)
     known = known_digests(settings, lambda line: console.print(line, soft_wrap=True))
     loaded = Loaded()
-    changes = _changes(console, files, known, loaded, options)
+    changes = _changes(console, files, known, loaded, options, encode)
     with KafkaItemLog(settings.kafka.brokers, settings.kafka.topic_prefix) as log:
         end = log.write(changes)
     console.print(f"{loaded} ({_records(loaded.written)} written)")
@@ -131,13 +139,20 @@ def run_remove(settings: Settings, ids: Sequence[str]) -> None:
 def _checked(console: Terminal, files: ItemFiles, path: Path, options: LoadOptions) -> ItemCounts:
     counts = ItemCounts(Rejects(path, options.tolerate, "items"))
     first: list[Item] = []
+    texts = 0
     with counts.rejects as rejects:
         for item in read_items(files, counts, _Teller(console, "rows checked")):
             if len(first) < _SHOWN:
                 first.append(item)
+            texts += bool(options.embed and text_of(item, options.embed))
         rejects.judge(counts.rows)
     if not first:
         raise DataFileError("no row could become an item; --check and the list of rejects say why")
+    if options.embed and not texts:
+        raise SettingsError(
+            f"no item has a text in {' or '.join(options.embed)}, which --embed names; name "
+            "columns of text that are kept as attributes"
+        )
     left = f"; {rejects.count:,} left out, see {path}" if rejects.count else ""
     console.print(f"{len(counts.ids):,} items in {counts.rows:,} rows{left}", soft_wrap=True)
     if options.check:
@@ -152,9 +167,13 @@ def _changes(
     known: dict[ItemId, bytes],
     loaded: Loaded,
     options: LoadOptions,
+    encode: Encode | None,
 ) -> Iterator[ItemChange]:
     counts = ItemCounts(Rejects(None, 1.0))
-    for item in read_items(files, counts, _Teller(console, "rows compared and written")):
+    items = read_items(files, counts, _Teller(console, "rows compared and written"))
+    if encode is not None:
+        items = with_embeddings(items, options.embed, encode)
+    for item in items:
         before = known.get(item.id, REMOVED)
         if before == digest(item):
             loaded.same += 1

@@ -6,6 +6,7 @@ import shutil
 import time
 import uuid
 from pathlib import Path
+from typing import Protocol
 
 from rich.progress import BarColumn, Progress, TimeElapsedColumn
 
@@ -15,7 +16,7 @@ from everfresh.adapters.machine.interrupts import Interrupted
 from everfresh.adapters.machine.private_home import close_home
 from everfresh.contracts.errors import DataFileError, RunError
 from everfresh.contracts.settings import Settings
-from everfresh.contracts.topics import EVENTS, topic_name
+from everfresh.contracts.topics import EVENTS, WINDOWS, topic_name
 from everfresh.infra.cli.commands.check_file import said_of_source
 from everfresh.infra.cli.commands.sending.replay import show_replay, summary
 from everfresh.infra.cli.interrupts import INTERRUPTS
@@ -24,6 +25,7 @@ from everfresh.infra.cli.running import with_brokers
 from everfresh.infra.cli.terminal import Terminal, progress_text
 from everfresh.infra.cli.views.follow import RunFollower
 from everfresh.infra.cli.views.learned_history import LearnedHistory
+from everfresh.infra.cli.views.run_reports import RunReports
 from everfresh.infra.components import settings_environment
 from everfresh.infra.processes.processes import become_subreaper, spawn, stop_in_order
 from everfresh.streaming.replay.progress import ReplayProgress
@@ -35,6 +37,17 @@ _PLAIN_S = 10.0
 _SILENT_S = 60.0
 _LIVE_S = 60.0
 _GB = 1e9
+_LONG_S = 5 * 86_400.0
+"""Learning that takes longer comes near to what Kafka keeps by default."""
+
+
+class Reports(Protocol):
+    """A ``RunFollower``, as far as it is needed."""
+
+    reports: RunReports
+
+    def poll(self, timeout_ms: int) -> None:
+        """Take what is new."""
 
 
 def run_backfill(settings: Settings, file: Path, reading: Reading) -> None:
@@ -59,22 +72,25 @@ def run_backfill(settings: Settings, file: Path, reading: Reading) -> None:
     history = LearnedHistory(sent.starts, sent.ends)
     try:
         with RunFollower(settings) as follower:
-            _learn(console, follower, history)
-            _live(console, follower, history)
+            follow_learning(
+                console, follower, history, topic_name(settings.kafka.topic_prefix, WINDOWS)
+            )
+            await_live(console, follower, history)
     except Interrupted:
         console.print(
             f"{history.consumed:,} of {history.total:,} events are learned. All of them are in "
             "the log, so learning goes on without this command. Run it again to see the rest."
         )
         raise
-    _print_end(console, settings, history, events)
+    say_what_stands(console, settings, history, events)
 
 
 def said_of_settings(settings: Settings, partitions: int) -> list[str]:
     """Lines: how large windows of history are, and whether each of them is learned."""
     each, waiting = settings.windows.history_events, settings.trainer.backlog
     lines = [
-        f"windows: of some {each * partitions:,} events (windows.history_events of each partition)"
+        f"windows: of at most some {each * partitions:,} events, {each:,} of each partition "
+        "(windows.history_events)"
     ]
     if not each:
         lines = [
@@ -133,7 +149,20 @@ def said_of_disk(needed: Needed, disk: Path | None) -> list[str]:
     return lines
 
 
-def _learn(console: Terminal, follower: RunFollower, history: LearnedHistory) -> None:
+def said_of_retention(left_s: float | None, windows: str) -> str:
+    """A line where what waits for the trainer may be deleted before; mostly none."""
+    if left_s is None or left_s < _LONG_S:
+        return ""
+    return (
+        f"learning takes some {left_s / 86_400:.0f} days more, and Kafka deletes windows some time "
+        f"after they were sent (retention.ms of topic {windows}, by default 7 days): raise it, or "
+        "the trainer stops at a gap"
+    )
+
+
+def follow_learning(
+    console: Terminal, follower: Reports, history: LearnedHistory, windows: str
+) -> None:
     """Follow the trainer to the end of the history; ``RunError`` where it says nothing."""
     columns = (
         progress_text("{task.description}"),
@@ -142,6 +171,7 @@ def _learn(console: Terminal, follower: RunFollower, history: LearnedHistory) ->
         TimeElapsedColumn(),
     )
     began = heard = printed = time.monotonic()
+    warned = ""
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("learning", total=history.total, said="")
         while True:
@@ -151,6 +181,8 @@ def _learn(console: Terminal, follower: RunFollower, history: LearnedHistory) ->
             progress.update(task, completed=history.consumed, said=said)
             if history.done:
                 return
+            if not warned and (warned := said_of_retention(history.left_s(), windows)):
+                console.print(warned, soft_wrap=True)
             now = time.monotonic()
             trainers = follower.reports.components("trainer", time.time_ns() // 1_000_000)
             failed = next((str(each.figures.get("failed") or "") for each in trainers), "")
@@ -187,7 +219,7 @@ def _stuck(history: LearnedHistory, failed: str) -> str:
     )
 
 
-def _live(console: Terminal, follower: RunFollower, history: LearnedHistory) -> None:
+def await_live(console: Terminal, follower: Reports, history: LearnedHistory) -> None:
     """Wait some time until all replicas have the last version, and say what they have."""
     until = time.monotonic() + _LIVE_S
     while True:
@@ -205,7 +237,10 @@ def _live(console: Terminal, follower: RunFollower, history: LearnedHistory) -> 
         console.print(f"version {history.version} is not yet live on all replicas, {have} is")
 
 
-def _print_end(console: Terminal, settings: Settings, history: LearnedHistory, events: str) -> None:
+def say_what_stands(
+    console: Terminal, settings: Settings, history: LearnedHistory, events: str
+) -> None:
+    """Print what was learned, how good the model was meanwhile, and how to go on."""
     if history.held:
         console.print(
             f"the gate held {history.held} of {len(history.windows)} windows: `everfresh versions` "

