@@ -22,10 +22,12 @@ from everfresh.model.vocabulary.vocabulary import Vocabulary
 
 POOL = 8192
 """Rows of a window's pool, and of a catalogue that needs none; more where steps are many."""
-TURNS = 8
+TURNS = 2
 """How often a pool's rows are drawn in a window, in the mean. The same few rows must not be pushed
-away again and again: at 32 times ranking suffers (decision 39)."""
-_FEWEST = 16
+away again and again, while others that nobody chooses either are not (decision 49)."""
+WHOLE = 8
+"""Even draws of each item in a window, in the mean, from which on a pool saves nothing."""
+_FEWEST = 64
 """One negative in so many, at least, is from the pool; more where the own are few."""
 _SPARSE = 4
 """Rows for each one drawn, from which on draws that hit a row twice are few."""
@@ -60,7 +62,7 @@ class Negatives:
         """
         self.release_pool()
         items, number = len(self._vocabulary), self._number
-        if items <= max(POOL, 2 * number, steps * number // TURNS):
+        if items <= max(POOL, 2 * number, steps * number // WHOLE):
             return
         half = number // 2
         others = max(number // _FEWEST, half - len(own), POOL * TURNS // steps)
@@ -103,13 +105,11 @@ def draw_items(vocabulary: Vocabulary, number: int, without: ItemRows = _NOTHING
         rest = np.setdiff1d(vocabulary.item_rows(), without, assume_unique=True)
         return np.sort(rest[_choose(items, number)])
 
-    def wanted(drawn: ItemRows) -> ItemRows:
-        fit = drawn[vocabulary.holds_item(drawn)]
-        return fit[~np.isin(fit, without)]
+    def draw() -> ItemRows:
+        drawn: ItemRows = torch.randint(1, rows, (2 * number,)).numpy()
+        return drawn[vocabulary.holds_item(drawn) & ~np.isin(drawn, without)]
 
-    return np.sort(
-        _different(lambda: wanted(torch.randint(1, rows, (2 * number,)).numpy()), number)
-    )
+    return np.sort(_different(draw, number))
 
 
 def _choose(among: int, number: int) -> ItemRows:
