@@ -22,6 +22,7 @@ from everfresh.model.vocabulary.vocabulary import UNKNOWN, Vocabulary
 _TRUST = 5.0
 """Precision of the offset of the version before: that of as many targets of which half are cold."""
 _STEPS = 40
+_HALF = 0.5**0.5
 _FURTHEST = 2.0
 
 Find = Callable[[ItemId], Features | None]
@@ -31,14 +32,18 @@ Find = Callable[[ItemId], Features | None]
 def begin_rows(
     recommender: Recommender, rows: Sequence[int], contents: Mapping[ItemId, Features]
 ) -> None:
-    """Let these new rows begin where their contents point, as far as these are known."""
+    """Let these new rows begin between chance and where their contents point, if that is known.
+
+    By contents alone a new item would stand out of those like it too late (decision 50).
+    """
     named = [(row, contents.get(recommender.vocabulary.item(row))) for row in rows]
     known = [(row, each) for row, each in named if each is not None]
     if not known or not recommender.content:
         return
     table = recommender.network.items.data
     starts = recommender.content.starts([each for _, each in known])
-    table[[row for row, _ in known]] = starts.to(table.device)
+    at = [row for row, _ in known]
+    table[at] = (table[at] + starts.to(table.device)) * _HALF
 
 
 def learn_contents(recommender: Recommender, find: Find, seed: int, offset: float) -> None:

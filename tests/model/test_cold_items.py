@@ -84,15 +84,15 @@ def test_without_a_map_or_cold_items_ranks_are_those_of_the_version() -> None:
     )
 
 
-def test_a_new_row_begins_where_its_contents_point_and_others_by_chance() -> None:
+def test_a_new_row_begins_between_chance_and_its_contents_and_others_by_chance() -> None:
     model = with_map()
     model.admit([example(9, [], ["new", "nobody knows it"])])
     rows = [model.vocabulary.row(item) for item in ("new", "nobody knows it")]
     before = model.network.items.detach()[rows].clone()
     begin_rows(model, rows, {"new": KNOWN["new"]})
     after = model.network.items.detach()[rows]
-    assert torch.equal(after[0], model.content.starts([KNOWN["new"]])[0])
-    assert not torch.equal(after[0], before[0])
+    expected = (before[0] + model.content.starts([KNOWN["new"]])[0]) * 0.5**0.5
+    assert torch.allclose(after[0], expected)
     assert torch.equal(after[1], before[1])
 
 
