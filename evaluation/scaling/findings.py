@@ -51,9 +51,12 @@ def findings(
     fitted: dict[str, tuple[Form, Points]] = {
         NETWORK: (Power.fit(network.take(inside)), network),
         WITH_ROWS: (Power.fit(whole.take(inside)), whole),
-        PERFORMANCE: (Performance.fit(network.take(inside)), network),
         BASELINE: (LogLinear.fit(network.take(inside)), network),
     }
+    # With one number of blocks, or one width, its term for that may be anything.
+    shapes = network.take(inside)
+    if min(len(np.unique(shapes.blocks)), len(np.unique(shapes.width))) > 1:
+        fitted[PERFORMANCE] = Performance.fit(shapes), network
     predicted = {name: form.predict(points) for name, (form, points) in fitted.items()}
     held = _held_out(ordered, predicted, largest, longest)
     keys: list[Key] = [(cell.size, cell.events) for cell in ordered]
@@ -62,22 +65,25 @@ def findings(
         WITH_ROWS: fitted_law(whole, keys, seed),
     }
     advice, best = _advice([cell for cell in ordered if cell.events == longest], budget_s)
+    errors = {
+        name: {
+            where: float(
+                np.mean([abs(h.predicted[name] - h.observed) for h in held if h.where == where])
+            )
+            for where in (ROW, COLUMN, CORNER)
+        }
+        for name in fitted
+    }
+    nearest = min(laws, key=lambda name: errors[name][CORNER])
     return Findings(
         plan=plan,
         cells=ordered,
         held_out=held,
-        errors={
-            name: {
-                where: float(
-                    np.mean([abs(h.predicted[name] - h.observed) for h in held if h.where == where])
-                )
-                for where in (ROW, COLUMN, CORNER)
-            }
-            for name in fitted
-        },
+        errors=errors,
         spread=float(np.mean([_spread(group) for group in _by_key(ordered).values()])),
         laws=laws,
-        beyond=_beyond(laws[NETWORK], network),
+        beyond_by=nearest,
+        beyond=_beyond(laws[nearest], fitted[nearest][1]),
         advice=advice,
         best=best,
         budget_s=budget_s,

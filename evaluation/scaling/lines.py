@@ -118,9 +118,10 @@ class Choice(msgspec.Struct, frozen=True):
 class Findings(msgspec.Struct, frozen=True, tag="findings"):
     """All that the grid says. ``errors`` maps form and ``where`` to the mean distance of what it
     predicted from what was observed; ``spread`` is the mean spread of seeds over all cells.
-    ``beyond`` maps ``N x 2`` and the like to the loss that the law predicts there; empty where it
-    is refused. ``advice`` is within ``budget_s`` (0: any), or the cheapest where nothing is, and
-    ``best`` is the lowest loss of all."""
+    ``beyond`` maps ``N x 2`` and the like to the loss that a law predicts there: ``beyond_by``,
+    which was nearest to the corner that was held out; empty where it is refused. ``advice`` is
+    within ``budget_s`` (0: any), or the cheapest where nothing is; ``best`` is the lowest loss.
+    """
 
     plan: GridPlan
     cells: list[Cell]
@@ -128,6 +129,7 @@ class Findings(msgspec.Struct, frozen=True, tag="findings"):
     errors: dict[str, dict[str, float]]
     spread: float
     laws: dict[str, FittedLaw]
+    beyond_by: str
     beyond: dict[str, float]
     advice: Choice
     best: Choice

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -61,6 +62,7 @@ def test_known_exponents_lie_in_their_intervals_and_what_is_held_out_is_predicte
 
 def test_beyond_the_grid_a_law_is_predicted_where_it_holds(of_law: Findings) -> None:
     largest, longest = 350_000, 160_000
+    assert of_law.beyond_by == NETWORK
     assert of_law.beyond["as measured"] == pytest.approx(law(largest, longest), rel=0.005)
     assert of_law.beyond["N x 2, D x 2"] == pytest.approx(law(700_000, 320_000), rel=0.01)
 
@@ -79,6 +81,16 @@ def test_where_there_is_no_law_nothing_is_predicted_beyond_the_grid(loss: Loss, 
     result = found(loss, 0.002)
     assert said in result.laws[NETWORK].refused
     assert result.beyond == {}
+
+
+def test_the_performance_law_is_left_out_where_shapes_do_not_tell_its_terms_apart() -> None:
+    cells = [
+        msgspec.structs.replace(cell, blocks=2 if cell.size == "96x3" else 1)
+        for cell in made_up(law, 0.0005, 4, 4)
+    ]
+    result = findings(plan_of(cells), cells, entropies(cells), 0.0, 3)
+    assert PERFORMANCE not in result.errors
+    assert all(PERFORMANCE not in held.predicted for held in result.held_out)
 
 
 def test_the_performance_law_predicts_what_it_made() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -12,11 +13,12 @@ import torch
 from everfresh.contracts.sequence import Interaction
 from everfresh.contracts.settings import ModelSettings, TrainerSettings
 from everfresh.contracts.window import DecodedExample, TrainingWindow
+from everfresh.model.cold_items import WithCold
 from everfresh.model.opponents.opponents import POPULARITY, Opponents
 from everfresh.model.recommender import Recommender
 from everfresh.model.vocabulary.vocabulary import Vocabulary
 from everfresh.trainer.scoring import window_measures as measuring
-from everfresh.trainer.scoring.prequential import LIVE
+from everfresh.trainer.scoring.prequential import LIVE, Served
 from everfresh.trainer.scoring.window_measures import (
     Surprised,
     sequence_entropy,
@@ -76,6 +78,16 @@ def test_bits_are_the_models_own_full_softmax_over_all_items(
     assert measures["bits_live"] == pytest.approx(np.mean(bits), rel=1e-4)
     assert measures["bits_events"] == 4
     assert measures["unknown"] == pytest.approx(0.2)
+
+
+def test_what_is_refused_surprises_nobody(live: Recommender, opponents: Opponents) -> None:
+    taken, refused = example(1, [3, 9], context=[2]), example(2, [7, 999, 4])
+    refused = msgspec.structs.replace(refused, refused=[True, True, True])
+    alone, both = (Surprised(live, opponents.popularity) for _ in range(2))
+    alone.ranks([taken], False)
+    both.ranks([refused, taken], False)
+    assert both.measures() == pytest.approx(alone.measures(), rel=1e-5)
+    assert both.measures()["bits_events"] == 2
 
 
 def test_popularity_takes_as_many_bits_as_its_counts_say(opponents: Opponents) -> None:
@@ -139,7 +151,8 @@ def test_a_window_is_measured_before_it_is_learnt_and_without_a_version_too(
     alone = {POPULARITY: opponents.popularity}
     first = score_planned(planned, alone, live.vocabulary, None, tuning).summary.measures
     assert first == window_measures(window.examples)
-    both = score_planned(planned, {LIVE: live, **alone}, live.vocabulary, 3, tuning)
+    serving = Served(WithCold(live, {}), tail=True)
+    both = score_planned(planned, {LIVE: serving, **alone}, live.vocabulary, 3, tuning)
     assert both.summary.measures.keys() - first.keys() == {
         "bits_live", "bits_popularity", "bits_events", "unknown",
     }  # fmt: skip

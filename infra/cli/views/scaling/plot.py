@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from everfresh.evaluation.scaling.lines import Findings, FittedLaw
 from everfresh.infra.cli.views.plot_style import (
@@ -124,5 +124,6 @@ def _cycle(result: Findings) -> list[str]:
 
 def _logarithmic(axes: Axes) -> None:
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.7g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())

@@ -95,6 +95,11 @@ def _errors(result: Findings) -> RenderableType:
         "Mean distance from what was observed, in bits. A form says something where it is nearer "
         f"than log-linear, and it cannot be nearer than seeds are apart ({result.spread:.3f})."
     )
+    if "performance law" not in result.errors:
+        note += (
+            " The performance law is left out: all sizes but the largest have one number of "
+            "blocks, or one width, and its terms for these could be anything."
+        )
     return described("How far off", table, note)
 
 
@@ -115,7 +120,10 @@ def _law(name: str, law: FittedLaw) -> Iterator[str]:
 def _beyond(result: Findings) -> Iterator[str]:
     if result.beyond:
         told = ", ".join(f"{name}: {loss:.3f}" for name, loss in result.beyond.items())
-        yield f"Loss by the first of these laws beyond the largest training: {told}"
+        yield (
+            f"Loss beyond the largest training, by the one that was nearest to the corner "
+            f"({result.beyond_by}): {told}"
+        )
     yield ""
 
 
