@@ -35,6 +35,9 @@ class Exposure(msgspec.Struct, frozen=True):
     names the rules of the answer: equal names, equal rules; absent without any. ``pinned`` are the
     places, from 0, whose items a rule had put there; their score is 0 where the version had none.
 
+    ``tail`` names the events after the version's window that its trends counted besides, by
+    partition and offsets: ``0:120-480 1:97-310+312-455``. Absent where they counted none.
+
     Where two tracks made the answer together (interleaving), ``arm`` is ``interleaved``, ``teams``
     are these two, and ``team_of`` says for each place which of them brought its item: 0, 1, or -1
     for a place that a rule has filled. Each item's score is its own team's. ``track``, ``version``
@@ -70,6 +73,7 @@ class Exposure(msgspec.Struct, frozen=True):
     items_offset: _Int | None = None
     rules: str | None = None
     pinned: list[_Int] = []
+    tail: str | None = None
     teams: list[Team] = []
     team_of: list[_Int] = []
     sticky: bool = False

@@ -19,6 +19,7 @@ from everfresh.contracts.items.record import ItemChange
 from everfresh.contracts.manifest import Plan, Pointer, Rejected, WeightFile, WeightManifest
 from everfresh.contracts.report import ComponentStatus, WindowReport
 from everfresh.contracts.safetensors import VersionFile
+from everfresh.contracts.segment import RecentRun
 from everfresh.contracts.sequence import StateReach, StoredSequence, UserState
 from everfresh.contracts.window import SliceRecord
 
@@ -185,6 +186,19 @@ class HistoryReader(Protocol):
 
     def stored(self, user: UserId) -> StoredSequence | None:
         """The same before it is decoded, which takes longest where histories are long."""
+
+
+class RecentEvents(Protocol):
+    """What the states on this machine have taken in lately, event by event.
+
+    Called by a replica, from one thread, some times a second. A run begins where the one before of
+    its partition ended, or later where events in between can be read no more. What was read may be
+    kept. A partition whose log is another one begins anew, at a lower offset.
+    """
+
+    def poll(self) -> list[RecentRun]:
+        """What has come since the last call, in the order of each partition; not too much at once:
+        empty where nothing is left. At first it begins where the states still have events."""
 
 
 class StateWatch(Protocol):

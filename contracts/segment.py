@@ -24,6 +24,7 @@ from typing import Any
 
 import msgspec
 
+from everfresh.contracts.event import ItemId
 from everfresh.contracts.sequence import INT_ENTRY
 
 SEGMENT_PREFIX = b"s"
@@ -59,6 +60,24 @@ class Segment(msgspec.Struct, frozen=True):
     def key(self) -> bytes:
         """Its state key."""
         return segment_key(self.name)
+
+
+class RecentRun(msgspec.Struct, frozen=True):
+    """All accepted events of the offsets ``[begin, end)`` of one partition, in that order, as a
+    replica reads them from segments.
+
+    ``appended`` are the broker's append times, UTC ms. An item is ``None`` where the event is a
+    refusal (``trainer.refusals``). ``before`` has the item of the same user's event before each,
+    refused or not; ``None`` where there is none.
+    """
+
+    partition: int
+    begin: int
+    end: int
+    offsets: Sequence[int]
+    appended: Sequence[int]
+    items: Sequence[ItemId | None]
+    before: Sequence[ItemId | None]
 
 
 def segment_key(name: tuple[int, int]) -> bytes:

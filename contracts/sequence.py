@@ -152,6 +152,12 @@ def decode_entries(raw: bytes, actions: list[str]) -> list[Interaction]:
     return out
 
 
+def decode_items(raw: bytes) -> list[ItemId]:
+    """The items alone of entries without a header, oldest first."""
+    at = _ENTRY.size
+    return [decode_id(raw[start + at : start + 1 + raw[start]]) for start in entry_starts(raw, 0)]
+
+
 class EntryColumns(msgspec.Struct, frozen=True):
     """Entries as columns, oldest first; a value is NaN where there is none."""
 

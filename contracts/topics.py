@@ -124,7 +124,7 @@ ITEMS = TopicSpec(
     # A hundred years: a replica that starts later must learn of removed items, too.
     {**_COMPACT, DELETE_RETENTION: "3153600000000"},
     "What is known of each item, keyed by it: written by `everfresh items` and other producers, "
-    "read by replicas.",
+    "read by replicas and the trainer.",
 )
 CLOCK = TopicSpec(
     "clock",

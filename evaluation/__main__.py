@@ -20,7 +20,8 @@ from everfresh.adapters.observe.logs import run_main
 from everfresh.contracts.errors import SettingsError
 from everfresh.contracts.settings import Settings, load_settings
 from everfresh.contracts.window import TrainingWindow
-from everfresh.evaluation.comparison import FROZEN, Comparison, compare
+from everfresh.evaluation.catalogue_file import read_contents
+from everfresh.evaluation.comparison import FROZEN, NOTHING, Comparison, compare
 from everfresh.evaluation.file_windows import by_count, by_time, cut_windows
 from everfresh.evaluation.results import ResultLine, RowsRead, encode_line
 from everfresh.trainer.learning.device import prepare_device
@@ -36,7 +37,9 @@ def main() -> None:
     torch.set_num_threads(tuning.threads)
     prepare_device(tuning.device)
     windows = read_windows(options, settings)
-    comparison = Comparison.of(windows, exclude_seen=options.exclude_seen)
+    contents = NOTHING if options.items is None else read_contents(options.items, windows)
+    seen = options.exclude_seen
+    comparison = Comparison.of(windows, exclude_seen=seen, contents=contents)
     compare(comparison, options.strategies.split(","), settings, _write, options.against)
 
 
@@ -80,6 +83,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--first", type=float, default=0.0, help="share of the first window")
     parser.add_argument("--limit", type=int, default=0, help="only the first events")
     parser.add_argument("--seed", type=int, default=17)
+    parser.add_argument("--items", type=Path, help="the catalogue, in a file")
     parser.add_argument("--exclude-seen", action="store_true", help="rank items new to the user")
     return parser.parse_args()
 

@@ -25,7 +25,7 @@ from everfresh.model.cold_items import WithCold
 from everfresh.model.content.features import Features
 from everfresh.model.metrics import Ranks, scores
 from everfresh.model.opponents.opponents import OPPONENTS, Opponents
-from everfresh.model.recommender import Recommender
+from everfresh.model.recommender import NETWORK, TAIL, VERSION
 from everfresh.trainer.learning.content_steps import (
     contents_of_new,
     renew_contents,
@@ -55,6 +55,8 @@ Emit = Callable[[ResultLine], None]
 Contents = Callable[[int], Mapping[ItemId, Features]]
 """What is known of items at the end of a window, by its number, the newest first."""
 
+NOTHING: Contents = lambda at: {}  # noqa: E731 - a value of that type
+
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
@@ -76,7 +78,7 @@ class Comparison:
         windows: Sequence[TrainingWindow],
         *,
         exclude_seen: bool,
-        contents: Contents = lambda at: {},
+        contents: Contents = NOTHING,
     ) -> Comparison:
         """A target is fresh where the window before it was the first to bring its item.
 
@@ -178,18 +180,25 @@ def network_of(name: str) -> str:
 def _run_strategy(
     comparison: Comparison, name: str, settings: Settings, emit: Emit
 ) -> dict[str, Ranks]:
-    """Ranks of the model and, where it learns trends, of its network alone."""
+    """Ranks of the model and, where it learns trends, of its network alone.
+
+    One that learns answers as replicas would with it: its trends are kept up within a window.
+    """
     learner = fresh_learner(settings)
     network, alone = learner.network, network_of(name)
-    names = [name, alone] if learner.strategy.passes(1) else [name]
-    ranked: dict[str, list[Ranks]] = {each: [] for each in names}
+    ways = {name: VERSION}
+    if learner.strategy.passes(1):
+        ways = {name: TAIL if settings.serving.tail else VERSION, alone: NETWORK}
+    ranked: dict[str, list[Ranks]] = {each: [] for each in ways}
     told: list[WindowScore] = []
     for at, window in enumerate(comparison.windows):
         known = comparison.contents(at)
         if at:
-            for each, ranks in ranked.items():
-                of_all = _ranks(comparison, network.recommender, at, alone=each == alone)
-                ranks.append(of_all[comparison.taught[at]])
+            found = WithCold(network.recommender, known).ranks_by(
+                list(ways.values()), window.examples, comparison.exclude_seen
+            )
+            for ranks, of_window in zip(ranked.values(), found, strict=True):
+                ranks.append(of_window[comparison.taught[at]])
         began = time.process_time()
         offset = weigh_contents(network.recommender, window.examples, known, settings, at)
         new = contents_of_new(network.recommender, window.examples, known.get)
@@ -206,13 +215,6 @@ def _run_strategy(
     for line in told:
         emit(line)
     return {each: _concatenated(ranks) for each, ranks in ranked.items()}
-
-
-def _ranks(comparison: Comparison, recommender: Recommender, at: int, *, alone: bool) -> Ranks:
-    examples, known = comparison.windows[at].examples, comparison.contents(at)
-    if alone or not known:
-        return recommender.ranks(examples, comparison.exclude_seen, alone=alone)
-    return WithCold(recommender, known).ranks(examples, comparison.exclude_seen)
 
 
 def _run_opponents(comparison: Comparison, emit: Emit) -> dict[str, Ranks]:

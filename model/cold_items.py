@@ -7,23 +7,19 @@ links. So scores of cold items and of others stand on one scale.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from everfresh.contracts.event import ItemId
 from everfresh.contracts.window import DecodedExample
 from everfresh.model.content.features import Features, Matrix
-from everfresh.model.metrics import MISS, Ranks
-from everfresh.model.network.batches import EncodedExample, encode_example
-from everfresh.model.ranking import RankedTargets, Scorer, rank_targets
-from everfresh.model.recommender import Recommender
+from everfresh.model.metrics import Ranks
+from everfresh.model.ranking import Beside, Hear
+from everfresh.model.recommender import VERSION, Recommender
 from everfresh.model.trends.counts import Floats, Ints
-from everfresh.model.trends.table import Contexts
-
-_BLOCK_SCORES = 8_000_000
+from everfresh.model.vocabulary.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -67,65 +63,26 @@ class WithCold:
     recommender: Recommender
     known: Mapping[ItemId, Features]
 
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The version's."""
+        return self.recommender.vocabulary
+
     def ranks(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> Ranks:
         """See ``Recommender.ranks``; among rows and cold items alike."""
+        return self.ranks_by([VERSION], examples, exclude_seen)[0]
+
+    def ranks_by(
+        self,
+        ways: Sequence[str],
+        examples: Sequence[DecodedExample],
+        exclude_seen: bool,
+        heard: Hear | None = None,
+    ) -> list[Ranks]:
+        """See ``Recommender.ranks_by``; the network alone knows no cold items."""
         cold = ColdItems.of(self.recommender, self.known)
-        if not cold.places:
-            return self.recommender.ranks(examples, exclude_seen)
-        return _ranks(self.recommender, cold, examples, exclude_seen)
-
-
-def _ranks(
-    recommender: Recommender,
-    cold: ColdItems,
-    examples: Sequence[DecodedExample],
-    exclude_seen: bool,
-) -> Ranks:
-    encoded = [encode_example(example, recommender.vocabulary) for example in examples]
-    table, length = recommender.trend_table(), recommender.settings.max_length
-    scorer = Scorer(recommender.network, recommender.catalogue(), table)
-    found = rank_targets(scorer, encoded, length, exclude_seen)
-    weights = table.weights[table.places(found.contexts.known)][:, 0]
-    targets, seen = _cold_targets(cold, examples)
-    users = found.users.cpu().numpy()
-    ranks, own = found.ranks.copy(), found.own.cpu().numpy()
-    step = max(1, _BLOCK_SCORES // len(cold.places))
-    for begin in range(0, len(ranks), step):
-        part = slice(begin, begin + step)
-        scores = cold.scores(users[part], weights[part])
-        mine = np.flatnonzero(targets[part] >= 0)
-        own[begin + mine] = scores[mine, targets[part][mine]]
-        if exclude_seen:
-            for at, places in seen.items():
-                if begin <= at < begin + step:
-                    scores[at - begin, places] = -np.inf
-        ahead = (scores >= own[part, None]).sum(1)
-        ranks[part] += ahead * (ranks[part] != MISS)
-        warm = _warm_scores(scorer, found, encoded, begin + mine, exclude_seen)
-        for at, of_rows in zip(mine.tolist(), warm, strict=True):
-            if not (exclude_seen and targets[begin + at] in seen.get(begin + at, ())):
-                ranks[begin + at] = int(ahead[at]) + int((of_rows >= own[begin + at]).sum())
-    return ranks
-
-
-def _warm_scores(
-    scorer: Scorer,
-    found: RankedTargets,
-    encoded: Sequence[EncodedExample],
-    wanted: Ints,
-    exclude_seen: bool,
-) -> Iterator[Matrix]:
-    """For each of these targets the scores of all rows; of those that its user had, none."""
-    firsts = np.cumsum([0, *(each.codes.shape[1] - each.first_target for each in encoded)])
-    for at in wanted.tolist():
-        context = Contexts(found.contexts.last[[at]], found.contexts.known[[at]])
-        with torch.inference_mode():
-            scores = scorer.scores(found.users[[at]], context)[0].cpu().numpy().copy()
-        if exclude_seen:
-            of = int(np.searchsorted(firsts, at, side="right")) - 1
-            example = encoded[of]
-            scores[example.codes[0, : example.first_target + at - firsts[of]]] = -np.inf
-        yield scores
+        beside = Beside(cold.scores, *_cold_targets(cold, examples)) if cold.places else None
+        return self.recommender.ranks_by(ways, examples, exclude_seen, heard, beside)
 
 
 def _cold_targets(

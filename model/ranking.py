@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from everfresh.contracts.window import DecodedExample
 from everfresh.model.catalogue import Catalogue
 from everfresh.model.metrics import MISS, Ranks
 from everfresh.model.network.batches import (
@@ -18,8 +19,9 @@ from everfresh.model.network.batches import (
     group_by_tokens,
     pack_batch,
 )
-from everfresh.model.trends.counts import Ints
+from everfresh.model.trends.counts import Floats, Ints
 from everfresh.model.trends.table import Contexts, TrendTable
+from everfresh.model.trends.tail import Tail, counted_by_block, log_order
 from everfresh.model.vocabulary.vocabulary import UNKNOWN
 
 _BATCH_TOKENS = 8192
@@ -64,6 +66,19 @@ class Scorer:
         return pooled.to(users.device)
 
 
+@dataclass(frozen=True)
+class KeptUp:
+    """Trends that are kept up: each target is ranked with the tail of the blocks before its own, as
+    a replica answers. ``order`` is the targets' in the log. Used once: the tail moves on."""
+
+    tail: Tail
+    order: Ints
+
+
+Counting = TrendTable | KeptUp | None
+"""What trends count in a ranking, if any."""
+
+
 def contexts_of(examples: Sequence[EncodedExample]) -> Contexts:
     """What is before each target, in order of the examples and of their targets."""
     last, known = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
@@ -74,15 +89,42 @@ def contexts_of(examples: Sequence[EncodedExample]) -> Contexts:
     return Contexts(np.concatenate(last), np.concatenate(known))
 
 
+def log_order_of(examples: Sequence[DecodedExample]) -> Ints:
+    """All targets in the order in which the log has them; by their own times where no log has had
+    them."""
+    times: list[int] = []
+    offsets: list[int] = []
+    for example in examples:
+        own = [target.time for target in example.targets]
+        logged = len(example.appended) == len(own)
+        times += example.appended if logged else own
+        offsets += example.offsets if len(example.offsets) == len(own) else [0] * len(own)
+    return log_order(np.asarray(times, np.int64), np.asarray(offsets, np.int64))
+
+
 def target_rows(examples: Sequence[EncodedExample]) -> Ints:
     """The row of each target, in the same order; none for a refusal."""
     rows = [example.target_rows[example.first_target :] for example in examples]
     return np.concatenate([np.zeros(0, np.int64), *rows])
 
 
-Hear = Callable[[Tensor, Tensor], None]
-"""Called with scores ``(n, rows)`` of the next ``n`` targets and ``(n,)`` of what was chosen; may
-keep neither."""
+Hear = Callable[[Ints, Tensor, Tensor], None]
+"""Called with numbers ``(n,)`` of targets, scores ``(n, rows)``, and scores ``(n,)`` of what was
+chosen; may keep none of them. Which targets come together is open."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Items without rows that are ranked among the others wherever trends count.
+
+    ``scores`` are theirs ``(n, items)`` for user vectors ``(n, dim)`` and weights of the network
+    ``(n,)``. ``targets`` has the place of each target that is one of them, -1 for others, and
+    ``seen``, by target, the places of those that its user had before.
+    """
+
+    scores: Callable[[Floats, Floats], Floats]
+    targets: Ints
+    seen: Mapping[int, Sequence[int]]
 
 
 def rank_examples(
@@ -90,85 +132,122 @@ def rank_examples(
     examples: Sequence[EncodedExample],
     max_length: int,
     exclude_seen: bool,
-    heard: Hear | None = None,
 ) -> Ranks:
-    """1-based ranks of all targets, in order of the examples and of their targets.
+    """As :func:`rank_ways`, by what the ``scorer`` counts alone."""
+    return rank_ways(scorer, [scorer.trends], examples, max_length, exclude_seen)[0]
+
+
+def rank_ways(
+    scorer: Scorer,
+    counting: Sequence[Counting],
+    examples: Sequence[EncodedExample],
+    max_length: int,
+    exclude_seen: bool,
+    heard: Hear | None = None,
+    beside: Beside | None = None,
+) -> list[Ranks]:
+    """1-based ranks of all targets, in order of the examples and of their targets: by the network
+    and each of ``counting``, of which one at most is kept up. ``heard`` hears scores by the first.
 
     Ties count against the target, as not-a-numbers do, so that a model which tells nothing apart
     gains nothing. With ``exclude_seen`` the user's earlier items, context and earlier targets, are
     no candidates; a target among them, like one without a row, is a ``MISS``.
     """
-    return rank_targets(scorer, examples, max_length, exclude_seen, heard).ranks
-
-
-@dataclass(frozen=True)
-class RankedTargets:
-    """What :func:`rank_examples` finds on its way: of each target its ``rows`` and ``ranks``, its
-    ``own`` score, and the user vector and context before it."""
-
-    ranks: Ranks
-    rows: Ints
-    own: Tensor
-    users: Tensor
-    contexts: Contexts
-
-
-def rank_targets(
-    scorer: Scorer,
-    examples: Sequence[EncodedExample],
-    max_length: int,
-    exclude_seen: bool,
-    heard: Hear | None = None,
-) -> RankedTargets:
-    """See :func:`rank_examples`."""
     with torch.inference_mode():
         users, contexts = scorer.users(examples, max_length), contexts_of(examples)
         rows = target_rows(examples)
-        ranks, own = _ranks(scorer, users, contexts, torch.from_numpy(rows).to(users.device), heard)
-        out = np.where(rows == UNKNOWN, MISS, ranks.cpu().numpy())
-        if exclude_seen:
-            _exclude(out, examples, scorer, users, contexts, own)
-    return RankedTargets(out, rows, own, users, contexts)
+        earlier = _Earlier(examples) if exclude_seen else None
+        ranks = [np.full(len(rows), MISS, dtype=np.int64) for _ in counting]
+        step = max(1, _BLOCK_SCORES // len(scorer.catalogue.bias))
+        for block, tables in _tables(counting, contexts, rows):
+            for begin in range(0, len(block), step):
+                part = block[begin : begin + step]
+                of_part = users[torch.from_numpy(part).to(users.device)]
+                network = scorer.catalogue.item_scores(of_part)
+                for number, table in enumerate(tables):
+                    scores = _pooled(network, table, contexts.part(part))
+                    wanted = rows[part]
+                    if heard is not None and not number:
+                        heard(part, scores, _own(scores, wanted))
+                    if earlier is not None:
+                        earlier.leave_out(scores, part)
+                    if beside is not None and table is not None:
+                        weights = table.weights[contexts.part(part).places][:, 0]
+                        scores, wanted = _joined(
+                            scores, wanted, of_part, weights, beside, part, exclude_seen
+                        )
+                    ranks[number][part] = _ranks(scores, wanted)
+    return ranks
 
 
-def _ranks(
-    scorer: Scorer, users: Tensor, contexts: Contexts, rows: Tensor, heard: Hear | None
-) -> tuple[Tensor, Tensor]:
-    """Ranks ``(n,)`` of ``rows`` among all, and their scores."""
-    ranks, own = torch.empty_like(rows), users.new_empty(len(rows))
-    step = max(1, _BLOCK_SCORES // len(scorer.catalogue.bias))
-    for begin in range(0, len(rows), step):
-        part = slice(begin, begin + step)
-        scores = scorer.scores(users[part], contexts.part(part))
-        own[part] = scores.gather(1, rows[part, None]).squeeze(1)
-        if heard is not None:
-            heard(scores, own[part])
-        behind = (scores < own[part, None]).sum(1)
-        ranks[part] = (scores.shape[1] - behind).clamp(max=scores.shape[1] - 1)
-    return ranks, own
-
-
-def _exclude(
-    ranks: Ranks,
-    examples: Sequence[EncodedExample],
-    scorer: Scorer,
+def _joined(
+    scores: Tensor,
+    rows: Ints,
     users: Tensor,
-    contexts: Contexts,
-    own: Tensor,
-) -> None:
-    """Take the user's earlier items out of the candidates, in place."""
-    at = 0
-    for example in examples:
-        rows, first = example.codes[0], example.first_target
-        number = len(rows) - first
-        part = slice(at, at + number)
-        distinct, firsts = np.unique(rows, return_index=True)
-        distinct, firsts = distinct[distinct != UNKNOWN], firsts[distinct != UNKNOWN]
-        theirs = scorer.scores_of(distinct, users[part], contexts.part(part))
-        position = np.arange(first, len(rows))
-        earlier = firsts[None, :] < position[:, None]
-        ahead = ~(theirs < own[part, None]).cpu().numpy() & earlier
-        repeated = (earlier & (distinct == rows[first:, None])).any(axis=1)
-        known = ranks[part] != MISS
-        ranks[part] = np.where(repeated, MISS, ranks[part] - ahead.sum(axis=1) * known)
-        at += number
+    weights: Floats,
+    beside: Beside,
+    targets: Ints,
+    exclude_seen: bool,
+) -> tuple[Tensor, Ints]:
+    """Scores of rows and, after them, of the items beside; and where each target stands."""
+    theirs = beside.scores(users.cpu().numpy(), weights)
+    if exclude_seen:
+        for at, target in enumerate(targets.tolist()):
+            theirs[at, list(beside.seen.get(target, ()))] = -np.inf
+    place = beside.targets[targets]
+    wanted = np.where(place >= 0, scores.shape[1] + place, rows)
+    return torch.cat([scores, torch.from_numpy(theirs).to(scores)], 1), wanted
+
+
+def _tables(
+    counting: Sequence[Counting], contexts: Contexts, rows: Ints
+) -> Iterator[tuple[Ints, list[TrendTable | None]]]:
+    """Targets that are ranked by the same tables, and these."""
+    kept_up = next((each for each in counting if isinstance(each, KeptUp)), None)
+    if kept_up is None:
+        yield np.arange(len(rows)), [each for each in counting if not isinstance(each, KeptUp)]
+        return
+    for block, tail in counted_by_block(kept_up.tail, kept_up.order, contexts.last, rows):
+        table = tail.table()
+        yield block, [table if isinstance(each, KeptUp) else each for each in counting]
+
+
+def _pooled(scores: Tensor, table: TrendTable | None, contexts: Contexts) -> Tensor:
+    """The network's ``scores`` with what the trends add, as a new tensor."""
+    if table is None:
+        return scores.clone()
+    pooled = scores.cpu().clone()
+    table.pool(pooled.numpy(), contexts)
+    return pooled.to(scores.device)
+
+
+def _own(scores: Tensor, places: Ints) -> Tensor:
+    """What each target scores ``(n,)``."""
+    return scores.gather(1, torch.from_numpy(places).to(scores.device)[:, None]).squeeze(1)
+
+
+def _ranks(scores: Tensor, places: Ints) -> Ranks:
+    """Ranks of ``places`` ``(n,)`` among the ``scores`` ``(n, all)``."""
+    own = _own(scores, places)
+    behind = (scores < own[:, None]).sum(1)
+    found = (scores.shape[1] - behind).clamp(max=scores.shape[1] - 1)
+    # Neither what has no row nor what is left out scores anything.
+    ranks: Ranks = torch.where(own == -torch.inf, MISS, found).cpu().numpy()
+    return ranks
+
+
+class _Earlier:
+    """The user's items before each target."""
+
+    def __init__(self, examples: Sequence[EncodedExample]) -> None:
+        self._rows = [example.codes[0] for example in examples]
+        numbers = [len(each.codes[0]) - each.first_target for each in examples]
+        self._example = np.repeat(np.arange(len(examples)), numbers)
+        self._position = contexts_of(examples).known
+
+    def leave_out(self, scores: Tensor, targets: Ints) -> None:
+        """Of the ``scores`` of these targets, in their place."""
+        seen = [self._rows[self._example[at]][: self._position[at]] for at in targets]
+        at = np.repeat(np.arange(len(seen)), [len(rows) for rows in seen])
+        places = torch.from_numpy(np.stack([at, np.concatenate(seen)])).to(scores.device)
+        scores[places[0], places[1]] = -torch.inf

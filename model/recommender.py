@@ -24,12 +24,13 @@ from everfresh.model.negatives import Negatives, clashes
 from everfresh.model.network.batches import Batch, derive_seed, encode_example, query_batch
 from everfresh.model.network.hstu import HSTU
 from everfresh.model.network.losses import sampled_cross_entropy
-from everfresh.model.ranking import Hear, Scorer, rank_examples
+from everfresh.model.ranking import Beside, Counting, Hear, KeptUp, Scorer, log_order_of, rank_ways
 from everfresh.model.row_changes import RowChanges, require_names
 from everfresh.model.score_tables import ScoreTables
 from everfresh.model.short_rows import decode_change, encode_rows, view_rows
 from everfresh.model.trends.counts import Floats, Ints
 from everfresh.model.trends.table import Contexts, TrendTable
+from everfresh.model.trends.tail import Tail
 from everfresh.model.trends.trends import PREFIX, Trends
 from everfresh.model.vocabulary.admission import Limits, sighted
 from everfresh.model.vocabulary.vocabulary import UNKNOWN, Vocabulary
@@ -44,6 +45,8 @@ from everfresh.model.weights import (
 
 _SEED = "seed"
 _BESIDE = (PREFIX, lists.PREFIX, CONTENT)
+NETWORK, VERSION, TAIL = "network", "version", "tail"
+"""Ways to rank: without trends, with those of the version, with those that are kept up."""
 
 
 class Recommender:
@@ -175,6 +178,10 @@ class Recommender:
         """What the trends add to the network's scores; kept until they change."""
         return self._tables.trend_table()
 
+    def tail(self) -> Tail:
+        """A tail of its own, for events after the last one that was learnt."""
+        return self._tables.tail()
+
     def learn_trends(self, before: Ints, rows: Ints) -> None:
         """See :class:`Trends`."""
         self.trends.learn(before, rows)
@@ -185,21 +192,36 @@ class Recommender:
         self.trends.weigh(weights)
         self._tables.trends_changed()
 
-    def ranks(
+    def ranks(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> Ranks:
+        """The rank of every target given the events before it, by what the version holds."""
+        return self.ranks_by([VERSION], examples, exclude_seen)[0]
+
+    def ranks_by(
         self,
+        ways: Sequence[str],
         examples: Sequence[DecodedExample],
         exclude_seen: bool,
-        *,
-        alone: bool = False,
         heard: Hear | None = None,
-    ) -> Ranks:
-        """The rank of every target given the events before it; ``heard`` hears the scores.
+        beside: Beside | None = None,
+    ) -> list[Ranks]:
+        """The same by each of ``ways``, at hardly more cost; see ``model.ranking``.
 
-        See ``model.ranking``. ``alone`` is the network without the trends, to show what they bring.
+        :data:`NETWORK` leaves out the trends, to show what they bring. :data:`TAIL` keeps them up
+        within the examples, as replicas do between versions.
         """
         encoded = [encode_example(example, self.vocabulary) for example in examples]
-        scorer = Scorer(self.network, self.catalogue(), None if alone else self.trend_table())
-        return rank_examples(scorer, encoded, self.settings.max_length, exclude_seen, heard)
+        counting: dict[str, Counting] = {NETWORK: None, VERSION: self.trend_table()}
+        if TAIL in ways:
+            counting[TAIL] = KeptUp(self.tail(), log_order_of(examples))
+        return rank_ways(
+            Scorer(self.network, self.catalogue(), None),
+            [counting[way] for way in ways],
+            encoded,
+            self.settings.max_length,
+            exclude_seen,
+            heard,
+            beside,
+        )
 
     def recommend(
         self, history: Sequence[Interaction], k: int, exclude: Collection[ItemId] = ()

@@ -9,7 +9,9 @@ from everfresh.model.catalogue import Catalogue, factors_of
 from everfresh.model.network.batches import query_batch
 from everfresh.model.network.hstu import HSTU
 from everfresh.model.row_changes import RowChange
+from everfresh.model.trends.counts import Floats
 from everfresh.model.trends.table import TrendTable
+from everfresh.model.trends.tail import Tail
 from everfresh.model.trends.trends import Trends
 from everfresh.model.vocabulary.vocabulary import Vocabulary
 from everfresh.model.weights import lengthen
@@ -86,9 +88,12 @@ class ScoreTables:
         """What the trends add to the network's scores."""
         kept = self._trend_table
         if kept is None:
-            kept = self._trends.table(self.counted()[0].float().cpu().numpy())
-            self._trend_table = kept
+            kept = self._trend_table = self._trends.table(self._log_shares())
         return kept
+
+    def tail(self) -> Tail:
+        """A new one, before its first event."""
+        return Tail(self._trends, self._log_shares())
 
     def counted(self) -> tuple[Tensor, Tensor]:
         """Log share of each row in all sightings, and the rows of items."""
@@ -99,6 +104,10 @@ class ScoreTables:
             rows = torch.from_numpy(self._vocabulary.item_rows()).to(shares.device)
             kept = self._shares = shares, rows
         return kept
+
+    def _log_shares(self) -> Floats:
+        shares: Floats = self.counted()[0].float().cpu().numpy()
+        return shares
 
     def _score_bias(self) -> Tensor:
         bias = self._network.item_bias + self._network.popularity * self.counted()[0]

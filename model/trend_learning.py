@@ -2,48 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 
 from everfresh.contracts.window import DecodedExample
 from everfresh.model.network.batches import EncodedExample, derive_seed, encode_example
-from everfresh.model.ranking import Scorer, contexts_of, target_rows
+from everfresh.model.ranking import Scorer, contexts_of, log_order_of, target_rows
 from everfresh.model.recommender import Recommender
 from everfresh.model.trends.counts import Ints
-from everfresh.model.trends.fitting import MOST_TARGETS, draw_rivals, fit_weights
+from everfresh.model.trends.fitting import MOST_TARGETS, Evidence, draw_rivals, fit_weights
 from everfresh.model.trends.table import Contexts
+from everfresh.model.trends.tail import BLOCK, Tail, counted_by_block
 from everfresh.model.vocabulary.vocabulary import UNKNOWN
 
 
-def weigh_trends(recommender: Recommender, examples: Sequence[DecodedExample], seed: int) -> None:
+def weigh_trends(
+    recommender: Recommender, examples: Sequence[DecodedExample], seed: int, *, tail: bool
+) -> None:
     """Learn the weights of the pool from targets that neither network nor counts have learnt.
 
-    Costs as much for a large window as for one of :data:`MOST_TARGETS` targets. Nothing is drawn
-    from torch's generator.
+    Costs as much for a large window as for one of :data:`MOST_TARGETS` targets; with a ``tail``,
+    its events are counted besides. Nothing is drawn from torch's generator.
     """
-    encoded = _some(recommender, examples, seed)
+    encoded, chosen = _some(recommender, examples, seed)
     rows, contexts = target_rows(encoded), contexts_of(encoded)
     known = np.flatnonzero(rows != UNKNOWN)
     if not len(known):
         return
     table, length = recommender.trend_table(), recommender.settings.max_length
     users = Scorer(recommender.network, recommender.catalogue(), None).users(encoded, length)[known]
-    contexts, rows = Contexts(contexts.last[known], contexts.known[known]), rows[known]
-    needed = np.union1d(rows, table.links(contexts.last)[0])
+    contexts, rows, chosen = contexts.part(known), rows[known], chosen[known]
+    moments = _Moments(recommender, examples, contexts, chosen) if tail else None
+    followers = table.links(contexts.last)[0] if moments is None else moments.followers()
+    needed = np.union1d(rows, followers)
     items = recommender.vocabulary.item_rows()
     rivals = draw_rivals(table, items, needed[needed != UNKNOWN], derive_seed(seed, 1))
     with torch.inference_mode():
         part = recommender.catalogue().of(torch.from_numpy(rivals.rows).to(users.device))
         logits = part.scores(users).cpu().numpy()
-    recommender.weigh_trends(fit_weights(table, logits, rivals, contexts, rows))
+    if moments is None:
+        evidence = Evidence.joined([Evidence.of(table, rivals.rows, contexts.last)])
+    else:
+        evidence = moments.evidence(rivals.rows)
+        at = moments.targets
+        logits, contexts, rows = logits[at], contexts.part(at), rows[at]
+    fitted = fit_weights(table.weights, logits, rivals, evidence, contexts, rows)
+    recommender.weigh_trends(fitted)
+
+
+class _Moments:
+    """Some targets of a window, each with the tail of the blocks before its own."""
+
+    def __init__(
+        self,
+        recommender: Recommender,
+        examples: Sequence[DecodedExample],
+        contexts: Contexts,
+        chosen: Ints,
+    ) -> None:
+        """``chosen`` are the targets' numbers in the window, ``contexts`` what is before them."""
+        encoded = [encode_example(example, recommender.vocabulary) for example in examples]
+        self._events = contexts_of(encoded).last, target_rows(encoded)
+        self._order = log_order_of(examples)
+        self._tail = recommender.tail
+        self._last = contexts.last
+        place = np.empty(len(self._order), np.int64)
+        place[self._order] = np.arange(len(self._order))
+        block = place[chosen] // BLOCK
+        self.targets = np.argsort(block, kind="stable")
+        """As :meth:`evidence` has them."""
+        ends = np.searchsorted(block[self.targets], np.arange(-(-len(place) // BLOCK)), "right")
+        self._parts = np.split(self.targets, ends[:-1])
+
+    def followers(self) -> Ints:
+        """Rows that have followed the last of any."""
+        found = [tail.links(self._last[part])[0].ravel() for part, tail in self._tails()]
+        return np.unique(np.concatenate(found))
+
+    def evidence(self, rows: Ints) -> Evidence:
+        """What the trends say of these rivals, target by target of ``targets``."""
+        return Evidence.joined(
+            [Evidence.of(tail, rows, self._last[part]) for part, tail in self._tails()]
+        )
+
+    def _tails(self) -> Iterator[tuple[Ints, Tail]]:
+        """The targets of each block that has some, and the tail of the blocks before it."""
+        counted = counted_by_block(self._tail(), self._order, *self._events)
+        for part, (_, tail) in zip(self._parts, counted, strict=True):
+            if len(part):
+                yield part, tail
 
 
 def learn_trends(recommender: Recommender, examples: Sequence[DecodedExample]) -> Ints:
     """Count all targets, in the order in which the log has them; the rows that this changes."""
     encoded = [encode_example(example, recommender.vocabulary) for example in examples]
-    order = np.argsort(_times(examples), kind="stable")
+    order = log_order_of(examples)
     before, rows = contexts_of(encoded).last[order], target_rows(encoded)[order]
     recommender.learn_trends(before, rows)
     return np.union1d(before, rows)
@@ -51,24 +106,20 @@ def learn_trends(recommender: Recommender, examples: Sequence[DecodedExample]) -
 
 def _some(
     recommender: Recommender, examples: Sequence[DecodedExample], seed: int
-) -> list[EncodedExample]:
-    """Examples by chance, as many as have :data:`MOST_TARGETS` targets; the last is cut."""
+) -> tuple[list[EncodedExample], Ints]:
+    """Examples by chance, as many as have :data:`MOST_TARGETS` targets; the last is cut. Also the
+    numbers of these targets in the window."""
+    begins = np.cumsum([0, *(len(example.targets) for example in examples)])
     chosen: list[EncodedExample] = []
+    numbers = [np.zeros(0, np.int64)]
     left = MOST_TARGETS
     for at in np.random.Generator(np.random.PCG64(seed)).permutation(len(examples)):
         if left <= 0:
             break
         encoded = encode_example(examples[at], recommender.vocabulary)
-        stop = encoded.first_target + min(left, len(examples[at].targets))
+        taken = min(left, len(examples[at].targets))
+        stop = encoded.first_target + taken
         chosen.append(encoded.until(stop))
-        left -= stop - encoded.first_target
-    return chosen
-
-
-def _times(examples: Sequence[DecodedExample]) -> Ints:
-    """When each target was appended to the log; its own time where no log has had it."""
-    times: list[int] = []
-    for example in examples:
-        own = [target.time for target in example.targets]
-        times += example.appended if len(example.appended) == len(own) else own
-    return np.asarray(times, dtype=np.int64)
+        numbers.append(begins[at] + np.arange(taken))
+        left -= taken
+    return chosen, np.concatenate(numbers)

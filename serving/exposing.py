@@ -28,6 +28,7 @@ def exposure_of(answer: Answer, now_ms: int) -> Exposure:
         items_offset=answer.items_offset,
         rules=answer.rules,
         pinned=answer.pinned,
+        tail=answer.tail,
         teams=answer.teams,
         team_of=answer.team_of,
         sticky=answer.sticky,

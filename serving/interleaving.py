@@ -90,8 +90,14 @@ def interleaved_items(
     if known[1].vector is not None:
         made = msgspec.structs.replace(made, source="model", note=None)
     teams = [
-        Team(arm.name, arm.track, side.loaded.version, side.loaded.epoch)
-        for arm, side in zip(assignment.teams, sides, strict=True)
+        Team(
+            arm.name,
+            arm.track,
+            side.loaded.version,
+            side.loaded.epoch,
+            None if history.trending is None else history.trending.name,
+        )
+        for arm, side, history in zip(assignment.teams, sides, known, strict=True)
     ]
     return msgspec.structs.replace(made, teams=teams, team_of=joined.team_of)
 

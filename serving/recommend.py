@@ -102,6 +102,7 @@ class Answer(msgspec.Struct, frozen=True):
     that was known, in the events topic; both are ``None`` for a user without state.
     ``request_events`` is how many of the request's own events were used besides. ``state_age_ms``
     is there where the state is stale (``serving.stale_after_s``): since so long it may lack events.
+    ``tail`` names the events after the version's window that its trends count, as in ``Exposure``.
     ``arm``, ``track``, ``experiment``, ``definition_version`` and ``probability`` say for which arm
     of which experiment it was made, as in ``Exposure``.
 
@@ -145,6 +146,7 @@ class Answer(msgspec.Struct, frozen=True):
     explored_share: float | None = None
     shortfall: str | None = None
     attributes: Sequence[Mapping[str, Value]] | None = None
+    tail: str | None = None
 
 
 class SimilarAnswer(msgspec.Struct, frozen=True):
@@ -247,9 +249,10 @@ def _barred_items(request: RecommendRequest, history: UserHistory) -> list[ItemI
 
 def query_of(loaded: LoadedVersion, history: UserHistory) -> Query:
     """A user all of whose items are unknown is a stranger."""
+    trends = None if history.trending is None else history.trending.table
     if history.vector is None:
-        return stranger(loaded.recommender)
-    return Query(history.vector, history.rows)
+        return stranger(loaded.recommender, trends)
+    return Query(history.vector, history.rows, trends)
 
 
 def answer_of(
@@ -286,6 +289,7 @@ def answer_of(
         definition_version=assignment.definition_version,
         probability=assignment.probability,
         sticky=assignment.sticky,
+        tail=None if history.trending is None else history.trending.name,
     )
     if ruled is None:
         return answer

@@ -18,6 +18,7 @@ from everfresh.contracts.ports import (
     Assigner,
     Clock,
     ExposureSink,
+    RecentEvents,
     ReportSink,
     StateWatch,
     TrackStore,
@@ -40,6 +41,7 @@ from everfresh.serving.recommend import (
     nearest_items,
     score_candidates,
 )
+from everfresh.serving.tail.keeper import TailKeeper
 from everfresh.serving.tracks import ServedTrack, ServedTracks
 from everfresh.serving.versions.follow import FollowerState, load_version
 from everfresh.serving.versions.holder import LoadedVersion
@@ -68,12 +70,13 @@ class ReplicaPorts(msgspec.Struct, frozen=True):
     catalogue: Catalogue = msgspec.field(default_factory=lambda: Catalogue(ItemSettings()))
     catalogue_figures: Callable[[], dict[str, Any]] = dict
     tracks: TrackStore | None = None
+    recent: RecentEvents | None = None
 
 
 class Replica:
     """``answer``, ``score`` and ``similar`` are called by every request, from any thread.
 
-    The rest belongs to one owner.
+    The rest belongs to one owner. Without ``ports.recent`` trends are not kept up.
 
     Between ``start`` and ``stop`` daemon threads run: one for each track steps its follower every
     ``poll_ms``, one looks for tracks, one writes the status every second and after each swap.
@@ -89,6 +92,7 @@ class Replica:
         self._load = load
         self._shelf = Shelf(ports.catalogue, clock)
         self._news = threading.Event()
+        self._tail = TailKeeper(ports.recent, self._live, clock)
         self._default = self._line(name, ports.store, ports.histories)
         self._current = self._default.current
         self._tracks = ServedTracks(ports.tracks, self._serve_track, self._news.set)
@@ -106,6 +110,7 @@ class Replica:
     def start(self) -> None:
         """Look once for the versions of all tracks, here, then go on in the background. Raises
         nothing."""
+        self._tail.start()
         self._default.start(self._news.set)
         self._tracks.start()
         self._reporter.start()
@@ -116,6 +121,7 @@ class Replica:
             return
         self._stopping.set()
         self._news.set()
+        self._tail.stop()
         self._default.stop()
         self._tracks.stop()
         self._default.join()
@@ -255,6 +261,7 @@ class Replica:
             "state_age_ms": self.state_age_ms(),
             "state_missing": self._ports.state.missing(),
             "without_track": self._arms.without_track,
+            **self._tail.figures(),
             **self._tracks.figures(),
             **self._ports.assigner.figures(),
             **self._ports.catalogue_figures(),
@@ -269,6 +276,11 @@ class Replica:
             self._requests += 1
             self._failed += failed
 
+    def _live(self) -> list[LoadedVersion]:
+        """The versions that answer now, the default track's first."""
+        lines = [self._default, *self._tracks.lines()]
+        return [loaded for line in lines if (loaded := line.current()) is not None]
+
     def _serve_track(self, track: Track) -> ServedTrack:
         assert self._ports.tracks is not None, "it was found there"
         histories = self._ports.histories.beside()
@@ -279,6 +291,7 @@ class Replica:
         def before_live(loaded: LoadedVersion) -> None:
             self._ports.catalogue.prepare(loaded.recommender)
             histories.prefetch(loaded)
+            self._tail.prepare(loaded)
 
         return Line(
             name,

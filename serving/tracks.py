@@ -74,6 +74,10 @@ class ServedTracks:
         """The track of that name; ``None`` where it is not known here."""
         return self._served.get(name)
 
+    def lines(self) -> list[Line]:
+        """Of all that are served."""
+        return [each.line for each in self._served.values()]
+
     def start(self) -> None:
         """Look for tracks and their versions once, here, then go on in the background."""
         if self._tracks is not None:

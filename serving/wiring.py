@@ -13,12 +13,14 @@ from everfresh.adapters.kafka.items.reading import KafkaItemSource
 from everfresh.adapters.kafka.report_sink import KafkaReportSink
 from everfresh.adapters.state.coverage import StateCoverage
 from everfresh.adapters.state.reader import RocksHistoryReader
+from everfresh.adapters.state.recent import RecentSegments
 from everfresh.adapters.weights.tracks import FsspecTracks
 from everfresh.contracts.event import UserId
 from everfresh.contracts.experiments.definition import DEFAULT
 from everfresh.contracts.experiments.first_arm import FirstArms
 from everfresh.contracts.ports import Assigner
 from everfresh.contracts.settings import Settings
+from everfresh.contracts.settings.refusals import Refusals
 from everfresh.contracts.topics import EVENTS, topic_name
 from everfresh.serving.history.arrival import StateArrival
 from everfresh.serving.history.reader import CachedHistoryReader
@@ -79,6 +81,7 @@ class WiredReplica:
                 tracks=tracks,
                 catalogue=catalogue,
                 catalogue_figures=followed.figures,
+                recent=_recent(reader, settings) if serving.tail else None,
             )
             self.replica = Replica(name, ports, now_ms, settings.serving.poll_ms)
             closing.callback(self.replica.stop)
@@ -134,3 +137,7 @@ def _assigner(settings: Settings, closing: contextlib.ExitStack, first_arms: Fir
     )
     closing.callback(follower.close)
     return follower
+
+
+def _recent(reader: RocksHistoryReader, settings: Settings) -> RecentSegments:
+    return RecentSegments(reader.lookups, Refusals(settings.trainer.refusals))

@@ -37,7 +37,7 @@ from everfresh.trainer.checkpoint import (
 from everfresh.trainer.learning.learner import Learner, fresh_learner
 from everfresh.trainer.learning.network import Network, fresh_network
 from everfresh.trainer.retention import removable
-from everfresh.trainer.scoring.prequential import FROZEN, LIVE, Contender
+from everfresh.trainer.scoring.prequential import FROZEN, LIVE, Contender, Served
 from everfresh.trainer.scoring.window_summary import WindowSummary
 from everfresh.trainer.served_versions import ServedVersions
 from everfresh.trainer.windows.assemble import Progress
@@ -131,7 +131,8 @@ class Lineage:
         opponents: dict[str, Contender] = {**self.learner.opponents.contenders()}
         if self.frozen_model is None:  # no version serves yet
             return opponents
-        live = WithCold(self.parents[self.number], cold)
+        tail = self._settings.serving.tail
+        live = Served(WithCold(self.parents[self.number], cold), tail)
         return {LIVE: live, FROZEN: self.frozen_model, **opponents}
 
     def parents_with(self, cold: Mapping[ItemId, Features]) -> dict[int, WithCold]:

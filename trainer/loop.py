@@ -43,7 +43,6 @@ from everfresh.trainer.learning.learner import update_opponents
 from everfresh.trainer.learning.training import TrainWindow, train_window
 from everfresh.trainer.lineage import Lineage
 from everfresh.trainer.scoring.paired import Paired
-from everfresh.trainer.scoring.prequential import LIVE
 from everfresh.trainer.scoring.reporting import Figures, Timing, held_report, window_report
 from everfresh.trainer.scoring.window_scores import ScoredWindow, score_planned
 from everfresh.trainer.windows.backlog import PlannedWindow, diverted_examples, sampled_examples
@@ -231,14 +230,14 @@ class TrainerLoop:
 
     def _roll_back_if_failed(self, scored: ScoredWindow, known: KnownContents) -> bool:
         """Compare with the parents on this window; go back to one where probation is failed."""
-        if LIVE not in scored.ranks:
+        if scored.own is None:
             return False
         gate, tuning = self.learner.gate, self._settings.trainer
         probations = observed(
             gate.probations,
             self._lineage.parents_with(known.newest),
             scored.window,
-            scored.ranks[LIVE],
+            scored.own,
             tuning.exclude_seen,
             tuning.seed,
         )

@@ -1,4 +1,4 @@
-"""``StateWatch`` in memory, for tests and experiments."""
+"""``StateWatch`` and ``RecentEvents`` in memory, for tests and experiments."""
 
 from __future__ import annotations
 
@@ -7,7 +7,27 @@ from collections.abc import Mapping, Sequence
 from everfresh.adapters.state.user_state import own_partition, read_meta
 from everfresh.contracts.event import UserId
 from everfresh.contracts.ports import Clock
+from everfresh.contracts.segment import RecentRun
 from everfresh.contracts.sequence import PartitionMeta, StateReach
+
+
+class MemoryRecentEvents:
+    """``RecentEvents`` that were put here. With ``fails`` set it raises instead."""
+
+    def __init__(self) -> None:
+        self._runs: list[RecentRun] = []
+        self.fails: Exception | None = None
+
+    def put(self, run: RecentRun) -> None:
+        """For the next call."""
+        self._runs.append(run)
+
+    def poll(self) -> list[RecentRun]:
+        """See the port."""
+        if self.fails is not None:
+            raise self.fails
+        runs, self._runs = self._runs, []
+        return runs
 
 
 class MemoryStateWatch:

@@ -19,6 +19,7 @@ from everfresh.adapters.state.coverage import StateCoverage
 from everfresh.adapters.state.directory_cache import DirectoryCache
 from everfresh.adapters.state.secondary import Secondary
 from everfresh.adapters.state.user_state import (
+    Get,
     UserReader,
     by_likelihood,
     first_arms_of,
@@ -94,6 +95,10 @@ class RocksHistoryReader:
         """A partition's description of its state; ``None`` where it is not known yet."""
         secondary = self._open.get(partition)
         return None if secondary is None else read_meta(secondary.get)
+
+    def lookups(self) -> dict[int, Get]:
+        """How each partition's state is looked up, for readers of more than users."""
+        return {number: secondary.get for number, secondary in self._open.items()}
 
     def close(self) -> None:
         """Stop following and release the directories. Harmless twice."""

@@ -88,7 +88,8 @@ def _example(user: UserId, clicks: list[Interaction], first: int) -> DecodedExam
 def settings_of(strategy: str) -> Settings:
     """The trainer's settings for one line of the table."""
     trainer = {**TRAINER, "strategy": strategy, **OWN.get(strategy, {})}
-    return load_settings({"model": MODEL, "trainer": trainer})
+    # The rivals learn period by period: nothing may be counted within the one that is tested.
+    return load_settings({"model": MODEL, "trainer": trainer, "serving": {"tail": False}})
 
 
 class _NoSteps:

@@ -13,6 +13,7 @@ with the same rankings twice: answered by one track each, and by both together.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -59,8 +60,8 @@ class Seen(msgspec.Struct):
     expected: NDArray[np.float64]
 
 
-def simulate(crowd: Crowd, seed: int) -> Seen:
-    """One experiment; the drafts are the product's own."""
+def simulate(crowd: Crowd, seed: int, *, split: bool = False) -> Seen:
+    """One experiment; the drafts are the product's own. Without ``split``, nobody clicks there."""
     draw = np.random.default_rng(seed)
     taste = draw.normal(size=(crowd.users, ITEMS))
     blurs = (crowd.blur, crowd.blur - crowd.better)
@@ -88,14 +89,15 @@ def simulate(crowd: Crowd, seed: int) -> Seen:
         own = lists[int(arm[user])]
         for window, number in enumerate(answers[:, user]):
             for request in range(number):
-                clicked = draw.random(K) < chance[user, own] * by_place
-                seen.clicks[window, user] += clicked.sum()
+                if split:
+                    clicked = draw.random(K) < chance[user, own] * by_place
+                    seen.clicks[window, user] += clicked.sum()
                 tossed = coins(str(seed), user, f"{window}-{request}")
                 picked = team_draft((lists[0], lists[1]), K, tossed)
                 shown = [each.item for each in picked]
                 clicked = draw.random(K) < chance[user, shown] * by_place
-                for each, click in zip(picked, clicked, strict=True):
-                    (seen.second if each.team == SECOND else seen.first)[window, user] += click
+                for at in np.flatnonzero(clicked):
+                    (seen.second if picked[at].team == SECOND else seen.first)[window, user] += 1
     return seen
 
 
@@ -152,7 +154,7 @@ def misses(crowd: Crowd, experiments: int, seed: int) -> Misses:
 def users_needed(crowd: Crowd, seed: int) -> dict[str, float]:
     """Users that one look needs to find the better track in 4 of 5 cases: by a split into two arms
     (clicks per answer), by the lead and by the credit of interleaved answers."""
-    seen = simulate(crowd, seed)
+    seen = simulate(crowd, seed, split=True)
     first, second = seen.first.sum(axis=0), seen.second.sum(axis=0)
     answers, clicks = seen.answers.sum(axis=0), seen.clicks.sum(axis=0)
     in_it = answers > 0
@@ -191,9 +193,9 @@ BETTER = {
 }
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Simulate and report."""
-    wanted = parse_options("studies.interleaving", __doc__)
+    wanted = parse_options("studies.interleaving", __doc__, argv)
     began = time.monotonic()
     found = {
         name: misses(crowd, QUICK if wanted.quick else EXPERIMENTS, 1)

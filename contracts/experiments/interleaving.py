@@ -24,14 +24,16 @@ FIRST, SECOND = 0, 1
 _Int = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
-class Team(msgspec.Struct, frozen=True):
+class Team(msgspec.Struct, frozen=True, omit_defaults=True):
     """One of the two that made an interleaved answer: an arm's name, its track, and the version
-    that scored this team's items."""
+    that scored this team's items. ``tail`` is what that version counted besides, as in
+    ``Exposure``."""
 
     arm: str
     track: str
     version: _Int
     epoch: _Int
+    tail: str | None = None
 
 
 class Picked(msgspec.Struct, frozen=True):

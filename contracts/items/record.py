@@ -41,9 +41,9 @@ class Item(
     """What is known of one item from this record on.
 
     Written by ``everfresh items`` or any Kafka client to the compacted topic ``items`` (key:
-    :func:`item_key`); read by replicas, and by ``everfresh items``. The last good record of an id
-    counts, whole: what it leaves out is no longer known. A record without a value removes the item
-    from every answer.
+    :func:`item_key`); read by replicas, by the trainer, and by ``everfresh items``. The last good
+    record of an id counts, whole: what it leaves out is no longer known. A record without a value
+    removes the item from every answer.
 
     ``published`` and ``expires`` are UTC ms: the item is shown from the one on, and until right
     before the other; absent, from always or for ever. ``available`` false keeps it out of every

@@ -123,6 +123,13 @@ class ServingSettings(Group):
         "about 1.5 ms of processor time per version (100 events). Raise it if more users are "
         "active at a time; a version waits at most 0.3 s for it.",
     )
+    tail: bool = Field(
+        True,
+        description="Whether trends are kept up between versions: what is hot, and what follows "
+        "what, is counted on from each version by the events that came since. The trainer and "
+        "`everfresh evaluate` then judge and weigh trends that way too. Switch it off if answers "
+        "are to follow from the version and the user's own events alone.",
+    )
     stale_after_s: float = Field(
         10.0,
         gt=0.0,

@@ -114,7 +114,8 @@ class ContentMap:
         """Rows to begin with ``(n, dim)``: as short as others begin, so that they turn as soon."""
         pointing = torch.from_numpy(self.predicted(features))
         norms = torch.linalg.vector_norm(pointing, dim=1, keepdim=True).clamp(min=1e-6)
-        return pointing * (SPREAD * math.sqrt(pointing.shape[1]) / norms)
+        made: Tensor = pointing * (SPREAD * math.sqrt(pointing.shape[1]) / norms)
+        return made
 
     def with_offset(self, offset: float) -> ContentMap:
         """The same with another offset."""

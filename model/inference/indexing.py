@@ -99,7 +99,7 @@ def measure_index(
             best = top.indices[torch.isfinite(top.values)].cpu().numpy()
             user, before = users[at].cpu().numpy(), int(each.codes[0, -2])
             for look, rows in enumerate(LOOKS):
-                near = rows_near(recommender, user, before, rows)
+                near = rows_near(recommender, user, before, rows, recommender.trend_table())
                 found[look] += np.isin(best, near).mean() if len(best) else 1.0
     return found / np.float32(len(asked))
 

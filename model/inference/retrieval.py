@@ -11,6 +11,7 @@ from torch import Tensor
 
 from everfresh.contracts.event import ItemId
 from everfresh.model.recommender import Recommender
+from everfresh.model.trends.table import TrendTable
 from everfresh.model.vocabulary.sightings import ItemRows
 from everfresh.model.vocabulary.vocabulary import UNKNOWN, Vocabulary
 
@@ -38,6 +39,8 @@ class Query(msgspec.Struct, frozen=True):
 
     user: Tensor
     rows: ItemRows
+    trends: TrendTable | None = None
+    """Those that count instead of the version's own."""
 
     @property
     def last(self) -> int:
@@ -45,9 +48,9 @@ class Query(msgspec.Struct, frozen=True):
         return int(self.rows[-1]) if len(self.rows) else UNKNOWN
 
 
-def stranger(recommender: Recommender) -> Query:
+def stranger(recommender: Recommender, trends: TrendTable | None = None) -> Query:
     """A user of whom nothing is known that the version knows: what is hot now is best."""
-    return Query(recommender.start(), _NO_ROWS)
+    return Query(recommender.start(), _NO_ROWS, trends)
 
 
 def best_items(
@@ -101,18 +104,23 @@ def near_rows(
     look = int(index.look / max(share, 1e-6))
     if look > len(index) // 2:
         return None
-    return rows_near(recommender, query.user.numpy(), query.last, look)
+    table = _trends(recommender, query)
+    return rows_near(recommender, query.user.numpy(), query.last, look, table)
 
 
 def rows_near(
-    recommender: Recommender, user: npt.NDArray[np.float32], last: int, look: int
+    recommender: Recommender,
+    user: npt.NDArray[np.float32],
+    last: int,
+    look: int,
+    trends: TrendTable,
 ) -> ItemRows:
     """At least ``look`` distinct rows for a user vector ``(dim,)``, and what has followed the row
-    ``last``."""
+    ``last`` by these ``trends``."""
     rows = recommender.index.near(user, look)
     if not last:
         return rows
-    followers = recommender.trend_table().followers.rows[last]
+    followers, _ = trends.followers.after_one(last, trends.clock)
     followers = followers[followers != UNKNOWN]
     # Few: numpy compares with each of them in turn.
     return np.concatenate([rows[np.isin(rows, followers, invert=True)], followers])
@@ -186,6 +194,10 @@ def similar_items(
     return [name(at) for at in best.tolist()], cosines[best].tolist()
 
 
+def _trends(recommender: Recommender, query: Query) -> TrendTable:
+    return recommender.trend_table() if query.trends is None else query.trends
+
+
 def all_scores(recommender: Recommender, query: Query) -> Scores:
     """The score of each row, as a new array; minus infinity for no row, so bar ``UNKNOWN``."""
     # numpy's product and selection cost half of torch's for one user.
@@ -193,7 +205,7 @@ def all_scores(recommender: Recommender, query: Query) -> Scores:
     scores: Scores = vectors @ query.user.numpy()
     scores *= factors
     scores += bias
-    recommender.trend_table().pool_one(scores, query.last, len(query.rows))
+    _trends(recommender, query).pool_one(scores, query.last, len(query.rows))
     return scores
 
 
@@ -204,5 +216,6 @@ def scores_of(recommender: Recommender, query: Query, rows: ItemRows) -> Scores:
     parts = [rows[begin : begin + MICRO_BATCH] for begin in range(0, len(rows), MICRO_BATCH)]
     scores = [(vectors[part] @ user) * factors[part] + bias[part] for part in parts]
     of_rows = np.concatenate([bias[:0], *scores])
-    recommender.trend_table().pool_some_for_one(of_rows, rows, query.last, len(query.rows))
+    trends = _trends(recommender, query)
+    trends.pool_some_for_one(of_rows, rows, query.last, len(query.rows))
     return of_rows

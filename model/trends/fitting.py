@@ -8,8 +8,9 @@ stand for what earlier windows said.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from torch.nn import functional
 
 from everfresh.model.trends.counts import Floats, Ints
 from everfresh.model.trends.table import COLUMNS, Contexts, TrendTable
+from everfresh.model.trends.tail import Tail
 
 MOST_TARGETS = 1_024
 """Targets of a window that the weights are learnt from; a random choice of them."""
@@ -55,32 +57,75 @@ def draw_rivals(table: TrendTable, items: Ints, needed: Ints, seed: int) -> Riva
     return Rivals(np.concatenate([certain, drawn]), stands.astype(np.float32))
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """What trends say of rivals before each of some targets: features ``(n, m, COLUMNS)``, and
+    links, each with the target's number, the rival's, and features ``(links, 2)``."""
+
+    features: Floats
+    at: Ints
+    columns: Ints
+    links: Floats
+
+    @classmethod
+    def of(cls, trends: TrendTable | Tail, rows: Ints, last: Ints) -> Self:
+        """Of the rivals' ``rows`` after these last ones ``(n,)``."""
+        order = np.argsort(rows)
+        features = np.empty((len(rows), COLUMNS), np.float32)
+        features[order] = trends.features_of(rows[order])
+        followers, links = trends.links(last)
+        place = np.minimum(np.searchsorted(rows, followers, sorter=order), len(rows) - 1)
+        columns = order[place]
+        at, slot = np.nonzero((rows[columns] == followers) & (followers != 0))
+        everywhere = np.broadcast_to(features, (len(last), *features.shape))
+        return cls(everywhere, at, columns[at, slot], links[at, slot])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Of all their targets, one after another."""
+        begins = np.cumsum([0, *(len(part.features) for part in parts)])
+        return cls(
+            np.concatenate([part.features for part in parts]),
+            np.concatenate([part.at + begin for part, begin in zip(parts, begins, strict=False)]),
+            np.concatenate([part.columns for part in parts]),
+            np.concatenate([part.links for part in parts]),
+        )
+
+
 def fit_weights(
-    table: TrendTable, logits: Floats, rivals: Rivals, contexts: Contexts, targets: Ints
+    before: Floats,
+    logits: Floats,
+    rivals: Rivals,
+    evidence: Evidence,
+    contexts: Contexts,
+    targets: Ints,
 ) -> Floats:
-    """The weights ``(places, WEIGHTS)`` after these targets.
+    """The weights ``(places, WEIGHTS)`` after these targets, from those ``before``.
 
     ``logits`` ``(n, m)`` are the network's for the rivals, ``targets`` ``(n,)`` the rows clicked,
     each among the rivals.
     """
     order = np.argsort(rivals.rows)
     wanted = torch.from_numpy(order[np.searchsorted(rivals.rows, targets, sorter=order)])
-    features = torch.from_numpy(table.features[rivals.rows])
     fixed, network = torch.from_numpy(rivals.log_each), torch.from_numpy(logits)
-    at, columns, links = (torch.from_numpy(part) for part in _links(table, rivals.rows, contexts))
-    before = torch.from_numpy(table.weights)
-    places = torch.from_numpy(table.places(contexts.known))
-    weights = before.clone().requires_grad_(True)
+    features = torch.from_numpy(evidence.features)
+    at, columns = torch.from_numpy(evidence.at), torch.from_numpy(evidence.columns)
+    links = torch.from_numpy(evidence.links)
+    held = torch.from_numpy(before)
+    places = torch.from_numpy(contexts.places)
+    weights = held.clone().requires_grad_(True)
     optimizer = torch.optim.LBFGS([weights], max_iter=_STEPS, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         optimizer.zero_grad()
         mine = weights[places]
-        scores = mine[:, :1] * network + mine[:, 1 : 1 + COLUMNS] @ features.T + fixed
+        scores = mine[:, :1] * network + fixed
+        of_rows = mine[:, 1 : 1 + COLUMNS, None]
+        scores = scores + torch.bmm(features, of_rows).squeeze(2)
         added = (links * mine[at, 1 + COLUMNS :]).sum(1)
         scores = scores.index_put((at, columns), added, accumulate=True)
         cost = functional.cross_entropy(scores, wanted, reduction="sum")
-        cost = cost + _TRUST * (weights - before).square().sum()
+        cost = cost + _TRUST * (weights - held).square().sum()
         torch.autograd.backward(cost)
         return cost
 
@@ -89,14 +134,4 @@ def fit_weights(
     fitted: Floats = weights.detach().numpy()
     # A network that counted against its own answers would make free rows the best ones.
     fitted[:, 0] = np.maximum(fitted[:, 0], _LEAST)
-    return fitted if np.isfinite(fitted).all() else table.weights
-
-
-def _links(table: TrendTable, rows: Ints, contexts: Contexts) -> tuple[Ints, Ints, Floats]:
-    """Links from each context to the rivals: the context's number, the rival's, the features."""
-    followers, links = table.links(contexts.last)
-    place = np.full(len(table.features), -1)
-    place[rows] = np.arange(len(rows))
-    columns = np.where(followers != 0, place[followers], -1)
-    at, slot = np.nonzero(columns >= 0)
-    return at, columns[at, slot], links[at, slot]
+    return fitted if np.isfinite(fitted).all() else before

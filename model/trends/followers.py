@@ -59,6 +59,15 @@ class Followers:
         self.counts[items[owners[kept]], places[kept]] = counts[kept]
         self.counted[items] = end
 
+    def part(self, rows: Ints) -> Followers:
+        """Those of ``rows`` alone, in arrays of its own."""
+        return Followers(self.rows[rows], self.counts[rows], self.counted[rows])
+
+    def put(self, places: Ints, part: Followers) -> None:
+        """Overwrite these rows."""
+        self.rows[places], self.counts[places] = part.rows, part.counts
+        self.counted[places] = part.counted
+
     def after(self, items: Ints, clock: int) -> tuple[Ints, Floats]:
         """Followers of ``items`` ``(n, PLACES)`` and their counts at event number ``clock``."""
         counts = self.counts[items] * fading(clock - self.counted[items], HALF_LIVES)[:, None]
@@ -82,10 +91,10 @@ class Followers:
 
 def _summed(pairs: Ints, counts: npt.NDArray[Any]) -> tuple[Ints, npt.NDArray[Any]]:
     """Each pair once, in order, with the sum of its counts."""
-    pairs, place = np.unique(pairs, axis=1, return_inverse=True)
-    sums = np.zeros((pairs.shape[1], counts.shape[1]))
-    np.add.at(sums, place.reshape(-1), counts)
-    return pairs, sums
+    # As one number each: numpy sorts numbers ten times as fast as columns.
+    keys, place = np.unique((pairs[0] << 32) | pairs[1], return_inverse=True)
+    sums = [np.bincount(place, column, len(keys)) for column in counts.T]
+    return np.stack([keys >> 32, keys & 0xFFFF_FFFF]), np.stack(sums, axis=1)
 
 
 def _best(pairs: Ints, counts: npt.NDArray[Any]) -> tuple[Ints, Ints, npt.NDArray[Any]]:

@@ -12,19 +12,21 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 
-from everfresh.model.trends.counts import FLOOR, HALF_LIVES, FadingCounts, Floats, Ints, total
-from everfresh.model.trends.followers import Followers
+from everfresh.model.trends.counts import FLOOR, HALF_LIVES, Floats, Ints, total
+from everfresh.model.trends.followers import Rows
 
 PLACE_BEGINS = (0, 1, 2, 3, 5, 10)
 """Numbers of known events from which a place of its own begins."""
 COLUMNS = len(HALF_LIVES) + 1
 """Features of a row: logarithms of its fading counts, and of its share of all sightings."""
-WEIGHTS = 1 + COLUMNS + 2
-"""Of the network's logit, of the features of a row, of those of a link (lately, and for longer)."""
+LINKS = 2
+"""Features of a link, lately and for longer: its half-lives are an item's first ones."""
+WEIGHTS = 1 + COLUMNS + LINKS
+"""Of the network's logit, of the features of a row, of those of a link."""
 
 _CHANCE = 20.0
 """Followings by chance that are added to those that were seen, so that one proves little."""
@@ -40,7 +42,13 @@ class Contexts:
     last: Ints
     known: Ints
 
-    def part(self, part: slice) -> Self:
+    @property
+    def places(self) -> Ints:
+        """Which weights hold for each ``(n,)``."""
+        places: Ints = np.searchsorted(PLACE_BEGINS, self.known, side="right") - 1
+        return places
+
+    def part(self, part: slice | Ints) -> Self:
         """Some of them."""
         return type(self)(self.last[part], self.known[part])
 
@@ -52,6 +60,43 @@ def network_alone() -> Floats:
     return weights
 
 
+class Following(Protocol):
+    """What has followed each item; see :class:`everfresh.model.trends.followers.Followers`."""
+
+    def after(self, items: Ints, clock: int) -> tuple[Ints, Floats]:
+        """Followers of ``items`` ``(n, PLACES)`` and their counts at event number ``clock``."""
+
+    def after_one(self, item: int, clock: int) -> tuple[Rows, Floats]:
+        """The same of one item."""
+
+
+def features_of(faded: Floats, log_shares: Floats) -> Floats:
+    """Features ``(n, COLUMNS)`` of rows with these faded counts ``(n, half-lives)`` and logarithms
+    ``(n,)`` of their shares of all sightings."""
+    features = np.empty((len(faded), COLUMNS), np.float32)
+    np.log(faded + np.float32(FLOOR), out=features[:, :-1])
+    features[:, -1] = log_shares
+    return features
+
+
+def chances(faded: Floats, log_shares: Floats, rows: int, clock: int) -> Floats:
+    """What links to the same rows are held against ``(n, 2)``, of ``rows`` in all, as of event
+    number ``clock``."""
+    all_lately = total(clock, HALF_LIVES[_LATELY]) + FLOOR * rows
+    lately = (faded[:, _LATELY] + np.float32(FLOOR)) / all_lately
+    chance: Floats = (_CHANCE * np.stack([lately, np.exp(log_shares)], axis=1)).astype(np.float32)
+    return chance
+
+
+def links_of(counts: Floats, chance: Floats, last: Floats) -> Floats:
+    """Features ``(…, PLACES, 2)`` of links, from their counts, what they are held against, and the
+    ``(…, COLUMNS)`` features of the row that they lead from: how much oftener than by chance each
+    was followed, of all the times that row was sighted."""
+    often = np.exp(last[..., None, :LINKS])
+    links: Floats = np.log1p(counts / (chance * (1 + often / np.float32(_CHANCE))))
+    return links
+
+
 @dataclass(frozen=True)
 class TrendTable:
     """``features`` ``(rows, COLUMNS)`` of each row, and ``chance`` ``(rows, 2)``, what a link to it
@@ -59,44 +104,30 @@ class TrendTable:
 
     features: Floats
     chance: Floats
-    followers: Followers
+    followers: Following
     clock: int
     weights: Floats
     _pooled: dict[int, Floats] = field(default_factory=dict, repr=False, compare=False)
     """The rows' features as a place weighs them ``(rows,)``, of places that were asked for."""
 
-    @classmethod
-    def of(
-        cls,
-        counts: FadingCounts,
-        followers: Followers,
-        log_shares: Floats,
-        clock: int,
-        weights: Floats,
-    ) -> TrendTable:
-        """``log_shares`` ``(rows,)`` are of all sightings."""
-        faded = counts.at(clock) + np.float32(FLOOR)
-        features = np.concatenate([np.log(faded), log_shares[:, None]], axis=1)
-        lately = faded[:, _LATELY] / (total(clock, HALF_LIVES[_LATELY]) + FLOOR * len(faded))
-        chance = _CHANCE * np.stack([lately, np.exp(log_shares)], axis=1)
-        return cls(
-            features.astype(np.float32), chance.astype(np.float32), followers, clock, weights
-        )
-
     def places(self, known: Ints) -> Ints:
         """Which weights hold after so many known events ``(n,)``."""
-        places: Ints = np.searchsorted(PLACE_BEGINS, known, side="right") - 1
-        return places
+        return Contexts(known, known).places
+
+    def features_of(self, rows: Ints) -> Floats:
+        """Features of these rows, ascending; ``(n, COLUMNS)``."""
+        features: Floats = self.features[rows]
+        return features
 
     def links(self, last: Ints) -> tuple[Ints, Floats]:
         """Followers of the rows ``last`` ``(n, PLACES)``, and features of these links
         ``(n, PLACES, 2)``; row 0, which is no item, fills what is left."""
         rows, counts = self.followers.after(last, self.clock)
-        return rows, np.log1p(counts / self.chance[rows])
+        return rows, links_of(counts, self.chance[rows], self.features[last])
 
     def pool(self, logits: Floats, contexts: Contexts) -> None:
         """Make scores of the network's ``logits`` ``(n, rows)``, in their place."""
-        weights = self.weights[self.places(contexts.known)]
+        weights = self.weights[contexts.places]
         logits *= weights[:, :1]
         logits += weights[:, 1 : 1 + COLUMNS] @ self.features.T
         rows, links = self.links(contexts.last)
@@ -114,12 +145,12 @@ class TrendTable:
         logits += pooled
         if last:
             rows, counts = self.followers.after_one(last, self.clock)
-            links = np.log1p(counts / self.chance[rows])
+            links = links_of(counts, self.chance[rows], self.features[last])
             logits[rows] += links @ weights[1 + COLUMNS :]
 
     def pool_some(self, logits: Floats, rows: Ints, contexts: Contexts) -> None:
         """The same for ``logits`` ``(n, m)`` of the ``m`` distinct ``rows`` alone."""
-        weights = self.weights[self.places(contexts.known)]
+        weights = self.weights[contexts.places]
         logits *= weights[:, :1]
         logits += weights[:, 1 : 1 + COLUMNS] @ self.features[rows].T
         if not len(rows):
@@ -140,7 +171,7 @@ class TrendTable:
         if not last:
             return
         followers, counts = self.followers.after_one(last, self.clock)
-        links = np.log1p(counts / self.chance[followers])
+        links = links_of(counts, self.chance[followers], self.features[last])
         order = np.argsort(followers)
         place = np.minimum(np.searchsorted(followers, rows, sorter=order), len(order) - 1)
         of = order[place]

@@ -20,7 +20,7 @@ from everfresh.model.touched_rows import TouchedRows, table_bytes
 from everfresh.model.trends import counts, followers
 from everfresh.model.trends.counts import FadingCounts, Floats, Ints
 from everfresh.model.trends.followers import PLACES, Followers
-from everfresh.model.trends.table import TrendTable, network_alone
+from everfresh.model.trends.table import TrendTable, chances, features_of, network_alone
 from everfresh.model.weights import lengthen, overwrite, require_alike
 
 PREFIX = "trends."
@@ -113,23 +113,25 @@ class Trends:
         """The next events, in the log's order: rows ``(n,)`` and those of the same user's events
         ``before`` them; 0 for none."""
         clock = self.clock
-        self._counts().learn(rows, clock)
-        self._followers().learn(before, rows, clock)
+        self.counted().learn(rows, clock)
+        self.followed().learn(before, rows, clock)
         self._touched.extend(np.append(before, rows))
         self._tensors["clock"] = torch.tensor(clock + len(rows))
 
     def forget(self, rows: Ints) -> Ints:
         """Of items that have left; returns the rows that this changes beside."""
-        self._counts().counts[rows] = 0.0
-        unlinked = self._followers().forget(rows)
+        self.counted().counts[rows] = 0.0
+        unlinked = self.followed().forget(rows)
         self._touched.extend(np.append(rows, unlinked))
         return unlinked
 
     def table(self, log_shares: Floats) -> TrendTable:
         """To score with, as of now; ``log_shares`` ``(rows,)`` are of all sightings."""
-        return TrendTable.of(
-            self._counts(), self._followers(), log_shares, self.clock, self.weights
-        )
+        clock = self.clock
+        faded = self.counted().at(clock)
+        chance = chances(faded, log_shares, len(log_shares), clock)
+        features = features_of(faded, log_shares)
+        return TrendTable(features, chance, self.followed(), clock, self.weights)
 
     def take(self, changes: RowChanges, rows: int, what: str) -> None:
         """Become the next version's, of so many rows; ``changes`` by the names that
@@ -155,9 +157,11 @@ class Trends:
         if any(not np.isfinite(numbers).all() for numbers in found.values()):
             raise CorruptVersion(f"{what}: trends that are not finite; take another version")
 
-    def _counts(self) -> FadingCounts:
+    def counted(self) -> FadingCounts:
+        """How often each row was sighted."""
         return FadingCounts(self._tensors["counts"].numpy(), self._tensors["counted"].numpy())
 
-    def _followers(self) -> Followers:
+    def followed(self) -> Followers:
+        """What has followed each row."""
         named, links, linked = (self._tensors[name].numpy() for name in _TABLES[2:])
         return Followers(named, links, linked)

@@ -32,6 +32,7 @@ from everfresh.serving.history.cached_history import (
 )
 from everfresh.serving.history.request_events import fresh_events
 from everfresh.serving.history.user_cache import UserCache
+from everfresh.serving.tail.kept_up import Trending
 from everfresh.serving.versions.holder import LoadedVersion
 
 _LOG = logging.getLogger(__name__)
@@ -50,7 +51,8 @@ class UserHistory(msgspec.Struct, frozen=True):
     ``request_events`` is the number of the request's own events that were used besides. ``rows``
     are the rows of all its items, in order. ``vector`` is the user vector ``(dim,)``; ``None``
     where the version knows none of the items. ``named`` gives the ids of all of them, also of
-    those without a row.
+    those without a row. ``trending`` are the version's trends as they were kept up at that moment,
+    if they are; an answer uses no others.
     """
 
     partition: int | None
@@ -59,6 +61,7 @@ class UserHistory(msgspec.Struct, frozen=True):
     rows: Codes
     vector: Tensor | None
     named: Callable[[], list[ItemId]] = list
+    trending: Trending | None = None
 
 
 class CacheFigures(msgspec.Struct):
@@ -101,7 +104,8 @@ class CachedHistoryReader:
             codes = encode_events(events, recommender.vocabulary)
             vector = _vector(recommender, codes, 0, len(events)) if codes[0].any() else None
             named = partial(_named, None, events)
-            return UserHistory(None, None, len(events), codes[0], vector, named)
+            kept_up = loaded.kept_up
+            return UserHistory(None, None, len(events), codes[0], vector, named, kept_up)
         fresh = fresh_events(stored, events)
         with self._lock:
             cached = self._refreshed(loaded, user, stored)
@@ -110,7 +114,9 @@ class CachedHistoryReader:
             else:
                 rows, vector = self._continued_by(recommender, cached, fresh, stored.length)
             named = partial(_named, stored, fresh)
-            return UserHistory(cached.partition, cached.offset, len(fresh), rows, vector, named)
+            return UserHistory(
+                cached.partition, cached.offset, len(fresh), rows, vector, named, loaded.kept_up
+            )
 
     def beside(self) -> CachedHistoryReader:
         """Another reader of the same state, with a cache of its own: versions of two tracks may

@@ -94,6 +94,7 @@ _ANSWER = {
     "explored_share": None,
     "shortfall": None,
     "attributes": [{"title": "Heat"}, {"title": "Star Wars"}],
+    "tail": "0:1840-2211 1:1795-2190",
 }
 _NEIGHBOURS = {
     "item_id": 318,

@@ -14,6 +14,7 @@ from everfresh.contracts.ports import Clock, WeightStore
 from everfresh.contracts.sequence import Interaction
 from everfresh.model.recommender import Recommender
 from everfresh.model.weights import all_finite
+from everfresh.serving.tail.kept_up import KeptUp
 from everfresh.serving.versions.holder import LoadedVersion, VersionHolder
 from everfresh.serving.versions.load_lock import LoadGuard
 from everfresh.serving.versions.takeover import Load, Takeover
@@ -133,7 +134,14 @@ class Follower:
         recommender = self._takeover(manifest, self._store)
         # What was made of an earlier version has answered before.
         warm(recommender, () if self._takeover.by_deltas > before else (1, -1))
-        loaded = LoadedVersion(pointer.version, pointer.epoch, recommender, manifest, self._clock())
+        loaded = LoadedVersion(
+            pointer.version,
+            pointer.epoch,
+            recommender,
+            manifest,
+            self._clock(),
+            KeptUp(recommender, manifest),
+        )
         self._before_live(loaded)
         return msgspec.structs.replace(loaded, live_since_ms=self._clock())
 

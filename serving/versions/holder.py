@@ -8,14 +8,16 @@ import msgspec
 
 from everfresh.contracts.manifest import Pointer, WeightManifest
 from everfresh.model.recommender import Recommender
+from everfresh.serving.tail.kept_up import KeptUp, Trending
 
 
 class LoadedVersion(msgspec.Struct, frozen=True, weakref=True):
     """Law 7, one answer, one version.
 
     It holds everything that an answer takes from the weights: the network with its vocabulary, and
-    the name they go by. A request captures it once, uses nothing else and keeps no part of it. Once
-    nobody holds it, its tables may be overwritten (``serving.versions.takeover``).
+    the name they go by. ``trending`` are its trends as they are kept up. A request captures it
+    once, uses nothing else and keeps no part of it. Once nobody holds it, its tables may be
+    overwritten (``serving.versions.takeover``).
     ``live_since_ms`` is when this replica began to answer with it, in UTC ms.
     """
 
@@ -24,6 +26,12 @@ class LoadedVersion(msgspec.Struct, frozen=True, weakref=True):
     recommender: Recommender
     manifest: WeightManifest
     live_since_ms: int
+    trending: KeptUp | None = None
+
+    @property
+    def kept_up(self) -> Trending | None:
+        """Its trends as of now; ``None`` where they are those that it holds."""
+        return None if self.trending is None else self.trending.now
 
     @property
     def pointer(self) -> Pointer:

@@ -26,7 +26,7 @@ FORMATS: dict[str, tuple[int, ...]] = {
     "trainer's memory": (MEMORY_FORMAT, COUNTS_FORMAT),
     "opponents": (opponent_file.FORMAT,),
     "`tracks.json`": (track._FORMAT,),
-    "definition of an experiment": (definition.FORMAT,),
+    "definition of an experiment": (definition.FORMAT, definition.NEWER_FORMAT),
     "item": (record.FORMAT,),
 }
 """What is written now, then what is read beside it."""

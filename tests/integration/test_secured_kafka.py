@@ -244,6 +244,8 @@ def a_window_trained(settings: Settings, worker: subprocess.Popen[str]) -> None:
     with trainer.open_source() as source:
         wait_for(lambda: source.poll(200), "a window", worker)
     trainer.reports.window(REPORT)
+    assert trainer.contents is not None
+    trainer.contents.at_end_of(2**40)  # which reads the topic items
     trainer.close()
 
 

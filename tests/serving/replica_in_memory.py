@@ -16,7 +16,7 @@ from everfresh.adapters.memory import (
     MemoryTracks,
     MemoryWeightStore,
 )
-from everfresh.adapters.state.in_memory import MemoryStateWatch
+from everfresh.adapters.state.in_memory import MemoryRecentEvents, MemoryStateWatch
 from everfresh.contracts.event import ItemId, UserId
 from everfresh.contracts.manifest import FORMAT, Pointer, WeightManifest
 from everfresh.contracts.ports import WeightStore
@@ -116,6 +116,7 @@ class Bench:
         self._reader = MemoryHistoryReader({PARTITION: self.pairs}, LENGTH)
         histories = CachedHistoryReader(self, CACHE_BYTES)
         self.state = MemoryStateWatch({PARTITION: self.pairs}, self.clock, STALE_AFTER_MS)
+        self.recent = MemoryRecentEvents()
         self.catalogue = Catalogue(items or ItemSettings())
         ports = ReplicaPorts(
             self.store,
@@ -126,6 +127,7 @@ class Bench:
             self.state,
             catalogue=self.catalogue,
             tracks=self.tracks,
+            recent=self.recent,
         )
         self.replica = Replica("replica-a", ports, self.clock, poll_ms=10, load=load)
 

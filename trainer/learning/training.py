@@ -63,7 +63,8 @@ def train_window(task: WindowTask, stepper: Stepper = SINGLE_PROCESS) -> Trainin
     parent = ParentWeights.of(network) if share else None
     if number:  # before the first window there is nothing to weigh
         seed = derive_seed(settings.trainer.seed, number, _WEIGHING)
-        weigh_trends(network.recommender, task.window.examples, seed)
+        tail = settings.serving.tail
+        weigh_trends(network.recommender, task.window.examples, seed, tail=tail)
     renewed = renew_vocabulary(network, task.admitted, task.window.label, settings)
     begin_rows(network.recommender, renewed.came, task.contents)
     counted = learn_trends(network.recommender, task.window.examples)

@@ -12,17 +12,21 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from everfresh.contracts.event import ItemId
 from everfresh.contracts.window import DecodedExample, TrainingWindow
+from everfresh.model.cold_items import WithCold
 from everfresh.model.metrics import MISS, Ranks, scores
+from everfresh.model.recommender import TAIL, VERSION
 from everfresh.trainer.scoring.target_groups import Groups
 
 LIVE, FROZEN = "live", "frozen"
+OWN = "own"
+"""What serves, by what its version holds alone: what the gate judges."""
 
 METRICS = ("hr10", "ndcg10")
 """The figures of a contender, each a mean over the window's targets."""
@@ -35,6 +39,31 @@ class Contender(Protocol):
         """The 1-based rank of every target, examples first, targets of one in order; int64."""
 
 
+@runtime_checkable
+class SeveralWays(Protocol):
+    """A contender that says at once how it ranks as replicas answer, and by its version alone."""
+
+    def both(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> list[Ranks]:
+        """The first alone where they are the same."""
+
+
+class Served:
+    """The version that serves, as replicas answer with it: its trends are kept up by a ``tail``,
+    unless that is off."""
+
+    def __init__(self, model: WithCold, tail: bool) -> None:
+        self.model = model
+        self.ways = [TAIL, VERSION] if tail else [VERSION]
+
+    def ranks(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> NDArray[np.int64]:
+        """See :class:`Contender`."""
+        return self.both(examples, exclude_seen)[0]
+
+    def both(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> list[Ranks]:
+        """See :class:`SeveralWays`."""
+        return self.model.ranks_by(self.ways, examples, exclude_seen)
+
+
 def rank_window(
     window: TrainingWindow,
     contenders: Mapping[str, Contender],
@@ -42,6 +71,8 @@ def rank_window(
     flood: frozenset[ItemId] = frozenset(),
 ) -> dict[str, Ranks]:
     """Contender -> rank of every target; ``ValueError`` where one leaves out targets.
+
+    Where what serves has a tail, :data:`OWN` are its ranks without.
 
     Nobody knows the items of a ``flood``. What is an example of these alone is missed unread.
     """
@@ -53,11 +84,15 @@ def rank_window(
     ranked = np.repeat(known, [len(example.targets) for example in window.examples])
     table: dict[str, Ranks] = {}
     for name, contender in contenders.items():
-        ranks = contender.ranks(examples, exclude_seen)
-        if len(ranks) != ranked.sum():
-            raise ValueError(f"{name} ranked {len(ranks)} of {ranked.sum()} targets")
-        table[name] = np.full(window.events, MISS, dtype=np.int64)
-        table[name][ranked] = ranks
+        if isinstance(contender, SeveralWays):
+            found = dict(zip((name, OWN), contender.both(examples, exclude_seen), strict=False))
+        else:
+            found = {name: contender.ranks(examples, exclude_seen)}
+        for each, ranks in found.items():
+            if len(ranks) != ranked.sum():
+                raise ValueError(f"{each} ranked {len(ranks)} of {ranked.sum()} targets")
+            table[each] = np.full(window.events, MISS, dtype=np.int64)
+            table[each][ranked] = ranks
     return table
 
 

@@ -29,9 +29,11 @@ from torch import Tensor
 
 from everfresh.contracts.event import ItemId, UserId
 from everfresh.contracts.window import DecodedExample
+from everfresh.model.cold_items import WithCold
 from everfresh.model.metrics import Ranks
 from everfresh.model.opponents.popularity import FadingPopularity
-from everfresh.model.recommender import Recommender
+from everfresh.model.recommender import VERSION, Recommender
+from everfresh.model.trends.counts import Ints
 from everfresh.trainer.scoring.target_groups import Mask, taught_targets
 
 _CELLS = 8_000_000
@@ -43,40 +45,45 @@ _FEWEST = 64
 class Surprised:
     """The live model as a contender that is listened to while it ranks a window."""
 
-    def __init__(self, live: Recommender, popularity: FadingPopularity) -> None:
-        self._live, self._popularity = live, popularity
+    def __init__(
+        self,
+        live: Recommender | WithCold,
+        popularity: FadingPopularity,
+        ways: Sequence[str] = (VERSION,),
+    ) -> None:
+        self._live, self._popularity, self._ways = live, popularity, ways
         self._items: list[ItemId] = []
         self._taught: Mask = np.zeros(0, np.bool_)
         self._every = 1
-        self._heard: list[tuple[int, Tensor]] = []
-        self._seen = 0
+        self._heard: list[tuple[Ints, Tensor]] = []
 
     def ranks(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> Ranks:
         """The live model's."""
+        return self.both(examples, exclude_seen)[0]
+
+    def both(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> list[Ranks]:
+        """By each of ``ways``; surprise is that of the first."""
         self._items = [target.item for example in examples for target in example.targets]
         self._taught = taught_targets(examples)
         most = max(_FEWEST, _CELLS // max(1, len(self._live.vocabulary)))
         self._every = max(1, -(-len(self._items) // most))
-        return self._live.ranks(examples, exclude_seen, heard=self._hear)
+        return self._live.ranks_by(self._ways, examples, exclude_seen, self._hear)
 
-    def _hear(self, scores: Tensor, own: Tensor) -> None:
-        """Scores ``(n, rows)`` of the next ``n`` targets, and ``(n,)`` of what was chosen."""
-        first = -self._seen % self._every
-        part = slice(first, None, self._every)
+    def _hear(self, targets: Ints, scores: Tensor, own: Tensor) -> None:
+        """Every n-th target's."""
+        chosen = np.flatnonzero(targets % self._every == 0)
+        part = torch.from_numpy(chosen).to(scores.device)
         nats = torch.logsumexp(scores[part], 1) - own[part]
-        self._heard.append((self._seen + first, nats.double().cpu()))
-        self._seen += len(own)
+        self._heard.append((targets[chosen], nats.double().cpu()))
 
     def measures(self) -> dict[str, float]:
         """``bits_live`` and so on; empty where nothing was ranked that both know."""
         if not self._heard:
             return {}
-        at = [
-            place + step * self._every for place, nats in self._heard for step in range(len(nats))
-        ]
+        places = np.concatenate([targets for targets, _ in self._heard])
         heard = torch.cat([nats for _, nats in self._heard]).numpy() / math.log(2)
-        taught = self._taught[at]
-        bits, at = heard[taught], list(itertools.compress(at, taught))
+        taught = self._taught[places]
+        bits, at = heard[taught], places[taught].tolist()
         shares = self._popularity.shares([self._items[place] for place in at])
         known = np.isfinite(bits) & (shares > 0)
         measured = {"unknown": 1.0 - float(np.isfinite(bits).mean())} if len(bits) else {}

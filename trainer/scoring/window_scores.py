@@ -13,13 +13,14 @@ from everfresh.contracts.window import TrainingWindow
 from everfresh.model.metrics import Ranks
 from everfresh.model.opponents.opponents import POPULARITY
 from everfresh.model.opponents.popularity import FadingPopularity
-from everfresh.model.recommender import Recommender
 from everfresh.model.vocabulary.admission import Limits, sighted
 from everfresh.model.vocabulary.vocabulary import Vocabulary
 from everfresh.trainer.scoring.paired import Paired, pair
 from everfresh.trainer.scoring.prequential import (
     LIVE,
+    OWN,
     Contender,
+    Served,
     flatten,
     rank_window,
     score_table,
@@ -34,6 +35,8 @@ from everfresh.trainer.windows.backlog import PlannedWindow
 class ScoredWindow:
     """``ranks`` are of all targets by contender; ``scores`` are as a manifest keeps them.
 
+    ``own`` are the live model's without its tail, where it has one; the gate judges versions by
+    them, not by what replicas count beside. ``None`` before the first version.
     ``flood`` are the items that will get no row, since the window brings too many; none mostly.
     """
 
@@ -41,14 +44,15 @@ class ScoredWindow:
     ranks: Mapping[str, Ranks]
     scores: dict[str, float]
     summary: WindowSummary
+    own: Ranks | None
     flood: frozenset[ItemId] = frozenset()
 
     @property
     def behind(self) -> Paired | None:
         """What the live model loses against popularity; ``None`` before the first version."""
-        if LIVE not in self.ranks:
+        if self.own is None:
             return None
-        return pair(self.ranks[LIVE], self.ranks[POPULARITY], self.window.examples)
+        return pair(self.own, self.ranks[POPULARITY], self.window.examples)
 
 
 def score_planned(
@@ -70,13 +74,14 @@ def score_planned(
     flood = vocabulary.left_waiting(*sighted(window.examples), Limits.of(tuning))
     live, popularity = contenders.get(LIVE), contenders.get(POPULARITY)
     measures = window_measures(window.examples)
-    if isinstance(live, Recommender) and isinstance(popularity, FadingPopularity):
-        surprised = Surprised(live, popularity)
+    if isinstance(live, Served) and isinstance(popularity, FadingPopularity):
+        surprised = Surprised(live.model, popularity, live.ways)
         ranks = rank_window(window, {**contenders, LIVE: surprised}, tuning.exclude_seen, flood)
         measures |= surprised.measures()
     else:
         ranks = rank_window(window, contenders, tuning.exclude_seen, flood)
+    own = ranks.pop(OWN, ranks.get(LIVE))
     summary = msgspec.structs.replace(summary, measures=measures)
     told = {name: ranked[taught] for name, ranked in ranks.items()}
     table = score_table(told, {name: mask[taught] for name, mask in groups.items()})
-    return ScoredWindow(window, ranks, flatten(table), summary, flood)
+    return ScoredWindow(window, ranks, flatten(table), summary, own, flood)

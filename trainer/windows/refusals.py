@@ -7,40 +7,20 @@ is neither scored nor trained nor counted, and later targets have it in their co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
-from everfresh.contracts.sequence import Interaction
+from everfresh.contracts.settings.refusals import Refusals
 from everfresh.contracts.window import DecodedExample, TrainingWindow
-
-IsRefusal = Callable[[Interaction], bool]
-
-
-def refusal_test(kinds: Sequence[str]) -> IsRefusal | None:
-    """Whether an event is a refusal, by ``trainer.refusals``; ``None`` where none ever is."""
-    bounds: dict[str, float | None] = {}
-    for kind in kinds:
-        name, below, number = kind.partition("<")
-        bounds[name] = float(number) if below else None
-    if not bounds:
-        return None
-
-    def is_refusal(event: Interaction) -> bool:
-        if event.action not in bounds:
-            return False
-        bound = bounds[event.action]
-        return bound is None or (event.value is not None and event.value < bound)
-
-    return is_refusal
 
 
 def marked(window: TrainingWindow, kinds: Sequence[str]) -> TrainingWindow:
     """The window with its refusals marked; itself where it has none."""
-    is_refusal = refusal_test(kinds)
-    if is_refusal is None:
+    refusals = Refusals(kinds)
+    if not refusals:
         return window
-    examples = [_marked(example, is_refusal) for example in window.examples]
+    examples = [_marked(example, refusals) for example in window.examples]
     if not any(example.refused for example in examples):
         return window
     return msgspec.structs.replace(window, examples=examples)
@@ -51,8 +31,8 @@ def without_refusals(examples: Sequence[DecodedExample]) -> list[DecodedExample]
     return [_taught(example) if example.refused else example for example in examples]
 
 
-def _marked(example: DecodedExample, is_refusal: IsRefusal) -> DecodedExample:
-    refused = [is_refusal(target) for target in example.targets]
+def _marked(example: DecodedExample, refusals: Refusals) -> DecodedExample:
+    refused = [refusals.holds(target.action, target.value) for target in example.targets]
     return msgspec.structs.replace(example, refused=refused) if any(refused) else example
 
 

@@ -46,6 +46,7 @@ class Request(msgspec.Struct, frozen=True):
     limit: int
     seed: int
     exclude_seen: bool
+    items: Path | None = None
 
     def command(self) -> list[str]:
         """The child's command line."""
@@ -60,8 +61,9 @@ class Request(msgspec.Struct, frozen=True):
             "--seed": self.seed,
         }
         words = [str(word) for pair in options.items() for word in pair]
-        seen = ["--exclude-seen"] if self.exclude_seen else []
-        return [sys.executable, "-m", evaluation.__name__, str(self.file), *words, *seen]
+        words += ["--exclude-seen"] if self.exclude_seen else []
+        words += ["--items", str(self.items)] if self.items else []
+        return [sys.executable, "-m", evaluation.__name__, str(self.file), *words]
 
 
 def run_evaluate(

@@ -70,6 +70,15 @@ def evaluate(  # noqa: PLR0913, PLR0917  (every option is one word of the comman
     exclude_seen: Annotated[
         bool, typer.Option("--exclude-seen", help="Rank only items that are new to the user.")
     ] = False,
+    items: Annotated[
+        Path | None,
+        typer.Option(
+            "--items",
+            metavar="FILE",
+            help="A catalogue as `everfresh items load` takes it: items without events are ranked "
+            "too, by what they are.",
+        ),
+    ] = None,
     json: Annotated[
         Path | None,
         typer.Option("--json", metavar="FILE", help="Write all figures to this JSON file."),
@@ -108,5 +117,6 @@ def evaluate(  # noqa: PLR0913, PLR0917  (every option is one word of the comman
         limit,
         seed,
         exclude_seen,
+        items,
     )
     run_evaluate(settings, request, json, plot)

@@ -45,19 +45,26 @@ def test_a_part_with_its_rights_starts_and_so_it_does_where_the_broker_does_not_
     ask: Any,
 ) -> None:
     everything = {"authorized_operations": ALL}
-    ask(windows=everything, reports=everything, status=everything)
-    ask(windows={"authorized_operations": ["READ"]}, reports={}, status=everything)
-    ask(windows={"error_code": 3}, reports=everything, status=everything)
+    ask(windows=everything, items=everything, reports=everything, status=everything)
+    reads = {"authorized_operations": ["READ"]}
+    ask(windows=reads, items=reads, reports={}, status=everything)
+    ask(windows={"error_code": 3}, items=reads, reports=everything, status=everything)
 
 
 def test_a_right_that_is_missing_on_a_topic_that_is_seen_is_named(ask: Any) -> None:
     seen, all_of_it = {"authorized_operations": ["DESCRIBE"]}, {"authorized_operations": ALL}
     reads = {"authorized_operations": ["DESCRIBE", "READ"]}
     with pytest.raises(Unreachable) as refused:
-        ask(windows=seen, reports=reads, status={"error_code": 29, "authorized_operations": None})
+        ask(
+            windows=seen,
+            items=seen,
+            reports=reads,
+            status={"error_code": 29, "authorized_operations": None},
+        )
     said = str(refused.value)
     assert "Read on topic everfresh.windows" in said
+    assert "Read on topic everfresh.items" in said
     assert "Write on topic everfresh.reports" in said
     assert "Write on topic everfresh.status" in said
     with pytest.raises(Unreachable, match=r"to Write on topic everfresh\.reports;"):
-        ask(windows=all_of_it, reports=reads, status=all_of_it)
+        ask(windows=all_of_it, items=reads, reports=reads, status=all_of_it)

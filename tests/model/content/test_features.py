@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -64,3 +65,12 @@ def test_a_long_embedding_is_folded_so_that_products_stay() -> None:
     assert cosines[0] > 0.999
     assert abs(cosines[1] - 1 / np.sqrt(1.25)) < 0.1
     assert abs(cosines[2]) < 0.2
+
+
+def test_features_travel_between_processes() -> None:
+    """Training workers get those of new items with their job."""
+    made = features_of(Item(id=1, attributes={"genre": "War"}, embedding=[1.0, 2.0]))
+    back = pickle.loads(pickle.dumps(made))
+    assert back.codes.tolist() == made.codes.tolist()
+    assert back.own.tolist() == made.own.tolist()
+    assert back.length == 2

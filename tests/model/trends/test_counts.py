@@ -36,8 +36,8 @@ def test_counts_are_sums_over_all_events_however_they_are_cut(
     events = [event for part in parts for event in part]
     trends = learnt(parts)
     assert trends.clock == len(events)
-    counts = trends._counts().at(trends.clock)
-    named, links = trends._followers().after(np.arange(ROWS), trends.clock)
+    counts = trends.counted().at(trends.clock)
+    named, links = trends.followed().after(np.arange(ROWS), trends.clock)
     for row in range(1, 6):
         ages = [len(events) - at for at, (_, item) in enumerate(events) if item == row]
         assert counts[row] == pytest.approx([faded(ages, life) for life in HALF_LIVES], rel=1e-5)
@@ -51,7 +51,7 @@ def test_counts_are_sums_over_all_events_however_they_are_cut(
 def test_all_counts_together_are_what_a_sum_says() -> None:
     trends = learnt([[(0, 1 + at % 20) for at in range(5_000)], [(0, 3)] * 70])
     for at, half_life in enumerate(HALF_LIVES):
-        together = trends._counts().at(trends.clock)[:, at].sum()
+        together = trends.counted().at(trends.clock)[:, at].sum()
         assert together == pytest.approx(total(trends.clock, half_life), rel=1e-4)
 
 
@@ -69,7 +69,7 @@ def test_an_item_keeps_its_best_followers() -> None:
     often = [(1, 2)] * 9 + [(1, 3)] * 5
     once = [(1, 4 + at) for at in range(PLACES + 4)]
     trends = learnt([often, once])
-    named, links = trends._followers().after(np.array([1]), trends.clock)
+    named, links = trends.followed().after(np.array([1]), trends.clock)
     assert named[0, :2].tolist() == [2, 3]
     assert links[0, 0] == pytest.approx([9.0, 9.0], abs=0.2)  # faded a little
     assert len(set(named[0].tolist())) == PLACES
@@ -80,14 +80,14 @@ def test_a_follower_of_late_pushes_out_those_of_long_ago() -> None:
     stale = [(1, 2 + at) for at in range(PLACES)] * 2
     quiet = [(0, 29)] * int(8 * followers.HALF_LIVES[0])
     trends = learnt([stale, quiet, [(1, 28)]])
-    assert 28 in trends._followers().after(np.array([1]), trends.clock)[0]
+    assert 28 in trends.followed().after(np.array([1]), trends.clock)[0]
 
 
 def test_an_item_that_left_leaves_nothing_to_the_next_in_its_row() -> None:
     trends = learnt([[(1, 2), (2, 1), (2, 3)]])
     trends.forget(np.array([1]))
-    counts = trends._counts().at(trends.clock)
+    counts = trends.counted().at(trends.clock)
     assert counts[1].tolist() == [0.0, 0.0, 0.0]
-    named, links = trends._followers().after(np.array([1, 2]), trends.clock)
+    named, links = trends.followed().after(np.array([1, 2]), trends.clock)
     assert sorted(set(named.ravel().tolist())) == [0, 3]
     assert (links[named == 0] == 0.0).all()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from everfresh.model.trends.fitting import Rivals, draw_rivals, fit_weights
+from everfresh.model.trends.fitting import Evidence, Rivals, draw_rivals, fit_weights
 from everfresh.model.trends.table import Contexts, TrendTable, network_alone
 from everfresh.model.trends.trends import Trends
 
@@ -21,6 +21,13 @@ def table(weights: np.ndarray | None = None) -> TrendTable:
     if weights is not None:
         trends.weigh(weights)
     return trends.table(SHARES)
+
+
+def fitted_weights(
+    made: TrendTable, logits: np.ndarray, rivals: Rivals, asked: Contexts, targets: np.ndarray
+) -> np.ndarray:
+    evidence = Evidence.joined([Evidence.of(made, rivals.rows, asked.last)])
+    return fit_weights(made.weights, logits, rivals, evidence, asked, targets)
 
 
 def contexts(number: int) -> Contexts:
@@ -80,7 +87,7 @@ def test_weights_go_to_what_was_right() -> None:
     targets = RANDOM.choice(np.arange(1, ROWS), 600, p=odds / odds.sum())
     logits = RANDOM.normal(size=(600, ROWS - 1)).astype(np.float32)
     rivals = Rivals(np.arange(1, ROWS), np.zeros(ROWS - 1, np.float32))
-    fitted = fit_weights(made, logits, rivals, asked, targets)
+    fitted = fitted_weights(made, logits, rivals, asked, targets)
     assert (fitted[:, 0] < 0.7).all()
     assert (fitted[:, 1:5].sum(axis=1) > 0).all()
 
@@ -89,7 +96,7 @@ def test_a_place_without_targets_keeps_its_weights() -> None:
     made, asked = table(), Contexts(np.ones(50, np.int64), np.full(50, 1))
     logits = RANDOM.normal(size=(50, ROWS - 1)).astype(np.float32)
     rivals = Rivals(np.arange(1, ROWS), np.zeros(ROWS - 1, np.float32))
-    fitted = fit_weights(made, logits, rivals, asked, np.full(50, 3))
+    fitted = fitted_weights(made, logits, rivals, asked, np.full(50, 3))
     assert (fitted[[0, 2, 3, 4, 5]] == made.weights[[0, 2, 3, 4, 5]]).all()
     assert (fitted[1] != made.weights[1]).any()
     assert (fitted[:, 0] > 0).all()

@@ -13,11 +13,12 @@ import torch
 from everfresh.contracts.sequence import Interaction
 from everfresh.contracts.settings import ModelSettings, TrainerSettings
 from everfresh.contracts.window import DecodedExample, TrainingWindow
+from everfresh.model.cold_items import WithCold
 from everfresh.model.opponents.opponents import POPULARITY, Opponents
 from everfresh.model.recommender import Recommender
 from everfresh.model.vocabulary.vocabulary import Vocabulary
 from everfresh.trainer.scoring import window_measures as measuring
-from everfresh.trainer.scoring.prequential import LIVE
+from everfresh.trainer.scoring.prequential import LIVE, Served
 from everfresh.trainer.scoring.window_measures import (
     Surprised,
     sequence_entropy,
@@ -150,7 +151,8 @@ def test_a_window_is_measured_before_it_is_learnt_and_without_a_version_too(
     alone = {POPULARITY: opponents.popularity}
     first = score_planned(planned, alone, live.vocabulary, None, tuning).summary.measures
     assert first == window_measures(window.examples)
-    both = score_planned(planned, {LIVE: live, **alone}, live.vocabulary, 3, tuning)
+    serving = Served(WithCold(live, {}), tail=True)
+    both = score_planned(planned, {LIVE: serving, **alone}, live.vocabulary, 3, tuning)
     assert both.summary.measures.keys() - first.keys() == {
         "bits_live", "bits_popularity", "bits_events", "unknown",
     }  # fmt: skip

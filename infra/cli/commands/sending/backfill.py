@@ -6,6 +6,7 @@ import shutil
 import time
 import uuid
 from pathlib import Path
+from typing import Protocol
 
 from rich.progress import BarColumn, Progress, TimeElapsedColumn
 
@@ -24,6 +25,7 @@ from everfresh.infra.cli.running import with_brokers
 from everfresh.infra.cli.terminal import Terminal, progress_text
 from everfresh.infra.cli.views.follow import RunFollower
 from everfresh.infra.cli.views.learned_history import LearnedHistory
+from everfresh.infra.cli.views.run_reports import RunReports
 from everfresh.infra.components import settings_environment
 from everfresh.infra.processes.processes import become_subreaper, spawn, stop_in_order
 from everfresh.streaming.replay.progress import ReplayProgress
@@ -37,6 +39,15 @@ _LIVE_S = 60.0
 _GB = 1e9
 _LONG_S = 5 * 86_400.0
 """Learning that takes longer comes near to what Kafka keeps by default."""
+
+
+class Reports(Protocol):
+    """A ``RunFollower``, as far as it is needed."""
+
+    reports: RunReports
+
+    def poll(self, timeout_ms: int) -> None:
+        """Take what is new."""
 
 
 def run_backfill(settings: Settings, file: Path, reading: Reading) -> None:
@@ -61,22 +72,25 @@ def run_backfill(settings: Settings, file: Path, reading: Reading) -> None:
     history = LearnedHistory(sent.starts, sent.ends)
     try:
         with RunFollower(settings) as follower:
-            _learn(console, follower, history, topic_name(settings.kafka.topic_prefix, WINDOWS))
-            _live(console, follower, history)
+            follow_learning(
+                console, follower, history, topic_name(settings.kafka.topic_prefix, WINDOWS)
+            )
+            await_live(console, follower, history)
     except Interrupted:
         console.print(
             f"{history.consumed:,} of {history.total:,} events are learned. All of them are in "
             "the log, so learning goes on without this command. Run it again to see the rest."
         )
         raise
-    _print_end(console, settings, history, events)
+    say_what_stands(console, settings, history, events)
 
 
 def said_of_settings(settings: Settings, partitions: int) -> list[str]:
     """Lines: how large windows of history are, and whether each of them is learned."""
     each, waiting = settings.windows.history_events, settings.trainer.backlog
     lines = [
-        f"windows: of some {each * partitions:,} events (windows.history_events of each partition)"
+        f"windows: of at most some {each * partitions:,} events, {each:,} of each partition "
+        "(windows.history_events)"
     ]
     if not each:
         lines = [
@@ -146,7 +160,9 @@ def said_of_retention(left_s: float | None, windows: str) -> str:
     )
 
 
-def _learn(console: Terminal, follower: RunFollower, history: LearnedHistory, windows: str) -> None:
+def follow_learning(
+    console: Terminal, follower: Reports, history: LearnedHistory, windows: str
+) -> None:
     """Follow the trainer to the end of the history; ``RunError`` where it says nothing."""
     columns = (
         progress_text("{task.description}"),
@@ -203,7 +219,7 @@ def _stuck(history: LearnedHistory, failed: str) -> str:
     )
 
 
-def _live(console: Terminal, follower: RunFollower, history: LearnedHistory) -> None:
+def await_live(console: Terminal, follower: Reports, history: LearnedHistory) -> None:
     """Wait some time until all replicas have the last version, and say what they have."""
     until = time.monotonic() + _LIVE_S
     while True:
@@ -221,7 +237,10 @@ def _live(console: Terminal, follower: RunFollower, history: LearnedHistory) -> 
         console.print(f"version {history.version} is not yet live on all replicas, {have} is")
 
 
-def _print_end(console: Terminal, settings: Settings, history: LearnedHistory, events: str) -> None:
+def say_what_stands(
+    console: Terminal, settings: Settings, history: LearnedHistory, events: str
+) -> None:
+    """Print what was learned, how good the model was meanwhile, and how to go on."""
     if history.held:
         console.print(
             f"the gate held {history.held} of {len(history.windows)} windows: `everfresh versions` "

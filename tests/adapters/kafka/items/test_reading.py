@@ -65,3 +65,21 @@ def test_what_is_written_while_the_topic_is_read_is_not_missed(
     assert (before, source.end) == ([1, 2], 2)
     assert [change.id for change in source.poll(0)] == [99]
     assert source.end == 3
+
+
+def test_a_reading_up_to_a_time_leaves_what_came_later_to_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    consumer = Consumer([record(1), record(2), record(3), record(4)])
+    # The third was appended first by its clock: order is the log's.
+    consumer.log = [
+        message._replace(timestamp=at)
+        for message, at in zip(consumer.log, (10, 20, 5, 30), strict=True)
+    ]
+    source = source_of(monkeypatch, consumer)
+    reads = [
+        [change.id for batch in source.read_to_end(before_ms) for change in batch]
+        for before_ms in (10, 20, 30, 30, None)
+    ]
+    assert reads == [[], [1], [2, 3], [], [4]]
+    assert source.end == 4

@@ -1,0 +1,96 @@
+"""Offline figures look at what replicas look at: each event with the tail of the blocks before."""
+
+from __future__ import annotations
+
+import random
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from everfresh.contracts.window import DecodedExample
+from everfresh.model.inference.retrieval import Query, all_scores
+from everfresh.model.metrics import MISS
+from everfresh.model.network.batches import query_batch
+from everfresh.model.recommender import NETWORK, TAIL, VERSION, Recommender
+from everfresh.model.trend_learning import learn_trends, weigh_trends
+from everfresh.model.trends.tail import BLOCK
+from tests.model.streams import SMALL, example, stream, trained
+
+
+def in_log(examples: list[DecodedExample], seed: int) -> list[DecodedExample]:
+    """The same with append times that mix the users' events, each user's own in order."""
+    rng = random.Random(seed)
+    owners = [at for at, each in enumerate(examples) for _ in each.targets]
+    rng.shuffle(owners)
+    times: list[list[int]] = [[] for _ in examples]
+    for place, owner in enumerate(owners):
+        times[owner].append(1_000 + place)
+    return [
+        msgspec.structs.replace(each, appended=own, offsets=own)
+        for each, own in zip(examples, times, strict=True)
+    ]
+
+
+def with_trends(seed: int) -> Recommender:
+    model = trained(stream(seed, longest=10))
+    learn_trends(model, stream(seed, longest=10))
+    model.weigh_trends(model.trends.weights + np.float32(0.3))
+    return model
+
+
+@pytest.mark.parametrize("exclude_seen", [False, True])
+def test_a_window_is_ranked_as_replicas_would_answer(exclude_seen: bool) -> None:
+    """Law 4, and live and offline by the same numbers: the hand-made answer is the replica's."""
+    model = with_trends(3)
+    examples = in_log(stream(8, users=60, items=34, longest=SMALL.max_length // 2), 1)
+    assert sum(len(each.targets) for each in examples) > 1.5 * BLOCK
+    kept_up, own, network = model.ranks_by([TAIL, VERSION, NETWORK], examples, exclude_seen)
+    assert np.array_equal(own, model.ranks(examples, exclude_seen))
+    assert (kept_up != own).any()
+    assert (own != network).any()
+    events = []
+    for each in examples:
+        whole = [*each.context, *each.targets]
+        for place in range(len(each.context), len(whole)):
+            at = each.appended[place - len(each.context)]
+            events.append((at, len(events), whole[:place], whole[place].item))
+    row = model.vocabulary.row
+    tail = model.tail()
+    ordered = sorted(events)
+    for begin in range(0, len(ordered), BLOCK):
+        block = ordered[begin : begin + BLOCK]
+        table = tail.table()
+        for _, number, history, item in block:
+            batch = query_batch(history, model.vocabulary, SMALL.max_length)
+            with torch.inference_mode():
+                user = model.network(batch)[-1]
+            rows = np.array([row(each.item) for each in history], np.int64)
+            scores = all_scores(model, Query(user, rows, table))
+            scores[0] = -np.inf
+            if exclude_seen:
+                scores[rows] = -np.inf
+            expected = MISS
+            if row(item) and np.isfinite(scores[row(item)]):
+                # Sums of other batch shapes may differ in a last bit.
+                least = (scores > scores[row(item)] + 1e-4).sum() + 1
+                most = (scores >= scores[row(item)] - 1e-4).sum()
+                assert least <= kept_up[number] <= most
+            else:
+                assert kept_up[number] == expected
+        before = [row(history[-1].item) if history else 0 for _, _, history, _ in block]
+        rows = np.array([row(item) for _, _, _, item in block], np.int64)
+        tail.learn(np.array(before, np.int64), rows)
+
+
+def test_weights_are_learnt_from_what_the_tail_said() -> None:
+    """An item that is hot in this window alone is foreseen by a tail, and by no version."""
+    fitted = []
+    for tail in (False, True):
+        model = trained([example(1, [], list(range(1, 31)))])
+        learn_trends(model, [example(1, [], list(range(1, 31)))])
+        hot = [example(user, [], [7]) for user in range(400)]
+        weigh_trends(model, in_log(hot, 2), 5, tail=tail)
+        fitted.append(float(model.trends.weights[0, 1:5].sum()))
+    assert fitted[1] > fitted[0] + 0.1
