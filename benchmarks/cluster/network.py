@@ -26,7 +26,7 @@ from everfresh.infra.run.run_record import read_record
 SERVICES = "10.79.0.1"
 """The address of what a platform offers: Kafka, the object store, the load balancer."""
 
-_INSIDE = "EVERFRESH_BENCHMARK_NETWORK"
+_INSIDE = "BENCHMARK_NETWORK_OF_ITS_OWN"
 _CODE = "from everfresh.infra.cli import main; main()"
 
 
