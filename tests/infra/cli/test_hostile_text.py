@@ -161,7 +161,7 @@ def test_replay_prints_each_line_of_its_summary(
         "close_home": "",
     }.items():
         monkeypatch.setattr(replay, name, lambda *_, made=made: made)
-    for name in ("_show", "stop_in_order", "with_brokers"):
+    for name in ("show_replay", "stop_in_order", "with_brokers"):
         monkeypatch.setattr(replay, name, lambda *words: words[0])
     monkeypatch.setattr(replay.INTERRUPTS, "closing", lambda: None)
     file = tmp_path / "events.jsonl"
