@@ -193,39 +193,34 @@ BETTER = {
 }
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Simulate and report."""
-    wanted = parse_options("studies.interleaving", __doc__, argv)
-    began = time.monotonic()
-    found = {
-        name: misses(crowd, QUICK if wanted.quick else EXPERIMENTS, 1)
-        for name, crowd in EQUAL.items()
-    }
-    needed = {
-        name: users_needed(
-            msgspec.structs.replace(crowd, users=_QUICK_POWER_USERS) if wanted.quick else crowd, 1
-        )
-        for name, crowd in BETTER.items()
-    }
-    show(found, needed)
-    flat: dict[str, float] = {}
-    for name, each in found.items():
-        key = name.replace(" ", "_")
-        flat |= {f"{of}_{key}": share for of, share in _shares(each).items()}
-    for name, users in needed.items():
-        flat |= {f"{of}_{name.replace(' ', '_')}": value for of, value in users.items()}
-    write_figures(flat, began, wanted.json)
+class Measured(msgspec.Struct):
+    """Of equal tracks what was :class:`Misses`, of a better one :func:`users_needed`, by crowd."""
+
+    missed: dict[str, Misses]
+    needed: dict[str, dict[str, float]]
 
 
-def show(found: dict[str, Misses], needed: dict[str, dict[str, float]]) -> None:
+def measure(*, quick: bool) -> Measured:
+    """Simulate all crowds."""
+    power = {"users": _QUICK_POWER_USERS} if quick else {}
+    return Measured(
+        {name: misses(crowd, QUICK if quick else EXPERIMENTS, 1) for name, crowd in EQUAL.items()},
+        {
+            name: users_needed(msgspec.structs.replace(crowd, **power), 1)
+            for name, crowd in BETTER.items()
+        },
+    )
+
+
+def show(found: Measured) -> None:
     """Two tables."""
-    number = next(iter(found.values())).experiments
+    number = next(iter(found.missed.values())).experiments
     show_table(
         f"Share of {number:,} experiments with equal tracks that called them different",
         ("users", "always valid ↓", "credit, always valid ↓", "t, every look ↓", "t, once ↓"),
         [
             (name, *(f"{share:.3f}" for share in _shares(each).values()))
-            for name, each in found.items()
+            for name, each in found.missed.items()
         ],
         good="always valid and once: at most 0.05.",
     )
@@ -238,16 +233,36 @@ def show(found: dict[str, Misses], needed: dict[str, dict[str, float]]) -> None:
                 f"{each['lift']:+.1%}",
                 *(f"{each[of]:,.0f}" for of in ("split", "lead", "credit")),
             )
-            for name, each in needed.items()
+            for name, each in found.needed.items()
         ],
         good="interleaving needs fewer.",
     )
+
+
+def figures(found: Measured) -> dict[str, float]:
+    """The flat object."""
+    flat: dict[str, float] = {}
+    for name, each in found.missed.items():
+        key = name.replace(" ", "_")
+        flat |= {f"{of}_{key}": share for of, share in _shares(each).items()}
+    for name, users in found.needed.items():
+        flat |= {f"{of}_{name.replace(' ', '_')}": value for of, value in users.items()}
+    return flat
 
 
 def _shares(found: Misses) -> dict[str, float]:
     counts = {"always": found.always, "credit": found.credit}
     counts |= {"peeked": found.peeked, "last": found.last}
     return {name: count / found.experiments for name, count in counts.items()}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Simulate and report."""
+    wanted = parse_options("studies.interleaving", __doc__, argv)
+    began = time.monotonic()
+    found = measure(quick=wanted.quick)
+    show(found)
+    write_figures(figures(found), began, wanted.json)
 
 
 if __name__ == "__main__":

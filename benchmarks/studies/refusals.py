@@ -66,34 +66,66 @@ def ranked(events: list[Event], kinds: list[str]) -> Ranked:
     return Ranked(np.concatenate(ranks), np.array(users), np.array(liked))
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Rank twice, compare rating by rating."""
-    options = parse_options("studies.refusals", __doc__, argv)
-    began = time.monotonic()
-    torch.set_num_threads(1)
-    path = options.data or fetch_ml100k()
-    events = list(DATASETS["ml-100k"](path, event_check(EventSettings())))
-    events = events[: QUICK if options.quick else EVENTS]
+class Hits(NamedTuple):
+    """Of one kind of ratings: how many, HR@10 by what was taught, and what refusals gain by it,
+    with its interval."""
+
+    number: int
+    means: dict[str, float]
+    gain: tuple[float, float, float]
+
+
+def measure(events: list[Event]) -> dict[str, Hits]:
+    """Rank twice, compare rating by rating: those that are liked, and those that are refused."""
     runs = {name: ranked(events, kinds) for name, kinds in KINDS.items()}
-    rows: list[list[object]] = []
-    figures: dict[str, float] = {"events": len(events)}
     liked = runs["all"].liked
+    found: dict[str, Hits] = {}
     for name, mask in (("liked", liked), ("refused", ~liked)):
         hits = {kind: metric_values(run.ranks, "hr10")[mask] for kind, run in runs.items()}
         _, owner = np.unique(runs["all"].users[mask], return_inverse=True)
-        mean, low, high = mean_with_interval(hits["refusals"] - hits["all"], owner, 17)
-        means = [float(hits[kind].mean()) for kind in KINDS]
+        gain = mean_with_interval(hits["refusals"] - hits["all"], owner, 17)
+        means = {kind: float(hits[kind].mean()) for kind in KINDS}
+        found[name] = Hits(int(mask.sum()), means, gain)
+    return found
+
+
+def show(found: dict[str, Hits]) -> None:
+    """One table."""
+    rows: list[list[object]] = []
+    for name, each in found.items():
+        mean, low, high = each.gain
         interval = f"{mean:+.4f} ({low:+.4f} to {high:+.4f})"
-        rows.append([name, f"{int(mask.sum()):,}", *(f"{each:.4f}" for each in means), interval])
-        figures |= {f"hr10_{name}_{kind}": each for kind, each in zip(KINDS, means, strict=True)}
-        figures |= {f"gain_{name}": mean, f"gain_{name}_low": low, f"gain_{name}_high": high}
+        rows.append(
+            [name, f"{each.number:,}", *(f"{each.means[kind]:.4f}" for kind in KINDS), interval]
+        )
     show_table(
         "HR@10 of films that are then rated 3 and better (liked), and below 3 (refused)",
         ["ratings", "number", "all taught", "below 3 refused", "difference (95 %)"],
         rows,
         good="more for liked, less for refused",
     )
-    write_figures(figures, began, options.json)
+
+
+def figures(found: dict[str, Hits]) -> dict[str, float]:
+    """The flat object."""
+    flat: dict[str, float] = {"events": sum(each.number for each in found.values())}
+    for name, each in found.items():
+        mean, low, high = each.gain
+        flat |= {f"hr10_{name}_{kind}": value for kind, value in each.means.items()}
+        flat |= {f"gain_{name}": mean, f"gain_{name}_low": low, f"gain_{name}_high": high}
+    return flat
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure and report."""
+    options = parse_options("studies.refusals", __doc__, argv)
+    began = time.monotonic()
+    torch.set_num_threads(1)
+    path = options.data or fetch_ml100k()
+    events = list(DATASETS["ml-100k"](path, event_check(EventSettings())))
+    found = measure(events[: QUICK if options.quick else EVENTS])
+    show(found)
+    write_figures(figures(found), began, options.json)
 
 
 if __name__ == "__main__":

@@ -262,7 +262,7 @@ def test_up_and_the_demos_steps(printed: Callable[[], str], make_settings: Made)
     up._greet(terminal, run, "http://127.0.0.1:1/")
     terminal.print(plain_line(snapshot()))
     terminal.print(render(snapshot()))
-    terminal.print(change_view(Change(HOSTILE, ANSWER, ANSWER, 1.0)))
+    terminal.print(change_view(Change(HOSTILE, ANSWER, ANSWER, 1.0), HOSTILE))
     assert printed().count(SHOWN) >= 14
 
 
@@ -276,9 +276,9 @@ def test_the_live_view_on_a_terminal() -> None:
     steps.end()
     terminal.print(render(snapshot()))
     child: Any = SimpleNamespace(
-        ended=lambda: True, latest=SimpleNamespace(sent=1, seconds=1.0, total=1, done=True)
+        ended=lambda: True, latest=ReplayProgress(1, 1, 1.0, None, done=True)
     )
-    replay._show(terminal, child, HOSTILE)
+    replay.show_replay(terminal, child, HOSTILE)
     line = WindowScore(HOSTILE, 1, 2, 5, 0, {"hr10": 0.1}, {}, 1.0, 1)
     list(evaluate._with_progress(terminal, [HOSTILE], iter([line])))
     text = shown.getvalue()

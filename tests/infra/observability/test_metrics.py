@@ -94,7 +94,8 @@ def test_every_figure_of_a_status_is_a_metric_or_in_one(
     numbers = {name for name, value in status.figures.items() if isinstance(value, (int, float))}
     if status.kind == "replica":
         numbers |= {f"experiments_{name}" for name in OF_REAL_ASSIGNERS}
-        # Of a catalogue that is followed.
+        # Of a tail that is kept, and of a catalogue that is followed.
+        numbers |= {"tail_events", "tail_missing"}
         numbers |= {"items", "items_cold", "items_read", "items_left_out"}
     assert numbers == {metric.figure for metric in offered} | elsewhere
 
