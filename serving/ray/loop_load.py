@@ -7,10 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 _ACCOUNT = Path("/proc/thread-self/schedstat")
+_MOST_WAITING = 9
+"""Waiting counts for so many times of what was run at most: on a crowded machine a loop that has
+nothing to do waits long each time that it is woken, and must not be taken for busy."""
 
 
-def _thread_ns() -> int:
-    """Nanoseconds for which the calling thread has run, or stood ready and waited for a processor.
+def _thread_ns() -> tuple[int, int]:
+    """Nanoseconds for which the calling thread has run, and stood ready and waited for a processor.
 
     The waiting counts: on a busy machine a loop may be at its end with half a processor. Without
     the kernel's account of it, running alone.
@@ -18,8 +21,8 @@ def _thread_ns() -> int:
     try:
         ran, waited, *_ = _ACCOUNT.read_text().split()
     except (OSError, ValueError):
-        return time.thread_time_ns()
-    return int(ran) + int(waited)
+        return time.thread_time_ns(), 0
+    return int(ran), int(waited)
 
 
 class LoopLoad:
@@ -27,17 +30,18 @@ class LoopLoad:
 
     def __init__(
         self,
-        busy_ns: Callable[[], int] = _thread_ns,
+        thread_ns: Callable[[], tuple[int, int]] = _thread_ns,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        self._busy_ns = busy_ns
+        self._thread_ns = thread_ns
         self._clock = clock
-        self._before: tuple[int, int] | None = None
+        self._before: tuple[int, int, int] | None = None
 
     def share(self) -> float:
         """The share of the time since the last call, 0 to 1, in which the thread had work to do;
         0 at the first."""
-        now = (self._clock(), self._busy_ns())
+        now = (self._clock(), *self._thread_ns())
         before, self._before = self._before or now, now
-        passed = now[0] - before[0]
-        return min(1.0, max(0.0, (now[1] - before[1]) / passed)) if passed > 0 else 0.0
+        passed, ran, waited = (new - old for new, old in zip(now, before, strict=True))
+        busy = ran + min(waited, _MOST_WAITING * ran)
+        return min(1.0, max(0.0, busy / passed)) if passed > 0 else 0.0

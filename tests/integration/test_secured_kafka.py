@@ -407,7 +407,10 @@ def test_a_right_that_is_missing_is_named_by_every_door(
             lambda: require_rights(FOLLOWER, nobody),
         ),
         ("Read on group {}stream", lambda: require_group(worker)),
-        ("Read on topic {0}windows, and to Write on topic {0}repo", lambda: open_ports(nobody)),
+        (
+            "Read on topic {0}windows, and to Read on topic {0}items, and to Write on topic {0}repo",
+            lambda: open_ports(nobody),
+        ),
     ]
     for right, door in doors:
         words = refusal(door)

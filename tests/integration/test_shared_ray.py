@@ -113,10 +113,11 @@ def test_behind_the_door_of_others_ours_come_and_go_and_theirs_stay(run: Serving
 
 
 class Load(threading.Thread):
-    """Asks without a pause."""
+    """Asks again after each answer, after a pause."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, pause_s: float) -> None:
         super().__init__(daemon=True)
+        self._pause_s = pause_s
         self.over = threading.Event()
         self.answers: list[int | str] = []
         self._url = url
@@ -129,6 +130,7 @@ class Load(threading.Thread):
                     self.answers.append(client.post("v1/recommend", json=body).status_code)
                 except httpx.HTTPError as error:
                     self.answers.append(repr(error))
+                self.over.wait(self._pause_s)
 
 
 def test_the_door_of_ours_stays_for_others_and_replicas_follow_the_load(run: ServingRun) -> None:
@@ -141,7 +143,8 @@ def test_the_door_of_ours_stays_for_others_and_replicas_follow_the_load(run: Ser
         return len(run.titled("ServeReplica:shop"))
 
     assert replicas() == 1
-    load = [Load(url) for _ in range(6)]
+    # The last one goes on to the end, so that whoever leaves is seen to drop no request.
+    load = [*(Load(url, 0.0) for _ in range(6)), Load(url, 0.3)]
     for each in load:
         each.start()
     wait_until(lambda: replicas() == 2, "a replica that joins")
@@ -149,10 +152,10 @@ def test_the_door_of_ours_stays_for_others_and_replicas_follow_the_load(run: Ser
     second = news.start()
     assert news.url() == f"{door}/news"
     neighbour(run, "theirs")
-    for each in load[1:]:
+    for each in load[:-1]:
         each.over.set()
     wait_until(lambda: replicas() == 1, "a replica that leaves")
-    load[0].over.set()
+    load[-1].over.set()
     for each in load:
         each.join()
     said = [answer for each in load for answer in each.answers]
