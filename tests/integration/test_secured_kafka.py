@@ -408,7 +408,8 @@ def test_a_right_that_is_missing_is_named_by_every_door(
         ),
         ("Read on group {}stream", lambda: require_group(worker)),
         (
-            "Read on topic {0}windows, and to Read on topic {0}items, and to Write on topic {0}repo",
+            "Read on topic {0}windows, and to Read on topic {0}items, and to Write on topic "
+            "{0}reports, and to Write on topic {0}status",
             lambda: open_ports(nobody),
         ),
     ]
