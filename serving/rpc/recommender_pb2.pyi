@@ -180,7 +180,7 @@ class Values(_message.Message):
     def __init__(self, values: _Optional[_Iterable[_Union[Value, _Mapping]]] = ...) -> None: ...
 
 class Answer(_message.Message):
-    __slots__ = ("request_id", "user_id", "items", "version", "epoch", "arm", "source", "note", "state_partition", "state_offset", "request_events", "experiment", "track", "definition_version", "probability", "state_age_ms", "items_offset", "rules", "pinned", "shortfall", "teams", "team_of", "sticky", "explored", "propensities", "explored_share")
+    __slots__ = ("request_id", "user_id", "items", "version", "epoch", "arm", "source", "note", "state_partition", "state_offset", "request_events", "experiment", "track", "definition_version", "probability", "state_age_ms", "items_offset", "rules", "pinned", "shortfall", "teams", "team_of", "sticky", "explored", "propensities", "explored_share", "tail")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     ITEMS_FIELD_NUMBER: _ClassVar[int]
@@ -207,6 +207,7 @@ class Answer(_message.Message):
     EXPLORED_FIELD_NUMBER: _ClassVar[int]
     PROPENSITIES_FIELD_NUMBER: _ClassVar[int]
     EXPLORED_SHARE_FIELD_NUMBER: _ClassVar[int]
+    TAIL_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     user_id: Id
     items: _containers.RepeatedCompositeFieldContainer[Scored]
@@ -233,19 +234,22 @@ class Answer(_message.Message):
     explored: _containers.RepeatedScalarFieldContainer[int]
     propensities: _containers.RepeatedScalarFieldContainer[float]
     explored_share: float
-    def __init__(self, request_id: _Optional[str] = ..., user_id: _Optional[_Union[Id, _Mapping]] = ..., items: _Optional[_Iterable[_Union[Scored, _Mapping]]] = ..., version: _Optional[int] = ..., epoch: _Optional[int] = ..., arm: _Optional[str] = ..., source: _Optional[str] = ..., note: _Optional[str] = ..., state_partition: _Optional[int] = ..., state_offset: _Optional[int] = ..., request_events: _Optional[int] = ..., experiment: _Optional[str] = ..., track: _Optional[str] = ..., definition_version: _Optional[int] = ..., probability: _Optional[float] = ..., state_age_ms: _Optional[int] = ..., items_offset: _Optional[int] = ..., rules: _Optional[str] = ..., pinned: _Optional[_Iterable[int]] = ..., shortfall: _Optional[str] = ..., teams: _Optional[_Iterable[_Union[Team, _Mapping]]] = ..., team_of: _Optional[_Iterable[int]] = ..., sticky: _Optional[bool] = ..., explored: _Optional[_Iterable[int]] = ..., propensities: _Optional[_Iterable[float]] = ..., explored_share: _Optional[float] = ...) -> None: ...
+    tail: str
+    def __init__(self, request_id: _Optional[str] = ..., user_id: _Optional[_Union[Id, _Mapping]] = ..., items: _Optional[_Iterable[_Union[Scored, _Mapping]]] = ..., version: _Optional[int] = ..., epoch: _Optional[int] = ..., arm: _Optional[str] = ..., source: _Optional[str] = ..., note: _Optional[str] = ..., state_partition: _Optional[int] = ..., state_offset: _Optional[int] = ..., request_events: _Optional[int] = ..., experiment: _Optional[str] = ..., track: _Optional[str] = ..., definition_version: _Optional[int] = ..., probability: _Optional[float] = ..., state_age_ms: _Optional[int] = ..., items_offset: _Optional[int] = ..., rules: _Optional[str] = ..., pinned: _Optional[_Iterable[int]] = ..., shortfall: _Optional[str] = ..., teams: _Optional[_Iterable[_Union[Team, _Mapping]]] = ..., team_of: _Optional[_Iterable[int]] = ..., sticky: _Optional[bool] = ..., explored: _Optional[_Iterable[int]] = ..., propensities: _Optional[_Iterable[float]] = ..., explored_share: _Optional[float] = ..., tail: _Optional[str] = ...) -> None: ...
 
 class Team(_message.Message):
-    __slots__ = ("arm", "track", "version", "epoch")
+    __slots__ = ("arm", "track", "version", "epoch", "tail")
     ARM_FIELD_NUMBER: _ClassVar[int]
     TRACK_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
+    TAIL_FIELD_NUMBER: _ClassVar[int]
     arm: str
     track: str
     version: int
     epoch: int
-    def __init__(self, arm: _Optional[str] = ..., track: _Optional[str] = ..., version: _Optional[int] = ..., epoch: _Optional[int] = ...) -> None: ...
+    tail: str
+    def __init__(self, arm: _Optional[str] = ..., track: _Optional[str] = ..., version: _Optional[int] = ..., epoch: _Optional[int] = ..., tail: _Optional[str] = ...) -> None: ...
 
 class SimilarAnswer(_message.Message):
     __slots__ = ("item_id", "items", "version", "epoch")

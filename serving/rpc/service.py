@@ -289,7 +289,13 @@ def _answer_message(answer: Answer | None) -> pb.Answer:
         pinned=answer.pinned,
         shortfall=answer.shortfall,
         teams=[
-            pb.Team(arm=each.arm, track=each.track, version=each.version, epoch=each.epoch)
+            pb.Team(
+                arm=each.arm,
+                track=each.track,
+                version=each.version,
+                epoch=each.epoch,
+                tail=each.tail,
+            )
             for each in answer.teams
         ],
         team_of=answer.team_of,
@@ -297,4 +303,5 @@ def _answer_message(answer: Answer | None) -> pb.Answer:
         explored=answer.explored,
         propensities=answer.propensities,
         explored_share=answer.explored_share,
+        tail=answer.tail,
     )

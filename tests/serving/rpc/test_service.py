@@ -12,7 +12,9 @@ import pytest
 
 from everfresh.contracts.errors import StateFormatError
 from everfresh.contracts.experiments.assignment import Assignments
+from everfresh.contracts.experiments.interleaving import Team
 from everfresh.contracts.settings import ServingSettings, Settings
+from everfresh.serving.recommend import Answer
 from everfresh.serving.requests.admission import Admission
 from everfresh.serving.rpc import recommender_pb2 as pb
 from everfresh.serving.rpc.__main__ import generate
@@ -398,3 +400,10 @@ def test_the_generated_code_is_what_the_description_says(tmp_path: Path) -> None
         assert module.read_text() == (here / module.name).read_text(), (
             "run `python -m everfresh.serving.rpc`"
         )
+
+
+def test_messages_have_all_that_an_answer_says() -> None:
+    in_items = {"scores", "attributes"}
+    for struct, message in ((Answer, pb.Answer), (Team, pb.Team)):
+        fields = {field.name for field in message.DESCRIPTOR.fields}
+        assert fields == {*struct.__struct_fields__} - in_items
