@@ -84,7 +84,8 @@ class LearnedHistory:
             table.add_row(f"{at + 2} to {at + len(part) + 1}", events, *means)
         note = (
             "HR@10: the share of events whose item was among the ten ranked highest, before "
-            "training on their window; more is better. The first window is learned unseen."
+            "training on their window; more is better. Before the first window there was nothing "
+            "to measure."
         )
         return described("Quality over the history, oldest first", table, note)
 

@@ -95,7 +95,7 @@ def said_of_settings(settings: Settings, partitions: int) -> list[str]:
     if not each:
         lines = [
             f"windows: by {settings.windows.seconds:g} s of sending, since windows.history_events "
-            "is 0; that makes very large ones: set it to 5000, say, and start the loop again"
+            "is 0; that makes very large ones: set it to 1000, say, and start the loop again"
         ]
     if waiting != "every":
         lines.append(
@@ -197,9 +197,10 @@ def follow_learning(
 def _so_far(history: LearnedHistory) -> str:
     left = history.left_s()
     rest = "" if left is None or history.done else f", some {_duration(left)} left"
+    held = f", {history.held} of them held by the gate" if history.held else ""
     return (
         f"{history.consumed:,} of {history.total:,} events learned, "
-        f"{len(history.windows)} windows{rest}"
+        f"{len(history.windows)} windows{held}{rest}"
     )
 
 
@@ -240,11 +241,21 @@ def await_live(console: Terminal, follower: Reports, history: LearnedHistory) ->
 def say_what_stands(
     console: Terminal, settings: Settings, history: LearnedHistory, events: str
 ) -> None:
-    """Print what was learned, how good the model was meanwhile, and how to go on."""
+    """Print what was learned, how good the model was meanwhile, and how to go on.
+
+    ``RunError`` where the gate let none of it through.
+    """
     if history.held:
         console.print(
-            f"the gate held {history.held} of {len(history.windows)} windows: `everfresh versions` "
-            "says why"
+            f"the gate held {history.held} of {len(history.windows)} windows, so their events are "
+            "not learned: `everfresh versions` says why. Where windows of a history are very "
+            "different from each other, a smaller windows.history_events helps",
+            soft_wrap=True,
+        )
+    if history.held == len(history.windows):
+        raise RunError(
+            "nothing of this history is learned; users' state has it, and replicas go on with the "
+            "version that they had"
         )
     console.print(
         f"{history.events:,} events in {len(history.windows) - history.held} windows are learned"

@@ -35,7 +35,7 @@ def said(**groups: dict[str, Any]) -> str:
 
 
 def test_it_says_how_large_windows_are() -> None:
-    assert "windows: of at most some 20,000 events" in said()
+    assert "windows: of at most some 4,000 events" in said()
     assert "is 0; that makes very large ones" in said(windows={"history_events": 0})
 
 
@@ -112,6 +112,26 @@ def test_it_follows_the_trainer_to_the_end_and_says_what_stands() -> None:
     assert "300 events in 3 windows are learned" in text
     assert "Quality over the history" in text
     assert "events that reach everfresh.events are learned in windows of 2 s" in text
+
+
+@pytest.mark.parametrize("held", [2, 3])
+def test_what_the_gate_held_is_not_called_learned(held: int) -> None:
+    output = StringIO()
+    console, history = Terminal(file=output, width=100), LearnedHistory({0: 0}, {0: 300})
+    history.take(
+        [
+            msgspec.structs.replace(trained(at, 100 * at), held="noise" if at > 3 - held else "")
+            for at in (1, 2, 3)
+        ]
+    )
+    assert f"3 windows, {held} of them held by the gate" in backfill._so_far(history)
+    if held == 3:
+        with pytest.raises(RunError, match="nothing of this history is learned"):
+            say_what_stands(console, load_settings({}), history, "everfresh.events")
+    else:
+        say_what_stands(console, load_settings({}), history, "everfresh.events")
+        assert "100 events in 1 windows are learned" in output.getvalue()
+    assert f"the gate held {held} of 3 windows" in output.getvalue()
 
 
 @pytest.mark.parametrize(
