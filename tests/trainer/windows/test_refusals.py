@@ -93,6 +93,32 @@ def test_a_refused_item_is_read_and_is_no_target() -> None:
     assert learner.opponents.events == 4
 
 
+def test_a_full_retrain_remembers_which_targets_were_refusals() -> None:
+    settings = small(strategy="retrain")
+    strategy = fresh_learner(settings).strategy
+    late, early = one(LIKED, SKIPPED), one(SKIPPED, LIKED, LIKED)
+    late = msgspec.structs.replace(late, offsets=[8, 9])
+    for number, each in enumerate([one(LIKED), late, early]):
+        part = marked(window(each), ["skip"])
+        strategy.remember(fresh_learner(settings).network, part, number)
+    again = fresh_learner(settings).strategy
+    again.restore(strategy.encode())
+    network = fresh_learner(settings).network
+    network.recommender.admit([one(LIKED, SKIPPED)])
+    (batch,) = again.training_batches(network, window(), 3, 0)
+    assert batch.sequences.rows.shape == (6,)
+    assert batch.sequences.targets.count_nonzero() == 4, "two of the six were refusals"
+    assert b"refused" not in plain_memory(settings)
+
+
+def plain_memory(settings: Settings) -> bytes:
+    """Of a full retrain that has met no refusal."""
+    learner = fresh_learner(settings)
+    for number in range(2):
+        learner.strategy.remember(learner.network, window(one(LIKED, LIKED)), number)
+    return learner.strategy.encode()
+
+
 def refusing(log: Log) -> Log:
     """The log in which every user's second event of a slice is a ``view``, all others clicks."""
     made: Log = {}
