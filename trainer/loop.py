@@ -102,10 +102,8 @@ class TrainerLoop:
             return None
         window = marked(planned.window, self._settings.trainer.refusals)
         planned = PlannedWindow(window, planned.labels, planned.share)
-        taught = sum(example.taught for example in window.examples)
-        self._note(refused=self.figures.refused + window.events - taught)
-        if not taught:
-            self._pass_over(planned.window)
+        if not any(example.taught for example in window.examples):
+            self._pass_over(window)
             return None
         try:
             if self._lineage.moved():
@@ -145,7 +143,11 @@ class TrainerLoop:
     def _pass_over(self, window: TrainingWindow) -> None:
         self._queue.pass_over(window)
         self.progress = self.progress.after(window)
-        self._note(rejected=self.figures.rejected + window.rejected)
+        refused = sum(sum(example.refused) for example in window.examples)
+        self._note(
+            rejected=self.figures.rejected + window.rejected,
+            refused=self.figures.refused + refused,
+        )
 
     def _consume(self, planned: PlannedWindow) -> WindowReport | None:
         closed, started = self._queue.complete_since(planned.window), self._clock()
@@ -296,8 +298,8 @@ class TrainerLoop:
         self._pass_over(window)
         self._held_in_a_row += 1
         self._note(held=self.figures.held + 1, last_held=f"window {window.label}: {reason}")
-        report = held_report(rejected, scored.summary, closed, now, len(scored.flood))
-        report = msgspec.structs.replace(report, through=self.progress.through)
+        through = self.progress.through
+        report = held_report(rejected, scored.summary, closed, now, through, len(scored.flood))
         self._reports.window(report)
         return report
 

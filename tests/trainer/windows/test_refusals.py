@@ -8,13 +8,16 @@ import msgspec
 import numpy as np
 import pytest
 
+from everfresh.contracts.errors import WorkerLost
 from everfresh.contracts.sequence import Interaction, skip_entries
 from everfresh.contracts.settings import Settings, load_settings
 from everfresh.contracts.window import DecodedExample, Example, SlicePart, TrainingWindow
 from everfresh.model.metrics import MISS
 from everfresh.model.network.batches import make_batches
 from everfresh.trainer.learning.learner import fresh_learner, remember
+from everfresh.trainer.learning.network import TrainingOutcome
 from everfresh.trainer.learning.training import train_window
+from everfresh.trainer.learning.window_task import WindowTask
 from everfresh.trainer.scoring.target_groups import taught_targets
 from everfresh.trainer.windows.assemble import slice_digest
 from everfresh.trainer.windows.holdout import hold_out
@@ -175,6 +178,25 @@ def test_a_window_of_refusals_alone_is_passed_over_and_counted(small_settings: S
     assert bench.store.versions() == []
     assert loop.progress.label == 6
     assert loop.figures.refused == sum(part.events for part in windows_of(log))
+
+
+def test_a_window_that_is_read_again_counts_its_refusals_once(small_settings: Settings) -> None:
+    log = refusing(make_log(2, [3, 4, 5, 6]))
+    marks = [marked(part, ["view"]) for part in windows_of(log)]
+    lost: list[str] = []
+
+    def lose_one(task: WindowTask) -> TrainingOutcome:
+        if task.number and not lost:
+            lost.append("a process")
+            raise WorkerLost("it died")
+        return train_window(task)
+
+    bench = Bench(log, refused_by(small_settings, "view"))
+    loop = bench.start(train=lose_one)
+    while loop.progress.label != 6:
+        loop.step(0)
+    assert loop.figures.workers_lost == 1
+    assert loop.figures.refused == sum(sum(each.refused) for w in marks for each in w.examples)
 
 
 def test_a_restart_marks_the_same(small_settings: Settings) -> None:
