@@ -68,9 +68,10 @@ class MemoryItemSource:
     def _take(self, end: int) -> list[ItemChange]:
         changes = []
         for key, value in self._log.records[self.end : end]:
+            appended = self._log.appended.get(self.end, 0)
             self.end += 1
             try:
-                changes.append(decode_change(key, value))
+                changes.append(decode_change(key, value, appended))
             except ForeignRecord as error:
                 self.skipped += 1
                 self._last_skipped = f"the last at offset {self.end - 1}: {error}"

@@ -127,6 +127,11 @@ class DecodedExample(msgspec.Struct, frozen=True, omit_defaults=True):
         """Number of targets that are no refusals."""
         return len(self.targets) - sum(self.refused)
 
+    @property
+    def marks(self) -> list[bool]:
+        """``refused`` with one for each target, also where none is."""
+        return self.refused or [False] * len(self.targets)
+
 
 def decode_example(example: Example, actions: list[str]) -> DecodedExample:
     """Decode both entry runs with the action table of the part that carried the example.

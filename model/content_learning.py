@@ -12,10 +12,10 @@ from everfresh.contracts.window import DecodedExample
 from everfresh.model.cold_items import ColdItems
 from everfresh.model.content.content_map import SAMPLE, UNSEEN, ContentMap
 from everfresh.model.content.features import Features
-from everfresh.model.network.batches import derive_seed, encode_example
+from everfresh.model.network.batches import EncodedExample, derive_seed, encode_example
 from everfresh.model.ranking import Scorer, contexts_of, target_rows
 from everfresh.model.recommender import Recommender
-from everfresh.model.trends.fitting import MOST_TARGETS, draw_rivals
+from everfresh.model.trends.fitting import choose_targets, draw_rivals
 from everfresh.model.vocabulary.sightings import ItemRows
 from everfresh.model.vocabulary.vocabulary import UNKNOWN, Vocabulary
 
@@ -82,11 +82,15 @@ def learnt_offset(
     cold = ColdItems.of(recommender, known)
     if not cold.places:
         return before
-    chosen_examples = _some(examples, seed)
-    encoded = [encode_example(example, recommender.vocabulary) for example in chosen_examples]
-    targets = [target.item for example in chosen_examples for target in example.targets]
-    rows, contexts = target_rows(encoded), contexts_of(encoded)
-    chosen = np.array([item in cold.places for item in targets])
+    encoded: list[EncodedExample] = []
+    from_cold: list[bool] = []
+    for at, number in choose_targets([len(example.targets) for example in examples], seed):
+        whole = examples[at]
+        of_whole = encode_example(whole, recommender.vocabulary)
+        encoded.append(of_whole.until(of_whole.first_target + number))
+        taught = list(zip(whole.targets, whole.marks, strict=True))[:number]
+        from_cold += [target.item in cold.places and not refused for target, refused in taught]
+    rows, contexts, chosen = target_rows(encoded), contexts_of(encoded), np.array(from_cold)
     used = np.flatnonzero((rows != UNKNOWN) | chosen)
     if not len(used):
         return before
@@ -137,17 +141,3 @@ def _draw(recommender: Recommender, seed: int) -> ItemRows:
 def _count(vocabulary: Vocabulary, row: int) -> int:
     seen = vocabulary.sightings(vocabulary.item(row))
     return 0 if seen is None else seen.count
-
-
-def _some(examples: Sequence[DecodedExample], seed: int) -> list[DecodedExample]:
-    """Examples by chance, as many as have :data:`MOST_TARGETS` targets; the last is cut."""
-    chosen: list[DecodedExample] = []
-    left = MOST_TARGETS
-    for at in np.random.Generator(np.random.PCG64(seed)).permutation(len(examples)):
-        if left <= 0:
-            break
-        whole = examples[at]
-        cut = whole.targets[:left], whole.offsets[:left], whole.appended[:left]
-        chosen.append(DecodedExample(whole.user, whole.context, *cut))
-        left -= len(whole.targets)
-    return chosen

@@ -12,7 +12,7 @@ from everfresh.model.network.batches import EncodedExample, derive_seed, encode_
 from everfresh.model.ranking import Scorer, contexts_of, log_order_of, target_rows
 from everfresh.model.recommender import Recommender
 from everfresh.model.trends.counts import Ints
-from everfresh.model.trends.fitting import MOST_TARGETS, Evidence, draw_rivals, fit_weights
+from everfresh.model.trends.fitting import Evidence, choose_targets, draw_rivals, fit_weights
 from everfresh.model.trends.table import Contexts
 from everfresh.model.trends.tail import BLOCK, Tail, counted_by_block
 from everfresh.model.vocabulary.vocabulary import UNKNOWN
@@ -23,7 +23,7 @@ def weigh_trends(
 ) -> None:
     """Learn the weights of the pool from targets that neither network nor counts have learnt.
 
-    Costs as much for a large window as for one of :data:`MOST_TARGETS` targets; with a ``tail``,
+    Costs as much for a large window as for one of 1,024 targets; with a ``tail``,
     its events are counted besides. Nothing is drawn from torch's generator.
     """
     encoded, chosen = _some(recommender, examples, seed)
@@ -107,19 +107,13 @@ def learn_trends(recommender: Recommender, examples: Sequence[DecodedExample]) -
 def _some(
     recommender: Recommender, examples: Sequence[DecodedExample], seed: int
 ) -> tuple[list[EncodedExample], Ints]:
-    """Examples by chance, as many as have :data:`MOST_TARGETS` targets; the last is cut. Also the
-    numbers of these targets in the window."""
-    begins = np.cumsum([0, *(len(example.targets) for example in examples)])
+    """Examples of the chosen targets, the last one cut, and the numbers of these in the window."""
+    sizes = [len(example.targets) for example in examples]
+    begins = np.cumsum([0, *sizes])
     chosen: list[EncodedExample] = []
     numbers = [np.zeros(0, np.int64)]
-    left = MOST_TARGETS
-    for at in np.random.Generator(np.random.PCG64(seed)).permutation(len(examples)):
-        if left <= 0:
-            break
+    for at, taken in choose_targets(sizes, seed):
         encoded = encode_example(examples[at], recommender.vocabulary)
-        taken = min(left, len(examples[at].targets))
-        stop = encoded.first_target + taken
-        chosen.append(encoded.until(stop))
+        chosen.append(encoded.until(encoded.first_target + taken))
         numbers.append(begins[at] + np.arange(taken))
-        left -= taken
     return chosen, np.concatenate(numbers)

@@ -7,11 +7,13 @@ replaced since, and compacted away, is known no more.
 
 from __future__ import annotations
 
+import heapq
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
+from itertools import islice, takewhile
 
 import msgspec
 
@@ -27,9 +29,11 @@ _EVER = -1
 
 
 class _Entry(msgspec.Struct):
-    """From the records after ``since`` on, in ms; ``features`` are ``None`` of a removed item."""
+    """Known to windows that end after ``since``, in ms: no record before it in the log was appended
+    later. It is record ``number`` of those read. ``features`` are ``None`` of a removed item."""
 
     since: int
+    number: int
     features: Features | None
     begins: int
     ends: float
@@ -40,7 +44,8 @@ class ItemContents:
     """For one thread. All tracks share one, each at its own place in the log.
 
     ``open_source`` gives a source from an offset on; the first reading takes the whole topic. An
-    item costs some 400 bytes; ``items.most`` bounds them.
+    item costs some 400 bytes; ``items.most`` bounds them. For tracks that are behind, the record
+    before an item's last one is kept too, and none before that.
     """
 
     def __init__(self, open_source: Callable[[int], ItemSource], settings: Settings) -> None:
@@ -50,6 +55,8 @@ class ItemContents:
         self._source: ItemSource | None = None
         self._end = 0
         self._read_to = _EVER
+        self._since = 0
+        self._number = 0
         self._entries: dict[ItemId, _Entry] = {}
         self._odd = False
         self._length = 0
@@ -86,15 +93,16 @@ class ItemContents:
         self._end, self._read_to = source.end, until_ms
 
     def _take(self, change: ItemChange) -> None:
+        self._since, self._number = max(self._since, change.appended), self._number + 1
         # Taken out and put in again: the newest records are the last ones.
         before = self._entries.pop(change.id, None)
         if before is None and len(self._entries) >= self._settings.most:
             return
-        if before is not None and before.since == self._read_to:
+        if before is not None and self._label(before.since) == self._label(self._since):
             before = before.before  # it was there for no window
         elif before is not None:
             before.before = None
-        entry = _Entry(self._read_to, None, 0, 0.0, before)
+        entry = _Entry(self._since, self._number, None, 0, 0.0, before)
         if change.item is not None:
             item = change.item
             entry.features = features_of(item)
@@ -104,6 +112,10 @@ class ItemContents:
             if not item.available:
                 entry.ends = 0.0
         self._entries[change.id] = entry
+
+    def _label(self, ms: int) -> int:
+        """Of the first window that knows a record of then."""
+        return int(ms // self._period_ms)
 
     def _say_odd(self, item: ItemId, length: int) -> None:
         """Embeddings of two lengths cannot be compared: say so, once."""
@@ -119,6 +131,10 @@ class ItemContents:
                 length,
                 self._length,
             )
+
+
+def _number(known: tuple[ItemId, _Entry]) -> int:
+    return known[1].number
 
 
 class KnownContents:
@@ -141,17 +157,20 @@ class KnownContents:
     def newest(self) -> dict[ItemId, Features]:
         """Of the newest records, ``items.cold`` of them, those that may be shown; newest first."""
         found: dict[ItemId, Features] = {}
-        left = self._most
-        for item in reversed(self._entries):
-            entry = self._known(self._entries[item])
-            if entry is None:
-                continue
-            if left == 0:
-                break
-            left -= 1
+        for item, entry in islice(self._in_order(), self._most):
             if entry.features is not None and entry.begins < self._until_ms <= entry.ends:
                 found[item] = entry.features
         return found
+
+    def _in_order(self) -> Iterator[tuple[ItemId, _Entry]]:
+        """What is known of each item, newest first, whatever is known of it since."""
+        entries = self._entries.items()
+        later = takewhile(lambda each: each[1].since >= self._until_ms, reversed(entries))
+        then = [(item, self._known(entry.before)) for item, entry in later]
+        replaced = [(item, entry) for item, entry in then if entry is not None]
+        replaced.sort(key=_number, reverse=True)
+        others = islice(reversed(entries), len(then), None)
+        return heapq.merge(replaced, others, key=_number, reverse=True)
 
     def _known(self, entry: _Entry | None) -> _Entry | None:
         while entry is not None and entry.since >= self._until_ms:

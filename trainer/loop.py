@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import msgspec
 
@@ -31,7 +32,7 @@ from everfresh.contracts.manifest import Rejected, WeightManifest
 from everfresh.contracts.ports import Clock, ReportSink, TrainerStore, WindowSource
 from everfresh.contracts.report import WindowReport
 from everfresh.contracts.safetensors import VersionFile
-from everfresh.contracts.settings import Settings, TrainerSettings
+from everfresh.contracts.settings import Settings
 from everfresh.contracts.window import TrainingWindow
 from everfresh.trainer.candidate_training import encode_candidate, take_in, train_candidate
 from everfresh.trainer.checkpoint import encode_files
@@ -57,12 +58,21 @@ Boundary = Callable[[str], None]
 _LOG = logging.getLogger("everfresh.trainer")
 
 
+@dataclass(frozen=True)
+class Consumed:
+    """A window that was trained or held, and what it was scored by: settings, known items."""
+
+    planned: PlannedWindow
+    settings: Settings
+    known: KnownContents
+
+
 class TrainerLoop:
     """Runs the steps above over the ports it is given; one thread, no framework.
 
     Built anew after any failure: the constructor reads the pointer's version and seeks the source.
     ``track`` is what was declared, else it is the default track; ``contents`` are the catalogue's.
-    ``consumed`` is the window that was trained or held last, with the settings it was scored by.
+    ``consumed`` is the window that was trained or held last.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917  (its ports, and what tests put in their place)
@@ -88,7 +98,8 @@ class TrainerLoop:
         self._train_window = train
         self._contents = contents
         self.figures = Figures()
-        self.consumed: tuple[PlannedWindow, TrainerSettings] | None = None
+        self._known = UNKNOWN
+        self.consumed: Consumed | None = None
         self._resume()
 
     def step(self, timeout_ms: int) -> WindowReport | None:
@@ -102,17 +113,15 @@ class TrainerLoop:
             return None
         window = marked(planned.window, self._settings.trainer.refusals)
         planned = PlannedWindow(window, planned.labels, planned.share)
-        taught = sum(example.taught for example in window.examples)
-        self._note(refused=self.figures.refused + window.events - taught)
-        if not taught:
-            self._pass_over(planned.window)
+        if not any(example.taught for example in window.examples):
+            self._pass_over(window)
             return None
         try:
             if self._lineage.moved():
                 raise StalePublish("the pointer moved since this trainer's last publish")
             report = self._consume(planned)
             if report is not None:
-                self.consumed = planned, self._settings.trainer
+                self.consumed = Consumed(planned, self._settings, self._known)
             return report
         except StalePublish:
             # A rollback or another trainer: go on from what is live now.
@@ -145,20 +154,25 @@ class TrainerLoop:
     def _pass_over(self, window: TrainingWindow) -> None:
         self._queue.pass_over(window)
         self.progress = self.progress.after(window)
-        self._note(rejected=self.figures.rejected + window.rejected)
+        refused = sum(sum(example.refused) for example in window.examples)
+        self._note(
+            rejected=self.figures.rejected + window.rejected,
+            refused=self.figures.refused + refused,
+        )
 
     def _consume(self, planned: PlannedWindow) -> WindowReport | None:
         closed, started = self._queue.complete_since(planned.window), self._clock()
         self._enter("score")
-        known = self._contents.at_end_of(planned.window.label) if self._contents else UNKNOWN
-        scored = self._score(planned, known)
+        if self._contents is not None:
+            self._known = self._contents.at_end_of(planned.window.label)
+        scored = self._score(planned)
         if scored.flood:
             self._alarm_flood(scored)
         trusted = self._out_of_patience(planned.window)
         if not trusted and (reason := self._doubt(scored, None)):
             return self._hold(scored, reason, {})
         # A bad version makes good windows look bad: its probation comes before the blame.
-        if self._roll_back_if_failed(scored, known):
+        if self._roll_back_if_failed(scored):
             return None
         if not trusted and (reason := self._doubt(scored, scored.behind)):
             return self._hold(scored, reason, {})
@@ -173,7 +187,7 @@ class TrainerLoop:
             self._settings,
             self._train_window,
             lambda: self._enter("check"),
-            known,
+            self._known,
         )
         trained = self._clock()
         if candidate.refused:
@@ -193,13 +207,13 @@ class TrainerLoop:
         self._note(undeleted=self.figures.undeleted + self._lineage.tidy())
         return report
 
-    def _score(self, planned: PlannedWindow, known: KnownContents) -> ScoredWindow:
+    def _score(self, planned: PlannedWindow) -> ScoredWindow:
         lineage, parent = self._lineage, self._lineage.parent
         # To the first version every item that is known at all is new: that tells nothing.
         several = parent is not None and parent.version != lineage.frozen
         return score_planned(
             planned,
-            lineage.contenders(known.newest),
+            lineage.contenders(self._known.newest),
             self.learner.network.recommender.vocabulary,
             parent.label if parent and several else None,
             self._settings.trainer,
@@ -228,14 +242,14 @@ class TrainerLoop:
     def _doubt(self, scored: ScoredWindow, behind: Paired | None) -> str | None:
         return implausible(scored.window, behind, self.learner.gate.profile, self._settings.gate)
 
-    def _roll_back_if_failed(self, scored: ScoredWindow, known: KnownContents) -> bool:
+    def _roll_back_if_failed(self, scored: ScoredWindow) -> bool:
         """Compare with the parents on this window; go back to one where probation is failed."""
         if scored.own is None:
             return False
         gate, tuning = self.learner.gate, self._settings.trainer
         probations = observed(
             gate.probations,
-            self._lineage.parents_with(known.newest),
+            self._lineage.parents_with(self._known.newest),
             scored.window,
             scored.own,
             tuning.exclude_seen,
@@ -296,8 +310,8 @@ class TrainerLoop:
         self._pass_over(window)
         self._held_in_a_row += 1
         self._note(held=self.figures.held + 1, last_held=f"window {window.label}: {reason}")
-        report = held_report(rejected, scored.summary, closed, now, len(scored.flood))
-        report = msgspec.structs.replace(report, through=self.progress.through)
+        through = self.progress.through
+        report = held_report(rejected, scored.summary, closed, now, through, len(scored.flood))
         self._reports.window(report)
         return report
 

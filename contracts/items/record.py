@@ -77,10 +77,14 @@ class Item(
 
 
 class ItemChange(msgspec.Struct, frozen=True):
-    """One record: from now on ``item`` is what is known of ``id``; ``None`` removes it."""
+    """One record: from now on ``item`` is what is known of ``id``; ``None`` removes it.
+
+    ``appended`` is when the topic got it, UTC ms; 0 of one that it has not got yet.
+    """
 
     id: ItemId
     item: Item | None
+    appended: int = 0
 
 
 def is_name(name: str) -> bool:
@@ -105,19 +109,19 @@ def encode_item(item: Item) -> bytes:
     return raw
 
 
-def decode_change(key: bytes | None, value: bytes | None) -> ItemChange:
+def decode_change(key: bytes | None, value: bytes | None, appended: int = 0) -> ItemChange:
     """What a record says; ``ForeignRecord`` where it is none of ours, whatever it holds."""
     if key is None:
         raise ForeignRecord("it has no key; the key is the item's id as JSON")
     if value is None:
         item_id: ItemId = decoded(_DECODE_ID, key)
         _require_key(key, item_id)
-        return ItemChange(item_id, None)
+        return ItemChange(item_id, None, appended)
     if len(value) > LONGEST_RECORD:
         raise ForeignRecord(f"an item has at most {LONGEST_RECORD:,} bytes, found {len(value):,}")
     item = decoded(_DECODE, value)
     _require_key(key, item.id)
-    return ItemChange(item.id, item)
+    return ItemChange(item.id, item, appended)
 
 
 def _require_key(key: bytes, item: ItemId) -> None:

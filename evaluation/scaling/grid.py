@@ -3,8 +3,8 @@
 Events are in order of time. The last share of them is the *window*; prefixes begin with the first
 event, and each is half the next; the longest ends where the window begins. The *catalogue* are the
 items that the shortest prefix admits, so that every cell knows all of them; targets on other items
-are left out of the loss. What is before a target in its user's history is read by every cell,
-whatever it has learnt.
+are left out of the loss, and refusals are. What is before a target in its user's history is read by
+every cell, whatever it has learnt.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from everfresh.contracts.window import DecodedExample, TrainingWindow
 from everfresh.evaluation.file_windows import cut_windows
 from everfresh.model.vocabulary.admission import Limits, sighted
 from everfresh.model.vocabulary.vocabulary import Vocabulary
+from everfresh.trainer.windows.refusals import marked
 
 FEWEST_TARGETS = 200
 FEWEST_EVENTS = 500
@@ -32,8 +33,8 @@ FEWEST_EVENTS = 500
 
 @dataclass(frozen=True)
 class Grid:
-    """``wanted`` ``(targets,)`` is each target's place in the catalogue, -1 for none of it;
-    ``choosing`` which targets are of every other user. ``digest`` names all of it."""
+    """``wanted`` ``(targets,)`` is each target's place in the catalogue, -1 for none of it and for
+    refusals; ``choosing`` which targets are of every other user. ``digest`` names all of it."""
 
     prefixes: dict[int, TrainingWindow]
     window: Sequence[DecodedExample]
@@ -60,13 +61,20 @@ def lay_grid(
             "are needed: take a longer file, or fewer --prefixes (4 at least)"
         )
     length = settings.state.history_length
+    refusals = settings.trainer.refusals
     windows = {
-        each: next(cut_windows(events[:each], lambda place, event: 0, length)) for each in lengths
+        each: marked(next(cut_windows(events[:each], lambda place, event: 0, length)), refusals)
+        for each in lengths
     }
     *_, later = cut_windows(events, lambda place, event: int(place >= learnt), length)
+    later = marked(later, refusals)
     catalogue = _admitted(windows[lengths[0]], settings)
     places = {item: at for at, item in enumerate(catalogue)}
-    wanted = [places.get(target.item, -1) for each in later.examples for target in each.targets]
+    wanted = [
+        -1 if refused else places.get(target.item, -1)
+        for each in later.examples
+        for target, refused in zip(each.targets, each.marks, strict=True)
+    ]
     owners = [at % 2 == 0 for at, each in enumerate(later.examples) for _ in each.targets]
     grid = Grid(
         windows,
@@ -74,7 +82,7 @@ def lay_grid(
         catalogue,
         np.array(wanted, np.int64),
         np.array(owners, np.bool_),
-        _digest(events, lengths),
+        _digest(events, lengths, length),
     )
     halves = [int(np.count_nonzero((grid.wanted >= 0) & half)) for half in _halves(grid)]
     if min(halves) < FEWEST_TARGETS:
@@ -99,8 +107,8 @@ def _admitted(window: TrainingWindow, settings: Settings) -> list[ItemId]:
     return [vocabulary.item(int(row)) for row in vocabulary.item_rows()]
 
 
-def _digest(events: Sequence[Event], lengths: Sequence[int]) -> bytes:
-    hashed = hashlib.blake2b(str(lengths).encode(), digest_size=16)
+def _digest(events: Sequence[Event], lengths: Sequence[int], history: int) -> bytes:
+    hashed = hashlib.blake2b(str((lengths, history)).encode(), digest_size=16)
     for event in events:
         told = (event.user_id, event.item_id, event.type, event.time, event.value)
         hashed.update(msgspec.json.encode(told))

@@ -42,6 +42,19 @@ class Rivals:
     log_each: Floats
 
 
+def choose_targets(sizes: Sequence[int], seed: int) -> list[tuple[int, int]]:
+    """Of examples with so many targets, some by chance that have :data:`MOST_TARGETS` together:
+    each one's place, and how many of its first targets."""
+    chosen: list[tuple[int, int]] = []
+    left = MOST_TARGETS
+    for at in np.random.Generator(np.random.PCG64(seed)).permutation(len(sizes)).tolist():
+        if left <= 0:
+            break
+        chosen.append((at, min(left, sizes[at])))
+        left -= chosen[-1][1]
+    return chosen
+
+
 def draw_rivals(table: TrendTable, items: Ints, needed: Ints, seed: int) -> Rivals:
     """All ``items``, or the hottest, the ``needed`` ones, and a sample that stands for the rest."""
     if len(items) <= _HOTTEST + _DRAWN:

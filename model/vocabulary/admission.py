@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import zip_longest
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +36,7 @@ def sighted(examples: Iterable[DecodedExample]) -> tuple[list[ItemId], list[User
     pairs = [
         (target.item, example.user)
         for example in examples
-        for target, refused in zip_longest(example.targets, example.refused)
+        for target, refused in zip(example.targets, example.marks, strict=True)
         if not refused
     ]
     return [item for item, _ in pairs], [user for _, user in pairs]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -117,6 +118,16 @@ def test_the_offset_follows_how_often_cold_items_are_chosen() -> None:
         cold_share, all_share = np.exp(odds - top).sum(), float(torch.exp(warm - top).sum())
         shares.append(cold_share / (cold_share + all_share))
     assert abs(float(np.mean(shares)) - 0.5) < 0.2
+
+
+def test_to_refuse_a_cold_item_is_not_to_choose_it() -> None:
+    model = with_map(-5.0)
+    asked = [example(n, [1, 2], ["new", 3]) for n in range(40)]
+    refused = [msgspec.structs.replace(each, refused=[True, False]) for each in asked]
+    assert learnt_offset(model, refused, KNOWN, 1) < -5.0 < learnt_offset(model, asked, KNOWN, 1)
+    # What is refused and has a row tells nothing either.
+    none = [msgspec.structs.replace(each, refused=[True, True]) for each in asked]
+    assert learnt_offset(model, none, KNOWN, 1) == -5.0
 
 
 def test_before_there_is_a_map_nothing_is_said_of_cold_items() -> None:

@@ -94,6 +94,28 @@ def test_who_starts_later_knows_the_same(shop: Shop) -> None:
     assert list(late.newest) == shop.newest(3)
 
 
+def test_a_track_behind_knows_the_same_whoever_read_how_far_before_it(shop: Shop) -> None:
+    """Law 5: after a restart, the first who reads may be one that is ahead."""
+    for at, kind in ((0, "war"), (2_000, "noir")):
+        shop.put(at, 1, 2, attributes={"genre": kind})
+        shop.put(at + 1, 3 + at)
+    shop.put(2_500, 9)
+    for label in range(3):
+        shop.newest(label)
+    shop.put(6_000, 3)
+    late = shop.reader()
+    late.at_end_of(3)
+    for contents in (shop.contents, late):
+        known = contents.at_end_of(0)
+        assert list(known.newest) == [3, 2, 1]
+        war, noir = known.find(1), contents.at_end_of(1).find(1)
+        assert war is not None
+        assert noir is not None
+        assert war.codes.tolist() != noir.codes.tolist()
+        assert known.find(9) is None
+        assert list(contents.at_end_of(1).newest) == [9, 2_003, 2]
+
+
 def test_no_more_items_are_kept_than_the_settings_say(tmp_path: Path) -> None:
     shop = Shop(tmp_path, most=2)
     shop.put(0, 1, 2, 3)

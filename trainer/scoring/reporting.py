@@ -45,9 +45,15 @@ class Timing(msgspec.Struct, frozen=True):
 
 
 def held_report(
-    rejected: Rejected, window: WindowSummary, closed_ms: int, now_ms: int, flood: int = 0
+    rejected: Rejected,
+    window: WindowSummary,
+    closed_ms: int,
+    now_ms: int,
+    through: dict[int, int],
+    flood: int,
 ) -> WindowReport:
-    """The report of a window that the gate held; ``published_ms`` is when it did."""
+    """The report of a window that the gate held; ``published_ms`` is when it did, ``through`` how
+    far the log is consumed with it."""
     return WindowReport(
         label=window.label,
         scored_version=rejected.parent,
@@ -70,6 +76,7 @@ def held_report(
         measures=window.measures,
         cut=window.cut,
         refused=window.refused,
+        through=through,
     )
 
 

@@ -27,8 +27,8 @@ Groups = Mapping[str, Mask]
 
 def taught_targets(examples: Sequence[DecodedExample]) -> Mask:
     """Those that are no refusals, which alone are scored."""
-    marks = (each.refused or [False] * len(each.targets) for each in examples)
-    return ~np.fromiter(itertools.chain.from_iterable(marks), dtype=np.bool_)
+    marks = itertools.chain.from_iterable(example.marks for example in examples)
+    return ~np.fromiter(marks, dtype=np.bool_)
 
 
 def by_place(examples: Sequence[DecodedExample]) -> dict[str, Mask]:

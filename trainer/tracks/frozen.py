@@ -1,8 +1,9 @@
 """A frozen track, as the trainer scores it: it learns nothing, and is ranked on every window.
 
 It has no place of its own in the log. Each window that the default track has consumed is ranked by
-the frozen version too, after the default track's turn, so that it delays no version. What is not
-scored, since the trainer was away or the version could not be read, is not made up for.
+the frozen version too, after the default track's turn, so that it delays no version: as replicas
+answer with it, with a tail and cold items as the default track's has them. What is not scored,
+since the trainer was away or the version could not be read, is not made up for.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from everfresh.contracts.experiments.track import Track
 from everfresh.contracts.manifest import Pointer, WeightManifest
 from everfresh.contracts.ports import ReportSink, WeightStore
 from everfresh.contracts.report import ComponentStatus
-from everfresh.contracts.settings import TrainerSettings
+from everfresh.model.cold_items import WithCold
 from everfresh.model.recommender import Recommender
 from everfresh.trainer.checkpoint import load_served
-from everfresh.trainer.scoring.prequential import LIVE
+from everfresh.trainer.loop import Consumed
+from everfresh.trainer.scoring.prequential import LIVE, Served
 from everfresh.trainer.scoring.reporting import Figures, status, window_report
 from everfresh.trainer.scoring.window_scores import score_planned
-from everfresh.trainer.windows.backlog import PlannedWindow
 
 _LOG = logging.getLogger("everfresh.trainer")
 
@@ -39,11 +40,11 @@ class FrozenTrack:
         self._processor_s, self._scored = 0.0, 0
         self._figures = Figures(stage="frozen")
 
-    def score(self, planned: PlannedWindow, tuning: TrainerSettings) -> None:
+    def score(self, consumed: Consumed) -> None:
         """Rank a window with what replicas serve, and report it. Raises nothing."""
         before = time.process_time()
         try:
-            self._score(planned, tuning)
+            self._score(consumed)
         except Exception as error:
             if str(error) != self._figures.failed:
                 unexpected = None if isinstance(error, EverfreshError) else error
@@ -72,11 +73,19 @@ class FrozenTrack:
         said = "failed" if figures.failed and state == "running" else state
         return status(figures, said, now_ms, self.track.name)
 
-    def _score(self, planned: PlannedWindow, tuning: TrainerSettings) -> None:
-        manifest, model = self._version(tuning.device)
+    def _score(self, consumed: Consumed) -> None:
+        settings = consumed.settings
+        manifest, model = self._version(settings.trainer.device)
         if model is None or manifest is None:
             return  # it never had a version
-        scored = score_planned(planned, {LIVE: model}, model.vocabulary, manifest.label, tuning)
+        served = Served(WithCold(model, consumed.known.newest), settings.serving.tail)
+        scored = score_planned(
+            consumed.planned,
+            {LIVE: served},
+            model.vocabulary,
+            manifest.label,
+            settings.trainer,
+        )
         told = msgspec.structs.replace(manifest, scores=scored.scores)
         report = msgspec.structs.replace(
             window_report(told, scored.summary, None),

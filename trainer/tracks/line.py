@@ -14,10 +14,8 @@ from everfresh.contracts.experiments.definition import DEFAULT
 from everfresh.contracts.experiments.track import Track
 from everfresh.contracts.ports import ReportSink, WindowSource
 from everfresh.contracts.report import ComponentStatus, WindowReport
-from everfresh.contracts.settings import TrainerSettings
-from everfresh.trainer.loop import TrainerLoop
+from everfresh.trainer.loop import Consumed, TrainerLoop
 from everfresh.trainer.scoring.reporting import Figures, status
-from everfresh.trainer.windows.backlog import PlannedWindow
 
 OpenSource = Callable[[], AbstractContextManager[WindowSource]]
 """Opens the windows topic once more: each track has a place of its own in it."""
@@ -93,7 +91,7 @@ class Line:
             self._processor_s += time.process_time() - before
         return report
 
-    def take_consumed(self) -> tuple[PlannedWindow, TrainerSettings] | None:
+    def take_consumed(self) -> Consumed | None:
         """The window that the last step has trained or held, once."""
         if self._loop is None:
             return None

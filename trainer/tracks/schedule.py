@@ -66,7 +66,7 @@ class TrackSchedule:
         taken = self.lines[DEFAULT].take_consumed()
         if taken is not None:
             for frozen in self.frozen.values():
-                frozen.score(*taken)
+                frozen.score(taken)
         self._idle = not done
         self._require_one()
         if self._idle and self.lines[DEFAULT].error is not None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from msgspec.structs import replace
 
 from everfresh.contracts.errors import SettingsError
 from everfresh.contracts.event import Event
@@ -77,6 +78,18 @@ def test_only_targets_that_the_shortest_prefix_knows_are_measured(grid: Grid) ->
     assert [item in known for item in targets] == (grid.wanted >= 0).tolist()
     assert 0 < grid.targets < len(targets)
     assert not (np.diff(grid.choosing[grid.wanted >= 0]) == 0).all(), "both halves have users"
+
+
+def test_refusals_are_read_and_are_no_targets_of_any_cell(settings: Settings) -> None:
+    plain = clicks(8_000)
+    skips = [replace(each, type="skip") if at % 5 == 0 else each for at, each in enumerate(plain)]
+    grid, whole = (lay_grid(events, 0.1, 4, settings) for events in (skips, plain))
+    targets = [target for each in grid.window for target in each.targets]
+    assert len(targets) == 800
+    assert not (grid.wanted[[target.action == "skip" for target in targets]] >= 0).any()
+    assert whole.targets - 200 < grid.targets < whole.targets
+    longest = grid.prefixes[7200]
+    assert (longest.events, sum(each.taught for each in longest.examples)) == (7200, 5760)
 
 
 @pytest.mark.parametrize(
@@ -216,13 +229,16 @@ def test_cells_of_other_settings_or_events_are_not_taken(
         update={"trainer": own.trainer.model_copy(update={"learning_rate": 0.1})}
     )
     other = lay_grid(clicks(8_000, seed=2), 0.1, 4, settings)
+    state = settings.state.model_copy(update={"history_length": 20})
+    shorter = lay_grid(clicks(8_000), 0.1, 4, settings.model_copy(update={"state": state}))
     digests = {
         running._digest(grid, own),
         running._digest(grid, faster),
         running._digest(other, own),
+        running._digest(shorter, own),
         running._digest(grid, sized(settings, "8x1", 1, 3)),
     }
-    assert len(digests) == 4
+    assert len(digests) == 5
     assert running._digest(grid, sized(settings, "16x1", 7, 2)) in digests
 
 

@@ -10,10 +10,19 @@ import pytest
 from everfresh.contracts.errors import CorruptVersion, WeightsError
 from everfresh.contracts.experiments.definition import DEFAULT, Arm
 from everfresh.contracts.experiments.track import Audience
+from everfresh.contracts.items.record import Item
+from everfresh.model import trend_learning
+from everfresh.model.cold_items import WithCold
+from everfresh.model.content.features import features_of
+from everfresh.model.trends import tail
+from everfresh.trainer.checkpoint import load_served
+from everfresh.trainer.contents import KnownContents
 from everfresh.trainer.loop import TrainerLoop
+from everfresh.trainer.scoring.prequential import Served
 from everfresh.trainer.tracks import line as line_module
 from everfresh.trainer.tracks import schedule as schedule_module
 from tests.contracts.experiments.definitions import define
+from tests.trainer.logs import make_log, windows_of
 from tests.trainer.tracks.track_bench import LABELS, TrackBench, nothing
 
 ALL = len(LABELS)
@@ -180,6 +189,33 @@ def test_law_4_a_frozen_track_is_scored_on_every_window_and_learns_none(bench: T
     assert said.figures["hr10"] == told["holdout"][LABELS[-1]].scores["live"]["hr10"]
     assert (said.figures["version"], said.figures["windows"]) == (2, 0)
     assert said.figures["processor_per_window_s"] >= 0
+
+
+def test_law_4_a_frozen_track_is_ranked_with_its_tail_and_cold_items_as_a_live_one_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (tail, trend_learning):
+        monkeypatch.setattr(module, "BLOCK", 4)
+    known = {n: features_of(Item(id=n, attributes={"k": str(n % 3)})) for n in range(1, 99)}
+    monkeypatch.setattr(KnownContents, "newest", known)
+    monkeypatch.setattr(KnownContents, "find", lambda self, item: known.get(item))
+    monkeypatch.setattr(KnownContents, "__bool__", lambda self: True)
+    bench = TrackBench(tmp_path)
+    bench.whole = make_log(2, LABELS, users=30, items=60)
+    bench.reveal(2)
+    bench.run_tracks()
+    track = bench.start_track("holdout")
+    bench.tracks.declare(msgspec.structs.replace(track, state="frozen"))
+    bench.reveal(3)
+    bench.run_tracks()
+    live, frozen = (each for each in bench.reports.windows if each.label == LABELS[2])
+    assert (live.track, frozen.track) == (DEFAULT, "holdout")
+    assert frozen.scores["live"] == live.scores["live"]
+    store, examples = bench.tracks.store("holdout"), windows_of(bench.whole)[2].examples
+    model = load_served(store, store.manifest(2))
+    ways = [model, WithCold(model, known), Served(WithCold(model, known), True)]
+    alone, with_cold, with_tail = (way.ranks(examples, False).tolist() for way in ways)
+    assert alone != with_cold != with_tail, "or they are not told apart here"
 
 
 def test_a_frozen_track_that_cannot_be_read_says_so_and_stops_nobody(

@@ -8,13 +8,16 @@ import msgspec
 import numpy as np
 import pytest
 
+from everfresh.contracts.errors import WorkerLost
 from everfresh.contracts.sequence import Interaction, skip_entries
 from everfresh.contracts.settings import Settings, load_settings
 from everfresh.contracts.window import DecodedExample, Example, SlicePart, TrainingWindow
 from everfresh.model.metrics import MISS
 from everfresh.model.network.batches import make_batches
 from everfresh.trainer.learning.learner import fresh_learner, remember
+from everfresh.trainer.learning.network import TrainingOutcome
 from everfresh.trainer.learning.training import train_window
+from everfresh.trainer.learning.window_task import WindowTask
 from everfresh.trainer.scoring.target_groups import taught_targets
 from everfresh.trainer.windows.assemble import slice_digest
 from everfresh.trainer.windows.holdout import hold_out
@@ -93,6 +96,32 @@ def test_a_refused_item_is_read_and_is_no_target() -> None:
     assert learner.opponents.events == 4
 
 
+def test_a_full_retrain_remembers_which_targets_were_refusals() -> None:
+    settings = small(strategy="retrain")
+    strategy = fresh_learner(settings).strategy
+    late, early = one(LIKED, SKIPPED), one(SKIPPED, LIKED, LIKED)
+    late = msgspec.structs.replace(late, offsets=[8, 9])
+    for number, each in enumerate([one(LIKED), late, early]):
+        part = marked(window(each), ["skip"])
+        strategy.remember(fresh_learner(settings).network, part, number)
+    again = fresh_learner(settings).strategy
+    again.restore(strategy.encode())
+    network = fresh_learner(settings).network
+    network.recommender.admit([one(LIKED, SKIPPED)])
+    (batch,) = again.training_batches(network, window(), 3, 0)
+    assert batch.sequences.rows.shape == (6,)
+    assert batch.sequences.targets.count_nonzero() == 4, "two of the six were refusals"
+    assert b"refused" not in plain_memory(settings)
+
+
+def plain_memory(settings: Settings) -> bytes:
+    """Of a full retrain that has met no refusal."""
+    learner = fresh_learner(settings)
+    for number in range(2):
+        learner.strategy.remember(learner.network, window(one(LIKED, LIKED)), number)
+    return learner.strategy.encode()
+
+
 def refusing(log: Log) -> Log:
     """The log in which every user's second event of a slice is a ``view``, all others clicks."""
     made: Log = {}
@@ -149,6 +178,25 @@ def test_a_window_of_refusals_alone_is_passed_over_and_counted(small_settings: S
     assert bench.store.versions() == []
     assert loop.progress.label == 6
     assert loop.figures.refused == sum(part.events for part in windows_of(log))
+
+
+def test_a_window_that_is_read_again_counts_its_refusals_once(small_settings: Settings) -> None:
+    log = refusing(make_log(2, [3, 4, 5, 6]))
+    marks = [marked(part, ["view"]) for part in windows_of(log)]
+    lost: list[str] = []
+
+    def lose_one(task: WindowTask) -> TrainingOutcome:
+        if task.number and not lost:
+            lost.append("a process")
+            raise WorkerLost("it died")
+        return train_window(task)
+
+    bench = Bench(log, refused_by(small_settings, "view"))
+    loop = bench.start(train=lose_one)
+    while loop.progress.label != 6:
+        loop.step(0)
+    assert loop.figures.workers_lost == 1
+    assert loop.figures.refused == sum(sum(each.refused) for w in marks for each in w.examples)
 
 
 def test_a_restart_marks_the_same(small_settings: Settings) -> None:

@@ -88,6 +88,7 @@ def _append(before: DecodedExample, after: DecodedExample) -> DecodedExample:
         before.targets + after.targets,
         before.offsets + after.offsets,
         before.appended + after.appended,
+        before.marks + after.marks if before.refused or after.refused else [],
     )
     late = before.offsets and after.offsets and after.offsets[0] < before.offsets[-1]
     return _in_order(joined) if late else joined
@@ -95,8 +96,11 @@ def _append(before: DecodedExample, after: DecodedExample) -> DecodedExample:
 
 def _in_order(example: DecodedExample) -> DecodedExample:
     """By offset: what the gate held out comes some windows late."""
-    rows = zip(example.offsets, example.targets, example.appended, strict=True)
-    offsets, targets, appended = zip(*sorted(rows, key=lambda row: row[0]), strict=True)
-    return DecodedExample(
-        example.user, example.context, list(targets), list(offsets), list(appended)
+    order = sorted(range(len(example.offsets)), key=lambda at: example.offsets[at])
+    return msgspec.structs.replace(
+        example,
+        targets=[example.targets[at] for at in order],
+        offsets=[example.offsets[at] for at in order],
+        appended=[example.appended[at] for at in order],
+        refused=[example.refused[at] for at in order] if example.refused else [],
     )
