@@ -77,7 +77,9 @@ class AnswerRows:
     def all_scores(self, query: Query) -> Scores:
         """The score of each; minus infinity for no row, so bar ``UNKNOWN``."""
         scores = all_scores(self._recommender, query)
-        return np.concatenate([scores, self._cold.scores(query)]) if self._cold else scores
+        if not self._cold:
+            return scores
+        return np.concatenate([scores, self._cold.scores(self._recommender, query)])
 
     def scores_of(self, query: Query, rows: ItemRows) -> Scores:
         """The scores of distinct ``rows``, in order."""
@@ -86,7 +88,8 @@ class AnswerRows:
             return scores_of(self._recommender, query, rows)
         made: Scores = np.empty(len(rows), np.float32)
         made[warm] = scores_of(self._recommender, query, rows[warm])
-        made[~warm] = self._cold.scores(query)[rows[~warm] - self._first]
+        cold = self._cold.scores(self._recommender, query)
+        made[~warm] = cold[rows[~warm] - self._first]
         return made
 
     def scores_of_items(self, query: Query, items: Sequence[ItemId]) -> list[float | None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -233,6 +235,17 @@ def test_a_version_takes_over_where_items_point_while_the_map_is_the_same() -> N
     catalogue.prepare(another)
     fresh.prepare(another)
     assert asked(catalogue, 40, made=another).scores == asked(fresh, 40, made=another).scores
+
+
+def test_a_version_that_nobody_holds_is_let_go_of() -> None:
+    catalogue = shop(change("new", kind="k1"))
+    made = version(seed=7)
+    catalogue.prepare(made)
+    assert asked(catalogue, 1, made=made).items == ["new"]
+    held = weakref.ref(made)
+    del made
+    gc.collect()
+    assert held() is None
 
 
 def test_records_that_come_between_answers_are_all_candidates() -> None:
