@@ -19,7 +19,7 @@ from everfresh.model.content.features import features_of
 from everfresh.model.content_learning import learn_contents
 from everfresh.model.inference.retrieval import Query, score_items
 from everfresh.model.recommender import Recommender
-from everfresh.serving.items import ruled
+from everfresh.serving.items import cold_rows, ruled
 from everfresh.serving.items.catalogue import Catalogue
 from everfresh.serving.items.ruled import Ruled, Wanted, ruled_items
 from everfresh.serving.recommend import RecommendRequest, ScoreRequest
@@ -235,6 +235,26 @@ def test_a_version_takes_over_where_items_point_while_the_map_is_the_same() -> N
     catalogue.prepare(another)
     fresh.prepare(another)
     assert asked(catalogue, 40, made=another).scores == asked(fresh, 40, made=another).scores
+
+
+def test_where_items_point_is_found_once_while_no_version_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Requests wait meanwhile."""
+    looked, pointing = list[int](), cold_rows.pointing
+
+    def counted(made: Recommender, some: Sequence[Any]) -> Any:
+        looked.append(len(some))
+        return pointing(made, some)
+
+    monkeypatch.setattr(cold_rows, "pointing", counted)
+    catalogue = catalogue_of(cold=5)
+    catalogue.prepare(MADE)
+    for at in range(18):
+        catalogue.apply([change(f"n{at}", kind="k1")], at + 1, gently=True)
+    assert catalogue.cold_items <= 10
+    assert sum(looked) == 18
+    assert {f"n{at}" for at in range(13, 18)} <= set(asked(catalogue, 40).items)
 
 
 def test_a_version_that_nobody_holds_is_let_go_of() -> None:
