@@ -53,7 +53,9 @@ class KeptUp:
         recent = log.since(self._through)
         rows = self._rows_of(log)
         tail = self._counted(recent, rows[recent.before], rows[recent.items])
-        self.now = Trending(tail.table(), name, len(recent.items), recent.missing)
+        before, table = self.now, tail.table()
+        table.follow(self._recommender.trend_table() if before is None else before.table)
+        self.now = Trending(table, name, len(recent.items), recent.missing)
         self._name = name
         return True
 
