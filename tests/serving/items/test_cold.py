@@ -19,6 +19,7 @@ from everfresh.model.content.features import features_of
 from everfresh.model.content_learning import learn_contents
 from everfresh.model.inference.retrieval import Query, score_items
 from everfresh.model.recommender import Recommender
+from everfresh.serving.history import reader
 from everfresh.serving.items import cold_rows, ruled
 from everfresh.serving.items.catalogue import Catalogue
 from everfresh.serving.items.ruled import Ruled, Wanted, ruled_items
@@ -186,7 +187,9 @@ def test_fewer_than_asked_says_how_many_have_no_events() -> None:
     )
 
 
-def test_what_a_user_has_seen_without_a_row_is_not_recommended_again() -> None:
+def test_what_a_user_has_seen_without_a_row_is_not_recommended_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     bench = Bench(load=lambda manifest, store: version())
     bench.catalogue.apply(
         [*RECORDS, change("new", kind="k1"), change("newer", kind="k1")], len(RECORDS) + 2
@@ -199,6 +202,12 @@ def test_what_a_user_has_seen_without_a_row_is_not_recommended_again() -> None:
         assert answer is not None
         assert answer.items[0] == "newer"
         assert not {3, 4, "new"} & set(answer.items)
+        monkeypatch.setattr(reader, "decode_items", None)  # of a user all of whose items have rows
+        bench.remember(9, [3, 4])
+        answer = bench.replica.answer(RecommendRequest("r", 9, 40, True))
+        assert answer is not None
+        assert {"new", "newer"} <= set(answer.items)
+        assert not {3, 4} & set(answer.items)
         events = [Interaction("newer", "view", 1)]
         answer = bench.replica.answer(RecommendRequest("r", 8, 40, True, events=events))
         assert answer is not None
