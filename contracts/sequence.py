@@ -31,6 +31,8 @@ _INT = struct.Struct("<q")
 HEADER_BYTES = _HEADER.size
 INT_ENTRY = struct.Struct("<BBqfcq")
 """An entry whose item is an integer, in one go: ``size - 1``, code, time, value, ``b"i"``, item."""
+_MANY_BYTES = 8 * INT_ENTRY.size
+"""Of entries that cost less in one go than one by one."""
 
 USER_PREFIX = b"u"
 """State keys of users are this prefix followed by :func:`encode_id` of the user id."""
@@ -154,6 +156,9 @@ def decode_entries(raw: bytes, actions: list[str]) -> list[Interaction]:
 
 def decode_items(raw: bytes) -> list[ItemId]:
     """The items alone of entries without a header, oldest first."""
+    even = even_entries(raw) if len(raw) >= _MANY_BYTES else None
+    if even is not None:
+        return list(even.items)
     at = _ENTRY.size
     return [decode_id(raw[start + at : start + 1 + raw[start]]) for start in entry_starts(raw, 0)]
 

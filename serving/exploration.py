@@ -45,8 +45,7 @@ def exploring_items(
     assert explore is not None, "asked of arms that explore"
     history = histories.read(loaded, request.user_id, request.events)
     if shelf is not None and (explore.fresh_s is not None or obeys_catalogue(request, shelf)):
-        made = _by_rules(loaded, history, request, explore, shelf)
-        base, others = made
+        base, others = _by_rules(loaded, history, request, explore, shelf)
         answer = answer_of(loaded, request, history, (), (), assignment, base)
     else:
         k, more = request.k, msgspec.structs.replace(request, k=request.k + explore.top)
@@ -81,6 +80,7 @@ def _by_rules(
             barred=barred,
             barred_items=lambda: [*wanted.barred_items(), *base.items],
             rules=msgspec.structs.replace(rules, pins=None, mmr_lambda=None),
+            explained=False,
         )
         others = ruled_in(shelf.catalogue, recommender, query, more)
         room = Room(rules, shelf.catalogue.table)

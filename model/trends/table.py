@@ -138,15 +138,25 @@ class TrendTable:
         """The same for the ``logits`` ``(rows,)`` of one user, for whom it is much cheaper."""
         place = bisect_right(PLACE_BEGINS, known) - 1
         weights = self.weights[place]
-        pooled = self._pooled.get(place)
-        if pooled is None:
-            pooled = self._pooled[place] = self.features @ weights[1 : 1 + COLUMNS]
         logits *= weights[0]
-        logits += pooled
+        logits += self._pooled_for(place)
         if last:
             rows, counts = self.followers.after_one(last, self.clock)
             links = links_of(counts, self.chance[rows], self.features[last])
             logits[rows] += links @ weights[1 + COLUMNS :]
+
+    def follow(self, before: TrendTable) -> None:
+        """Make ready what ``before``, in whose place this one comes, was asked for by
+        :meth:`pool_one`, so that no request has to."""
+        for place in list(before._pooled):
+            self._pooled_for(place)
+
+    def _pooled_for(self, place: int) -> Floats:
+        pooled = self._pooled.get(place)
+        if pooled is None:
+            weights = self.weights[place, 1 : 1 + COLUMNS]
+            pooled = self._pooled[place] = self.features @ weights
+        return pooled
 
     def pool_some(self, logits: Floats, rows: Ints, contexts: Contexts) -> None:
         """The same for ``logits`` ``(n, m)`` of the ``m`` distinct ``rows`` alone."""

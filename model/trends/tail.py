@@ -69,6 +69,9 @@ class Tail:
 
     def learn(self, before: Ints, rows: Ints) -> None:
         """The next events, as of :meth:`Trends.learn`, in blocks."""
+        if len(rows):
+            # Once for all blocks: it costs what all rows cost that the tail has touched.
+            self._touch(np.append(before, rows))
         for begin in range(0, len(rows), BLOCK):
             part = slice(begin, begin + BLOCK)
             self._learn(before[part], rows[part])
@@ -119,7 +122,6 @@ class Tail:
         return chances(faded, self._log_shares[rows], len(self._log_shares), self._clock)
 
     def _learn(self, before: Ints, rows: Ints) -> None:
-        self._touch(np.append(before, rows))
         place = np.searchsorted(self._touched, rows)
         self._counts.learn(place, self._clock)
         self._followers.learn(np.searchsorted(self._touched, before), rows, self._clock)

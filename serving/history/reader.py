@@ -19,7 +19,7 @@ from torch import Tensor
 from everfresh.contracts.errors import StateError
 from everfresh.contracts.event import ItemId, UserId
 from everfresh.contracts.ports import HistoryReader
-from everfresh.contracts.sequence import Interaction, StoredSequence, continued_at, decode_entries
+from everfresh.contracts.sequence import Interaction, StoredSequence, continued_at, decode_items
 from everfresh.model.inference.incremental import Codes, HistoryStates, window_begin
 from everfresh.model.network.batches import encode_entries, encode_events
 from everfresh.model.recommender import Recommender
@@ -237,8 +237,8 @@ class CachedHistoryReader:
 
 
 def _named(stored: StoredSequence | None, events: Sequence[Interaction]) -> list[ItemId]:
-    known = [] if stored is None else decode_entries(stored.entries(), stored.actions)
-    return [event.item for event in (*known, *events)]
+    known = list[ItemId]() if stored is None else decode_items(stored.entries())
+    return [*known, *(event.item for event in events)]
 
 
 def _vector(recommender: Recommender, codes: Codes, first: int, length: int) -> Tensor:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from everfresh.contracts.event import ItemId
 from everfresh.contracts.items.rules import Filter
@@ -15,6 +17,8 @@ from everfresh.model.vocabulary.sightings import ItemRows
 from everfresh.model.vocabulary.vocabulary import UNKNOWN
 from everfresh.serving.items.columns import Bools, Slots
 from everfresh.serving.items.view import RowView
+
+_Cell = TypeVar("_Cell", bound="np.generic[Any]")
 
 
 class AnswerRows:
@@ -58,26 +62,20 @@ class AnswerRows:
     def slots(self, rows: ItemRows | None) -> Slots:
         """Of these rows, or of all of them."""
         own = self._view.slots
-        if not self._cold:
-            return own if rows is None else own[rows]
-        whole = np.concatenate([own, self._cold.slots])
-        return whole if rows is None else whole[rows]
+        if rows is not None:
+            return self._picked(rows, own, self._cold.slots)
+        return np.concatenate([own, self._cold.slots]) if self._cold else own
 
     def vectors(self, rows: ItemRows) -> Matrix:
         """Where these rows point, at any length."""
-        table = self._recommender.catalogue().arrays[0]
-        warm = rows < self._first
-        if warm.all():
-            return table[rows]
-        made: Matrix = np.empty((len(rows), table.shape[1]), np.float32)
-        made[warm] = table[rows[warm]]
-        made[~warm] = self._cold.vectors[rows[~warm] - self._first]
-        return made
+        return self._picked(rows, self._recommender.catalogue().arrays[0], self._cold.vectors)
 
     def all_scores(self, query: Query) -> Scores:
         """The score of each; minus infinity for no row, so bar ``UNKNOWN``."""
         scores = all_scores(self._recommender, query)
-        return np.concatenate([scores, self._cold.scores(query)]) if self._cold else scores
+        if not self._cold:
+            return scores
+        return np.concatenate([scores, self._cold.scores(self._recommender, query)])
 
     def scores_of(self, query: Query, rows: ItemRows) -> Scores:
         """The scores of distinct ``rows``, in order."""
@@ -86,7 +84,8 @@ class AnswerRows:
             return scores_of(self._recommender, query, rows)
         made: Scores = np.empty(len(rows), np.float32)
         made[warm] = scores_of(self._recommender, query, rows[warm])
-        made[~warm] = self._cold.scores(query)[rows[~warm] - self._first]
+        cold = self._cold.scores(self._recommender, query)
+        made[~warm] = cold[rows[~warm] - self._first]
         return made
 
     def scores_of_items(self, query: Query, items: Sequence[ItemId]) -> list[float | None]:
@@ -95,3 +94,16 @@ class AnswerRows:
         scores = self.scores_of(query, rows)[place].tolist()
         named = zip(rows[place].tolist(), scores, strict=True)
         return [None if row == UNKNOWN else score for row, score in named]
+
+    def _picked(
+        self, rows: ItemRows, own: npt.NDArray[_Cell], cold: npt.NDArray[_Cell]
+    ) -> npt.NDArray[_Cell]:
+        """What stands at ``rows``: in ``own`` of the version, in ``cold`` of cold items. Costs
+        nothing for others."""
+        warm = rows < self._first
+        if warm.all():
+            return own[rows]
+        made = np.empty((len(rows), *own.shape[1:]), own.dtype)
+        made[warm] = own[rows[warm]]
+        made[~warm] = cold[rows[~warm] - self._first]
+        return made

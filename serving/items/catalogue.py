@@ -114,9 +114,9 @@ class Catalogue:
         self._renew(taken)
         items = [item for item, _ in taken]
         for recommender, view in self._views.items():
-            view.cold.put(items, self.newest, self.table)
+            view.cold.put(recommender, items, self.newest, self.table)
             if len(view.cold) > 2 * self._most_cold:  # no version has come for long
-                view.cold = ColdRows.of(recommender, self.newest, self.table)
+                view.cold = ColdRows.of(recommender, self.newest, self.table, view.cold)
             self.cold_items = len(view.cold)
 
     def _renew(self, changes: Sequence[tuple[ItemId, int]]) -> None:

@@ -21,12 +21,12 @@ from everfresh.serving.items.table import ItemTable
 class ColdRows:
     """Of one version: places from 0, each with an item, its slot and where it points.
 
-    Read by requests while they hold the catalogue, and changed by its records in between.
+    Read by requests while they hold the catalogue, and changed by its records in between. It does
+    not hold the version, which is given each time: the catalogue would keep it for ever.
     """
 
     def __init__(self, recommender: Recommender) -> None:
         dim = recommender.settings.dim
-        self._recommender = recommender
         self._map = recommender.content.name() if recommender.content else b""
         self.items: list[ItemId] = []
         self.places: dict[ItemId, int] = {}
@@ -64,7 +64,8 @@ class ColdRows:
             cold = [item for item in newest.items() if item not in vocabulary]
             if before is not None and before._map == made._map:
                 made._take(before, cold, newest)
-            made.put([item for item in cold if item not in made.places], newest, table)
+            more = [item for item in cold if item not in made.places]
+            made.put(recommender, more, newest, table)
         return made
 
     def _take(self, before: ColdRows, items: Sequence[ItemId], newest: NewestRecords) -> None:
@@ -75,20 +76,26 @@ class ColdRows:
         self.items, self.places = kept, {item: place for place, item in enumerate(kept)}
         self._slots, self._vectors = before._slots[places], before._vectors[places]
 
-    def put(self, items: Sequence[ItemId], newest: NewestRecords, table: ItemTable) -> None:
+    def put(
+        self,
+        recommender: Recommender,
+        items: Sequence[ItemId],
+        newest: NewestRecords,
+        table: ItemTable,
+    ) -> None:
         """Records of these items are there or are others; one without features keeps its place."""
-        if not self._recommender.content:
+        if not recommender.content:
             return
         known = [
             (item, features)
             for item in items
-            if item not in self._recommender.vocabulary
+            if item not in recommender.vocabulary
             and table.slot(item) >= FIRST
             and (features := newest.features(item)) is not None
         ]
         if not known:
             return
-        vectors = pointing(self._recommender, [features for _, features in known])
+        vectors = pointing(recommender, [features for _, features in known])
         for (item, _), vector in zip(known, vectors, strict=True):
             place = self.places.get(item)
             if place is None:
@@ -98,9 +105,9 @@ class ColdRows:
             self._slots[place] = table.slot(item)
             self._vectors[place] = vector
 
-    def scores(self, query: Query) -> Scores:
+    def scores(self, recommender: Recommender, query: Query) -> Scores:
         """Of each place, on the scale of the version's rows."""
-        recommender, table = self._recommender, self._recommender.trend_table()
+        table = recommender.trend_table()
         weight = table.weights[table.places(np.array([len(query.rows)]))[0], 0]
         made: Scores = self.vectors @ query.user.numpy()
         made *= weight

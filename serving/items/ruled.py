@@ -31,6 +31,7 @@ class Wanted(msgspec.Struct, frozen=True):
     """What a request asks for: ``k`` items outside ``barred``, inside ``allow`` where given.
 
     ``barred_items`` names those that have no row, others with them; asked where these may count.
+    Where it is not ``explained``, nobody asks why there are fewer: to find out looks at all items.
     """
 
     k: int
@@ -39,6 +40,7 @@ class Wanted(msgspec.Struct, frozen=True):
     rules: Rules | None
     attributes: Sequence[str] = ()
     barred_items: Callable[[], Iterable[ItemId]] = tuple
+    explained: bool = True
 
 
 class Ruled(msgspec.Struct, frozen=True):
@@ -46,7 +48,7 @@ class Ruled(msgspec.Struct, frozen=True):
 
     ``pinned`` are the places, from 0, where a pin stands. ``offset`` is that of the last record of
     the catalogue that was known, ``None`` before the first. ``shortfall`` says why there are fewer
-    than ``k``. ``attributes`` are those of each item that were asked for, where any were.
+    than ``k``, where that was asked. ``attributes`` are those that were asked for of each item.
     """
 
     items: list[ItemId]
@@ -107,7 +109,7 @@ def ruled_in(catalogue: Catalogue, recommender: Recommender, query: Query, wante
     given: list[float | None] = list(values.tolist())
     places = _insert(known, query, pins, items, given)
     shortfall = None
-    if len(items) < wanted.k:
+    if wanted.explained and len(items) < wanted.k:
         found = Counted(wanted.k, len(items), left, closed, seen, allowed, known.cold)
         shortfall = why_fewer(found, rules, view, catalogue)
     offset = catalogue.end - 1 if catalogue.end else None

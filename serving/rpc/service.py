@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import grpc
 from google.protobuf.message import Message
 
-from everfresh.contracts.event import ItemId
 from everfresh.contracts.ports import Clock
 from everfresh.contracts.settings import Settings
 from everfresh.serving.metrics import Measure, nobody
-from everfresh.serving.recommend import Answer
 from everfresh.serving.replica import Replica
 from everfresh.serving.requests import bodies, problems
 from everfresh.serving.requests.admission import Admission
@@ -26,13 +24,8 @@ from everfresh.serving.requests.arms import finished, with_arm
 from everfresh.serving.requests.bodies import Limits, RecommendBody, ScoreBody, SimilarBody
 from everfresh.serving.requests.own_writes import OwnWrites
 from everfresh.serving.rpc import recommender_pb2 as pb
-from everfresh.serving.rpc.fields import (
-    id_value,
-    optional_fields,
-    rules_fields,
-    similar_fields,
-    values_message,
-)
+from everfresh.serving.rpc.answers import answer_message, scored_messages
+from everfresh.serving.rpc.fields import recommend_fields, score_fields, similar_fields
 from everfresh.serving.rpc.registration import Unreadable
 
 _Message = TypeVar("_Message", bound=Message)
@@ -89,11 +82,11 @@ class RpcService:
         def answer() -> pb.Answer:
             counts = {"exclude": len(message.exclude), "allow": len(message.allow.ids)}
             self._require_short(message.events, **counts)
-            body = bodies.convert(_recommend_fields(message), RecommendBody)
+            body = bodies.convert(recommend_fields(message), RecommendBody)
             request = bodies.check_recommend(body, self._limits, self._clock())
             self._own_writes.require(request)
             return with_arm(
-                self._replica, request, lambda each: _answer_message(self._replica.answer(each))
+                self._replica, request, lambda each: answer_message(self._replica.answer(each))
             )
 
         return await self._call(message, answer, pb.Answer, context)
@@ -103,11 +96,11 @@ class RpcService:
 
         def answer() -> pb.Answer:
             self._require_short(message.events, items=len(message.items))
-            body = bodies.convert(_score_fields(message), ScoreBody)
+            body = bodies.convert(score_fields(message), ScoreBody)
             request = bodies.check_score(body, self._limits, self._clock())
             self._own_writes.require(request)
             return with_arm(
-                self._replica, request, lambda each: _answer_message(self._replica.score(each))
+                self._replica, request, lambda each: answer_message(self._replica.score(each))
             )
 
         return await self._call(message, answer, pb.Answer, context)
@@ -126,7 +119,7 @@ class RpcService:
                 raise problems.unknown_item(request.item_id, loaded.version)
             return pb.SimilarAnswer(
                 item_id=message.item_id,
-                items=_scored_messages(near.items, near.scores),
+                items=scored_messages(near.items, near.scores),
                 version=near.version,
                 epoch=near.epoch,
             )
@@ -207,101 +200,3 @@ def _code(problem: problems.Problem) -> grpc.StatusCode:
     if problem.kind in ("overloaded", "timed-out"):
         return grpc.StatusCode.RESOURCE_EXHAUSTED
     return _CODES[problem.status]
-
-
-def _id_values(messages: Iterable[pb.Id]) -> list[ItemId | None]:
-    return [id_value(message) for message in messages]
-
-
-def _event_fields(events: Iterable[pb.Event]) -> list[dict[str, Any]]:
-    return [
-        {
-            "item_id": id_value(event.item_id),
-            "type": event.type,
-            **optional_fields(event, "time", "value"),
-        }
-        for event in events
-    ]
-
-
-def _recommend_fields(message: pb.RecommendRequest) -> dict[str, Any]:
-    return {
-        "user_id": id_value(message.user_id),
-        "exclude": _id_values(message.exclude),
-        "allow": _id_values(message.allow.ids) if message.HasField("allow") else None,
-        "events": _event_fields(message.events),
-        "attributes": list(message.attributes),
-        "rules": rules_fields(message.rules) if message.HasField("rules") else None,
-        **optional_fields(message, "k", "exclude_seen", "request_id", "arm", "min_state_offset"),
-    }
-
-
-def _score_fields(message: pb.ScoreRequest) -> dict[str, Any]:
-    return {
-        "user_id": id_value(message.user_id),
-        "items": _id_values(message.items),
-        "events": _event_fields(message.events),
-        **optional_fields(message, "request_id", "arm", "min_state_offset"),
-    }
-
-
-def _id_message(value: ItemId) -> pb.Id:
-    return pb.Id(number=value) if isinstance(value, int) else pb.Id(text=value)
-
-
-def _scored_messages(items: Iterable[ItemId], scores: Iterable[float | None]) -> list[pb.Scored]:
-    return [
-        pb.Scored(item_id=_id_message(item), score=score)
-        for item, score in zip(items, scores, strict=True)
-    ]
-
-
-def _told_messages(answer: Answer) -> list[pb.Scored]:
-    items = _scored_messages(answer.items, answer.scores)
-    for message, attributes in zip(items, answer.attributes or (), strict=False):
-        for name, value in attributes.items():
-            message.attributes[name].CopyFrom(values_message(value))
-    return items
-
-
-def _answer_message(answer: Answer | None) -> pb.Answer:
-    if answer is None:
-        raise problems.no_version_yet()
-    return pb.Answer(
-        request_id=answer.request_id,
-        user_id=_id_message(answer.user_id),
-        items=_told_messages(answer),
-        version=answer.version,
-        epoch=answer.epoch,
-        arm=answer.arm,
-        source=answer.source,
-        note=answer.note,
-        state_partition=answer.state_partition,
-        state_offset=answer.state_offset,
-        request_events=answer.request_events,
-        experiment=answer.experiment,
-        track=answer.track,
-        definition_version=answer.definition_version,
-        probability=answer.probability,
-        state_age_ms=answer.state_age_ms,
-        items_offset=answer.items_offset,
-        rules=answer.rules,
-        pinned=answer.pinned,
-        shortfall=answer.shortfall,
-        teams=[
-            pb.Team(
-                arm=each.arm,
-                track=each.track,
-                version=each.version,
-                epoch=each.epoch,
-                tail=each.tail,
-            )
-            for each in answer.teams
-        ],
-        team_of=answer.team_of,
-        sticky=answer.sticky,
-        explored=answer.explored,
-        propensities=answer.propensities,
-        explored_share=answer.explored_share,
-        tail=answer.tail,
-    )

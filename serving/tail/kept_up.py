@@ -10,7 +10,7 @@ from everfresh.model.recommender import Recommender
 from everfresh.model.trends.counts import Ints
 from everfresh.model.trends.table import TrendTable
 from everfresh.model.trends.tail import BLOCK, Tail
-from everfresh.serving.tail.recent_log import RecentLog, RecentSlice
+from everfresh.serving.tail.recent_log import RecentLog, RecentSlice, name_of
 
 SETTLED_MS = 2_000
 """Events so much older than the newest are counted for good. One that comes later still is counted
@@ -19,7 +19,7 @@ too, but then all are counted anew."""
 
 class Trending(msgspec.Struct, frozen=True):
     """What an answer scores with beside the weights: ``table``, and ``name`` of the events in it,
-    empty for none; see :class:`RecentSlice`."""
+    empty for none; see :func:`name_of`."""
 
     table: TrendTable
     name: str = ""
@@ -47,13 +47,16 @@ class KeptUp:
         """Count what has come; False where nothing has."""
         if not self._recommender.trends.clock:
             return False  # a version without trends
-        recent = log.since(self._through)
-        if not recent.ranges or recent.name == self._name:
+        name = name_of(log.ranges_since(self._through))
+        if name in ("", self._name):
             return False
+        recent = log.since(self._through)
         rows = self._rows_of(log)
         tail = self._counted(recent, rows[recent.before], rows[recent.items])
-        self.now = Trending(tail.table(), recent.name, len(recent.items), recent.missing)
-        self._name = recent.name
+        before, table = self.now, tail.table()
+        table.follow(self._recommender.trend_table() if before is None else before.table)
+        self.now = Trending(table, name, len(recent.items), recent.missing)
+        self._name = name
         return True
 
     def _counted(self, recent: RecentSlice, before: Ints, rows: Ints) -> Tail:

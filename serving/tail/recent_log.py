@@ -26,6 +26,15 @@ Ranges = tuple[tuple[int, int], ...]
 """Stretches of a partition's log ``[begin, end)``, ascending."""
 
 
+def name_of(ranges: Mapping[int, Ranges]) -> str:
+    """Of the events of these stretches by partition, as answers have it: ``0:120-480
+    1:97-310+312-455`` are partitions and their offsets. Empty for none."""
+    return " ".join(
+        f"{number}:" + "+".join(f"{begin}-{end}" for begin, end in stretches)
+        for number, stretches in sorted(ranges.items())
+    )
+
+
 class RecentSlice(msgspec.Struct, frozen=True):
     """The events after a version's offsets that are kept, in the order in which tails count them.
 
@@ -40,22 +49,15 @@ class RecentSlice(msgspec.Struct, frozen=True):
     missing: int
     ranges: Mapping[int, Ranges]
 
-    @property
-    def name(self) -> str:
-        """Of these events, as answers have it: ``0:120-480 1:97-310+312-455`` are partitions and
-        their offsets."""
-        return " ".join(
-            f"{number}:" + "+".join(f"{begin}-{end}" for begin, end in ranges)
-            for number, ranges in sorted(self.ranges.items())
-        )
-
 
 class RecentLog:
     """Owned by one thread at a time."""
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
-        self._parts: list[Ints] = []  # (5, n): partition, offset, append time, item, before
+        # (5, n): partition, offset, append time, item, before. The first part is in the order in
+        # which tails count, the others are as they came.
+        self._parts: list[Ints] = [np.zeros((5, 0), np.int64)]
         self._ranges: dict[int, Ranges] = {}
         self._numbers: dict[ItemId, int] = {}
         self._items: list[ItemId] = []
@@ -97,19 +99,26 @@ class RecentLog:
         for number in self._ranges:
             begins[number] = through.get(number, 0)
         events = events[:, events[1] >= begins[events[0]]]
-        events = events[:, log_order(events[2], events[1], events[0])]
-        missing, kept = 0, dict[int, Ranges]()
+        kept, missing = self.ranges_since(through), 0
+        for number, ranges in kept.items():
+            begin = through.get(number, 0)
+            missing += ranges[-1][1] - begin - sum(end - at for at, end in ranges)
+        return RecentSlice(events[3], events[4], events[[2, 1, 0]].T, missing, kept)
+
+    def ranges_since(self, through: Mapping[int, int]) -> dict[int, Ranges]:
+        """Those of :meth:`since`, which costs far more."""
+        kept = dict[int, Ranges]()
         for number, ranges in self._ranges.items():
             begin = through.get(number, 0)
             after = tuple((max(begin, at), end) for at, end in ranges if end > begin)
             if after:
                 kept[number] = after
-                missing += after[-1][1] - begin - sum(end - at for at, end in after)
-        return RecentSlice(events[3], events[4], events[[2, 1, 0]].T, missing, kept)
+        return kept
 
     def _together(self) -> Ints:
         if len(self._parts) != 1:
-            self._parts = [np.concatenate([np.zeros((5, 0), np.int64), *self._parts], axis=1)]
+            events = np.concatenate(self._parts, axis=1)
+            self._parts = [events[:, log_order(events[2], events[1], events[0])]]
         return self._parts[0]
 
     def _numbers_of(self, items: Sequence[ItemId | None]) -> list[int]:

@@ -74,6 +74,13 @@ def test_columns_hold_what_the_entries_do(items: list[int | str], data: st.DataO
         assert values == [e.value for e in events]
 
 
+@pytest.mark.parametrize("items", [[*range(40)], [f"i{n:04d}" for n in range(40)], ["a", 7, "bc"]])
+@pytest.mark.parametrize("number", [0, 1, 3, 40])
+def test_items_alone_are_those_of_the_entries(items: list[int | str], number: int) -> None:
+    events = [Interaction(item, ACTIONS[0], 5) for item in items[:number]]
+    assert sequence.decode_items(_entries(events)) == items[:number]
+
+
 def test_entries_that_are_not_alike_have_no_columns() -> None:
     numbers, texts = (sequence.encode_entry(item, 0, 0, None) for item in (7, "12345678"))
     assert len(numbers) == len(texts)

@@ -13,6 +13,7 @@ from everfresh.contracts.experiments.definition import Arm
 from everfresh.contracts.experiments.exploration import Explore
 from everfresh.contracts.exposure import decode_exposure, encode_exposure
 from everfresh.contracts.items.rules import Cap, Pin, Rules
+from everfresh.serving.items import ruled
 from everfresh.serving.recommend import Answer, RecommendRequest
 from everfresh.serving.rpc import recommender_pb2 as pb
 from tests.contracts.experiments.definitions import define
@@ -91,7 +92,11 @@ def test_fresh_items_alone_are_explored_where_that_is_asked_for(bench: Bench) ->
     assert seen <= set(range(25, 31))
 
 
-def test_without_fresh_items_nothing_is_by_chance(bench: Bench) -> None:
+def test_without_fresh_items_nothing_is_by_chance(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Nobody is told why there are few candidates, and to find out takes long.
+    monkeypatch.setattr(ruled, "why_fewer", None)
     exploring(bench, Explore(0.5, fresh_s=300))
     answer = ask(bench, 1)
     assert (answer.explored, answer.propensities) == ([], [1.0] * K)

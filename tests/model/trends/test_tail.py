@@ -147,3 +147,23 @@ def test_a_block_is_ranked_before_it_is_counted() -> None:
 
 def test_the_order_is_that_of_the_log() -> None:
     assert log_order(np.array([5, 3, 5, 3]), np.array([1, 9, 0, 9])).tolist() == [1, 3, 2, 0]
+
+
+def test_rows_are_taken_over_once_however_many_blocks_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each time costs what all rows cost that the tail has touched."""
+    taken, touch = list[int](), Tail._touch
+
+    def counted(tail: Tail, rows: np.ndarray) -> None:
+        taken.append(len(rows))
+        touch(tail, rows)
+
+    monkeypatch.setattr(Tail, "_touch", counted)
+    one, other = (Tail(each, SHARES) for each in [version()] * 2)
+    before, rows = events(10 * BLOCK)
+    one.learn(before, rows)
+    assert taken == [20 * BLOCK]
+    for _, tail in counted_by_block(other, np.arange(len(rows)), before, rows):
+        assert tail is other
+    mine, theirs = one.table(), other.table()
+    assert np.array_equal(mine.features, theirs.features)
+    assert np.array_equal(mine.chance, theirs.chance)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +19,8 @@ from everfresh.model.content.features import features_of
 from everfresh.model.content_learning import learn_contents
 from everfresh.model.inference.retrieval import Query, score_items
 from everfresh.model.recommender import Recommender
-from everfresh.serving.items import ruled
+from everfresh.serving.history import reader
+from everfresh.serving.items import cold_rows, ruled
 from everfresh.serving.items.catalogue import Catalogue
 from everfresh.serving.items.ruled import Ruled, Wanted, ruled_items
 from everfresh.serving.recommend import RecommendRequest, ScoreRequest
@@ -184,7 +187,9 @@ def test_fewer_than_asked_says_how_many_have_no_events() -> None:
     )
 
 
-def test_what_a_user_has_seen_without_a_row_is_not_recommended_again() -> None:
+def test_what_a_user_has_seen_without_a_row_is_not_recommended_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     bench = Bench(load=lambda manifest, store: version())
     bench.catalogue.apply(
         [*RECORDS, change("new", kind="k1"), change("newer", kind="k1")], len(RECORDS) + 2
@@ -197,6 +202,12 @@ def test_what_a_user_has_seen_without_a_row_is_not_recommended_again() -> None:
         assert answer is not None
         assert answer.items[0] == "newer"
         assert not {3, 4, "new"} & set(answer.items)
+        monkeypatch.setattr(reader, "decode_items", None)  # of a user all of whose items have rows
+        bench.remember(9, [3, 4])
+        answer = bench.replica.answer(RecommendRequest("r", 9, 40, True))
+        assert answer is not None
+        assert {"new", "newer"} <= set(answer.items)
+        assert not {3, 4} & set(answer.items)
         events = [Interaction("newer", "view", 1)]
         answer = bench.replica.answer(RecommendRequest("r", 8, 40, True, events=events))
         assert answer is not None
@@ -233,6 +244,37 @@ def test_a_version_takes_over_where_items_point_while_the_map_is_the_same() -> N
     catalogue.prepare(another)
     fresh.prepare(another)
     assert asked(catalogue, 40, made=another).scores == asked(fresh, 40, made=another).scores
+
+
+def test_where_items_point_is_found_once_while_no_version_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Requests wait meanwhile."""
+    looked, pointing = list[int](), cold_rows.pointing
+
+    def counted(made: Recommender, some: Sequence[Any]) -> Any:
+        looked.append(len(some))
+        return pointing(made, some)
+
+    monkeypatch.setattr(cold_rows, "pointing", counted)
+    catalogue = catalogue_of(cold=5)
+    catalogue.prepare(MADE)
+    for at in range(18):
+        catalogue.apply([change(f"n{at}", kind="k1")], at + 1, gently=True)
+    assert catalogue.cold_items <= 10
+    assert sum(looked) == 18
+    assert {f"n{at}" for at in range(13, 18)} <= set(asked(catalogue, 40).items)
+
+
+def test_a_version_that_nobody_holds_is_let_go_of() -> None:
+    catalogue = shop(change("new", kind="k1"))
+    made = version(seed=7)
+    catalogue.prepare(made)
+    assert asked(catalogue, 1, made=made).items == ["new"]
+    held = weakref.ref(made)
+    del made
+    gc.collect()
+    assert held() is None
 
 
 def test_records_that_come_between_answers_are_all_candidates() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -138,3 +139,22 @@ def test_without_events_the_version_answers_by_its_own(version: Recommender) -> 
     trending = KeptUp(version, manifest({0: 7}))
     assert not trending.renew(RecentLog())
     assert trending.now is None
+
+
+def test_requests_do_not_weigh_again_what_was_weighed_for_those_before(
+    version: Recommender,
+) -> None:
+    log, kept = made_log(20, 1, 5, ITEMS), RecentLog()
+    trending = KeptUp(version, manifest({}))
+    version.trend_table().pool_one(np.zeros(version.vocabulary.rows, np.float32), 0, 0)
+    for end in (10, 20):
+        kept.put(run_of(0, end - 10, end, log))
+        assert trending.renew(kept)
+        assert trending.now is not None
+        table = trending.now.table
+        weighed = dict(table._pooled)
+        scores, again = np.zeros((2, len(table.features)), np.float32)
+        table.pool_one(scores, 0, 0)
+        assert table._pooled.keys() == weighed.keys()
+        replace(table, _pooled={}).pool_one(again, 0, 0)
+        assert np.array_equal(scores, again)

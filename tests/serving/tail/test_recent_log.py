@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from everfresh.serving.tail.recent_log import RecentLog, RecentSlice
+from everfresh.serving.tail.recent_log import RecentLog, RecentSlice, name_of
 from tests.serving.tail.events import Logged, made_log, run_of
 
 ITEMS = ["a", "b", 3, 4, 5]
@@ -43,7 +43,7 @@ def test_events_are_in_one_order_however_partitions_were_read(seed: int) -> None
     after = [each for each in log if each.offset >= through.get(each.partition, 0)]
     assert told(kept, recent) == wanted(after)
     assert recent.missing == 0
-    assert recent.name == f"0:12-{ends[0]} 1:0-{ends[1]} 2:20-{ends[2]}"
+    assert name_of(recent.ranges) == f"0:12-{ends[0]} 1:0-{ends[1]} 2:20-{ends[2]}"
 
 
 def test_what_was_not_read_is_counted_and_named() -> None:
@@ -51,9 +51,9 @@ def test_what_was_not_read_is_counted_and_named() -> None:
     for partition, begin, end in ((0, 4, 10), (0, 13, 20), (1, 0, 6), (1, 30, 40)):
         kept.put(run_of(partition, begin, end, log))
     recent = kept.since({0: 2, 1: 3})
-    assert recent.name == "0:4-10+13-20 1:3-6+30-40"
+    assert name_of(recent.ranges) == "0:4-10+13-20 1:3-6+30-40"
     assert recent.missing == 2 + 3 + 24
-    assert kept.since({0: 100, 1: 100}).name == ""
+    assert name_of(kept.ranges_since({0: 100, 1: 100})) == ""
 
 
 def test_a_log_that_begins_anew_takes_the_place_of_what_was_kept() -> None:
@@ -61,7 +61,7 @@ def test_a_log_that_begins_anew_takes_the_place_of_what_was_kept() -> None:
     kept.put(run_of(0, 0, 30, log))
     kept.put(run_of(0, 0, 10, other))
     assert told(kept, kept.since({})) == wanted([each for each in other if each.offset < 10])
-    assert kept.since({}).name == "0:0-10"
+    assert name_of(kept.ranges_since({})) == "0:0-10"
 
 
 def test_beyond_its_bound_the_older_half_goes_and_is_missing() -> None:
@@ -98,4 +98,4 @@ def test_few_stretches_of_a_partition_are_kept_apart() -> None:
 @pytest.mark.parametrize("through", [{}, {0: 5}])
 def test_nothing_read_is_nothing(through: dict[int, int]) -> None:
     recent = RecentLog().since(through)
-    assert (len(recent.items), recent.missing, recent.name) == (0, 0, "")
+    assert (len(recent.items), recent.missing, name_of(recent.ranges)) == (0, 0, "")
