@@ -26,6 +26,7 @@ from everfresh.infra.cli.terminal import Terminal, progress_text
 from everfresh.infra.cli.views.follow import RunFollower
 from everfresh.infra.cli.views.learned_history import LearnedHistory
 from everfresh.infra.cli.views.run_reports import RunReports
+from everfresh.infra.cli.views.text import duration
 from everfresh.infra.components import settings_environment
 from everfresh.infra.processes.processes import become_subreaper, spawn, stop_in_order
 from everfresh.streaming.replay.progress import ReplayProgress
@@ -196,18 +197,11 @@ def follow_learning(
 
 def _so_far(history: LearnedHistory) -> str:
     left = history.left_s()
-    rest = "" if left is None or history.done else f", some {_duration(left)} left"
+    rest = "" if left is None or history.done else f", some {duration(left)} left"
     return (
         f"{history.consumed:,} of {history.total:,} events learned, "
         f"{len(history.windows)} windows{rest}"
     )
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = seconds / 60
-    return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
 
 
 def _stuck(history: LearnedHistory, failed: str) -> str:
