@@ -116,8 +116,7 @@ def _send(
     disk: Path | None,
 ) -> ReplayProgress:
     env = settings_environment(settings)
-    window = max(1, settings.windows.history_events * partitions)
-    spec = backfill_spec(file, reading, window, env)
+    spec = backfill_spec(file, reading, window_of(settings, partitions), env)
     child = spawn(spec, settings.home.resolve() / "logs", uuid.uuid4().hex)
     replay = ReplayProcess(child)
 
@@ -132,6 +131,13 @@ def _send(
         for line in summary(replay.final(), reading.rejects):
             console.print(line)
     return replay.final()
+
+
+def window_of(settings: Settings, partitions: int) -> int:
+    """Events after which a user's next ones make another example: those of a window, or of a
+    stretch of it where that is shorter, or the window is bounded by time alone."""
+    stretch, history = settings.windows.stretch_events, settings.windows.history_events
+    return partitions * min(stretch, history or stretch)
 
 
 def said_of_disk(needed: Needed, disk: Path | None) -> list[str]:
