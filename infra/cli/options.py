@@ -76,6 +76,25 @@ def finite(value: float) -> float:
     return value
 
 
+FirstEvents = Annotated[
+    int,
+    typer.Option(
+        "--limit",
+        min=0,
+        max=MOST,
+        metavar="N",
+        help="Read only the first N events; 0 reads all.",
+    ),
+]
+FiguresFile = Annotated[
+    Path | None,
+    typer.Option("--json", metavar="FILE", help="Write all figures to this JSON file."),
+]
+PlotFile = Annotated[
+    Path | None, typer.Option("--plot", metavar="FILE", help="Draw them into this PNG file.")
+]
+
+
 def given(**options: str) -> dict[str, Any]:
     """Those that are not empty."""
     return {name: value for name, value in options.items() if value}
