@@ -95,6 +95,11 @@ PlotFile = Annotated[
 ]
 
 
+def events_per_second(zero: str) -> Any:
+    """An option for a speed; ``zero`` is what 0 does."""
+    return typer.Option(min=0.0, callback=finite, metavar="N", help=f"Events per second; 0 {zero}.")
+
+
 def given(**options: str) -> dict[str, Any]:
     """Those that are not empty."""
     return {name: value for name, value in options.items() if value}
