@@ -214,11 +214,10 @@ def _beyond(law: FittedLaw, points: Points) -> dict[str, float]:
     """What the law predicts for the largest and longest, and for more than that."""
     if law.refused:
         return {}
-    power = Power(law.floor, law.a, law.alpha, law.b, law.beta, (law.n_unit, law.d_unit))
     n, d = float(points.n.max()), float(points.d.max())
     asked = {"as measured": (n, d), "N x 2": (2 * n, d), "D x 2": (n, 2 * d)}
     asked |= {"N x 2, D x 2": (2 * n, 2 * d), "N x 4, D x 4": (4 * n, 4 * d)}
-    return {name: float(power.at(*at)) for name, at in asked.items()}
+    return {name: law.at(*at) for name, at in asked.items()}
 
 
 def _advice(cells: Sequence[Cell], budget_s: float) -> tuple[Choice, Choice]:

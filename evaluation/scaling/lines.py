@@ -105,6 +105,11 @@ class FittedLaw(msgspec.Struct, frozen=True):
     beta_interval: tuple[float, float]
     refused: str
 
+    def at(self, weights: float, events: float) -> float:
+        """The loss that it says of one training."""
+        size = self.a * (weights / self.n_unit) ** -self.alpha
+        return float(self.floor + size + self.b * (events / self.d_unit) ** -self.beta)
+
 
 class Choice(msgspec.Struct, frozen=True):
     """A size and number of passes at the longest prefix; means over seeds."""

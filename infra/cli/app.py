@@ -14,9 +14,9 @@ from everfresh.infra.cli.commands.experiment.group import experiment
 from everfresh.infra.cli.commands.generate import generate
 from everfresh.infra.cli.commands.items.group import items
 from everfresh.infra.cli.commands.scaling.options import scaling_law
+from everfresh.infra.cli.commands.sending.options import backfill, replay
 from everfresh.infra.cli.commands.tracks.group import tracks
 from everfresh.infra.cli.demo.command import demo
-from everfresh.infra.cli.file_options import AskedReading, EventFile, with_file_options
 from everfresh.infra.cli.options import (
     MOST,
     Config,
@@ -25,7 +25,6 @@ from everfresh.infra.cli.options import (
     Servers,
     ServersToJoin,
     User,
-    finite,
 )
 from everfresh.infra.cli.options import given as _given
 from everfresh.infra.cli.options import load as _settings
@@ -84,75 +83,8 @@ def up(
     run_up(settings)
 
 
-@app.command()
-@with_file_options
-def replay(  # noqa: PLR0913, PLR0917  (every option is one word of the command line)
-    file: EventFile,
-    asked: AskedReading,
-    speed: Annotated[
-        float,
-        typer.Option(
-            min=0.0,
-            callback=finite,
-            metavar="N",
-            help="Events per second; 0 is as fast as possible.",
-        ),
-    ] = 0.0,
-    check: Annotated[
-        bool,
-        typer.Option("--check", help="Only say what would be read and what is wrong; no Kafka."),
-    ] = False,
-    again: Annotated[
-        bool,
-        typer.Option("--again", help="Also send what an earlier replay of the file has sent."),
-    ] = False,
-    servers: Servers = "",
-    home: Home = None,
-    config: Config = None,
-) -> None:
-    """Send the events of a file to Kafka, in the order of their times.
-
-    They go to a loop that is up, or to the brokers that you name, by the same producer client that
-    applications use. At the end it says how many were accepted, how many had been accepted before,
-    and how many are dead letters. Stopped and run again, it goes on where it stopped.
-    docs/bring-your-data.md shows how to bring a file of your own.
-    """
-    settings = _settings(home, config, kafka=_given(bootstrap_servers=servers))
-    reading = asked(settings, file)
-    if check:
-        from everfresh.infra.cli.commands.check_file import run_check
-
-        run_check(settings, file, reading)
-        return
-    from everfresh.infra.cli.commands.sending.replay import run_replay
-
-    run_replay(settings, file, reading, speed, again=again)
-
-
-@app.command()
-@with_file_options
-def backfill(
-    file: EventFile,
-    asked: AskedReading,
-    servers: Servers = "",
-    home: Home = None,
-    config: Config = None,
-) -> None:
-    """Take months of history to a model that is served.
-
-    Sends the events of a file to a loop that is up, as fast as Kafka takes them, and waits until
-    the trainer has learned them and the replicas have the model. The users' state is complete
-    before the model is. Events that come meanwhile are learned as well, and those after it without
-    a gap. Stopped and run again, it goes on where it stopped. docs/bring-your-data.md leads
-    through it.
-    """
-    settings = _settings(home, config, kafka=_given(bootstrap_servers=servers))
-    reading = asked(settings, file)
-    from everfresh.infra.cli.commands.sending.backfill import run_backfill
-
-    run_backfill(settings, file, reading)
-
-
+app.command()(replay)
+app.command()(backfill)
 app.command()(demo)
 app.command()(evaluate)
 app.command(name="scaling-law")(scaling_law)

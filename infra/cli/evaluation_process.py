@@ -1,4 +1,4 @@
-"""A child process that trains and measures on a file: how it is run, and the lines that it says.
+"""A child process that trains and measures on a file: how it is run, what it says, what is kept.
 
 So the command, which draws, loads no torch. The child ends with the command, however that ends.
 """
@@ -9,8 +9,10 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+
+import msgspec
 
 from everfresh.adapters.machine.child_process import ChildProcess
 from everfresh.contracts.errors import DataFileError, RunError, SettingsError
@@ -34,6 +36,22 @@ def require_places(file: Path, *targets: Path | None) -> None:
             raise SettingsError(
                 f"{target} cannot be written: {target.parent} is no folder; make it first"
             )
+
+
+def keep_results(
+    console: Terminal,
+    result: msgspec.Struct,
+    json: Path | None,
+    plot: Path | None,
+    draw: Callable[[Path], None],
+) -> None:
+    """Write the figures and draw the plot where each is asked for, and say where they are."""
+    if json is not None:
+        json.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
+        console.print(f"figures: {json}", soft_wrap=True)
+    if plot is not None:
+        draw(plot)
+        console.print(f"plot: {plot}", soft_wrap=True)
 
 
 def output_lines(

@@ -185,6 +185,11 @@ def with_file_options(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def name_in_home(file: Path) -> str:
+    """What the home calls what it keeps of the file: its name, cut and without odd bytes."""
+    return file.absolute().name.encode(errors="replace").decode()[:60]
+
+
 def _reading(words: dict[str, Any], settings: Settings, file: Path) -> Reading:
     from everfresh.adapters.files.tables.mapping import Reading, mapping_of
     from everfresh.contracts.errors import SettingsError
@@ -205,8 +210,7 @@ def _reading(words: dict[str, Any], settings: Settings, file: Path) -> Reading:
     if words["no_quotes"]:
         options["quotes"] = False
     home = settings.home.resolve()
-    name = file.absolute().name.encode(errors="replace").decode()[:60]
-    rejects = words["rejects"] or home / "rejects" / f"{name}.jsonl"
+    rejects = words["rejects"] or home / "rejects" / f"{name_in_home(file)}.jsonl"
     return Reading(
         form=words["file_format"] or "",
         mapping=mapping_of(words["mapping"], options),

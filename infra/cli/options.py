@@ -76,6 +76,30 @@ def finite(value: float) -> float:
     return value
 
 
+FirstEvents = Annotated[
+    int,
+    typer.Option(
+        "--limit",
+        min=0,
+        max=MOST,
+        metavar="N",
+        help="Read only the first N events; 0 reads all.",
+    ),
+]
+FiguresFile = Annotated[
+    Path | None,
+    typer.Option("--json", metavar="FILE", help="Write all figures to this JSON file."),
+]
+PlotFile = Annotated[
+    Path | None, typer.Option("--plot", metavar="FILE", help="Draw them into this PNG file.")
+]
+
+
+def events_per_second(zero: str) -> Any:
+    """An option for a speed; ``zero`` is what 0 does."""
+    return typer.Option(min=0.0, callback=finite, metavar="N", help=f"Events per second; 0 {zero}.")
+
+
 def given(**options: str) -> dict[str, Any]:
     """Those that are not empty."""
     return {name: value for name, value in options.items() if value}

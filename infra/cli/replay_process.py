@@ -40,7 +40,7 @@ def replay_spec(
 
 
 def backfill_spec(file: Path, reading: Reading, window: int, env: Mapping[str, str]) -> ChildSpec:
-    """The whole file as fast as the log takes it, to be learned in windows of so many events.
+    """The whole file as fast as the log takes it; examples are made of so many events each.
 
     It first says how much disk that needs.
     """

@@ -1,7 +1,8 @@
 """An event file through the public producer: ``python -m everfresh.streaming.replay FILE``.
 
 Progress goes to standard output, a JSON object per line (``streaming.replay.progress``). SIGTERM
-and Ctrl-C end it cleanly: what was sent is flushed, and the exit code is 0 without a ``done``.
+and Ctrl-C end it cleanly: what was sent is flushed, and the exit code is 0 without a ``done``. With
+``--window`` it is a backfill, which goes through ``streaming.replay.bulk_producer`` instead.
 """
 
 from __future__ import annotations

@@ -77,16 +77,16 @@ class BulkProducer:
                 )
                 break
             except BufferError:
-                self._producer.poll(_POLL_S)
+                self._hear(lambda: self._producer.poll(_POLL_S))
             except KafkaException as error:
                 self._fail(error.args[0])
         self._sent += 1
         if self._sent % _POLL_EVERY == 0:
-            self._producer.poll(0)
+            self._hear(lambda: self._producer.poll(0))
 
     def flush(self) -> None:
         """Return once everything queued is in the log."""
-        if self._producer.flush(_DELIVERY_S + 5.0):
+        if self._hear(lambda: self._producer.flush(_DELIVERY_S + 5.0)):
             self._fail("no answer")
         self._raise_failures()
 
@@ -96,7 +96,16 @@ class BulkProducer:
     def __exit__(self, *_: object) -> None:
         """Give up what is not delivered; the marks do not count it."""
         self._producer.purge()
-        self._producer.flush(1.0)
+        self._hear(lambda: self._producer.flush(1.0))
+
+    def _hear(self, wait: Callable[[], int]) -> int:
+        """Have ``_delivered`` called. An error that is fatal is raised amid that, not passed to it:
+        so where an idempotent producer lacks a right."""
+        try:
+            return wait()
+        except KafkaException as error:
+            self._fail(error.args[0])
+            return 0
 
     def _delivered(self, error: Any, message: Any) -> None:
         if error is not None:

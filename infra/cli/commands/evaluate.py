@@ -26,7 +26,12 @@ from everfresh.evaluation.results import (
 )
 from everfresh.evaluation.summary import Evaluation, collect
 from everfresh.infra.cli.commands.check_file import said_of_source
-from everfresh.infra.cli.evaluation_process import PLAIN_S, output_lines, require_places
+from everfresh.infra.cli.evaluation_process import (
+    PLAIN_S,
+    keep_results,
+    output_lines,
+    require_places,
+)
 from everfresh.infra.cli.terminal import Terminal, progress_text
 from everfresh.infra.cli.views.tables import described, new_table
 
@@ -79,14 +84,13 @@ def run_evaluate(
     for part in (_table(result, request), *_groups(result), *_margins(result)):
         console.print(part)
     console.print(f"{time.monotonic() - began:.0f} s in all; seed {request.seed}")
-    if json is not None:
-        json.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
-        console.print(f"figures: {json}", soft_wrap=True)
-    if plot is not None:
+
+    def drawn(path: Path) -> None:
         from everfresh.infra.cli.views.evaluation_plot import draw  # noqa: PLC0415  (matplotlib is slow to load)
 
-        draw(result, f"{request.file.name}: each window scored before training on it", plot)
-        console.print(f"plot: {plot}", soft_wrap=True)
+        draw(result, f"{request.file.name}: each window scored before training on it", path)
+
+    keep_results(console, result, json, plot, drawn)
 
 
 def _lines(settings: Settings, request: Request, console: Terminal) -> Iterator[ResultLine]:

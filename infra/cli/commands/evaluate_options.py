@@ -9,7 +9,16 @@ from typing import Annotated
 import typer
 
 from everfresh.infra.cli.file_options import AskedReading, EventFile, with_file_options
-from everfresh.infra.cli.options import MOST, Config, Home, finite, load
+from everfresh.infra.cli.options import (
+    MOST,
+    Config,
+    FiguresFile,
+    FirstEvents,
+    Home,
+    PlotFile,
+    finite,
+    load,
+)
 
 
 @with_file_options
@@ -58,12 +67,7 @@ def evaluate(  # noqa: PLR0913, PLR0917  (every option is one word of the comman
             help="Share of all events (0 to 0.95) that the first window has; 0: as the others.",
         ),
     ] = 0.0,
-    limit: Annotated[
-        int,
-        typer.Option(
-            min=0, max=MOST, metavar="N", help="Read only the first N events; 0 reads all."
-        ),
-    ] = 0,
+    limit: FirstEvents = 0,
     seed: Annotated[
         int, typer.Option(min=0, max=MOST, metavar="N", help="Seed of every random choice.")
     ] = 17,
@@ -79,13 +83,8 @@ def evaluate(  # noqa: PLR0913, PLR0917  (every option is one word of the comman
             "too, by what they are.",
         ),
     ] = None,
-    json: Annotated[
-        Path | None,
-        typer.Option("--json", metavar="FILE", help="Write all figures to this JSON file."),
-    ] = None,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE", help="Draw them into this PNG file.")
-    ] = None,
+    json: FiguresFile = None,
+    plot: PlotFile = None,
     check: Annotated[
         bool,
         typer.Option("--check", help="Only say what would be read and what is wrong."),

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from everfresh.adapters.kafka.tail import RecordTail
 from everfresh.adapters.weights.rollback import roll_back
 from everfresh.adapters.weights.tracks import FsspecTracks, store_of
 from everfresh.contracts.experiments.definition import DEFAULT
 from everfresh.contracts.manifest import MODEL_FILES, Pointer
-from everfresh.contracts.report import ComponentStatus
 from everfresh.contracts.settings import Settings
+from everfresh.infra.cli.replicas import Figures, await_replicas
 from everfresh.infra.cli.running import with_brokers
 from everfresh.infra.cli.terminal import Terminal
 from everfresh.infra.run.run_record import is_supervised
-
-_WAIT_POLLS = 75
-_POLL_MS = 200
 
 
 def run_rollback(settings: Settings, version: int, track: str = "") -> None:
@@ -43,21 +39,10 @@ def run_rollback(settings: Settings, version: int, track: str = "") -> None:
 
 def wait_for_replicas(settings: Settings, wanted: Pointer, track: str = "") -> tuple[int, int]:
     """How many replicas answer with ``wanted`` or what came after it, of how many."""
-    newest: dict[str, ComponentStatus] = {}
-    live = 0
-    with RecordTail(settings.kafka.brokers, settings.kafka.topic_prefix) as tail:
-        for _ in range(_WAIT_POLLS):
-            for record in tail.poll(_POLL_MS):
-                if isinstance(record, ComponentStatus) and record.kind == "replica":
-                    newest[record.component] = record
-            serving = [status.figures for status in newest.values() if status.state != "stopped"]
-            live = sum(_reached(_of_track(figures, track), wanted) for figures in serving)
-            if live >= settings.serving.replica_range.least:
-                break
-    return live, max(live, settings.serving.replica_range.least)
+    return await_replicas(settings, lambda figures: _reached(_of_track(figures, track), wanted))
 
 
-def _of_track(figures: dict[str, object], track: str) -> dict[str, object]:
+def _of_track(figures: Figures, track: str) -> Figures:
     """What a replica says of the track."""
     if track in ("", DEFAULT):
         return figures
@@ -66,7 +51,7 @@ def _of_track(figures: dict[str, object], track: str) -> dict[str, object]:
     return said if isinstance(said, dict) else {}
 
 
-def _reached(figures: dict[str, object], wanted: Pointer) -> bool:
+def _reached(figures: Figures, wanted: Pointer) -> bool:
     epoch, version = figures.get("epoch"), figures.get("version")
     if not isinstance(epoch, int) or not isinstance(version, int):
         return False

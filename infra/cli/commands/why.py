@@ -11,6 +11,7 @@ from everfresh.adapters.state.reader import RocksHistoryReader
 from everfresh.adapters.weights.tracks import FsspecTracks
 from everfresh.contracts.errors import RunError
 from everfresh.contracts.event import ItemId
+from everfresh.contracts.experiments.definition import DEFAULT
 from everfresh.contracts.items.record import Item
 from everfresh.contracts.sequence import StoredSequence, decode_entries, unpack_header
 from everfresh.contracts.settings import Settings
@@ -18,7 +19,7 @@ from everfresh.contracts.topics import EVENTS, topic_name
 from everfresh.infra.cli.commands.items.known import changes_so_far
 from everfresh.infra.cli.running import with_brokers
 from everfresh.infra.cli.streams import write_error
-from everfresh.infra.cli.views.titles import TITLES
+from everfresh.infra.cli.views.titles import title_of, with_title
 from everfresh.model.cold_items import ColdItems
 from everfresh.model.content.features import features_of
 from everfresh.model.inference.leave_one_out import History, Moved, leave_one_out
@@ -37,26 +38,32 @@ def reasons(settings: Settings, answer: Mapping[str, Any]) -> tuple[list[str], s
     """Of each item the events that moved its score most, in words; empty where none did. Then what
     is to be said of all of them; mostly nothing.
 
-    Computed here, from the version and the state that the answer names. ``RunError`` where these
+    Computed here, from the versions and the state that the answer names. ``RunError`` where these
     are not here any more.
     """
     stored = _stored(settings, answer)
     if stored is None:
         return ["" for _ in answer["items"]], "nothing is known of this user: what is hot is best"
-    store = FsspecTracks(settings).store(answer.get("track", "default"))
-    recommender = load_version(store.manifest(answer["version"]), store)
     events = decode_entries(stored.entries(), stored.actions)
-    number = unpack_header(stored.raw)[0]
-    history = History(encode_events(events, recommender.vocabulary), number, stored.length)
     records = _records(settings, {*answer["items"], *(event.item for event in events)})
     known = {item: features_of(record) for item, record in records.items()}
     asked = {item: known[item] for item in answer["items"] if item in known}
-    cold = ColdItems.of(recommender, asked)
-    moved = leave_one_out(recommender, history, answer["items"], cold)
-    names = [_name(event.item, records) for event in events]
-    words = [_words(moved, at, names) for at in range(len(answer["items"]))]
+    number = unpack_header(stored.raw)[0]
+    # Two tracks may have made it together; rules have brought what neither has.
+    sides = []
+    for made in answer.get("teams") or [answer]:
+        store = FsspecTracks(settings).store(made.get("track", DEFAULT))
+        recommender = load_version(store.manifest(made["version"]), store)
+        history = History(encode_events(events, recommender.vocabulary), number, stored.length)
+        cold = ColdItems.of(recommender, asked)
+        sides.append(leave_one_out(recommender, history, answer["items"], cold))
+    teams = answer.get("team_of") or [0] * len(answer["items"])
+    moved = [sides[max(team, 0)] for team in teams]
+    names = [with_title(event.item, _title(event.item, records)) for event in events]
+    words = [_words(each, at, names) for at, each in enumerate(moved)]
     told = np.array([np.nan if each is None else each for each in answer["scores"]], np.float64)
-    differ = np.abs(moved.scores - told) > _SAME * np.maximum(1.0, np.abs(told))
+    scores = np.array([each.scores[at] for at, each in enumerate(moved)], np.float64)
+    differ = np.abs(scores - told) > _SAME * np.maximum(1.0, np.abs(told))
     return words, INEXACT if differ.any() else ""
 
 
@@ -91,10 +98,8 @@ def _records(settings: Settings, wanted: set[ItemId]) -> dict[ItemId, Item]:
     return found
 
 
-def _name(item: ItemId, records: Mapping[ItemId, Item]) -> str:
-    attributes = records[item].attributes if item in records else {}
-    title = next((str(attributes[name]) for name in TITLES if name in attributes), "")
-    return f"{title} ({item})" if title else str(item)
+def _title(item: ItemId, records: Mapping[ItemId, Item]) -> str:
+    return title_of(records[item].attributes) if item in records else ""
 
 
 def _words(moved: Moved, at: int, names: list[str]) -> str:

@@ -8,7 +8,15 @@ from typing import Annotated
 
 import typer
 
-from everfresh.infra.cli.options import MOST, Config, Home, ServersToJoin, finite, given, load
+from everfresh.infra.cli.options import (
+    MOST,
+    Config,
+    Home,
+    ServersToJoin,
+    events_per_second,
+    given,
+    load,
+)
 
 
 class DemoData(StrEnum):
@@ -36,13 +44,7 @@ def demo(
         ),
     ] = 40_000,
     speed: Annotated[
-        float,
-        typer.Option(
-            min=0.0,
-            callback=finite,
-            metavar="N",
-            help="Events per second; 0 chooses a speed that ends within three minutes.",
-        ),
+        float, events_per_second("chooses a speed that ends within three minutes")
     ] = 0.0,
     experiment: Annotated[
         bool,

@@ -8,11 +8,10 @@ from pathlib import Path
 import msgspec
 
 from everfresh.adapters.files.checks import event_check
-from everfresh.adapters.files.datasets import EventFile, fetch_ml100k, read_ml_100k
+from everfresh.adapters.files.datasets import DATASETS, EventFile, fetch_ml100k
 from everfresh.adapters.files.drifting.settings import DriftSettings
 from everfresh.adapters.files.drifting.stream import DriftingStream
 from everfresh.adapters.files.drifting.writing import Ceiling, write_stream
-from everfresh.adapters.files.jsonl import JsonLines
 from everfresh.adapters.files.movielens import FILMS, read_films
 from everfresh.adapters.kafka.items.writing import KafkaItemLog
 from everfresh.contracts.errors import DataFileError
@@ -40,8 +39,7 @@ class Stream(msgspec.Struct, frozen=True):
 
     def events(self, settings: Settings) -> EventFile:
         """Its events, by the rules of these settings."""
-        read = read_ml_100k if self.form == "ml-100k" else JsonLines
-        return read(self.file, event_check(settings.events))
+        return DATASETS[self.form](self.file, event_check(settings.events))
 
 
 def fetch_ratings(steps: OnUpdate) -> Stream:

@@ -126,11 +126,7 @@ def preference_row(each: Preference, error: float) -> tuple[str, ...]:
         f"{each.credit_second:.4g}",
         MISSING if each.sign_p is None else f"{each.sign_p:.2g}",
         MISSING if each.q is None else f"{each.q:.2g}",
-        "too early"
-        if each.lead is None
-        else ("better" if each.second_is_better else "worse")
-        if certain(each, error)
-        else "open",
+        _preference_state(each, error),
     )
 
 
@@ -155,6 +151,14 @@ def state(found: Comparison, error: float) -> str:
         return "too early"
     if certain(found, error):
         return "better" if found.better else "worse"
+    return "open"
+
+
+def _preference_state(found: Preference, error: float) -> str:
+    if found.lead is None:
+        return "too early"
+    if certain(found, error):
+        return "better" if found.second_is_better else "worse"
     return "open"
 
 

@@ -20,7 +20,7 @@ from everfresh.experiments.lifecycle import Known
 from everfresh.experiments.publishing import publish
 from everfresh.infra.cli.commands.experiment.diverting import divert, require_divertible
 from everfresh.infra.cli.commands.experiment.show import users_of
-from everfresh.infra.cli.replicas import replicas_past
+from everfresh.infra.cli.replicas import say_followed
 from everfresh.infra.cli.running import with_brokers
 from everfresh.infra.cli.terminal import Terminal
 from everfresh.infra.run.run_record import is_supervised
@@ -164,10 +164,7 @@ def _change(
             f"{settings.experiments.assigner}"
         )
         return
-    following = replicas_past(settings, "experiments_read", version)
-    console.print(f"followed by {following} of {settings.serving.replica_range.least} replicas")
-    if following < settings.serving.replica_range.least:
-        console.print("the others follow as soon as they can; their log says what they wait for")
+    say_followed(console, settings, "experiments_read", version)
 
 
 def _tracks(settings: Settings, definition: Definition) -> list[str]:

@@ -119,17 +119,18 @@ def start(
     settings = load(home, config, kafka=given(bootstrap_servers=servers))
     from everfresh.infra.cli.commands.experiment.change import Asked, run_start
 
-    given_kinds: list[Kind] = []
-    given_kinds += ["holdout"] if holdout else []
-    given_kinds += ["diverted"] if diverted else []
-    given_kinds += ["interleaved"] if interleaved else []
-    given_kinds += ["sticky"] if sticky else []
-    if len(given_kinds) > 1:
-        words = " and ".join(f"--{each}" for each in given_kinds)
+    flags: dict[Kind, bool] = {
+        "holdout": holdout,
+        "diverted": diverted,
+        "interleaved": interleaved,
+        "sticky": sticky,
+    }
+    kinds = [kind for kind, wanted in flags.items() if wanted]
+    if len(kinds) > 1:
+        words = " and ".join(f"--{kind}" for kind in kinds)
         raise typer.BadParameter(f"{words} exclude each other: give one of them.")
-    kind = given_kinds[0] if given_kinds else ""
     asked = Asked(arms or [], explore or [])
-    run_start(settings, name, asked, coverage, namespace, seed, kind)
+    run_start(settings, name, asked, coverage, namespace, seed, *kinds)
 
 
 @experiment.command()

@@ -27,7 +27,7 @@ from everfresh.infra.cli.commands.items.text_embedding import (
     text_of,
     with_embeddings,
 )
-from everfresh.infra.cli.replicas import replicas_past
+from everfresh.infra.cli.replicas import say_followed
 from everfresh.infra.cli.running import with_brokers
 from everfresh.infra.cli.terminal import Terminal
 from everfresh.infra.run.run_record import is_supervised
@@ -198,10 +198,7 @@ def _say_followed(console: Terminal, settings: Settings, offset: int) -> None:
     if not is_supervised(settings.home.resolve()):
         console.print("nothing is up in this home; replicas elsewhere follow when they read it")
         return
-    following = replicas_past(settings, "items_read", offset)
-    console.print(f"followed by {following} of {settings.serving.replica_range.least} replicas")
-    if following < settings.serving.replica_range.least:
-        console.print("the others follow as soon as they can; their log says what they wait for")
+    say_followed(console, settings, "items_read", offset)
 
 
 def _records(number: int) -> str:

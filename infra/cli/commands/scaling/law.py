@@ -23,7 +23,12 @@ from everfresh.evaluation.scaling.lines import (
     decode_scaling,
 )
 from everfresh.infra.cli.commands.check_file import said_of_source
-from everfresh.infra.cli.evaluation_process import PLAIN_S, output_lines, require_places
+from everfresh.infra.cli.evaluation_process import (
+    PLAIN_S,
+    keep_results,
+    output_lines,
+    require_places,
+)
 from everfresh.infra.cli.terminal import Terminal, progress_text
 from everfresh.infra.cli.views.scaling.tables import parts
 from everfresh.infra.cli.views.text import duration
@@ -60,14 +65,13 @@ def run_scaling_law(
         return
     for part in parts(result):
         console.print(part)
-    if json is not None:
-        json.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
-        console.print(f"figures: {json}", soft_wrap=True)
-    if plot is not None:
+
+    def drawn(path: Path) -> None:
         from everfresh.infra.cli.views.scaling.plot import draw  # noqa: PLC0415  (matplotlib is slow to load)
 
-        draw(result, f"{request.file.name}: how the loss falls with size and events", plot)
-        console.print(f"plot: {plot}", soft_wrap=True)
+        draw(result, f"{request.file.name}: how the loss falls with size and events", path)
+
+    keep_results(console, result, json, plot, drawn)
 
 
 def _lines(settings: Settings, request: Request, console: Terminal) -> Iterator[ScalingLine]:

@@ -8,8 +8,22 @@ from typing import Annotated
 
 import typer
 
-from everfresh.infra.cli.file_options import AskedReading, EventFile, with_file_options
-from everfresh.infra.cli.options import MOST, Config, Home, finite, load
+from everfresh.infra.cli.file_options import (
+    AskedReading,
+    EventFile,
+    name_in_home,
+    with_file_options,
+)
+from everfresh.infra.cli.options import (
+    MOST,
+    Config,
+    FiguresFile,
+    FirstEvents,
+    Home,
+    PlotFile,
+    finite,
+    load,
+)
 
 _MOST_PREFIXES = 16
 
@@ -64,12 +78,7 @@ def scaling_law(  # noqa: PLR0913, PLR0917  (every option is one word of the com
             help="Processor time that a training may take, for the advice; 0: any.",
         ),
     ] = 0.0,
-    limit: Annotated[
-        int,
-        typer.Option(
-            min=0, max=MOST, metavar="N", help="Read only the first N events; 0 reads all."
-        ),
-    ] = 0,
+    limit: FirstEvents = 0,
     seed: Annotated[
         int, typer.Option(min=0, max=MOST, metavar="N", help="The first of the seeds.")
     ] = 17,
@@ -81,13 +90,8 @@ def scaling_law(  # noqa: PLR0913, PLR0917  (every option is one word of the com
             help="Where to keep finished trainings. Default: in the home, by the file's name.",
         ),
     ] = None,
-    json: Annotated[
-        Path | None,
-        typer.Option("--json", metavar="FILE", help="Write all figures to this JSON file."),
-    ] = None,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE", help="Draw them into this PNG file.")
-    ] = None,
+    json: FiguresFile = None,
+    plot: PlotFile = None,
     check: Annotated[
         bool,
         typer.Option("--check", help="Only say what would be trained and how long that takes."),
@@ -105,8 +109,7 @@ def scaling_law(  # noqa: PLR0913, PLR0917  (every option is one word of the com
     settings = load(home, config)
     from everfresh.infra.cli.commands.scaling.law import Request, run_scaling_law
 
-    name = file.absolute().name.encode(errors="replace").decode()[:60]
-    kept = folder or settings.home.resolve() / "scaling-law" / name
+    kept = folder or settings.home.resolve() / "scaling-law" / name_in_home(file)
     numbers = {
         "--sizes": sizes,
         "--prefixes": prefixes,

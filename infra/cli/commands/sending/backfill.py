@@ -26,6 +26,7 @@ from everfresh.infra.cli.terminal import Terminal, progress_text
 from everfresh.infra.cli.views.follow import RunFollower
 from everfresh.infra.cli.views.learned_history import LearnedHistory
 from everfresh.infra.cli.views.run_reports import RunReports
+from everfresh.infra.cli.views.text import duration
 from everfresh.infra.components import settings_environment
 from everfresh.infra.processes.processes import become_subreaper, spawn, stop_in_order
 from everfresh.streaming.replay.progress import ReplayProgress
@@ -115,8 +116,7 @@ def _send(
     disk: Path | None,
 ) -> ReplayProgress:
     env = settings_environment(settings)
-    window = max(1, settings.windows.history_events * partitions)
-    spec = backfill_spec(file, reading, window, env)
+    spec = backfill_spec(file, reading, window_of(settings, partitions), env)
     child = spawn(spec, settings.home.resolve() / "logs", uuid.uuid4().hex)
     replay = ReplayProcess(child)
 
@@ -131,6 +131,13 @@ def _send(
         for line in summary(replay.final(), reading.rejects):
             console.print(line)
     return replay.final()
+
+
+def window_of(settings: Settings, partitions: int) -> int:
+    """Events after which a user's next ones make another example: those of a window, or of a
+    stretch of it where that is shorter, or the window is bounded by time alone."""
+    stretch, history = settings.windows.stretch_events, settings.windows.history_events
+    return partitions * min(stretch, history or stretch)
 
 
 def said_of_disk(needed: Needed, disk: Path | None) -> list[str]:
@@ -196,19 +203,12 @@ def follow_learning(
 
 def _so_far(history: LearnedHistory) -> str:
     left = history.left_s()
-    rest = "" if left is None or history.done else f", some {_duration(left)} left"
+    rest = "" if left is None or history.done else f", some {duration(left)} left"
     held = f", {history.held} of them held by the gate" if history.held else ""
     return (
         f"{history.consumed:,} of {history.total:,} events learned, "
         f"{len(history.windows)} windows{held}{rest}"
     )
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = seconds / 60
-    return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
 
 
 def _stuck(history: LearnedHistory, failed: str) -> str:

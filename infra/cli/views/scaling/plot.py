@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from everfresh.evaluation.scaling.lines import Findings, FittedLaw
+from everfresh.evaluation.scaling.lines import Findings
 from everfresh.infra.cli.views.plot_style import (
     End,
     name_ends,
@@ -41,12 +41,6 @@ def draw(result: Findings, title: str, path: Path) -> None:
     save(figure, path)
 
 
-def law_at(law: FittedLaw, weights: float, events: float) -> float:
-    """What the law says of one training."""
-    size = law.a * (weights / law.n_unit) ** -law.alpha
-    return float(law.floor + size + law.b * (events / law.d_unit) ** -law.beta)
-
-
 def _by_events(axes: Axes, result: Findings) -> None:
     law, events = next(iter(result.laws.values())), result.plan.prefixes
     ends = []
@@ -54,7 +48,7 @@ def _by_events(axes: Axes, result: Findings) -> None:
         own = [each for each in result.cells if each.size == size]
         axes.scatter([each.events for each in own], [each.loss for each in own], 14, color=colour)
         line = np.geomspace(events[0], events[-1], 60)
-        told = [law_at(law, cell.weights, at) for at in line]
+        told = [law.at(cell.weights, at) for at in line]
         axes.plot(line, told, color=colour, linewidth=1.3)
         ends.append(End(told[-1], size, colour, bold=False))
     _logarithmic(axes)
@@ -74,7 +68,7 @@ def _by_size(axes: Axes, result: Findings) -> None:
         losses = [means[size, events] for size in sizes]
         axes.scatter(weights, losses, 18, color=colour)
         line = np.geomspace(weights[0], weights[-1], 60)
-        told = [law_at(law, each, events) for each in line]
+        told = [law.at(each, events) for each in line]
         axes.plot(line, told, color=colour, linewidth=1.3)
         ends.append(End(told[-1], f"{events:,}", colour, bold=False))
     _logarithmic(axes)

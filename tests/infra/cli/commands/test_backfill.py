@@ -22,6 +22,7 @@ from everfresh.infra.cli.commands.sending.backfill import (
     said_of_retention,
     said_of_settings,
     say_what_stands,
+    window_of,
 )
 from everfresh.infra.cli.terminal import Terminal
 from everfresh.infra.cli.views.learned_history import LearnedHistory
@@ -57,6 +58,14 @@ def test_it_says_how_much_disk_is_needed_and_where_there_is_too_little(
     assert f"only 3.00 GB are free where {tmp_path} is" in said_of_disk(needed, tmp_path)[1]
     usage.free = 4 * 10**9
     assert len(said_of_disk(needed, tmp_path)) == 1
+
+
+@pytest.mark.parametrize(("history", "stretch", "each"), [(50, 80, 50), (50, 30, 30), (0, 80, 80)])
+def test_disk_is_told_by_the_events_after_which_examples_are_made(
+    history: int, stretch: int, each: int
+) -> None:
+    windows = {"history_events": history, "stretch_events": stretch}
+    assert window_of(load_settings({"windows": windows}), 4) == 4 * each
 
 
 def test_it_says_where_learning_takes_longer_than_kafka_keeps_windows() -> None:

@@ -85,6 +85,29 @@ def test_scores_that_something_else_has_moved_are_said(model: Recommender) -> No
     assert why.reasons(Settings(), answer(model, scores=[None, None, None]))[1] == ""
 
 
+def test_each_item_of_two_tracks_is_explained_by_the_one_that_brought_it(
+    model: Recommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fast = recommender(5)
+    tracks = SimpleNamespace(
+        store=lambda name: SimpleNamespace(manifest=lambda version: (name, version))
+    )
+    models = {("default", 4): model, ("fast", 9): fast}
+    monkeypatch.setattr(why, "FsspecTracks", lambda _: tracks)
+    monkeypatch.setattr(why, "load_version", lambda manifest, _: models[manifest])
+    first, second = answer(model), answer(fast)
+    ours, theirs = why.reasons(Settings(), first)[0], words_of_fast(second)
+    teams = [{"track": "default", "version": 4}, {"track": "fast", "version": 9}]
+    made = answer(model, teams=teams, team_of=[0, 1, -1])
+    made["scores"] = [first["scores"][0], second["scores"][1], None]
+    assert why.reasons(Settings(), made) == ([ours[0], theirs[1], ours[2]], "")
+    assert ours[1] != theirs[1]
+
+
+def words_of_fast(second: dict[str, Any]) -> list[str]:
+    return why.reasons(Settings(), {**second, "track": "fast", "version": 9})[0]
+
+
 def test_without_a_history_there_is_nothing_to_name(model: Recommender) -> None:
     words, note = why.reasons(Settings(), answer(model, state_offset=None))
     assert words == ["", "", ""]
