@@ -6,8 +6,9 @@ explores 1. So for each user it is enough to keep, of these three kinds of place
 were and what they earned: every s follows from them, by IPS and SNIPS (``experiments.off_policy``).
 Share 0 is the ranking alone, and share 1 the candidates alone.
 
-A place earns what feedback on its own item comes to. The unit is the user, as everywhere: values
-are per answer, by the delta method.
+A place earns what feedback on its own item comes to; so a metric that asks whether a user did
+something at all has no estimate. The unit is the user, as everywhere: values are per answer, by the
+delta method.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from everfresh.contracts.experiments.metric import Metric
+from everfresh.contracts.experiments.metric import Measure, Metric
 from everfresh.contracts.outcome import Outcome
 from everfresh.experiments.verdict.comparison import LEAST_USERS, too_few
 from everfresh.experiments.verdict.intervals import Interval, Sample, always_valid, welch
@@ -128,7 +129,9 @@ def what_if(
         at = [1 + kind * width + 1 + number for kind in range(_KINDS)]
         told = [each for each, weight in zip(at, weights, strict=True) if weight]
         counted = sum(abs(moments.sums[each]) for each in told)
-        if moments.users < LEAST_USERS:
+        if metric.measure is Measure.USERS:
+            found.why_not = "what a user does at least once is no sum over places"
+        elif moments.users < LEAST_USERS:
             found.why_not = f"{moments.users} users had such answers; {LEAST_USERS} are needed"
         else:
             found.why_not = too_few(metric, counted, "at places that this share shows")

@@ -121,6 +121,22 @@ def test_values_of_any_size_are_estimated() -> None:
         assert found.difference == pytest.approx(seen.difference / 1000)
 
 
+def test_whether_a_user_did_something_at_all_is_not_estimated_from_places() -> None:
+    """Such a user counts once, at whichever places it was; weights would count parts of a user."""
+    outcomes = [
+        msgspec.structs.replace(
+            each,
+            feedback=[msgspec.structs.replace(one, type="purchase") for one in each.feedback],
+        )
+        for each in simulated(3, 300)
+    ]
+    found = [each for each in reported(outcomes).what_if if each.metric == "conversion"]
+    assert [(each.ips, each.snips) for each in found] == [(None, None)] * 2
+    assert {each.why_not for each in found} == {
+        "what a user does at least once is no sum over places"
+    }
+
+
 def test_an_experiment_that_does_not_explore_has_no_estimates() -> None:
     assert reported([outcome(n, n, "treatment", ["click"]) for n in range(60)]).what_if == []
 
