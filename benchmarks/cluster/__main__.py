@@ -25,7 +25,7 @@ from pathlib import Path
 from benchmarks.cluster.measure import measure
 from benchmarks.cluster.network import enter
 from benchmarks.cluster.report import figures, show
-from benchmarks.harness.options import option_parser
+from benchmarks.harness.options import parse_options
 from benchmarks.harness.report import write_figures
 from everfresh.adapters.files.checks import event_check
 from everfresh.adapters.files.datasets import DATASETS, fetch_ml100k
@@ -38,8 +38,7 @@ _CALM_S, _QUICK_CALM_S = 15.0, 4.0
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run and report."""
-    parser = option_parser("cluster", __doc__)
-    options = parser.parse_args(argv)
+    options = parse_options("cluster", __doc__, argv)
     # Inside there is no way out to fetch anything.
     data, settings = fetch_ml100k(print), load_settings()
     kafka_jars(settings.kafka.jars_url, print)

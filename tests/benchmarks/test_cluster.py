@@ -63,9 +63,11 @@ def test_whatever_is_not_answered_with_200_has_failed(capsys: pytest.CaptureFixt
     found = figures(outcome)
     assert (found["requests"], found["failed"], found["slowest_s"]) == (3, 2, 2.0)
     assert found["popular"] == 1
+    assert found["versions"] == 1, "what failed names none"
     assert (found["states_wrong"], found["states_compared"]) == (1, 14)
     assert (found["join_s"], found["replace_s"]) == (5.0, 5.0)
     show(outcome)
     said = capsys.readouterr().out.splitlines()
-    assert said[3].split()[-5:-2] == ["1", "1", "0"]
+    (lost,) = [line for line in said if "first machine lost" in line]
+    assert [cell.strip() for cell in lost.split("│")[3:6]] == ["1", "1", "0"]
     assert "[0, 503]" in said[-1]
