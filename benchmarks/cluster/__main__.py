@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     kafka_jars(settings.kafka.jars_url, print)
     enter("benchmarks.cluster", sys.argv[1:] if argv is None else argv)
     began = time.monotonic()
-    ratings = DATASETS["ml-100k"](data, event_check(settings))
+    ratings = DATASETS["ml-100k"](data, event_check(settings.events))
     with tempfile.TemporaryDirectory(prefix="ef-cluster-") as name:
         calm_s = _QUICK_CALM_S if options.quick else _CALM_S
         outcome = measure(Path(name), list(islice(ratings, _EVENTS)), calm_s)
