@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -62,6 +63,7 @@ def test_the_ratings_are_sent_and_the_figures_written(
 
     def measured(folder: Path, events: Sequence[Event], calm_s: float) -> Outcome:
         sent.extend(events)
+        time.sleep(0.1)  # seconds are told with one digit
         names = ["second machine: follower, replica", "third machine in its place"]
         steps = [Step(name, 0.0, 5.0) for name in names]
         return Outcome(steps, [Asked(1.0, 0.1, 200, 1, "model")], [0.1], [9.0], {}, 2, 2)
