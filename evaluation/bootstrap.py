@@ -32,6 +32,8 @@ def mean_with_interval(
     if not len(gained):
         return 0.0, 0.0, 0.0
     sums, counts = np.bincount(users, gained), np.bincount(users)
+    met = counts > 0  # numbers may be those of more users than have events here
+    sums, counts = sums[met], counts[met]
     rng = np.random.Generator(np.random.PCG64(seed))
     means = np.empty(RESAMPLES)
     for at in range(RESAMPLES):

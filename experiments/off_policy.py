@@ -1,11 +1,12 @@
 """Off-policy estimates: what another policy would have earned, from what a random one has shown.
 
-For your own analyses of the topic ``outcomes``, and for the report. One sample is one place of one
-answer: its ``reward``, the probability ``logged`` with which the place showed its item (the
-exposure's ``propensities``), and the probability ``target`` with which the other policy would have
-shown that item at that place, to that user. The reward of a place must not depend on what other
-places show. A policy must not show what the logged one never shows there (``target`` above 0 where
-``logged`` is 0 cannot be seen in the log); for it nothing can be estimated.
+For your own analyses of the topic ``outcomes``; the report comes to the same from sums (see
+``verdict.exploration``). One sample is one place of one answer: its ``reward``, the probability
+``logged`` with which the place showed its item (the exposure's ``propensities``), and the
+probability ``target`` with which the other policy would have shown that item at that place, to that
+user. The reward of a place must not depend on what other places show. A policy must not show what
+the logged one never shows there (``target`` above 0 where ``logged`` is 0 cannot be seen in the
+log); for it nothing can be estimated.
 
 - IPS (Horvitz and Thompson 1952): the mean of reward x target / logged. Unbiased.
 - SNIPS (Swaminathan and Joachims, NeurIPS 2015): divided by the mean weight. Slightly biased in

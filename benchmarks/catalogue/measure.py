@@ -15,8 +15,9 @@ from benchmarks.harness.report import median
 from everfresh.adapters.weights.deltas import INDEX_BYTES
 from everfresh.contracts.safetensors import TableBytes
 from everfresh.contracts.sequence import Interaction
-from everfresh.contracts.settings import load_settings
+from everfresh.contracts.settings import Settings, load_settings
 from everfresh.contracts.window import DecodedExample, TrainingWindow
+from everfresh.model.inference.indexing import renew_index
 from everfresh.model.opponents.opponent_file import opponent_tables
 from everfresh.model.optimizer import optimizer_tables
 from everfresh.model.version_files import version_tables
@@ -29,12 +30,13 @@ _BEGAN_MS = 1_700_000_000_000
 
 
 class Cost(NamedTuple):
-    """Of a window: processor seconds, of a step in ms, rows touched, MB of the rows that its
-    version brings; and the peak of memory."""
+    """Of a window: processor seconds, of a step in ms, rows touched; processor seconds of its
+    version's index, MB of the rows that it brings; and the peak of memory."""
 
     train_s: float
     step_ms: float
     touched: float
+    index_s: float
     version_mb: float
     rss_mb: float
 
@@ -63,11 +65,28 @@ def _train(items: int, repeats: int) -> Cost:
         took = time.process_time() - began
         remember(learner, window, number)
         learner.network.touch(outcome.touched)
+        index_s = _index_s(learner, window, settings, number)
         mb = _version_mb(learner)
         learner.begin_version()
-        costs.append((took, 1000 * took / outcome.steps, float(len(outcome.touched)), mb))
+        touched = float(len(outcome.touched))
+        costs.append((took, 1000 * took / outcome.steps, touched, index_s, mb))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return Cost(*(median(values) for values in zip(*costs[1:], strict=True)), peak)
+
+
+def _index_s(learner: Learner, window: TrainingWindow, settings: Settings, number: int) -> float:
+    """Nothing below ``weights.index_from`` items."""
+    network, kept = learner.network, settings.weights
+    began = time.process_time()
+    renew_index(
+        network.recommender,
+        network.touched_rows(),
+        window.examples,
+        kept.index_from,
+        kept.index_recall,
+        number,
+    )
+    return time.process_time() - began
 
 
 def _version_mb(learner: Learner) -> float:

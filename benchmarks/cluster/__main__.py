@@ -25,7 +25,7 @@ from pathlib import Path
 from benchmarks.cluster.measure import measure
 from benchmarks.cluster.network import enter
 from benchmarks.cluster.report import figures, show
-from benchmarks.harness.options import option_parser
+from benchmarks.harness.options import parse_options
 from benchmarks.harness.report import write_figures
 from everfresh.adapters.files.checks import event_check
 from everfresh.adapters.files.datasets import DATASETS, fetch_ml100k
@@ -38,14 +38,13 @@ _CALM_S, _QUICK_CALM_S = 15.0, 4.0
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run and report."""
-    parser = option_parser("cluster", __doc__)
-    options = parser.parse_args(argv)
+    options = parse_options("cluster", __doc__, argv)
     # Inside there is no way out to fetch anything.
     data, settings = fetch_ml100k(print), load_settings()
     kafka_jars(settings.kafka.jars_url, print)
     enter("benchmarks.cluster", sys.argv[1:] if argv is None else argv)
     began = time.monotonic()
-    ratings = DATASETS["ml-100k"](data, event_check(settings))
+    ratings = DATASETS["ml-100k"](data, event_check(settings.events))
     with tempfile.TemporaryDirectory(prefix="ef-cluster-") as name:
         calm_s = _QUICK_CALM_S if options.quick else _CALM_S
         outcome = measure(Path(name), list(islice(ratings, _EVENTS)), calm_s)

@@ -8,29 +8,33 @@ import numpy as np
 
 from benchmarks.cluster.load import Asked
 from benchmarks.cluster.measure import Outcome, Step
+from benchmarks.harness.report import show_table
 
 
 def show(outcome: Outcome) -> None:
     """A row for each step."""
-    _row("step", "s", "requests", "failed", "popular", "p99 ms", "slowest ms")
-    for step in outcome.steps:
-        asked = _within(outcome, step)
-        took = [one.seconds * 1000 for one in asked]
-        _row(
-            step.name,
-            f"{step.ended - step.began:.1f}",
-            str(len(asked)),
-            str(sum(_failed(one) for one in asked)),
-            str(sum(one.source == "popular" for one in asked)),
-            f"{_percentile(took, 99):.0f}" if took else "",
-            f"{max(took):.0f}" if took else "",
-        )
+    show_table(
+        f"{len(outcome.asked):,} requests, by what went on",
+        ("step", "s", "requests", "failed ↓", "popular ↓", "p99 ms ↓", "slowest ms ↓"),
+        [_row(outcome, step) for step in outcome.steps],
+        good="0 failed requests, 0 wrong states",
+    )
     statuses = sorted({one.status for one in outcome.asked if _failed(one)})
     print(f"statuses of what failed: {statuses or 'none'}; wrong states: {outcome.states}")
 
 
-def _row(name: str, *cells: str) -> None:
-    print(f"{name:<42}" + "".join(f"{cell:>11}" for cell in cells))
+def _row(outcome: Outcome, step: Step) -> tuple[str, ...]:
+    asked = _within(outcome, step)
+    took = [one.seconds * 1000 for one in asked]
+    return (
+        step.name,
+        f"{step.ended - step.began:.1f}",
+        str(len(asked)),
+        str(sum(_failed(one) for one in asked)),
+        str(sum(one.source == "popular" for one in asked)),
+        f"{_percentile(took, 99):.0f}" if took else "",
+        f"{max(took):.0f}" if took else "",
+    )
 
 
 def figures(outcome: Outcome) -> dict[str, Any]:
@@ -47,7 +51,7 @@ def figures(outcome: Outcome) -> dict[str, Any]:
         "states_wrong": sum(outcome.states.values()),
         "states_compared": outcome.users * len(outcome.states),
         "events": outcome.events,
-        "versions": len({one.version for one in outcome.asked}),
+        "versions": len({one.version for one in outcome.asked if not _failed(one)}),
         "join_s": seconds["second machine: follower, replica"],
         "replace_s": seconds["third machine in its place"],
         "visible_p50_ms": _percentile(outcome.visible_s, 50) * 1000,

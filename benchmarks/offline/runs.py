@@ -43,9 +43,6 @@ MODELS = {
 }
 
 
-LOSSES = ("product", "published", "full")
-
-
 @dataclass(frozen=True)
 class Variant:
     """What differs from a plan of :data:`MODELS`; 0 is what the plan has.

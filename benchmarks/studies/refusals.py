@@ -82,8 +82,8 @@ def measure(events: list[Event]) -> dict[str, Hits]:
     found: dict[str, Hits] = {}
     for name, mask in (("liked", liked), ("refused", ~liked)):
         hits = {kind: metric_values(run.ranks, "hr10")[mask] for kind, run in runs.items()}
-        _, owner = np.unique(runs["all"].users[mask], return_inverse=True)
-        gain = mean_with_interval(hits["refusals"] - hits["all"], owner, 17)
+        gained = hits["refusals"] - hits["all"]
+        gain = mean_with_interval(gained, runs["all"].users[mask], 17)
         means = {kind: float(hits[kind].mean()) for kind in KINDS}
         found[name] = Hits(int(mask.sum()), means, gain)
     return found

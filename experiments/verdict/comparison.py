@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from everfresh.contracts.experiments.metric import Metric
+from everfresh.contracts.experiments.metric import Measure, Metric
 from everfresh.experiments.verdict.estimates import adjusted, plain
 from everfresh.experiments.verdict.intervals import Interval, Sample, always_valid, welch
 from everfresh.experiments.verdict.moments import UNIT, Moments
@@ -129,11 +129,18 @@ def _too_early(metric: Metric, entry: int, control: Moments, arm: Moments) -> st
         return f"an arm has {fewest} users; {LEAST_USERS} are needed"
     if not (control.sums[0] and arm.sums[0]):
         return "an arm has no answers that count"
-    events = (abs(control.sums[entry]) + abs(arm.sums[entry])) // UNIT
-    if not events:
+    counted = abs(control.sums[entry]) + abs(arm.sums[entry])
+    return too_few(metric, counted, "in both arms")
+
+
+def too_few(metric: Metric, counted: int, where: str) -> str:
+    """Why millionths of what the metric counts are too few for an interval; empty if they are not.
+    A value has no least amount: it has a unit of its own."""
+    if not counted:
         return f"no outcome has a {' or '.join(metric.types)} yet"
-    if metric.measure.value != "value of" and events < LEAST_EVENTS:
-        return f"{events} were counted in both arms; {LEAST_EVENTS} are needed"
+    events = counted // UNIT
+    if metric.measure is not Measure.VALUE and events < LEAST_EVENTS:
+        return f"{events} were counted {where}; {LEAST_EVENTS} are needed"
     return ""
 
 

@@ -6,8 +6,9 @@ explores 1. So for each user it is enough to keep, of these three kinds of place
 were and what they earned: every s follows from them, by IPS and SNIPS (``experiments.off_policy``).
 Share 0 is the ranking alone, and share 1 the candidates alone.
 
-A place earns what feedback on its own item comes to. The unit is the user, as everywhere: values
-are per answer, by the delta method.
+A place earns what feedback on its own item comes to; so a metric that asks whether a user did
+something at all has no estimate. The unit is the user, as everywhere: values are per answer, by the
+delta method.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from everfresh.contracts.experiments.metric import Metric
+from everfresh.contracts.experiments.metric import Measure, Metric
 from everfresh.contracts.outcome import Outcome
-from everfresh.experiments.verdict.comparison import LEAST_EVENTS, LEAST_USERS
+from everfresh.experiments.verdict.comparison import LEAST_USERS, too_few
 from everfresh.experiments.verdict.intervals import Interval, Sample, always_valid, welch
 from everfresh.experiments.verdict.moments import UNIT, Moments
 from everfresh.experiments.verdict.user_totals import amount, read_outcome
@@ -69,21 +70,17 @@ def earned(outcome: Outcome, metrics: Sequence[Metric]) -> list[int]:
     and each metric's total on them."""
     exposure = outcome.exposure
     chosen = set(exposure.explored)
-    kinds = [
-        CANDIDATE if at in chosen else FIXED if propensity == 1.0 else OWN
-        for at, propensity in enumerate(exposure.propensities)
-    ]
-    totals = [1]
-    for kind in range(_KINDS):
-        totals.append(kinds.count(kind))
-        sums = [0] * len(metrics)
-        for at in range(len(kinds)):
-            own = [each for each in outcome.feedback if each.position == at]
-            if kinds[at] == kind and own:
-                one = msgspec.structs.replace(outcome, feedback=own)
-                for number, total in enumerate(read_outcome(one, metrics).totals[1:]):
-                    sums[number] += total
-        totals += sums
+    width = 1 + len(metrics)
+    totals = [1, *[0] * (_KINDS * width)]
+    for at, propensity in enumerate(exposure.propensities):
+        kind = CANDIDATE if at in chosen else FIXED if propensity == 1.0 else OWN
+        entry = 1 + kind * width
+        totals[entry] += 1
+        own = [each for each in outcome.feedback if each.position == at]
+        if own:
+            one = msgspec.structs.replace(outcome, feedback=own)
+            for number, total in enumerate(read_outcome(one, metrics).totals[1:], 1):
+                totals[entry + number] += total
     return totals
 
 
@@ -131,12 +128,14 @@ def what_if(
         made.append(found)
         at = [1 + kind * width + 1 + number for kind in range(_KINDS)]
         told = [each for each, weight in zip(at, weights, strict=True) if weight]
-        events = sum(abs(moments.sums[each]) for each in told) // UNIT
-        if moments.users < LEAST_USERS:
+        counted = sum(abs(moments.sums[each]) for each in told)
+        if metric.measure is Measure.USERS:
+            found.why_not = "what a user does at least once is no sum over places"
+        elif moments.users < LEAST_USERS:
             found.why_not = f"{moments.users} users had such answers; {LEAST_USERS} are needed"
-        elif events < LEAST_EVENTS:
-            found.why_not = f"{events} events were counted; {LEAST_EVENTS} are needed"
         else:
+            found.why_not = too_few(metric, counted, "at places that this share shows")
+        if not found.why_not:
             _estimate(found, moments, at, weights, counts, error, tuned_at)
     return made
 

@@ -13,6 +13,7 @@ from everfresh.contracts.experiments.metric import Metric
 from everfresh.experiments.verdict.comparison import Comparison, Rules, compare, crossed
 from everfresh.experiments.verdict.corrections import benjamini_hochberg
 from everfresh.experiments.verdict.exploration import WhatIf, what_if
+from everfresh.experiments.verdict.intervals import Interval
 from everfresh.experiments.verdict.moments import UNIT, Moments
 from everfresh.experiments.verdict.preference import Preference, preferences
 from everfresh.experiments.verdict.sample_ratio import Block, SampleRatio, sample_ratio
@@ -171,14 +172,14 @@ def _comparisons(
             made.append(found)
     # The first metric decides, so what else is looked at takes nothing from it.
     first = metrics[0].name
-    _correct([each for each in made if each.metric == first])
-    _correct([each for each in made if each.metric != first])
+    _correct([(each, each.always) for each in made if each.metric == first])
+    _correct([(each, each.always) for each in made if each.metric != first])
     return made
 
 
-def _correct(made: Sequence[Comparison]) -> None:
-    """Fill in ``q``."""
-    known = [(each, each.always.p) for each in made if each.always is not None]
+def _correct(made: Sequence[tuple[Comparison | Preference, Interval | None]]) -> None:
+    """Fill in ``q`` where there is an interval."""
+    known = [(each, found.p) for each, found in made if found is not None]
     adjusted = benjamini_hochberg([p for _, p in known])
     for (each, _), q in zip(known, adjusted, strict=True):
         each.q = q
@@ -189,9 +190,7 @@ def _preferences(sums: Sums, metrics: Sequence[Metric], limits: Limits) -> list[
         return []
     made = preferences(sums.credit, metrics, limits.error, limits.tuned_at)
     for some in (made[:1], made[1:]):  # the first decides, as it does between arms
-        known = [(each, each.lead.p) for each in some if each.lead is not None]
-        for (each, _), q in zip(known, benjamini_hochberg([p for _, p in known]), strict=True):
-            each.q = q
+        _correct([(each, each.lead) for each in some])
     return made
 
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
 import pytest
 
+from benchmarks.cluster import __main__ as cluster
 from benchmarks.cluster.load import Asked
 from benchmarks.cluster.measure import Outcome, Step
 from benchmarks.cluster.report import figures, show
 from benchmarks.cluster.states import LENGTH, Disk, Log
+from everfresh.contracts.event import Event
 from everfresh.contracts.sequence import Interaction, UserState
+from tests.benchmarks.short_run import short_run
 
 
 class Reader:
@@ -47,6 +54,28 @@ def test_a_state_is_right_only_as_the_logs_last_events_their_number_and_the_last
         assert disk.wrong(log) == 1, states
 
 
+def test_the_ratings_are_sent_and_the_figures_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "u.data"
+    data.write_text("1\t7\t3\t881250949\n2\t7\t5\t881250950\n")
+    sent: list[Event] = []
+
+    def measured(folder: Path, events: Sequence[Event], calm_s: float) -> Outcome:
+        sent.extend(events)
+        time.sleep(0.1)  # seconds are told with one digit
+        names = ["second machine: follower, replica", "third machine in its place"]
+        steps = [Step(name, 0.0, 5.0) for name in names]
+        return Outcome(steps, [Asked(1.0, 0.1, 200, 1, "model")], [0.1], [9.0], {}, 2, 2)
+
+    for name in ("kafka_jars", "enter"):
+        monkeypatch.setattr(cluster, name, lambda *ignored: None)
+    monkeypatch.setattr(cluster, "fetch_ml100k", lambda *ignored: data)
+    monkeypatch.setattr(cluster, "measure", measured)
+    assert short_run(cluster.main, tmp_path)["failed"] == 0
+    assert [event.user_id for event in sent] == [1, 2]
+
+
 def test_whatever_is_not_answered_with_200_has_failed(capsys: pytest.CaptureFixture[str]) -> None:
     names = [
         "second machine: follower, replica",
@@ -63,9 +92,11 @@ def test_whatever_is_not_answered_with_200_has_failed(capsys: pytest.CaptureFixt
     found = figures(outcome)
     assert (found["requests"], found["failed"], found["slowest_s"]) == (3, 2, 2.0)
     assert found["popular"] == 1
+    assert found["versions"] == 1, "what failed names none"
     assert (found["states_wrong"], found["states_compared"]) == (1, 14)
     assert (found["join_s"], found["replace_s"]) == (5.0, 5.0)
     show(outcome)
     said = capsys.readouterr().out.splitlines()
-    assert said[3].split()[-5:-2] == ["1", "1", "0"]
+    (lost,) = [line for line in said if "first machine lost" in line]
+    assert [cell.strip() for cell in lost.split("│")[3:6]] == ["1", "1", "0"]
     assert "[0, 503]" in said[-1]

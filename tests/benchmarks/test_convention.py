@@ -13,7 +13,10 @@ import benchmarks
 from benchmarks.__main__ import FOLDER, questions
 
 PACKAGE = Path(benchmarks.__file__).parent
-STUDIES = [path.stem for path in (PACKAGE / "studies").glob("[!_]*.py")]
+STUDIES = [
+    *(path.stem for path in (PACKAGE / "studies").glob("[!_]*.py")),
+    *(path.parent.name for path in (PACKAGE / "studies").glob("*/__main__.py")),
+]
 ONE_FILE = ("measure", "show", "figures", "main")
 PARTS = {"measure.py": ("measure",), "report.py": ("show", "figures"), "__main__.py": ("main",)}
 """File of a benchmark's folder -> functions that it offers, in this order."""
@@ -29,8 +32,9 @@ ELSEWHERE = {
 
 def script(name: str) -> Path:
     """Where the benchmark's docstring stands."""
-    file = PACKAGE / f"{name.replace('.', '/')}.py"
-    return file if file.exists() else PACKAGE / name / "__main__.py"
+    place = PACKAGE / name.replace(".", "/")
+    file = place.with_name(f"{place.name}.py")
+    return file if file.exists() else place / "__main__.py"
 
 
 def functions(path: Path) -> list[str]:

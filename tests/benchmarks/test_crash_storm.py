@@ -18,6 +18,7 @@ from everfresh.contracts.window import (
     decode_slice_record,
     encode_slice_record,
 )
+from everfresh.streaming.fold.windows import HISTORY_AFTER_MS
 from everfresh.streaming.state.store import MemoryStore
 from tests.streaming.sample_log import (
     ACTIONS,
@@ -78,6 +79,25 @@ def test_a_run_announced_again_is_no_fault() -> None:
     checked = tiling(rows + rows)
     assert checked.faults == []
     assert checked.repeated == checked.slices
+
+
+def test_records_that_came_late_are_late_in_every_cut_of_their_slice() -> None:
+    label, ago_ms = START_MS // PERIOD_MS, 2 * HISTORY_AFTER_MS
+    log = PlainPartition(Rules(ACTIONS, 65_536, 1000))
+    partition = opened(MemoryStore(), rules(history_events=2))
+    partition.close_until(label)
+    history = [accepted(n, 1, n, START_MS + n, ago_ms=ago_ms) for n in range(5)]
+    for record in history:
+        log.add(record)
+    partition.apply(history)
+    partition.close_until(label + 1)
+    checked = Tiling(log, PERIOD_MS, LENGTH)
+    for row in delivered(partition):
+        if row.topic == "windows":
+            checked.add(row.value or b"")
+    checked.check()
+    assert checked.faults == []
+    assert (checked.slices, checked.late) == (4, 5)
 
 
 def ends(rows: list[bytes]) -> list[int]:

@@ -14,6 +14,8 @@ def test_a_margin_is_the_mean_and_its_interval_is_about_users() -> None:
     assert math.isclose(mean, per_user.mean())
     # All events of a user agree, so the error is that of 200 numbers, not of 1000.
     assert math.isclose((high - low) / 2, 1.96 * per_user.std() / math.sqrt(200), rel_tol=0.15)
+    some = np.repeat(per_user, 5), 7 * users + 3
+    assert mean_with_interval(*some, 1) == (mean, low, high), "whatever number users have"
     assert mean_with_interval(np.zeros(0), np.zeros(0, np.int64), 1) == (0.0, 0.0, 0.0)
 
 

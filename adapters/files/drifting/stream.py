@@ -33,6 +33,8 @@ class Click(NamedTuple):
     """Of the clicked item among all items alive, by the oracle (``law``); the likeliest has 1."""
     observed_rank: int
     """The same by the observer, who infers the user's taste from earlier clicks."""
+    items: LiveItems
+    """Those alive at the click, until the next one moves them on."""
 
 
 class DriftingStream:
@@ -80,4 +82,4 @@ class DriftingStream:
             visitors.clicked(at, user, item)
             name, time = f"{prefix}:{number + 1}", settings.start_ms + at
             event = Event(name, "click", time, user.id, item)
-            yield Click(event, user.clicks, items.click(row), len(items), *ranks)
+            yield Click(event, user.clicks, items.click(row), len(items), *ranks, items)

@@ -100,6 +100,43 @@ def test_estimates_by_users_are_unbiased_and_their_intervals_cover_the_truth() -
     assert np.mean(always) >= 0.95
 
 
+def test_values_of_any_size_are_estimated() -> None:
+    """A tenth of a cent each: a value has a unit of its own, so none is too small."""
+    bought = [
+        msgspec.structs.replace(
+            each,
+            feedback=[
+                msgspec.structs.replace(event, type="purchase", value=0.001)
+                for event in each.feedback
+            ],
+        )
+        for each in simulated(3, 300)
+    ]
+    clicks = [each.ips for each in reported(simulated(3, 300), metrics=METRICS[:1]).what_if]
+    values = [each.ips for each in reported(bought, metrics=METRICS[2:3]).what_if]
+    assert len(values) == 2
+    for seen, found in zip(clicks, values, strict=True):
+        assert seen is not None
+        assert found is not None
+        assert found.difference == pytest.approx(seen.difference / 1000)
+
+
+def test_whether_a_user_did_something_at_all_is_not_estimated_from_places() -> None:
+    """Such a user counts once, at whichever places it was; weights would count parts of a user."""
+    outcomes = [
+        msgspec.structs.replace(
+            each,
+            feedback=[msgspec.structs.replace(one, type="purchase") for one in each.feedback],
+        )
+        for each in simulated(3, 300)
+    ]
+    found = [each for each in reported(outcomes).what_if if each.metric == "conversion"]
+    assert [(each.ips, each.snips) for each in found] == [(None, None)] * 2
+    assert {each.why_not for each in found} == {
+        "what a user does at least once is no sum over places"
+    }
+
+
 def test_an_experiment_that_does_not_explore_has_no_estimates() -> None:
     assert reported([outcome(n, n, "treatment", ["click"]) for n in range(60)]).what_if == []
 
