@@ -180,7 +180,14 @@ def _advice(report: Report, stop: list[str]) -> list[str]:
     ]
     first = [each for each in report.comparisons if each.metric == report.metrics[0]]
     for each in first:
-        if each.arm in stop or each.arm in report.closed:
+        if each.arm in stop:
+            continue
+        if each.arm in report.closed:
+            advice.append(
+                f"{each.arm} is closed, so nobody gets it. End the experiment with `everfresh "
+                f"experiment stop {report.experiment}`, or open the arm again with `everfresh "
+                f"experiment reopen {report.experiment} {each.arm}`."
+            )
             continue
         if certain(each, report.error):
             keep = each.arm if each.better else report.control

@@ -108,7 +108,7 @@ def _ages(report: Report) -> Iterable[str]:
     ]  # fmt: skip
     if rows:
         yield f"<h2>{_text(report.metrics[0])} by time since the user's first answer</h2>"
-        yield _table(("arm", "time", "control", "value", "difference, always valid"), rows)
+        yield _table(("arm", "time", "control", "value", "always valid"), rows)
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -27,12 +27,12 @@ AGES = (
     "later",
 )
 """The stretches of ``user_totals.AGES_MS``."""
-COLUMNS = ("arm", "metric", "control", "value", "difference, always valid", "one look", "q", "")
+COLUMNS = ("arm", "metric", "control", "value", "always valid", "one look", "q", "")
 NOTE = (
-    "difference: arm minus control. always valid: look as often as you like. one look: narrower, "
-    "and right only if you look once, at a time chosen before. q: chance of such a difference "
-    "between equal arms, corrected for the number of comparisons. ±: adjusted by what users did "
-    "before."
+    "always valid, one look: the difference, arm minus control, and where it lies. The interval "
+    "that is always valid holds however often you look; the other is narrower, and right only if "
+    "you look once, at a time chosen before. q: chance of such a difference between equal arms, "
+    "corrected for the number of comparisons. ±: adjusted by what users did before."
 )
 PREFERENCE_NOTE = (
     "the arms' columns: users for whom that arm's items did more. leads: the second's share of "
@@ -168,7 +168,7 @@ def interval(each: Interval | None) -> str:
     """The difference and where it lies."""
     if each is None:
         return MISSING
-    return f"{each.difference:+.4g} ({each.low:+.4g} to {each.high:+.4g})"
+    return f"{each.difference:+.3g} ({each.low:+.3g} to {each.high:+.3g})"
 
 
 def _show_by_chance(console: Terminal, report: Report) -> None:
@@ -216,7 +216,7 @@ def _show_comparisons(console: Terminal, report: Report) -> None:
 
 
 def _show_ages(console: Terminal, report: Report) -> None:
-    columns = ("arm", "time", "control", "value", "difference, always valid")
+    columns = ("arm", "time", "control", "value", "always valid")
     table = new_table(*columns, right=columns[2:])
     for stretch, found in report.by_age:
         values = figure(found.control_value), figure(found.arm_value)
