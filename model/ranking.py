@@ -79,6 +79,18 @@ Counting = TrendTable | KeptUp | None
 """What trends count in a ranking, if any."""
 
 
+@dataclass(frozen=True)
+class Way:
+    """How targets are ranked: by what is ``counted``, and for whom. To a ``stranger`` everybody is
+    shown the same, as at a first event; so the difference is what users' histories tell."""
+
+    counted: Counting
+    stranger: bool = False
+
+
+_NOBODY = Contexts(np.array([UNKNOWN]), np.array([0]))
+
+
 def contexts_of(examples: Sequence[EncodedExample]) -> Contexts:
     """What is before each target, in order of the examples and of their targets."""
     last, known = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
@@ -134,12 +146,12 @@ def rank_examples(
     exclude_seen: bool,
 ) -> Ranks:
     """As :func:`rank_ways`, by what the ``scorer`` counts alone."""
-    return rank_ways(scorer, [scorer.trends], examples, max_length, exclude_seen)[0]
+    return rank_ways(scorer, [Way(scorer.trends)], examples, max_length, exclude_seen)[0]
 
 
 def rank_ways(
     scorer: Scorer,
-    counting: Sequence[Counting],
+    ways: Sequence[Way],
     examples: Sequence[EncodedExample],
     max_length: int,
     exclude_seen: bool,
@@ -147,7 +159,8 @@ def rank_ways(
     beside: Beside | None = None,
 ) -> list[Ranks]:
     """1-based ranks of all targets, in order of the examples and of their targets: by the network
-    and each of ``counting``, of which one at most is kept up. ``heard`` hears scores by the first.
+    and each of ``ways``, of which all that are kept up are by one tail. ``heard`` hears scores by
+    the first.
 
     Ties count against the target, as not-a-numbers do, so that a model which tells nothing apart
     gains nothing. With ``exclude_seen`` the user's earlier items, context and earlier targets, are
@@ -157,27 +170,39 @@ def rank_ways(
         users, contexts = scorer.users(examples, max_length), contexts_of(examples)
         rows = target_rows(examples)
         earlier = _Earlier(examples) if exclude_seen else None
-        ranks = [np.full(len(rows), MISS, dtype=np.int64) for _ in counting]
+        ranks = [np.full(len(rows), MISS, dtype=np.int64) for _ in ways]
         step = max(1, _BLOCK_SCORES // len(scorer.catalogue.bias))
-        for block, tables in _tables(counting, contexts, rows):
+        anyone = _stranger(scorer) if any(way.stranger for way in ways) else users[:0]
+        to_anyone = scorer.catalogue.item_scores(anyone)
+        for block, tables in _tables([way.counted for way in ways], contexts, rows):
             for begin in range(0, len(block), step):
                 part = block[begin : begin + step]
                 of_part = users[torch.from_numpy(part).to(users.device)]
                 network = scorer.catalogue.item_scores(of_part)
                 for number, table in enumerate(tables):
-                    scores = _pooled(network, table, contexts.part(part))
-                    wanted = rows[part]
+                    asking, known, wanted = of_part, contexts.part(part), rows[part]
+                    if ways[number].stranger:
+                        asking, known = anyone.expand(len(part), -1), _NOBODY
+                        scores = _pooled(to_anyone, table, known).repeat(len(part), 1)
+                    else:
+                        scores = _pooled(network, table, known)
                     if heard is not None and not number:
                         heard(part, scores, _own(scores, wanted))
                     if earlier is not None:
                         earlier.leave_out(scores, part)
                     if beside is not None and table is not None:
-                        weights = table.weights[contexts.part(part).places][:, 0]
+                        weights = table.weights[known.places][:, 0]
                         scores, wanted = _joined(
-                            scores, wanted, of_part, weights, beside, part, exclude_seen
+                            scores, wanted, asking, weights, beside, part, exclude_seen
                         )
                     ranks[number][part] = _ranks(scores, wanted)
     return ranks
+
+
+def _stranger(scorer: Scorer) -> Tensor:
+    """The user vector ``(1, dim)`` before a first event."""
+    first = EncodedExample(np.zeros((4, 1), np.int64), 0)
+    return scorer.users([first], 1)
 
 
 def _joined(

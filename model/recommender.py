@@ -24,7 +24,7 @@ from everfresh.model.negatives import Negatives, clashes
 from everfresh.model.network.batches import Batch, derive_seed, encode_example, query_batch
 from everfresh.model.network.hstu import HSTU
 from everfresh.model.network.losses import sampled_cross_entropy
-from everfresh.model.ranking import Beside, Counting, Hear, KeptUp, Scorer, log_order_of, rank_ways
+from everfresh.model.ranking import Beside, Hear, KeptUp, Scorer, Way, log_order_of, rank_ways
 from everfresh.model.row_changes import RowChanges, require_names
 from everfresh.model.score_tables import ScoreTables
 from everfresh.model.short_rows import decode_change, encode_rows, view_rows
@@ -45,8 +45,9 @@ from everfresh.model.weights import (
 
 _SEED = "seed"
 _BESIDE = (PREFIX, lists.PREFIX, CONTENT)
-NETWORK, VERSION, TAIL = "network", "version", "tail"
-"""Ways to rank: without trends, with those of the version, with those that are kept up."""
+NETWORK, VERSION, TAIL, STRANGER = "network", "version", "tail", "stranger"
+"""Ways to rank: without trends, with those of the version, with those that are kept up; and as if
+nothing were known of any user."""
 
 
 class Recommender:
@@ -207,15 +208,18 @@ class Recommender:
         """The same by each of ``ways``, at hardly more cost; see ``model.ranking``.
 
         :data:`NETWORK` leaves out the trends, to show what they bring. :data:`TAIL` keeps them up
-        within the examples, as replicas do between versions.
+        within the examples, as replicas do between versions. :data:`STRANGER` counts as the first
+        way does, and knows nothing of any user.
         """
         encoded = [encode_example(example, self.vocabulary) for example in examples]
-        counting: dict[str, Counting] = {NETWORK: None, VERSION: self.trend_table()}
+        known = {NETWORK: Way(None), VERSION: Way(self.trend_table())}
         if TAIL in ways:
-            counting[TAIL] = KeptUp(self.tail(), log_order_of(examples))
+            known[TAIL] = Way(KeptUp(self.tail(), log_order_of(examples)))
+        if STRANGER in ways:
+            known[STRANGER] = Way(known[ways[0]].counted, stranger=True)
         return rank_ways(
             Scorer(self.network, self.catalogue(), None),
-            [counting[way] for way in ways],
+            [known[way] for way in ways],
             encoded,
             self.settings.max_length,
             exclude_seen,

@@ -29,7 +29,8 @@ class GateMemory(msgspec.Struct, frozen=True):
     ) -> GateMemory:
         """Once a version has come of ``window``, made from ``parent``.
 
-        ``behind`` is what live lost to popularity on the window, ``held`` what is held out now.
+        ``behind`` is what live lost on the window by knowing its users, ``held`` what is held out
+        now.
         """
         return GateMemory(
             held,

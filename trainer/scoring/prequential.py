@@ -21,12 +21,13 @@ from everfresh.contracts.event import ItemId
 from everfresh.contracts.window import DecodedExample, TrainingWindow
 from everfresh.model.cold_items import WithCold
 from everfresh.model.metrics import MISS, Ranks, scores
-from everfresh.model.recommender import TAIL, VERSION
+from everfresh.model.recommender import STRANGER, TAIL, VERSION
 from everfresh.trainer.scoring.target_groups import Groups
 
 LIVE, FROZEN = "live", "frozen"
-OWN = "own"
-"""What serves, by what its version holds alone: what the gate judges."""
+OWN, ANYONE = "own", "anyone"
+"""What serves, by what its version holds alone: what the gate judges. And as it answers a stranger,
+which tells what histories are worth."""
 
 METRICS = ("hr10", "ndcg10")
 """The figures of a contender, each a mean over the window's targets."""
@@ -41,10 +42,10 @@ class Contender(Protocol):
 
 @runtime_checkable
 class SeveralWays(Protocol):
-    """A contender that says at once how it ranks as replicas answer, and by its version alone."""
+    """What serves: it says at once how it ranks as replicas answer, and in other ways."""
 
-    def both(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> list[Ranks]:
-        """The first alone where they are the same."""
+    def several(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> dict[str, Ranks]:
+        """As :data:`LIVE`, :data:`OWN` where that is another, and :data:`ANYONE`."""
 
 
 class Served:
@@ -53,15 +54,17 @@ class Served:
 
     def __init__(self, model: WithCold, tail: bool) -> None:
         self.model = model
-        self.ways = [TAIL, VERSION] if tail else [VERSION]
+        own = {LIVE: TAIL, OWN: VERSION} if tail else {LIVE: VERSION}
+        self.ways = {**own, ANYONE: STRANGER}
 
     def ranks(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> NDArray[np.int64]:
         """See :class:`Contender`."""
-        return self.both(examples, exclude_seen)[0]
+        return self.model.ranks_by([self.ways[LIVE]], examples, exclude_seen)[0]
 
-    def both(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> list[Ranks]:
+    def several(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> dict[str, Ranks]:
         """See :class:`SeveralWays`."""
-        return self.model.ranks_by(self.ways, examples, exclude_seen)
+        ranks = self.model.ranks_by([*self.ways.values()], examples, exclude_seen)
+        return dict(zip(self.ways, ranks, strict=True))
 
 
 def rank_window(
@@ -72,7 +75,7 @@ def rank_window(
 ) -> dict[str, Ranks]:
     """Contender -> rank of every target; ``ValueError`` where one leaves out targets.
 
-    Where what serves has a tail, :data:`OWN` are its ranks without.
+    Of what serves :data:`OWN` and :data:`ANYONE` are there besides.
 
     Nobody knows the items of a ``flood``. What is an example of these alone is missed unread.
     """
@@ -85,7 +88,7 @@ def rank_window(
     table: dict[str, Ranks] = {}
     for name, contender in contenders.items():
         if isinstance(contender, SeveralWays):
-            found = dict(zip((name, OWN), contender.both(examples, exclude_seen), strict=False))
+            found = contender.several(examples, exclude_seen)
         else:
             found = {name: contender.ranks(examples, exclude_seen)}
         for each, ranks in found.items():
