@@ -157,3 +157,18 @@ def test_a_window_is_measured_before_it_is_learnt_and_without_a_version_too(
         "bits_live", "bits_popularity", "bits_events", "unknown",
     }  # fmt: skip
     assert (both.ranks[LIVE] == live.ranks(window.examples, False)).all()
+
+
+def test_what_histories_are_worth_does_not_depend_on_how_fresh_opponents_are(
+    live: Recommender, opponents: Opponents
+) -> None:
+    """Of a window that was held, opponents have learnt what the live model has not."""
+    planned = PlannedWindow(TrainingWindow(5, {}, drawn(10, 3, 5), {}), [5])
+    found = []
+    for _ in range(2):
+        contenders = {LIVE: Served(WithCold(live, {}), tail=True), **opponents.contenders()}
+        found.append(score_planned(planned, contenders, live.vocabulary, 4, TrainerSettings()))
+        opponents.update(planned.window.examples)
+    before, after = found
+    assert (before.ranks[POPULARITY] != after.ranks[POPULARITY]).any()
+    assert before.behind == after.behind is not None
