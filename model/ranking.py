@@ -81,14 +81,11 @@ Counting = TrendTable | KeptUp | None
 
 @dataclass(frozen=True)
 class Way:
-    """How targets are ranked: by what is ``counted``, and for whom. To a ``stranger`` everybody is
-    shown the same, as at a first event; so the difference is what users' histories tell."""
+    """How targets are ranked: by the network and what is ``counted``, or by one ``column`` of the
+    features of what is counted, alone: then everybody is shown the same."""
 
     counted: Counting
-    stranger: bool = False
-
-
-_NOBODY = Contexts(np.array([UNKNOWN]), np.array([0]))
+    column: int | None = None
 
 
 def contexts_of(examples: Sequence[EncodedExample]) -> Contexts:
@@ -158,8 +155,8 @@ def rank_ways(
     heard: Hear | None = None,
     beside: Beside | None = None,
 ) -> list[Ranks]:
-    """1-based ranks of all targets, in order of the examples and of their targets: by the network
-    and each of ``ways``, of which all that are kept up are by one tail. ``heard`` hears scores by
+    """1-based ranks of all targets, in order of the examples and of their targets: by each of
+    ``ways``, of which all that are kept up are by one tail. ``heard`` hears scores by
     the first.
 
     Ties count against the target, as not-a-numbers do, so that a model which tells nothing apart
@@ -172,37 +169,28 @@ def rank_ways(
         earlier = _Earlier(examples) if exclude_seen else None
         ranks = [np.full(len(rows), MISS, dtype=np.int64) for _ in ways]
         step = max(1, _BLOCK_SCORES // len(scorer.catalogue.bias))
-        anyone = _stranger(scorer) if any(way.stranger for way in ways) else users[:0]
-        to_anyone = scorer.catalogue.item_scores(anyone)
         for block, tables in _tables([way.counted for way in ways], contexts, rows):
             for begin in range(0, len(block), step):
                 part = block[begin : begin + step]
                 of_part = users[torch.from_numpy(part).to(users.device)]
                 network = scorer.catalogue.item_scores(of_part)
                 for number, table in enumerate(tables):
-                    asking, known, wanted = of_part, contexts.part(part), rows[part]
-                    if ways[number].stranger:
-                        asking, known = anyone.expand(len(part), -1), _NOBODY
-                        scores = _pooled(to_anyone, table, known).repeat(len(part), 1)
+                    wanted, column = rows[part], ways[number].column
+                    if table is not None and column is not None:
+                        scores = _counted(network, table, column)
                     else:
-                        scores = _pooled(network, table, known)
+                        scores = _pooled(network, table, contexts.part(part))
                     if heard is not None and not number:
                         heard(part, scores, _own(scores, wanted))
                     if earlier is not None:
                         earlier.leave_out(scores, part)
-                    if beside is not None and table is not None:
-                        weights = table.weights[known.places][:, 0]
+                    if beside is not None and table is not None and column is None:
+                        weights = table.weights[contexts.part(part).places][:, 0]
                         scores, wanted = _joined(
-                            scores, wanted, asking, weights, beside, part, exclude_seen
+                            scores, wanted, of_part, weights, beside, part, exclude_seen
                         )
                     ranks[number][part] = _ranks(scores, wanted)
     return ranks
-
-
-def _stranger(scorer: Scorer) -> Tensor:
-    """The user vector ``(1, dim)`` before a first event."""
-    first = EncodedExample(np.zeros((4, 1), np.int64), 0)
-    return scorer.users([first], 1)
 
 
 def _joined(
@@ -244,6 +232,12 @@ def _pooled(scores: Tensor, table: TrendTable | None, contexts: Contexts) -> Ten
     pooled = scores.cpu().clone()
     table.pool(pooled.numpy(), contexts)
     return pooled.to(scores.device)
+
+
+def _counted(network: Tensor, table: TrendTable, column: int) -> Tensor:
+    """One feature of what can be recommended, for as many targets as the ``network`` scores."""
+    feature = torch.from_numpy(table.features[:, column]).to(network)
+    return torch.where(network == -torch.inf, network, feature)
 
 
 def _own(scores: Tensor, places: Ints) -> Tensor:

@@ -29,7 +29,7 @@ from everfresh.model.row_changes import RowChanges, require_names
 from everfresh.model.score_tables import ScoreTables
 from everfresh.model.short_rows import decode_change, encode_rows, view_rows
 from everfresh.model.trends.counts import Floats, Ints
-from everfresh.model.trends.table import Contexts, TrendTable
+from everfresh.model.trends.table import Contexts, TrendTable, column_of
 from everfresh.model.trends.tail import Tail
 from everfresh.model.trends.trends import PREFIX, Trends
 from everfresh.model.vocabulary.admission import Limits, sighted
@@ -45,9 +45,8 @@ from everfresh.model.weights import (
 
 _SEED = "seed"
 _BESIDE = (PREFIX, lists.PREFIX, CONTENT)
-NETWORK, VERSION, TAIL, STRANGER = "network", "version", "tail", "stranger"
-"""Ways to rank: without trends, with those of the version, with those that are kept up; and as if
-nothing were known of any user."""
+NETWORK, VERSION, TAIL = "network", "version", "tail"
+"""Ways to rank: without trends, with those of the version, with those that are kept up."""
 
 
 class Recommender:
@@ -199,7 +198,7 @@ class Recommender:
 
     def ranks_by(
         self,
-        ways: Sequence[str],
+        ways: Sequence[str | float],
         examples: Sequence[DecodedExample],
         exclude_seen: bool,
         heard: Hear | None = None,
@@ -208,15 +207,17 @@ class Recommender:
         """The same by each of ``ways``, at hardly more cost; see ``model.ranking``.
 
         :data:`NETWORK` leaves out the trends, to show what they bring. :data:`TAIL` keeps them up
-        within the examples, as replicas do between versions. :data:`STRANGER` counts as the first
-        way does, and knows nothing of any user.
+        within the examples, as replicas do between versions.
+
+        A half-life, in events, is a way too: by counts alone, kept up as those of the first way.
         """
         encoded = [encode_example(example, self.vocabulary) for example in examples]
-        known = {NETWORK: Way(None), VERSION: Way(self.trend_table())}
+        known: dict[str | float, Way] = {NETWORK: Way(None), VERSION: Way(self.trend_table())}
         if TAIL in ways:
             known[TAIL] = Way(KeptUp(self.tail(), log_order_of(examples)))
-        if STRANGER in ways:
-            known[STRANGER] = Way(known[ways[0]].counted, stranger=True)
+        for half_life in ways:
+            if not isinstance(half_life, str):
+                known[half_life] = Way(known[ways[0]].counted, column_of(half_life))
         return rank_ways(
             Scorer(self.network, self.catalogue(), None),
             [known[way] for way in ways],

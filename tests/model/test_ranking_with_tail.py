@@ -13,7 +13,7 @@ from everfresh.contracts.window import DecodedExample
 from everfresh.model.inference.retrieval import Query, all_scores
 from everfresh.model.metrics import MISS
 from everfresh.model.network.batches import query_batch
-from everfresh.model.recommender import NETWORK, STRANGER, TAIL, VERSION, Recommender
+from everfresh.model.recommender import NETWORK, TAIL, VERSION, Recommender
 from everfresh.model.trend_learning import learn_trends, weigh_trends
 from everfresh.model.trends.tail import BLOCK
 from tests.model.streams import SMALL, example, stream, trained
@@ -46,12 +46,11 @@ def test_a_window_is_ranked_as_replicas_would_answer(exclude_seen: bool) -> None
     model = with_trends(3)
     examples = in_log(stream(8, users=60, items=34, longest=SMALL.max_length // 2), 1)
     assert sum(len(each.targets) for each in examples) > 1.5 * BLOCK
-    ways = [TAIL, VERSION, NETWORK, STRANGER]
-    kept_up, own, network, strange = model.ranks_by(ways, examples, exclude_seen)
+    ways = [TAIL, VERSION, NETWORK, 4_096]
+    kept_up, own, network, counts = model.ranks_by(ways, examples, exclude_seen)
     assert np.array_equal(own, model.ranks(examples, exclude_seen))
     assert (kept_up != own).any()
     assert (own != network).any()
-    assert (strange != kept_up).any()
     events = []
     for each in examples:
         whole = [*each.context, *each.targets]
@@ -66,11 +65,11 @@ def test_a_window_is_ranked_as_replicas_would_answer(exclude_seen: bool) -> None
         table = tail.table()
         for _, number, history, item in block:
             seen = np.array([row(each.item) for each in history], np.int64)
-            for known, ranks in ((history, kept_up), ([], strange)):
-                batch = query_batch(known, model.vocabulary, SMALL.max_length)
-                with torch.inference_mode():
-                    user = model.network(batch)[-1]
-                scores = all_scores(model, Query(user, seen[: len(known)], table))
+            batch = query_batch(history, model.vocabulary, SMALL.max_length)
+            with torch.inference_mode():
+                user = model.network(batch)[-1]
+            pooled = np.asarray(all_scores(model, Query(user, seen, table)))
+            for scores, ranks in ((pooled, kept_up), (table.features[:, 0].copy(), counts)):
                 scores[0] = -np.inf
                 if exclude_seen:
                     scores[seen] = -np.inf

@@ -5,8 +5,8 @@ the ranks of other targets as they were. It can be seen in the window, three way
 
 - one item has most of its targets;
 - the pauses between a user's events are not those of the windows before (broken clocks);
-- the live model, ahead of what it would show to a stranger in the windows before, has fallen
-  behind that: what users do no longer follows from what they did (ids shuffled).
+- the live model, ahead of its own counts in the windows before, has fallen behind them: what users
+  do no longer follows from what they did (ids shuffled).
 
 What the windows before were like is a :class:`Profile`, kept in the checkpoint (law 5) and fed by
 published windows alone. Each rule allows for the noise of few events, so that small windows pass.
@@ -37,8 +37,8 @@ _RIPE = 3
 class Profile(msgspec.Struct, frozen=True):
     """Of the windows published so far, newer ones weighing more.
 
-    ``pauses`` are shares of classes; ``ahead`` is the live model's mean gain over what it would
-    show to a stranger, and ``spread`` the variance of that between windows.
+    ``pauses`` are shares of classes; ``ahead`` is the live model's mean gain over its own counts
+    and ``spread`` the variance of that between windows.
     """
 
     windows: int = 0
@@ -47,8 +47,8 @@ class Profile(msgspec.Struct, frozen=True):
     spread: float = 0.0
 
     def after(self, window: TrainingWindow, behind: Paired | None) -> Profile:
-        """The profile once ``window`` is published; ``behind`` is what live lost by knowing
-        its users."""
+        """The profile once ``window`` is published; ``behind`` is what live lost to its
+        counts."""
         pauses = pause_shares(window)
         retained = min(_MEMORY, self.windows / (self.windows + 1))
         step = 0.0 if behind is None else -behind.loss - self.ahead
@@ -80,9 +80,8 @@ def implausible(
         )
     if behind is not None and _fell_behind(behind, profile, settings.confidence):
         return (
-            "events do not follow from histories: by knowing its users, live loses "
-            f"{behind.loss:.4f} of gain against what it would show to strangers, and won "
-            f"{profile.ahead:.4f} before"
+            f"events do not follow from histories: live is {behind.loss:.4f} of gain behind its "
+            f"own counts, which know no user, and was {profile.ahead:.4f} ahead of them"
         )
     return None
 

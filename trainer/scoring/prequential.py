@@ -11,6 +11,7 @@ Beside the means over all targets stand those over groups of them
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
@@ -21,13 +22,13 @@ from everfresh.contracts.event import ItemId
 from everfresh.contracts.window import DecodedExample, TrainingWindow
 from everfresh.model.cold_items import WithCold
 from everfresh.model.metrics import MISS, Ranks, scores
-from everfresh.model.recommender import STRANGER, TAIL, VERSION
+from everfresh.model.recommender import TAIL, VERSION
 from everfresh.trainer.scoring.target_groups import Groups
 
 LIVE, FROZEN = "live", "frozen"
-OWN, ANYONE = "own", "anyone"
-"""What serves, by what its version holds alone: what the gate judges. And as it answers a stranger,
-which tells what histories are worth."""
+OWN, COUNTS = "own", "counts"
+"""What serves, by what its version holds alone: what the gate judges. And its counts alone, to tell
+what histories are worth."""
 
 METRICS = ("hr10", "ndcg10")
 """The figures of a contender, each a mean over the window's targets."""
@@ -45,17 +46,17 @@ class SeveralWays(Protocol):
     """What serves: it says at once how it ranks as replicas answer, and in other ways."""
 
     def several(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> dict[str, Ranks]:
-        """As :data:`LIVE`, :data:`OWN` where that is another, and :data:`ANYONE`."""
+        """As :data:`LIVE`, :data:`OWN` where that is another, and :data:`COUNTS`."""
 
 
 class Served:
     """The version that serves, as replicas answer with it: its trends are kept up by a ``tail``,
-    unless that is off."""
+    unless that is off. ``half_life`` is that of its counts alone."""
 
-    def __init__(self, model: WithCold, tail: bool) -> None:
+    def __init__(self, model: WithCold, tail: bool, half_life: float = math.inf) -> None:
         self.model = model
-        own = {LIVE: TAIL, OWN: VERSION} if tail else {LIVE: VERSION}
-        self.ways = {**own, ANYONE: STRANGER}
+        own: dict[str, str | float] = {LIVE: TAIL, OWN: VERSION} if tail else {LIVE: VERSION}
+        self.ways = {**own, COUNTS: half_life}
 
     def ranks(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> NDArray[np.int64]:
         """See :class:`Contender`."""
@@ -75,7 +76,7 @@ def rank_window(
 ) -> dict[str, Ranks]:
     """Contender -> rank of every target; ``ValueError`` where one leaves out targets.
 
-    Of what serves :data:`OWN` and :data:`ANYONE` are there besides.
+    Of what serves :data:`OWN` and :data:`COUNTS` are there besides.
 
     Nobody knows the items of a ``flood``. What is an example of these alone is missed unread.
     """

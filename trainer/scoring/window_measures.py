@@ -49,7 +49,7 @@ class Surprised:
         self,
         live: Recommender | WithCold,
         popularity: FadingPopularity,
-        ways: Mapping[str, str],
+        ways: Mapping[str, str | float],
     ) -> None:
         self._live, self._popularity, self._ways = live, popularity, ways
         self._items: list[ItemId] = []
