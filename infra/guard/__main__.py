@@ -72,7 +72,7 @@ def _known(settings: Settings) -> Known:
 def _look(settings: Settings, name: str) -> list[str]:
     # Only once there is something to close: who tries no experiments needs no such rights.
     require_rights(GUARD, settings)
-    return look(settings, name)
+    return look(settings, name, tell=False)
 
 
 def _speak(rounds: GuardRounds, reports: ReportSink, ended: threading.Event) -> None:

@@ -16,14 +16,15 @@ from everfresh.experiments.publishing import publish
 from everfresh.infra.guard.reading import read_report
 
 
-def look(settings: Settings, name: str) -> list[str]:
-    """What is known, and what was done about it, in sentences. Arms that a person has opened again
-    stay open. ``ExperimentRefused`` where no such experiment was started."""
+def look(settings: Settings, name: str, *, tell: bool = True) -> list[str]:
+    """What is known, and what was done about it, in sentences; without ``tell`` alarms and what was
+    done alone. Arms that a person has opened again stay open. ``ExperimentRefused`` where no such
+    experiment was started."""
     from everfresh.experiments.verdict.words import words  # noqa: PLC0415  (needs an extra)
 
     report, _ = read_report(settings, name)
     said = words(report)
-    lines = [*said.alarms, *said.known]
+    lines = [*said.alarms, *(said.known if tell else ())]
     with KafkaDefinitionLog(settings.kafka.brokers, settings.kafka.topic_prefix) as log:
         definition = _defined(log, name)
         if definition.interleaved:
