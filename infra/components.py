@@ -16,12 +16,12 @@ from typing import Any
 from everfresh import serving, streaming, trainer
 from everfresh.contracts.errors import SettingsError
 from everfresh.contracts.settings import FILE_VARIABLE, Settings
-from everfresh.infra import broker
+from everfresh.infra import broker, guard
 from everfresh.infra.processes.processes import ChildSpec
 from everfresh.streaming import follower, sources
 
 BROKER, RAY, WORKER, TRAINER, SERVING = "broker", "ray", "worker", "trainer", "serving"
-FOLLOWER = "follower"
+FOLLOWER, GUARD = "follower", "guard"
 
 NEEDS: dict[str, tuple[str, ...]] = {
     BROKER: (),
@@ -30,6 +30,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     FOLLOWER: (BROKER,),
     TRAINER: (BROKER, RAY),
     SERVING: (BROKER, RAY),
+    GUARD: (BROKER,),
 }
 """A component is started or restarted only while those it needs answer, whoever runs them."""
 
@@ -47,7 +48,7 @@ def needs(settings: Settings) -> dict[str, tuple[str, ...]]:
 def stop_order(settings: Settings) -> tuple[tuple[str, ...], ...]:
     """The components in stages: those that need others stop before those they need."""
     bridges = map(bridge_name, settings.sources)
-    return ((*bridges, SERVING, TRAINER, WORKER, FOLLOWER), (RAY, BROKER))
+    return ((*bridges, GUARD, SERVING, TRAINER, WORKER, FOLLOWER), (RAY, BROKER))
 
 
 def settings_environment(settings: Settings) -> dict[str, str]:
@@ -81,14 +82,26 @@ def broker_spec(home: Path, port: int, settings: Settings) -> ChildSpec:
     return ChildSpec(BROKER, argv, settings_environment(settings), grace_s=4.0)
 
 
+def is_guarded(settings: Settings) -> bool:
+    """Whether arms of experiments are closed by a guardrail, by itself."""
+    verdict = settings.verdict
+    return verdict.guard_every_s > 0 and any(each.limit is not None for each in verdict.parsed)
+
+
 def loop_specs(
-    env: Mapping[str, str], names: Iterable[str] = (), *, follows: bool = False
+    env: Mapping[str, str],
+    names: Iterable[str] = (),
+    *,
+    follows: bool = False,
+    guarded: bool = False,
 ) -> list[ChildSpec]:
-    """Worker, trainer, serving and the bridges; where the machine ``follows``, follower and
-    serving. They start in any order once broker and Ray are there."""
+    """Worker, trainer, serving, the bridges and the guard; where the machine ``follows``, follower
+    and serving. They start in any order once broker and Ray are there."""
     packages = {WORKER: streaming, TRAINER: trainer, SERVING: serving}
     if follows:
         packages, names = {FOLLOWER: follower, SERVING: serving}, ()
+    elif guarded:
+        packages[GUARD] = guard
     argvs = {name: _run_package(package) for name, package in packages.items()}
     for source in names:
         argvs[bridge_name(source)] = _run_package(sources, source, "--patient")

@@ -2,9 +2,9 @@
 
 Steps of a start: 1 close the home to other users, lock it and end what a killed run left; 2 start
 the broker and Ray together, or check those that the settings name; 3 create the topics; 4 start
-worker, trainer, serving and the bridges, all at once; 5 wait until serving's HTTP endpoint answers.
-Stopping goes backwards. A machine that follows joins brokers, leaves the topics alone in step 3,
-and in step 4 starts a follower in place of worker, trainer and bridges.
+worker, trainer, serving, the bridges and the guard, all at once; 5 wait until serving's HTTP
+endpoint answers. Stopping goes backwards. A machine that follows joins brokers, leaves the topics
+alone in step 3, and in step 4 starts a follower in place of worker, trainer, bridges and guard.
 """
 
 from __future__ import annotations
@@ -153,7 +153,10 @@ class Supervisor:
                     lambda line: self._on_update(StepUpdate("topics", "warning", line)),
                 )
         env = {**components.settings_environment(self.settings), **self._ray_environment}
-        for spec in components.loop_specs(env, self.settings.sources, follows=follows):
+        guarded = components.is_guarded(self.settings)
+        for spec in components.loop_specs(
+            env, self.settings.sources, follows=follows, guarded=guarded
+        ):
             self._start(spec)
         if follows:
             with self._step("state"):

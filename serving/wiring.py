@@ -96,12 +96,11 @@ class WiredReplica:
             self.http = HttpApp(self.replica, admission, now_ms, settings, measure, spans)
             self.rpc = RpcService(self.replica, admission, now_ms, settings, measure, spans)
             self._closing = closing.pop_all()
-            self._arrival = StateArrival(coverage, settings) if settings.follower.enabled else None
+            self._arrival = StateArrival(coverage, settings)
 
     def may_join(self) -> bool:
-        """Whether the current version is live here (law 8) and, where this machine follows, the
-        state is here."""
-        return self.replica.may_join() and (self._arrival is None or self._arrival.is_over())
+        """Whether the current version is live here (law 8) and users' state is here."""
+        return self.replica.may_join() and self._arrival.is_over()
 
     def close(self) -> None:
         """Stop the replica, then deliver what is queued. Harmless twice."""

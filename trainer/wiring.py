@@ -23,8 +23,9 @@ from everfresh.trainer.run import TrainerPorts
 _CLOSE_S = 1.0
 
 
-def open_ports(settings: Settings) -> TrainerPorts:
-    """Connect. ``SettingsError`` or ``Unreachable`` with one line where that cannot be."""
+def open_ports(settings: Settings, only: str | None = None) -> TrainerPorts:
+    """Connect; ``only`` names the track that the process trains, if it is one alone.
+    ``SettingsError`` or ``Unreachable`` with one line where that cannot be."""
     tracks = FsspecTracks(settings)
     tracks.store(DEFAULT)  # which refuses keys that are none
     require_rights(TRAINER, settings)
@@ -33,7 +34,7 @@ def open_ports(settings: Settings) -> TrainerPorts:
         reports = KafkaReportSink(brokers, prefix)
         opened.callback(reports.close, _CLOSE_S)
         with_traces = _traced(reports, settings, opened)
-        with_metrics = metered(with_traces, settings)
+        with_metrics = metered(with_traces, settings, only)
         opened.callback(with_metrics.close)
         contents = ItemContents(lambda begin: KafkaItemSource(brokers, prefix, begin), settings)
         opened.callback(contents.close)

@@ -137,6 +137,14 @@ class ServingSettings(Group):
         "stale. They go on: an answer from an older state beats none. Raise it if that is said "
         "too often; the state beside a worker or follower that runs is about a second old.",
     )
+    restore_wait_s: float = Field(
+        10.0,
+        ge=0.0,
+        description="Seconds that a replica which starts beside a stream worker waits for it to "
+        "have restored all users' state; then it joins without, and answers as if nothing were "
+        "known of the users that are missing. Raise it where other machines answer meanwhile, "
+        "set 0 to wait for nothing. A machine that follows waits until its copy is there.",
+    )
     state_wait_ms: int = Field(
         500,
         ge=0,

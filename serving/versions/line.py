@@ -84,11 +84,8 @@ class Line:
             self._wake.clear()
             if not self._stopping.is_set() and self._step():
                 self.pushed.drop()
-                _LOG.info(
-                    "another version is live on track %s: %s",
-                    self.name,
-                    self.follower.state.pointer,
-                )
+                pointer = self.follower.state.pointer
+                _LOG.info("another version is live, of %s: %s", self.name, pointer)
                 news()
 
     def _step(self) -> bool:

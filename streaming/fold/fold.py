@@ -19,6 +19,7 @@ from everfresh.contracts.errors import EventRejected
 from everfresh.contracts.partitioning import WRONG_PARTITION
 from everfresh.contracts.segment import Segment
 from everfresh.contracts.sequence import PartitionMeta
+from everfresh.contracts.window import CUT_FORMAT as SLICE_CUT_FORMAT
 from everfresh.contracts.window import FORMAT as SLICE_FORMAT
 from everfresh.contracts.window import SliceClosed
 from everfresh.streaming.fold.rows import NO_LABEL, Closing, SliceHead, encode
@@ -159,7 +160,7 @@ class Fold(SequenceFold):
         """Close the open slice here and open the next one, still without a label."""
         head, end = self.head, self.applied
         closed = SliceClosed(
-            SLICE_FORMAT,
+            SLICE_CUT_FORMAT if head.cut else SLICE_FORMAT,
             self.meta.partition,
             head.label,
             head.start,
