@@ -6,6 +6,7 @@ an answer stands in the asker's trace, and links to the span of the version that
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from contextvars import ContextVar
 
@@ -36,14 +37,16 @@ class ReplicaSpans:
         self._clock = clock
         # Replaced as a whole: requests read it meanwhile.
         self._versions: dict[tuple[str, int], SpanContext] = {}
+        self._noting = threading.Lock()
 
     def live(self, track: str, loaded: LoadedVersion, began_ms: int) -> None:
         """A version of ``track`` is live here; the look that found it began at ``began_ms``."""
         version = self._version(track, loaded.manifest)
         if version is None:
             return
-        kept = list(self._versions.items())[1 - _REMEMBERED :]
-        self._versions = dict([*kept, ((track, loaded.version), version)])
+        with self._noting:
+            kept = list(self._versions.items())[1 - _REMEMBERED :]
+            self._versions = dict([*kept, ((track, loaded.version), version)])
         attributes: Attributes = {
             "everfresh.track": track,
             "everfresh.version": loaded.version,
@@ -118,9 +121,9 @@ class ReplicaSpans:
         if manifest.label is None:
             return None
         number = manifest.version
-        if manifest.origin:  # such as default:57: it was trained there
-            track, _, said = manifest.origin.rpartition(":")
-            number = int(said)
+        trained_on, _, said = manifest.origin.rpartition(":")
+        if said.isdecimal():  # such as default:57: it was trained there
+            track, number = trained_on, int(said)
         return self._spans.version((manifest.label, manifest.cut), track, number)
 
 

@@ -33,7 +33,7 @@ def open_ports(settings: Settings, only: str | None = None) -> TrainerPorts:
     with ExitStack() as opened:
         reports = KafkaReportSink(brokers, prefix)
         opened.callback(reports.close, _CLOSE_S)
-        with_traces = _traced(reports, settings, opened)
+        with_traces = _traced(reports, settings, opened, only or DEFAULT)
         with_metrics = metered(with_traces, settings, only)
         opened.callback(with_metrics.close)
         contents = ItemContents(lambda begin: KafkaItemSource(brokers, prefix, begin), settings)
@@ -47,7 +47,7 @@ def open_ports(settings: Settings, only: str | None = None) -> TrainerPorts:
         )
 
 
-def _traced(reports: ReportSink, settings: Settings, opened: ExitStack) -> ReportSink:
+def _traced(reports: ReportSink, settings: Settings, opened: ExitStack, track: str) -> ReportSink:
     if not settings.tracing.enabled:
         return reports
     # OpenTelemetry may not be installed, since an extra of its own brings it.
@@ -55,6 +55,7 @@ def _traced(reports: ReportSink, settings: Settings, opened: ExitStack) -> Repor
     from everfresh.trainer.traced_reports import TracedReports  # noqa: PLC0415
 
     cluster = cluster_id(settings.kafka.brokers)
-    traced = TracedReports(reports, open_spans(settings, "trainer", "trainer", cluster))
+    instance = "trainer" if track == DEFAULT else f"trainer-{track}"
+    traced = TracedReports(reports, open_spans(settings, "trainer", instance, cluster))
     opened.callback(traced.close)
     return traced

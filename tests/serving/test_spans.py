@@ -171,3 +171,14 @@ def test_a_version_that_was_copied_is_linked_where_it_was_trained(recorded: Reco
     bench.spans.live(DEFAULT, msgspec.structs.replace(loaded, manifest=copied), 0)
     span = recorded.named("take over")[-1]
     assert ids(span.parent) == version_of(recorded, 101, 57, "fast")
+
+
+def test_versions_that_answers_link_to_are_bounded(recorded: Recorded, bench: Bench) -> None:
+    loaded = bench.replica.current()
+    assert loaded is not None
+    assert bench.spans is not None
+    for number in range(600):
+        manifest = msgspec.structs.replace(loaded.manifest, version=number)
+        live = msgspec.structs.replace(loaded, version=number, manifest=manifest)
+        bench.spans.live(DEFAULT, live, 0)
+    assert len(bench.spans._versions) == 256

@@ -84,3 +84,10 @@ def test_a_good_tracestate_goes_on() -> None:
 def test_no_headers_are_an_error(headers: list[tuple[str, bytes]]) -> None:
     assert sampled_context(headers) is None
     assert list(sampled_records([LogRecord(0, 0, b"1", b"", headers)])) == []
+
+
+@given(st.binary() | st.text(alphabet="ab=,@\t 1_-*/").map(str.encode))
+def test_no_tracestate_is_an_error(state: bytes) -> None:
+    found = sampled_context([("traceparent", traceparent()), ("tracestate", state)])
+    assert found is not None
+    assert found.trace_id == TRACE
