@@ -1,4 +1,4 @@
-"""Does a request fail when a worker is killed, its machine is lost, and all restart by turns?
+"""Does a request fail when a worker is killed, its machine is lost, and all restart?
 
     python -m benchmarks.cluster [--quick] [--store versity|moto] [--json FILE]
 
