@@ -38,6 +38,7 @@ from everfresh.adapters.machine.tcp_ports import (
     require_reachable,
 )
 from everfresh.adapters.observe.scrape_targets import remove_targets
+from everfresh.adapters.observe.tracing.extra import require_tracing
 from everfresh.contracts.errors import RunError, SettingsError, Unreachable
 from everfresh.contracts.kafka.security import PLAINTEXT, Brokers
 from everfresh.contracts.settings import Settings
@@ -135,6 +136,7 @@ class Supervisor:
 
     def start(self) -> None:
         """Steps 2 to 5. ``Unreachable`` or ``RunError`` where one of them fails."""
+        require_tracing(self.settings)
         serving = self.settings.serving
         if serving.port and not self.settings.ray.address:
             # On a Ray of others the port may be that of a door which is open already.

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from contextlib import ExitStack, closing
 
+from everfresh.adapters.kafka.admin import cluster_id
 from everfresh.adapters.kafka.items.reading import KafkaItemSource
 from everfresh.adapters.kafka.report_sink import KafkaReportSink
 from everfresh.adapters.kafka.rights import TRAINER, require_rights
 from everfresh.adapters.kafka.window_source import KafkaWindowSource
 from everfresh.adapters.weights.tracks import FsspecTracks
 from everfresh.contracts.experiments.definition import DEFAULT
+from everfresh.contracts.ports import ReportSink
 from everfresh.contracts.settings import Settings
 from everfresh.trainer.contents import ItemContents
 from everfresh.trainer.metrics import metered
@@ -31,7 +33,8 @@ def open_ports(settings: Settings, only: str | None = None) -> TrainerPorts:
     with ExitStack() as opened:
         reports = KafkaReportSink(brokers, prefix)
         opened.callback(reports.close, _CLOSE_S)
-        with_metrics = metered(reports, settings, only)
+        with_traces = _traced(reports, settings, opened, only or DEFAULT)
+        with_metrics = metered(with_traces, settings, only)
         opened.callback(with_metrics.close)
         contents = ItemContents(lambda begin: KafkaItemSource(brokers, prefix, begin), settings)
         opened.callback(contents.close)
@@ -42,3 +45,17 @@ def open_ports(settings: Settings, only: str | None = None) -> TrainerPorts:
             opened.pop_all().close,
             contents,
         )
+
+
+def _traced(reports: ReportSink, settings: Settings, opened: ExitStack, track: str) -> ReportSink:
+    if not settings.tracing.enabled:
+        return reports
+    # OpenTelemetry may not be installed, since an extra of its own brings it.
+    from everfresh.adapters.observe.tracing.opening import open_spans  # noqa: PLC0415
+    from everfresh.trainer.traced_reports import TracedReports  # noqa: PLC0415
+
+    cluster = cluster_id(settings.kafka.brokers)
+    instance = "trainer" if track == DEFAULT else f"trainer-{track}"
+    traced = TracedReports(reports, open_spans(settings, "trainer", instance, cluster))
+    opened.callback(traced.close)
+    return traced
