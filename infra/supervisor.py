@@ -150,6 +150,8 @@ class Supervisor:
                     self.settings,
                     lambda line: self._on_update(StepUpdate("topics", "warning", line)),
                 )
+                if not self._children.get(components.BROKER):  # ours nobody else knows
+                    components.require_only_trainer(self.settings)
         env = {**components.settings_environment(self.settings), **self._ray_environment}
         for spec in components.loop_specs(env, self.settings.sources, follows=follows):
             self._start(spec)
