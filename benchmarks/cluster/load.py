@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from http import HTTPStatus
 from itertools import islice
 from queue import SimpleQueue
@@ -40,8 +40,11 @@ class Asked(msgspec.Struct, frozen=True):
 class Stream(threading.Thread):
     """Sends the events at an even rate, until told to stop; ``sent`` counts them."""
 
-    def __init__(self, brokers: Brokers, topic: str, events: Sequence[Event]) -> None:
+    def __init__(
+        self, brokers: Brokers, topic: str, events: Iterable[Event], rate: float = _RATE
+    ) -> None:
         super().__init__(name="events", daemon=True)
+        self._rate = rate
         self.over = threading.Event()
         self.sent = 0
         self._brokers, self._topic, self._events = brokers, topic, events
@@ -52,7 +55,7 @@ class Stream(threading.Thread):
         with EventProducer(kept.servers, self._topic, security=kept.security) as producer:
             began = time.monotonic()
             for event in self._events:
-                while self.sent > (time.monotonic() - began) * _RATE:
+                while self.sent > (time.monotonic() - began) * self._rate:
                     if self.over.wait(0.01):
                         break
                 if self.over.is_set():
@@ -65,8 +68,9 @@ class Stream(threading.Thread):
 class Requests:
     """Some clients that ask the load balancer, each again and again."""
 
-    def __init__(self, users: Sequence[int]) -> None:
+    def __init__(self, users: Sequence[int], door: str = DOOR) -> None:
         self.asked: list[Asked] = []
+        self._door = door
         self._users = users
         self._over = threading.Event()
         self._threads = [
@@ -86,7 +90,7 @@ class Requests:
             thread.join()
 
     def _ask(self, number: int) -> None:
-        with httpx.Client(base_url=DOOR, timeout=30, trust_env=False) as client:
+        with httpx.Client(base_url=self._door, timeout=30, trust_env=False) as client:
             for user in self._of(number):
                 began = time.monotonic()
                 status, version, source = ask(client, user)
