@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from everfresh.adapters.kafka.presence.other_trainers import OtherTrainers, other_trainers
 from everfresh.adapters.machine.home_identity import home_place
 from everfresh.adapters.observe.logs import configure_logging, run_main
+from everfresh.adapters.observe.tracing.extra import require_tracing
 from everfresh.contracts.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def main() -> None:
     settings = load_settings()
     settings = settings.model_copy(update={"home": settings.home.resolve()})
     configure_logging("trainer", settings.home)
+    require_tracing(settings)
     # Ray's processes look for modules in the folder of its driver, where a kafka.py may lie.
     os.chdir(settings.home)
     stop = threading.Event()

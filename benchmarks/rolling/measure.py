@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -53,6 +52,14 @@ class Outcome(msgspec.Struct, frozen=True):
     events: int
     slices: int
     faults: list[str]
+
+
+class _OfNow(Stream):
+    """Its events happen as they are sent: old ones would make windows of history."""
+
+    def _without_end(self) -> Iterator[Event]:
+        for event in super()._without_end():
+            yield msgspec.structs.replace(event, time=time.time_ns() // 1_000_000)
 
 
 class _Run:
@@ -105,7 +112,7 @@ def measure(folder: Path, events: Sequence[Event], calm_s: float, older: Path) -
         doors = {each.name: each.door for each in (first, second)}
         stack.enter_context(balancer_at(folder, "127.0.7.9", port, doors))
         run = _Run(first, second)
-        stream = Stream(brokers, DEFAULT_TOPIC, _happening_now(events), _RATE)
+        stream = _OfNow(brokers, DEFAULT_TOPIC, events, _RATE)
         users = sorted({int(event.user_id) for event in events[:2000]})
         requests = Requests(users, f"http://127.0.7.9:{port}")
         with run.step("both start"):
@@ -119,27 +126,17 @@ def measure(folder: Path, events: Sequence[Event], calm_s: float, older: Path) -
         try:
             _change(run, calm_s, older)
         except Exception:
-            failed = sum(one.status != 200 for one in requests.asked)
-            print(f"{len(requests.asked)} requests until it broke off, {failed} failed")
+            print(f"it broke off; until then {requests.so_far()}")
             raise
-        stream.over.set()
-        stream.join()
+        stream.stop()
         requests.stop()
         log = read_log(brokers, DEFAULT_TOPIC)
         wrong = sum(_wrong(each, log) for each in (first, second))
         slices, faults = tiling(_closed(brokers))
         first.stop()
         second.stop()
-        number = sum(log.ends.values())
-        return Outcome(run.steps, requests.asked, wrong, len(log.users), number, slices, faults)
-
-
-def _happening_now(events: Sequence[Event]) -> Iterator[Event]:
-    """The events again and again, each as one of now: old ones would be windows of history."""
-    for number in count():
-        for event in events:
-            now_ms = time.time_ns() // 1_000_000
-            yield msgspec.structs.replace(event, id=f"{event.id}-{number}", time=now_ms)
+        count = sum(log.ends.values())
+        return Outcome(run.steps, requests.asked, wrong, len(log.users), count, slices, faults)
 
 
 def _change(run: _Run, calm_s: float, older: Path) -> None:

@@ -19,7 +19,7 @@ def show(outcome: Outcome) -> None:
         [_row(outcome, step) for step in outcome.steps],
         good="0 failed requests, 0 wrong states, 0 faults of the windows",
     )
-    statuses = sorted({one.status for one in outcome.asked if one.status != 200})
+    statuses = sorted({one.status for one in outcome.asked if one.failed})
     print(f"statuses of what failed: {statuses or 'none'}; faults: {outcome.faults or 'none'}")
 
 
@@ -28,7 +28,7 @@ def figures(outcome: Outcome) -> dict[str, Any]:
     took = [one.seconds * 1000 for one in outcome.asked]
     return {
         "requests": len(took),
-        "failed": sum(one.status != 200 for one in outcome.asked),
+        "failed": sum(one.failed for one in outcome.asked),
         "p50_ms": float(np.percentile(took, 50)),
         "p99_ms": float(np.percentile(took, 99)),
         "slowest_ms": max(took),
@@ -37,7 +37,7 @@ def figures(outcome: Outcome) -> dict[str, Any]:
         "window_faults": len(outcome.faults),
         "slices": outcome.slices,
         "events": outcome.events,
-        "versions": len({one.version for one in outcome.asked if one.status == 200}),
+        "versions": len({one.version for one in outcome.asked if not one.failed}),
     }
 
 
@@ -48,7 +48,7 @@ def _row(outcome: Outcome, step: Step) -> tuple[str, ...]:
         step.name,
         f"{step.ended - step.began:.1f}",
         str(len(asked)),
-        str(sum(one.status != 200 for one in asked)),
+        str(sum(one.failed for one in asked)),
         f"{np.percentile(took, 99):.0f}" if took else "",
         f"{max(took):.0f}" if took else "",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Annotated
 
 import msgspec
@@ -101,6 +101,17 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _DECODE = msgspec.json.Decoder(Definition).decode
+
+
+def closed_arms(known: Mapping[str, tuple[int, Definition]]) -> list[str]:
+    """The arms of running experiments that were closed, each as ``ARM of EXPERIMENT``."""
+    return [
+        f"{arm.name} of {name}"
+        for name, (_, each) in sorted(known.items())
+        if each.stopped is None
+        for arm in each.arms
+        if arm.closed is not None
+    ]
 
 
 def encode_definition(definition: Definition) -> bytes:

@@ -131,7 +131,9 @@ class Fold(SequenceFold):
         edge = (head.label + 1) * head.period_ms
         room = head.stretch_events - head.fresh
         room = min(room, room_of_history(head) or room)
+        first = self.applied
         result = self._take(records, begin, edge, room, batch)
+        batch.folded.append(((head.label, head.cut), first, self.applied))
         batch.late += _late(records[begin : begin + result.count], head)
         turned_away += [self._turn_away(record, cause, batch) for record, cause in result.rejects]
         batch.feedback += result.feedback
@@ -143,6 +145,7 @@ class Fold(SequenceFold):
 
     def _turn_away(self, record: Record, cause: EventRejected, batch: WriteBatch) -> OutboxRow:
         """What becomes of a record that is not accepted here."""
+        batch.turned_away[record.offset] = cause.reason
         if cause.reason == WRONG_PARTITION:
             batch.misplaced += 1
             if self._rules.forward_misplaced and record.offset >= self.meta.forwards_from:
@@ -168,6 +171,7 @@ class Fold(SequenceFold):
             "",
             head.cut,
         )
+        batch.ended.append(closed)
         self._seal(batch, closed)
         rules = self._rules
         self.head = SliceHead(

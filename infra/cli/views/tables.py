@@ -8,6 +8,9 @@ from rich.table import Table
 
 from everfresh.infra.cli.terminal import styled
 
+_NAMES = 16
+"""Columns of a terminal in which a row's name is not broken."""
+
 
 def new_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
     """An empty table; the columns named in ``right`` are figures. Cells are folded, never cut."""
@@ -18,5 +21,9 @@ def new_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
 
 
 def described(title: str, table: Table, note: str) -> Group:
-    """The table between its title and what a reader needs to know of its columns."""
+    """The table between its title and what a reader needs to know of its columns. A narrow terminal
+    breaks its first column, which names the rows, last of all."""
+    for column in table.columns[:1]:
+        longest = max(len(str(each)) for each in (column.header, *column.cells))
+        column.min_width = min(_NAMES, longest)
     return Group(styled((title, "bold")), table, styled((note, "dim")), "")
