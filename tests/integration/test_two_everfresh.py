@@ -12,7 +12,6 @@ from contextlib import contextmanager
 
 import pytest
 
-from everfresh.adapters.kafka.presence import other_trainers
 from everfresh.adapters.kafka.presence.other_trainers import OtherTrainers
 from everfresh.adapters.kafka.report_sink import KafkaReportSink
 from everfresh.adapters.kafka.topics import ensure_topics
@@ -119,11 +118,3 @@ def look_on(others: OtherTrainers) -> None:
     for _ in range(600):
         others.look()
         time.sleep(0.1)
-
-
-def test_a_topic_that_may_not_be_read_does_not_keep_a_trainer_from_starting(
-    settings: Settings, caplog: pytest.LogCaptureFixture
-) -> None:
-    found = other_trainers.other_trainers(settings.kafka.brokers, "nowhere.", "here#1")
-    assert found is None
-    assert "whether another trainer has this loop cannot be told" in caplog.text
