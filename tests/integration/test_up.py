@@ -15,10 +15,14 @@ from socketserver import StreamRequestHandler, ThreadingTCPServer
 from typing import ClassVar
 
 import pytest
+from kafka import KafkaProducer
 
+from everfresh.adapters.machine.endpoint_record import endpoint_url
 from everfresh.contracts.settings import load_settings
 from everfresh.infra.broker.jars import kafka_jars
 from everfresh.infra.run.run_record import read_record
+from tests.adapters.observe.tracing.collector import Collector, collecting
+from tests.adapters.observe.tracing.recorded import traceparent
 from tests.integration.command import Command, run
 
 pytestmark = pytest.mark.integration
@@ -115,6 +119,48 @@ def assert_shown(greeting: str) -> None:
     assert now["dead_letters"] == 0
 
 
+EVENT, ASKED = 0xE1, 0xA1
+"""Traces of a producer and of who asks."""
+
+
+def send_traced(home: Path) -> None:
+    """By a producer of somebody else's: one event with the trace that it is sent in."""
+    record = read_record(home)
+    assert record is not None
+    with KafkaProducer(bootstrap_servers=record.bootstrap_servers) as producer:
+        value = {"id": "traced", "type": "view", "time": 1, "user_id": 7, "item_id": 3}
+        headers = [("traceparent", traceparent(trace=EVENT))]
+        producer.send("everfresh.events", json.dumps(value).encode(), b"7", headers=headers)
+        producer.flush()
+
+
+def assert_traced(home: Path, collector: Collector) -> None:
+    """The traced event leads to the version that learnt it, and to an answer of that or a later
+    one."""
+    send_traced(home)
+    (folded,) = collector.wait("process everfresh.events")
+    assert folded.ids[0] == f"{EVENT:032x}"
+    (window,) = folded.links
+    while not (learnt := [span for span in collector.named("version") if span.parent == window]):
+        time.sleep(0.2)
+    (version,) = learnt
+    while len([each for each in collector.named("take over") if each.parent == version.ids]) < 2:
+        time.sleep(0.2)
+    assert window in [span.ids for span in collector.named("window")]
+    request = urllib.request.Request(
+        f"{endpoint_url(home)}/v1/recommend",
+        json.dumps({"user_id": 7}).encode(),
+        {"content-type": "application/json", "traceparent": traceparent(trace=ASKED).decode()},
+    )
+    with urllib.request.urlopen(request, timeout=60) as answered:
+        answer = json.loads(answered.read())
+    (asked,) = collector.wait("POST /v1/recommend")
+    assert asked.ids[0] == f"{ASKED:032x}"
+    assert asked.attributes["everfresh.version"] == answer["version"]
+    assert set(asked.links) <= {span.ids for span in collector.named("version")}
+    assert len(asked.links) == 1
+
+
 def version_of(said: str) -> int:
     match = re.search(r"weights version (\d+)", said)
     assert match, said
@@ -142,10 +188,26 @@ def assert_the_loop_obeys(cwd: Path, version: int) -> None:
     assert "followed by 2 of 2 replicas" in said
 
 
-def test_a_loop_that_is_up(tmp_path: Path, proxies: dict[str, str]) -> None:
+@pytest.fixture
+def collector() -> Iterator[tuple[Collector, dict[str, str]]]:
+    """Where the loop's traces go, and the variables that say so."""
+    with collecting() as (collector, url):
+        yield (
+            collector,
+            {
+                "EVERFRESH_TRACING__ENABLED": "true",
+                "OTEL_EXPORTER_OTLP_ENDPOINT": url,
+                "OTEL_BSP_SCHEDULE_DELAY": "200",
+            },
+        )
+
+
+def test_a_loop_that_is_up(
+    tmp_path: Path, proxies: dict[str, str], collector: tuple[Collector, dict[str, str]]
+) -> None:
     file = events(tmp_path / "events.jsonl", 4000)
     with Command(
-        tmp_path, "up", **FAST, **OTHERS, **SOURCES, **proxies, TMPDIR=str(tmp_path)
+        tmp_path, "up", **FAST, **OTHERS, **SOURCES, **proxies, **collector[1], TMPDIR=str(tmp_path)
     ) as up:
         up.wait_for("The loop is up")
 
@@ -191,6 +253,7 @@ def test_a_loop_that_is_up(tmp_path: Path, proxies: dict[str, str]) -> None:
         code, said = run(tmp_path, "replay", str(more), "--format", "jsonl", "--speed", "2000")
         assert code == 0, said
         version = version_of(recommend_with_version(tmp_path, version + 1))
+        assert_traced(tmp_path / ".everfresh", collector[0])
 
         assert_the_loop_obeys(tmp_path, version - 1)
 
