@@ -14,7 +14,10 @@ from types import ModuleType
 from typing import Any
 
 from everfresh import serving, streaming, trainer
+from everfresh.adapters.kafka.presence.other_trainers import other_trainers
+from everfresh.adapters.machine.home_identity import home_place
 from everfresh.contracts.errors import SettingsError
+from everfresh.contracts.kafka.security import PLAINTEXT
 from everfresh.contracts.settings import FILE_VARIABLE, Settings
 from everfresh.infra import broker, guard
 from everfresh.infra.processes.processes import ChildSpec
@@ -121,6 +124,23 @@ def require_followable(settings: Settings) -> None:
             "a machine that follows (--follow, follower.enabled) has neither broker, worker nor "
             f"trainer of its own; set {', '.join(lacking)} to what the other machine uses"
         )
+
+
+def require_plaintext(settings: Settings) -> None:
+    """``SettingsError`` where a login is set for a broker that is to be started here."""
+    if (protocol := settings.kafka.security.protocol) != PLAINTEXT:
+        raise SettingsError(
+            f"kafka.security.protocol is {protocol} and kafka.bootstrap_servers is empty; name the "
+            "brokers to join (--bootstrap-servers HOST:PORT). The broker that is started here "
+            "without them listens on loopback in PLAINTEXT"
+        )
+
+
+def require_only_trainer(settings: Settings) -> None:
+    """``RunError`` where another everfresh has these topics, before a worker takes its users."""
+    kafka, place = settings.kafka, home_place(settings.home.resolve())
+    if others := other_trainers(kafka.brokers, kafka.topic_prefix, place):
+        others.close()
 
 
 def with_addresses(settings: Settings, servers: str, address: str) -> Settings:

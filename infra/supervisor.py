@@ -39,8 +39,8 @@ from everfresh.adapters.machine.tcp_ports import (
 )
 from everfresh.adapters.observe.scrape_targets import remove_targets
 from everfresh.adapters.observe.tracing.extra import require_tracing
-from everfresh.contracts.errors import RunError, SettingsError, Unreachable
-from everfresh.contracts.kafka.security import PLAINTEXT, Brokers
+from everfresh.contracts.errors import RunError, Unreachable
+from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.settings import Settings
 from everfresh.infra import components, ray_head
 from everfresh.infra.processes.children import Children, OnUpdate, StepUpdate
@@ -152,6 +152,8 @@ class Supervisor:
                     self.settings,
                     lambda line: self._on_update(StepUpdate("topics", "warning", line)),
                 )
+                if not self._children.get(components.BROKER):  # ours nobody else knows
+                    components.require_only_trainer(self.settings)
         env = {**components.settings_environment(self.settings), **self._ray_environment}
         guarded = components.is_guarded(self.settings)
         for spec in components.loop_specs(
@@ -182,7 +184,7 @@ class Supervisor:
         """Step 2: start both before waiting for either."""
         servers, address = self.settings.kafka.bootstrap_servers, self.settings.ray.address
         if not servers:
-            _require_plaintext(self.settings)
+            components.require_plaintext(self.settings)
             [port] = free_ports(1)
             servers = f"127.0.0.1:{port}"
             self._start(components.broker_spec(self.home, port, self.settings))
@@ -285,16 +287,6 @@ def end_leftovers(home: Path, on_update: OnUpdate) -> int:
         )
     remove_record(home)
     return count
-
-
-def _require_plaintext(settings: Settings) -> None:
-    """``SettingsError`` where a login is set for a broker that is to be started here."""
-    if (protocol := settings.kafka.security.protocol) != PLAINTEXT:
-        raise SettingsError(
-            f"kafka.security.protocol is {protocol} and kafka.bootstrap_servers is empty; name the "
-            "brokers to join (--bootstrap-servers HOST:PORT). The broker that is started here "
-            "without them listens on loopback in PLAINTEXT"
-        )
 
 
 def _rotate_logs(logs: Path) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from contextlib import ExitStack, closing
 
+import msgspec
+
 from everfresh.adapters.kafka.admin import cluster_id
 from everfresh.adapters.kafka.items.reading import KafkaItemSource
 from everfresh.adapters.kafka.report_sink import KafkaReportSink
@@ -15,6 +17,7 @@ from everfresh.adapters.kafka.window_source import KafkaWindowSource
 from everfresh.adapters.weights.tracks import FsspecTracks
 from everfresh.contracts.experiments.definition import DEFAULT
 from everfresh.contracts.ports import ReportSink
+from everfresh.contracts.report import ComponentStatus, WindowReport
 from everfresh.contracts.settings import Settings
 from everfresh.trainer.contents import ItemContents
 from everfresh.trainer.metrics import metered
@@ -23,8 +26,25 @@ from everfresh.trainer.run import TrainerPorts
 _CLOSE_S = 1.0
 
 
-def open_ports(settings: Settings, only: str | None = None) -> TrainerPorts:
-    """Connect; ``only`` names the track that the process trains, if it is one alone.
+class _OfHome:
+    """A ``ReportSink`` whose statuses say which home the trainer is of."""
+
+    def __init__(self, sink: ReportSink, place: str) -> None:
+        self._sink = sink
+        self._place = place
+
+    def window(self, report: WindowReport) -> None:
+        """See the port."""
+        self._sink.window(report)
+
+    def status(self, status: ComponentStatus) -> None:
+        """See the port."""
+        self._sink.status(msgspec.structs.replace(status, place=self._place))
+
+
+def open_ports(settings: Settings, only: str | None = None, place: str = "") -> TrainerPorts:
+    """Connect; ``only`` names the track that the process trains, if it is one alone. ``place`` is
+    the home of the process that started the trainer, which may run on another node.
     ``SettingsError`` or ``Unreachable`` with one line where that cannot be."""
     tracks = FsspecTracks(settings)
     tracks.store(DEFAULT)  # which refuses keys that are none
@@ -41,7 +61,7 @@ def open_ports(settings: Settings, only: str | None = None) -> TrainerPorts:
         return TrainerPorts(
             lambda: closing(KafkaWindowSource(brokers, prefix)),
             tracks,
-            with_metrics,
+            _OfHome(with_metrics, place),
             opened.pop_all().close,
             contents,
         )

@@ -58,7 +58,11 @@ def measure(
             site.await_fresh(one)
         requests.start()
         probe.start()
-        change(site, one, two, three, calm_s)
+        try:
+            change(site, one, two, three, calm_s)
+        finally:
+            for load in (probe, stream):
+                load.over.set()
         probe.stop()
         stream.stop()
         requests.stop()

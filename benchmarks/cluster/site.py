@@ -91,7 +91,7 @@ class Site:
         """End a part of ``everfresh up`` there; returns once another process has its place."""
         before = _pid(on, part)
         os.kill(before, how)
-        self._until(on, lambda: _pid(on, part) != before, f"to start its {part} again")
+        self._until(on, lambda: _pid(on, part) not in (0, before), f"to start its {part} again")
 
     def kill(self, on: Machine, program: str) -> None:
         """``kill -9`` all processes there whose name or command begins so."""
@@ -129,6 +129,7 @@ def version_of(on: Machine) -> int:
 
 
 def _pid(on: Machine, part: str) -> int:
+    """0 while it is not there."""
     record = read_record(on.home / ".everfresh")
-    assert record is not None
-    return record.components[part].pid
+    found = record.components.get(part) if record else None
+    return found.pid if found else 0

@@ -10,6 +10,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from everfresh.contracts.experiments.definition import DEFAULT
 from everfresh.contracts.settings import Settings
+from everfresh.serving.recommend import SimilarAnswer
 from everfresh.serving.requests.admission import Admission
 from everfresh.serving.rpc import recommender_pb2 as pb
 from everfresh.serving.rpc.service import RpcService
@@ -124,6 +125,18 @@ def test_a_request_that_is_refused_says_why_and_claims_no_version(
     assert told(wrong)["http.response.status_code"] == 422
     assert (wrong.status.status_code, wrong.links) == (StatusCode.UNSET, ())
     assert "http.route" not in told(recorded.one("POST"))
+
+
+def test_a_span_tells_nothing_of_the_request_before(recorded: Recorded, bench: Bench) -> None:
+    """Requests of one connection may be worked on in one task."""
+    spans, headers = bench.spans, [(b"traceparent", traceparent())]
+    assert spans is not None
+    spans.answered(SimilarAnswer(1, [], [], 1, 0))
+    for _ in range(2):
+        spans.http(headers, "POST", "/v1/similar", 200, "", 0.001)
+    first, second = recorded.named("POST /v1/similar")
+    assert "everfresh.version" in told(first)
+    assert ("everfresh.version" in told(second), second.links) == (False, ())
 
 
 def test_a_fault_on_this_side_is_an_error(recorded: Recorded) -> None:

@@ -122,7 +122,7 @@ class DefinitionFollower:
         self._figures = {
             "experiments": len(made),
             "experiments_closed": len(closed),
-            "closed_arms": ", ".join(closed),
+            "experiments_closed_arms": ", ".join(closed),
             "experiments_read": reader.end,
             "experiments_left_out": reader.skipped,
         }

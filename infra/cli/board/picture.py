@@ -177,7 +177,7 @@ def _guardrails(seen: Seen, now_ms: int) -> dict[str, str]:
         said = {str(each.figures.get(figure) or "") for each in seen.components(kind, now_ms)}
         return ", ".join(sorted(said - {""}))
 
-    return {"closed": told("replica", "closed_arms"), "reason": told("guard", "reason")}
+    return {"closed": told("replica", "experiments_closed_arms"), "reason": told("guard", "reason")}
 
 
 def _window(report: WindowReport, replicas: Iterable[ComponentStatus]) -> dict[str, Any]:

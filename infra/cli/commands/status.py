@@ -55,7 +55,7 @@ _IF_NOT_ZERO = {
         *("epoch", "state_missing", "load_failures", "experiments", "experiments_left_out"),
         *("experiments_late", "experiments_failed", "experiments_unknown_arm", "without_track"),
         *("items", "items_cold", "items_left_out", "items_reason"),
-        *("closed_arms", "experiments_reason", "tracks_reason", "reason"),
+        *("experiments_closed_arms", "experiments_reason", "tracks_reason", "reason"),
     ),
     "bridge": ("events_per_s", "filtered", "tombstones", "gap", "aborted", "reason"),
     "guard": ("reason",),

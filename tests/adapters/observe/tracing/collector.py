@@ -32,15 +32,20 @@ class Span:
 
 
 class Collector:
-    """``spans`` and the ``headers`` of requests grow while it runs; ``status`` is its answer."""
+    """``spans`` and the ``headers`` of requests grow while it runs; ``status`` is its answer, which
+    waits until it is ``free``; ``asked`` is set with the first request."""
 
     def __init__(self) -> None:
         self.spans: list[Span] = []
         self.headers: list[dict[str, str]] = []
         self.status = 200
+        self.asked, self.free = threading.Event(), threading.Event()
+        self.free.set()
 
     def take(self, raw: bytes, headers: dict[str, str]) -> int:
         self.headers.append(headers)
+        self.asked.set()
+        self.free.wait(WAIT_SECONDS)
         if self.status != 200:
             return self.status
         for resource in ExportTraceServiceRequest.FromString(raw).resource_spans:

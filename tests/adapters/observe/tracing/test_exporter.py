@@ -116,6 +116,27 @@ def test_an_outage_is_told_once_and_its_end_too(caplog: pytest.LogCaptureFixture
     ]
 
 
+def test_spans_that_come_too_fast_are_dropped_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with collecting() as (collector, url):
+        collector.free.clear()
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
+        monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "2")
+        monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1")
+        spans = open_spans(ON, "worker", "worker-0", "cluster")
+        spans.write("first", NOW, {})
+        assert collector.asked.wait(60)
+        for _ in range(50):
+            spans.write("later", NOW, {})
+        collector.free.set()
+        spans.close()
+    assert [line.split(",")[0] for line in caplog.messages] == [
+        f"spans come faster than {url} takes them"
+    ]
+    assert [span.name for span in collector.spans] == ["first", "later", "later"]
+
+
 def test_a_refusal_says_what_the_collector_said_and_no_secret(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

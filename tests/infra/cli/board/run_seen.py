@@ -66,7 +66,7 @@ def run_seen() -> Seen:
                 "failed": number,
                 "reason": HOSTILE if number else "",
                 "tracks": {"bold": {"version": 9}} if number else {},
-                "closed_arms": "treatment of home-page",
+                "experiments_closed_arms": "treatment of home-page",
             }
             seen.status(ComponentStatus(name, "replica", NOW_MS - 1000 * at, "serving", figures))
     guard = {"guarded": 1, "reason": f"home-page: {HOSTILE}"}
