@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
 from everfresh.adapters.memory import MemoryReportSink
 from everfresh.adapters.observe.metrics import Metrics
-from everfresh.contracts.settings import Settings
+from everfresh.adapters.observe.scrape_targets import read_targets
+from everfresh.contracts.settings import Settings, load_settings
 from everfresh.trainer.metrics import TrackMetrics, WindowMetrics, metered
 from everfresh.trainer.scoring.reporting import Figures, status
 from tests.conformance.test_sinks import REPORT
@@ -85,3 +88,16 @@ def test_other_tracks_reports_and_status_leave_the_default_ones_metrics_alone(
     assert [each.figures["version"] for each in sink.statuses] == [3, 8]
     assert metered_sink._figures["version"] == 3
     metered_sink.close()
+
+
+def test_the_process_of_one_track_offers_its_metrics_under_the_tracks_name(tmp_path: Path) -> None:
+    settings = load_settings({"home": tmp_path})
+    sink = MemoryReportSink()
+    first, other = (metered(sink, settings, name) for name in ("default", "fast"))
+    assert [target.component for target in read_targets(tmp_path)] == ["trainer-fast"]
+    other.status(status(Figures(version=3), "running", 9, "fast"))
+    first.status(status(Figures(version=4), "running", 9))
+    assert [each.component for each in read_targets(tmp_path)] == ["trainer", "trainer-fast"]
+    for each in (first, other):
+        each.close()
+    assert read_targets(tmp_path) == []
