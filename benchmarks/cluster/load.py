@@ -105,8 +105,9 @@ class Stream(_Load):
 class Requests:
     """Some clients that ask the load balancer, each again and again."""
 
-    def __init__(self, users: Sequence[int]) -> None:
+    def __init__(self, users: Sequence[int], door: str = DOOR) -> None:
         self.asked: list[Asked] = []
+        self._door = door
         self._users = users
         self._over = threading.Event()
         self._threads = [
@@ -133,7 +134,7 @@ class Requests:
         return f"{len(asked)} requests, failed {failed or 'none'}, as to an unknown user {unknown}"
 
     def _ask(self, number: int) -> None:
-        with httpx.Client(base_url=DOOR, timeout=30, trust_env=False) as client:
+        with httpx.Client(base_url=self._door, timeout=30, trust_env=False) as client:
             for user in self._of(number):
                 began = time.monotonic()
                 status, version, source = ask(client, user)

