@@ -112,8 +112,9 @@ def parse_manifest(version: int, raw: bytes) -> WeightManifest:
     try:
         manifest = decode_manifest(raw)
     except _NOT_OURS as error:
-        why = newer(raw, READABLE, JSON) or f"cannot be read: {error}"
-        raise CorruptVersion(f"the manifest of version {version}: {why}") from None
+        said = newer(raw, READABLE, JSON)
+        why = f": {said}" if said else f" cannot be read: {error}"
+        raise CorruptVersion(f"the manifest of version {version}{why}") from None
     if manifest.format not in READABLE or manifest.version != version:
         raise CorruptVersion(
             f"the manifest of version {version} names format {manifest.format} and version "

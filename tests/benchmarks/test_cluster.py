@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cluster import __main__ as cluster
-from benchmarks.cluster.load import Asked
+from benchmarks.cluster.load import Asked, Seen
 from benchmarks.cluster.measure import Outcome, Step
 from benchmarks.cluster.report import figures, show
 from benchmarks.cluster.states import LENGTH, Disk, Log
@@ -61,14 +61,16 @@ def test_the_ratings_are_sent_and_the_figures_written(
     data.write_text("1\t7\t3\t881250949\n2\t7\t5\t881250950\n")
     sent: list[Event] = []
 
-    def measured(folder: Path, events: Sequence[Event], calm_s: float) -> Outcome:
+    def measured(
+        folder: Path, events: Sequence[Event], rate: float, calm_s: float, store: object
+    ) -> Outcome:
         sent.extend(events)
         time.sleep(0.1)  # seconds are told with one digit
-        names = ["second machine: follower, replica", "third machine in its place"]
-        steps = [Step(name, 0.0, 5.0) for name in names]
-        return Outcome(steps, [Asked(1.0, 0.1, 200, 1, "model")], [0.1], [9.0], {}, 2, 2)
+        names = ["second machine added: follower, replica", "third machine in its place"]
+        steps, seen = [Step(name, 0.0, 5.0) for name in names], [Seen(1.0, 0.1, 200)]
+        return Outcome(steps, [Asked(1.0, 0.1, 200, 1, "model")], seen, [9.0], {}, 2, 2)
 
-    for name in ("kafka_jars", "enter"):
+    for name in ("kafka_jars", "enter", "find_store"):
         monkeypatch.setattr(cluster, name, lambda *ignored: None)
     monkeypatch.setattr(cluster, "fetch_ml100k", lambda *ignored: data)
     monkeypatch.setattr(cluster, "measure", measured)
@@ -78,7 +80,7 @@ def test_the_ratings_are_sent_and_the_figures_written(
 
 def test_whatever_is_not_answered_with_200_has_failed(capsys: pytest.CaptureFixture[str]) -> None:
     names = [
-        "second machine: follower, replica",
+        "second machine added: follower, replica",
         "third machine in its place",
         "first machine lost",
     ]
@@ -88,10 +90,11 @@ def test_whatever_is_not_answered_with_200_has_failed(capsys: pytest.CaptureFixt
         Asked(2.0, 2.0, 0, 0, ""),
         Asked(22.0, 0.1, 503, 0, ""),
     ]
-    outcome = Outcome(steps, asked, [0.05, 0.06], [900.0], {"machine2": 0, "machine3": 1}, 7, 70)
+    seen = [Seen(1.0, 0.05, 200), Seen(2.0, 0.06, 200), Seen(22.0, 1.0, 503)]
+    outcome = Outcome(steps, asked, seen, [900.0], {"machine2": 0, "machine3": 1}, 7, 70)
     found = figures(outcome)
     assert (found["requests"], found["failed"], found["slowest_s"]) == (3, 2, 2.0)
-    assert found["popular"] == 1
+    assert found["unknown"] == 1
     assert found["versions"] == 1, "what failed names none"
     assert (found["states_wrong"], found["states_compared"]) == (1, 14)
     assert (found["join_s"], found["replace_s"]) == (5.0, 5.0)

@@ -183,19 +183,19 @@ def test_a_damaged_file_is_named(
 
 
 @pytest.mark.parametrize(
-    ("old", "new"),
+    ("old", "new", "reason"),
     [
-        (b'"applied":7', b'"applied":8'),
-        (b'"format":1', b'"format":2'),
-        (b"000001.sst", b"../../evil"),
-        (b'"bytes":', b'"bytes":1000000000'),
-        (b'"bytes":', b'"bytes":-'),
-        (b'"format":', b" " * 2**26 + b'"format":'),
-        (b"{", b"["),
+        (b'"applied":7', b'"applied":8', "corrupt"),
+        (b'"format":1', b'"format":2', "foreign"),
+        (b"000001.sst", b"../../evil", "corrupt"),
+        (b'"bytes":', b'"bytes":1000000000', "corrupt"),
+        (b'"bytes":', b'"bytes":-', "corrupt"),
+        (b'"format":', b" " * 2**26 + b'"format":', "corrupt"),
+        (b"{", b"[", "corrupt"),
     ],
 )
 def test_a_damaged_or_foreign_manifest_is_named(
-    place: Place, tmp_path: Path, old: bytes, new: bytes
+    place: Place, tmp_path: Path, old: bytes, new: bytes, reason: str
 ) -> None:
     place.save(folder(tmp_path / "state", STATE), 7)
     (name,) = place.store.names()
@@ -203,7 +203,7 @@ def test_a_damaged_or_foreign_manifest_is_named(
     place.files.pipe_file(path, place.files.cat_file(path).replace(old, new, 1))
     with pytest.raises(SnapshotError, match=name) as raised:
         place.store.manifest(name)
-    assert raised.value.reason == "corrupt"
+    assert raised.value.reason == reason
     place.save(folder(tmp_path / "state", {"CURRENT": b"new"}), 9, keep=1)
     assert len(place.contents()) == len(STATE) + 1  # nobody knows what it still needs
 
