@@ -14,44 +14,18 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import fsspec
 
-from everfresh.contracts.errors import (
-    CorruptVersion,
-    MissingDependency,
-    SettingsError,
-    WeightsError,
-)
+from everfresh.adapters.blob_port import Blobs, bounded, unusable
+from everfresh.contracts.errors import MissingDependency, SettingsError, WeightsError
 
 _DRAFT = ".draft"
 """Ends the names of files that are being written. They begin with a dot; stored names never do."""
 
-
-class Blobs(Protocol):
-    """Called by the stores of weights (``adapters.weights``) and snapshots (``adapters.state``)."""
-
-    def get(self, name: str, most: int) -> bytes | None:
-        """The bytes, ``None`` where there is no such file; ``CorruptVersion`` beyond ``most``."""
-
-    def put(self, name: str, data: bytes) -> None:
-        """Create or replace a file as a whole. Call it within ``exclusive``."""
-
-    def remove(self, name: str) -> None:
-        """Remove a file; harmless where there is none."""
-
-    def remove_folder(self, name: str) -> None:
-        """Remove a folder with all in it; harmless where there is none."""
-
-    def folders(self, under: str = "") -> list[str]:
-        """Names of the folders at the top, or in ``under``; empty where that is missing."""
-
-    def sizes(self, folder: str) -> dict[str, int]:
-        """Bytes of each file in a folder, by name; empty where there is no such folder."""
-
-    def exclusive(self) -> AbstractContextManager[None]:
-        """Keep other writers on this store out, as far as the store allows."""
+_BUCKETS = {"s3", "s3a", "gs", "gcs", "az", "abfs"}
+"""Stores without folders: asked for one they make a bucket, whose name may be misspelt."""
 
 
 def open_blobs(url: str, setting: str = "weights.url") -> Blobs:
@@ -71,8 +45,7 @@ def open_blobs(url: str, setting: str = "weights.url") -> Blobs:
         raise MissingDependency(
             f"{setting} is {url!r} and needs a package that is not installed: {error}"
         ) from None
-    protocols = filesystem.protocol
-    if "file" in ((protocols,) if isinstance(protocols, str) else protocols):
+    if "file" in _kinds(filesystem):
         return LocalBlobs(Path(root), setting)
     return RemoteBlobs(filesystem, root, setting)
 
@@ -96,7 +69,7 @@ class LocalBlobs:
             return None
         except OSError as error:
             raise self._unusable(error) from None
-        return _bounded(data, size, most, path)
+        return bounded(data, size, most, path)
 
     def put(self, name: str, data: bytes) -> None:
         """See :class:`Blobs`: a draft beside it, fsync, rename, fsync of the folder."""
@@ -184,7 +157,7 @@ class LocalBlobs:
             raise self._unusable(error) from None
 
     def _unusable(self, error: OSError) -> WeightsError:
-        return _unusable(self._root, self._setting, error)
+        return unusable(self._root, self._setting, error)
 
 
 class RemoteBlobs:
@@ -196,6 +169,7 @@ class RemoteBlobs:
 
     def __init__(self, filesystem: Any, root: str, setting: str = "weights.url") -> None:
         self._filesystem = filesystem
+        self._has_folders = not _kinds(filesystem) & _BUCKETS
         self._root = root.rstrip("/")
         self._setting = setting
 
@@ -209,17 +183,18 @@ class RemoteBlobs:
                 data = bytes(self._filesystem.cat_file(path)) if size <= most else b""
         except FileNotFoundError:
             return None
-        return _bounded(data, size, most, path)
+        return bounded(data, size, most, path)
 
     def put(self, name: str, data: bytes) -> None:
         """See :class:`Blobs`: one request that stores the whole object."""
         path = self._path(name)
         try:
             with self._as_weights_error():
-                self._filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
+                if self._has_folders:
+                    self._filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
                 self._filesystem.pipe_file(path, data)
         except FileNotFoundError as error:  # there is no such bucket
-            raise _unusable(self._root, self._setting, error) from None
+            raise self._unusable(error) from None
 
     def remove(self, name: str) -> None:
         """See :class:`Blobs`."""
@@ -264,13 +239,10 @@ class RemoteBlobs:
         except FileNotFoundError:
             raise
         except Exception as error:
-            raise _unusable(self._root, self._setting, error) from None
+            raise self._unusable(error) from None
 
-
-def _bounded(data: bytes, size: int, most: int, path: object) -> bytes:
-    if (found := max(size, len(data))) > most:
-        raise CorruptVersion(f"{path} has {found:,} bytes; at most {most:,} were expected")
-    return data
+    def _unusable(self, error: Exception) -> WeightsError:
+        return unusable(self._root, self._setting, error)
 
 
 def _last_name(entry: dict[str, Any]) -> str:
@@ -291,10 +263,6 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _unusable(root: object, setting: str, error: Exception) -> WeightsError:
-    # The text of an error that is not the system's may say nothing without its kind.
-    reason = error if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-    return WeightsError(
-        f"the store {root} cannot be used: {reason}; check its free space, its permissions and the "
-        f"connection to it, or set {setting} to another place"
-    )
+def _kinds(filesystem: Any) -> set[str]:
+    kinds = filesystem.protocol
+    return {kinds} if isinstance(kinds, str) else set(kinds)

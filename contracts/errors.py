@@ -8,6 +8,7 @@
     ├── DataFileError          an event file is missing, empty or of another format
     ├── EventRejected          one event cannot be accepted and becomes a dead letter
     ├── ForeignRecord          a record of one of our topics is none that everfresh writes
+    │   └── NewerRecord        or one that only a newer release reads
     ├── ExperimentRefused      a definition of an experiment is wrong, or excluded by another
     ├── TrackRefused           a track cannot be started or changed as asked
     ├── DeliveryError          events handed to the producer did not reach the log
@@ -71,6 +72,14 @@ class ForeignRecord(EverfreshError):
 
     The message says why, in words fit for a log, without the record's place.
     """
+
+
+class NewerRecord(ForeignRecord):
+    """A newer release wrote the record, in a ``format`` that this one does not read."""
+
+    def __init__(self, message: str, format: int) -> None:  # noqa: A002  (the field's name)
+        super().__init__(message)
+        self.format = format
 
 
 class ExperimentRefused(EverfreshError):

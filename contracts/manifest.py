@@ -8,7 +8,10 @@ from typing import Any, Literal
 import msgspec
 
 FORMAT = 2
-READABLE = (1, FORMAT)
+NEWER_FORMAT = 3
+"""Of a version with trends that know the time, an index, or a map of what items are: tensors that a
+reader of 2 refuses."""
+READABLE = (1, FORMAT, NEWER_FORMAT)
 """Formats of manifests that are read; before 2 every file had the sha256 of its whole content."""
 WEIGHTS_FILE = "model.safetensors"
 VOCABULARY_FILE = "vocabulary.safetensors"

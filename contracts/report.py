@@ -90,6 +90,8 @@ class ComponentStatus(msgspec.Struct, frozen=True):
     component is of an older release. A replica's ``lived`` are its last swaps, ``[version, epoch,
     live_since_ms]``, oldest first, and ``joined_ms`` is when it began: so its last status tells
     since when it has had each of its last versions.
+
+    ``place`` is the home of a trainer, ``HOST:FOLDER#NUMBER``: a loop has one. Others leave it out.
     """
 
     component: Name
@@ -97,6 +99,7 @@ class ComponentStatus(msgspec.Struct, frozen=True):
     time: Milliseconds
     state: Name
     figures: dict[str, Any]
+    place: Annotated[str, msgspec.Meta(max_length=4_000)] = ""
 
 
 class _Computed(msgspec.Struct):

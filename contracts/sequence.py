@@ -23,8 +23,13 @@ import msgspec
 
 from everfresh.contracts.errors import StateFormatError
 from everfresh.contracts.event import ItemId, UserId
+from everfresh.contracts.foreign import advice
 
 FORMAT = 2
+_OLDER = (
+    "run the release that wrote this state, or move it and its snapshots away, so that it is made "
+    "again from the log"
+)
 _HEADER = struct.Struct("<BQqI")
 _ENTRY = struct.Struct("<BBqf")
 _INT = struct.Struct("<q")
@@ -215,8 +220,8 @@ def unpack_header(raw: bytes) -> tuple[int, int, int]:
     if len(raw) < HEADER_BYTES or raw[0] != FORMAT:
         there = raw[0] if raw else "nothing"
         raise StateFormatError(
-            f"sequence format {FORMAT} expected, found {there}: run the release that wrote this "
-            "state, or move it and its snapshots away, so that it is made again from the log"
+            f"sequence format {FORMAT} expected, found {there}: "
+            f"{advice(raw[0] if raw else 0, (FORMAT,), _OLDER)}"
         )
     _, accepted, offset, count = _HEADER.unpack_from(raw)
     return accepted, offset, count

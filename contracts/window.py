@@ -14,6 +14,9 @@ On the ``windows`` topic (as many partitions as ``events``; slices of events par
 written to partition p by its owner) a slice is a run of :class:`SlicePart` and then one
 :class:`SliceClosed`. After a crash a whole run may be written again: readers drop a run whose
 label they have already closed. An empty slice (``events == 0``) is a watermark only.
+
+``SliceClosed.format`` says what a reader must understand: :data:`FORMAT` where slices are cut by
+their periods alone, :data:`CUT_FORMAT` from the second slice of one label on.
 """
 
 from __future__ import annotations
@@ -24,10 +27,12 @@ import msgspec
 
 from everfresh.contracts.errors import ForeignRecord, StateFormatError
 from everfresh.contracts.event import UserId
-from everfresh.contracts.foreign import Count, Milliseconds, decoded
+from everfresh.contracts.foreign import MAP, Count, Milliseconds, decoded, refuse_newer
 from everfresh.contracts.sequence import Interaction, decode_entries
 
 FORMAT = 1
+CUT_FORMAT = 2
+READABLE = (FORMAT, CUT_FORMAT)
 
 Place = tuple[int, int]
 """A window's label, and the number of its cut inside that period."""
@@ -104,8 +109,13 @@ def encode_slice_record(record: SliceRecord) -> bytes:
 
 
 def decode_slice_record(raw: bytes | None) -> SliceRecord:
-    """The inverse of :func:`encode_slice_record`; ``ForeignRecord`` for anything else."""
-    return decoded(_DECODER.decode, raw)
+    """The inverse of :func:`encode_slice_record`; ``ForeignRecord`` for anything else, and
+    ``NewerRecord`` where a newer release wrote it."""
+    try:
+        return decoded(_DECODER.decode, raw)
+    except ForeignRecord as error:
+        refuse_newer("a slice", raw, READABLE, MAP)
+        raise error from None
 
 
 class DecodedExample(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -14,14 +14,17 @@ from types import ModuleType
 from typing import Any
 
 from everfresh import serving, streaming, trainer
+from everfresh.adapters.kafka.presence.other_trainers import other_trainers
+from everfresh.adapters.machine.home_identity import home_place
 from everfresh.contracts.errors import SettingsError
+from everfresh.contracts.kafka.security import PLAINTEXT
 from everfresh.contracts.settings import FILE_VARIABLE, Settings
-from everfresh.infra import broker
+from everfresh.infra import broker, guard
 from everfresh.infra.processes.processes import ChildSpec
 from everfresh.streaming import follower, sources
 
 BROKER, RAY, WORKER, TRAINER, SERVING = "broker", "ray", "worker", "trainer", "serving"
-FOLLOWER = "follower"
+FOLLOWER, GUARD = "follower", "guard"
 
 NEEDS: dict[str, tuple[str, ...]] = {
     BROKER: (),
@@ -30,6 +33,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     FOLLOWER: (BROKER,),
     TRAINER: (BROKER, RAY),
     SERVING: (BROKER, RAY),
+    GUARD: (BROKER,),
 }
 """A component is started or restarted only while those it needs answer, whoever runs them."""
 
@@ -47,7 +51,7 @@ def needs(settings: Settings) -> dict[str, tuple[str, ...]]:
 def stop_order(settings: Settings) -> tuple[tuple[str, ...], ...]:
     """The components in stages: those that need others stop before those they need."""
     bridges = map(bridge_name, settings.sources)
-    return ((*bridges, SERVING, TRAINER, WORKER, FOLLOWER), (RAY, BROKER))
+    return ((*bridges, GUARD, SERVING, TRAINER, WORKER, FOLLOWER), (RAY, BROKER))
 
 
 def settings_environment(settings: Settings) -> dict[str, str]:
@@ -81,14 +85,26 @@ def broker_spec(home: Path, port: int, settings: Settings) -> ChildSpec:
     return ChildSpec(BROKER, argv, settings_environment(settings), grace_s=4.0)
 
 
+def is_guarded(settings: Settings) -> bool:
+    """Whether arms of experiments are closed by a guardrail, by itself."""
+    verdict = settings.verdict
+    return verdict.guard_every_s > 0 and any(each.limit is not None for each in verdict.parsed)
+
+
 def loop_specs(
-    env: Mapping[str, str], names: Iterable[str] = (), *, follows: bool = False
+    env: Mapping[str, str],
+    names: Iterable[str] = (),
+    *,
+    follows: bool = False,
+    guarded: bool = False,
 ) -> list[ChildSpec]:
-    """Worker, trainer, serving and the bridges; where the machine ``follows``, follower and
-    serving. They start in any order once broker and Ray are there."""
+    """Worker, trainer, serving, the bridges and the guard; where the machine ``follows``, follower
+    and serving. They start in any order once broker and Ray are there."""
     packages = {WORKER: streaming, TRAINER: trainer, SERVING: serving}
     if follows:
         packages, names = {FOLLOWER: follower, SERVING: serving}, ()
+    elif guarded:
+        packages[GUARD] = guard
     argvs = {name: _run_package(package) for name, package in packages.items()}
     for source in names:
         argvs[bridge_name(source)] = _run_package(sources, source, "--patient")
@@ -108,6 +124,23 @@ def require_followable(settings: Settings) -> None:
             "a machine that follows (--follow, follower.enabled) has neither broker, worker nor "
             f"trainer of its own; set {', '.join(lacking)} to what the other machine uses"
         )
+
+
+def require_plaintext(settings: Settings) -> None:
+    """``SettingsError`` where a login is set for a broker that is to be started here."""
+    if (protocol := settings.kafka.security.protocol) != PLAINTEXT:
+        raise SettingsError(
+            f"kafka.security.protocol is {protocol} and kafka.bootstrap_servers is empty; name the "
+            "brokers to join (--bootstrap-servers HOST:PORT). The broker that is started here "
+            "without them listens on loopback in PLAINTEXT"
+        )
+
+
+def require_only_trainer(settings: Settings) -> None:
+    """``RunError`` where another everfresh has these topics, before a worker takes its users."""
+    kafka, place = settings.kafka, home_place(settings.home.resolve())
+    if others := other_trainers(kafka.brokers, kafka.topic_prefix, place):
+        others.close()
 
 
 def with_addresses(settings: Settings, servers: str, address: str) -> Settings:

@@ -1,17 +1,23 @@
-"""Leaves out of our Ray what asks the outside world: called by ``ray start`` (``RAY_START_HOOK``).
+"""What our Ray does otherwise: called by ``ray start`` before it starts (``RAY_START_HOOK``).
 
 Ray 2.60 starts a dashboard process even where it is told to have none, for its usage statistics
 alone. Where these are off, that process still asks the metadata addresses of three clouds where it
 runs, and tells the statistics host that they are off. No setting prevents either. So the process is
 not started; it was of no other use here.
 
+It also gives up when its node has not come up within 30 s, which no setting changes. On a busy
+machine that takes longer. So it looks more patiently; whoever starts it has a limit of its own.
+
 This follows the source of the Ray release named below. When another one is installed, a test fails:
-read ``Node.start_api_server`` and ``dashboard/modules/usage_stats`` again, then move the constant.
+read ``Node.start_api_server``, ``Node.__init__`` (where it waits for ``services.get_node``) and
+``dashboard/modules/usage_stats`` again, then move the constant.
 """
 
 from __future__ import annotations
 
 import importlib
+import time
+from collections.abc import Callable
 from typing import Any
 
 RAY_VERSION = "2.60.0"
@@ -21,7 +27,11 @@ _NOWHERE = b"127.0.0.1:0"
 """What Ray's agents find as the dashboard's address; without one they ask for it every second."""
 
 
-def leave_out_dashboard(_parameters: object, _is_head: bool) -> None:
+_LOOK_S = 0.5
+_PATIENCE_S = 600.0
+
+
+def prepare(_parameters: object, _is_head: bool) -> None:
     """For the process of ``ray start``, before it starts anything."""
     constants: Any = importlib.import_module("ray._private.ray_constants")
     node: Any = importlib.import_module("ray._private.node")
@@ -32,7 +42,25 @@ def leave_out_dashboard(_parameters: object, _is_head: bool) -> None:
         )
 
     node.Node.start_api_server = start_api_server
+    services: Any = importlib.import_module("ray._private.services")
+    services.get_node = patient(services.get_node)
 
 
-NAME = f"{__name__}.{leave_out_dashboard.__name__}"
+def patient(get_node: Callable[..., Any]) -> Callable[..., Any]:
+    """``get_node``, which raises ``RuntimeError`` until the node is there, waiting for that."""
+
+    def get(*arguments: Any) -> Any:
+        until = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                return get_node(*arguments)
+            except RuntimeError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(_LOOK_S)
+
+    return get
+
+
+NAME = f"{__name__}.{prepare.__name__}"
 """The value of ``RAY_START_HOOK``."""

@@ -2,9 +2,9 @@
 
 Steps of a start: 1 close the home to other users, lock it and end what a killed run left; 2 start
 the broker and Ray together, or check those that the settings name; 3 create the topics; 4 start
-worker, trainer, serving and the bridges, all at once; 5 wait until serving's HTTP endpoint answers.
-Stopping goes backwards. A machine that follows joins brokers, leaves the topics alone in step 3,
-and in step 4 starts a follower in place of worker, trainer and bridges.
+worker, trainer, serving, the bridges and the guard, all at once; 5 wait until serving's HTTP
+endpoint answers. Stopping goes backwards. A machine that follows joins brokers, leaves the topics
+alone in step 3, and in step 4 starts a follower in place of worker, trainer, bridges and guard.
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ from everfresh.adapters.machine.tcp_ports import (
     require_reachable,
 )
 from everfresh.adapters.observe.scrape_targets import remove_targets
-from everfresh.contracts.errors import RunError, SettingsError, Unreachable
-from everfresh.contracts.kafka.security import PLAINTEXT, Brokers
+from everfresh.adapters.observe.tracing.extra import require_tracing
+from everfresh.contracts.errors import RunError, Unreachable
+from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.settings import Settings
 from everfresh.infra import components, ray_head
 from everfresh.infra.processes.children import Children, OnUpdate, StepUpdate
@@ -135,6 +136,7 @@ class Supervisor:
 
     def start(self) -> None:
         """Steps 2 to 5. ``Unreachable`` or ``RunError`` where one of them fails."""
+        require_tracing(self.settings)
         serving = self.settings.serving
         if serving.port and not self.settings.ray.address:
             # On a Ray of others the port may be that of a door which is open already.
@@ -150,8 +152,13 @@ class Supervisor:
                     self.settings,
                     lambda line: self._on_update(StepUpdate("topics", "warning", line)),
                 )
+                if not self._children.get(components.BROKER):  # ours nobody else knows
+                    components.require_only_trainer(self.settings)
         env = {**components.settings_environment(self.settings), **self._ray_environment}
-        for spec in components.loop_specs(env, self.settings.sources, follows=follows):
+        guarded = components.is_guarded(self.settings)
+        for spec in components.loop_specs(
+            env, self.settings.sources, follows=follows, guarded=guarded
+        ):
             self._start(spec)
         if follows:
             with self._step("state"):
@@ -177,7 +184,7 @@ class Supervisor:
         """Step 2: start both before waiting for either."""
         servers, address = self.settings.kafka.bootstrap_servers, self.settings.ray.address
         if not servers:
-            _require_plaintext(self.settings)
+            components.require_plaintext(self.settings)
             [port] = free_ports(1)
             servers = f"127.0.0.1:{port}"
             self._start(components.broker_spec(self.home, port, self.settings))
@@ -280,16 +287,6 @@ def end_leftovers(home: Path, on_update: OnUpdate) -> int:
         )
     remove_record(home)
     return count
-
-
-def _require_plaintext(settings: Settings) -> None:
-    """``SettingsError`` where a login is set for a broker that is to be started here."""
-    if (protocol := settings.kafka.security.protocol) != PLAINTEXT:
-        raise SettingsError(
-            f"kafka.security.protocol is {protocol} and kafka.bootstrap_servers is empty; name the "
-            "brokers to join (--bootstrap-servers HOST:PORT). The broker that is started here "
-            "without them listens on loopback in PLAINTEXT"
-        )
 
 
 def _rotate_logs(logs: Path) -> None:

@@ -74,7 +74,7 @@ class WithCold:
 
     def ranks_by(
         self,
-        ways: Sequence[str],
+        ways: Sequence[str | float],
         examples: Sequence[DecodedExample],
         exclude_seen: bool,
         heard: Hear | None = None,

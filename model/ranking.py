@@ -79,6 +79,15 @@ Counting = TrendTable | KeptUp | None
 """What trends count in a ranking, if any."""
 
 
+@dataclass(frozen=True)
+class Way:
+    """How targets are ranked: by the network and what is ``counted``, or by one ``column`` of the
+    features of what is counted, alone: then everybody is shown the same."""
+
+    counted: Counting
+    column: int | None = None
+
+
 def contexts_of(examples: Sequence[EncodedExample]) -> Contexts:
     """What is before each target, in order of the examples and of their targets."""
     return Contexts.joined(
@@ -137,20 +146,21 @@ def rank_examples(
     exclude_seen: bool,
 ) -> Ranks:
     """As :func:`rank_ways`, by what the ``scorer`` counts alone."""
-    return rank_ways(scorer, [scorer.trends], examples, max_length, exclude_seen)[0]
+    return rank_ways(scorer, [Way(scorer.trends)], examples, max_length, exclude_seen)[0]
 
 
 def rank_ways(
     scorer: Scorer,
-    counting: Sequence[Counting],
+    ways: Sequence[Way],
     examples: Sequence[EncodedExample],
     max_length: int,
     exclude_seen: bool,
     heard: Hear | None = None,
     beside: Beside | None = None,
 ) -> list[Ranks]:
-    """1-based ranks of all targets, in order of the examples and of their targets: by the network
-    and each of ``counting``, of which one at most is kept up. ``heard`` hears scores by the first.
+    """1-based ranks of all targets, in order of the examples and of their targets: by each of
+    ``ways``, of which all that are kept up are by one tail. ``heard`` hears scores by
+    the first.
 
     Ties count against the target, as not-a-numbers do, so that a model which tells nothing apart
     gains nothing. With ``exclude_seen`` the user's earlier items, context and earlier targets, are
@@ -160,21 +170,25 @@ def rank_ways(
         users, contexts = scorer.users(examples, max_length), contexts_of(examples)
         rows = target_rows(examples)
         earlier = _Earlier(examples) if exclude_seen else None
-        ranks = [np.full(len(rows), MISS, dtype=np.int64) for _ in counting]
+        ranks = [np.full(len(rows), MISS, dtype=np.int64) for _ in ways]
         step = max(1, _BLOCK_SCORES // len(scorer.catalogue.bias))
-        for block, tables in _tables(counting, contexts, rows, target_times(examples)):
+        counted = [way.counted for way in ways]
+        for block, tables in _tables(counted, contexts, rows, target_times(examples)):
             for begin in range(0, len(block), step):
                 part = block[begin : begin + step]
                 of_part = users[torch.from_numpy(part).to(users.device)]
                 network = scorer.catalogue.item_scores(of_part)
                 for number, table in enumerate(tables):
-                    scores = _pooled(network, table, contexts.part(part))
-                    wanted = rows[part]
+                    wanted, column = rows[part], ways[number].column
+                    if table is not None and column is not None:
+                        scores = _counted(network, table, column)
+                    else:
+                        scores = _pooled(network, table, contexts.part(part))
                     if heard is not None and not number:
                         heard(part, scores, _own(scores, wanted))
                     if earlier is not None:
                         earlier.leave_out(scores, part)
-                    if beside is not None and table is not None:
+                    if beside is not None and table is not None and column is None:
                         weights = table.weights_of(contexts.part(part))[:, 0]
                         scores, wanted = _joined(
                             scores, wanted, of_part, weights, beside, part, exclude_seen
@@ -223,6 +237,12 @@ def _pooled(scores: Tensor, table: TrendTable | None, contexts: Contexts) -> Ten
     pooled = scores.cpu().clone()
     table.pool(pooled.numpy(), contexts)
     return pooled.to(scores.device)
+
+
+def _counted(network: Tensor, table: TrendTable, column: int) -> Tensor:
+    """One feature of what can be recommended, for as many targets as the ``network`` scores."""
+    feature = torch.from_numpy(table.features[:, column]).to(network)
+    return torch.where(network == -torch.inf, network, feature)
 
 
 def _own(scores: Tensor, places: Ints) -> Tensor:

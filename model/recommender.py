@@ -30,12 +30,12 @@ from everfresh.model.network.batches import (
 )
 from everfresh.model.network.hstu import HSTU
 from everfresh.model.network.losses import sampled_cross_entropy
-from everfresh.model.ranking import Beside, Counting, Hear, KeptUp, Scorer, log_order_of, rank_ways
+from everfresh.model.ranking import Beside, Hear, KeptUp, Scorer, Way, log_order_of, rank_ways
 from everfresh.model.row_changes import RowChanges, require_names
 from everfresh.model.score_tables import ScoreTables
 from everfresh.model.short_rows import decode_change, encode_rows, view_rows
 from everfresh.model.trends.counts import Floats, Ints
-from everfresh.model.trends.table import TrendTable
+from everfresh.model.trends.table import TrendTable, column_of
 from everfresh.model.trends.tail import Tail
 from everfresh.model.trends.trends import PREFIX, Trends
 from everfresh.model.vocabulary.admission import Limits, sighted
@@ -204,7 +204,7 @@ class Recommender:
 
     def ranks_by(
         self,
-        ways: Sequence[str],
+        ways: Sequence[str | float],
         examples: Sequence[DecodedExample],
         exclude_seen: bool,
         heard: Hear | None = None,
@@ -214,14 +214,19 @@ class Recommender:
 
         :data:`NETWORK` leaves out the trends, to show what they bring. :data:`TAIL` keeps them up
         within the examples, as replicas do between versions.
+
+        A half-life, in events, is a way too: by counts alone, kept up as those of the first way.
         """
         encoded = [encode_example(example, self.vocabulary) for example in examples]
-        counting: dict[str, Counting] = {NETWORK: None, VERSION: self.trend_table()}
+        known: dict[str | float, Way] = {NETWORK: Way(None), VERSION: Way(self.trend_table())}
         if TAIL in ways:
-            counting[TAIL] = KeptUp(self.tail(), log_order_of(examples))
+            known[TAIL] = Way(KeptUp(self.tail(), log_order_of(examples)))
+        for half_life in ways:
+            if not isinstance(half_life, str):
+                known[half_life] = Way(known[ways[0]].counted, column_of(half_life))
         return rank_ways(
             Scorer(self.network, self.catalogue(), None),
-            [counting[way] for way in ways],
+            [known[way] for way in ways],
             encoded,
             self.settings.max_length,
             exclude_seen,

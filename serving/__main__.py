@@ -21,6 +21,7 @@ from everfresh.adapters.machine.endpoint_record import remove_endpoint, write_en
 from everfresh.adapters.machine.interrupts import Interrupted, Interrupts
 from everfresh.adapters.machine.socket_folder import LONGEST_PATH, socket_root
 from everfresh.adapters.observe.logs import configure_logging, run_main
+from everfresh.adapters.observe.tracing.extra import require_tracing
 from everfresh.adapters.weights.tracks import FsspecTracks
 from everfresh.contracts.errors import MissingDependency, RunError, SettingsError, Unreachable
 from everfresh.contracts.settings import Settings, load_settings
@@ -142,6 +143,7 @@ def _wait_while_it_is_there(address: str, is_deployed: Callable[[], bool]) -> No
 
 def _require_startable(settings: Settings) -> None:
     """Everything that can be told before the slow part: one line each."""
+    require_tracing(settings)
     if not settings.kafka.bootstrap_servers:
         raise SettingsError(
             "kafka.bootstrap_servers is empty, and serving leaves its exposures in Kafka; set "

@@ -110,6 +110,11 @@ FIGURES = (
     counted("pushed_files", "used_pushed_files", "Files of versions that came by push"),
     counted("load_failures", "version_load_failures", "Failed attempts to load a version"),
     FigureMetric("experiments", "running_experiments", "Experiments that assign users here."),
+    FigureMetric(
+        "experiments_closed",
+        "closed_arms",
+        "Arms of running experiments that take nobody in, since a guardrail was crossed.",
+    ),
     counted(
         "experiments_left_out",
         "left_out_definitions",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -50,6 +51,9 @@ from everfresh.serving.versions.load_lock import LoadGuard
 from everfresh.serving.versions.pushed_weights import PushedFiles
 from everfresh.serving.versions.takeover import Load
 
+if TYPE_CHECKING:
+    from everfresh.serving.spans import ReplicaSpans
+
 _STATUS_S = 1.0
 _Result = TypeVar("_Result")
 STALLED_MS = 60_000
@@ -58,7 +62,7 @@ STALLED_MS = 60_000
 
 class ReplicaPorts(msgspec.Struct, frozen=True):
     """The ports a replica works through. ``store`` has the default track; without ``tracks`` there
-    is no other."""
+    is no other. ``spans`` is ``None`` where traces are off."""
 
     store: WeightStore
     histories: CachedHistoryReader
@@ -71,6 +75,7 @@ class ReplicaPorts(msgspec.Struct, frozen=True):
     catalogue_figures: Callable[[], dict[str, Any]] = dict
     tracks: TrackStore | None = None
     recent: RecentEvents | None = None
+    spans: ReplicaSpans | None = None
 
 
 class Replica:
@@ -93,7 +98,7 @@ class Replica:
         self._shelf = Shelf(ports.catalogue, clock)
         self._news = threading.Event()
         self._tail = TailKeeper(ports.recent, self._live, clock)
-        self._default = self._line(name, ports.store, ports.histories)
+        self._default = self._line(DEFAULT, name, ports.store, ports.histories)
         self._current = self._default.current
         self._tracks = ServedTracks(ports.tracks, self._serve_track, self._news.set)
         default = Side(self._current, ports.histories)
@@ -180,6 +185,7 @@ class Replica:
         if answer is None:
             return None
         self._ports.exposures.send(exposure_of(answer, self._clock()))
+        self._trace(answer)
         return self._aged(answer)
 
     def score(self, request: ScoreRequest) -> Answer | None:
@@ -190,12 +196,19 @@ class Replica:
             chosen.loaded,
             lambda live: score_candidates(live, histories, request, arm, self._shelf),
         )
-        return None if answer is None else self._aged(answer)
+        if answer is None:
+            return None
+        self._trace(answer)
+        return self._aged(answer)
 
     def ask(self, request: RecommendRequest | ScoreRequest) -> Awaitable[Assignment] | None:
         """The arm, where another system has to be asked for it, for :attr:`request.assigned`;
         ``None`` where nobody has to wait for it."""
         return self._ports.assigner.asking(request.user_id, request.arm)
+
+    def _trace(self, answer: Answer | SimilarAnswer) -> None:
+        if self._ports.spans is not None:
+            self._ports.spans.answered(answer)
 
     def _aged(self, answer: Answer) -> Answer:
         """The answer, which says so where the state that it was made from is stale."""
@@ -218,9 +231,12 @@ class Replica:
 
     def similar(self, request: SimilarRequest) -> tuple[LoadedVersion, SimilarAnswer | None] | None:
         """The version and an item's neighbours, ``None`` where it does not know the item."""
-        return self._make(
+        found = self._make(
             self._current(), lambda live: (live, nearest_items(live, request, self._shelf))
         )
+        if found is not None and found[1] is not None:
+            self._trace(found[1])
+        return found
 
     def _make(
         self, loaded: LoadedVersion | None, make: Callable[[LoadedVersion], _Result]
@@ -284,24 +300,23 @@ class Replica:
     def _serve_track(self, track: Track) -> ServedTrack:
         assert self._ports.tracks is not None, "it was found there"
         histories = self._ports.histories.beside()
-        line = self._line(track.name, self._ports.tracks.store(track.name), histories)
+        store = self._ports.tracks.store(track.name)
+        line = self._line(track.name, track.name, store, histories)
         return ServedTrack(track, line, histories)
 
-    def _line(self, name: str, store: WeightStore, histories: CachedHistoryReader) -> Line:
+    def _line(
+        self, track: str, name: str, store: WeightStore, histories: CachedHistoryReader
+    ) -> Line:
         def before_live(loaded: LoadedVersion) -> None:
             self._ports.catalogue.prepare(loaded.recommender)
             histories.prefetch(loaded)
             self._tail.prepare(loaded)
 
-        return Line(
-            name,
-            store,
-            self._clock,
-            self._poll_s,
-            self._load,
-            before_live,
-            self._ports.load_guard,
-        )
+        guard = self._ports.load_guard
+        line = Line(name, store, self._clock, self._poll_s, self._load, before_live, guard)
+        if self._ports.spans is not None:
+            line.on_live = partial(self._ports.spans.live, track)
+        return line
 
     def _report(self) -> None:
         while not self._stopping.is_set():

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import time
+from typing import TYPE_CHECKING
 
 from everfresh.adapters.assigners.named import NamedArms
+from everfresh.adapters.kafka.admin import cluster_id
 from everfresh.adapters.kafka.definitions.following import DefinitionFollower
 from everfresh.adapters.kafka.definitions.reading import DefinitionReader
 from everfresh.adapters.kafka.exposure_sink import KafkaExposureSink
@@ -32,6 +34,9 @@ from everfresh.serving.replica import Replica, ReplicaPorts
 from everfresh.serving.requests.admission import Admission
 from everfresh.serving.rpc.service import RpcService
 from everfresh.serving.versions.load_lock import LoadLock
+
+if TYPE_CHECKING:
+    from everfresh.serving.spans import ReplicaSpans
 
 
 def now_ms() -> int:
@@ -70,6 +75,7 @@ class WiredReplica:
                 lambda begin: KafkaItemSource(kafka.brokers, kafka.topic_prefix, begin), catalogue
             )
             closing.callback(followed.close)
+            spans = _spans(name, settings, closing) if settings.tracing.enabled else None
             ports = ReplicaPorts(
                 store,
                 histories,
@@ -82,19 +88,19 @@ class WiredReplica:
                 catalogue=catalogue,
                 catalogue_figures=followed.figures,
                 recent=_recent(reader, settings) if serving.tail else None,
+                spans=spans,
             )
             self.replica = Replica(name, ports, now_ms, settings.serving.poll_ms)
             closing.callback(self.replica.stop)
             admission = Admission(serving.max_ongoing, serving.timeout_ms, now_ms)
-            self.http = HttpApp(self.replica, admission, now_ms, settings, measure)
-            self.rpc = RpcService(self.replica, admission, now_ms, settings, measure)
+            self.http = HttpApp(self.replica, admission, now_ms, settings, measure, spans)
+            self.rpc = RpcService(self.replica, admission, now_ms, settings, measure, spans)
             self._closing = closing.pop_all()
-            self._arrival = StateArrival(coverage, settings) if settings.follower.enabled else None
+            self._arrival = StateArrival(coverage, settings)
 
     def may_join(self) -> bool:
-        """Whether the current version is live here (law 8) and, where this machine follows, the
-        state is here."""
-        return self.replica.may_join() and (self._arrival is None or self._arrival.is_over())
+        """Whether the current version is live here (law 8) and users' state is here."""
+        return self.replica.may_join() and self._arrival.is_over()
 
     def close(self) -> None:
         """Stop the replica, then deliver what is queued. Harmless twice."""
@@ -137,6 +143,17 @@ def _assigner(settings: Settings, closing: contextlib.ExitStack, first_arms: Fir
     )
     closing.callback(follower.close)
     return follower
+
+
+def _spans(name: str, settings: Settings, closing: contextlib.ExitStack) -> ReplicaSpans:
+    # OpenTelemetry may not be installed, since an extra of its own brings it.
+    from everfresh.adapters.observe.tracing.opening import open_spans  # noqa: PLC0415
+    from everfresh.serving.spans import ReplicaSpans  # noqa: PLC0415
+
+    cluster = cluster_id(settings.kafka.brokers)
+    spans = ReplicaSpans(open_spans(settings, "replica", name, cluster), now_ms)
+    closing.callback(spans.close)
+    return spans
 
 
 def _recent(reader: RocksHistoryReader, settings: Settings) -> RecentSegments:

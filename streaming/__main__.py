@@ -18,6 +18,7 @@ from everfresh.adapters.kafka.report_sink import KafkaReportSink
 from everfresh.adapters.kafka.rights import FORWARDING_WORKER, WORKER, require_group, require_rights
 from everfresh.adapters.kafka.topics import ensure_topics
 from everfresh.adapters.observe.logs import configure_logging, run_main
+from everfresh.adapters.observe.tracing.extra import require_tracing
 from everfresh.contracts.errors import SettingsError, StateLocked
 from everfresh.contracts.settings import Settings, load_settings
 from everfresh.streaming.log.probe import log_identity
@@ -39,6 +40,7 @@ def main() -> None:
             "brokers' host:port, or run `everfresh up`"
         )
     configure_logging(f"worker-{index}", settings.home)
+    require_tracing(settings)
     with _only_worker(settings.state_dir, index):
         forwards = settings.events.misplaced == "forward"
         require_rights(FORWARDING_WORKER if forwards else WORKER, settings)

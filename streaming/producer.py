@@ -67,6 +67,10 @@ class EventProducer:
 
     ``security`` is the TLS and the login that the cluster asks for; without it the client speaks
     PLAINTEXT.
+
+    ``inject`` is called by each ``send`` with an empty dict, and what it puts there are headers of
+    the record: with ``opentelemetry.propagate.inject`` each event carries the trace that it is sent
+    in.
     """
 
     def __init__(  # noqa: PLR0913 - each is a choice of the application
@@ -80,6 +84,7 @@ class EventProducer:
         delivery_timeout_s: float = 30.0,
         on_delivered: Callable[[int, int], None] | None = None,
         security: KafkaSecurity | None = None,
+        inject: Callable[[dict[str, str]], None] | None = None,
     ) -> None:
         brokers = Brokers(bootstrap_servers, security or KafkaSecurity())
         self._servers = bootstrap_servers
@@ -95,6 +100,7 @@ class EventProducer:
         self._closed = False
         self._delivery_s = delivery_timeout_s
         self._on_delivered = on_delivered
+        self._inject = inject
         self._settings = ClientSettings(brokers, max_bytes, linger_ms, delivery_timeout_s)
         self._producer: Client | None = connect(self._settings)
         _PRODUCERS.add(self)
@@ -117,6 +123,10 @@ class EventProducer:
         if event is None:
             event = self._build(fields)
         key, value, headers = self._wire(event)
+        if self._inject is not None:
+            context: dict[str, str] = {}
+            self._inject(context)
+            headers += [(name, text.encode()) for name, text in context.items()]
         try:
             future = self._client().send(self._topic, key=key, value=value, headers=headers)
         except KafkaTimeoutError as error:

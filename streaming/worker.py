@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import faust
 from aiokafka.errors import KafkaError, UnsupportedCodecError
@@ -29,7 +29,7 @@ from everfresh.contracts.errors import (
 )
 from everfresh.contracts.ports import Clock, ReportSink
 from everfresh.contracts.settings import Settings
-from everfresh.contracts.topics import EVENTS, topic_name
+from everfresh.contracts.topics import EVENTS, topic_name, worker_group
 from everfresh.streaming.catch_up import CatchUp
 from everfresh.streaming.fold.rules import fold_rules, shaping
 from everfresh.streaming.idle_slices import IdleSlices
@@ -47,6 +47,9 @@ from everfresh.streaming.ownership import Ownership
 from everfresh.streaming.state.snapshots import SnapshotTaker
 from everfresh.streaming.state.write_batch import WriteBatch
 from everfresh.streaming.status import RUNNING, STOPPED, WorkerFigures, restore_status
+
+if TYPE_CHECKING:
+    from everfresh.streaming.fold_spans import FoldSpans
 
 _WATCH_SECONDS = 0.05
 _STATUS_SECONDS = 1.0
@@ -71,6 +74,7 @@ class StreamWorker:
         self._metrics_url = ""
         self._figures = WorkerFigures(name, clock())
         self._metrics = WorkerMetrics()
+        self._spans = _spans(settings, identity, name, clock) if settings.tracing.enabled else None
         self._probe = LogProbe(brokers, identity)
         self._sender = KafkaSender(brokers, settings.kafka.topic_prefix)
         self._watch = LogWatch(self._probe, self._sender, clock)
@@ -154,7 +158,10 @@ class StreamWorker:
             )
         began = time.perf_counter()
         batch = owned.partition.apply(fetch.records)
-        self._metrics.folded(len(fetch.records), batch, time.perf_counter() - began)
+        took_s = time.perf_counter() - began
+        self._metrics.folded(len(fetch.records), batch, took_s)
+        if self._spans is not None:
+            self._spans.folded(fetch.partition, fetch.records, batch, took_s)
         self._figures.note(batch)
         if batch.outbox_batches or owned.partition.has_parts_to_make:
             owned.delivery.wake()
@@ -211,10 +218,14 @@ class StreamWorker:
             if client is not None:
                 await client.stop()
         self._metrics.door.close()
+        if self._spans is not None:
+            await asyncio.to_thread(self._spans.close)
 
     def _note(self, batch: WriteBatch) -> None:
         self._figures.note(batch)
         self._metrics.note(batch)
+        if self._spans is not None:
+            self._spans.ended(batch)
 
     def _consumer(self) -> FetchConsumer:
         return cast(FetchConsumer, self._app.consumer)
@@ -243,6 +254,16 @@ def _crash(reason: BaseException | None) -> BaseException:
     if isinstance(reason, (EverfreshError, KafkaError)):
         return reason
     return EverfreshError(f"reading the log failed ({reason!r}); start the worker again")
+
+
+def _spans(settings: Settings, identity: LogIdentity, name: str, clock: Clock) -> FoldSpans:
+    """Loads OpenTelemetry, which may not be installed where traces are off."""
+    from everfresh.adapters.observe.tracing.opening import open_spans  # noqa: PLC0415
+    from everfresh.streaming.fold_spans import FoldSpans  # noqa: PLC0415
+
+    spans = open_spans(settings, "worker", name, identity.cluster)
+    group = worker_group(settings.kafka.topic_prefix)
+    return FoldSpans(spans, identity.topic, group, clock)
 
 
 def events_topic(settings: Settings) -> str:

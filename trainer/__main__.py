@@ -6,14 +6,19 @@ Prints a line when training begins, when Ray had to start the process again, and
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 import threading
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from everfresh.adapters.kafka.presence.other_trainers import OtherTrainers, other_trainers
+from everfresh.adapters.machine.home_identity import home_place
 from everfresh.adapters.observe.logs import configure_logging, run_main
+from everfresh.adapters.observe.tracing.extra import require_tracing
 from everfresh.contracts.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -28,10 +33,20 @@ def main() -> None:
     settings = load_settings()
     settings = settings.model_copy(update={"home": settings.home.resolve()})
     configure_logging("trainer", settings.home)
+    require_tracing(settings)
     # Ray's processes look for modules in the folder of its driver, where a kafka.py may lie.
     os.chdir(settings.home)
     stop = threading.Event()
     _stop_on_signals(stop)
+    place = home_place(settings.home)
+    others = other_trainers(settings.kafka.brokers, settings.kafka.topic_prefix, place)
+    with others or contextlib.nullcontext():
+        _train(settings, stop, place, others)
+
+
+def _train(
+    settings: Settings, stop: threading.Event, place: str, others: OtherTrainers | None
+) -> None:
     # Ray and torch take seconds to load: a wrong setting must not wait for them.
     from everfresh.trainer import ray_driver  # noqa: PLC0415
     from everfresh.trainer.wiring import open_ports  # noqa: PLC0415
@@ -44,9 +59,9 @@ def main() -> None:
         return
     try:
         _stop_on_signals(stop)  # Ray took SIGTERM for itself
-        trainer = ray_driver.TrainerDriver(settings, open_ports)
+        trainer = ray_driver.TrainerDriver(settings, partial(open_ports, place=place))
         try:
-            _watch(trainer, stop, settings)
+            _watch(trainer, stop, settings, others)
         finally:
             last = trainer.stop()
         _print(f"stopped at version {last.figures.version}" if last else "ended in mid-window")
@@ -54,10 +69,17 @@ def main() -> None:
         ray_driver.leave_cluster()
 
 
-def _watch(trainer: TrainerDriver, stop: threading.Event, settings: Settings) -> None:
+def _watch(
+    trainer: TrainerDriver,
+    stop: threading.Event,
+    settings: Settings,
+    others: OtherTrainers | None,
+) -> None:
     running, restarts, silent = False, 0, 0
     while not stop.wait(WATCH_S):
         status = trainer.check()
+        if others is not None:
+            others.look()
         silent = silent + 1 if status is None else 0
         if silent == _LONG:
             _print("still waiting for Ray to start the training process; `ray status` shows why")

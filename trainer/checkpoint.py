@@ -19,9 +19,11 @@ from typing import Any
 import msgspec
 
 from everfresh.contracts.errors import CorruptVersion, SettingsError
+from everfresh.contracts.foreign import MAP, advice, newer
 from everfresh.contracts.manifest import (
     FORMAT,
     MODEL_FILES,
+    NEWER_FORMAT,
     Rows,
     WeightFile,
     WeightManifest,
@@ -52,6 +54,7 @@ OPPONENTS_FILE = "opponents.safetensors"
 MEMORY_FORMAT = 4
 COUNTS_FORMAT = 3
 """Of versions that held counts of all time, of popularity and last-item Markov, in the memory."""
+_OLDER = "run the release that wrote it, or use an empty weight store"
 
 
 class TrainerMemory(msgspec.Struct, frozen=True):
@@ -149,17 +152,17 @@ def read_memory(store: WeightStore, manifest: WeightManifest) -> TrainerMemory:
     try:
         memory = _MEMORY.decode(raw)
     except msgspec.DecodeError as error:
-        raise CorruptVersion(
-            f"version {manifest.version}: {MEMORY_FILE} cannot be read ({error}); "
-            "roll back to another version, or use an empty weight store"
-        ) from None
+        why = newer(raw, (MEMORY_FORMAT,), MAP) or (
+            f"cannot be read ({error}); roll back to another version, or use an empty weight store"
+        )
+        raise CorruptVersion(f"version {manifest.version}: {MEMORY_FILE}: {why}") from None
     if memory.format == COUNTS_FORMAT:
         # How far ahead of popularity the live model was says nothing of one that fades.
         return msgspec.structs.replace(memory, gate=memory.gate.without_profile())
     if memory.format != MEMORY_FORMAT:
         raise CorruptVersion(
             f"version {manifest.version}: {MEMORY_FILE} has format {memory.format}, expected "
-            f"{MEMORY_FORMAT}; run the release that wrote it, or use an empty weight store"
+            f"{MEMORY_FORMAT}; {advice(memory.format, (MEMORY_FORMAT,), _OLDER)}"
         )
     return memory
 
@@ -229,8 +232,9 @@ def candidate_manifest(
     ``events`` counts what this lineage was trained on in all; ``left`` is the pointer's.
     """
     recommender = learner.network.recommender
+    beyond = recommender.trends.clock or recommender.index.tensors() or recommender.content
     return WeightManifest(
-        format=FORMAT,
+        format=NEWER_FORMAT if beyond else FORMAT,
         version=0,
         parent=parent.version if parent else None,
         label=progress.label,

@@ -25,6 +25,7 @@ from everfresh.contracts.settings import Settings
 from everfresh.contracts.settings.tracks import tuned
 from everfresh.model.cold_items import WithCold
 from everfresh.model.content.features import Features
+from everfresh.model.opponents.fading import HALF_LIVES
 from everfresh.model.recommender import Recommender
 from everfresh.trainer.checkpoint import (
     load_served,
@@ -132,7 +133,8 @@ class Lineage:
         if self.frozen_model is None:  # no version serves yet
             return opponents
         tail = self._settings.serving.tail
-        live = Served(WithCold(self.parents[self.number], cold), tail)
+        half_life = HALF_LIVES[self.learner.opponents.popularity.choice.best]
+        live = Served(WithCold(self.parents[self.number], cold), tail, half_life)
         return {LIVE: live, FROZEN: self.frozen_model, **opponents}
 
     def parents_with(self, cold: Mapping[ItemId, Features]) -> dict[int, WithCold]:

@@ -38,7 +38,7 @@ from everfresh.trainer.candidate_training import encode_candidate, take_in, trai
 from everfresh.trainer.checkpoint import encode_files
 from everfresh.trainer.contents import UNKNOWN, ItemContents, KnownContents
 from everfresh.trainer.gate.memory import GateMemory
-from everfresh.trainer.gate.probation import failed, observed
+from everfresh.trainer.gate.probation import failed, failing, observed
 from everfresh.trainer.gate.window_checks import implausible
 from everfresh.trainer.learning.learner import update_opponents
 from everfresh.trainer.learning.training import TrainWindow, train_window
@@ -174,7 +174,7 @@ class TrainerLoop:
         # A bad version makes good windows look bad: its probation comes before the blame.
         if self._roll_back_if_failed(scored):
             return None
-        if not trusted and (reason := self._doubt(scored, scored.behind)):
+        if not trusted and (reason := self._doubt(scored, scored.behind) or self._feared()):
             return self._hold(scored, reason, {})
         score_end = self._clock()
         self._enter("train")
@@ -241,6 +241,17 @@ class TrainerLoop:
 
     def _doubt(self, scored: ScoredWindow, behind: Paired | None) -> str | None:
         return implausible(scored.window, behind, self.learner.gate.profile, self._settings.gate)
+
+    def _feared(self) -> str | None:
+        """Why windows wait until a probation is decided; ``None`` where none is being failed."""
+        behind = failing(self.learner.gate.probations, self._settings.gate)
+        if not behind:
+            return None
+        compared = behind[-1].compared
+        return (
+            f"version {self._lineage.number} may be rolled back: version {behind[-1].parent} would "
+            f"have gained {compared.loss:.4f} more, of {compared.base / compared.n:.4f}"
+        )
 
     def _roll_back_if_failed(self, scored: ScoredWindow) -> bool:
         """Compare with the parents on this window; go back to one where probation is failed."""

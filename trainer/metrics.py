@@ -158,10 +158,14 @@ class TrackMetrics(Collector):
             yield family
 
 
-def metered(sink: ReportSink, settings: Settings) -> MeteredReports:
-    """The sink, with the trainer's metrics on an endpoint."""
+def metered(sink: ReportSink, settings: Settings, only: str | None = None) -> MeteredReports:
+    """The sink, with the trainer's metrics on an endpoint; that of ``only`` one track besides the
+    default one is open from the beginning, under the track's name."""
     metrics = Metrics(KIND)
     tracks = TrackMetrics(metrics.prefix)
     metrics.register(tracks)
     windows = WindowMetrics(metrics).observe
-    return MeteredReports(sink, metrics, FIGURES, settings, windows, tracks.take)
+    made = MeteredReports(sink, metrics, FIGURES, settings, windows, tracks.take)
+    if only not in (None, DEFAULT):
+        made.open(f"{KIND}-{only}")
+    return made

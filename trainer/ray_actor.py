@@ -12,6 +12,7 @@ from collections.abc import Callable
 import torch
 
 from everfresh.adapters.observe.logs import configure_logging
+from everfresh.contracts.experiments.definition import DEFAULT
 from everfresh.contracts.settings import Settings
 from everfresh.trainer.distributed.ray_workers import DataParallelTraining
 from everfresh.trainer.learning.training import train_window
@@ -19,14 +20,20 @@ from everfresh.trainer.run import RunStatus, TrainerPorts, TrainerRun, wall_cloc
 
 
 class TrainerActor:
-    """The process that trains. Built again by Ray after it died."""
+    """The process that trains: all tracks, or ``only`` one. Built again by Ray after it died."""
 
-    def __init__(self, settings: Settings, open_ports: Callable[[Settings], TrainerPorts]) -> None:
-        configure_logging("trainer-actor", settings.home)
+    def __init__(
+        self,
+        settings: Settings,
+        open_ports: Callable[[Settings], TrainerPorts],
+        only: str | None = None,
+    ) -> None:
+        named = "trainer-actor" if only in (None, DEFAULT) else f"trainer-actor-{only}"
+        configure_logging(named, settings.home)
         torch.set_num_threads(settings.trainer.threads)
         several = settings.trainer.workers > 1
         train = DataParallelTraining(settings) if several else train_window
-        self._run = TrainerRun(settings, open_ports, wall_clock, train)
+        self._run = TrainerRun(settings, open_ports, wall_clock, train, only)
         self._run.start()
         self._place = f"{settings.home} on {socket.gethostname()}"
 

@@ -1,4 +1,5 @@
 """The driver's side of the trainer on Ray: join the cluster, make the actor, watch it, end it.
+With ``trainer.beside`` there is one more for each live track.
 
 The actor is not detached: when its driver goes, however it goes, so does the actor. Its name keeps
 a second trainer out of the same cluster.
@@ -10,19 +11,24 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Protocol
 
 import ray
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from everfresh.adapters.machine.tcp_ports import ListenerWatch, require_reachable
+from everfresh.adapters.weights.tracks import FsspecTracks
 from everfresh.contracts.errors import EverfreshError, SettingsError, Unreachable
+from everfresh.contracts.experiments.definition import DEFAULT
 from everfresh.contracts.settings import Settings
+from everfresh.trainer.actor_hold import ActorHold, end_all
 from everfresh.trainer.distributed.ray_workers import process_resources
 from everfresh.trainer.ray_actor import TrainerActor
 from everfresh.trainer.run import RunStatus, TrainerPorts
+from everfresh.trainer.track_actors import TrackActors
 
 NAME = "trainer"
 
@@ -32,7 +38,13 @@ STOP_S = 2.0
 _NAME_WAIT_S = 10.0
 _ANSWER_S = 0.5
 _HOLDER_S = 5.0
-_LOG = logging.getLogger("everfresh.trainer")
+
+
+class OpenPorts(Protocol):
+    """See ``wiring.open_ports``."""
+
+    def __call__(self, settings: Settings, only: str | None = None) -> TrainerPorts:
+        """Connect."""
 
 
 def join_cluster(settings: Settings) -> None:
@@ -71,14 +83,27 @@ def _address(settings: Settings) -> str:
 class TrainerDriver:
     """The driver's hold on its actor. :meth:`check` about once a second, :meth:`stop` once."""
 
-    def __init__(self, settings: Settings, open_ports: Callable[[Settings], TrainerPorts]) -> None:
-        self.restarts = 0
-        self._lost = False
-        self._question: Any = None
+    def __init__(self, settings: Settings, open_ports: OpenPorts) -> None:
         self._address = _address(settings)
         self._ray = ListenerWatch(self._address, "ray.address")
         _require_gpus(settings)
-        self._actor = _create(settings, open_ports, _placement(settings))
+        placement, beside = _placement(settings), settings.trainer.beside
+        first = _create(settings, open_ports, placement, DEFAULT if beside else None)
+        self._first = ActorHold(first, "the trainer's process")
+        self._others: TrackActors[ActorHold] | None = None
+        if beside:
+            self._others = TrackActors(
+                FsspecTracks(settings),
+                lambda track: ActorHold(
+                    _create(settings, open_ports, placement, track), f"the process of track {track}"
+                ),
+                lambda holds: end_all(holds, STOP_S),
+            )
+
+    @property
+    def restarts(self) -> int:
+        """How often Ray had to start the actor again."""
+        return self._first.restarts
 
     def check(self) -> RunStatus | None:
         """How the actor stands; ``None`` while Ray starts it, the first time or again.
@@ -89,21 +114,19 @@ class TrainerDriver:
         if not self._ray.look():
             self._require_ray()
             return None
-        status = self._ask()
+        if self._others is not None:
+            self._others.look()
+        status = self._first.ask(_ANSWER_S)
         if status is not None and status.error is not None:
             raise EverfreshError(status.error)
         return status
 
     def stop(self) -> RunStatus | None:
-        """End the actor, by asking and then by force; its last word where it gave one."""
-        last: RunStatus | None = None
+        """End the actors, by asking and then by force; the first one's last word if it gave one."""
         if self._ray.gone:
-            return last
-        with contextlib.suppress(RayError):
-            last = ray.get(self._actor.stop.remote(STOP_S), timeout=STOP_S + 0.5)
-        with contextlib.suppress(RayError):
-            ray.kill(self._actor, no_restart=True)
-        return last
+            return None
+        others = [] if self._others is None else self._others.holds()
+        return end_all([self._first, *others], STOP_S)[0]
 
     def _require_ray(self) -> None:
         if self._ray.gone:
@@ -111,23 +134,6 @@ class TrainerDriver:
                 f"Ray at {self._address} is gone, and the training process with it; start it, "
                 "then the trainer again"
             )
-
-    def _ask(self) -> RunStatus | None:
-        # One question at a time, asked again only once answered: a busy actor is not flooded.
-        question = self._question or self._actor.status.remote()
-        answered, _ = ray.wait([question], timeout=_ANSWER_S)
-        self._question = None if answered else question
-        if not answered:
-            return None
-        try:
-            status: RunStatus = ray.get(question)
-        except RayActorError as error:
-            if not self._lost:
-                self._lost, self.restarts = True, self.restarts + 1
-                _LOG.warning("the trainer's process was lost (%s); Ray starts it again", error)
-            return None
-        self._lost = False
-        return status
 
 
 def leave_cluster() -> None:
@@ -196,14 +202,13 @@ def _labels(settings: Settings) -> str:
 
 
 def _create(
-    settings: Settings,
-    open_ports: Callable[[Settings], TrainerPorts],
-    placement: Mapping[str, Any],
+    settings: Settings, open_ports: OpenPorts, placement: Mapping[str, Any], only: str | None
 ) -> Any:
     """The named actor; waits a while for the name where an earlier driver has only just gone."""
     here = settings.model_copy(update={"home": settings.home.resolve()})
+    name = NAME if only in (None, DEFAULT) else f"{NAME}-{only}"
     actor = ray.remote(TrainerActor).options(
-        name=NAME,
+        name=name,
         max_restarts=-1,
         max_task_retries=0,
         **{**process_resources(settings), **placement},
@@ -211,21 +216,21 @@ def _create(
     deadline = time.monotonic() + _NAME_WAIT_S
     while True:
         try:
-            return actor.remote(here, open_ports)
+            return actor.remote(here, partial(open_ports, only=only), only)
         except ValueError:
             if time.monotonic() >= deadline:
                 raise Unreachable(
-                    f"this Ray cluster has a trainer already, that of {_holder(settings)} (actor "
-                    f"{NAME!r} in namespace {settings.ray.application!r}); stop it first, give "
-                    "this everfresh another name (ray.application), or use another cluster"
+                    f"this Ray cluster has a trainer already, that of {_holder(settings, name)} "
+                    f"(actor {name!r} in namespace {settings.ray.application!r}); stop it first, "
+                    "give this everfresh another name (ray.application), or use another cluster"
                 ) from None
             time.sleep(0.5)
 
 
-def _holder(settings: Settings) -> str:
+def _holder(settings: Settings, name: str) -> str:
     """Whose trainer has the name."""
     # One that is still starting does not answer; one of an earlier release has no such method.
     with contextlib.suppress(RayError, ValueError, AttributeError):
-        holder = ray.get_actor(NAME, namespace=settings.ray.application)
+        holder = ray.get_actor(name, namespace=settings.ray.application)
         return f"home {ray.get(holder.place.remote(), timeout=_HOLDER_S)}"
     return "another run"

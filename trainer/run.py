@@ -57,7 +57,7 @@ class RunStatus(msgspec.Struct, frozen=True):
     """How a run stands. ``state`` is ``starting``, ``running``, ``stopped`` or ``failed``.
 
     ``error`` is the one line of a failure, for the operator; ``figures`` are those of the default
-    track.
+    track, or of the only one.
     """
 
     state: str
@@ -70,7 +70,8 @@ class _StopAsked(BaseException):
 
 
 class TrainerRun:
-    """One start of the trainer. ``open_ports`` is called in the thread: it may connect and wait."""
+    """One start of the trainer. ``open_ports`` is called in the thread: it may connect and wait.
+    ``only`` names the track that it trains; without it, it trains all."""
 
     def __init__(
         self,
@@ -78,7 +79,9 @@ class TrainerRun:
         open_ports: Callable[[Settings], TrainerPorts],
         clock: Clock,
         train: TrainWindow = train_window,
+        only: str | None = None,
     ) -> None:
+        self._only = only
         self._settings = settings
         self._open_ports = open_ports
         self._clock = clock
@@ -106,7 +109,7 @@ class TrainerRun:
     def status(self) -> RunStatus:
         """A snapshot, from any thread."""
         schedule = self._schedule
-        figures = schedule.lines[DEFAULT].figures() if schedule else Figures()
+        figures = schedule.figures() if schedule else Figures()
         return RunStatus(self._state, self._error, figures)
 
     def _run(self) -> None:
@@ -145,7 +148,7 @@ class TrainerRun:
                 ports.contents,
             )
 
-        schedule = TrackSchedule(ports.tracks, start, ports.open_source, ports.reports)
+        schedule = TrackSchedule(ports.tracks, start, ports.open_source, ports.reports, self._only)
         self._schedule = schedule
         try:
             schedule.open()

@@ -29,7 +29,7 @@ class MemoryAssigner:
 
     def figures(self) -> dict[str, Any]:
         """See the port."""
-        return {"experiments": len(self.assignments)}
+        return {"experiments": len(self.assignments), "experiments_closed": 0}
 
 
 class MemoryDefinitionLog:

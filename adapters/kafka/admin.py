@@ -36,3 +36,13 @@ def broker_answers(brokers: Brokers) -> bool:
             return any(not broker.get("is_fenced") for broker in known)
     except (Unreachable, SettingsError, KafkaError):
         return False
+
+
+def cluster_id(brokers: Brokers) -> str:
+    """The id that the cluster gave itself, which no other cluster has; ``Unreachable`` where
+    nobody tells."""
+    with connect_admin(brokers) as admin:
+        try:
+            return str(admin.describe_cluster()["cluster_id"])
+        except KafkaError as error:
+            raise Unreachable(f"{brokers} does not say which cluster it is: {error}") from None

@@ -48,6 +48,11 @@ REPLICA: dict[str, Sequence[TopicSpec]] = {
     "Write": (EXPOSURES, STATUS),
 }
 
+GUARD: dict[str, Sequence[TopicSpec]] = {
+    "Read": (EXPERIMENTS, OUTCOMES),
+    "Write": (EXPERIMENTS, STATUS),
+}
+
 
 def require_rights(part: Mapping[str, Sequence[TopicSpec]], settings: Settings) -> None:
     """``Unreachable`` with all rights to topics in one line that the part needs and has not.

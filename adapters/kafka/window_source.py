@@ -10,10 +10,10 @@ from kafka import TopicPartition
 from kafka.errors import OffsetOutOfRangeError
 
 from everfresh.adapters.kafka.consumers import connect_consumer, reading
-from everfresh.contracts.errors import ForeignRecord, LogMismatch
+from everfresh.contracts.errors import ForeignRecord, LogMismatch, NewerRecord
 from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.topics import WINDOWS, topic_name
-from everfresh.contracts.window import SliceRecord, decode_slice_record
+from everfresh.contracts.window import SliceClosed, SliceRecord, decode_slice_record
 
 _LOGGED = 20
 _log = logging.getLogger("everfresh.windows")
@@ -88,6 +88,9 @@ class KafkaWindowSource:
     def _decode(self, part: TopicPartition, message: Any) -> SliceRecord | None:
         try:
             return decode_slice_record(message.value)
+        except NewerRecord as error:
+            # Left out it would be a gap, or a window without an end. The assembler refuses it.
+            return SliceClosed(error.format, part.partition, 0, 0, 0, 0, 0, 0, "")
         except ForeignRecord as error:
             self._foreign += 1
             self._last_foreign = (

@@ -20,7 +20,9 @@ _FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s"
 _BYTES = 5_000_000
 _KEPT = 3
 # These loggers write a line per request or connection; only their warnings are kept.
-_VERBOSE = ("kafka", "aiokafka", "faust", "httpx", "ray", "asyncio")
+_VERBOSE = ("kafka", "aiokafka", "faust", "httpx", "ray", "asyncio", "botocore", "aiobotocore")
+# It warns of its own loop, by name of a bug, where the machine is merely busy.
+_ALARMING = ("kafka.net.selector",)
 
 
 class _OneLine(logging.Formatter):
@@ -52,6 +54,8 @@ def configure_logging(component: str, home: Path) -> Path:
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for name in _VERBOSE:
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in _ALARMING:
+        logging.getLogger(name).setLevel(logging.ERROR)
     if still_open:
         logging.getLogger("everfresh").warning("%s", still_open)
     return path

@@ -52,7 +52,7 @@ class MeteredReports:
             self._sink.status(status)
             return
         if self._url is None:
-            self._url = self._open(status.component)
+            self.open(status.component)
         self._figures = status.figures
         figures = {**status.figures, "metrics": self._url}
         self._sink.status(msgspec.structs.replace(status, figures=figures))
@@ -66,9 +66,10 @@ class MeteredReports:
         """Close the endpoint. The sink stays open; its owner closes it."""
         self._metrics.close()
 
-    def _open(self, component: str) -> str:
+    def open(self, component: str) -> None:
+        """Open the endpoint now, under this name; else the first status does."""
         try:
-            return self._metrics.open(self._settings.metrics, component, self._settings.home)
+            self._url = self._metrics.open(self._settings.metrics, component, self._settings.home)
         except Unreachable as error:
             _log.warning("%s has no metrics: %s", component, error)
-            return ""
+            self._url = ""

@@ -27,6 +27,7 @@ import msgspec
 
 from everfresh.adapters.blobs import open_blobs
 from everfresh.contracts.errors import CorruptVersion, SnapshotError, WeightsError
+from everfresh.contracts.foreign import JSON, NEWER, newer
 
 SNAPSHOT_FORMAT = 1
 _MANIFEST = "manifest.json"
@@ -108,9 +109,17 @@ class SnapshotStore:
         try:
             manifest = msgspec.json.decode(raw, type=SnapshotManifest)
         except (msgspec.MsgspecError, RecursionError) as error:
+            if said := newer(raw, (SNAPSHOT_FORMAT,), JSON):
+                raise SnapshotError("foreign", f"{_MANIFEST} of {name}: {said}") from None
             raise SnapshotError(
                 "corrupt", f"{_MANIFEST} of {name} cannot be read ({error})"
             ) from None
+        if manifest.format > SNAPSHOT_FORMAT:
+            raise SnapshotError(
+                "foreign",
+                f"{_MANIFEST} of {name} names format {manifest.format}; expected format "
+                f"{SNAPSHOT_FORMAT}; {NEWER}",
+            )
         if manifest.format != SNAPSHOT_FORMAT or manifest.name != name:
             raise SnapshotError(
                 "corrupt",

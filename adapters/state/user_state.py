@@ -10,6 +10,7 @@ import msgspec
 from everfresh.contracts.errors import StateFormatError
 from everfresh.contracts.event import UserId, user_key
 from everfresh.contracts.experiments.first_arm import FirstArm, decode_first_arms, first_arms_key
+from everfresh.contracts.foreign import MAP, advice, newer
 from everfresh.contracts.partitioning import murmur2
 from everfresh.contracts.segment import decode_runs, first_offset, segment_key, split
 from everfresh.contracts.sequence import (
@@ -38,9 +39,14 @@ def read_meta(get: Get) -> PartitionMeta | None:
     try:
         meta = msgspec.msgpack.decode(raw, type=PartitionMeta)
     except msgspec.MsgspecError as error:
-        raise StateFormatError(f"the state's own description cannot be read: {error}") from None
+        why = newer(raw, (FORMAT,), MAP) or f"cannot be read: {error}"
+        raise StateFormatError(f"the state's own description: {why}") from None
     if meta.format != FORMAT:
-        raise StateFormatError(f"state format {FORMAT} expected, found {meta.format}")
+        older = "give worker and replicas of one machine one release"
+        raise StateFormatError(
+            f"state format {FORMAT} expected, found {meta.format}; "
+            f"{advice(meta.format, (FORMAT,), older)}"
+        )
     return meta
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from everfresh.adapters.blobs import Blobs
+from everfresh.adapters.blob_port import Blobs
 from everfresh.adapters.weights.version_folder import MOST_LIST, weight_file
 from everfresh.contracts.errors import CorruptVersion
 from everfresh.contracts.manifest import Rejected

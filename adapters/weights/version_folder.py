@@ -19,9 +19,9 @@ import msgspec
 
 from everfresh.adapters.weights.row_digests import FileDigests
 from everfresh.contracts.errors import CorruptVersion, StalePublish, WeightsError
+from everfresh.contracts.foreign import JSON, advice, newer
 from everfresh.contracts.manifest import (
     DELTA,
-    FORMAT,
     READABLE,
     Plan,
     Pointer,
@@ -112,11 +112,13 @@ def parse_manifest(version: int, raw: bytes) -> WeightManifest:
     try:
         manifest = decode_manifest(raw)
     except _NOT_OURS as error:
-        raise CorruptVersion(f"the manifest of version {version} cannot be read: {error}") from None
+        why = newer(raw, READABLE, JSON) or f"cannot be read: {error}"
+        raise CorruptVersion(f"the manifest of version {version}: {why}") from None
     if manifest.format not in READABLE or manifest.version != version:
         raise CorruptVersion(
             f"the manifest of version {version} names format {manifest.format} and version "
-            f"{manifest.version}; expected format {FORMAT}, or an earlier one"
+            f"{manifest.version}; expected format {max(READABLE)}, or an earlier one: "
+            f"{advice(manifest.format, READABLE, 'take another version')}"
         )
     _require_bounded(manifest)
     return manifest

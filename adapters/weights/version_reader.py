@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from everfresh.adapters.blobs import Blobs
+from everfresh.adapters.blob_port import Blobs
 from everfresh.adapters.weights.deltas import DeltaName, apply_delta
 from everfresh.adapters.weights.known_contents import KnownContents
 from everfresh.adapters.weights.row_deltas import RowFile

@@ -56,7 +56,8 @@ class Machine:
         self.home.mkdir()
         self._link = f"veth{number}"
         self._holder = ChildProcess(["unshare", "--net", "sleep", "infinity"])
-        wait_until(lambda: self._network() != _network_of("self"), "a network namespace")
+        outside = ("", _network_of("self"))
+        wait_until(lambda: self._network() not in outside, "a network namespace")
         inside = ["link", "add", self._link, "type", "veth", "peer", "name", "eth0"]
         _ip(*inside, "netns", str(self._holder.pid))
         _ip("link", "set", self._link, "master", "br0", "up")

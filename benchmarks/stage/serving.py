@@ -74,6 +74,7 @@ def replicas(settings: Settings, on: Cluster) -> Iterator[str]:
     """
     output = settings.home / "driver.out"
     environment = {**on.environment(), **settings_environment(settings)}
+    environment["EVERFRESH_SERVING__RESTORE_WAIT_S"] = "0"  # of no stream worker
     with output.open("wb") as file:
         driver = ChildProcess(
             module("everfresh.serving"), stdout=file, stderr=subprocess.STDOUT, env=environment

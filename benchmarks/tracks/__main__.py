@@ -7,9 +7,11 @@ time and the replicas' memory grow by no more than one track's for each.
 
 Requests: real HTTP from wrk to real replicas, over histories of 99 events in RocksDB, exposures
 written to a real broker. One track and four take turns at the same replicas: three are declared,
-and ended again. With four tracks there is also an experiment that gives each a quarter of users.
+and ended again. With four tracks there is also an experiment that gives each a quarter of users,
+and one that lets two of them make each answer together; with one track also arms that explore.
 Training: the trainer's own schedule over made-up windows, in this process, in its processor time.
-Interleaving and exploration: one answer in a process without network, in its processor time.
+Interleaving and exploration are also measured as one answer in a process without network, in its
+processor time.
 """
 
 from __future__ import annotations

@@ -23,6 +23,8 @@ from everfresh.adapters.kafka.definitions.writing import KafkaDefinitionLog
 from everfresh.adapters.kafka.tail import RecordTail
 from everfresh.adapters.weights.tracks import FsspecTracks
 from everfresh.contracts.experiments.definition import DEFAULT, Arm, Definition
+from everfresh.contracts.experiments.exploration import Explore
+from everfresh.contracts.experiments.interleaving import INTERLEAVED
 from everfresh.contracts.experiments.track import Track
 from everfresh.contracts.manifest import Pointer
 from everfresh.contracts.report import ComponentStatus
@@ -36,8 +38,12 @@ CASES = {
     "4": "four tracks, no experiment",
     "1_experiment": "one track, an experiment with four arms",
     "4_experiment": "four tracks, an experiment with an arm for each",
+    "4_interleaved": "four tracks, two of which make each answer together",
+    "1_exploring": "one track, a tenth of whose places explore",
 }
 _WAIT_S = 60.0
+_SETTLES_S = 5.0
+"""Tracks that were declared a moment ago are still warmed up and read ahead for."""
 
 
 class Run(NamedTuple):
@@ -89,13 +95,13 @@ def _set(settings: Settings, tracks: FsspecTracks, case: str, turn: int, url: st
     for name in OTHERS:
         live = Track(name=name, started=1, changed=1)
         tracks.declare(msgspec.structs.replace(live, state="ended") if one else live)
-    arms = [Arm(name, 0.25, DEFAULT if one else name) for name in (DEFAULT, *OTHERS)]
-    now_ms = time.time_ns() // 1_000_000
-    running = case.endswith("experiment")
+    arms, now_ms, running = _arms(case), time.time_ns() // 1_000_000, "_" in case
+    interleaved = case.endswith("interleaved")
     definition = Definition(
-        name=f"quarters-{turn}-{case[0]}",
+        name=f"{case}-{turn}",
         arms=arms,
         seed="s",
+        interleaved=interleaved,
         started=now_ms,
         changed=now_ms,
         stopped=None if running else now_ms,
@@ -105,9 +111,20 @@ def _set(settings: Settings, tracks: FsspecTracks, case: str, turn: int, url: st
             log.write(name, None)
         log.write(definition.name, definition)
     wanted = {(each.name, each.track) for each in arms} if running else {(DEFAULT, DEFAULT)}
+    wanted = {(INTERLEAVED, DEFAULT)} if interleaved else wanted
     wait_until(lambda: _answered_by(url) == wanted, f"{CASES[case]} at the replicas", _WAIT_S)
     others = set() if one else set(OTHERS)
     wait_until(lambda: _all_hold(settings, others), f"{CASES[case]} at every replica", _WAIT_S)
+    time.sleep(_SETTLES_S)
+
+
+def _arms(case: str) -> list[Arm]:
+    names = (DEFAULT, *OTHERS)
+    if case.endswith("interleaved"):
+        return [Arm(name, 0.5, name) for name in names[:2]]
+    if case.endswith("exploring"):
+        return [Arm(name, 0.5, explore=Explore(0.1)) for name in names[:2]]
+    return [Arm(name, 0.25, DEFAULT if case.startswith("1") else name) for name in names]
 
 
 def _all_hold(settings: Settings, tracks: set[str]) -> bool:

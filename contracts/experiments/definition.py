@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Annotated
 
 import msgspec
@@ -11,7 +11,7 @@ import msgspec
 from everfresh.contracts.errors import ExperimentRefused, ForeignRecord
 from everfresh.contracts.experiments.exploration import Explore
 from everfresh.contracts.experiments.interleaving import INTERLEAVED
-from everfresh.contracts.foreign import Count, Milliseconds, decoded
+from everfresh.contracts.foreign import JSON, Count, Milliseconds, advice, decoded, refuse_newer
 
 DEFAULT = "default"
 """The arm of users who are in no experiment, and the track that serves them."""
@@ -19,6 +19,8 @@ HASH_VERSION = 2
 FORMAT = 1
 NEWER_FORMAT = 2
 """Of definitions that earlier releases would misread: these leave them out, and say so."""
+READABLE = (FORMAT, NEWER_FORMAT)
+_ONE_RELEASE = "run the same release everywhere"
 MOST_ARMS = 20
 LONGEST_TEXT = 200
 _NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -101,11 +103,22 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
 _DECODE = msgspec.json.Decoder(Definition).decode
 
 
+def closed_arms(known: Mapping[str, tuple[int, Definition]]) -> list[str]:
+    """The arms of running experiments that were closed, each as ``ARM of EXPERIMENT``."""
+    return [
+        f"{arm.name} of {name}"
+        for name, (_, each) in sorted(known.items())
+        if each.stopped is None
+        for arm in each.arms
+        if arm.closed is not None
+    ]
+
+
 def encode_definition(definition: Definition) -> bytes:
     """JSON, so that experimenters read the topic with any client."""
-    newer = definition.interleaved or definition.sticky
-    newer = newer or any(arm.explore is not None for arm in definition.arms)
-    if newer and definition.format == FORMAT:
+    needs_newer = definition.interleaved or definition.sticky
+    needs_newer = needs_newer or any(arm.explore is not None for arm in definition.arms)
+    if needs_newer and definition.format == FORMAT:
         definition = msgspec.structs.replace(definition, format=NEWER_FORMAT)
     return msgspec.json.encode(definition)
 
@@ -113,7 +126,11 @@ def encode_definition(definition: Definition) -> bytes:
 def decode_definition(raw: bytes | None) -> Definition:
     """The inverse of :func:`encode_definition`; ``ForeignRecord`` for anything else, and for a
     definition that :func:`require_sound` refuses."""
-    definition = decoded(_DECODE, raw)
+    try:
+        definition = decoded(_DECODE, raw)
+    except ForeignRecord as error:
+        refuse_newer("a definition", raw, READABLE, JSON)
+        raise error from None
     try:
         require_sound(definition)
     except ExperimentRefused as error:
@@ -123,11 +140,10 @@ def decode_definition(raw: bytes | None) -> Definition:
 
 def require_sound(definition: Definition) -> None:
     """``ExperimentRefused`` where a definition is wrong in itself."""
-    if definition.format not in {FORMAT, NEWER_FORMAT}:
+    if definition.format not in READABLE:
         raise ExperimentRefused(
             f"a definition of format {FORMAT} or {NEWER_FORMAT} was expected, found format "
-            f"{definition.format}; "
-            "run the same release everywhere"
+            f"{definition.format}; {advice(definition.format, READABLE, _ONE_RELEASE)}"
         )
     require_name("an experiment", definition.name)
     if definition.hash_version != HASH_VERSION:

@@ -21,7 +21,7 @@ from everfresh.contracts.experiments.definition import (
     Namespace,
     require_name,
 )
-from everfresh.contracts.foreign import Milliseconds
+from everfresh.contracts.foreign import JSON, Milliseconds, advice, newer
 
 NOTHING = "nothing"
 """What a track starts from that starts from no version; so no track has this name."""
@@ -103,9 +103,15 @@ def encode_tracks(tracks: dict[str, Track]) -> bytes:
 
 def decode_tracks(raw: bytes) -> dict[str, Track]:
     """The inverse of :func:`encode_tracks`; ``ValueError``, which says why, for anything else."""
-    declared = msgspec.json.decode(raw, type=_Declared)
+    try:
+        declared = msgspec.json.decode(raw, type=_Declared)
+    except msgspec.DecodeError as error:
+        raise ValueError(newer(raw, (_FORMAT,), JSON) or str(error)) from None
     if declared.format != _FORMAT:
-        raise ValueError(f"format {_FORMAT} was expected, found {declared.format}")
+        raise ValueError(
+            f"format {_FORMAT} was expected, found {declared.format}; "
+            f"{advice(declared.format, (_FORMAT,), 'run the release that wrote it')}"
+        )
     if len(declared.tracks) > MOST_DECLARED:
         raise ValueError(f"{len(declared.tracks)} tracks, at most {MOST_DECLARED} were expected")
     for track in declared.tracks:

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from everfresh.contracts.errors import ForeignRecord
 from everfresh.contracts.event import MAX_ID_BYTES, ItemId
-from everfresh.contracts.foreign import Milliseconds, decoded, printable
+from everfresh.contracts.foreign import JSON, Milliseconds, advice, decoded, printable, refuse_newer
 
 FORMAT = 1
 LONGEST_TEXT = 4_000
@@ -61,8 +61,8 @@ class Item(
     def __post_init__(self) -> None:
         if self.format != FORMAT:
             raise ValueError(
-                f"an item of format {FORMAT} was expected, found format {self.format}; run the "
-                "same release everywhere"
+                f"an item of format {FORMAT} was expected, found format {self.format}; "
+                f"{advice(self.format, (FORMAT,), 'run the same release everywhere')}"
             )
         if isinstance(self.id, str) and not 1 <= len(self.id.encode()) <= MAX_ID_BYTES:
             raise ValueError(f"id has 1 to {MAX_ID_BYTES} bytes of UTF-8 text")
@@ -119,7 +119,11 @@ def decode_change(key: bytes | None, value: bytes | None, appended: int = 0) -> 
         return ItemChange(item_id, None, appended)
     if len(value) > LONGEST_RECORD:
         raise ForeignRecord(f"an item has at most {LONGEST_RECORD:,} bytes, found {len(value):,}")
-    item = decoded(_DECODE, value)
+    try:
+        item = decoded(_DECODE, value)
+    except ForeignRecord as error:
+        refuse_newer("an item", value, (FORMAT,), JSON)
+        raise error from None
     _require_key(key, item.id)
     return ItemChange(item.id, item, appended)
 

@@ -88,7 +88,7 @@ def _key(about: str) -> dict[str, Any]:
 
 
 def _event_headers() -> dict[str, Any]:
-    """CloudEvents' Kafka binding, binary mode; none of them is needed."""
+    """CloudEvents' Kafka binding, binary mode, and W3C trace context; none of them is needed."""
     texts = {
         codec.CE_VERSION: codec.SPEC_VERSION.decode(),
         codec.CE_ID: "The event's id, if the value has none.",
@@ -96,6 +96,8 @@ def _event_headers() -> dict[str, Any]:
         codec.CE_TIME: "When it happened (RFC 3339, with an offset), if the value has no time.",
         codec.CE_SOURCE: "What made the event; it is not read.",
         codec.CONTENT_TYPE: "application/json; it is not read.",
+        "traceparent": "The trace that the event is sent in (W3C); read where traces are on.",
+        "tracestate": "Beside traceparent, where a tracing system has more to say.",
     }
     properties: dict[str, Any] = {
         name: {"type": "string", "description": about} for name, about in texts.items()

@@ -10,7 +10,12 @@ from everfresh.contracts.settings.learning import GateSettings, TrainerSettings
 from everfresh.contracts.settings.names import FILE_VARIABLE
 from everfresh.contracts.settings.run import RunSettings
 from everfresh.contracts.settings.security import SecuritySettings
-from everfresh.contracts.settings.serving import MetricsSettings, RaySettings, ServingSettings
+from everfresh.contracts.settings.serving import (
+    MetricsSettings,
+    RaySettings,
+    ServingSettings,
+    TracingSettings,
+)
 from everfresh.contracts.settings.sources import RegistrySettings, SourceSettings
 from everfresh.contracts.settings.stream import (
     EventSettings,
@@ -41,6 +46,7 @@ __all__ = [
     "Settings",
     "SourceSettings",
     "StateSettings",
+    "TracingSettings",
     "TrainerSettings",
     "WeightSettings",
     "WindowSettings",

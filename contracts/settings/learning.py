@@ -161,6 +161,12 @@ class TrainerSettings(Group):
         description="Number of CPU threads of the trainer, and of each further training process. "
         "Raise it if cores are free. Repeating a run byte for byte needs the same number.",
     )
+    beside: bool = Field(
+        False,
+        description="Whether each live track is trained in a process of its own, all at the same "
+        "time (true), or one after another in one process (false). Set it if all tracks together "
+        "take longer than windows.seconds and cores are free. Each process takes some 800 MB.",
+    )
     cpus: float = Field(
         0.5,
         ge=0.0,

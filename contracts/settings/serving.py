@@ -1,4 +1,4 @@
-"""Settings of the replicas, of the Ray cluster, and of what is measured."""
+"""Settings of the replicas, of the Ray cluster, and of what is measured and traced."""
 
 from __future__ import annotations
 
@@ -138,6 +138,14 @@ class ServingSettings(Group):
         "stale. They go on: an answer from an older state beats none. Raise it if that is said "
         "too often; the state beside a worker or follower that runs is about a second old.",
     )
+    restore_wait_s: float = Field(
+        10.0,
+        ge=0.0,
+        description="Seconds that a replica which starts beside a stream worker waits for it to "
+        "have restored all users' state; then it joins without, and answers as if nothing were "
+        "known of the users that are missing. Raise it where other machines answer meanwhile, "
+        "set 0 to wait for nothing. A machine that follows waits until its copy is there.",
+    )
     state_wait_ms: int = Field(
         500,
         ge=0,
@@ -227,4 +235,16 @@ class MetricsSettings(Group):
         le=65_535,
         description="First TCP port for metrics; each process takes the next one that is free. 0 "
         "takes any free port. Set it if a firewall must know the ports.",
+    )
+
+
+class TracingSettings(Group):
+    """Traces of events, windows, versions and answers, sent by OpenTelemetry."""
+
+    enabled: bool = Field(
+        False,
+        description="Whether worker, trainer and replicas send traces, by OTLP over HTTP. Turn it "
+        "on to follow single events into versions and answers; it needs everfresh[tracing] where "
+        "they run. OpenTelemetry's own variables say the rest, such as OTEL_EXPORTER_OTLP_ENDPOINT "
+        "and OTEL_TRACES_SAMPLER.",
     )

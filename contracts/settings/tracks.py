@@ -15,7 +15,7 @@ _GROUPS = ("trainer", "model", "gate")
 _OF_THE_PROCESS = frozenset(
     {
         *("trainer.workers", "trainer.device", "trainer.threads", "trainer.leave_out"),
-        *("trainer.cpus", "trainer.node_labels", "trainer.refusals"),
+        *("trainer.cpus", "trainer.node_labels", "trainer.refusals", "trainer.beside"),
     }
 )
 """All tracks are trained in the same processes, and scored on the same targets (law 4)."""

@@ -28,7 +28,12 @@ from everfresh.contracts.settings.names import (
     variable,
 )
 from everfresh.contracts.settings.run import RunSettings
-from everfresh.contracts.settings.serving import MetricsSettings, RaySettings, ServingSettings
+from everfresh.contracts.settings.serving import (
+    MetricsSettings,
+    RaySettings,
+    ServingSettings,
+    TracingSettings,
+)
 from everfresh.contracts.settings.sources import (
     RegistrySettings,
     SourceSettings,
@@ -87,6 +92,7 @@ class Settings(BaseSettings):
     items: ItemSettings = Field(default_factory=ItemSettings)
     ray: RaySettings = Field(default_factory=RaySettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
+    tracing: TracingSettings = Field(default_factory=TracingSettings)
     sources: dict[str, SourceSettings] = Field(
         {},
         description="Topics of another shape whose records become events: a table "

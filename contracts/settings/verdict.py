@@ -57,6 +57,15 @@ class VerdictSettings(Group):
         "are wide; a changed number is counted from the beginning.",
     )
 
+    guard_every_s: float = Field(
+        60.0,
+        ge=0.0,
+        le=86_400.0,
+        description="Seconds between looks of `everfresh up` at the guardrails of running "
+        "experiments; it closes an arm that crosses one. 0 leaves that to `everfresh experiment "
+        "watch`.",
+    )
+
     @property
     def parsed(self) -> list[Metric]:
         """The metrics."""

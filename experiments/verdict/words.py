@@ -174,12 +174,20 @@ def _advice(report: Report, stop: list[str]) -> list[str]:
     if report.ratio.alarm:
         return ["Mend the split before you read on, and start again under a new name."]
     advice = [
-        f"Close {arm}: `everfresh experiment watch {report.experiment}` does that by itself."
+        f"Close {arm}: `everfresh up` does that by itself at its next look at guardrails, "
+        f"`everfresh experiment watch {report.experiment}` at once."
         for arm in stop
     ]
     first = [each for each in report.comparisons if each.metric == report.metrics[0]]
     for each in first:
-        if each.arm in stop or each.arm in report.closed:
+        if each.arm in stop:
+            continue
+        if each.arm in report.closed:
+            advice.append(
+                f"{each.arm} is closed, so nobody gets it. End the experiment with `everfresh "
+                f"experiment stop {report.experiment}`, or open the arm again with `everfresh "
+                f"experiment reopen {report.experiment} {each.arm}`."
+            )
             continue
         if certain(each, report.error):
             keep = each.arm if each.better else report.control
@@ -208,11 +216,15 @@ def _wait(found: Comparison, report: Report) -> str:
     return f"Wait about {wait}: a difference of {size} would then show, at the rate so far."
 
 
-def days(report: Report) -> float:
-    """How long answers have come."""
+def lasted(report: Report) -> str:
+    """How long answers have come, in words."""
     if report.first_ms is None or report.last_ms is None:
-        return 0.0
-    return (report.last_ms - report.first_ms) / DAY_MS
+        return "no time yet"
+    seconds = (report.last_ms - report.first_ms) / 1000
+    for unit, length in (("days", DAY_MS / 1000), ("hours", 3600.0), ("minutes", 60.0)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} seconds"
 
 
 def _p(value: float | None) -> str:

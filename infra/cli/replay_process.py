@@ -90,10 +90,11 @@ class ReplayProcess:
     def _read(self) -> None:
         pipe = self._child.process.stdout
         assert pipe is not None, "a replay is piped"
-        for line in pipe:
-            progress = decode_progress(line)
-            if progress is None:
-                continue
-            if progress.user is not None and len(self._users) < _USERS:
-                self._users[progress.user] = None
-            self._latest = progress
+        with pipe:
+            for line in pipe:
+                progress = decode_progress(line)
+                if progress is None:
+                    continue
+                if progress.user is not None and len(self._users) < _USERS:
+                    self._users[progress.user] = None
+                self._latest = progress

@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from everfresh.contracts.errors import CorruptVersion
+from everfresh.contracts.foreign import advice
 from everfresh.contracts.safetensors import TableBytes, TableFile
 from everfresh.model.opponents.fading import Choice, FadingCounts
 from everfresh.model.opponents.opponents import Opponents
@@ -81,8 +82,8 @@ def decode_opponents(raw: bytes) -> Opponents:
         kind, events, clicks = tensors["numbers"].tolist()
         if kind != FORMAT:
             raise CorruptVersion(
-                f"opponents of format {kind} were found, expected {FORMAT}; run the release that "
-                "wrote this version, or take another version"
+                f"opponents of format {kind} were found, expected {FORMAT}; "
+                f"{advice(kind, (FORMAT,), 'take another version')}"
             )
         words = {
             name.removeprefix(_VOCABULARY): tensor

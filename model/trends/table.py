@@ -11,6 +11,7 @@ that pooling costs a request a product with few columns and a few additions.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -30,6 +31,8 @@ from everfresh.model.trends.followers import Rows
 
 COLUMNS = len(HALF_LIVES) + 1
 """Features of a row: logarithms of its fading counts, and of its share of all sightings."""
+ALL_TIME = COLUMNS - 1
+"""The column of shares of all sightings."""
 LINKS = 2
 """Features of a link, lately and for longer: its half-lives are an item's first ones."""
 AGAIN = 1 + COLUMNS + LINKS
@@ -43,6 +46,15 @@ _DOUBT = 5.0
 
 EARLIER_WEIGHTS = len(PLACE_BEGINS), AGAIN
 """The shape that weights of earlier builds have: nobody comes back, and nothing is had again."""
+
+
+def column_of(half_life: float) -> int:
+    """The feature of a row whose counts fade most nearly like those of ``half_life`` events, which
+    may be infinite."""
+    if math.isinf(half_life):
+        return ALL_TIME
+    apart = [abs(math.log2(half_life / each)) for each in HALF_LIVES]
+    return apart.index(min(apart))
 
 
 def network_alone() -> Floats:

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from everfresh.contracts.event import ItemId
+from everfresh.contracts.foreign import ARRAY, advice, newer
 from everfresh.model.vocabulary.sightings import Sightings
 
 FORMAT = 3
@@ -38,12 +39,17 @@ def encode_metadata(metadata: VocabularyMetadata) -> bytes:
 
 def decode_metadata(raw: npt.NDArray[np.uint8]) -> VocabularyMetadata:
     """``ValueError`` on foreign bytes."""
+    content = raw.tobytes()
     try:
-        metadata = _DECODER.decode(raw.tobytes())
+        metadata = _DECODER.decode(content)
     except msgspec.MsgspecError as error:
-        raise ValueError(str(error)) from None
+        raise ValueError(newer(content, (FORMAT,), ARRAY) or str(error)) from None
     if metadata.format != FORMAT:
-        raise ValueError(f"format {FORMAT} was expected, found {metadata.format}")
+        older = "an earlier release wrote it, before all that is read"
+        raise ValueError(
+            f"format {FORMAT} was expected, found {metadata.format}; "
+            f"{advice(metadata.format, (FORMAT,), older)}"
+        )
     if len(metadata.witnesses) not in (0, len(metadata.waiting)):
         raise ValueError("as many witnesses as items that wait were expected")
     return metadata

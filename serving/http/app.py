@@ -11,7 +11,7 @@ import hmac
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -29,6 +29,9 @@ from everfresh.serving.requests.arms import finished, with_arm
 from everfresh.serving.requests.bodies import Limits
 from everfresh.serving.requests.own_writes import OwnWrites
 from everfresh.serving.versions.holder import LoadedVersion
+
+if TYPE_CHECKING:
+    from everfresh.serving.spans import ReplicaSpans
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -49,11 +52,13 @@ class HttpApp:
         clock: Clock,
         settings: Settings,
         measure: Measure = nobody,
+        spans: ReplicaSpans | None = None,
     ) -> None:
         self._replica = replica
         self._admission = admission
         self._clock = clock
         self._measure = measure
+        self._spans = spans
         self._limits = Limits.of(settings)
         serving = settings.serving
         self._own_writes = OwnWrites(replica.reach, serving.state_wait_ms, serving.max_ongoing)
@@ -91,7 +96,11 @@ class HttpApp:
             problem = ended_by.kind
             status, headers, body = _problem_reply(ended_by)
         route = "ofrep" if _of_ofrep(path) else self._routes.get(path, "other")
-        self._measure("http", route, str(status), problem, time.perf_counter() - began)
+        took_s = time.perf_counter() - began
+        self._measure("http", route, str(status), problem, took_s)
+        if self._spans is not None:
+            known = path if path in self._routes else ""
+            self._spans.http(scope["headers"], scope["method"], known, status, problem, took_s)
         headers.append((b"content-length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})

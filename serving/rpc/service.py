@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import grpc
 from google.protobuf.message import Message
@@ -27,6 +27,9 @@ from everfresh.serving.rpc import recommender_pb2 as pb
 from everfresh.serving.rpc.answers import answer_message, scored_messages
 from everfresh.serving.rpc.fields import recommend_fields, score_fields, similar_fields
 from everfresh.serving.rpc.registration import Unreadable
+
+if TYPE_CHECKING:
+    from everfresh.serving.spans import ReplicaSpans
 
 _Message = TypeVar("_Message", bound=Message)
 _CODES = {
@@ -53,6 +56,9 @@ class Context(Protocol):
     def set_details(self, details: str) -> None:
         """What was wrong."""
 
+    def invocation_metadata(self) -> Sequence[tuple[str, str | bytes]]:
+        """The call's headers, names in lower case; asked for where traces are on."""
+
 
 class RpcService:
     """One coroutine per method; each takes a message and the call's context.
@@ -67,11 +73,13 @@ class RpcService:
         clock: Clock,
         settings: Settings,
         measure: Measure = nobody,
+        spans: ReplicaSpans | None = None,
     ) -> None:
         self._replica = replica
         self._admission = admission
         self._clock = clock
         self._measure = measure
+        self._spans = spans
         self._limits = Limits.of(settings)
         serving = settings.serving
         self._own_writes = OwnWrites(replica.reach, serving.state_wait_ms, serving.max_ongoing)
@@ -175,7 +183,10 @@ class RpcService:
             context.set_details(ended_by.detail)
             answered = nothing()
         took = time.perf_counter() - began
-        self._measure("grpc", _ROUTES[_kind(message)], code.name, problem, took)
+        route = _ROUTES[_kind(message)]
+        self._measure("grpc", route, code.name, problem, took)
+        if self._spans is not None:
+            self._spans.rpc(context.invocation_metadata(), route, code.name, problem, took)
         return answered
 
     async def _admitted(

@@ -27,7 +27,8 @@ class Line:
     """``current`` is called by requests, from any thread; the rest belongs to one owner.
 
     Between ``start`` and ``stop`` a daemon thread steps the follower every ``poll_s``, and calls
-    ``news`` after each swap.
+    ``news`` after each swap. ``on_live`` may be set before: it is called with each version that has
+    gone live, and when the look that found it began (UTC ms).
     """
 
     def __init__(
@@ -46,6 +47,8 @@ class Line:
         self.pushed = PushedStore(store)
         self.follower = Follower(self.pushed, self.holder, clock, load, before_live, load_guard)
         self.swaps: tuple[tuple[int, int, int], ...] = ()
+        self.on_live: Callable[[LoadedVersion, int], None] = lambda loaded, began_ms: None
+        self._clock = clock
         self._poll_s = poll_s
         self._stopping = threading.Event()
         self._wake = threading.Event()
@@ -81,17 +84,16 @@ class Line:
             self._wake.clear()
             if not self._stopping.is_set() and self._step():
                 self.pushed.drop()
-                _LOG.info(
-                    "another version is live on track %s: %s",
-                    self.name,
-                    self.follower.state.pointer,
-                )
+                pointer = self.follower.state.pointer
+                _LOG.info("another version is live, of %s: %s", self.name, pointer)
                 news()
 
     def _step(self) -> bool:
+        began_ms = self._clock()
         swapped, loaded = self.follower.step(), self.holder.current()
         if swapped and loaded is not None:
             # Replaced as a whole: the thread that reports it reads it meanwhile.
             newest = (loaded.version, loaded.epoch, loaded.live_since_ms)
             self.swaps = (*self.swaps, newest)[-REMEMBERED_SWAPS:]
+            self.on_live(loaded, began_ms)
         return swapped

@@ -19,6 +19,7 @@ from everfresh.contracts.errors import EventRejected
 from everfresh.contracts.partitioning import WRONG_PARTITION
 from everfresh.contracts.segment import Segment
 from everfresh.contracts.sequence import PartitionMeta
+from everfresh.contracts.window import CUT_FORMAT as SLICE_CUT_FORMAT
 from everfresh.contracts.window import FORMAT as SLICE_FORMAT
 from everfresh.contracts.window import SliceClosed
 from everfresh.streaming.fold.rows import NO_LABEL, Closing, SliceHead, encode
@@ -130,7 +131,9 @@ class Fold(SequenceFold):
         edge = (head.label + 1) * head.period_ms
         room = head.stretch_events - head.fresh
         room = min(room, room_of_history(head) or room)
+        first = self.applied
         result = self._take(records, begin, edge, room, batch)
+        batch.folded.append(((head.label, head.cut), first, self.applied))
         batch.late += _late(records[begin : begin + result.count], head)
         turned_away += [self._turn_away(record, cause, batch) for record, cause in result.rejects]
         batch.feedback += result.feedback
@@ -142,6 +145,7 @@ class Fold(SequenceFold):
 
     def _turn_away(self, record: Record, cause: EventRejected, batch: WriteBatch) -> OutboxRow:
         """What becomes of a record that is not accepted here."""
+        batch.turned_away[record.offset] = cause.reason
         if cause.reason == WRONG_PARTITION:
             batch.misplaced += 1
             if self._rules.forward_misplaced and record.offset >= self.meta.forwards_from:
@@ -156,7 +160,7 @@ class Fold(SequenceFold):
         """Close the open slice here and open the next one, still without a label."""
         head, end = self.head, self.applied
         closed = SliceClosed(
-            SLICE_FORMAT,
+            SLICE_CUT_FORMAT if head.cut else SLICE_FORMAT,
             self.meta.partition,
             head.label,
             head.start,
@@ -167,6 +171,7 @@ class Fold(SequenceFold):
             "",
             head.cut,
         )
+        batch.ended.append(closed)
         self._seal(batch, closed)
         rules = self._rules
         self.head = SliceHead(

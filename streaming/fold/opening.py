@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from everfresh.contracts.errors import LogMismatch, StateFormatError
+from everfresh.contracts.foreign import ARRAY, MAP, advice, newer
 from everfresh.contracts.segment import Segment, decode_runs, segment_key, split
 from everfresh.contracts.sequence import FORMAT, META_KEY, PartitionMeta
 from everfresh.streaming.fold.fold import Fold
@@ -140,7 +141,7 @@ def _decode(raw: bytes, raw_head: bytes | None) -> tuple[PartitionMeta, SliceHea
     try:
         head = decode_slice_head(raw_head or b"")
     except msgspec.DecodeError as error:
-        raise _unreadable(error) from None
+        raise _unreadable(newer(raw_head, (SLICE_HEAD_FORMAT,), ARRAY), error) from None
     meta = decode_meta(raw)
     _require_format("slice", SLICE_HEAD_FORMAT, head.format)
     return meta, head
@@ -151,23 +152,25 @@ def decode_meta(raw: bytes) -> PartitionMeta:
     try:
         meta = msgspec.msgpack.decode(raw, type=PartitionMeta)
     except msgspec.DecodeError as error:
-        raise _unreadable(error) from None
+        raise _unreadable(newer(raw, (FORMAT,), MAP), error) from None
     _require_format("state", FORMAT, meta.format)
     return meta
 
 
-def _unreadable(error: Exception) -> StateFormatError:
-    return StateFormatError(
-        f"the state is not of a format this version reads ({error}); use another home, or delete "
-        "the state directory to rebuild it from the log"
-    )
+_OLDER = "use another home, or delete the state directory to rebuild it from the log"
+
+
+def _unreadable(newer_format: str, error: Exception) -> StateFormatError:
+    if newer_format:
+        return StateFormatError(f"the state: {newer_format}")
+    return StateFormatError(f"the state is not of a format this version reads ({error}); {_OLDER}")
 
 
 def _require_format(name: str, expected: int, found: int) -> None:
     if expected != found:
         raise StateFormatError(
-            f"{name} format {expected} expected, found {found}; use another home, or delete the "
-            "state directory to rebuild it from the log"
+            f"{name} format {expected} expected, found {found}; "
+            f"{advice(found, (expected,), _OLDER)}"
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from everfresh.contracts.errors import LogMismatch, StateFormatError
+from everfresh.contracts.foreign import ARRAY, advice, newer
 from everfresh.streaming.join.join import Join
 from everfresh.streaming.join.rows import (
     JOIN_FORMAT,
@@ -62,10 +63,12 @@ def _decode(raw: bytes) -> JoinHead:
     try:
         head = decode_join_head(raw)
     except msgspec.DecodeError as error:
-        raise StateFormatError(f"the join's state cannot be read ({error}); {_ADVICE}") from None
+        why = newer(raw, (JOIN_FORMAT,), ARRAY) or f"cannot be read ({error}); {_ADVICE}"
+        raise StateFormatError(f"the join's state: {why}") from None
     if head.format != JOIN_FORMAT:
         raise StateFormatError(
-            f"join format {JOIN_FORMAT} expected, found {head.format}; {_ADVICE}"
+            f"join format {JOIN_FORMAT} expected, found {head.format}; "
+            f"{advice(head.format, (JOIN_FORMAT,), _ADVICE)}"
         )
     return head
 

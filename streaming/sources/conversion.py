@@ -19,6 +19,9 @@ from everfresh.streaming.sources.mapping import Headers, SourceMapping, SourceRe
 
 _ORIGIN = b"everfresh/bridge/"
 _FRAME = 5
+_CONTEXT = ("traceparent", "tracestate")
+_LONGEST = 512
+"""Bytes beyond which a header of these is no trace context."""
 TOMBSTONE, FILTERED = "tombstone", "filtered"
 
 
@@ -40,7 +43,8 @@ class Conversion:
         self._decode = _value_decoder(source, settings)
         self._check = EventDecoder(settings.events.actions, settings.events.max_bytes)
         self._origin = _ORIGIN + name.encode()
-        self.reads_headers = self._mapping.reads_headers
+        self._carries = settings.tracing.enabled
+        self.reads_headers = self._mapping.reads_headers or self._carries
 
     def convert(
         self, place: str, timestamp: int, key: bytes | None, headers: Headers, value: bytes | None
@@ -54,7 +58,14 @@ class Conversion:
         if event is None:
             return FILTERED
         event_key, encoded = self._check.encode(event)
-        return Converted(event_key, encoded, event_headers(event, self._origin), event)
+        written = event_headers(event, self._origin)
+        if self._carries:  # the event stands in the trace that its record stood in
+            written += [
+                (name, content)
+                for name, content in headers
+                if name in _CONTEXT and content and len(content) <= _LONGEST
+            ]
+        return Converted(event_key, encoded, written, event)
 
 
 def _value_decoder(source: SourceSettings, settings: Settings) -> Callable[[bytes], Any]:

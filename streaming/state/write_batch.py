@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from everfresh.contracts.event import Event
+from everfresh.contracts.window import Place, SliceClosed
 
 
 class WriteBatch:
@@ -15,6 +16,10 @@ class WriteBatch:
     them. ``rejected`` counts dead letters by reason; ``misplaced`` counts records whose key belongs
     to another partition, be they dead letters or forwarded; ``joins`` counts what became of
     exposures and feedback, see :class:`everfresh.streaming.join.join.Join`.
+
+    What became of which record, for traces: ``folded`` are the ranges of offsets that came into
+    slices, in order, each with its slice's place; ``ended`` are the slices that it closed (their
+    parts are still to be made); ``turned_away`` is the reason by the offset of each reject.
     """
 
     def __init__(self) -> None:
@@ -29,6 +34,9 @@ class WriteBatch:
         self.rejected: Counter[str] = Counter()
         self.joins: Counter[str] = Counter()
         self.feedback: list[tuple[int, Event]] = []
+        self.folded: list[tuple[Place, int, int]] = []
+        self.ended: list[SliceClosed] = []
+        self.turned_away: dict[int, str] = {}
 
     def __bool__(self) -> bool:
         """Whether there is anything to write."""

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from everfresh.adapters.blobs import Blobs, LocalBlobs, RemoteBlobs
+from everfresh.adapters.blob_port import Blobs
+from everfresh.adapters.blobs import LocalBlobs, RemoteBlobs
 from everfresh.adapters.state.snapshots import SnapshotStore
 from everfresh.adapters.weights.store import FsspecWeightStore
 from everfresh.contracts.errors import SnapshotError, WeightsError
@@ -92,6 +93,8 @@ class NoConnection(Exception):
 class Unreachable:
     """A file system of which every call fails."""
 
+    protocol = "bucket"
+
     def __getattr__(self, name: str) -> Callable[..., None]:
         def fail(*place: str, **how: object) -> None:
             raise NoConnection("no route to it")
@@ -115,6 +118,25 @@ def test_whatever_the_library_of_a_store_raises_is_said_in_a_line(
 ) -> None:
     with pytest.raises(WeightsError, match="cannot be used: NoConnection: no route to it"):
         use(RemoteBlobs(Unreachable(), "bucket/weights"))
+
+
+class WithoutBucket:
+    """An object store's library, where the bucket is not there; it would make one if asked."""
+
+    protocol = ("s3", "s3a")
+
+    def pipe_file(self, path: str, data: bytes) -> None:
+        raise FileNotFoundError("The specified bucket does not exist")
+
+    def makedirs(self, path: str, exist_ok: bool) -> None:
+        raise AssertionError(f"{path} was made")
+
+
+def test_a_bucket_whose_name_is_misspelt_is_said_and_not_made() -> None:
+    with pytest.raises(WeightsError) as raised:
+        RemoteBlobs(WithoutBucket(), "bukcet/weights").put("v1/model", b"")
+    assert "the store bukcet/weights cannot be used: The specified bucket does" in str(raised.value)
+    assert "its permissions (for s3 the AWS_… variables)" in str(raised.value)
 
 
 def test_a_snapshot_store_that_its_library_cannot_reach_is_unreachable() -> None:

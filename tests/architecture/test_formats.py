@@ -19,8 +19,11 @@ FORMATS: dict[str, tuple[int, ...]] = {
     "users' state": (sequence.FORMAT,),
     "snapshot of the state": (SNAPSHOT_FORMAT,),
     "join's state": (JOIN_FORMAT,),
-    "slice on `windows`": (window.FORMAT,),
-    "manifest of a version": (manifest.FORMAT, *sorted({*manifest.READABLE} - {manifest.FORMAT})),
+    "slice on `windows`": (window.FORMAT, window.CUT_FORMAT),
+    "manifest of a version": (
+        *(manifest.FORMAT, manifest.NEWER_FORMAT),
+        *sorted({*manifest.READABLE} - {manifest.FORMAT, manifest.NEWER_FORMAT}),
+    ),
     "delta of a version": (int(DELTA_FORMAT.rpartition("/")[2]),),
     "vocabulary": (metadata.FORMAT,),
     "trainer's memory": (MEMORY_FORMAT, COUNTS_FORMAT),

@@ -34,7 +34,8 @@ def test_every_setting_reaches_a_child(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 def test_a_machine_that_follows_has_a_follower_and_replicas_alone() -> None:
     assert {spec.name for spec in components.loop_specs({})} == {"worker", "trainer", "serving"}
-    follows = components.loop_specs({}, follows=True)
+    assert "guard" in {spec.name for spec in components.loop_specs({}, guarded=True)}
+    follows = components.loop_specs({}, follows=True, guarded=True)
     assert {spec.name for spec in follows} == {"follower", "serving"}
     assert [spec.argv[-1] for spec in follows] == [
         "everfresh.streaming.follower",
@@ -49,7 +50,7 @@ def test_those_that_need_others_are_stopped_before_them() -> None:
     order = components.stop_order(settings)
     stage = {name: number for number, names in enumerate(order) for name in names}
     assert set(stage) == set(needed) > {"bridge-shop"}
-    specs = components.loop_specs({}, settings.sources)
+    specs = components.loop_specs({}, settings.sources, guarded=True)
     assert {spec.name for spec in specs} == set(needed) - {
         components.BROKER,
         components.RAY,
@@ -57,3 +58,10 @@ def test_those_that_need_others_are_stopped_before_them() -> None:
     }
     for name, needs in needed.items():
         assert all(stage[name] < stage[need] for need in needs)
+
+
+def test_a_loop_has_a_guard_where_a_metric_is_a_guardrail_and_it_is_not_off() -> None:
+    assert components.is_guarded(load_settings())
+    assert not components.is_guarded(load_settings({"verdict": {"guard_every_s": 0}}))
+    without = {"verdict": {"metrics": ["clicks: answers with click"]}}
+    assert not components.is_guarded(load_settings(without))

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -67,7 +68,7 @@ def test_the_installed_ray_is_the_one_whose_start_was_read() -> None:
 STARTS = """
 import inspect
 from ray._common.utils import load_class
-from ray._private import ray_constants
+from ray._private import ray_constants, services
 from ray._private.node import Node
 from everfresh.infra import ray_start_hook
 assert "self.start_api_server(" in inspect.getsource(Node.start_head_processes)
@@ -79,6 +80,8 @@ class Started:
     def internal_kv_put(self, *words):
         kept.append(words)
 Node.start_api_server(Started(), include_dashboard=False, raise_on_failure=False)
+assert "ray._private.services.get_node(" in inspect.getsource(Node.__init__)
+assert services.get_node.__module__ == ray_start_hook.__name__
 assert kept == [(b"dashboard", b"127.0.0.1:0", True, ray_constants.KV_NAMESPACE_DASHBOARD)], kept
 """
 
@@ -97,6 +100,25 @@ def test_our_ray_starts_nothing_that_asks_the_internet() -> None:
         [sys.executable, "-c", STARTS], capture_output=True, text=True, env=env, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_node_that_comes_up_late_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(
+        ray_start_hook, "time", SimpleNamespace(monotonic=lambda: sum(slept), sleep=slept.append)
+    )
+
+    def get_node(address: str, node: str) -> str:
+        if sum(slept) < late_s:
+            raise RuntimeError
+        return f"{node} of {address}"
+
+    late_s = 300.0
+    assert ray_start_hook.patient(get_node)("gcs", "one") == "one of gcs"
+    slept.clear()
+    late_s = 1e9
+    with pytest.raises(RuntimeError):
+        ray_start_hook.patient(get_node)("gcs", "one")
 
 
 def test_rays_token_is_its_owners_alone() -> None:

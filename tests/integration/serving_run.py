@@ -112,7 +112,11 @@ def serving_run(kafka: EmbeddedBroker, home: Path) -> Iterator[ServingRun]:
             "partitions": 1,
         },
         ray={"address": ray.address},
-        serving={"replicas": 2, "poll_ms": 1000, "push_bytes": 0, "admin_token": TOKEN},
+        # No stream worker is beside it, so that nothing would end the wait for one.
+        serving={
+            **{"replicas": 2, "poll_ms": 1000, "push_bytes": 0, "admin_token": TOKEN},
+            "restore_wait_s": 0,
+        },
     )
     ensure_topics(Brokers(kafka.bootstrap_servers), settings)
     topic = topic_name(settings.kafka.topic_prefix, EVENTS)

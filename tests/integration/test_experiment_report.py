@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import random
-from collections.abc import Callable, Iterable
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,6 +16,7 @@ from kafka import KafkaProducer
 
 from everfresh.adapters.kafka.definitions.writing import KafkaDefinitionLog
 from everfresh.adapters.kafka.topics import ensure_topics
+from everfresh.adapters.machine.child_process import ChildProcess
 from everfresh.contracts.experiments.definition import Definition
 from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.outcome import Outcome, encode_outcome
@@ -20,7 +25,8 @@ from everfresh.contracts.topics import OUTCOMES, topic_name
 from everfresh.infra.broker.broker import EmbeddedBroker
 from everfresh.infra.cli.commands.experiment.change import run_reopen
 from everfresh.infra.cli.commands.experiment.report import run_report
-from everfresh.infra.cli.commands.experiment.watch import look
+from everfresh.infra.components import settings_environment
+from everfresh.infra.guard.looking import look
 from tests.contracts.experiments.definitions import define
 from tests.experiments.verdict.made_outcomes import NAME, outcome
 
@@ -55,6 +61,22 @@ def defined(settings: Settings) -> Definition:
         return log.read()[1][NAME][1]
 
 
+@contextmanager
+def guarding(settings: Settings) -> Iterator[None]:
+    """``python -m everfresh.infra.guard`` meanwhile, as `everfresh up` starts it; it ends cleanly
+    when it is asked to, whatever it does."""
+    verdict = settings.verdict.model_copy(update={"guard_every_s": 0.2})
+    environment = settings_environment(settings.model_copy(update={"verdict": verdict}))
+    guard = ChildProcess(
+        [sys.executable, "-m", "everfresh.infra.guard"], env={**os.environ, **environment}
+    )
+    try:
+        yield
+        assert guard.stop(60.0) == 0
+    finally:
+        guard.stop(5.0)
+
+
 def test_a_guardrail_that_is_crossed_closes_the_arm_and_only_a_person_opens_it(
     kafka: EmbeddedBroker,
     make_settings: Callable[..., Settings],
@@ -75,8 +97,11 @@ def test_a_guardrail_that_is_crossed_closes_the_arm_and_only_a_person_opens_it(
     assert first["words"]["alarms"] == []
 
     write(settings, made(range(600, 3000), {"control": 0.1, "treatment": 0.6}))
-    assert "closed treatment (definition version 1)" in look(settings, NAME)
-    assert defined(settings).arms[1].closed is not None
+    with guarding(settings):
+        until = time.monotonic() + 240
+        while defined(settings).arms[1].closed is None:
+            assert time.monotonic() < until, "the guard closes the arm by itself"
+            time.sleep(0.2)
     assert "worse in skips" in defined(settings).arms[1].why
     assert not any(line.startswith("closed") for line in look(settings, NAME))
 

@@ -49,13 +49,15 @@ from everfresh.contracts.topics import ALL, EVENTS, OUTCOMES, topic_name
 from everfresh.infra.cli.board.watcher import Watcher
 from everfresh.infra.cli.commands.dlq_list import run_list
 from everfresh.infra.cli.commands.dlq_redrive import run_redrive
-from everfresh.infra.cli.commands.experiment.change import Asked, run_start, run_stop
+from everfresh.infra.cli.commands.experiment.change import Asked, run_reweigh, run_start, run_stop
 from everfresh.infra.cli.commands.experiment.show import run_list as experiment_list
+from everfresh.infra.cli.commands.items.known import changes_so_far
 from everfresh.infra.cli.commands.items.load import run_remove
 from everfresh.infra.cli.commands.items.show import run_get
 from everfresh.infra.cli.commands.status import run_status
 from everfresh.infra.cli.commands.tracks.change import run_end
 from everfresh.infra.cli.commands.tracks.show import run_list as track_list
+from everfresh.infra.cli.views.follow import RunFollower
 from everfresh.infra.components import settings_environment
 from everfresh.streaming.follower import READY_LINE
 from everfresh.streaming.log.probe import LogProbe, log_identity
@@ -84,6 +86,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredBroker]:
 
 LOADING = "`everfresh items load`, `everfresh items remove`"
 DEFINING = "`everfresh experiment start`, `everfresh experiment ramp`, `everfresh experiment stop`"
+REWEIGHING = "`everfresh experiment reopen`, `everfresh experiment reweigh`"
 
 
 def rows(part: str, prefix: str, *without: str) -> list[Allowed]:
@@ -200,25 +203,21 @@ def test_each_part_runs_with_its_row_of_the_table_and_nothing_more(
         outcomes = topic_name(topic_prefix, OUTCOMES)
         wait_for(lambda: sum(end_offsets(broker.admin, outcomes).values()), "an outcome", worker)
 
-        file = tmp_path / "events.jsonl"
-        file.write_text('{"user_id": 1, "item_id": 2, "type": "view", "time": 1000}\n')
-        replayer = users.settings("`everfresh replay`")
-        with started(replayer, "everfresh.streaming.replay", str(file), "--settle") as replay:
-            said, wrong = replay.communicate(timeout=WAIT_S)
-        assert (replay.returncode, wrong) == (0, "")
-        assert '"settled":true' in said.splitlines()[-1]
-
+        replayed(users.settings("`everfresh replay`"), tmp_path, 1)
         run_status(users.settings("`everfresh status`"))
         assert "events: 22 records in 2 partitions" in capsys.readouterr().out
         reader = users.settings("`everfresh versions`, `everfresh rollback`")
         with RecordTail(reader.kafka.brokers, topic_prefix) as tail:
             assert REPORT in tail.read_to_end()
         look_at_board(users.settings("`everfresh board`"))
+        backfilled(users.settings("`everfresh backfill`"), tmp_path)
         show_and_end_a_track(users)
         stater = users.settings("`everfresh state`")
         assert end_offsets(stater.kafka.brokers, topic_name(topic_prefix, EVENTS))
         assert defined(users, replica) == ["green"]
         assert catalogued(users, replica) == [ItemChange(7, None)]
+        explainer = users.settings("`everfresh recommend --why`")
+        assert list(changes_so_far(explainer, print)) == [ItemChange(7, None)]
         printed = capsys.readouterr()
         assert "green" in printed.out
         assert "not known" not in printed.out + printed.err
@@ -236,6 +235,27 @@ def test_each_part_runs_with_its_row_of_the_table_and_nothing_more(
     logs = "".join(log.read_text() for log in (worker_settings.home / "logs").iterdir())
     for written in (arguments, said, shown, logs):
         assert PASSWORD not in written
+
+
+def replayed(settings: Settings, folder: Path, user: int, *more: str) -> None:
+    file = folder / f"of_{user}.jsonl"
+    file.write_text(f'{{"user_id": {user}, "item_id": 2, "type": "view", "time": 1000}}\n')
+    with started(settings, "everfresh.streaming.replay", str(file), "--settle", *more) as replay:
+        said, wrong = replay.communicate(timeout=WAIT_S)
+    assert (replay.returncode, wrong) == (0, "")
+    assert '"settled":true' in said.splitlines()[-1]
+
+
+def backfilled(settings: Settings, folder: Path) -> None:
+    """What it sends, and how it follows the trainer. Run here, it would end all our processes."""
+    events = topic_name(settings.kafka.topic_prefix, EVENTS)
+    assert len(end_offsets(settings.kafka.brokers, events)) == 2
+    replayed(settings, folder, 3, "--window", "1000")
+    with RunFollower(settings) as follower:
+        until = time.monotonic() + WAIT_S
+        while REPORT not in follower.reports.windows:
+            assert time.monotonic() < until
+            follower.poll(200)
 
 
 def a_window_trained(settings: Settings, worker: subprocess.Popen[str]) -> None:
@@ -315,8 +335,11 @@ def look_at_board(settings: Settings) -> None:
 
 
 def defined(users: Users, replica: Settings) -> list[str]:
-    """Defines and lists an experiment; those that the replica reads then."""
+    """Defines, changes and lists experiments; those that run and that the replica reads then."""
     run_start(users.settings(DEFINING), "green", Asked(), 1.0, "", "")
+    run_start(users.settings(DEFINING), "kept", Asked(), 1.0, "", "", "sticky")
+    run_reweigh(users.settings(REWEIGHING), "kept", ["control=0.9", "treatment=0.1"])
+    run_stop(users.settings(DEFINING), "kept")
     lister = users.settings("`everfresh experiment list`, `everfresh experiment assign`")
     experiment_list(lister, as_json=False)
     with DefinitionReader(replica.kafka.brokers, replica.kafka.topic_prefix) as definitions:

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 import torch
@@ -109,12 +110,12 @@ def output(tmp_path: Path) -> Path:
 @pytest.fixture
 def start_driver(
     settings: Settings, cluster: Cluster, output: Path
-) -> Iterator[Callable[[], ChildProcess]]:
+) -> Iterator[Callable[..., ChildProcess]]:
     """Starts ``python -m everfresh.trainer``; ends it after the test, however that went."""
     drivers: list[ChildProcess] = []
 
-    def start() -> ChildProcess:
-        environment = {**os.environ, **cluster.environment, **settings_environment(settings)}
+    def start(by: Settings = settings) -> ChildProcess:
+        environment = {**os.environ, **cluster.environment, **settings_environment(by)}
         command = [sys.executable, "-m", "everfresh.trainer"]
         with output.open("ab") as file:
             drivers.append(ChildProcess(command, stdout=file, env=environment))
@@ -177,6 +178,32 @@ def test_kill_9_of_the_training_process_midway_changes_no_version(
     assert [process.pid for process in cluster.trainers()] != [victims[0].pid]
 
 
+def test_tracks_beside_each_other_have_processes_of_their_own_and_equal_versions(
+    settings: Settings, cluster: Cluster, start_driver: Callable[..., ChildProcess]
+) -> None:
+    torch.set_num_threads(1)
+    log = make_log(2, LABELS)
+    tracks, again = FsspecTracks(settings), Track(name="again", started=1, changed=1)
+    tracks.declare(again)
+    stores = [FsspecWeightStore(settings.weights_url), tracks.store("again")]
+    write(settings, log, 0.0, 0.5)
+    tuning = settings.trainer.model_copy(update={"beside": True})
+    driver = start_driver(settings.model_copy(update={"trainer": tuning}))
+    wait_until(lambda: min(map(live, stores)) >= 2, "version 2 of both")
+    victims = cluster.trainers()
+    assert len(victims) == 2
+    for victim in victims:
+        victim.send_signal(signal.SIGKILL)
+    write(settings, log, 0.5, 1.0)
+    wait_until(lambda: min(map(live, stores)) == len(LABELS), "the last version of both")
+    one, other = ([content(each.manifest(at)) for at in each.versions()] for each in stores)
+    assert one == other
+    tracks.declare(msgspec.structs.replace(again, state="ended"))
+    wait_until(lambda: len(cluster.trainers()) == 1, "the end of the track's process")
+    assert driver.stop(120.0) == 0
+    wait_until(lambda: not cluster.trainers(), "the end of the other")
+
+
 @pytest.fixture
 def two_workers(settings: Settings) -> Settings:
     """Without dropout, whose masks are each worker's own."""
@@ -186,7 +213,7 @@ def two_workers(settings: Settings) -> Settings:
 
 
 def test_two_workers_train_what_one_does_and_a_lost_one_is_replaced(
-    two_workers: Settings, cluster: Cluster, output: Path
+    two_workers: Settings, cluster: Cluster, start_driver: Callable[..., ChildProcess]
 ) -> None:
     torch.set_num_threads(1)
     log = make_log(2, LABELS)
@@ -194,20 +221,14 @@ def test_two_workers_train_what_one_does_and_a_lost_one_is_replaced(
     expected.run()
     store = FsspecWeightStore(two_workers.weights_url)
     write(two_workers, log, 0.0, 0.5)
-    environment = {**os.environ, **cluster.environment, **settings_environment(two_workers)}
-    with output.open("ab") as file:
-        driver = ChildProcess(
-            [sys.executable, "-m", "everfresh.trainer"], stdout=file, env=environment
-        )
-    try:
-        wait_until(lambda: live(store) >= 3, "version 3")
-        (victim,) = cluster.workers()
-        victim.send_signal(signal.SIGKILL)
-        write(two_workers, log, 0.5, 1.0)
-        wait_until(lambda: live(store) == len(LABELS), "the last version")
-        assert [process.pid for process in cluster.workers()] not in ([], [victim.pid])
-    finally:
-        driver.stop(5.0)
+    driver = start_driver(two_workers)
+    wait_until(lambda: live(store) >= 3, "version 3")
+    (victim,) = cluster.workers()
+    victim.send_signal(signal.SIGKILL)
+    write(two_workers, log, 0.5, 1.0)
+    wait_until(lambda: live(store) == len(LABELS), "the last version")
+    assert [process.pid for process in cluster.workers()] not in ([], [victim.pid])
+    driver.stop(5.0)
     assert store.pointer() == Pointer(1, len(LABELS))
     for version in store.versions():
         mine = load_recommender(store, store.manifest(version)).parameters()

@@ -88,6 +88,7 @@ def assert_offered(home: Path) -> None:
     for pattern in (
         r"^everfresh_worker_applied_events_total [1-9]",
         r"^everfresh_trainer_trained_windows_total [1-9]",
+        r"^everfresh_guard_waiting 0",
         r'^everfresh_replica_request_duration_seconds_count\{interface="http",'
         r'outcome="answered",route="recommend"\} [1-9]',
         r'^everfresh_replica_request_problems_total\{problem="no-version-yet"\} [0-9]',

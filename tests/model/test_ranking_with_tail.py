@@ -57,7 +57,8 @@ def test_a_window_is_ranked_as_replicas_would_answer(exclude_seen: bool) -> None
     examples = in_log(stream(8, users=60, items=34, longest=SMALL.max_length // 2), 1)
     examples = [*map(later, examples)]
     assert sum(len(each.targets) for each in examples) > 1.5 * BLOCK
-    kept_up, own, network = model.ranks_by([TAIL, VERSION, NETWORK], examples, exclude_seen)
+    ways = [TAIL, VERSION, NETWORK, 4_096]
+    kept_up, own, network, counts = model.ranks_by(ways, examples, exclude_seen)
     assert np.array_equal(own, model.ranks(examples, exclude_seen))
     assert (kept_up != own).any()
     assert (own != network).any()
@@ -77,22 +78,22 @@ def test_a_window_is_ranked_as_replicas_would_answer(exclude_seen: bool) -> None
         for _, number, history, event in block:
             item, at = event.item, history[-1].time // 1000 if history else 0
             places.add(table.place_of(len(history), at))
+            seen = np.array([row(each.item) for each in history], np.int64)
             batch = query_batch(history, model.vocabulary, SMALL.max_length)
             with torch.inference_mode():
                 user = model.network(batch)[-1]
-            rows = np.array([row(each.item) for each in history], np.int64)
-            scores = all_scores(model, Query(user, rows, at, table))
-            scores[0] = -np.inf
-            if exclude_seen:
-                scores[rows] = -np.inf
-            expected = MISS
-            if row(item) and np.isfinite(scores[row(item)]):
-                # Sums of other batch shapes may differ in a last bit.
-                least = (scores > scores[row(item)] + 1e-4).sum() + 1
-                most = (scores >= scores[row(item)] - 1e-4).sum()
-                assert least <= kept_up[number] <= most
-            else:
-                assert kept_up[number] == expected
+            pooled = np.asarray(all_scores(model, Query(user, seen, at, table)))
+            for scores, ranks in ((pooled, kept_up), (table.features[:, 0].copy(), counts)):
+                scores[0] = -np.inf
+                if exclude_seen:
+                    scores[seen] = -np.inf
+                if row(item) and np.isfinite(scores[row(item)]):
+                    # Sums of other batch shapes may differ in a last bit.
+                    least = (scores > scores[row(item)] + 1e-4).sum() + 1
+                    most = (scores >= scores[row(item)] - 1e-4).sum()
+                    assert least <= ranks[number] <= most
+                else:
+                    assert ranks[number] == MISS
         before = [row(history[-1].item) if history else 0 for _, _, history, _ in block]
         rows = np.array([row(event.item) for _, _, _, event in block], np.int64)
         times = np.array([event.time // 1000 for _, _, _, event in block], np.int64)

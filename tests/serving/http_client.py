@@ -36,7 +36,9 @@ class Client:
             experiments=experiments or ExperimentSettings(),
             items=items or ItemSettings(),
         )
-        self.app = HttpApp(bench.replica, self.admission, bench.clock, settings, measure)
+        self.app = HttpApp(
+            bench.replica, self.admission, bench.clock, settings, measure, bench.spans
+        )
         root = "" if serving.route_prefix == "/" else serving.route_prefix
         self._transport = httpx.ASGITransport(self.app, raise_app_exceptions=False, root_path=root)
 

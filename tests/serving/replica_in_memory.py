@@ -16,6 +16,7 @@ from everfresh.adapters.memory import (
     MemoryTracks,
     MemoryWeightStore,
 )
+from everfresh.adapters.observe.tracing.spans import Spans
 from everfresh.adapters.state.in_memory import MemoryRecentEvents, MemoryStateWatch
 from everfresh.contracts.event import ItemId, UserId
 from everfresh.contracts.manifest import FORMAT, Pointer, WeightManifest
@@ -39,6 +40,7 @@ from everfresh.model.vocabulary.vocabulary import Vocabulary
 from everfresh.serving.history.reader import CachedHistoryReader
 from everfresh.serving.items.catalogue import Catalogue
 from everfresh.serving.replica import Replica, ReplicaPorts
+from everfresh.serving.spans import ReplicaSpans
 from everfresh.serving.versions.follow import load_version
 from everfresh.serving.versions.takeover import Load
 
@@ -104,7 +106,12 @@ def state_pairs(user: UserId, items: Sequence[ItemId], offset: int) -> dict[byte
 class Bench:
     """A replica on the ports in memory; ``on_read`` runs before each look at a user's history."""
 
-    def __init__(self, load: Load = load_version, items: ItemSettings | None = None) -> None:
+    def __init__(
+        self,
+        load: Load = load_version,
+        items: ItemSettings | None = None,
+        spans: Spans | None = None,
+    ) -> None:
         self.clock = ManualClock(1_000)
         self.store = MemoryWeightStore()
         self.tracks = MemoryTracks(self.store)
@@ -118,6 +125,7 @@ class Bench:
         self.state = MemoryStateWatch({PARTITION: self.pairs}, self.clock, STALE_AFTER_MS)
         self.recent = MemoryRecentEvents()
         self.catalogue = Catalogue(items or ItemSettings())
+        self.spans = None if spans is None else ReplicaSpans(spans, self.clock)
         ports = ReplicaPorts(
             self.store,
             histories,
@@ -128,6 +136,7 @@ class Bench:
             catalogue=self.catalogue,
             tracks=self.tracks,
             recent=self.recent,
+            spans=self.spans,
         )
         self.replica = Replica("replica-a", ports, self.clock, poll_ms=10, load=load)
 

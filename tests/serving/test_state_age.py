@@ -13,7 +13,7 @@ import pytest
 from everfresh.contracts.errors import StateElsewhere
 from everfresh.contracts.manifest import Pointer
 from everfresh.contracts.sequence import META_KEY, PartitionMeta
-from everfresh.contracts.settings import ServingSettings
+from everfresh.contracts.settings import ServingSettings, Settings
 from everfresh.serving.history.arrival import StateArrival
 from everfresh.serving.rpc import recommender_pb2 as pb
 from tests.serving.http_client import Client, assert_problem
@@ -179,8 +179,13 @@ class Arriving:
 @pytest.fixture
 def arriving() -> tuple[Arriving, StateArrival]:
     state = Arriving()
-    settings = type("Some", (), {"serving": ServingSettings()})()
+    settings = Settings(follower={"enabled": True})
     return state, StateArrival(state, settings, lambda: state.ticks)  # type: ignore[arg-type]
+
+
+def beside_a_worker(state: Arriving, wait_s: float = 10.0) -> StateArrival:
+    settings = Settings(serving={"restore_wait_s": wait_s})
+    return StateArrival(state, settings, lambda: state.ticks)  # type: ignore[arg-type]
 
 
 def test_a_replica_joins_once_all_partitions_are_here_and_fresh(
@@ -208,3 +213,30 @@ def test_a_replica_does_not_wait_for_ever_for_a_log_that_cannot_be_read(
     assert not arrival.is_over()
     state.ticks = 10.0
     assert arrival.is_over()
+
+
+def test_beside_a_worker_a_replica_joins_once_all_partitions_were_up_to_the_log() -> None:
+    state = Arriving()
+    arrival = beside_a_worker(state)
+    assert not arrival.is_over()
+    state.missing_now = [1]
+    assert not arrival.is_over()
+    state.missing_now = []  # the log after the snapshot is still being replayed
+    assert not arrival.is_over()
+    state.age = 200_000  # it was up to the log before, and its worker is away: older beats none
+    assert arrival.is_over()
+
+
+@pytest.mark.parametrize("missing", [None, [1], []])
+def test_beside_a_worker_a_replica_waits_only_so_long_for_users_state(
+    missing: list[int] | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = Arriving()
+    state.missing_now = missing
+    arrival = beside_a_worker(state)
+    state.ticks = 9.9
+    assert not arrival.is_over()
+    state.ticks = 10.0
+    assert arrival.is_over()
+    assert "joins after 10 s without all of users' state" in caplog.text
+    assert beside_a_worker(state, wait_s=0).is_over()

@@ -11,6 +11,7 @@ import pytest
 
 from everfresh.contracts.experiments.assignment import Assignments
 from everfresh.contracts.experiments.definition import DEFAULT, Arm
+from everfresh.contracts.experiments.first_arm import FirstArm
 from everfresh.contracts.experiments.track import Track
 from everfresh.contracts.manifest import Pointer
 from everfresh.contracts.sequence import Interaction
@@ -157,6 +158,26 @@ def test_a_track_that_dies_leaves_its_arm_to_the_default_one(bench: Bench) -> No
     assert bench.replica.status().figures["tracks"] == {}
     bench.tracks.declare(msgspec.structs.replace(track, state="frozen"))
     wait_until(lambda: {answer.track for answer in ask(bench)["treatment"]} == {"fast"})
+
+
+def test_who_was_shown_an_arm_keeps_it_where_its_track_has_died(bench: Bench) -> None:
+    arms = [Arm("control", 1.0), Arm("treatment", 0.0, "fast")]
+    moved = define(arms=arms, sticky=True, moved=True, coverage=0.0)
+    shown = {"green": FirstArm("green", "treatment", 4, 0.5)}
+    bench.assigner.assignments = Assignments([(7, moved)], lambda user: shown)
+    publish(bench.store, 1)
+    track = declare(bench)
+    publish_other(bench, "fast", 1, seed=9)
+    bench.replica.start()
+
+    def told() -> set[tuple[str, str, bool, int | None]]:
+        answers = filter(None, map(bench.replica.answer, map(request, USERS)))
+        return {(one.track, one.arm, one.sticky, one.definition_version) for one in answers}
+
+    assert told() == {("fast", "treatment", True, 4)}
+    bench.tracks.declare(msgspec.structs.replace(track, state="ended"))
+    wait_until(lambda: "fast" not in {track for track, *_ in told()})
+    assert told() == {(DEFAULT, "treatment", True, 4)}
 
 
 def test_a_track_that_cannot_be_loaded_touches_no_other_and_keeps_nobody_out(bench: Bench) -> None:

@@ -10,6 +10,7 @@ import pytest
 from everfresh.adapters.memory_items import MemoryItemLog, MemoryItemSource
 from everfresh.contracts.errors import Unreachable
 from everfresh.contracts.items.record import Item, ItemChange
+from everfresh.contracts.manifest import NEWER_FORMAT
 from everfresh.contracts.ports import ItemSource
 from everfresh.contracts.settings import Settings, load_settings
 from everfresh.trainer.contents import ItemContents
@@ -188,3 +189,5 @@ def test_a_trainer_with_a_catalogue_restarts_to_equal_versions_and_others_withou
     assert b"content.map" in whole.store.read(last, last.replica_files[0])
     first = plain.store.manifest(plain.store.versions()[-1])
     assert b"content.map" not in plain.store.read(first, first.replica_files[0])
+    # A release before it refuses such a version by its number.
+    assert last.format == NEWER_FORMAT

@@ -29,7 +29,7 @@ class GateMemory(msgspec.Struct, frozen=True):
     ) -> GateMemory:
         """Once a version has come of ``window``, made from ``parent``.
 
-        ``behind`` is what live lost to popularity on the window, ``held`` what is held out now.
+        ``behind`` is what live lost to its counts on the window, ``held`` what is held out now.
         """
         return GateMemory(
             held,

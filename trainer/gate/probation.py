@@ -4,7 +4,8 @@ Every version is on probation against its parent. On each of the next ``trial_wi
 before it is trained on, the parent ranks the targets that the live model ranks (test, then train:
 law 4), on a sample of whole examples. If in all what was live lost more than ``tolerance`` of the
 parent's gain, by ``confidence`` standard errors, the trainer rolls back (law 8): to the newest
-parent that is ahead so far.
+parent that is ahead so far. While that is to be feared, windows are held: nothing good comes of a
+bad version, and what is held is read again after the rollback.
 """
 
 from __future__ import annotations
@@ -65,17 +66,22 @@ def observed(
     ]
 
 
+def failing(probations: Sequence[Probation], settings: GateSettings) -> list[Probation]:
+    """Those whose parent is ahead so far: what serves is worse, and nothing should come of it."""
+    return [
+        probation
+        for probation in probations
+        if probation.compared.worse(settings.tolerance, settings.confidence)
+    ]
+
+
 def failed(probations: Sequence[Probation], settings: GateSettings) -> Probation | None:
     """The probation to whose parent the trainer should go back, once one that is over was failed.
 
     That is the newest that is being failed: while a bad version serves, parents older than its own
     are ahead as well, and know less.
     """
-    behind = [
-        probation
-        for probation in probations
-        if probation.compared.worse(settings.tolerance, settings.confidence)
-    ]
+    behind = failing(probations, settings)
     over = any(probation.windows >= settings.trial_windows for probation in behind)
     return behind[-1] if over else None
 

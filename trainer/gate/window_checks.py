@@ -5,8 +5,8 @@ the ranks of other targets as they were. It can be seen in the window, three way
 
 - one item has most of its targets;
 - the pauses between a user's events are not those of the windows before (broken clocks);
-- the live model, ahead of popularity in the windows before, has fallen behind it: what users do no
-  longer follows from what they did (ids shuffled).
+- the live model, ahead of its own counts in the windows before, has fallen behind them: what users
+  do no longer follows from what they did (ids shuffled).
 
 What the windows before were like is a :class:`Profile`, kept in the checkpoint (law 5) and fed by
 published windows alone. Each rule allows for the noise of few events, so that small windows pass.
@@ -37,8 +37,8 @@ _RIPE = 3
 class Profile(msgspec.Struct, frozen=True):
     """Of the windows published so far, newer ones weighing more.
 
-    ``pauses`` are shares of classes; ``ahead`` is the live model's mean gain over popularity and
-    ``spread`` the variance of that between windows.
+    ``pauses`` are shares of classes; ``ahead`` is the live model's mean gain over its own counts
+    and ``spread`` the variance of that between windows.
     """
 
     windows: int = 0
@@ -47,7 +47,8 @@ class Profile(msgspec.Struct, frozen=True):
     spread: float = 0.0
 
     def after(self, window: TrainingWindow, behind: Paired | None) -> Profile:
-        """The profile once ``window`` is published; ``behind`` is what live lost to popularity."""
+        """The profile once ``window`` is published; ``behind`` is what live lost to its
+        counts."""
         pauses = pause_shares(window)
         retained = min(_MEMORY, self.windows / (self.windows + 1))
         step = 0.0 if behind is None else -behind.loss - self.ahead
@@ -79,8 +80,8 @@ def implausible(
         )
     if behind is not None and _fell_behind(behind, profile, settings.confidence):
         return (
-            f"events do not follow from histories: live is {behind.loss:.4f} behind popularity in "
-            f"gain, and was {profile.ahead:.4f} ahead of it"
+            f"events do not follow from histories: live is {behind.loss:.4f} of gain behind its "
+            f"own counts, which know no user, and was {profile.ahead:.4f} ahead of them"
         )
     return None
 
@@ -112,7 +113,7 @@ def _surely(share: float, number: int, confidence: float) -> float:
 
 
 def _fell_behind(behind: Paired, profile: Profile, confidence: float) -> bool:
-    """Behind popularity for sure, and further from before than windows differ among themselves."""
+    """Behind for sure, and further from before than windows differ among themselves."""
     spread = math.sqrt(profile.spread + behind.error**2)
     return (
         behind.worse(0.0, min(2.0, confidence))

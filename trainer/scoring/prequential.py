@@ -11,6 +11,7 @@ Beside the means over all targets stand those over groups of them
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
@@ -25,8 +26,9 @@ from everfresh.model.recommender import TAIL, VERSION
 from everfresh.trainer.scoring.target_groups import Groups
 
 LIVE, FROZEN = "live", "frozen"
-OWN = "own"
-"""What serves, by what its version holds alone: what the gate judges."""
+OWN, COUNTS = "own", "counts"
+"""What serves, by what its version holds alone: what the gate judges. And its counts alone, to tell
+what histories are worth."""
 
 METRICS = ("hr10", "ndcg10")
 """The figures of a contender, each a mean over the window's targets."""
@@ -41,27 +43,29 @@ class Contender(Protocol):
 
 @runtime_checkable
 class SeveralWays(Protocol):
-    """A contender that says at once how it ranks as replicas answer, and by its version alone."""
+    """What serves: it says at once how it ranks as replicas answer, and in other ways."""
 
-    def both(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> list[Ranks]:
-        """The first alone where they are the same."""
+    def several(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> dict[str, Ranks]:
+        """As :data:`LIVE`, :data:`OWN` where that is another, and :data:`COUNTS`."""
 
 
 class Served:
     """The version that serves, as replicas answer with it: its trends are kept up by a ``tail``,
-    unless that is off."""
+    unless that is off. ``half_life`` is that of its counts alone."""
 
-    def __init__(self, model: WithCold, tail: bool) -> None:
+    def __init__(self, model: WithCold, tail: bool, half_life: float = math.inf) -> None:
         self.model = model
-        self.ways = [TAIL, VERSION] if tail else [VERSION]
+        own: dict[str, str | float] = {LIVE: TAIL, OWN: VERSION} if tail else {LIVE: VERSION}
+        self.ways = {**own, COUNTS: half_life}
 
     def ranks(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> NDArray[np.int64]:
         """See :class:`Contender`."""
-        return self.both(examples, exclude_seen)[0]
+        return self.model.ranks_by([self.ways[LIVE]], examples, exclude_seen)[0]
 
-    def both(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> list[Ranks]:
+    def several(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> dict[str, Ranks]:
         """See :class:`SeveralWays`."""
-        return self.model.ranks_by(self.ways, examples, exclude_seen)
+        ranks = self.model.ranks_by([*self.ways.values()], examples, exclude_seen)
+        return dict(zip(self.ways, ranks, strict=True))
 
 
 def rank_window(
@@ -72,7 +76,7 @@ def rank_window(
 ) -> dict[str, Ranks]:
     """Contender -> rank of every target; ``ValueError`` where one leaves out targets.
 
-    Where what serves has a tail, :data:`OWN` are its ranks without.
+    Of what serves :data:`OWN` and :data:`COUNTS` are there besides.
 
     Nobody knows the items of a ``flood``. What is an example of these alone is missed unread.
     """
@@ -85,7 +89,7 @@ def rank_window(
     table: dict[str, Ranks] = {}
     for name, contender in contenders.items():
         if isinstance(contender, SeveralWays):
-            found = dict(zip((name, OWN), contender.both(examples, exclude_seen), strict=False))
+            found = contender.several(examples, exclude_seen)
         else:
             found = {name: contender.ranks(examples, exclude_seen)}
         for each, ranks in found.items():

@@ -21,7 +21,7 @@ import itertools
 import math
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -32,7 +32,7 @@ from everfresh.contracts.window import DecodedExample
 from everfresh.model.cold_items import WithCold
 from everfresh.model.metrics import Ranks
 from everfresh.model.opponents.popularity import FadingPopularity
-from everfresh.model.recommender import VERSION, Recommender
+from everfresh.model.recommender import Recommender
 from everfresh.model.trends.counts import Ints
 from everfresh.trainer.scoring.target_groups import Mask, taught_targets
 
@@ -49,7 +49,7 @@ class Surprised:
         self,
         live: Recommender | WithCold,
         popularity: FadingPopularity,
-        ways: Sequence[str] = (VERSION,),
+        ways: Mapping[str, str | float],
     ) -> None:
         self._live, self._popularity, self._ways = live, popularity, ways
         self._items: list[ItemId] = []
@@ -59,15 +59,17 @@ class Surprised:
 
     def ranks(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> Ranks:
         """The live model's."""
-        return self.both(examples, exclude_seen)[0]
+        return next(iter(self.several(examples, exclude_seen).values()))
 
-    def both(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> list[Ranks]:
+    def several(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> dict[str, Ranks]:
         """By each of ``ways``; surprise is that of the first."""
         self._items = [target.item for example in examples for target in example.targets]
         self._taught = taught_targets(examples)
         most = max(_FEWEST, _CELLS // max(1, len(self._live.vocabulary)))
         self._every = max(1, -(-len(self._items) // most))
-        return self._live.ranks_by(self._ways, examples, exclude_seen, self._hear)
+        ways = [*self._ways.values()]
+        ranks = self._live.ranks_by(ways, examples, exclude_seen, self._hear)
+        return dict(zip(self._ways, ranks, strict=True))
 
     def _hear(self, targets: Ints, scores: Tensor, own: Tensor) -> None:
         """Every n-th target's."""

@@ -17,6 +17,7 @@ from everfresh.model.vocabulary.admission import Limits, sighted
 from everfresh.model.vocabulary.vocabulary import Vocabulary
 from everfresh.trainer.scoring.paired import Paired, pair
 from everfresh.trainer.scoring.prequential import (
+    COUNTS,
     LIVE,
     OWN,
     Contender,
@@ -36,7 +37,8 @@ class ScoredWindow:
     """``ranks`` are of all targets by contender; ``scores`` are as a manifest keeps them.
 
     ``own`` are the live model's without its tail, where it has one; the gate judges versions by
-    them, not by what replicas count beside. ``None`` before the first version.
+    them, not by what replicas count beside. ``counts`` are by its counts alone, which know no
+    user. Both are ``None`` before the first version.
     ``flood`` are the items that will get no row, since the window brings too many; none mostly.
     """
 
@@ -45,14 +47,18 @@ class ScoredWindow:
     scores: dict[str, float]
     summary: WindowSummary
     own: Ranks | None
+    counts: Ranks | None
     flood: frozenset[ItemId] = frozenset()
 
     @property
     def behind(self) -> Paired | None:
-        """What the live model loses against popularity; ``None`` before the first version."""
-        if self.own is None:
+        """What the live model loses against its own counts; ``None`` before the first version.
+
+        Neither is fresher, whatever was held before: both have the same counts and the same tail.
+        """
+        if self.counts is None:
             return None
-        return pair(self.own, self.ranks[POPULARITY], self.window.examples)
+        return pair(self.ranks[LIVE], self.counts, self.window.examples)
 
 
 def score_planned(
@@ -80,8 +86,8 @@ def score_planned(
         measures |= surprised.measures()
     else:
         ranks = rank_window(window, contenders, tuning.exclude_seen, flood)
-    own = ranks.pop(OWN, ranks.get(LIVE))
+    own, counts = ranks.pop(OWN, ranks.get(LIVE)), ranks.pop(COUNTS, None)
     summary = msgspec.structs.replace(summary, measures=measures)
     told = {name: ranked[taught] for name, ranked in ranks.items()}
     table = score_table(told, {name: mask[taught] for name, mask in groups.items()})
-    return ScoredWindow(window, ranks, flatten(table), summary, own, flood)
+    return ScoredWindow(window, ranks, flatten(table), summary, own, counts, flood)

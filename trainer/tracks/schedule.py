@@ -3,7 +3,8 @@
 All tracks read the same windows, each at its own place (law 3), and each goes on from its own
 manifest (law 5). So a track that is held, fails or lags behind stops no other: it waits for its
 turn, and takes its windows later. The default track comes first in each round. Frozen tracks are
-scored on the windows that it consumes.
+scored on the windows that it consumes. With ``trainer.beside`` each live track has a schedule of
+its own, in a process of its own.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from everfresh.contracts.experiments.definition import DEFAULT
 from everfresh.contracts.experiments.track import Track
 from everfresh.contracts.ports import ReportSink, TrackStore
 from everfresh.contracts.report import WindowReport
+from everfresh.trainer.scoring.reporting import Figures
 from everfresh.trainer.tracks.frozen import FrozenTrack
 from everfresh.trainer.tracks.line import Line, OpenSource, StartLoop
 
@@ -28,10 +30,16 @@ _LOG = logging.getLogger("everfresh.trainer")
 
 class TrackSchedule:
     """Used by one thread; ``lines`` and ``frozen`` are replaced as a whole, so that others may read
-    them."""
+    them. With ``only`` it trains that track alone; then frozen ones are scored beside the default
+    track."""
 
     def __init__(
-        self, tracks: TrackStore, start: StartLoop, open_source: OpenSource, reports: ReportSink
+        self,
+        tracks: TrackStore,
+        start: StartLoop,
+        open_source: OpenSource,
+        reports: ReportSink,
+        only: str | None = None,
     ) -> None:
         self._tracks = tracks
         self._start = start
@@ -40,7 +48,11 @@ class TrackSchedule:
         self._look_again_s = 0.0
         self._idle = False
         self._unreadable = ""
-        self.lines: dict[str, Line] = {DEFAULT: self._line(None)}
+        self._only = only
+        self._first = only or DEFAULT
+        self.lines: dict[str, Line] = {}
+        if self._first == DEFAULT:
+            self.lines[DEFAULT] = self._line(None)
         self.frozen: dict[str, FrozenTrack] = {}
 
     def open(self) -> None:
@@ -54,23 +66,25 @@ class TrackSchedule:
         """Give each track its turn; what was trained or held, by track.
 
         Waits up to ``wait_ms`` for records where nothing was trained in the round before. Raises
-        what the default track met, once no track at all can be trained.
+        what the default track met, once no track at all can be trained; a schedule without the
+        default track tries for ever, since the others do not need it.
         """
         if time.monotonic() >= self._look_again_s:
             self._look()
         done = []
         for name, line in self.lines.items():
-            report = line.step(wait_ms if self._idle and name == DEFAULT else 0)
+            report = line.step(wait_ms if self._idle and name == self._first else 0)
             if report is not None:
                 done.append((name, report))
-        taken = self.lines[DEFAULT].take_consumed()
+        first = self.lines.get(self._first)
+        taken = None if first is None else first.take_consumed()
         if taken is not None:
             for frozen in self.frozen.values():
                 frozen.score(taken)
         self._idle = not done
         self._require_one()
-        if self._idle and self.lines[DEFAULT].error is not None:
-            time.sleep(wait_ms / 1000)  # which the default track would have waited for records
+        if self._idle and (first is None or first.error is not None):
+            time.sleep(wait_ms / 1000)  # which the first track would have waited for records
         return done
 
     def close(self) -> None:
@@ -78,7 +92,14 @@ class TrackSchedule:
         for line in self.lines.values():
             line.close()
 
+    def figures(self) -> Figures:
+        """Those of the first track: the default one, or the only one."""
+        first = self.lines.get(self._first)
+        return Figures() if first is None else first.figures()
+
     def _require_one(self) -> None:
+        if DEFAULT not in self.lines:
+            return
         error = self.lines[DEFAULT].error
         if error is not None and all(line.error is not None for line in self.lines.values()):
             raise error
@@ -93,8 +114,12 @@ class TrackSchedule:
                 _LOG.error("the tracks that are known go on: %s", error)
             return
         self._unreadable = ""
-        live = {name: track for name, track in declared.items() if track.state == "live"}
-        kept = {DEFAULT: self.lines[DEFAULT]}
+        live = {
+            name: track
+            for name, track in declared.items()
+            if track.state == "live" and self._only in (None, name)
+        }
+        kept = {DEFAULT: self.lines[DEFAULT]} if DEFAULT in self.lines else {}
         for name, line in self.lines.items():
             if line.track is None:
                 continue
@@ -109,7 +134,8 @@ class TrackSchedule:
         for name in sorted(live.keys() - kept.keys()):
             kept[name] = self._line(live[name])
         self.lines = kept
-        self._keep_frozen(declared)
+        if DEFAULT in kept:
+            self._keep_frozen(declared)
 
     def _keep_frozen(self, declared: Mapping[str, Track]) -> None:
         frozen = {name: track for name, track in declared.items() if track.state == "frozen"}

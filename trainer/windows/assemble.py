@@ -13,8 +13,9 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from everfresh.contracts.errors import ForeignRecord, WindowGap
+from everfresh.contracts.foreign import advice
 from everfresh.contracts.window import (
-    FORMAT,
+    READABLE,
     Place,
     SliceClosed,
     SlicePart,
@@ -25,6 +26,7 @@ from everfresh.contracts.window import (
 )
 
 _NAMED = 5
+_ONE_RELEASE = "run a trainer and a stream worker of one release"
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -85,6 +87,7 @@ class _Partition:
 
     def close(self, closed: SliceClosed, offset: int) -> bool:
         """Whether a new slice was closed; a repeated or headless run closes none."""
+        self._check_format(closed)
         if self.place is not None and closed.place <= self.place:
             self._check_repeated(closed)
             return False
@@ -101,13 +104,17 @@ class _Partition:
         self.closed[closed.place] = _Slice(closed, parts, offset + 1)
         return True
 
+    def _check_format(self, closed: SliceClosed) -> None:
+        """Before all else: in a newer format the rest may mean something else."""
+        if closed.format not in READABLE:
+            raise WindowGap(
+                f"windows partition {self.number}, label {closed.label}: slice format "
+                f"{' or '.join(map(str, READABLE))} expected, found {closed.format}; "
+                f"{advice(closed.format, READABLE, _ONE_RELEASE)}"
+            )
+
     def _check(self, closed: SliceClosed, parts: list[SlicePart]) -> None:
         where = f"windows partition {self.number}, label {closed.label}"
-        if closed.format != FORMAT:
-            raise WindowGap(
-                f"{where}: slice format {FORMAT} expected, found {closed.format}; "
-                "run a trainer and a stream worker of one release"
-            )
         if self.expected is not None and closed.start != self.expected:
             raise WindowGap(
                 f"{where}: expected a slice from events offset {self.expected}, found one from "

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from everfresh.contracts.errors import EverfreshError
 from everfresh.contracts.event import UserId
 from everfresh.contracts.experiments.assignment import Assignment, Assignments
+from everfresh.contracts.experiments.definition import Definition, closed_arms
 from everfresh.contracts.experiments.first_arm import FirstArms
 
 _LOG = logging.getLogger(__name__)
@@ -29,6 +30,9 @@ class Reader(Protocol):
 
     def poll(self, timeout_ms: int) -> bool:
         """Take in what comes within the time; whether anything did."""
+
+    def definitions(self) -> Mapping[str, tuple[int, Definition]]:
+        """Version and definition by name; those that were stopped among them."""
 
     def assignments(self) -> Assignments:
         """What assigns users by the definitions as they are now."""
@@ -114,8 +118,11 @@ class DefinitionFollower:
         made = reader.assignments().with_first_arms(self._first_arms)
         before, after = self._assignments.names(), made.names()
         self._assignments = made
+        closed = closed_arms(reader.definitions())
         self._figures = {
             "experiments": len(made),
+            "experiments_closed": len(closed),
+            "experiments_closed_arms": ", ".join(closed),
             "experiments_read": reader.end,
             "experiments_left_out": reader.skipped,
         }

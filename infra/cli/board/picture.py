@@ -41,6 +41,7 @@ def picture(seen: Seen, now_ms: int) -> dict[str, Any]:
         "trainer": _trainer(seen.components("trainer", now_ms)),
         "tracks": _tracks(seen, now_ms),
         "serving": _serving(seen, now_ms),
+        "guardrails": _guardrails(seen, now_ms),
         "dead_letters": seen.dead_letters,
         "freshness": known[-1] if known else None,
         "windows": _newest_first(seen, windows),
@@ -166,6 +167,17 @@ def _serving(seen: Seen, now_ms: int) -> dict[str, Any]:
         "epoch": None if pointer is None else pointer.epoch,
         "left": 0 if pointer is None else pointer.left,
     }
+
+
+def _guardrails(seen: Seen, now_ms: int) -> dict[str, str]:
+    """Arms of experiments that were closed, and why guardrails cannot be looked at; both mostly
+    empty."""
+
+    def told(kind: str, figure: str) -> str:
+        said = {str(each.figures.get(figure) or "") for each in seen.components(kind, now_ms)}
+        return ", ".join(sorted(said - {""}))
+
+    return {"closed": told("replica", "experiments_closed_arms"), "reason": told("guard", "reason")}
 
 
 def _window(report: WindowReport, replicas: Iterable[ComponentStatus]) -> dict[str, Any]:

@@ -33,6 +33,7 @@ _FIGURES = {
     "track": ("version", "windows", "backlog"),
     "replica": ("version", "requests", "failed"),
     "bridge": ("events", "rejected", "lag"),
+    "guard": ("guarded", "looks"),
 }
 _OF_TRAINING = (
     *("backlog_s", "merged", "sampled", "events_per_s", "loss", "held", "let_pass"),
@@ -54,9 +55,10 @@ _IF_NOT_ZERO = {
         *("epoch", "state_missing", "load_failures", "experiments", "experiments_left_out"),
         *("experiments_late", "experiments_failed", "experiments_unknown_arm", "without_track"),
         *("items", "items_cold", "items_left_out", "items_reason"),
-        *("experiments_reason", "tracks_reason", "reason"),
+        *("experiments_closed_arms", "experiments_reason", "tracks_reason", "reason"),
     ),
     "bridge": ("events_per_s", "filtered", "tombstones", "gap", "aborted", "reason"),
+    "guard": ("reason",),
 }
 """Figures that are shown where they are not zero; texts, which are long, come last."""
 

@@ -7,7 +7,7 @@ from html import escape
 
 from everfresh.contracts.foreign import printable
 from everfresh.experiments.verdict.report import Report
-from everfresh.experiments.verdict.words import Words, days
+from everfresh.experiments.verdict.words import Words, lasted
 from everfresh.infra.cli.views.experiment_plots import plots
 from everfresh.infra.cli.views.experiment_report import (
     AGES,
@@ -51,7 +51,7 @@ def page(report: Report, said: Words) -> str:
     parts = [_HEAD.format(title=_text(title)), f"<h1>{_text(title)}</h1>"]
     parts.append(
         _paragraph(
-            f"{users:,} users, {report.sums.counted:,} answers, {days(report):.2f} days", "dim"
+            f"{users:,} users, {report.sums.counted:,} answers, over {lasted(report)}", "dim"
         )
     )
     parts += [_paragraph(sentence, "alarm") for sentence in said.alarms]
@@ -108,7 +108,7 @@ def _ages(report: Report) -> Iterable[str]:
     ]  # fmt: skip
     if rows:
         yield f"<h2>{_text(report.metrics[0])} by time since the user's first answer</h2>"
-        yield _table(("arm", "time", "control", "value", "difference, always valid"), rows)
+        yield _table(("arm", "time", "control", "value", "always valid"), rows)
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -11,7 +11,7 @@ from everfresh.experiments.verdict.exploration import WhatIf
 from everfresh.experiments.verdict.intervals import Interval
 from everfresh.experiments.verdict.preference import Preference
 from everfresh.experiments.verdict.report import Report
-from everfresh.experiments.verdict.words import Words, certain, days, lead
+from everfresh.experiments.verdict.words import Words, certain, lasted, lead
 from everfresh.infra.cli.terminal import Terminal, styled
 from everfresh.infra.cli.views.tables import described, new_table
 from everfresh.infra.cli.views.text import MISSING
@@ -27,18 +27,18 @@ AGES = (
     "later",
 )
 """The stretches of ``user_totals.AGES_MS``."""
-COLUMNS = ("arm", "metric", "control", "value", "difference, always valid", "one look", "q", "")
+COLUMNS = ("arm", "metric", "control", "value", "always valid", "one look", "q", "")
 NOTE = (
-    "difference: arm minus control. always valid: look as often as you like. one look: narrower, "
-    "and right only if you look once, at a time chosen before. q: chance of such a difference "
-    "between equal arms, corrected for the number of comparisons. ±: adjusted by what users did "
-    "before."
+    "always valid, one look: the difference, arm minus control, and where it lies. The interval "
+    "that is always valid holds however often you look; the other is narrower, and right only if "
+    "you look once, at a time chosen before. q: chance of such a difference between equal arms, "
+    "corrected for the number of comparisons. ±: adjusted by what users did before."
 )
 PREFERENCE_NOTE = (
-    "leads: share of users for whom the second team's items did more, minus that for whom the "
-    "first's did; always valid, so look as often as you like. credit: what a user's events on a "
-    "team's items come to. sign test: without ties, for one look. q: chance of such a lead between "
-    "equal tracks, corrected for the number of metrics."
+    "the arms' columns: users for whom that arm's items did more. leads: the second's share of "
+    "users minus the first's; always valid, so look as often as you like. credit: what a user's "
+    "events on the items of the first and of the second come to. sign test: without ties, for one "
+    "look. q: chance of such a lead between equal tracks, corrected for the number of metrics."
 )
 WHAT_IF_COLUMNS = ("arm", "metric", "share", "IPS, always valid", "one look", "SNIPS", "effective")
 WHAT_IF_NOTE = (
@@ -55,7 +55,7 @@ def show(console: Terminal, report: Report, said: Words) -> None:
     console.print(
         styled(
             (f"Experiment {report.experiment}", "bold"),
-            f": {users:,} users, {report.sums.counted:,} answers, {days(report):.2f} days",
+            f": {users:,} users, {report.sums.counted:,} answers, over {lasted(report)}",
         )
     )
     for sentence in said.alarms:
@@ -109,9 +109,7 @@ def row_of(found: Comparison, error: float) -> tuple[str, ...]:
 def preference_columns(report: Report) -> tuple[str, ...]:
     """Over :func:`preference_row`."""
     first, second = report.teams
-    wins = (f"{first} did more", f"{second} did more", "same")
-    told = (f"credit {first}", f"credit {second}")
-    return ("metric", *wins, f"{second} leads by", *told, "sign test", "q", "")
+    return ("metric", first, second, "same", f"{second} leads by", "credit", "sign test", "q", "")
 
 
 def preference_row(each: Preference, error: float) -> tuple[str, ...]:
@@ -122,8 +120,7 @@ def preference_row(each: Preference, error: float) -> tuple[str, ...]:
         f"{each.won_second:,}",
         f"{each.tied:,}",
         lead(each) or MISSING,
-        f"{each.credit_first:.4g}",
-        f"{each.credit_second:.4g}",
+        f"{each.credit_first:.3g} and {each.credit_second:.3g}",
         MISSING if each.sign_p is None else f"{each.sign_p:.2g}",
         MISSING if each.q is None else f"{each.q:.2g}",
         _preference_state(each, error),
@@ -171,7 +168,7 @@ def interval(each: Interval | None) -> str:
     """The difference and where it lies."""
     if each is None:
         return MISSING
-    return f"{each.difference:+.4g} ({each.low:+.4g} to {each.high:+.4g})"
+    return f"{each.difference:+.3g} ({each.low:+.3g} to {each.high:+.3g})"
 
 
 def _show_by_chance(console: Terminal, report: Report) -> None:
@@ -197,6 +194,9 @@ def _show_arms(console: Terminal, report: Report) -> None:
         numbers = (f"{arm.users:,}", f"{arm.answers:,}", f"{arm.largest:,}")
         table.add_row(arm.arm, share, *numbers)
     ratio = report.ratio
+    if report.teams:
+        console.print(described("Answers", table, "two tracks make each; no user has one of them"))
+        return
     tested = (
         "whether users are split by these shares is not tested"
         if ratio.p is None or ratio.p_always is None
@@ -216,7 +216,7 @@ def _show_comparisons(console: Terminal, report: Report) -> None:
 
 
 def _show_ages(console: Terminal, report: Report) -> None:
-    columns = ("arm", "time", "control", "value", "difference, always valid")
+    columns = ("arm", "time", "control", "value", "always valid")
     table = new_table(*columns, right=columns[2:])
     for stretch, found in report.by_age:
         values = figure(found.control_value), figure(found.arm_value)

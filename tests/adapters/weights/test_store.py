@@ -89,6 +89,8 @@ def test_a_missing_file_of_a_complete_version_is_damage(
         (b"{", "cannot be read"),
         (b'{"version": 1}', "cannot be read"),
         (None, "names format 2 and version 1"),
+        (b'{"format": 9, "version": {"all": "new"}}', "found 9; a newer release of everfresh"),
+        (b'{"format": 1, "version": {"all": "new"}}', "cannot be read"),
     ],
 )
 def test_a_manifest_that_is_not_its_versions_is_damage(

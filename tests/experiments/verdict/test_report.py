@@ -162,7 +162,12 @@ def test_an_arm_beyond_its_guardrail_is_to_be_stopped_and_one_within_it_is_not()
     beyond = words(reported(skipping(8, {"control": 0.2, "treatment": 0.4})))
     assert beyond.stop == ["treatment"]
     assert "Close it." in beyond.alarms[0]
-    assert beyond.advice[0].startswith("Close treatment: `everfresh experiment watch")
+    assert "`everfresh experiment watch ranking` at once" in beyond.advice[0]
+    plan = Plan({"control": 0.5, "treatment": 0.5}, {"treatment": "skips"}, 0, None)
+    closed = words(reported(skipping(8, {"control": 0.2, "treatment": 0.4}), plan=plan))
+    assert closed.stop == []
+    assert "It is closed." in closed.alarms[0]
+    assert "`everfresh experiment reopen ranking treatment`" in closed.advice[0]
     within = words(reported(skipping(9, {"control": 0.2, "treatment": 0.22})))
     assert within.stop == []
 

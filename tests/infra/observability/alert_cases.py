@@ -36,6 +36,11 @@ def bridge(name: str, labels: str = "") -> str:
     return f"everfresh_bridge_{name}{{{labels}{_BRIDGE}}}"
 
 
+def guard(name: str) -> str:
+    """A series of the guard."""
+    return f'everfresh_guard_{name}{{component="guard",kind="guard",job="loop"}}'
+
+
 def duration(le: str) -> str:
     """A bucket of the times of recommendations."""
     return f'everfresh_replica_request_duration_seconds_bucket{{le="{le}",{_SECONDS}}}'
@@ -62,6 +67,8 @@ HEALTHY: Mapping[str, str] = {
     bridge("waiting"): ALWAYS_0,
     bridge("lag_records"): "10x40",
     bridge("dead_letters_total", 'reason="no_time",'): "3x40",
+    replica("closed_arms"): ALWAYS_0,
+    guard("waiting"): ALWAYS_0,
     replica("epoch"): "1x40",
     replica("state_age_seconds"): "1x40",
     replica("start_timestamp_seconds"): ALWAYS_0,
@@ -115,6 +122,9 @@ CASES: list[tuple[Mapping[str, str], set[str]]] = [
     ({trainer("lost_workers_total"): ONCE}, {"WorkersLost"}),
     ({trainer("standing_still"): "0x10 1x30"}, {"TrackStandsStill"}),
     ({trainer("track_standing_still", 'track="fast",'): "0x10 1x30"}, {"TrackStandsStill"}),
+    ({replica("closed_arms"): "0x18 1x22"}, {"ArmClosed"}),
+    ({guard("waiting"): "0x15 1x25"}, set()),
+    ({guard("waiting"): "0x5 1x35"}, {"GuardrailsUnseen"}),
     ({trainer("overtaken_publishes_total"): ONCE}, {"PointerOvertaken"}),
     ({trainer("foreign_records_total"): ONCE}, {"ForeignRecords"}),
     ({trainer("failed_deletions_total"): ONCE}, {"VersionsUndeleted"}),

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 TARGET: Mapping[str, frozenset[str]] = {
     "component": frozenset(),
-    "kind": frozenset({"worker", "trainer", "replica", "bridge", "follower"}),
+    "kind": frozenset({"worker", "trainer", "replica", "bridge", "follower", "guard"}),
     "job": frozenset(),
     "instance": frozenset(),
 }

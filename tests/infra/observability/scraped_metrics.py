@@ -11,6 +11,8 @@ from everfresh.adapters.memory import ManualClock, MemoryReportSink
 from everfresh.adapters.observe.metered_reports import MeteredReports
 from everfresh.contracts.report import ComponentStatus
 from everfresh.contracts.settings import Settings
+from everfresh.infra.guard.__main__ import metered
+from everfresh.infra.guard.rounds import GuardRounds
 from everfresh.model.opponents.opponents import MARKOV, POPULARITY, VMIS_KNN
 from everfresh.serving import metrics as replica_metrics
 from everfresh.streaming.follower import metrics as follower_metrics
@@ -43,6 +45,7 @@ def scrape_all(settings: Settings) -> dict[str, str]:
         "replica": _replica(settings),
         "follower": _follower(settings),
         "bridge": _bridge(settings),
+        "guard": _guard(settings),
     }
 
 
@@ -71,6 +74,12 @@ def _bridge(settings: Settings) -> str:
         return _scraped(bridge.door.open(settings.metrics, "bridge-shop", settings.home))
     finally:
         bridge.door.close()
+
+
+def _guard(settings: Settings) -> str:
+    sink = MemoryReportSink()
+    status = GuardRounds(dict, lambda name: [], []).status(0, "running")
+    return _scraped_after(metered(sink, settings), sink, status)
 
 
 def _worker(settings: Settings) -> str:

@@ -39,7 +39,7 @@ def families(scraped: dict[str, str]) -> Iterator[Metric]:
 
 @needs_promtool
 @pytest.mark.process
-@pytest.mark.parametrize("kind", ["worker", "trainer", "replica", "bridge"])
+@pytest.mark.parametrize("kind", ["worker", "trainer", "replica", "bridge", "guard"])
 def test_promtool_has_nothing_to_say_of_a_components_metrics(
     scraped: dict[str, str], kind: str
 ) -> None:

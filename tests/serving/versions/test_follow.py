@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,13 +13,16 @@ import torch
 
 from everfresh.adapters.memory import ManualClock, MemoryWeightStore
 from everfresh.adapters.weights.rollback import roll_back
+from everfresh.adapters.weights.store import FsspecWeightStore
 from everfresh.contracts.errors import CorruptVersion
-from everfresh.contracts.manifest import Pointer, WeightManifest
+from everfresh.contracts.foreign import NEWER
+from everfresh.contracts.manifest import NEWER_FORMAT, Pointer, WeightManifest
 from everfresh.contracts.ports import WeightStore
 from everfresh.contracts.sequence import Interaction
 from everfresh.model.recommender import Recommender
 from everfresh.serving.versions.follow import Follower, load_version
 from everfresh.serving.versions.holder import VersionHolder
+from tests.adapters.weights.forged_versions import forge
 from tests.serving.replica_in_memory import MODEL, publish, recommender
 
 
@@ -194,6 +198,25 @@ def test_a_corrupt_version_is_refused_and_the_old_one_kept(
     assert state.reason is not None
     assert "CorruptVersion" in state.reason
     assert len(caplog.records) == 1, "the same reason is said once"
+
+
+def test_a_version_of_a_newer_release_is_refused_in_one_line_and_the_old_one_kept(
+    bench: Bench, tmp_path: Path
+) -> None:
+    store = FsspecWeightStore(str(tmp_path))
+    bench.follower = Follower(store, bench.holder, bench.clock, bench.load)
+    publish(store, 1)
+    bench.follower.step()
+    publish(store, 2)
+    forge(tmp_path, 2, changed={"format": NEWER_FORMAT + 1})
+    for _ in range(3):
+        bench.clock.advance(60_000)
+        assert not bench.follower.step()
+    assert bench.live() == Pointer(0, 1)
+    assert bench.follower.state.reason == (
+        f"CorruptVersion: the manifest of version 2 names format {NEWER_FORMAT + 1} and version 2; "
+        f"expected format {NEWER_FORMAT}, or an earlier one: {NEWER}"
+    )
 
 
 def test_weights_that_are_no_numbers_are_refused(bench: Bench) -> None:

@@ -6,7 +6,7 @@ import hashlib
 
 import msgspec
 
-from everfresh.contracts.window import encode_slice_record
+from everfresh.contracts.window import CUT_FORMAT, FORMAT, encode_slice_record
 from everfresh.streaming.fold.rows import NO_LABEL
 from everfresh.streaming.fold.windows import HISTORY_AFTER_MS
 from everfresh.streaming.partition import Partition
@@ -152,6 +152,14 @@ def test_history_is_cut_by_its_number_and_what_follows_by_the_clock_again() -> N
         (1, 0, 5, 6),
         (2, 0, 6, 7),
     ]
+
+
+def test_only_a_slice_that_an_older_trainer_would_misread_has_the_newer_format() -> None:
+    partition = opened(MemoryStore(), rules(history_events=2))
+    partition.apply([history(offset, at(0.1)) for offset in range(5)])
+    partition.apply([accepted(5, 5, 1, at(1)), accepted(6, 6, 1, at(2))])
+    formats = [(closed.cut, closed.format) for closed, _ in slices(delivered(partition))]
+    assert formats == [(0, FORMAT), (1, CUT_FORMAT), (2, CUT_FORMAT), (0, FORMAT)]
 
 
 def test_events_that_come_as_they_happen_are_cut_by_the_clock_alone() -> None:

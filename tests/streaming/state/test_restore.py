@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,21 @@ def test_a_snapshot_that_rocksdb_cannot_open_is_corrupt(machine: Machine, tmp_pa
     machine.lose()
     assert machine.restore() is None
     assert machine.figures.refused == {"corrupt": 1}
+
+
+def test_a_snapshot_of_a_newer_release_is_left_and_the_one_before_it_is_taken(
+    machine: Machine, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    newest, _ = with_two_snapshots(machine)
+    [path] = tmp_path.glob(f"snapshots/**/{newest}/manifest.json")
+    for raw in ({"format": 9}, {**json.loads(path.read_text()), "format": 9}):
+        path.write_text(json.dumps(raw))
+        machine.restore()
+        assert machine.figures.refused == {"foreign": 1}
+        assert "a newer release of everfresh wrote it: upgrade this part" in caplog.text
+        machine.figures.refused.clear()
+        caplog.clear()
+        machine.lose()
 
 
 def test_a_store_that_cannot_be_reached_leaves_the_log(machine: Machine, tmp_path: Path) -> None:

@@ -53,6 +53,27 @@ def test_a_version_that_turns_out_worse_than_its_parent_is_rolled_back(
     assert [report.left for report in bench.reports.windows if report.label == 9] == [6]
 
 
+def test_windows_wait_while_a_version_may_be_rolled_back(small_settings: Settings) -> None:
+    """They are not learnt by what is bad, and so not lost with it."""
+    settings = tuned(small_settings, trial_windows=2, confidence=2.0)
+    bench = Bench(make_log(2, LABELS, users=30), settings)
+    loop: TrainerLoop | None = None
+
+    def hit(step: str) -> None:
+        if loop is not None and step == "check" and loop.progress.label == 7:
+            spoil(loop)
+
+    loop = bench.start(hit)
+    for _ in range(3 * len(LABELS)):
+        loop.step(0)
+    held = [(report.label, report.held) for report in bench.reports.windows if report.held]
+    assert [label for label, _ in held] == [9]
+    assert held[0][1].startswith("version 6 may be rolled back: version 5 would have gained ")
+    made = [bench.store.manifest(version) for version in bench.store.versions()[-3:]]
+    assert [(each.parent, each.label) for each in made] == [(5, 8), (5, 9), (7, 10)]
+    assert loop.figures.rolled_back == 1
+
+
 def test_an_operators_rollback_is_gone_on_from_and_never_undone(small_settings: Settings) -> None:
     bench = Bench(make_log(2, LABELS), small_settings)
     loop = bench.start()

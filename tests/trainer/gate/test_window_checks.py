@@ -94,7 +94,7 @@ def test_a_window_whose_events_do_not_follow_from_histories_is_held() -> None:
     assert implausible(window(9), None, USUAL, SETTINGS) is None
 
 
-def test_a_model_that_never_was_ahead_of_popularity_is_not_held_against_a_window() -> None:
+def test_a_model_that_never_gained_by_histories_is_not_held_against_a_window() -> None:
     young = profile([-0.02, -0.03, -0.01, -0.03])
     assert implausible(window(9), ahead(-0.03), young, SETTINGS) is None
 

@@ -15,7 +15,7 @@ from everfresh.contracts.settings import ModelSettings, TrainerSettings
 from everfresh.contracts.window import DecodedExample, TrainingWindow
 from everfresh.model.cold_items import WithCold
 from everfresh.model.opponents.opponents import POPULARITY, Opponents
-from everfresh.model.recommender import Recommender
+from everfresh.model.recommender import VERSION, Recommender
 from everfresh.model.vocabulary.vocabulary import Vocabulary
 from everfresh.trainer.scoring import window_measures as measuring
 from everfresh.trainer.scoring.prequential import LIVE, Served
@@ -64,7 +64,7 @@ def test_bits_are_the_models_own_full_softmax_over_all_items(
     live: Recommender, opponents: Opponents
 ) -> None:
     examples = [example(1, [3, 5, 9], context=[2]), example(2, [7, 999])]
-    surprised = Surprised(live, opponents.popularity)
+    surprised = Surprised(live, opponents.popularity, {LIVE: VERSION})
     assert (surprised.ranks(examples, False) == live.ranks(examples, False)).all()
     measures = surprised.measures()
     bits = []
@@ -83,7 +83,7 @@ def test_bits_are_the_models_own_full_softmax_over_all_items(
 def test_what_is_refused_surprises_nobody(live: Recommender, opponents: Opponents) -> None:
     taken, refused = example(1, [3, 9], context=[2]), example(2, [7, 999, 4])
     refused = msgspec.structs.replace(refused, refused=[True, True, True])
-    alone, both = (Surprised(live, opponents.popularity) for _ in range(2))
+    alone, both = (Surprised(live, opponents.popularity, {LIVE: VERSION}) for _ in range(2))
     alone.ranks([taken], False)
     both.ranks([refused, taken], False)
     assert both.measures() == pytest.approx(alone.measures(), rel=1e-5)
@@ -109,12 +109,12 @@ def test_of_a_large_catalogue_every_nth_target_is_measured(
     examples = drawn(40, 5, 2)
     monkeypatch.setattr(measuring, "_FEWEST", 50)
     monkeypatch.setattr(measuring, "_CELLS", 50 * _ITEMS)
-    surprised = Surprised(live, opponents.popularity)
+    surprised = Surprised(live, opponents.popularity, {LIVE: VERSION})
     surprised.ranks(examples, False)
     assert surprised.measures()["bits_events"] == 50
     # In blocks as in one piece: which are measured does not depend on how ranking is cut.
     monkeypatch.setattr("everfresh.model.ranking._BLOCK_SCORES", 7 * (_ITEMS + 1))
-    again = Surprised(live, opponents.popularity)
+    again = Surprised(live, opponents.popularity, {LIVE: VERSION})
     again.ranks(examples, False)
     assert again.measures() == pytest.approx(surprised.measures(), rel=1e-6)
 
@@ -157,3 +157,18 @@ def test_a_window_is_measured_before_it_is_learnt_and_without_a_version_too(
         "bits_live", "bits_popularity", "bits_events", "unknown",
     }  # fmt: skip
     assert (both.ranks[LIVE] == live.ranks(window.examples, False)).all()
+
+
+def test_what_histories_are_worth_does_not_depend_on_how_fresh_opponents_are(
+    live: Recommender, opponents: Opponents
+) -> None:
+    """Of a window that was held, opponents have learnt what the live model has not."""
+    planned = PlannedWindow(TrainingWindow(5, {}, drawn(10, 3, 5), {}), [5])
+    found = []
+    for _ in range(2):
+        contenders = {LIVE: Served(WithCold(live, {}), tail=True), **opponents.contenders()}
+        found.append(score_planned(planned, contenders, live.vocabulary, 4, TrainerSettings()))
+        opponents.update(planned.window.examples)
+    before, after = found
+    assert (before.ranks[POPULARITY] != after.ranks[POPULARITY]).any()
+    assert before.behind == after.behind is not None

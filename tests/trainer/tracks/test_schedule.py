@@ -346,3 +346,52 @@ def targets_by_user(bench: TrackBench) -> dict[int, dict[int | str, int]]:
                 users = found.setdefault(record.label, {})
                 users[example.user] = users.get(example.user, 0) + len(example.offsets)
     return found
+
+
+def test_tracks_that_are_trained_beside_each_other_have_the_versions_they_have_in_turn(
+    bench: TrackBench,
+) -> None:
+    bench.start_track("same")
+    bench.start_track("fast", trainer__learning_rate=0.015)
+    cold = bench.start_track("cold")
+    bench.tracks.declare(msgspec.structs.replace(cold, state="frozen"))
+    bench.reveal(ALL)
+    beside = [bench.schedule(name) for name in ("fast", DEFAULT, "same")]
+    assert [list(each.lines) for each in beside] == [["fast"], [DEFAULT], ["same"]]
+    for _ in range(ALL):
+        for each in beside:
+            each.round(0)
+    learnt = bench.contents(DEFAULT, after=2)
+    assert len(learnt) == ALL - 2
+    assert bench.contents("same", after=2) == learnt
+    assert bench.contents("fast", after=2) != learnt
+    scored = [each.label for each in bench.reports.windows if each.track == "cold"]
+    assert sorted(scored) == LABELS[2:], "the default track's process alone scores frozen ones"
+    assert [each.figures().version for each in beside] == [ALL] * 3
+
+
+def test_a_process_of_one_track_waits_while_that_is_not_live_and_fails_alone(
+    bench: TrackBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(schedule_module.time, "sleep", slept.append)
+    schedule = bench.schedule("fast")
+    assert schedule.round(200) == []
+    assert (schedule.lines, schedule.figures().version) == ({}, 0)
+    bench.start_track("fast")
+    bench.reveal(ALL)
+    broken = bench.blow
+
+    def blow(track: str, loop: TrainerLoop | None, step: str) -> None:
+        raise WeightsError("no room")
+
+    bench.blow = blow
+    schedule.round(200)
+    schedule.round(200)
+    assert str(schedule.lines["fast"].error) == "no room"
+    assert slept
+    assert set(slept) == {0.2}, "whoever has nothing to do burns no processor"
+    bench.blow = broken
+    for _ in range(ALL):
+        schedule.round(0)
+    assert len(bench.contents("fast", after=2)) == ALL - 2

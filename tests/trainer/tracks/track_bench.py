@@ -45,8 +45,8 @@ class TrackBench(Bench):
             labels = sorted({record.label for record in records})[:windows]
             self.log[number][:] = [record for record in records if record.label in labels]
 
-    def schedule(self) -> TrackSchedule:
-        """A new trainer over what store and log hold."""
+    def schedule(self, only: str | None = None) -> TrackSchedule:
+        """A new trainer over what store and log hold, of all tracks or of one."""
         loops: dict[str, TrainerLoop] = {}
 
         def start(track: Track | None, source: WindowSource, reports: ReportSink) -> TrainerLoop:
@@ -66,7 +66,7 @@ class TrackBench(Bench):
         def open_source() -> AbstractContextManager[WindowSource]:
             return nullcontext(MemoryWindowSource(self.log))
 
-        schedule = TrackSchedule(self.tracks, start, open_source, self.reports)
+        schedule = TrackSchedule(self.tracks, start, open_source, self.reports, only)
         schedule.open()
         return schedule
 

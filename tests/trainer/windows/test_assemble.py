@@ -204,8 +204,21 @@ def test_a_slice_of_another_partition_or_format_is_refused() -> None:
     with pytest.raises(WindowGap, match="appeared after"):
         feed(Assembler([0], Progress()), 1, run(1, 5, 0, []))
     closed = run(0, 5, 0, [])[-1]
-    with pytest.raises(WindowGap, match="format 1 expected, found 9"):
+    with pytest.raises(WindowGap, match="format 1 or 2 expected, found 9; a newer release"):
         feed(Assembler([0], Progress()), 0, [msgspec.structs.replace(closed, format=9)])
+
+
+def test_a_slice_that_only_a_newer_release_reads_stops_the_trainer_and_can_be_left_out() -> None:
+    """What a source makes of a record that it cannot decode and whose format is newer."""
+    unreadable = SliceClosed(9, 0, 0, 0, 0, 0, 0, 0, "")
+    first = run(0, 5, 0, [[example(1, [1], 0)]])
+    assembler = Assembler([0], Progress())
+    feed(assembler, 0, first)
+    at = len(first)
+    with pytest.raises(WindowGap, match=f"found 9; a newer release .*0:{at} .*leave out"):
+        assembler.add(0, at, unreadable)
+    feed(assembler, 0, run(0, 6, 1, [[example(1, [2], 1)]]), at + 1)
+    assert assembler.take() is not None
 
 
 def test_held_counts_the_events_that_wait() -> None:

@@ -195,6 +195,11 @@ function showTables(now) {
       one.since_ms ? clock(one.since_ms) : "–", number(one.requests_per_s, 1), number(one.requests),
       element("td", number(one.failed), one.failed ? "bad" : ""), one.reason || "–",
     ]), "no replica has reported in the last 10 s");
+  const {closed, reason} = now.guardrails;
+  at("arms").hidden = !closed;
+  at("arms").textContent = `A guardrail has closed ${closed}. Nobody gets it any more, until a person opens it again (everfresh experiment reopen).`;
+  at("guard").hidden = !reason;
+  at("guard").textContent = `Guardrails of experiments cannot be looked at: ${reason}`;
   const counts = trainer ? [...GATE, ...ALARMS].filter(([name]) => trainer[name]).map(([name, text]) => `${text} ${number(trainer[name])}`) : [];
   at("gate").textContent = counts.length ? `Since the trainer started: ${counts.join(", ")}.`
     : "Since the trainer started: nothing was held or rolled back, and there was no alarm.";

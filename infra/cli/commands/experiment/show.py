@@ -58,7 +58,9 @@ def run_assign(settings: Settings, user: str, *, as_json: bool) -> None:
     if places:
         table = new_table("experiment", "bucket", "stands", right=("bucket",))
         for place in places:
-            table.add_row(place.experiment, f"{place.bucket:.4f}", _stands(place, assignment))
+            definition = reader.definitions()[place.experiment][1]
+            stands = _stands(place, assignment, definition)
+            table.add_row(place.experiment, f"{place.bucket:.4f}", stands)
         console.print(table)
     console.print(_sentence(who, assignment))
     known = reader.definitions().values()
@@ -76,11 +78,13 @@ def run_assign(settings: Settings, user: str, *, as_json: bool) -> None:
         console.print(left_out)
 
 
-def _stands(place: Place, decided: Assignment) -> str:
+def _stands(place: Place, decided: Assignment, definition: Definition) -> str:
     if not place.in_namespace:
         return "outside its part of the namespace"
     if place.assignment is None:
-        return "not in: above the coverage, or its arm is closed"
+        closed = [arm.name for arm in definition.arms if arm.closed is not None]
+        or_closed = f", or is that of a closed arm ({', '.join(closed)})" if closed else ""
+        return f"not in: the bucket is outside the {users_of(definition)}{or_closed}"
     if place.assignment == decided:
         return f"in, arm {place.assignment.arm}; decides"
     return f"would be in, arm {place.assignment.arm}; {decided.experiment} comes first"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from everfresh.adapters.kafka.tail import RecordTail
@@ -37,22 +38,15 @@ def run_list(settings: Settings, *, as_json: bool) -> None:
         write_json({"tracks": rows}, indent=2)
         return
     figures = ("version", "backlog", "hr10", "s/window", "replica MB", "stored MB")
-    table = new_table("track", "state", "from", *figures, "its own settings", right=figures)
+    table = new_table("track", "state", *figures, right=figures)
     for row in rows:
-        own = ", ".join(f"{name}={value}" for name, value in row["tuning"].items())
-        if row["learns_from"]:
-            own = f"users of {row['learns_from']} alone, {own}".rstrip(", ")
-        if row["failed"]:
-            own = f"stands still: {row['failed']}; {own}".rstrip("; ")
         table.add_row(
             row["track"],
             row["state"],
-            row["origin"] or MISSING,
             *(_shown(row[name]) for name in ("version", "backlog", "hr10")),
             _shown(row["processor_per_window_s"]),
             _shown(row["replica_bytes"], 1e6),
             _shown(row["stored_bytes"], 1e6),
-            own or MISSING,
         )
     note = (
         "hr10: HR@10 of the version on the window after it, before training; more is better. "
@@ -62,7 +56,21 @@ def run_list(settings: Settings, *, as_json: bool) -> None:
         f"serving.cache_mb ({settings.serving.cache_mb} MiB) of users' histories. stored MB: in "
         "the weight store. Less is better for these and for backlog, the windows that wait."
     )
-    Terminal().print(described("Tracks", table, note))
+    console = Terminal()
+    console.print(described("Tracks", table, note))
+    for line in filter(None, map(_about, rows)):
+        console.print(line)
+
+
+def _about(row: Mapping[str, Any]) -> str:
+    """In what a track differs, and what is wrong with it; empty where there is nothing to say."""
+    said = [f"from {row['origin']}"] if row["origin"] else []
+    said += [f"with {name}={value}" for name, value in row["tuning"].items()]
+    if row["learns_from"]:
+        said.append(f"learns from users of {row['learns_from']} alone")
+    if row["failed"]:
+        said.append(f"stands still: {row['failed']}")
+    return f"{row['track']}: {', '.join(said)}" if said else ""
 
 
 def replica_bytes(store: TrainerStore) -> int | None:

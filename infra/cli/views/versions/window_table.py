@@ -33,11 +33,11 @@ _NOTE = (
 
 
 def window_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType | None:
-    """The newest of versions that say so (``window``, ``version``, ``measures``); else ``None``."""
+    """The newest of versions that say so (``version``, ``measures``); else ``None``."""
     told = [row for row in rows if row["measures"]][-NEWEST:]
     if not told:
         return None
-    heads = ("version", "window", *_FIGURES)
+    heads = ("version", *_FIGURES)
     table = new_table(*heads, right=heads)
     for row in told:
         measures = row["measures"]
@@ -45,6 +45,5 @@ def window_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType | None:
             form.format(measures[name]) if name in measures else MISSING
             for name, form in _FIGURES.values()
         ]
-        window = MISSING if row["window"] is None else str(row["window"])
-        table.add_row(str(row["version"]), window, *cells)
+        table.add_row(str(row["version"]), *cells)
     return described("What the newest windows were like, before they were learnt", table, _NOTE)

@@ -47,11 +47,14 @@ class ScriptReader:
         self.read_to_end()
         return self.end > before
 
-    def assignments(self) -> Assignments:
+    def definitions(self) -> dict[str, tuple[int, Definition]]:
         known = {}
         for version, (name, definition) in enumerate(self._script.records[: self.end]):
             known[name] = (version, definition)
-        return Assignments([(at, each) for at, each in known.values() if each is not None])
+        return {name: (at, each) for name, (at, each) in known.items() if each is not None}
+
+    def assignments(self) -> Assignments:
+        return Assignments(list(self.definitions().values()))
 
     def left_out(self) -> str:
         return f"left out: {self.skipped} records"

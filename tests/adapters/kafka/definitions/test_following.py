@@ -11,6 +11,7 @@ import pytest
 from everfresh.adapters.kafka.definitions import following
 from everfresh.adapters.kafka.definitions.following import DefinitionFollower
 from everfresh.contracts.errors import Unreachable
+from everfresh.experiments.lifecycle import close_arm, stop
 from tests.adapters.kafka.definitions.scripted import Script
 from tests.contracts.experiments.definitions import define
 
@@ -45,10 +46,25 @@ def test_what_is_defined_before_the_start_counts_from_the_first_request(
     assert follower.assign(7, None).experiment == "green"
     assert follower.figures() == {
         "experiments": 1,
+        "experiments_closed": 0,
+        "experiments_closed_arms": "",
         "experiments_read": 1,
         "experiments_left_out": 0,
         "experiments_reason": "",
     }
+
+
+def test_closed_arms_are_told_by_replicas_while_their_experiment_runs(
+    follower: DefinitionFollower, script: Script
+) -> None:
+    known = {"green": (0, GREEN)}
+    closed = close_arm(known, "green", "treatment", "skips are 30% worse", 9)
+    script.write("green", closed)
+    wait_for(lambda: follower.figures()["experiments_closed"] == 1)
+    assert follower.figures()["experiments_closed_arms"] == "treatment of green"
+    script.write("green", stop({"green": (1, closed)}, "green", 10))
+    wait_for(lambda: follower.figures()["experiments_closed"] == 0)
+    assert follower.figures()["experiments_closed_arms"] == ""
 
 
 def test_a_definition_that_is_taken_away_while_it_runs_ends_the_experiment(

@@ -66,8 +66,11 @@ def run_seen() -> Seen:
                 "failed": number,
                 "reason": HOSTILE if number else "",
                 "tracks": {"bold": {"version": 9}} if number else {},
+                "experiments_closed_arms": "treatment of home-page",
             }
             seen.status(ComponentStatus(name, "replica", NOW_MS - 1000 * at, "serving", figures))
+    guard = {"guarded": 1, "reason": f"home-page: {HOSTILE}"}
+    seen.status(ComponentStatus("guard", "guard", NOW_MS - 300, "running", guard))
     worker = {"applied": 18_465, "lag": 12, "events_per_s": 301.4, "misplaced": 0, "late": 3}
     worker |= {"rejected": 7, "rejected_duplicate_id": 5, "rejected_unknown_type": 2}
     seen.status(ComponentStatus("worker-0", "worker", NOW_MS - 300, "running", worker))

@@ -52,6 +52,12 @@ def test_replicas_say_what_is_live_where(now: dict[str, Any]) -> None:
     assert serving["version"] == serving["replicas"][0]["version"]
 
 
+def test_closed_arms_and_a_guard_that_cannot_look_are_said_once(now: dict[str, Any]) -> None:
+    said = {"closed": "treatment of home-page", "reason": f"home-page: {HOSTILE}"}
+    assert now["guardrails"] == said
+    assert picture(Seen(), NOW_MS)["guardrails"] == {"closed": "", "reason": ""}
+
+
 def test_a_track_beside_the_default_one_has_its_line_and_disturbs_no_other(
     now: dict[str, Any],
 ) -> None:

@@ -269,7 +269,7 @@ def test_assign_shows_the_arm_and_where_the_user_stands(command: Command) -> Non
     assert f"user 7 is in green: arm {arm}, track default, by definition version 0" in output
     assert f"in, arm {arm}; decides" in output
     assert "green comes first" in output
-    assert "not in: above the coverage" in output
+    assert "not in: the bucket is outside the " in output
     told = json.loads(command("assign", "7", "--json")[1])
     assert told["assignment"]["arm"] == arm
     assert [place["experiment"] for place in told["experiments"]] == ["green", "blue", "none"]

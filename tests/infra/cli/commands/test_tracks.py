@@ -106,7 +106,7 @@ def test_a_track_from_nothing_has_its_own_model(command: Command) -> None:
     assert "as much memory as the default track's" in output
     assert "track new has no version yet that it could stay at" in command("freeze", "new")[2]
     output = command("list")[1]
-    assert re.search(r"new +live +nothing", output), output
+    assert "new: from nothing, with model.dim=4" in output, output
 
 
 def test_a_promotion_says_how_to_undo_it(command: Command) -> None:

@@ -1,0 +1,1 @@
+"""Who is there: whether another everfresh has the same topics."""

@@ -1,0 +1,1 @@
+"""The guard of `everfresh up`: closes arms that cross a guardrail, by itself."""

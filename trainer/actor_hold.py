@@ -1,0 +1,62 @@
+"""A driver's hold on one training process: ask how it stands, and end it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError, RayError
+
+from everfresh.trainer.run import RunStatus
+
+_LOG = logging.getLogger("everfresh.trainer")
+
+
+class ActorHold:
+    """``name`` is the process in words, for the log. ``restarts`` counts how often Ray had to start
+    it again."""
+
+    def __init__(self, actor: Any, name: str) -> None:
+        self.actor = actor
+        self.name = name
+        self.restarts = 0
+        self._lost = False
+        self._question: Any = None
+
+    def ask(self, wait_s: float) -> RunStatus | None:
+        """How it stands; ``None`` while Ray starts it, or where it does not answer within the
+        time."""
+        # One question at a time, asked again only once answered: a busy actor is not flooded.
+        question = self._question or self.actor.status.remote()
+        answered, _ = ray.wait([question], timeout=wait_s)
+        self._question = None if answered else question
+        if not answered:
+            return None
+        try:
+            status: RunStatus = ray.get(question)
+        except RayActorError as error:
+            if not self._lost:
+                self._lost, self.restarts = True, self.restarts + 1
+                _LOG.warning("%s was lost (%s); Ray starts it again", self.name, error)
+            return None
+        self._lost = False
+        return status
+
+
+def end_all(holds: Sequence[ActorHold], wait_s: float) -> list[RunStatus | None]:
+    """End them together, by asking and then by force; the last word of each that gave one."""
+    asked = [hold.actor.stop.remote(wait_s) for hold in holds]
+    if asked:
+        ray.wait(asked, num_returns=len(asked), timeout=wait_s + 0.5)
+    said: list[RunStatus | None] = []
+    for hold, answer in zip(holds, asked, strict=True):
+        last = None
+        with contextlib.suppress(RayError):
+            last = ray.get(answer, timeout=0)
+        said.append(last)
+        with contextlib.suppress(RayError):
+            ray.kill(hold.actor, no_restart=True)
+    return said
