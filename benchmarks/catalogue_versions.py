@@ -104,7 +104,8 @@ def take_window(learnt: Learnt, turn: int) -> None:
         for user, row in enumerate(drawn.tolist())
     ]
     recommender.admit(examples, turn)
-    recommender.learn_trends(np.append(0, drawn.ravel()[:-1]), drawn.ravel())
+    sighted = drawn.ravel()
+    recommender.learn_trends(np.append(0, sighted[:-1]), sighted, np.zeros_like(sighted))
     learnt.opponents.update(examples, turn)
     pool = draw.choice(items, min(items, POOL * recommender.settings.negatives), replace=False)
     rows = np.union1d(drawn, pool + 1)

@@ -36,7 +36,8 @@ class Exposure(msgspec.Struct, frozen=True):
     places, from 0, whose items a rule had put there; their score is 0 where the version had none.
 
     ``tail`` names the events after the version's window that its trends counted besides, by
-    partition and offsets: ``0:120-480 1:97-310+312-455``. Absent where they counted none.
+    partition and offsets: ``0:120-480 1:97-310+312-455``. Absent where they counted none. Their
+    newest ones also say what time it is for the answer: whether its user comes back after a pause.
 
     Where two tracks made the answer together (interleaving), ``arm`` is ``interleaved``, ``teams``
     are these two, and ``team_of`` says for each place which of them brought its item: 0, 1, or -1

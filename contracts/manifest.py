@@ -9,7 +9,8 @@ import msgspec
 
 FORMAT = 2
 NEWER_FORMAT = 3
-"""Of a version with an index, or a map of what items are: tensors that a reader of 2 refuses."""
+"""Of a version with trends that know the time, an index, or a map of what items are: tensors that a
+reader of 2 refuses."""
 READABLE = (1, FORMAT, NEWER_FORMAT)
 """Formats of manifests that are read; before 2 every file had the sha256 of its whole content."""
 WEIGHTS_FILE = "model.safetensors"

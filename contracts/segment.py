@@ -66,9 +66,9 @@ class RecentRun(msgspec.Struct, frozen=True):
     """All accepted events of the offsets ``[begin, end)`` of one partition, in that order, as a
     replica reads them from segments.
 
-    ``appended`` are the broker's append times, UTC ms. An item is ``None`` where the event is a
-    refusal (``trainer.refusals``). ``before`` has the item of the same user's event before each,
-    refused or not; ``None`` where there is none.
+    ``appended`` are the broker's append times and ``times`` the events' own, UTC ms. An item is
+    ``None`` where the event is a refusal (``trainer.refusals``). ``before`` has the item of the
+    same user's event before each, refused or not; ``None`` where there is none.
     """
 
     partition: int
@@ -78,6 +78,7 @@ class RecentRun(msgspec.Struct, frozen=True):
     appended: Sequence[int]
     items: Sequence[ItemId | None]
     before: Sequence[ItemId | None]
+    times: Sequence[int]
 
 
 def segment_key(name: tuple[int, int]) -> bytes:

@@ -168,6 +168,15 @@ def decode_items(raw: bytes) -> list[ItemId]:
     return [decode_id(raw[start + at : start + 1 + raw[start]]) for start in entry_starts(raw, 0)]
 
 
+def decode_items_and_times(raw: bytes) -> tuple[Sequence[ItemId], Sequence[int]]:
+    """The items and the times of entries without a header, oldest first."""
+    even = even_entries(raw) if len(raw) >= _MANY_BYTES else None
+    if even is not None:
+        return even.items, even.times
+    unpack = _ENTRY.unpack_from
+    return decode_items(raw), [unpack(raw, start)[2] for start in entry_starts(raw, 0)]
+
+
 class EntryColumns(msgspec.Struct, frozen=True):
     """Entries as columns, oldest first; a value is NaN where there is none."""
 

@@ -103,7 +103,7 @@ def learnt_offset(
         rivals = draw_rivals(table, items, needed, derive_seed(seed, 1))
         warm = scorer.scores_of(rivals.rows, users, contexts).double().cpu()
         warm += torch.from_numpy(rivals.log_each)
-        weights = table.weights[table.places(contexts.known)][:, 0]
+        weights = table.weights_of(contexts)[:, 0]
         colds = torch.from_numpy(cold.scores(users.cpu().numpy(), weights)).double()
     odds = (torch.logsumexp(colds, 1) - torch.logsumexp(warm, 1)).numpy()[used] - before
     return _solved(odds, chosen[used], before)

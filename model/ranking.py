@@ -19,10 +19,10 @@ from everfresh.model.network.batches import (
     group_by_tokens,
     pack_batch,
 )
+from everfresh.model.trends.contexts import Contexts
 from everfresh.model.trends.counts import Floats, Ints
-from everfresh.model.trends.table import Contexts, TrendTable
+from everfresh.model.trends.table import TrendTable
 from everfresh.model.trends.tail import Tail, counted_by_block, log_order
-from everfresh.model.vocabulary.vocabulary import UNKNOWN
 
 _BATCH_TOKENS = 8192
 _BLOCK_SCORES = 8_000_000
@@ -90,12 +90,9 @@ class Way:
 
 def contexts_of(examples: Sequence[EncodedExample]) -> Contexts:
     """What is before each target, in order of the examples and of their targets."""
-    last, known = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    for example in examples:
-        rows, first = example.codes[0], example.first_target
-        last.append(np.append(UNKNOWN, rows)[first : len(rows)])
-        known.append(np.arange(first, len(rows)))
-    return Contexts(np.concatenate(last), np.concatenate(known))
+    return Contexts.joined(
+        [Contexts.before(each.codes[0], each.codes[3], each.first_target) for each in examples]
+    )
 
 
 def log_order_of(examples: Sequence[DecodedExample]) -> Ints:
@@ -115,6 +112,12 @@ def target_rows(examples: Sequence[EncodedExample]) -> Ints:
     """The row of each target, in the same order; none for a refusal."""
     rows = [example.target_rows[example.first_target :] for example in examples]
     return np.concatenate([np.zeros(0, np.int64), *rows])
+
+
+def target_times(examples: Sequence[EncodedExample]) -> Ints:
+    """The time of each target in UTC seconds, in the same order."""
+    times = [example.codes[3, example.first_target :] for example in examples]
+    return np.concatenate([np.zeros(0, np.int64), *times])
 
 
 Hear = Callable[[Ints, Tensor, Tensor], None]
@@ -169,7 +172,8 @@ def rank_ways(
         earlier = _Earlier(examples) if exclude_seen else None
         ranks = [np.full(len(rows), MISS, dtype=np.int64) for _ in ways]
         step = max(1, _BLOCK_SCORES // len(scorer.catalogue.bias))
-        for block, tables in _tables([way.counted for way in ways], contexts, rows):
+        counted = [way.counted for way in ways]
+        for block, tables in _tables(counted, contexts, rows, target_times(examples)):
             for begin in range(0, len(block), step):
                 part = block[begin : begin + step]
                 of_part = users[torch.from_numpy(part).to(users.device)]
@@ -185,7 +189,7 @@ def rank_ways(
                     if earlier is not None:
                         earlier.leave_out(scores, part)
                     if beside is not None and table is not None and column is None:
-                        weights = table.weights[contexts.part(part).places][:, 0]
+                        weights = table.weights_of(contexts.part(part))[:, 0]
                         scores, wanted = _joined(
                             scores, wanted, of_part, weights, beside, part, exclude_seen
                         )
@@ -213,14 +217,15 @@ def _joined(
 
 
 def _tables(
-    counting: Sequence[Counting], contexts: Contexts, rows: Ints
+    counting: Sequence[Counting], contexts: Contexts, rows: Ints, times: Ints
 ) -> Iterator[tuple[Ints, list[TrendTable | None]]]:
     """Targets that are ranked by the same tables, and these."""
     kept_up = next((each for each in counting if isinstance(each, KeptUp)), None)
     if kept_up is None:
         yield np.arange(len(rows)), [each for each in counting if not isinstance(each, KeptUp)]
         return
-    for block, tail in counted_by_block(kept_up.tail, kept_up.order, contexts.last, rows):
+    blocks = counted_by_block(kept_up.tail, kept_up.order, contexts.last, rows, times)
+    for block, tail in blocks:
         table = tail.table()
         yield block, [table if isinstance(each, KeptUp) else each for each in counting]
 

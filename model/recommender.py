@@ -21,7 +21,13 @@ from everfresh.model.content.content_map import CONTENT, ContentMap
 from everfresh.model.index import inverted_lists as lists
 from everfresh.model.metrics import Ranks
 from everfresh.model.negatives import Negatives, clashes
-from everfresh.model.network.batches import Batch, derive_seed, encode_example, query_batch
+from everfresh.model.network.batches import (
+    Batch,
+    derive_seed,
+    encode_events,
+    encode_example,
+    query_batch,
+)
 from everfresh.model.network.hstu import HSTU
 from everfresh.model.network.losses import sampled_cross_entropy
 from everfresh.model.ranking import Beside, Hear, KeptUp, Scorer, Way, log_order_of, rank_ways
@@ -29,7 +35,7 @@ from everfresh.model.row_changes import RowChanges, require_names
 from everfresh.model.score_tables import ScoreTables
 from everfresh.model.short_rows import decode_change, encode_rows, view_rows
 from everfresh.model.trends.counts import Floats, Ints
-from everfresh.model.trends.table import Contexts, TrendTable, column_of
+from everfresh.model.trends.table import TrendTable, column_of
 from everfresh.model.trends.tail import Tail
 from everfresh.model.trends.trends import PREFIX, Trends
 from everfresh.model.vocabulary.admission import Limits, sighted
@@ -182,9 +188,9 @@ class Recommender:
         """A tail of its own, for events after the last one that was learnt."""
         return self._tables.tail()
 
-    def learn_trends(self, before: Ints, rows: Ints) -> None:
+    def learn_trends(self, before: Ints, rows: Ints, times: Ints) -> None:
         """See :class:`Trends`."""
-        self.trends.learn(before, rows)
+        self.trends.learn(before, rows, times)
         self._tables.trends_changed()
 
     def weigh_trends(self, weights: Floats) -> None:
@@ -238,11 +244,12 @@ class Recommender:
         """
         barred = [row for item in exclude if (row := self.vocabulary.row(item)) != UNKNOWN]
         batch = query_batch(history, self.vocabulary, self.settings.max_length)
-        contexts = Contexts(batch.rows[-1:].numpy(), np.array([len(history)]))
+        codes = encode_events(history, self.vocabulary)
         with torch.inference_mode():
             user = self.network(batch)[-1]
             scores = self.catalogue().item_scores(user[None])
-            self.trend_table().pool(scores.numpy(), contexts)
+            at = int(codes[3, -1]) if history else 0
+            self.trend_table().pool_one(scores[0].numpy(), codes[0], at)
             rows, best = best_rows(scores[0], k, barred)
         return [self.vocabulary.item(row) for row in rows], best
 

@@ -9,11 +9,17 @@ import torch
 
 from everfresh.contracts.window import DecodedExample
 from everfresh.model.network.batches import EncodedExample, derive_seed, encode_example
-from everfresh.model.ranking import Scorer, contexts_of, log_order_of, target_rows
+from everfresh.model.ranking import (
+    Scorer,
+    contexts_of,
+    log_order_of,
+    target_rows,
+    target_times,
+)
 from everfresh.model.recommender import Recommender
+from everfresh.model.trends.contexts import Contexts
 from everfresh.model.trends.counts import Ints
 from everfresh.model.trends.fitting import Evidence, choose_targets, draw_rivals, fit_weights
-from everfresh.model.trends.table import Contexts
 from everfresh.model.trends.tail import BLOCK, Tail, counted_by_block
 from everfresh.model.vocabulary.vocabulary import UNKNOWN
 
@@ -43,12 +49,12 @@ def weigh_trends(
         part = recommender.catalogue().of(torch.from_numpy(rivals.rows).to(users.device))
         logits = part.scores(users).cpu().numpy()
     if moments is None:
-        evidence = Evidence.joined([Evidence.of(table, rivals.rows, contexts.last)])
+        evidence = Evidence.joined([Evidence.of(table, rivals.rows, contexts)])
     else:
         evidence = moments.evidence(rivals.rows)
         at = moments.targets
-        logits, contexts, rows = logits[at], contexts.part(at), rows[at]
-    fitted = fit_weights(table.weights, logits, rivals, evidence, contexts, rows)
+        logits, rows = logits[at], rows[at]
+    fitted = fit_weights(table.weights, logits, rivals, evidence, rows)
     recommender.weigh_trends(fitted)
 
 
@@ -64,10 +70,10 @@ class _Moments:
     ) -> None:
         """``chosen`` are the targets' numbers in the window, ``contexts`` what is before them."""
         encoded = [encode_example(example, recommender.vocabulary) for example in examples]
-        self._events = contexts_of(encoded).last, target_rows(encoded)
+        self._events = contexts_of(encoded).last, target_rows(encoded), target_times(encoded)
         self._order = log_order_of(examples)
         self._tail = recommender.tail
-        self._last = contexts.last
+        self._contexts = contexts
         place = np.empty(len(self._order), np.int64)
         place[self._order] = np.arange(len(self._order))
         block = place[chosen] // BLOCK
@@ -78,13 +84,14 @@ class _Moments:
 
     def followers(self) -> Ints:
         """Rows that have followed the last of any."""
-        found = [tail.links(self._last[part])[0].ravel() for part, tail in self._tails()]
+        last = self._contexts.last
+        found = [tail.links(last[part])[0].ravel() for part, tail in self._tails()]
         return np.unique(np.concatenate(found))
 
     def evidence(self, rows: Ints) -> Evidence:
         """What the trends say of these rivals, target by target of ``targets``."""
         return Evidence.joined(
-            [Evidence.of(tail, rows, self._last[part]) for part, tail in self._tails()]
+            [Evidence.of(tail, rows, self._contexts.part(part)) for part, tail in self._tails()]
         )
 
     def _tails(self) -> Iterator[tuple[Ints, Tail]]:
@@ -100,7 +107,7 @@ def learn_trends(recommender: Recommender, examples: Sequence[DecodedExample]) -
     encoded = [encode_example(example, recommender.vocabulary) for example in examples]
     order = log_order_of(examples)
     before, rows = contexts_of(encoded).last[order], target_rows(encoded)[order]
-    recommender.learn_trends(before, rows)
+    recommender.learn_trends(before, rows, target_times(encoded)[order])
     return np.union1d(before, rows)
 
 

@@ -253,7 +253,7 @@ def query_of(loaded: LoadedVersion, history: UserHistory) -> Query:
     trends = None if history.trending is None else history.trending.table
     if history.vector is None:
         return stranger(loaded.recommender, trends)
-    return Query(history.vector, history.rows, trends)
+    return Query(history.vector, history.rows, history.at, trends)
 
 
 def answer_of(

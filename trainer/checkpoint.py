@@ -232,8 +232,9 @@ def candidate_manifest(
     ``events`` counts what this lineage was trained on in all; ``left`` is the pointer's.
     """
     recommender = learner.network.recommender
+    beyond = recommender.trends.clock or recommender.index.tensors() or recommender.content
     return WeightManifest(
-        format=NEWER_FORMAT if recommender.index.tensors() or recommender.content else FORMAT,
+        format=NEWER_FORMAT if beyond else FORMAT,
         version=0,
         parent=parent.version if parent else None,
         label=progress.label,

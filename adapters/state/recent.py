@@ -14,6 +14,7 @@ from everfresh.contracts.sequence import (
     USER_PREFIX,
     decode_entries,
     decode_items,
+    decode_items_and_times,
     entry_starts,
     skip_entries,
     unpack_header,
@@ -26,8 +27,8 @@ MOST = 131_072
 """Records of a partition that a reader may be behind. Beyond it leaves the oldest out."""
 _USERS = 32_768
 """Users of a partition whose last item is remembered; the state is asked for those of others."""
-_Row = tuple[int, int, ItemId | None, ItemId | None]
-"""Offset, append time, item unless it was refused, the item before."""
+_Row = tuple[int, int, ItemId | None, ItemId | None, int]
+"""Offset, append time, item unless it was refused, the item before, the event's own time."""
 
 
 class RecentSegments:
@@ -96,14 +97,15 @@ class _Partition:
     def _rows(self, runs: Mapping[bytes, bytes], begin: int, get: Get) -> Iterator[_Row]:
         for user, run in runs.items():
             entries, offsets, appended = split(run)
-            items = decode_items(entries)
+            items, times = decode_items_and_times(entries)
             if offsets[-1] < begin:
                 continue
             fresh = next(at for at, offset in enumerate(offsets) if offset >= begin)
             before = items[fresh - 1] if fresh else self._before(user, offsets[0], get)
             refused = self._refused(entries)
             for at in range(fresh, len(items)):
-                yield offsets[at], appended[at], None if at in refused else items[at], before
+                item = None if at in refused else items[at]
+                yield offsets[at], appended[at], item, before, times[at]
                 before = items[at]
             self._remember(user, offsets[-1], items[-1])
 
@@ -148,10 +150,11 @@ def _last_item(value: bytes, count: int) -> ItemId:
 
 def _columns(
     rows: list[_Row],
-) -> tuple[list[int], list[int], list[ItemId | None], list[ItemId | None]]:
+) -> tuple[list[int], list[int], list[ItemId | None], list[ItemId | None], list[int]]:
     return (
-        [offset for offset, _, _, _ in rows],
-        [appended for _, appended, _, _ in rows],
-        [item for _, _, item, _ in rows],
-        [before for _, _, _, before in rows],
+        [offset for offset, _, _, _, _ in rows],
+        [appended for _, appended, _, _, _ in rows],
+        [item for _, _, item, _, _ in rows],
+        [before for _, _, _, before, _ in rows],
+        [time for _, _, _, _, time in rows],
     )

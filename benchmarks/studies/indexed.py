@@ -50,7 +50,7 @@ def measure(items: int, users: int) -> dict[str, float]:
     vectors, asking = clustered(items + 1, users)
     recommender.network.items.data = torch.from_numpy(vectors)
     sighted = rng.choice(items, 20_000, p=_zipf(items)) + 1
-    recommender.learn_trends(np.append(0, sighted[:-1]), sighted)
+    recommender.learn_trends(np.append(0, sighted[:-1]), sighted, np.zeros_like(sighted))
     examples = [_example(sighted[at : at + _HISTORY].tolist()) for at in range(0, 2_000, _HISTORY)]
     recommender.catalogue()
     recommender.trend_table()

@@ -126,7 +126,8 @@ class ServingSettings(Group):
     tail: bool = Field(
         True,
         description="Whether trends are kept up between versions: what is hot, and what follows "
-        "what, is counted on from each version by the events that came since. The trainer and "
+        "what, is counted on from each version by the events that came since, and they say who "
+        "comes back after a pause. The trainer and "
         "`everfresh evaluate` then judge and weigh trends that way too. Switch it off if answers "
         "are to follow from the version and the user's own events alone.",
     )

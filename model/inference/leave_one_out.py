@@ -67,7 +67,8 @@ def _query(recommender: Recommender, history: History, left_out: int | None) -> 
     if not codes[0].any():
         return stranger(recommender)
     states = HistoryStates(settings.max_length)
-    return Query(states.extend(recommender.network, codes[:, begin:]), codes[0])
+    user = states.extend(recommender.network, codes[:, begin:])
+    return Query(user, codes[0], int(codes[3, -1]))
 
 
 def _scores(
@@ -78,9 +79,9 @@ def _scores(
     known = np.flatnonzero(rows)
     scores[known] = scores_of(recommender, query, rows[known])
     table = recommender.trend_table()
-    weight = table.weights[table.places(np.array([len(query.rows)]))][:, 0]
-    of_cold = cold.scores(query.user[None].numpy(), weight)[0]
+    place = table.place_of(len(query.rows), query.at)
+    of_cold = cold.scores(query.user[None].numpy(), table.weights[[place], 0])[0]
     for at, item in enumerate(items):
-        if (place := cold.places.get(item)) is not None:
-            scores[at] = of_cold[place]
+        if (number := cold.places.get(item)) is not None:
+            scores[at] = of_cold[number]
     return scores

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from everfresh.contracts.event import ItemId
 from everfresh.model.recommender import Recommender
-from everfresh.model.trends.table import TrendTable
+from everfresh.model.trends.contexts import LATELY
+from everfresh.model.trends.table import TrendTable, among
 from everfresh.model.vocabulary.sightings import ItemRows
 from everfresh.model.vocabulary.vocabulary import UNKNOWN, Vocabulary
 
@@ -35,10 +36,12 @@ def rows_of(items: Sequence[ItemId], vocabulary: Vocabulary) -> ItemRows:
 
 class Query(msgspec.Struct, frozen=True):
     """For whom items are scored: a unit-length user vector ``(dim,)``, and the rows of all events
-    that are known of the user, in order."""
+    that are known of the user, in order, the last of them ``at`` UTC seconds, 0 where that is not
+    known."""
 
     user: Tensor
     rows: ItemRows
+    at: int = 0
     trends: TrendTable | None = None
     """Those that count instead of the version's own."""
 
@@ -50,7 +53,7 @@ class Query(msgspec.Struct, frozen=True):
 
 def stranger(recommender: Recommender, trends: TrendTable | None = None) -> Query:
     """A user of whom nothing is known that the version knows: what is hot now is best."""
-    return Query(recommender.start(), _NO_ROWS, trends)
+    return Query(recommender.start(), _NO_ROWS, 0, trends)
 
 
 def best_items(
@@ -105,7 +108,10 @@ def near_rows(
     if look > len(index) // 2:
         return None
     table = _trends(recommender, query)
-    return rows_near(recommender, query.user.numpy(), query.last, look, table)
+    near = rows_near(recommender, query.user.numpy(), query.last, look, table)
+    # What the user has had lately may count however far it lies.
+    lately = np.unique(query.rows[-LATELY:])
+    return np.concatenate([near[~among(near, lately)], lately[lately != UNKNOWN]])
 
 
 def rows_near(
@@ -205,7 +211,7 @@ def all_scores(recommender: Recommender, query: Query) -> Scores:
     scores: Scores = vectors @ query.user.numpy()
     scores *= factors
     scores += bias
-    _trends(recommender, query).pool_one(scores, query.last, len(query.rows))
+    _trends(recommender, query).pool_one(scores, query.rows, query.at)
     return scores
 
 
@@ -217,5 +223,5 @@ def scores_of(recommender: Recommender, query: Query, rows: ItemRows) -> Scores:
     scores = [(vectors[part] @ user) * factors[part] + bias[part] for part in parts]
     of_rows = np.concatenate([bias[:0], *scores])
     trends = _trends(recommender, query)
-    trends.pool_some_for_one(of_rows, rows, query.last, len(query.rows))
+    trends.pool_some_for_one(of_rows, rows, query.rows, query.at)
     return of_rows

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from everfresh.model.trends.contexts import Contexts, places_of
 from everfresh.model.trends.counts import Floats, Ints
-from everfresh.model.trends.table import COLUMNS, Contexts, TrendTable
+from everfresh.model.trends.table import AGAIN, COLUMNS, TrendTable, places_among, widened
 from everfresh.model.trends.tail import Tail
 
 MOST_TARGETS = 1_024
@@ -72,37 +73,50 @@ def draw_rivals(table: TrendTable, items: Ints, needed: Ints, seed: int) -> Riva
 
 @dataclass(frozen=True)
 class Evidence:
-    """What trends say of rivals before each of some targets: features ``(n, m, COLUMNS)``, and
-    links, each with the target's number, the rival's, and features ``(links, 2)``."""
+    """What trends say of rivals before each of some targets: features ``(n, m, COLUMNS)``; links,
+    each with the target's number, the rival's, and features ``(links, 2)``; which rivals ``again``
+    ``(2, pairs)``, by target and rival, the user has had lately; and the targets' ``places``
+    ``(n,)``."""
 
     features: Floats
     at: Ints
     columns: Ints
     links: Floats
+    again: Ints
+    places: Ints
 
     @classmethod
-    def of(cls, trends: TrendTable | Tail, rows: Ints, last: Ints) -> Self:
-        """Of the rivals' ``rows`` after these last ones ``(n,)``."""
+    def of(cls, trends: TrendTable | Tail, rows: Ints, contexts: Contexts) -> Self:
+        """Of the rivals' ``rows`` in these contexts ``(n,)``."""
         order = np.argsort(rows)
         features = np.empty((len(rows), COLUMNS), np.float32)
         features[order] = trends.features_of(rows[order])
-        followers, links = trends.links(last)
-        place = np.minimum(np.searchsorted(rows, followers, sorter=order), len(rows) - 1)
-        columns = order[place]
-        at, slot = np.nonzero((rows[columns] == followers) & (followers != 0))
-        everywhere = np.broadcast_to(features, (len(last), *features.shape))
-        return cls(everywhere, at, columns[at, slot], links[at, slot])
+        followers, links = trends.links(contexts.last)
+        at, slot, columns = places_among(rows, order, followers)
+        of, _, had = places_among(rows, order, contexts.lately)
+        again = np.unique(np.stack([of, had]), axis=1)
+        everywhere = np.broadcast_to(features, (len(contexts.last), *features.shape))
+        places = places_of(contexts, trends.time)
+        return cls(everywhere, at, columns, links[at, slot], again, places)
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
         """Of all their targets, one after another."""
-        begins = np.cumsum([0, *(len(part.features) for part in parts)])
+        begins = np.cumsum([0, *(len(part.features) for part in parts)]).tolist()
+        numbered = list(zip(parts, begins, strict=False))
         return cls(
             np.concatenate([part.features for part in parts]),
-            np.concatenate([part.at + begin for part, begin in zip(parts, begins, strict=False)]),
+            np.concatenate([part.at + begin for part, begin in numbered]),
             np.concatenate([part.columns for part in parts]),
             np.concatenate([part.links for part in parts]),
+            np.concatenate([_moved(part.again, begin) for part, begin in numbered], axis=1),
+            np.concatenate([part.places for part in parts]),
         )
+
+
+def _moved(again: Ints, begin: int) -> Ints:
+    """Pairs of targets that are numbered from ``begin`` on."""
+    return np.stack([again[0] + begin, again[1]])
 
 
 def fit_weights(
@@ -110,10 +124,9 @@ def fit_weights(
     logits: Floats,
     rivals: Rivals,
     evidence: Evidence,
-    contexts: Contexts,
     targets: Ints,
 ) -> Floats:
-    """The weights ``(places, WEIGHTS)`` after these targets, from those ``before``.
+    """The weights ``(PLACES, WEIGHTS)`` after these targets, from those ``before``.
 
     ``logits`` ``(n, m)`` are the network's for the rivals, ``targets`` ``(n,)`` the rows clicked,
     each among the rivals.
@@ -124,8 +137,9 @@ def fit_weights(
     features = torch.from_numpy(evidence.features)
     at, columns = torch.from_numpy(evidence.at), torch.from_numpy(evidence.columns)
     links = torch.from_numpy(evidence.links)
-    held = torch.from_numpy(before)
-    places = torch.from_numpy(contexts.places)
+    whose, had = torch.from_numpy(evidence.again)
+    held = torch.from_numpy(widened(before))
+    places = torch.from_numpy(evidence.places)
     weights = held.clone().requires_grad_(True)
     optimizer = torch.optim.LBFGS([weights], max_iter=_STEPS, line_search_fn="strong_wolfe")
 
@@ -135,8 +149,9 @@ def fit_weights(
         scores = mine[:, :1] * network + fixed
         of_rows = mine[:, 1 : 1 + COLUMNS, None]
         scores = scores + torch.bmm(features, of_rows).squeeze(2)
-        added = (links * mine[at, 1 + COLUMNS :]).sum(1)
+        added = (links * mine[at, 1 + COLUMNS : AGAIN]).sum(1)
         scores = scores.index_put((at, columns), added, accumulate=True)
+        scores = scores.index_put((whose, had), mine[whose, AGAIN], accumulate=True)
         cost = functional.cross_entropy(scores, wanted, reduction="sum")
         cost = cost + _TRUST * (weights - held).square().sum()
         torch.autograd.backward(cost)

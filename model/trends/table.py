@@ -4,37 +4,48 @@ The score is a log-linear pool (Klakow 1998, "Log-linear interpolation of langua
 weighted sum of the network's logit, of the logarithms of an item's fading counts and of its share
 of all sightings, and of how much oftener than by chance it has followed the user's last item. Each
 place in a user's sequence has weights of its own: at the first event nothing is known but what is
-hot, at the tenth there is a history. What follows an item is sparse, so that pooling costs a
-request a product with few columns and a few additions.
+hot, at the tenth there is a history, and a user who comes back after a pause begins anew. Items
+that the user has had lately have a weight too. What follows an item is sparse, as these are, so
+that pooling costs a request a product with few columns and a few additions.
 """
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from dataclasses import dataclass, field
-from typing import Protocol, Self
+from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
+from everfresh.model.trends.contexts import (
+    LATELY,
+    PLACE_BEGINS,
+    PLACES,
+    Contexts,
+    place_of,
+    places_of,
+)
 from everfresh.model.trends.counts import FLOOR, HALF_LIVES, Floats, Ints, total
 from everfresh.model.trends.followers import Rows
 
-PLACE_BEGINS = (0, 1, 2, 3, 5, 10)
-"""Numbers of known events from which a place of its own begins."""
 COLUMNS = len(HALF_LIVES) + 1
 """Features of a row: logarithms of its fading counts, and of its share of all sightings."""
 ALL_TIME = COLUMNS - 1
 """The column of shares of all sightings."""
 LINKS = 2
 """Features of a link, lately and for longer: its half-lives are an item's first ones."""
-WEIGHTS = 1 + COLUMNS + LINKS
-"""Of the network's logit, of the features of a row, of those of a link."""
+AGAIN = 1 + COLUMNS + LINKS
+"""The weight of what the user has had lately; versions of earlier builds have none."""
+WEIGHTS = AGAIN + 1
+"""Of the network's logit, of the features of a row, of those of a link, and that one."""
 
-_CHANCE = 20.0
-"""Followings by chance that are added to those that were seen, so that one proves little."""
-_LATELY = 1
-"""The half-life whose counts say what is chance lately."""
+_DOUBT = 5.0
+"""Followings that are added to all of an item's that were seen, so that one proves little."""
+
+
+EARLIER_WEIGHTS = len(PLACE_BEGINS), AGAIN
+"""The shape that weights of earlier builds have: nobody comes back, and nothing is had again."""
 
 
 def column_of(half_life: float) -> int:
@@ -46,30 +57,21 @@ def column_of(half_life: float) -> int:
     return apart.index(min(apart))
 
 
-@dataclass(frozen=True)
-class Contexts:
-    """After which events items are scored: ``last`` ``(n,)`` is the row of the last one, 0 where
-    there is none or it has no row, and ``known`` ``(n,)`` the number of events before."""
-
-    last: Ints
-    known: Ints
-
-    @property
-    def places(self) -> Ints:
-        """Which weights hold for each ``(n,)``."""
-        places: Ints = np.searchsorted(PLACE_BEGINS, self.known, side="right") - 1
-        return places
-
-    def part(self, part: slice | Ints) -> Self:
-        """Some of them."""
-        return type(self)(self.last[part], self.known[part])
-
-
 def network_alone() -> Floats:
-    """Weights ``(places, WEIGHTS)`` by which a score is the network's logit."""
-    weights = np.zeros((len(PLACE_BEGINS), WEIGHTS), np.float32)
+    """Weights ``(PLACES, WEIGHTS)`` by which a score is the network's logit."""
+    weights = np.zeros((PLACES, WEIGHTS), np.float32)
     weights[:, 0] = 1.0
     return weights
+
+
+def widened(weights: Floats) -> Floats:
+    """Weights ``(PLACES, WEIGHTS)`` to learn from on, of those of an earlier build; a user who
+    comes back begins as one at the first event."""
+    if len(weights) == PLACES:
+        return weights
+    wide = np.zeros((PLACES, WEIGHTS), np.float32)
+    wide[:, :AGAIN] = np.concatenate([weights, weights[:1]])
+    return wide
 
 
 class Following(Protocol):
@@ -91,40 +93,65 @@ def features_of(faded: Floats, log_shares: Floats) -> Floats:
     return features
 
 
-def chances(faded: Floats, log_shares: Floats, rows: int, clock: int) -> Floats:
-    """What links to the same rows are held against ``(n, 2)``, of ``rows`` in all, as of event
-    number ``clock``."""
-    all_lately = total(clock, HALF_LIVES[_LATELY]) + FLOOR * rows
-    lately = (faded[:, _LATELY] + np.float32(FLOOR)) / all_lately
-    chance: Floats = (_CHANCE * np.stack([lately, np.exp(log_shares)], axis=1)).astype(np.float32)
+def chances(faded: Floats, rows: int, clock: int) -> Floats:
+    """What links to the same rows are held against ``(n, 2)``: their share of all sightings, lately
+    and for longer, of ``rows`` in all, as of event number ``clock``."""
+    chance = np.empty((len(faded), LINKS), np.float32)
+    for at, life in enumerate(HALF_LIVES[:LINKS]):
+        everything = np.float32(total(clock, life) + FLOOR * rows)
+        # Column by column: numpy is slow at rows of two.
+        chance[:, at] = (faded[:, at] + np.float32(FLOOR)) / everything
     return chance
 
 
-def links_of(counts: Floats, chance: Floats, last: Floats) -> Floats:
-    """Features ``(…, PLACES, 2)`` of links, from their counts, what they are held against, and the
-    ``(…, COLUMNS)`` features of the row that they lead from: how much oftener than by chance each
-    was followed, of all the times that row was sighted."""
-    often = np.exp(last[..., None, :LINKS])
-    links: Floats = np.log1p(counts / (chance * (1 + often / np.float32(_CHANCE))))
+def links_of(counts: Floats, chance: Floats) -> Floats:
+    """Features ``(…, PLACES, 2)`` of the links of an item, from their counts and what they are held
+    against: how much oftener than by chance each was followed, of all that were."""
+    followed = counts.sum(axis=-2, keepdims=True) + np.float32(_DOUBT)
+    links: Floats = np.log1p(counts / (chance * followed))
     return links
+
+
+def places_among(rows: Ints, order: Ints, wanted: Ints) -> tuple[Ints, Ints, Ints]:
+    """Where the ``wanted`` ``(n, m)`` stand that are among the ``rows``, which ``order`` sorts, and
+    at which of these; row 0 stands nowhere."""
+    place = np.minimum(np.searchsorted(rows, wanted, sorter=order), len(rows) - 1)
+    columns = order[place]
+    of, at = np.nonzero((rows[columns] == wanted) & (wanted != 0))
+    return of, at, columns[of, at]
+
+
+def among(rows: Ints, few: Ints) -> npt.NDArray[np.bool_]:
+    """Which of the ``rows`` are one of a ``few``; ``np.isin`` takes several times as long."""
+    ordered = np.sort(few)
+    place = np.minimum(np.searchsorted(ordered, rows), len(ordered) - 1)
+    found: npt.NDArray[np.bool_] = ordered[place] == rows
+    return found
 
 
 @dataclass(frozen=True)
 class TrendTable:
     """``features`` ``(rows, COLUMNS)`` of each row, and ``chance`` ``(rows, 2)``, what a link to it
-    is held against; ``weights`` ``(places, WEIGHTS)``. All as of event number ``clock``."""
+    is held against; ``weights`` as of :func:`network_alone`, or of an earlier build. All as of
+    event number ``clock``, at the stream's own ``time`` in UTC seconds, 0 if it is not known."""
 
     features: Floats
     chance: Floats
     followers: Following
     clock: int
     weights: Floats
+    time: int = 0
     _pooled: dict[int, Floats] = field(default_factory=dict, repr=False, compare=False)
     """The rows' features as a place weighs them ``(rows,)``, of places that were asked for."""
 
-    def places(self, known: Ints) -> Ints:
-        """Which weights hold after so many known events ``(n,)``."""
-        return Contexts(known, known).places
+    def weights_of(self, contexts: Contexts) -> Floats:
+        """The weights ``(n, WEIGHTS)`` that hold for each."""
+        weights: Floats = self.weights[places_of(contexts, self.time, len(self.weights))]
+        return weights
+
+    def place_of(self, known: int, at: int) -> int:
+        """Which weights hold after so many known events, the last of them ``at`` UTC seconds."""
+        return place_of(known, at, self.time, len(self.weights))
 
     def features_of(self, rows: Ints) -> Floats:
         """Features of these rows, ascending; ``(n, COLUMNS)``."""
@@ -135,27 +162,37 @@ class TrendTable:
         """Followers of the rows ``last`` ``(n, PLACES)``, and features of these links
         ``(n, PLACES, 2)``; row 0, which is no item, fills what is left."""
         rows, counts = self.followers.after(last, self.clock)
-        return rows, links_of(counts, self.chance[rows], self.features[last])
+        return rows, links_of(counts, self.chance[rows])
 
     def pool(self, logits: Floats, contexts: Contexts) -> None:
         """Make scores of the network's ``logits`` ``(n, rows)``, in their place."""
-        weights = self.weights[contexts.places]
+        weights = self.weights_of(contexts)
         logits *= weights[:, :1]
         logits += weights[:, 1 : 1 + COLUMNS] @ self.features.T
         rows, links = self.links(contexts.last)
         # An item follows another in one place only; row 0 is no item, whatever it scores.
-        logits[np.arange(len(rows))[:, None], rows] += self._added(links, weights)
+        each = np.arange(len(rows))[:, None]
+        logits[each, rows] += self._added(links, weights)
+        if weights.shape[1] > AGAIN:
+            # An item that is there twice counts once, so that which of both is written is the same.
+            logits[each, contexts.lately] += weights[:, AGAIN:]
 
-    def pool_one(self, logits: Floats, last: int, known: int) -> None:
-        """The same for the ``logits`` ``(rows,)`` of one user, for whom it is much cheaper."""
-        place = bisect_right(PLACE_BEGINS, known) - 1
+    def pool_one(self, logits: Floats, rows: Ints, at: int) -> None:
+        """The same for the ``logits`` ``(rows,)`` of one user, for whom it is much cheaper.
+
+        ``rows`` are those of all known events, the last of them ``at`` UTC seconds."""
+        place = self.place_of(len(rows), at)
         weights = self.weights[place]
         logits *= weights[0]
         logits += self._pooled_for(place)
-        if last:
-            rows, counts = self.followers.after_one(last, self.clock)
-            links = links_of(counts, self.chance[rows], self.features[last])
-            logits[rows] += links @ weights[1 + COLUMNS :]
+        if not len(rows):
+            return
+        if last := int(rows[-1]):
+            followers, counts = self.followers.after_one(last, self.clock)
+            links = links_of(counts, self.chance[followers])
+            logits[followers] += links @ weights[1 + COLUMNS : AGAIN]
+        if len(weights) > AGAIN:
+            logits[rows[-LATELY:]] += weights[AGAIN]
 
     def follow(self, before: TrendTable) -> None:
         """Make ready what ``before``, in whose place this one comes, was asked for by
@@ -172,7 +209,7 @@ class TrendTable:
 
     def pool_some(self, logits: Floats, rows: Ints, contexts: Contexts) -> None:
         """The same for ``logits`` ``(n, m)`` of the ``m`` distinct ``rows`` alone."""
-        weights = self.weights[contexts.places]
+        weights = self.weights_of(contexts)
         logits *= weights[:, :1]
         logits += weights[:, 1 : 1 + COLUMNS] @ self.features[rows].T
         if not len(rows):
@@ -180,27 +217,32 @@ class TrendTable:
         followers, links = self.links(contexts.last)
         added = self._added(links, weights)
         order = np.argsort(rows)
-        place = np.minimum(np.searchsorted(rows, followers, sorter=order), len(rows) - 1)
-        column = order[place]
-        of, at = np.nonzero((rows[column] == followers) & (followers != 0))
-        logits[of, column[of, at]] += added[of, at]
+        of, at, columns = places_among(rows, order, followers)
+        logits[of, columns] += added[of, at]
+        if weights.shape[1] > AGAIN:
+            of, _, columns = places_among(rows, order, contexts.lately)
+            logits[of, columns] += weights[of, AGAIN]
 
-    def pool_some_for_one(self, logits: Floats, rows: Ints, last: int, known: int) -> None:
-        """The same for the ``logits`` ``(m,)`` of one user for the ``m`` distinct ``rows``."""
-        weights = self.weights[bisect_right(PLACE_BEGINS, known) - 1]
+    def pool_some_for_one(self, logits: Floats, rows: Ints, known: Ints, at: int) -> None:
+        """The same for the ``logits`` ``(m,)`` of one user for the ``m`` distinct ``rows``; the
+        user as of :meth:`pool_one`, with the rows ``known``."""
+        weights = self.weights[self.place_of(len(known), at)]
         logits *= weights[0]
         logits += self.features[rows] @ weights[1 : 1 + COLUMNS]
+        if len(known) and len(weights) > AGAIN:
+            logits[among(rows, known[-LATELY:])] += weights[AGAIN]
+        last = int(known[-1]) if len(known) else 0
         if not last:
             return
         followers, counts = self.followers.after_one(last, self.clock)
-        links = links_of(counts, self.chance[followers], self.features[last])
+        links = links_of(counts, self.chance[followers])
         order = np.argsort(followers)
         place = np.minimum(np.searchsorted(followers, rows, sorter=order), len(order) - 1)
         of = order[place]
-        at = np.flatnonzero((followers[of] == rows) & (rows != 0))
-        logits[at] += links[of[at]] @ weights[1 + COLUMNS :]
+        found = np.flatnonzero((followers[of] == rows) & (rows != 0))
+        logits[found] += links[of[found]] @ weights[1 + COLUMNS : AGAIN]
 
     @staticmethod
     def _added(links: Floats, weights: Floats) -> Floats:
-        added: Floats = np.einsum("npf,nf->np", links, weights[:, 1 + COLUMNS :])
+        added: Floats = np.einsum("npf,nf->np", links, weights[:, 1 + COLUMNS : AGAIN])
         return added

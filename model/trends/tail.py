@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from everfresh.model.trends.contexts import newest_times, stream_time
 from everfresh.model.trends.counts import FadingCounts, Floats, Ints, fading
 from everfresh.model.trends.followers import Followers, Rows
 from everfresh.model.trends.table import TrendTable, chances, features_of, links_of
@@ -42,6 +43,7 @@ class Tail:
         self._begin = self._clock = trends.clock
         self._faded, self._log_shares = counts.at(self._begin), log_shares
         self._weights = trends.weights
+        self._newest = trends.newest()
         self._version = counts
         # Rows that the tail has touched, ascending. The first stands for no row.
         self._touched: Ints = np.zeros(1, np.int64)
@@ -58,6 +60,11 @@ class Tail:
         """Of the pool, as of the version."""
         return self._weights
 
+    @property
+    def time(self) -> int:
+        """The stream's own, as of :class:`TrendTable`."""
+        return stream_time(self._newest)
+
     def copy(self) -> Tail:
         """Another one, which goes on from here by itself."""
         # Learning replaces arrays of rows as a whole: see _touch.
@@ -67,8 +74,9 @@ class Tail:
         """So many events came that are not known: what is counted fades."""
         self._clock += events
 
-    def learn(self, before: Ints, rows: Ints) -> None:
+    def learn(self, before: Ints, rows: Ints, times: Ints) -> None:
         """The next events, as of :meth:`Trends.learn`, in blocks."""
+        self._newest = newest_times(self._newest, times)
         if len(rows):
             # Once for all blocks: it costs what all rows cost that the tail has touched.
             self._touch(np.append(before, rows))
@@ -84,21 +92,19 @@ class Tail:
         """As of :meth:`TrendTable.links`."""
         rows, counts = self.followers().after(last, self._clock)
         distinct, place = np.unique(rows, return_inverse=True)
-        chance = self._chance(self._counted(distinct), distinct)
-        lasts, of = np.unique(last, return_inverse=True)
-        return rows, links_of(
-            counts, chance[place.reshape(rows.shape)], self.features_of(lasts)[of]
-        )
+        chance = self._chance(self._counted(distinct))
+        return rows, links_of(counts, chance[place.reshape(rows.shape)])
 
     def table(self) -> TrendTable:
         """To score with, as of now."""
         faded = self._counted(slice(None))
         return TrendTable(
             features_of(faded, self._log_shares),
-            self._chance(faded, slice(None)),
+            self._chance(faded),
             self.followers(),
             self._clock,
             self._weights,
+            self.time,
         )
 
     def followers(self) -> TailFollowers:
@@ -118,8 +124,8 @@ class Tail:
         faded[known] = own[place[known]]
         return faded
 
-    def _chance(self, faded: Floats, rows: Ints | slice) -> Floats:
-        return chances(faded, self._log_shares[rows], len(self._log_shares), self._clock)
+    def _chance(self, faded: Floats) -> Floats:
+        return chances(faded, len(self._log_shares), self._clock)
 
     def _learn(self, before: Ints, rows: Ints) -> None:
         place = np.searchsorted(self._touched, rows)
@@ -170,13 +176,13 @@ class TailFollowers:
 
 
 def counted_by_block(
-    tail: Tail, order: Ints, before: Ints, rows: Ints
+    tail: Tail, order: Ints, before: Ints, rows: Ints, times: Ints
 ) -> Iterator[tuple[Ints, Tail]]:
     """The events of each block ``(n,)`` and the tail of those before it, which is changed next.
 
-    ``order`` is theirs in the log; events are ``rows`` that followed ``before``.
+    ``order`` is theirs in the log; events are ``rows`` that followed ``before``, at ``times``.
     """
     for begin in range(0, len(order), BLOCK):
         part = order[begin : begin + BLOCK]
         yield part, tail
-        tail.learn(before[part], rows[part])
+        tail.learn(before[part], rows[part], times[part])

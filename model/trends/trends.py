@@ -18,9 +18,16 @@ from everfresh.contracts.safetensors import TableBytes
 from everfresh.model.row_changes import RowChanges
 from everfresh.model.touched_rows import TouchedRows, table_bytes
 from everfresh.model.trends import counts, followers
+from everfresh.model.trends.contexts import NEWEST, newest_times, stream_time
 from everfresh.model.trends.counts import FadingCounts, Floats, Ints
 from everfresh.model.trends.followers import PLACES, Followers
-from everfresh.model.trends.table import TrendTable, chances, features_of, network_alone
+from everfresh.model.trends.table import (
+    EARLIER_WEIGHTS,
+    TrendTable,
+    chances,
+    features_of,
+    network_alone,
+)
 from everfresh.model.weights import lengthen, overwrite, require_alike
 
 PREFIX = "trends."
@@ -36,8 +43,20 @@ def _blank(rows: int) -> dict[str, Tensor]:
         "links": torch.zeros(rows, PLACES, links),
         "linked": torch.zeros(rows, dtype=torch.int64),
         "clock": torch.zeros((), dtype=torch.int64),
+        "time": torch.zeros((), dtype=torch.int64),
         "weights": torch.from_numpy(network_alone()),
     }
+
+
+def _like(found: Mapping[str, Tensor], blank: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """``blank`` as the build has it that wrote what was ``found``: an earlier one knew no time, and
+    had fewer weights."""
+    like = dict(blank)
+    if "time" not in found:
+        del like["time"]
+    if "weights" in found and found["weights"].shape == EARLIER_WEIGHTS:
+        like["weights"] = torch.zeros(EARLIER_WEIGHTS)
+    return like
 
 
 class Trends:
@@ -55,7 +74,7 @@ class Trends:
         found = {n.removeprefix(PREFIX): t for n, t in tensors.items() if n.startswith(PREFIX)}
         trends = cls(rows)
         if found:
-            require_alike(trends._tensors, found, what)
+            require_alike(_like(found, trends._tensors), found, what)
             trends._tensors = found
             trends.begin_version()
             trends._require_sound({name: tensor.numpy() for name, tensor in found.items()}, what)
@@ -100,8 +119,13 @@ class Trends:
         return int(self._tensors["clock"])
 
     @property
+    def time(self) -> int:
+        """The stream's own, in UTC seconds; 0 where it is not known."""
+        return int(self._tensors["time"]) if "time" in self._tensors else 0
+
+    @property
     def weights(self) -> Floats:
-        """Of the pool, ``(places, WEIGHTS)``."""
+        """Of the pool, as of :func:`network_alone` or of an earlier build."""
         weights: Floats = self._tensors["weights"].numpy()
         return weights
 
@@ -109,14 +133,19 @@ class Trends:
         """Pool by these from now on."""
         self._tensors["weights"] = torch.from_numpy(weights)
 
-    def learn(self, before: Ints, rows: Ints) -> None:
-        """The next events, in the log's order: rows ``(n,)`` and those of the same user's events
-        ``before`` them; 0 for none."""
+    def learn(self, before: Ints, rows: Ints, times: Ints) -> None:
+        """The next events, in the log's order: rows ``(n,)``, those of the same user's events
+        ``before`` them, 0 for none, and the events' own ``times`` in UTC seconds."""
         clock = self.clock
         self.counted().learn(rows, clock)
         self.followed().learn(before, rows, clock)
         self._touched.extend(np.append(before, rows))
         self._tensors["clock"] = torch.tensor(clock + len(rows))
+        self._tensors["time"] = torch.tensor(stream_time(newest_times(self.newest(), times)))
+
+    def newest(self) -> Ints:
+        """Event times that stand for the newest ones that were learnt."""
+        return np.full(NEWEST if self.time else 0, self.time)
 
     def forget(self, rows: Ints) -> Ints:
         """Of items that have left; returns the rows that this changes beside."""
@@ -129,9 +158,9 @@ class Trends:
         """To score with, as of now; ``log_shares`` ``(rows,)`` are of all sightings."""
         clock = self.clock
         faded = self.counted().at(clock)
-        chance = chances(faded, log_shares, len(log_shares), clock)
+        chance = chances(faded, len(log_shares), clock)
         features = features_of(faded, log_shares)
-        return TrendTable(features, chance, self.followed(), clock, self.weights)
+        return TrendTable(features, chance, self.followed(), clock, self.weights, self.time)
 
     def take(self, changes: RowChanges, rows: int, what: str) -> None:
         """Become the next version's, of so many rows; ``changes`` by the names that

@@ -49,7 +49,8 @@ class UserHistory(msgspec.Struct, frozen=True):
 
     ``partition`` and ``offset`` name the last event of the state, ``None`` without state.
     ``request_events`` is the number of the request's own events that were used besides. ``rows``
-    are the rows of all its items, in order. ``vector`` is the user vector ``(dim,)``; ``None``
+    are the rows of all its items, in order, and ``at`` is the time of the last event in UTC
+    seconds, 0 for none. ``vector`` is the user vector ``(dim,)``; ``None``
     where the version knows none of the items. ``named`` gives the ids of all of them, also of
     those without a row. ``trending`` are the version's trends as they were kept up at that moment,
     if they are; an answer uses no others.
@@ -62,6 +63,7 @@ class UserHistory(msgspec.Struct, frozen=True):
     vector: Tensor | None
     named: Callable[[], list[ItemId]] = list
     trending: Trending | None = None
+    at: int = 0
 
 
 class CacheFigures(msgspec.Struct):
@@ -105,17 +107,26 @@ class CachedHistoryReader:
             vector = _vector(recommender, codes, 0, len(events)) if codes[0].any() else None
             named = partial(_named, None, events)
             kept_up = loaded.kept_up
-            return UserHistory(None, None, len(events), codes[0], vector, named, kept_up)
+            return UserHistory(
+                None, None, len(events), codes[0], vector, named, kept_up, _at(codes)
+            )
         fresh = fresh_events(stored, events)
         with self._lock:
             cached = self._refreshed(loaded, user, stored)
             if not fresh:
-                rows, vector = cached.codes[0], cached.vector
+                codes, vector = cached.codes, cached.vector
             else:
-                rows, vector = self._continued_by(recommender, cached, fresh, stored.length)
+                codes, vector = self._continued_by(recommender, cached, fresh, stored.length)
             named = partial(_named, stored, fresh)
             return UserHistory(
-                cached.partition, cached.offset, len(fresh), rows, vector, named, loaded.kept_up
+                cached.partition,
+                cached.offset,
+                len(fresh),
+                codes[0],
+                vector,
+                named,
+                loaded.kept_up,
+                _at(codes),
             )
 
     def beside(self) -> CachedHistoryReader:
@@ -224,16 +235,20 @@ class CachedHistoryReader:
         events: Sequence[Interaction],
         length: int,
     ) -> tuple[Codes, Tensor | None]:
-        """Rows and vector with ``events`` after the history, which itself stays as it is."""
+        """Codes and vector with ``events`` after the history, which itself stays as it is."""
         codes = encode_events(events, recommender.vocabulary)
         joined = np.concatenate([cached.codes, codes], axis=1)
         number = cached.number + len(events)
         begin = window_begin(number, capacity(recommender.settings, length))
         if cached.states is not None and max(begin, cached.begin) == cached.begin:
-            return joined[0], cached.states.peek(recommender.network, codes)
+            return joined, cached.states.peek(recommender.network, codes)
         if not joined[0].any():
-            return joined[0], None
-        return joined[0], _vector(recommender, joined, number - joined.shape[1], length)
+            return joined, None
+        return joined, _vector(recommender, joined, number - joined.shape[1], length)
+
+
+def _at(codes: Codes) -> int:
+    return int(codes[3, -1]) if codes.shape[1] else 0
 
 
 def _named(stored: StoredSequence | None, events: Sequence[Interaction]) -> list[ItemId]:

@@ -107,8 +107,8 @@ class ColdRows:
 
     def scores(self, recommender: Recommender, query: Query) -> Scores:
         """Of each place, on the scale of the version's rows."""
-        table = recommender.trend_table()
-        weight = table.weights[table.places(np.array([len(query.rows)]))[0], 0]
+        table = recommender.trend_table() if query.trends is None else query.trends
+        weight = table.weights[table.place_of(len(query.rows), query.at), 0]
         made: Scores = self.vectors @ query.user.numpy()
         made *= weight
         made += np.float32(recommender.content.offset)

@@ -75,13 +75,13 @@ class KeptUp:
         if len(rows):
             old = np.searchsorted(recent.keys[:, 0], recent.keys[-1, 0] - SETTLED_MS)
             whole = max(done, int(old) // BLOCK * BLOCK)
-            settled.learn(before[done:whole], rows[done:whole])
+            settled.learn(before[done:whole], rows[done:whole], recent.times[done:whole])
             if whole:
                 self._settled_key = recent.keys[whole - 1]
             done = whole
         self._settled = settled
         tail = settled.copy()
-        tail.learn(before[done:], rows[done:])
+        tail.learn(before[done:], rows[done:], recent.times[done:])
         return tail
 
     def _rows_of(self, log: RecentLog) -> Ints:

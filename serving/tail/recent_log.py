@@ -39,12 +39,14 @@ class RecentSlice(msgspec.Struct, frozen=True):
     """The events after a version's offsets that are kept, in the order in which tails count them.
 
     ``items`` and ``before`` ``(n,)`` are numbers of :meth:`RecentLog.items`; ``keys`` ``(n, 3)``
-    are append times, offsets and partitions. ``missing`` records after the version's offsets are
+    are append times, offsets and partitions; ``times`` ``(n,)`` are the events' own, in UTC
+    seconds. ``missing`` records after the version's offsets are
     not kept, and ``ranges`` are those that are, by partition.
     """
 
     items: Ints
     before: Ints
+    times: Ints
     keys: Ints
     missing: int
     ranges: Mapping[int, Ranges]
@@ -55,9 +57,9 @@ class RecentLog:
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
-        # (5, n): partition, offset, append time, item, before. The first part is in the order in
-        # which tails count, the others are as they came.
-        self._parts: list[Ints] = [np.zeros((5, 0), np.int64)]
+        # (6, n): partition, offset, append time, event time, item, before. The first part is in
+        # the order in which tails count, the others are as they came.
+        self._parts: list[Ints] = [np.zeros((6, 0), np.int64)]
         self._ranges: dict[int, Ranges] = {}
         self._numbers: dict[ItemId, int] = {}
         self._items: list[ItemId] = []
@@ -86,7 +88,9 @@ class RecentLog:
             number = len(run.offsets)
             rows, before = self._numbers_of(run.items), self._numbers_of(run.before)
             self._parts.append(
-                np.array([[run.partition] * number, run.offsets, run.appended, rows, before])
+                np.array(
+                    [[run.partition] * number, run.offsets, run.appended, run.times, rows, before]
+                )
             )
             self.kept += number
         if self.kept > self._most:
@@ -103,7 +107,9 @@ class RecentLog:
         for number, ranges in kept.items():
             begin = through.get(number, 0)
             missing += ranges[-1][1] - begin - sum(end - at for at, end in ranges)
-        return RecentSlice(events[3], events[4], events[[2, 1, 0]].T, missing, kept)
+        return RecentSlice(
+            events[4], events[5], events[3] // 1000, events[[2, 1, 0]].T, missing, kept
+        )
 
     def ranges_since(self, through: Mapping[int, int]) -> dict[int, Ranges]:
         """Those of :meth:`since`, which costs far more."""
@@ -154,12 +160,12 @@ class RecentLog:
             newer = own[1][own[2] >= edge]
             self._drop_before(number, int(newer.min()) if len(newer) else ranges[-1][1])
         events = self._together()
-        used, places = np.unique(events[3:], return_inverse=True)
+        used, places = np.unique(events[4:], return_inverse=True)
         used = used[used != _NO_ITEM]
         names = [self._items[number - 1] for number in used]
         self._items, self._numbers = names, {name: at for at, name in enumerate(names, 1)}
-        places = places.reshape(2, -1) + (0 if _NO_ITEM in events[3:] else 1)
-        self._keep(np.concatenate([events[:3], places]))
+        places = places.reshape(2, -1) + (0 if _NO_ITEM in events[4:] else 1)
+        self._keep(np.concatenate([events[:4], places]))
         self.generation += 1
 
     def _keep(self, events: Ints) -> None:

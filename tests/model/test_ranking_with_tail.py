@@ -15,6 +15,7 @@ from everfresh.model.metrics import MISS
 from everfresh.model.network.batches import query_batch
 from everfresh.model.recommender import NETWORK, TAIL, VERSION, Recommender
 from everfresh.model.trend_learning import learn_trends, weigh_trends
+from everfresh.model.trends.contexts import BACK
 from everfresh.model.trends.tail import BLOCK
 from tests.model.streams import SMALL, example, stream, trained
 
@@ -33,10 +34,19 @@ def in_log(examples: list[DecodedExample], seed: int) -> list[DecodedExample]:
     ]
 
 
+def later(example: DecodedExample) -> DecodedExample:
+    """All but every third user's targets an hour after what they had before."""
+    if example.user in range(0, 60, 3):
+        return example
+    moved = [msgspec.structs.replace(each, time=each.time + 3_600_000) for each in example.targets]
+    return msgspec.structs.replace(example, targets=moved)
+
+
 def with_trends(seed: int) -> Recommender:
     model = trained(stream(seed, longest=10))
     learn_trends(model, stream(seed, longest=10))
-    model.weigh_trends(model.trends.weights + np.float32(0.3))
+    drawn = np.random.default_rng(seed).random(model.trends.weights.shape)
+    model.weigh_trends(model.trends.weights + (0.6 * drawn).astype(np.float32))
     return model
 
 
@@ -45,6 +55,7 @@ def test_a_window_is_ranked_as_replicas_would_answer(exclude_seen: bool) -> None
     """Law 4, and live and offline by the same numbers: the hand-made answer is the replica's."""
     model = with_trends(3)
     examples = in_log(stream(8, users=60, items=34, longest=SMALL.max_length // 2), 1)
+    examples = [*map(later, examples)]
     assert sum(len(each.targets) for each in examples) > 1.5 * BLOCK
     ways = [TAIL, VERSION, NETWORK, 4_096]
     kept_up, own, network, counts = model.ranks_by(ways, examples, exclude_seen)
@@ -56,19 +67,22 @@ def test_a_window_is_ranked_as_replicas_would_answer(exclude_seen: bool) -> None
         whole = [*each.context, *each.targets]
         for place in range(len(each.context), len(whole)):
             at = each.appended[place - len(each.context)]
-            events.append((at, len(events), whole[:place], whole[place].item))
+            events.append((at, len(events), whole[:place], whole[place]))
     row = model.vocabulary.row
     tail = model.tail()
-    ordered = sorted(events)
+    ordered = sorted(events, key=lambda event: event[:2])
+    places = set[int]()
     for begin in range(0, len(ordered), BLOCK):
         block = ordered[begin : begin + BLOCK]
         table = tail.table()
-        for _, number, history, item in block:
+        for _, number, history, event in block:
+            item, at = event.item, history[-1].time // 1000 if history else 0
+            places.add(table.place_of(len(history), at))
             seen = np.array([row(each.item) for each in history], np.int64)
             batch = query_batch(history, model.vocabulary, SMALL.max_length)
             with torch.inference_mode():
                 user = model.network(batch)[-1]
-            pooled = np.asarray(all_scores(model, Query(user, seen, table)))
+            pooled = np.asarray(all_scores(model, Query(user, seen, at, table)))
             for scores, ranks in ((pooled, kept_up), (table.features[:, 0].copy(), counts)):
                 scores[0] = -np.inf
                 if exclude_seen:
@@ -81,8 +95,10 @@ def test_a_window_is_ranked_as_replicas_would_answer(exclude_seen: bool) -> None
                 else:
                     assert ranks[number] == MISS
         before = [row(history[-1].item) if history else 0 for _, _, history, _ in block]
-        rows = np.array([row(item) for _, _, _, item in block], np.int64)
-        tail.learn(np.array(before, np.int64), rows)
+        rows = np.array([row(event.item) for _, _, _, event in block], np.int64)
+        times = np.array([event.time // 1000 for _, _, _, event in block], np.int64)
+        tail.learn(np.array(before, np.int64), rows, times)
+    assert places >= {0, 3, BACK}
 
 
 def test_weights_are_learnt_from_what_the_tail_said() -> None:

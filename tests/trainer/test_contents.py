@@ -10,7 +10,7 @@ import pytest
 from everfresh.adapters.memory_items import MemoryItemLog, MemoryItemSource
 from everfresh.contracts.errors import Unreachable
 from everfresh.contracts.items.record import Item, ItemChange
-from everfresh.contracts.manifest import FORMAT, NEWER_FORMAT
+from everfresh.contracts.manifest import NEWER_FORMAT
 from everfresh.contracts.ports import ItemSource
 from everfresh.contracts.settings import Settings, load_settings
 from everfresh.trainer.contents import ItemContents
@@ -190,4 +190,4 @@ def test_a_trainer_with_a_catalogue_restarts_to_equal_versions_and_others_withou
     first = plain.store.manifest(plain.store.versions()[-1])
     assert b"content.map" not in plain.store.read(first, first.replica_files[0])
     # A release before it refuses such a version by its number.
-    assert (first.format, last.format) == (FORMAT, NEWER_FORMAT)
+    assert last.format == NEWER_FORMAT

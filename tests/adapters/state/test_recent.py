@@ -32,7 +32,7 @@ from tests.streaming.sample_log import (
 )
 
 UNSEALED = rules(stretch_events=10_000)
-_Known = tuple[int, int, int | str, int | str | None]
+_Known = tuple[int, int, int | str, int | str | None, int]
 
 
 @st.composite
@@ -51,7 +51,7 @@ def logs(draw: st.DrawFn) -> list[LogRecord]:
 
 
 def expected(log: list[LogRecord]) -> list[_Known]:
-    """Offset, append time, item and the same user's item before, of every accepted event."""
+    """Offset, append time, item, the same user's item before and time, of accepted events."""
     last: dict[object, int | str] = {}
     events: list[_Known] = []
     for record in log:
@@ -60,7 +60,7 @@ def expected(log: list[LogRecord]) -> list[_Known]:
         except msgspec.DecodeError:
             continue
         before = last.get(event.user_id)
-        events.append((record.offset, record.timestamp, event.item_id, before))
+        events.append((record.offset, record.timestamp, event.item_id, before, event.time))
         last[event.user_id] = event.item_id
     return events
 
@@ -69,7 +69,7 @@ def rows(runs: list[RecentRun]) -> list[_Known]:
     return [
         row
         for run in runs
-        for row in zip(run.offsets, run.appended, run.items, run.before, strict=True)
+        for row in zip(run.offsets, run.appended, run.items, run.before, run.times, strict=True)
     ]
 
 

@@ -104,7 +104,7 @@ def test_where_all_that_is_near_is_barred_the_others_are_found() -> None:
 
 def test_what_followed_the_last_item_is_looked_at_wherever_it_lies() -> None:
     recommender = made()
-    recommender.learn_trends(np.array([7, 7]), np.array([50, 50]))
+    recommender.learn_trends(np.array([7, 7]), np.array([50, 50]), np.zeros(2, np.int64))
     weights = recommender.trends.weights.copy()
     weights[:, -2:] = 100.0
     recommender.weigh_trends(weights)

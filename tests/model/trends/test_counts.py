@@ -21,7 +21,7 @@ def learnt(parts: list[list[tuple[int, int]]]) -> Trends:
     trends = Trends(ROWS)
     for part in parts:
         before, rows = np.array(part, dtype=np.int64).reshape(-1, 2).T
-        trends.learn(before, rows)
+        trends.learn(before, rows, np.zeros_like(rows))
     return trends
 
 
@@ -58,7 +58,7 @@ def test_all_counts_together_are_what_a_sum_says() -> None:
 def test_a_window_changes_the_rows_that_it_sighted_alone() -> None:
     trends = learnt([[(1, 2), (2, 3), (3, 4)]])
     before = {name: tensor.clone() for name, tensor in trends.tensors().items()}
-    trends.learn(np.array([5]), np.array([2]))
+    trends.learn(np.array([5]), np.array([2]), np.array([0]))
     for name, tensor in trends.tensors().items():
         if tensor.dim() and tensor.shape[0] == ROWS:
             changed = {int(row) for row in np.argwhere((tensor != before[name]).numpy())[:, 0]}

@@ -16,9 +16,10 @@ SHARES = np.full(ROWS, -np.log(ROWS), np.float32)
 RANDOM = np.random.default_rng(7)
 
 
-def events(number: int, rows: int = ROWS) -> tuple[np.ndarray, np.ndarray]:
-    """Rows before and rows; 0, which is no item, among them."""
-    return RANDOM.integers(0, rows, number), RANDOM.integers(0, rows, number)
+def events(number: int, rows: int = ROWS) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows before and rows; 0, which is no item, among them; and times."""
+    before, named = RANDOM.integers(0, rows, number), RANDOM.integers(0, rows, number)
+    return before, named, np.random.default_rng(number).integers(1_000_000, 2_000_000, number)
 
 
 def version(number: int = 500) -> Trends:
@@ -29,13 +30,14 @@ def version(number: int = 500) -> Trends:
 
 @pytest.mark.parametrize("number", [0, 1, BLOCK - 1, BLOCK, 700])
 def test_a_tail_says_what_the_next_version_would_that_learnt_its_events(number: int) -> None:
-    trends, (before, rows) = version(), events(number)
+    trends, (before, rows, times) = version(), events(number)
     tail = Tail(trends, SHARES)
-    tail.learn(before, rows)
+    tail.learn(before, rows, times)
     table = tail.table()
-    trends.learn(before, rows)
+    trends.learn(before, rows, times)
     wanted = trends.table(SHARES)
     assert (tail.events, table.clock) == (number, wanted.clock)
+    assert table.time == wanted.time > 0
     assert table.features == pytest.approx(wanted.features, abs=1e-4)
     assert table.chance == pytest.approx(wanted.chance, rel=1e-4)
     last = np.arange(ROWS)
@@ -92,13 +94,15 @@ def test_a_table_stays_as_it_is_while_its_tail_goes_on() -> None:
 @settings(max_examples=20)
 def test_however_whole_blocks_come_the_numbers_are_the_same(cuts: list[int]) -> None:
     number = BLOCK * sum(cuts)
-    trends, (before, rows) = version(), events(number)
+    trends, (before, rows, times) = version(), events(number)
     at_once, by_parts = Tail(trends, SHARES), Tail(trends, SHARES)
-    at_once.learn(before, rows)
+    at_once.learn(before, rows, times)
     begin = 0
     for cut in cuts:
-        by_parts.learn(before[begin : begin + BLOCK * cut], rows[begin : begin + BLOCK * cut])
+        part = slice(begin, begin + BLOCK * cut)
+        by_parts.learn(before[part], rows[part], times[part])
         begin += BLOCK * cut
+    assert at_once.time == by_parts.time
     assert np.array_equal(at_once.table().features, by_parts.table().features)
     last = np.arange(ROWS)
     for own, other in zip(at_once.links(last), by_parts.links(last), strict=True):
@@ -134,11 +138,11 @@ def test_what_came_unseen_fades_what_was_counted() -> None:
 
 def test_a_block_is_ranked_before_it_is_counted() -> None:
     """Law 4: nothing of an event, nor of its block, is in what it is ranked with."""
-    before, rows = events(150)
+    before, rows, times = events(150)
     order = RANDOM.permutation(150)
     seen: list[int] = []
     tail = Tail(version(), SHARES)
-    for number, (part, so_far) in enumerate(counted_by_block(tail, order, before, rows)):
+    for number, (part, so_far) in enumerate(counted_by_block(tail, order, before, rows, times)):
         assert so_far.events == BLOCK * number
         assert part.tolist() == order[BLOCK * number : BLOCK * (number + 1)].tolist()
         seen += part.tolist()
@@ -159,11 +163,26 @@ def test_rows_are_taken_over_once_however_many_blocks_come(monkeypatch: pytest.M
 
     monkeypatch.setattr(Tail, "_touch", counted)
     one, other = (Tail(each, SHARES) for each in [version()] * 2)
-    before, rows = events(10 * BLOCK)
-    one.learn(before, rows)
+    before, rows, times = events(10 * BLOCK)
+    one.learn(before, rows, times)
     assert taken == [20 * BLOCK]
-    for _, tail in counted_by_block(other, np.arange(len(rows)), before, rows):
+    for _, tail in counted_by_block(other, np.arange(len(rows)), before, rows, times):
         assert tail is other
     mine, theirs = one.table(), other.table()
     assert np.array_equal(mine.features, theirs.features)
     assert np.array_equal(mine.chance, theirs.chance)
+
+
+def test_the_streams_time_is_what_most_of_the_newest_events_say() -> None:
+    """One producer whose clock is wrong makes nobody come back."""
+    trends, tail = Trends(ROWS), Tail(Trends(ROWS), SHARES)
+    assert (trends.time, tail.time) == (0, 0)
+    before, rows, _ = events(BLOCK)
+    trends.learn(before, rows, 5_000 + np.arange(BLOCK))
+    assert trends.time == 5_000 + BLOCK // 2
+    tail = Tail(trends, SHARES)
+    assert tail.time == tail.table().time == trends.time
+    tail.learn(before[:3], rows[:3], np.array([10**10, -(10**10), 10**10]))
+    assert tail.time == trends.time
+    tail.learn(before[:40], rows[:40], np.full(40, 9_000))
+    assert tail.table().time == 9_000

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from everfresh.contracts.errors import CorruptVersion
 from everfresh.model.row_changes import RowChange
+from everfresh.model.trends.table import EARLIER_WEIGHTS
 from everfresh.model.trends.trends import PREFIX, Trends
 
 ROWS = 6
@@ -16,7 +17,7 @@ ROWS = 6
 
 def learnt() -> dict[str, Tensor]:
     trends = Trends(ROWS)
-    trends.learn(np.array([0, 1, 2, 1]), np.array([1, 2, 1, 2]))
+    trends.learn(np.array([0, 1, 2, 1]), np.array([1, 2, 1, 2]), np.full(4, 1_000))
     return {name: tensor.clone() for name, tensor in trends.tensors().items()}
 
 
@@ -35,8 +36,33 @@ def test_a_version_of_an_earlier_build_has_none_and_stays_as_it_is() -> None:
     trends = Trends.of({"items": torch.zeros(ROWS, 2)}, ROWS, "file")
     assert trends.clock == 0
     assert trends.tensors() == {}
-    trends.learn(np.array([0]), np.array([5]))
+    trends.learn(np.array([0]), np.array([5]), np.array([1_000]))
     assert trends.tensors().keys() == learnt().keys()
+
+
+def earlier() -> dict[str, Tensor]:
+    """As the build before wrote them: no time, and fewer weights."""
+    tensors = learnt()
+    del tensors[f"{PREFIX}time"]
+    return tensors | {f"{PREFIX}weights": torch.rand(EARLIER_WEIGHTS)}
+
+
+def test_trends_without_a_time_load_as_they_are_and_are_learnt_from_on() -> None:
+    tensors = earlier()
+    trends = Trends.of(tensors, ROWS, "file")
+    assert trends.time == 0
+    again = trends.tensors()
+    assert again.keys() == tensors.keys()
+    assert all(torch.equal(again[name], tensor) for name, tensor in tensors.items())
+    taking = Trends.of(earlier(), ROWS, "file")
+    taking.take(changes(tensors), ROWS, "file")
+    assert torch.equal(taking.tensors()[f"{PREFIX}weights"], tensors[f"{PREFIX}weights"])
+    trends.own()
+    trends.learn(np.array([0]), np.array([5]), np.array([1_000]))
+    # A window whose items are all new leaves the weights as they were.
+    again = trends.tensors()
+    assert again.keys() == learnt().keys()
+    assert Trends.of(again, ROWS, "file").time == trends.time == 1_000
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ class Logged:
     appended: int
     item: ItemId
     before: ItemId | None
+    time: int
 
     @property
     def key(self) -> tuple[int, int, int]:
@@ -35,7 +36,8 @@ def made_log(number: int, partitions: int, seed: int, items: Sequence[ItemId]) -
         partition = rng.randrange(partitions)
         offsets[partition] += rng.choice([1, 1, 2])
         before = rng.choice([None, *items])
-        log.append(Logged(partition, offsets[partition], appended, rng.choice(list(items)), before))
+        item, time = rng.choice(list(items)), appended * 100 - rng.randrange(90_000)
+        log.append(Logged(partition, offsets[partition], appended, item, before, time))
     return log
 
 
@@ -53,4 +55,5 @@ def run_of(partition: int, begin: int, end: int, log: Sequence[Logged]) -> Recen
         [each.appended for each in events],
         [each.item for each in events],
         [each.before for each in events],
+        [each.time for each in events],
     )

@@ -21,6 +21,7 @@ from everfresh.serving.tail.recent_log import RecentLog
 from tests.serving.tail.events import Logged, made_log, run_of
 
 ITEMS: list[ItemId] = [*range(1, 30), "x", "y"]
+NONE = np.zeros(0, np.int64)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def version() -> Recommender:
     known = [Interaction(item, "view", 0) for item in ITEMS[:-1]]
     made.admit([DecodedExample(1, [], known, [], [])])
     rows = np.random.default_rng(1).integers(1, len(ITEMS), 400)
-    made.learn_trends(np.append(0, rows[:-1]), rows)
+    made.learn_trends(np.append(0, rows[:-1]), rows, np.zeros_like(rows))
     return made
 
 
@@ -45,14 +46,16 @@ def offline(version: Recommender, log: list[Logged], missing: int = 0) -> TrendT
     before = [0 if each.before is None else row(each.before) for each in ordered]
     tail = version.tail()
     tail.skip(missing)
-    tail.learn(np.array(before, np.int64), np.array([row(each.item) for each in ordered], np.int64))
+    rows = np.array([row(each.item) for each in ordered], np.int64)
+    times = np.array([each.time // 1000 for each in ordered], np.int64)
+    tail.learn(np.array(before, np.int64), rows, times)
     return tail.table()
 
 
 def assert_same(one: TrendTable, other: TrendTable) -> None:
     """Bit for bit."""
     last = np.arange(len(other.features))
-    assert one.clock == other.clock
+    assert (one.clock, one.time) == (other.clock, other.time)
     assert np.array_equal(one.features, other.features)
     assert np.array_equal(one.chance, other.chance)
     for mine, theirs in zip(one.links(last), other.links(last), strict=True):
@@ -146,7 +149,7 @@ def test_requests_do_not_weigh_again_what_was_weighed_for_those_before(
 ) -> None:
     log, kept = made_log(20, 1, 5, ITEMS), RecentLog()
     trending = KeptUp(version, manifest({}))
-    version.trend_table().pool_one(np.zeros(version.vocabulary.rows, np.float32), 0, 0)
+    version.trend_table().pool_one(np.zeros(version.vocabulary.rows, np.float32), NONE, 0)
     for end in (10, 20):
         kept.put(run_of(0, end - 10, end, log))
         assert trending.renew(kept)
@@ -154,7 +157,7 @@ def test_requests_do_not_weigh_again_what_was_weighed_for_those_before(
         table = trending.now.table
         weighed = dict(table._pooled)
         scores, again = np.zeros((2, len(table.features)), np.float32)
-        table.pool_one(scores, 0, 0)
+        table.pool_one(scores, NONE, 0)
         assert table._pooled.keys() == weighed.keys()
-        replace(table, _pooled={}).pool_one(again, 0, 0)
+        replace(table, _pooled={}).pool_one(again, NONE, 0)
         assert np.array_equal(scores, again)

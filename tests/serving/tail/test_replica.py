@@ -17,7 +17,10 @@ from everfresh.contracts.experiments.definition import Arm
 from everfresh.contracts.experiments.track import Track
 from everfresh.contracts.manifest import Pointer
 from everfresh.contracts.segment import RecentRun
+from everfresh.contracts.sequence import Interaction
 from everfresh.model.recommender import Recommender
+from everfresh.model.trends.contexts import BACK
+from everfresh.model.trends.table import AGAIN
 from everfresh.serving import tracks as tracks_module
 from everfresh.serving.recommend import Answer, RecommendRequest, ScoreRequest
 from everfresh.serving.tail import keeper
@@ -40,15 +43,16 @@ def publish_with_trends(bench: Bench, version: int, track: str = "default") -> N
 
 def give_trends(made: Recommender) -> None:
     rows = np.arange(1, 31)
-    made.learn_trends(np.zeros(30, np.int64), rows)
+    made.learn_trends(np.zeros(30, np.int64), rows, np.zeros_like(rows))
     weights = made.trends.weights.copy()
     weights[:, 0], weights[:, 1] = 0.01, 1.0
     made.weigh_trends(weights)
 
 
-def clicks(begin: int, item: ItemId, number: int = 20) -> RecentRun:
-    offsets = list(range(begin, begin + number))
-    return RecentRun(0, begin, begin + number, offsets, offsets, [item] * number, [None] * number)
+def clicks(begin: int, item: ItemId, number: int = 20, time_ms: int = 0) -> RecentRun:
+    offsets, times = list(range(begin, begin + number)), [time_ms] * number
+    nobody = [None] * number
+    return RecentRun(0, begin, begin + number, offsets, offsets, [item] * number, nobody, times)
 
 
 def wait_until(true: Callable[[], bool]) -> None:
@@ -155,3 +159,38 @@ def test_a_version_that_nobody_answers_with_is_let_go_of(bench: Bench) -> None:
     publish_with_trends(bench, 2)
     wait_until(lambda: ask(bench).version == 2)
     wait_until(lambda: held() is None)
+
+
+def test_who_comes_back_is_told_by_the_streams_own_time(bench: Bench) -> None:
+    """By what the answer names: its version, its tail and the user's events."""
+    scratch, made = MemoryWeightStore(), recommender(1)
+    publish(scratch, 1)
+    give_trends(made)
+    weights = made.trends.weights.copy()
+    weights[:, AGAIN] = -100.0
+    weights[BACK, AGAIN] = 100.0
+    made.weigh_trends(weights)
+    bench.store.write(msgspec.structs.replace(scratch.manifest(1), parent=None), made.save())
+    bench.store.advance(Pointer(0, 1))
+    bench.remember(1, [4, 5, 6])
+    asked = RecommendRequest("r", 1, 3, False, events=[Interaction(7, "view", 1_000_000)])
+    bench.replica.start()
+
+    def answered() -> tuple[str | None, bool]:
+        answer = bench.replica.answer(asked)
+        assert answer is not None
+        scored = bench.replica.score(ScoreRequest("r", 1, answer.items, events=asked.events))
+        assert scored is not None
+        if scored.tail == answer.tail:
+            assert scored.scores == pytest.approx(answer.scores, abs=1e-4)
+        return answer.tail, set(answer.items) <= {4, 5, 6, 7}
+
+    assert answered() == (None, False)
+    just_now, later = 1_000_000 + 1_790_000, 1_000_000 + 1_800_000
+    bench.recent.put(clicks(10, HOT, 64, just_now))
+    wait_until(lambda: answered() == ("0:10-74", False))
+    # A few events from the future move nobody's clock.
+    bench.recent.put(clicks(74, HOT, 20, 10**12))
+    wait_until(lambda: answered() == ("0:10-94", False))
+    bench.recent.put(clicks(94, HOT, 64, later))
+    wait_until(lambda: answered() == ("0:10-158", True))

@@ -49,7 +49,7 @@ class Lineage:
         self.follower = Follower(self.pushed, self.holder, ManualClock(1), load_version)
         # A text as wide as any to come, for wider ids change every row.
         self._sight([*range(ITEMS), "w" * WIDEST], 1)
-        self.made.learn_trends(np.arange(10), np.arange(10))
+        self.made.learn_trends(np.arange(10), np.arange(10), np.arange(10))
         self._renew_index()
         self.write()
 
@@ -70,7 +70,7 @@ class Lineage:
         self._sight([*chance.sample(range(ITEMS), 80), *names[: chance.randint(0, 3)]], label)
         self.made.expire(label - 9)
         sighted = np.array(chance.sample(range(1, self.made.vocabulary.rows), 30))
-        self.made.learn_trends(np.append(0, sighted[:-1]), sighted)
+        self.made.learn_trends(np.append(0, sighted[:-1]), sighted, np.arange(len(sighted)))
         self.made.weigh_trends(self.made.trends.weights + np.float32(0.01))
         rows = torch.tensor(chance.sample(range(ITEMS - 10), 6))
         self.moved |= set(rows.tolist())
