@@ -135,6 +135,7 @@ _STATUS = {
     "time": 1_700_000_000_000,
     "state": "serving",
     "figures": {"version": 12, "requests": 1948, "failed": 0},
+    "place": "",
 }
 
 
