@@ -59,7 +59,7 @@ def figures(outcome: Outcome) -> dict[str, Any]:
         "states_wrong": sum(outcome.states.values()),
         "states_compared": outcome.users * len(outcome.states),
         "events": outcome.events,
-        "versions": len({one.version for one in outcome.asked if not one.failed}),
+        "live_versions": len({one.version for one in outcome.asked if not one.failed}),
         "join_s": seconds[ADDED],
         "replace_s": seconds[REPLACED],
         "visible": len(visible_s),

@@ -95,7 +95,7 @@ def test_whatever_is_not_answered_with_200_has_failed(capsys: pytest.CaptureFixt
     found = figures(outcome)
     assert (found["requests"], found["failed"], found["slowest_s"]) == (3, 2, 2.0)
     assert found["unknown"] == 1
-    assert found["versions"] == 1, "what failed names none"
+    assert found["live_versions"] == 1, "what failed names none"
     assert (found["states_wrong"], found["states_compared"]) == (1, 14)
     assert (found["join_s"], found["replace_s"]) == (5.0, 5.0)
     show(outcome)
