@@ -293,9 +293,10 @@ def test_a_failure_of_the_trainer_is_one_line_and_exit_code_1(
 
 
 def test_an_address_where_no_ray_answers_is_one_line_and_exit_code_1(
-    make_settings: Callable[..., Settings],
+    kafka: EmbeddedBroker, make_settings: Callable[..., Settings]
 ) -> None:
-    settings = make_settings(ray={"address": "127.0.0.1:1"})
+    brokers = {"bootstrap_servers": kafka.bootstrap_servers}
+    settings = make_settings(ray={"address": "127.0.0.1:1"}, kafka=brokers)
     ended = subprocess.run(
         [sys.executable, "-m", "everfresh.trainer"],
         capture_output=True,
