@@ -6,6 +6,9 @@
                   before (``past``), it loses no more than ``tolerance`` of the parent's gain,
                   by ``confidence`` standard errors
 
+Past targets are ranked by the networks alone. Counts go with the time, and the candidate's are of a
+later one: on a stream that drifts they would make every candidate worse at what is past.
+
 A window that is not plausible (``trainer.gate.window_checks``) yields no candidate at all. After
 ``patience`` windows held in a row the stream is taken to have changed: only 1 still holds, and
 what the gate knew is forgotten. What turns out worse all the same: ``trainer.gate.probation``.
@@ -22,10 +25,12 @@ import torch
 from everfresh.contracts.settings import GateSettings
 from everfresh.contracts.window import DecodedExample
 from everfresh.model.metrics import Ranks
-from everfresh.model.recommender import Recommender
+from everfresh.model.recommender import NETWORK, VERSION, Recommender
 from everfresh.trainer.scoring.paired import pair
 from everfresh.trainer.windows.holdout import HoldoutSplit
 
+_NEW, _PAST = "new", "past"
+_WAYS = {_NEW: VERSION, _PAST: NETWORK}
 _LEAST = 0.01
 """Root mean squares below this count as this: a weight that has yet to move may."""
 
@@ -40,10 +45,10 @@ class MeasuredParent:
 
 def measure_parent(parent: Recommender, split: HoldoutSplit) -> MeasuredParent:
     """To be called before training."""
-    slices = {"new": split.new, "past": split.past}
+    slices = {_NEW: split.new, _PAST: split.past}
     return MeasuredParent(
         _norms(parent),
-        {name: (examples, parent.ranks(examples, False)) for name, examples in slices.items()},
+        {name: (examples, _ranks(parent, name, examples)) for name, examples in slices.items()},
     )
 
 
@@ -56,13 +61,17 @@ def judge_candidate(
         if norm > settings.norm_jump * before:
             return f"the norm of {name} has grown {norm / before:.1f}-fold"
     for name, (examples, ranks) in parent.slices.items():
-        compared = pair(candidate.ranks(examples, False), ranks, examples)
+        compared = pair(_ranks(candidate, name, examples), ranks, examples)
         if compared.worse(settings.tolerance, settings.confidence):
             return (
                 f"worse than its parent on {compared.n:.0f} {name} targets: loses "
                 f"{compared.s / compared.base:.0%} of its gain"
             )
     return None
+
+
+def _ranks(recommender: Recommender, name: str, examples: Sequence[DecodedExample]) -> Ranks:
+    return recommender.ranks_by([_WAYS[name]], examples, False)[0]
 
 
 def _norms(recommender: Recommender) -> dict[str, float]:

@@ -3,17 +3,21 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from benchmarks.gate.runs import spoil
 from everfresh.contracts.manifest import Pointer
-from everfresh.contracts.settings import Settings, load_settings
+from everfresh.contracts.settings import GateSettings, Settings, load_settings
 from everfresh.contracts.window import TrainingWindow
 from everfresh.model.optimizer import encode_optimizer
+from everfresh.model.trend_learning import learn_trends
 from everfresh.trainer.gate.candidate import judge_candidate, measure_parent
 from everfresh.trainer.loop import TrainerLoop
-from everfresh.trainer.windows.holdout import hold_out
+from everfresh.trainer.scoring.paired import pair
+from everfresh.trainer.windows.holdout import HoldoutSplit, hold_out
+from tests.model.streams import example, stream, trained
 from tests.trainer.bench import Bench
 from tests.trainer.logs import make_log
 from tests.trainer.small_settings import SMALL
@@ -131,6 +135,26 @@ def test_a_parent_judged_as_its_own_candidate_passes(small_settings: Settings) -
     split = hold_out(newest, loop.learner.gate.held, gate, 1)
     model = loop.learner.network.recommender
     assert judge_candidate(model, measure_parent(model, split), gate) is None
+
+
+def test_what_is_hot_now_is_not_held_against_a_candidate_on_what_is_past() -> None:
+    """Its counts are of a later time than past targets; on new ones they are what they should be.
+
+    On the drifting stream ten windows of a backfill were held for this, one after another.
+    """
+    model = trained(stream(3, users=40))
+    hot_then, hot_now = (
+        [example(user, [9], [first + user % 3] * 20) for user in range(200)] for first in (1, 20)
+    )
+    learn_trends(model, hot_then)
+    model.weigh_trends(model.trends.weights + np.float32(1.0))
+    past = [example(user, [9], [1 + user % 3]) for user in range(100)]
+    split = HoldoutSplit(TrainingWindow(9, {}, [], {}), [], past, [])
+    measured, ranks = measure_parent(model, split), model.ranks(past, False)
+    learn_trends(model, hot_now)
+    gate = GateSettings()
+    assert pair(model.ranks(past, False), ranks, past).worse(gate.tolerance, gate.confidence)
+    assert judge_candidate(model, measured, gate) is None
 
 
 def test_after_its_patience_the_gate_takes_the_stream_as_it_is(small_settings: Settings) -> None:
