@@ -11,7 +11,6 @@ Beside the means over all targets stand those over groups of them
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
@@ -46,17 +45,19 @@ class SeveralWays(Protocol):
     """What serves: it says at once how it ranks as replicas answer, and in other ways."""
 
     def several(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> dict[str, Ranks]:
-        """As :data:`LIVE`, :data:`OWN` where that is another, and :data:`COUNTS`."""
+        """As :data:`LIVE`; where a gate asks, also :data:`OWN`, if another, and :data:`COUNTS`."""
 
 
 class Served:
     """The version that serves, as replicas answer with it: its trends are kept up by a ``tail``,
-    unless that is off. ``half_life`` is that of its counts alone."""
+    unless that is off. ``half_life`` is that of its counts alone; ``None`` where no gate asks for
+    these and for what it holds alone."""
 
-    def __init__(self, model: WithCold, tail: bool, half_life: float = math.inf) -> None:
+    def __init__(self, model: WithCold, tail: bool, half_life: float | None) -> None:
         self.model = model
-        own: dict[str, str | float] = {LIVE: TAIL, OWN: VERSION} if tail else {LIVE: VERSION}
-        self.ways = {**own, COUNTS: half_life}
+        self.ways: dict[str, str | float] = {LIVE: TAIL if tail else VERSION}
+        if half_life is not None:
+            self.ways |= {OWN: VERSION, COUNTS: half_life} if tail else {COUNTS: half_life}
 
     def ranks(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> NDArray[np.int64]:
         """See :class:`Contender`."""
@@ -76,7 +77,7 @@ def rank_window(
 ) -> dict[str, Ranks]:
     """Contender -> rank of every target; ``ValueError`` where one leaves out targets.
 
-    Of what serves :data:`OWN` and :data:`COUNTS` are there besides.
+    Of what serves :data:`OWN` and :data:`COUNTS` are there besides, where a gate asks for them.
 
     Nobody knows the items of a ``flood``. What is an example of these alone is missed unread.
     """

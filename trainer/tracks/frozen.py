@@ -78,7 +78,7 @@ class FrozenTrack:
         manifest, model = self._version(settings.trainer.device)
         if model is None or manifest is None:
             return  # it never had a version
-        served = Served(WithCold(model, consumed.known.newest), settings.serving.tail)
+        served = Served(WithCold(model, consumed.known.newest), settings.serving.tail, None)
         scored = score_planned(
             consumed.planned,
             {LIVE: served},

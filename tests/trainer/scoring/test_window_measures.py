@@ -151,7 +151,7 @@ def test_a_window_is_measured_before_it_is_learnt_and_without_a_version_too(
     alone = {POPULARITY: opponents.popularity}
     first = score_planned(planned, alone, live.vocabulary, None, tuning).summary.measures
     assert first == window_measures(window.examples)
-    serving = Served(WithCold(live, {}), tail=True)
+    serving = Served(WithCold(live, {}), True, math.inf)
     both = score_planned(planned, {LIVE: serving, **alone}, live.vocabulary, 3, tuning)
     assert both.summary.measures.keys() - first.keys() == {
         "bits_live", "bits_popularity", "bits_events", "unknown",
@@ -166,7 +166,7 @@ def test_what_histories_are_worth_does_not_depend_on_how_fresh_opponents_are(
     planned = PlannedWindow(TrainingWindow(5, {}, drawn(10, 3, 5), {}), [5])
     found = []
     for _ in range(2):
-        contenders = {LIVE: Served(WithCold(live, {}), tail=True), **opponents.contenders()}
+        contenders = {LIVE: Served(WithCold(live, {}), True, math.inf), **opponents.contenders()}
         found.append(score_planned(planned, contenders, live.vocabulary, 4, TrainerSettings()))
         opponents.update(planned.window.examples)
     before, after = found

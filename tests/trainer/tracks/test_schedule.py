@@ -213,9 +213,11 @@ def test_law_4_a_frozen_track_is_ranked_with_its_tail_and_cold_items_as_a_live_o
     assert frozen.scores["live"] == live.scores["live"]
     store, examples = bench.tracks.store("holdout"), windows_of(bench.whole)[2].examples
     model = load_served(store, store.manifest(2))
-    ways = [model, WithCold(model, known), Served(WithCold(model, known), True)]
+    ways = [model, WithCold(model, known), Served(WithCold(model, known), True, None)]
     alone, with_cold, with_tail = (way.ranks(examples, False).tolist() for way in ways)
     assert alone != with_cold != with_tail, "or they are not told apart here"
+    served = Served(WithCold(model, known), True, None)
+    assert served.several(examples, False).keys() == {"live"}, "no gate asks for more"
 
 
 def test_a_frozen_track_that_cannot_be_read_says_so_and_stops_nobody(
