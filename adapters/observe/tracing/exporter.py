@@ -88,6 +88,7 @@ def open_exporter() -> SpanExporter:
 
     The library would log a header that it cannot read, with its secret.
     """
+    _require_urls()
     parsing = Said()
     parser = logging.getLogger(header_parser.__name__)
     parser.addFilter(parsing)
@@ -105,6 +106,14 @@ def open_exporter() -> SpanExporter:
     # Before the library's own filter, which lets the same words through once in 20 s.
     logging.getLogger(_shared_internal.__name__).filters.insert(0, queue)
     return TerseExporter(exporter, said, queue)
+
+
+def _require_urls() -> None:
+    for name in _ENDPOINTS:
+        try:
+            urlsplit(os.environ.get(name, ""))
+        except ValueError:  # its text may repeat a password
+            raise ValueError(f"{name} is no URL, such as http://localhost:4318") from None
 
 
 def endpoint() -> str:

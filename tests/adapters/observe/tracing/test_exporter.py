@@ -192,6 +192,19 @@ def test_a_variable_that_opentelemetry_refuses_is_one_line(
         open_spans(ON, "worker", "worker-0", "cluster")
 
 
+@pytest.mark.parametrize(
+    "name", ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"]
+)
+@pytest.mark.parametrize("url", ["http://me:secret@[::1:4318", "http://me:secret@a\u2100b:4318"])
+def test_an_endpoint_that_is_no_url_is_refused_without_its_password(
+    name: str, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, url)
+    with pytest.raises(SettingsError, match=f"{name} is no URL") as refused:
+        open_spans(ON, "worker", "worker-0", "cluster")
+    assert "secret" not in str(refused.value)
+
+
 def test_opentelemetrys_own_switch_turns_spans_off(monkeypatch: pytest.MonkeyPatch) -> None:
     with collecting() as (collector, url):
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
