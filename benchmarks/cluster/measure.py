@@ -11,8 +11,9 @@ from benchmarks.cluster.changes import change
 from benchmarks.cluster.load import Asked, Probe, Requests, Seen, Stream
 from benchmarks.cluster.network import machine
 from benchmarks.cluster.services import Store, balancer, services
-from benchmarks.cluster.site import START_S, Site, Step, ask, url
+from benchmarks.cluster.site import START_S, Site, ask, url
 from benchmarks.cluster.states import Disk, read_log
+from benchmarks.harness.steps import Step
 from benchmarks.harness.waiting import wait_until
 from everfresh.contracts.event import Event
 from everfresh.streaming.producer import DEFAULT_TOPIC

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.cluster.changes import ADDED, INTERRUPTS, REPLACED
-from benchmarks.cluster.load import Asked
 from benchmarks.cluster.measure import Outcome
-from benchmarks.cluster.site import Step
 from benchmarks.harness.report import show_table
+from benchmarks.harness.steps import Step
 
 _LATE = (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
 """An event that a request wanted was not there in time."""
@@ -30,11 +29,11 @@ def show(outcome: Outcome) -> None:
 
 
 def _row(outcome: Outcome, step: Step) -> tuple[str, ...]:
-    asked = _within(outcome, step)
+    asked = [one for one in outcome.asked if step.holds(one.at)]
     took = [one.seconds * 1000 for one in asked]
     return (
         step.name,
-        f"{step.ended - step.began:.1f}",
+        f"{step.seconds:.1f}",
         str(len(asked)),
         str(sum(one.failed for one in asked)),
         str(sum(one.source == "popular" for one in asked)),
@@ -47,7 +46,7 @@ def _row(outcome: Outcome, step: Step) -> tuple[str, ...]:
 def figures(outcome: Outcome) -> dict[str, Any]:
     """One flat object."""
     took = [one.seconds for one in outcome.asked]
-    seconds = {step.name: step.ended - step.began for step in outcome.steps}
+    seconds = {step.name: step.seconds for step in outcome.steps}
     visible_s = [one.seconds for one in outcome.seen if one.status == HTTPStatus.OK]
     return {
         "requests": len(took),
@@ -80,13 +79,9 @@ def _late(outcome: Outcome) -> int:
     """How many events were not there in time on the second machine, while it was to answer."""
     spared = [step for step in outcome.steps if step.name in INTERRUPTS]
     return sum(
-        one.status in _LATE and not any(step.began <= one.at < step.ended for step in spared)
+        one.status in _LATE and not any(step.holds(one.at) for step in spared)
         for one in outcome.seen
     )
-
-
-def _within(outcome: Outcome, step: Step) -> list[Asked]:
-    return [one for one in outcome.asked if step.began <= one.at < step.ended]
 
 
 def _percentile(values: list[float], share: float) -> float:

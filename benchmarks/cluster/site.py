@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import httpx
-import msgspec
 import psutil
 
 from benchmarks.cluster.network import Machine
 from benchmarks.cluster.services import MACHINE_PORT, Services
+from benchmarks.harness.steps import Step, taken
 from benchmarks.harness.waiting import wait_until
 from everfresh.adapters.machine.child_process import ChildProcess
 from everfresh.infra.run.run_record import read_record
@@ -33,14 +33,6 @@ _SETTINGS = {
 }
 
 
-class Step(msgspec.Struct, frozen=True):
-    """A step by its name, with its beginning and end (monotonic seconds)."""
-
-    name: str
-    began: float
-    ended: float
-
-
 class Site:
     """What runs on each machine."""
 
@@ -54,14 +46,9 @@ class Site:
         }
         self._running: dict[str, ChildProcess] = {}
 
-    @contextlib.contextmanager
-    def step(self, name: str) -> Iterator[None]:
+    def step(self, name: str) -> AbstractContextManager[None]:
         """What is done meanwhile is the step of that name."""
-        began = time.monotonic()
-        print(f"{name} …", flush=True)
-        yield
-        self.steps.append(Step(name, began, time.monotonic()))
-        print(f"  {self.steps[-1].ended - began:.1f} s; {self._so_far()}", flush=True)
+        return taken(self.steps, name, self._so_far)
 
     def start(self, on: Machine, *words: str) -> None:
         """``everfresh up`` there; returns when the process is started."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import msgspec
@@ -13,6 +14,7 @@ from benchmarks.cluster.load import Asked, Requests, Stream
 from benchmarks.cluster.services import balancer_at
 from benchmarks.cluster.states import Disk, Log, read_log
 from benchmarks.harness.processes import ROOT
+from benchmarks.harness.steps import Step, taken
 from benchmarks.harness.waiting import wait_until
 from benchmarks.rolling.homes import Home, home
 from everfresh.adapters.kafka.consumers import connect_consumer
@@ -32,14 +34,6 @@ _SETTINGS = {
     "STATE__SNAPSHOT_EVERY_S": "10",
     "SERVING__REPLICAS": "1",
 }
-
-
-class Step(msgspec.Struct, frozen=True):
-    """A step by its name, with its beginning and end (monotonic seconds)."""
-
-    name: str
-    began: float
-    ended: float
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -69,13 +63,8 @@ class _Run:
         self.first, self.second = first, second
         self.steps: list[Step] = []
 
-    @contextlib.contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        began = time.monotonic()
-        print(f"{name} …", flush=True)
-        yield
-        self.steps.append(Step(name, began, time.monotonic()))
-        print(f"  {self.steps[-1].ended - began:.1f} s", flush=True)
+    def step(self, name: str) -> AbstractContextManager[None]:
+        return taken(self.steps, name)
 
     def restart(self, what: str, on: Home, build: Path, calm_s: float) -> None:
         with self.step(what):

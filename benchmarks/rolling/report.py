@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.cluster.load import Asked
 from benchmarks.harness.report import show_table
-from benchmarks.rolling.measure import Outcome, Step
+from benchmarks.harness.steps import Step
+from benchmarks.rolling.measure import Outcome
 
 
 def show(outcome: Outcome) -> None:
@@ -42,17 +42,13 @@ def figures(outcome: Outcome) -> dict[str, Any]:
 
 
 def _row(outcome: Outcome, step: Step) -> tuple[str, ...]:
-    asked = _within(outcome, step)
+    asked = [one for one in outcome.asked if step.holds(one.at)]
     took = [one.seconds * 1000 for one in asked]
     return (
         step.name,
-        f"{step.ended - step.began:.1f}",
+        f"{step.seconds:.1f}",
         str(len(asked)),
         str(sum(one.failed for one in asked)),
         f"{np.percentile(took, 99):.0f}" if took else "",
         f"{max(took):.0f}" if took else "",
     )
-
-
-def _within(outcome: Outcome, step: Step) -> list[Asked]:
-    return [one for one in outcome.asked if step.began <= one.at < step.ended]

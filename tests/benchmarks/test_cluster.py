@@ -10,9 +10,10 @@ import pytest
 
 from benchmarks.cluster import __main__ as cluster
 from benchmarks.cluster.load import Asked, Seen
-from benchmarks.cluster.measure import Outcome, Step
+from benchmarks.cluster.measure import Outcome
 from benchmarks.cluster.report import figures, show
 from benchmarks.cluster.states import LENGTH, Disk, Log
+from benchmarks.harness.steps import Step
 from everfresh.contracts.event import Event
 from everfresh.contracts.sequence import Interaction, UserState
 from tests.benchmarks.short_run import short_run

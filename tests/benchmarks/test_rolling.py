@@ -11,8 +11,9 @@ import pytest
 
 from benchmarks.cluster.load import Asked
 from benchmarks.harness.processes import ROOT
+from benchmarks.harness.steps import Step
 from benchmarks.rolling import __main__ as rolling
-from benchmarks.rolling.measure import Outcome, Step, tiling
+from benchmarks.rolling.measure import Outcome, tiling
 from benchmarks.rolling.report import figures, show
 from everfresh.contracts.event import Event
 from everfresh.contracts.window import SliceClosed
