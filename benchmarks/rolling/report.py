@@ -37,7 +37,7 @@ def figures(outcome: Outcome) -> dict[str, Any]:
         "window_faults": len(outcome.faults),
         "slices": outcome.slices,
         "events": outcome.events,
-        "versions": len({one.version for one in outcome.asked if not one.failed}),
+        "live_versions": len({one.version for one in outcome.asked if not one.failed}),
     }
 
 

@@ -58,7 +58,7 @@ def outcome() -> Outcome:
 
 def test_whatever_is_not_answered_with_200_has_failed(capsys: pytest.CaptureFixture[str]) -> None:
     found = figures(outcome())
-    assert (found["requests"], found["failed"], found["versions"]) == (3, 2, 1)
+    assert (found["requests"], found["failed"], found["live_versions"]) == (3, 2, 1)
     assert (found["states_wrong"], found["states_compared"], found["window_faults"]) == (1, 14, 1)
     show(outcome())
     said = capsys.readouterr().out.splitlines()
