@@ -165,7 +165,7 @@ class TrainerSettings(Group):
         False,
         description="Whether each live track is trained in a process of its own, all at the same "
         "time (true), or one after another in one process (false). Set it if all tracks together "
-        "take longer than windows.seconds and cores are free. Each process takes some 800 MB.",
+        "take longer than windows.seconds and cores are free. Each process takes some 1 GB.",
     )
     cpus: float = Field(
         0.5,
