@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
@@ -9,6 +11,8 @@ from everfresh.adapters.kafka.diagnosis import SETTING, require_broker
 from everfresh.adapters.kafka.security.options import python_options
 from everfresh.contracts.errors import SettingsError, Unreachable
 from everfresh.contracts.kafka.security import PLAINTEXT, Brokers
+
+_SAID = re.compile(r"error_message=(['\"])(.+?)\1, ")
 
 
 def connect_admin(brokers: Brokers, timeout_ms: int = 10_000) -> KafkaAdminClient:
@@ -46,3 +50,15 @@ def cluster_id(brokers: Brokers) -> str:
             return str(admin.describe_cluster()["cluster_id"])
         except KafkaError as error:
             raise Unreachable(f"{brokers} does not say which cluster it is: {error}") from None
+
+
+def broker_words(error: KafkaError) -> str:
+    """What the broker gave as its reason; the client's own words put the whole request before it.
+
+    The name of the error where the broker gave no reason.
+    """
+    text = str(error)
+    if "failed with response" not in text:
+        return text
+    found = _SAID.search(text)
+    return found[2].rstrip(".") if found else type(error).__name__

@@ -11,12 +11,13 @@ from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
 from kafka.errors import (
     AuthorizationError,
     InvalidConfigurationError,
+    InvalidReplicationFactorError,
     KafkaError,
     PolicyViolationError,
     TopicAlreadyExistsError,
 )
 
-from everfresh.adapters.kafka.admin import connect_admin
+from everfresh.adapters.kafka.admin import broker_words, connect_admin
 from everfresh.adapters.kafka.rights import hidden_topics, missing_right, require_seen
 from everfresh.adapters.kafka.topic_checks import Finding, MissingTopic, check_topic
 from everfresh.contracts.errors import SettingsError, Unreachable
@@ -70,7 +71,7 @@ def ensure_topics(
             findings = _findings(admin, brokers, settings, list(partitions))
     except KafkaError as error:
         raise Unreachable(
-            f"the topics could not be prepared at {brokers}: {error}; check that the "
+            f"the topics could not be prepared at {brokers}: {broker_words(error)}; check that the "
             "broker is up and that it lets this client create topics and read their settings"
         ) from None
     _require_serving(brokers, settings, partitions, missing, findings)
@@ -167,12 +168,18 @@ def _create(
             f"{right}, or have the topics made by somebody else and set kafka.create_topics to "
             "false, which lists the commands"
         ) from None
+    except InvalidReplicationFactorError as error:
+        raise SettingsError(
+            f"topic {missing.name} cannot have kafka.replication = {settings.kafka.replication} "
+            f"copies at {brokers}: {broker_words(error)}; set kafka.replication to at most the "
+            "number of brokers that run"
+        ) from None
     except (InvalidConfigurationError, PolicyViolationError) as error:
         wanted = ",".join(f"{setting}={value}" for setting, value in configs.items())
         raise SettingsError(
             f"the cluster does not let everfresh create topic {missing.name} as it must be "
-            f"({error}); create it yourself with {missing.partitions} partitions and {wanted}, or "
-            "as near to that as the cluster allows"
+            f"({broker_words(error)}); create it yourself with {missing.partitions} partitions and "
+            f"{wanted}, or as near to that as the cluster allows"
         ) from None
 
 

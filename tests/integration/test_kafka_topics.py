@@ -66,6 +66,18 @@ def test_every_topic_of_the_table_is_made_as_it_says(
         assert {name: found[name] for name in wanted} == wanted
 
 
+def test_more_copies_than_brokers_are_refused_in_the_brokers_words(
+    kafka: EmbeddedBroker, make_settings: Make
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        ensure_topics(Brokers(kafka.bootstrap_servers), make_settings(kafka={"replication": 3}))
+    said = str(caught.value)
+    assert "cannot have kafka.replication = 3 copies" in said
+    assert "only 1 broker(s) are registered" in said
+    assert "set kafka.replication to at most the number of brokers that run" in said
+    assert "CreateTopicsRequest" not in said
+
+
 def test_a_second_time_changes_nothing(kafka: EmbeddedBroker, make_settings: Make) -> None:
     first = ensure_topics(Brokers(kafka.bootstrap_servers), make_settings(kafka={"partitions": 2}))
     again = ensure_topics(Brokers(kafka.bootstrap_servers), make_settings(kafka={"partitions": 5}))
