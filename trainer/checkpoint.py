@@ -22,6 +22,7 @@ from everfresh.contracts.errors import CorruptVersion, SettingsError
 from everfresh.contracts.foreign import MAP, advice, newer
 from everfresh.contracts.manifest import (
     FORMAT,
+    LINEAR_FORMAT,
     MODEL_FILES,
     NEWER_FORMAT,
     Rows,
@@ -232,9 +233,13 @@ def candidate_manifest(
     ``events`` counts what this lineage was trained on in all; ``left`` is the pointer's.
     """
     recommender = learner.network.recommender
+    model = recommender.settings.model_dump(mode="json")
+    linear = model["block"] == "linear"
+    if not linear:  # a release from before there were kinds reads it then
+        del model["block"]
     beyond = recommender.trends.clock or recommender.index.tensors() or recommender.content
     return WeightManifest(
-        format=NEWER_FORMAT if beyond else FORMAT,
+        format=LINEAR_FORMAT if linear else NEWER_FORMAT if beyond else FORMAT,
         version=0,
         parent=parent.version if parent else None,
         label=progress.label,
@@ -242,7 +247,7 @@ def candidate_manifest(
         trained_through=progress.through,
         windows_read=progress.reads,
         files=[],
-        model=recommender.settings.model_dump(mode="json"),
+        model=model,
         items=len(recommender.vocabulary),
         events=window.events + (parent.events if parent else 0),
         scores=dict(scores),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -26,6 +26,12 @@ class ModelSettings(Group):
         ge=1,
         description="Number of HSTU blocks, one after another. More may predict better and make "
         "training and answers slower. Compare with `everfresh evaluate` before you change it.",
+    )
+    block: Literal["hstu", "linear"] = Field(
+        "hstu",
+        description="Kind of the network's blocks. hstu: every event looks at every event before "
+        "it. linear: what came before is kept in a state of fixed size, so that time and memory "
+        "for a user do not grow with the square of the history.",
     )
     heads: int = Field(
         2,

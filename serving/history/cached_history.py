@@ -9,7 +9,8 @@ from torch import Tensor
 from everfresh.contracts.sequence import StoredSequence, unpack_header
 from everfresh.contracts.settings import ModelSettings
 from everfresh.model.inference.batched import read_batched
-from everfresh.model.inference.incremental import Codes, HistoryStates, window_begin
+from everfresh.model.inference.incremental import Codes, window_begin
+from everfresh.model.inference.states import UserStates, new_states
 from everfresh.model.network.batches import encode_entries
 from everfresh.model.recommender import Recommender
 from everfresh.model.vocabulary.vocabulary import UNKNOWN
@@ -29,7 +30,7 @@ class CachedHistory:
         self.codes: Codes = encode_entries(stored.entries(), stored.actions, recommender.vocabulary)
         self.number, self.offset, _ = unpack_header(stored.raw)
         self.begin = begin_of(self, stored.length, recommender.settings)
-        self.states: HistoryStates | None = None
+        self.states: UserStates | None = None
         self.vector: Tensor | None = None
 
     @property
@@ -91,5 +92,5 @@ def build_batched(histories: Sequence[CachedHistory], recommender: Recommender) 
 
 
 def _read_window(cached: CachedHistory, recommender: Recommender) -> None:
-    cached.states = HistoryStates(recommender.settings.max_length)
+    cached.states = new_states(recommender.settings)
     cached.vector = cached.states.extend(recommender.network, cached.window(cached.begin))

@@ -33,7 +33,9 @@ def spread_out(network: HSTU) -> HSTU:
     return network
 
 
-def random_batch(lengths: list[int], items: int, seed: int) -> Batch:
+def random_batch(
+    lengths: list[int], items: int, seed: int, longest: int = SMALL.max_length
+) -> Batch:
     rng = random.Random(seed)
     examples = [
         example(n, [], [rng.randint(1, items) for _ in range(length)])
@@ -46,7 +48,7 @@ def random_batch(lengths: list[int], items: int, seed: int) -> Batch:
         [
             chunk
             for e in examples
-            for chunk in cut_into_chunks(encode_example(e, vocabulary), SMALL.max_length)
+            for chunk in cut_into_chunks(encode_example(e, vocabulary), longest)
         ]
     )
 
