@@ -11,8 +11,8 @@ from everfresh.contracts.settings.group import File, Group, Place
 
 
 class ModelSettings(Group):
-    """The network, HSTU (arXiv 2402.17152). Weights are made for these values: to change one, name
-    an empty folder in weights.url."""
+    """The network, HSTU (arXiv 2402.17152) or one of its form. Weights are made for these values:
+    to change one, name an empty folder in weights.url."""
 
     dim: int = Field(
         64,
@@ -45,7 +45,7 @@ class ModelSettings(Group):
         le=8192,
         description="Number of a user's last events that the network reads. Raise it if long "
         "histories matter (with state.history_length): the time for a user who is not cached "
-        "grows with its square.",
+        "grows with its square, or with linear blocks with itself.",
     )
     dropout: float = Field(
         0.4,

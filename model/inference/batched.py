@@ -48,8 +48,8 @@ def read_batched(
 ) -> list[tuple[UserStates, Tensor]]:
     """The states of each window of events, and the unit-length user vector ``(dim,)`` after it.
 
-    To within rounding what ``extend`` of :data:`UserStates` gives each. At least one window, and one
-    event in each.
+    To within rounding what ``extend`` of :data:`UserStates` gives each. At least one window, and
+    one event in each.
     """
     if network.linear:
         return [*read_batched_linear(network, windows, max_length)]

@@ -91,9 +91,7 @@ def read_batched_linear(
     ]
 
 
-def _read_on(
-    network: HSTU, windows: Sequence[Codes], held: Held | None
-) -> tuple[Tensor, Held]:
+def _read_on(network: HSTU, windows: Sequence[Codes], held: Held | None) -> tuple[Tensor, Held]:
     """Further events of each user: unit-length vectors ``(B, dim)`` after the last, and states."""
     first = held is None
     lengths = torch.tensor([window.shape[1] + first for window in windows])

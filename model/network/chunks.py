@@ -81,9 +81,7 @@ class Chunks:
         return cls._of_rows(sequence, place, stamp, kind)
 
     @classmethod
-    def _of_rows(
-        cls, sequence: Tensor, place: Tensor, stamp: Tensor, kind: torch.dtype
-    ) -> Chunks:
+    def _of_rows(cls, sequence: Tensor, place: Tensor, stamp: Tensor, kind: torch.dtype) -> Chunks:
         seen = (sequence[:, :, None] == sequence[:, None, :]).tril_()
         last = sequence[:, -1]
         before = functional.pad(last[:-1], (1, 0), value=-1)
@@ -146,6 +144,5 @@ def _spans(clock: Tensor, seen: Tensor, kind: torch.dtype) -> Spans:
     before = functional.pad(last[:-1], (1, 0))
     ago = (clock[:, :, None] - clock[:, None, :]).mul_(seen)
     # Where nothing is carried on these would be differences between two users' times.
-    since, left = ((each).clamp_(min=0) for each in (clock - before[:, None], last[:, None] - clock))
-    between = (before[:, None] - last).clamp_(min=0)
-    return Spans(*(span.to(kind) for span in (ago, since, left, between)))
+    others = (clock - before[:, None], last[:, None] - clock, before[:, None] - last)
+    return Spans(ago.to(kind), *(each.clamp_(min=0).to(kind) for each in others))

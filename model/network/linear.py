@@ -141,23 +141,27 @@ class LinearBlock(nn.Module):
         dim = x.shape[-1]
         normed = self.norm(x)
         projected = functional.silu(normed @ self.w1)
-        gate, q, k, v = projected.split([2 * dim + self.timed, dim, dim, dim], -1)
-        timed, placed = (normed @ self.wv).split([self.timed, dim], -1)
+        gate, q, k, v = torch.split(projected, [2 * dim + self.timed, dim, dim, dim], -1)
+        timed, placed = torch.split(normed @ self.wv, [self.timed, dim], -1)
         q, k, v = (_by_head(each, self.heads) for each in (q, k, v))
         timed = _by_head(timed, 2 * SCALES)
         chunks, cos, sin = layout.chunks, *layout.waves.chunk(2, -1)
         a, b = (self.waves + self.waves.new_tensor([[1.0], [0.0]])) / WAVES
         asked = torch.cat([cos * a + sin * b, sin * a - cos * b], -1)
-        return gate, placed, [
-            Heads(q, k, v, chunks.decay(chunks.places, self.forgetting())),
-            Heads(layout.now, layout.then, timed, layout.seconds, layout.by_time),
-            Heads(asked[:, None], layout.waves[:, None], placed[:, None], chunks.undecayed()),
-        ]
+        return (
+            gate,
+            placed,
+            [
+                Heads(q, k, v, chunks.decay(chunks.places, self.forgetting())),
+                Heads(layout.now, layout.then, timed, layout.seconds, layout.by_time),
+                Heads(asked[:, None], layout.waves[:, None], placed[:, None], chunks.undecayed()),
+            ],
+        )
 
     def forgetting(self) -> Tensor:
         """The rates of (2) ``(heads,)``, per place."""
-        like = {"device": self.rates.device, "dtype": self.rates.dtype}
-        evenly = torch.linspace(-1, -8, self.heads + 2, **like)[1:-1]
+        kind, device = self.rates.dtype, self.rates.device
+        evenly = torch.linspace(-1, -8, self.heads + 2, dtype=kind, device=device)[1:-1]
         return torch.exp(evenly * math.log(2) + self.rates)
 
     def gated(self, gate: Tensor, placed: Tensor, read: list[Tensor]) -> Tensor:
@@ -181,4 +185,5 @@ class LinearBlock(nn.Module):
 
 def _by_head(x: Tensor, heads: int) -> Tensor:
     """``(N, C, h * b)`` to ``(N, h, C, b)``."""
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+    number, size, _ = x.shape
+    return x.reshape(number, size, heads, -1).transpose(1, 2)

@@ -37,14 +37,14 @@ def one_block(block: LinearBlock, x: Tensor, stamps: Tensor) -> Tensor:
 
     meant = []
     evenly = [-1 - 7 * (head + 1) / (block.heads + 1) for head in range(block.heads)]
-    for head, (qh, kh, vh) in enumerate(zip(*(z.chunk(block.heads, 1) for z in (q, k, v)))):
+    parts = (z.chunk(block.heads, 1) for z in (q, k, v))
+    for head, (qh, kh, vh) in enumerate(zip(*parts, strict=True)):
         rate = 2 ** evenly[head] * torch.exp(block.rates[head])
         meant.append(((qh @ kh.T) * torch.exp(-rate * apart) * causal) @ vh)
 
     since = (stamps[:, None] - stamps).clamp(min=0).double()
-    parts = timed.chunk(16, 1)
     by_time = []
-    for number, part in enumerate(parts):
+    for number, part in enumerate(timed.chunk(16, 1)):
         turn = 2 * math.pi * since / 16 ** (number % 8)
         wave = torch.cos(turn) if number < 8 else torch.sin(turn)
         by_time.append((wave * 2**-turn * causal).to(part.dtype) @ part)

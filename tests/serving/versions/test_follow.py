@@ -214,8 +214,8 @@ def test_a_version_of_a_newer_release_is_refused_in_one_line_and_the_old_one_kep
         assert not bench.follower.step()
     assert bench.live() == Pointer(0, 1)
     assert bench.follower.state.reason == (
-        f"CorruptVersion: the manifest of version 2 names format {max(READABLE) + 1} and version 2; "
-        f"expected format {max(READABLE)}, or an earlier one: {NEWER}"
+        f"CorruptVersion: the manifest of version 2 names format {max(READABLE) + 1} and version "
+        f"2; expected format {max(READABLE)}, or an earlier one: {NEWER}"
     )
 
 
