@@ -1,6 +1,6 @@
 """What does the cache of users' histories save, and how much memory does it take?
 
-    python -m benchmarks.user_cache [--block hstu | linear] [--quick] [--json FILE]
+    python -m benchmarks.user_cache [--quick] [--json FILE]
 
 Good: milliseconds that hardly grow with the length of a cached history, few KiB for a user.
 
@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
 
 import numpy as np
 import torch
 
-from benchmarks.harness.options import option_parser
+from benchmarks.harness.options import parse_options
 from benchmarks.harness.report import median, show_table, write_figures
 from benchmarks.synthetic.states import entries
 from benchmarks.synthetic.versions import untrained
@@ -32,8 +31,7 @@ from everfresh.serving.history.reader import CachedHistoryReader
 from everfresh.serving.recommend import RecommendRequest, recommend_items
 from everfresh.serving.versions.holder import LoadedVersion
 
-Block = Literal["hstu", "linear"]
-ITEMS, LENGTHS, BATCH = 10_000, (200, 500, 1_000, 2_000, 4_000), 16
+ITEMS, LENGTHS, BATCH = 10_000, (200, 1_000, 2_000, 4_000), 16
 _SPARE = 200
 
 
@@ -64,9 +62,9 @@ class History:
         return self.stored(user).decode()
 
 
-def measure(length: int, rounds: int, block: Block) -> dict[str, float]:
+def measure(length: int, rounds: int) -> dict[str, float]:
     """A window of ``length`` events and some room, so that it does not jump meanwhile."""
-    recommender = untrained(ITEMS, ModelSettings(max_length=length + _SPARE + 1, block=block))
+    recommender = untrained(ITEMS, ModelSettings(max_length=length + _SPARE + 1))
     served = LoadedVersion(1, 0, recommender, _manifest(), 0)
     history = History(length)
     request = RecommendRequest("r", 1, 10, True)
@@ -91,9 +89,9 @@ def measure(length: int, rounds: int, block: Block) -> dict[str, float]:
     }
 
 
-def measure_batching(rounds: int, block: Block) -> dict[str, dict[str, float]]:
+def measure_batching(rounds: int) -> dict[str, dict[str, float]]:
     """Users who are not cached, one by one and 16 at once: the network, then the catalogue."""
-    recommender = untrained(ITEMS, ModelSettings(block=block))
+    recommender = untrained(ITEMS, ModelSettings())
     generator = np.random.default_rng(4)
     history = recommender.settings.max_length - 1
     codes = [_codes(recommender, generator.integers(1, ITEMS, history)) for _ in range(BATCH)]
@@ -187,14 +185,12 @@ def figures(
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print, write."""
-    parser = option_parser("user_cache", __doc__)
-    parser.add_argument("--block", choices=["hstu", "linear"], default="hstu")
-    options = parser.parse_args(argv)
+    options = parse_options("user_cache", __doc__, argv)
     began = time.monotonic()
     torch.set_num_threads(1)
     rounds = 5 if options.quick else 60
-    by_length = {length: measure(length, rounds, options.block) for length in LENGTHS}
-    batching = measure_batching(rounds, options.block)
+    by_length = {length: measure(length, rounds) for length in LENGTHS}
+    batching = measure_batching(rounds)
     show(by_length, batching)
     write_figures(figures(by_length, batching), began, options.json)
 

@@ -11,9 +11,7 @@ FORMAT = 2
 NEWER_FORMAT = 3
 """Of a version with trends that know the time, an index, or a map of what items are: tensors that a
 reader of 2 refuses."""
-LINEAR_FORMAT = 4
-"""Of a version whose blocks are linear: its ``model`` names the kind, which others leave out."""
-READABLE = (1, FORMAT, NEWER_FORMAT, LINEAR_FORMAT)
+READABLE = (1, FORMAT, NEWER_FORMAT)
 """Formats of manifests that are read; before 2 every file had the sha256 of its whole content."""
 WEIGHTS_FILE = "model.safetensors"
 VOCABULARY_FILE = "vocabulary.safetensors"

@@ -22,7 +22,6 @@ from everfresh.contracts.errors import CorruptVersion, SettingsError
 from everfresh.contracts.foreign import MAP, advice, newer
 from everfresh.contracts.manifest import (
     FORMAT,
-    LINEAR_FORMAT,
     MODEL_FILES,
     NEWER_FORMAT,
     Rows,
@@ -233,13 +232,9 @@ def candidate_manifest(
     ``events`` counts what this lineage was trained on in all; ``left`` is the pointer's.
     """
     recommender = learner.network.recommender
-    model = recommender.settings.model_dump(mode="json")
-    linear = model["block"] == "linear"
-    if not linear:  # a release from before there were kinds reads it then
-        del model["block"]
     beyond = recommender.trends.clock or recommender.index.tensors() or recommender.content
     return WeightManifest(
-        format=LINEAR_FORMAT if linear else NEWER_FORMAT if beyond else FORMAT,
+        format=NEWER_FORMAT if beyond else FORMAT,
         version=0,
         parent=parent.version if parent else None,
         label=progress.label,
@@ -247,7 +242,7 @@ def candidate_manifest(
         trained_through=progress.through,
         windows_read=progress.reads,
         files=[],
-        model=model,
+        model=recommender.settings.model_dump(mode="json"),
         items=len(recommender.vocabulary),
         events=window.events + (parent.events if parent else 0),
         scores=dict(scores),

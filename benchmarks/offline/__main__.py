@@ -1,7 +1,7 @@
 """Is the network as good as the published HSTU, when both are trained once on a fixed file?
 
     python -m benchmarks.offline --data ratings.dat [--model hstu] [--epochs N] [--seed N]
-        [--published | --full] [--blocks N] [--block KIND] [--heads N] [--epsilon X] [--rate X]
+        [--published | --full] [--blocks N] [--heads N] [--epsilon X] [--rate X]
         [--resume-dir FOLDER] [--quick] [--json FILE] [--plot FILE]
 
 Good: HR@10 and NDCG@10 at or above the published ones. SASRec is the control.
@@ -48,7 +48,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--full", action="store_true", help="the same with a softmax over all items"
     )
     parser.add_argument("--blocks", type=int, default=0, help="instead of the model's own")
-    parser.add_argument("--block", choices=["hstu", "linear"], default="hstu", help="their kind")
     parser.add_argument("--heads", type=int, default=0, help="instead of the model's own")
     parser.add_argument("--epsilon", type=float, default=0.0, help="of the norms (decision 55)")
     parser.add_argument("--rate", type=float, default=0.0, help="the highest learning rate")
@@ -62,8 +61,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if options.full and options.published:
         parser.error("--full and --published are two losses: choose one")
     loss = "full" if options.full else "published" if options.published else "product"
-    numbers = (options.blocks, options.heads, options.epsilon, options.rate)
-    variant = Variant(loss, *numbers, options.block)
+    variant = Variant(loss, options.blocks, options.heads, options.epsilon, options.rate)
     began = time.monotonic()
     epochs = _QUICK_EPOCHS if options.quick else options.epochs
     limit = _QUICK_USERS if options.quick else None

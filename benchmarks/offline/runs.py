@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
@@ -57,20 +56,18 @@ class Variant:
     heads: int = 0
     epsilon: float = 0.0
     rate: float = 0.0
-    block: Literal["hstu", "linear"] = "hstu"
 
     @property
     def name(self) -> str:
         """For the run's folder; empty where nothing differs."""
         numbers = self._changes() | {"rate": self.rate}
         words = [f"-{name}{value:g}" for name, value in numbers.items() if value]
-        words += ["-linear"] if self.block == "linear" else []
         return "".join(words) + ("" if self.loss == "product" else f"-{self.loss}")
 
     def settings(self, plan: Plan) -> ModelSettings:
         """The plan's, with what differs."""
         asked = {name: value for name, value in self._changes().items() if value}
-        return plan.settings.model_copy(update=asked | {"block": self.block})
+        return plan.settings.model_copy(update=asked)
 
     def _changes(self) -> dict[str, float]:
         return {"blocks": self.blocks, "heads": self.heads, "epsilon": self.epsilon}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import Field, model_validator
 
@@ -11,8 +11,8 @@ from everfresh.contracts.settings.group import File, Group, Place
 
 
 class ModelSettings(Group):
-    """The network, HSTU (arXiv 2402.17152) or one of its form. Weights are made for these values:
-    to change one, name an empty folder in weights.url."""
+    """The network, HSTU (arXiv 2402.17152). Weights are made for these values: to change one, name
+    an empty folder in weights.url."""
 
     dim: int = Field(
         64,
@@ -27,12 +27,6 @@ class ModelSettings(Group):
         description="Number of HSTU blocks, one after another. More may predict better and make "
         "training and answers slower. Compare with `everfresh evaluate` before you change it.",
     )
-    block: Literal["hstu", "linear"] = Field(
-        "hstu",
-        description="Kind of the network's blocks. hstu: every event looks at every event before "
-        "it. linear: what came before is kept in a state of fixed size, so that time and memory "
-        "for a user do not grow with the square of the history.",
-    )
     heads: int = Field(
         2,
         ge=1,
@@ -45,7 +39,7 @@ class ModelSettings(Group):
         le=8192,
         description="Number of a user's last events that the network reads. Raise it if long "
         "histories matter (with state.history_length): the time for a user who is not cached "
-        "grows with its square, or with linear blocks with itself.",
+        "grows with its square.",
     )
     dropout: float = Field(
         0.4,

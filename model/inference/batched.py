@@ -15,8 +15,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from everfresh.model.inference.incremental import Codes, HistoryStates, embed_tokens
-from everfresh.model.inference.linear_states import read_batched_linear
-from everfresh.model.inference.states import UserStates
 from everfresh.model.network.hstu import HSTU, Block, time_bucket
 
 _UNSEEN = -1e4
@@ -45,14 +43,12 @@ class _Padded:
 
 def read_batched(
     network: HSTU, windows: Sequence[Codes], max_length: int
-) -> list[tuple[UserStates, Tensor]]:
+) -> list[tuple[HistoryStates, Tensor]]:
     """The states of each window of events, and the unit-length user vector ``(dim,)`` after it.
 
-    To within rounding what ``extend`` of :data:`UserStates` gives each. At least one window, and
-    one event in each.
+    To within rounding what :meth:`HistoryStates.extend` gives each. At least one window, and one
+    event in each.
     """
-    if network.linear:
-        return [*read_batched_linear(network, windows, max_length)]
     with torch.inference_mode():
         padded = _padded(windows)
         x = embed_tokens(network, padded.tokens, with_start=True)

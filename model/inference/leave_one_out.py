@@ -13,9 +13,8 @@ import numpy.typing as npt
 
 from everfresh.contracts.event import ItemId
 from everfresh.model.cold_items import ColdItems
-from everfresh.model.inference.incremental import Codes, window_begin
+from everfresh.model.inference.incremental import Codes, HistoryStates, window_begin
 from everfresh.model.inference.retrieval import Query, rows_of, scores_of, stranger
-from everfresh.model.inference.states import new_states
 from everfresh.model.recommender import Recommender
 
 TRIED = 20
@@ -67,7 +66,7 @@ def _query(recommender: Recommender, history: History, left_out: int | None) -> 
         begin -= left_out < begin
     if not codes[0].any():
         return stranger(recommender)
-    states = new_states(settings)
+    states = HistoryStates(settings.max_length)
     user = states.extend(recommender.network, codes[:, begin:])
     return Query(user, codes[0], int(codes[3, -1]))
 

@@ -28,9 +28,6 @@ from everfresh.contracts.settings import ModelSettings
 from everfresh.model.network.attention import attend
 from everfresh.model.network.attention_tiles import TileLayout
 from everfresh.model.network.batches import VALUE_BUCKETS, Batch
-from everfresh.model.network.chunks import Chunks
-from everfresh.model.network.dropout import thin
-from everfresh.model.network.linear import Layout, LinearBlock
 from everfresh.model.network.row_reads import RowReads
 from everfresh.model.vocabulary.vocabulary import MAX_ACTIONS
 
@@ -49,6 +46,22 @@ def time_bucket(seconds: Tensor) -> Tensor:
     bits = seconds.to(torch.float32).clamp_(min=1.0).view(torch.int32)
     halves = bits.bitwise_right_shift_(_MANTISSA_BITS - 1).sub_(2 * _ONE)
     return halves.clamp_(max=TIME_BUCKETS - 1).long()
+
+
+def thin(x: Tensor, share: float) -> Tensor:
+    """Dropout, with a byte of randomness for each number: ``share`` counts in steps of 1/256.
+
+    What stays is scaled by the exact share. torch draws 8 bytes and more, which costs as much as a
+    matrix product.
+    """
+    dropped = round(share * 256)
+    if not dropped:
+        return x
+    words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64, device=x.device)
+    kept = words.random_(-(2**63), None).view(torch.uint8)[: x.numel()] >= dropped
+    # A bool seen as a byte converts many times faster.
+    scale = kept.view(torch.uint8).to(x.dtype).mul_(256 / (256 - dropped))
+    return x * scale.view(x.shape)
 
 
 class Block(nn.Module):
@@ -104,9 +117,7 @@ class HSTU(nn.Module):
         self.start = nn.Parameter(torch.empty(dim))
         self.actions = nn.Parameter(torch.empty(MAX_ACTIONS + 1, dim))
         self.values = nn.Parameter(torch.empty(VALUE_BUCKETS, dim))
-        self.linear = settings.block == "linear"
-        kind = LinearBlock if self.linear else Block
-        self.blocks = nn.ModuleList(kind(settings) for _ in range(settings.blocks))
+        self.blocks = nn.ModuleList(Block(settings) for _ in range(settings.blocks))
 
     @property
     def device(self) -> torch.device:
@@ -125,16 +136,11 @@ class HSTU(nn.Module):
 
     def forward(self, batch: Batch, dropout: float = 0.0) -> Tensor:
         """Unit-length user vectors, ``(T, dim)``: the one at token p stands before event p."""
-        layout = self._layout(batch)
+        layout = TileLayout.of(batch.offsets, batch.times, time_bucket)
         x = thin(self.embed(batch), dropout)
         for block in self.blocks:
             x = block(x, layout, dropout)
         return functional.normalize(x, dim=-1, eps=1e-6)
-
-    def _layout(self, batch: Batch) -> TileLayout | Layout:
-        if self.linear:
-            return Layout.of(Chunks.of(batch.offsets, batch.times, self.items.dtype))
-        return TileLayout.of(batch.offsets, batch.times, time_bucket)
 
     def embed(self, batch: Batch) -> Tensor:
         """Item, action and value of each token in one vector, ``(T, dim)``; START's own instead."""

@@ -9,8 +9,7 @@ from torch import Tensor
 from everfresh.contracts.sequence import StoredSequence, unpack_header
 from everfresh.contracts.settings import ModelSettings
 from everfresh.model.inference.batched import read_batched
-from everfresh.model.inference.incremental import Codes, window_begin
-from everfresh.model.inference.states import UserStates, new_states
+from everfresh.model.inference.incremental import Codes, HistoryStates, window_begin
 from everfresh.model.network.batches import encode_entries
 from everfresh.model.recommender import Recommender
 from everfresh.model.vocabulary.vocabulary import UNKNOWN
@@ -30,7 +29,7 @@ class CachedHistory:
         self.codes: Codes = encode_entries(stored.entries(), stored.actions, recommender.vocabulary)
         self.number, self.offset, _ = unpack_header(stored.raw)
         self.begin = begin_of(self, stored.length, recommender.settings)
-        self.states: UserStates | None = None
+        self.states: HistoryStates | None = None
         self.vector: Tensor | None = None
 
     @property
@@ -92,5 +91,5 @@ def build_batched(histories: Sequence[CachedHistory], recommender: Recommender) 
 
 
 def _read_window(cached: CachedHistory, recommender: Recommender) -> None:
-    cached.states = new_states(recommender.settings)
+    cached.states = HistoryStates(recommender.settings.max_length)
     cached.vector = cached.states.extend(recommender.network, cached.window(cached.begin))

@@ -20,8 +20,7 @@ from everfresh.contracts.errors import StateError
 from everfresh.contracts.event import ItemId, UserId
 from everfresh.contracts.ports import HistoryReader
 from everfresh.contracts.sequence import Interaction, StoredSequence, continued_at, decode_items
-from everfresh.model.inference.incremental import Codes, window_begin
-from everfresh.model.inference.states import new_states
+from everfresh.model.inference.incremental import Codes, HistoryStates, window_begin
 from everfresh.model.network.batches import encode_entries, encode_events
 from everfresh.model.recommender import Recommender
 from everfresh.serving.history.cached_history import (
@@ -261,5 +260,5 @@ def _vector(recommender: Recommender, codes: Codes, first: int, length: int) -> 
     """The vector of ``codes``, whose first event has number ``first``, without keeping anything."""
     number = first + codes.shape[1]
     begin = max(first, window_begin(number, capacity(recommender.settings, length)))
-    states = new_states(recommender.settings)
+    states = HistoryStates(recommender.settings.max_length)
     return states.extend(recommender.network, codes[:, begin - first :])

@@ -21,8 +21,8 @@ FORMATS: dict[str, tuple[int, ...]] = {
     "join's state": (JOIN_FORMAT,),
     "slice on `windows`": (window.FORMAT, window.CUT_FORMAT),
     "manifest of a version": (
-        *(manifest.FORMAT, manifest.NEWER_FORMAT, manifest.LINEAR_FORMAT),
-        *sorted({*manifest.READABLE} - {*range(manifest.FORMAT, manifest.LINEAR_FORMAT + 1)}),
+        *(manifest.FORMAT, manifest.NEWER_FORMAT),
+        *sorted({*manifest.READABLE} - {manifest.FORMAT, manifest.NEWER_FORMAT}),
     ),
     "delta of a version": (int(DELTA_FORMAT.rpartition("/")[2]),),
     "vocabulary": (metadata.FORMAT,),

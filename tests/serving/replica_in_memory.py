@@ -53,11 +53,9 @@ CACHE_BYTES = 100_000
 STALE_AFTER_MS = 10_000
 
 
-def recommender(
-    seed: int, items: Sequence[ItemId] = ITEMS, model: ModelSettings = MODEL
-) -> Recommender:
+def recommender(seed: int, items: Sequence[ItemId] = ITEMS) -> Recommender:
     """Its own weights per seed; the first item is the most popular, the last one the least."""
-    made = Recommender(model, Vocabulary(), seed)
+    made = Recommender(MODEL, Vocabulary(), seed)
     targets = [
         Interaction(item, "view", 0)
         for at, item in enumerate(items)

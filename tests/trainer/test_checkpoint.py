@@ -5,7 +5,6 @@ import pytest
 
 from everfresh.adapters.memory import MemoryWeightStore
 from everfresh.contracts.errors import CorruptVersion, SettingsError
-from everfresh.contracts.manifest import LINEAR_FORMAT
 from everfresh.contracts.safetensors import whole
 from everfresh.contracts.settings import Settings
 from everfresh.trainer.checkpoint import (
@@ -95,28 +94,6 @@ def test_a_version_that_lacks_a_newer_setting_has_its_default(
     other = small_settings.model_copy(update={"model": changed})
     with pytest.raises(SettingsError, match=r"epsilon=1e-05, the settings say epsilon=1e-06"):
         restore(store, older, other)
-
-
-def test_a_version_names_the_kind_of_its_blocks_unless_it_is_the_first_one(
-    store: MemoryWeightStore, small_settings: Settings
-) -> None:
-    """So that a release which knows one kind alone reads what it can, and refuses the rest."""
-    manifest = store.manifest(2)
-    assert "block" not in manifest.model
-    assert manifest.format < LINEAR_FORMAT
-    model = small_settings.model.model_copy(update={"block": "linear"})
-    linear = small_settings.model_copy(update={"model": model})
-    with pytest.raises(SettingsError, match=r"model\.block=hstu, the settings say block=linear"):
-        restore(store, manifest, linear)
-    bench = Bench(make_log(2, LABELS[:2]), linear)
-    bench.run()
-    made = bench.store.manifest(2)
-    assert (made.format, made.model["block"]) == (LINEAR_FORMAT, "linear")
-    checkpoint = restore(bench.store, made, linear)
-    again = encode_files(checkpoint.learner, checkpoint.frozen, checkpoint.window, "float32")
-    assert {name: bench.store.read(made, name) for name in again} == {
-        name: whole(file) for name, file in again.items()
-    }
 
 
 def test_a_memory_of_another_kind_is_refused_and_both_are_named(

@@ -11,7 +11,7 @@ from everfresh.contracts.sequence import Interaction
 from everfresh.contracts.settings import ModelSettings
 from everfresh.contracts.window import DecodedExample
 from everfresh.model.inference.batched import read_batched
-from everfresh.model.inference.states import new_states
+from everfresh.model.inference.incremental import HistoryStates
 from everfresh.model.network.batches import encode_events
 from everfresh.model.recommender import Recommender
 from everfresh.model.vocabulary.vocabulary import Vocabulary
@@ -23,11 +23,10 @@ EVENTS = [
 ]
 
 
-@pytest.fixture(scope="module", params=[("hstu", 1), ("hstu", 3), ("linear", 1), ("linear", 3)])
+@pytest.fixture(scope="module", params=[1, 3])
 def made(request: pytest.FixtureRequest) -> Recommender:
-    kind, blocks = request.param
     model = ModelSettings(
-        dim=8, block=kind, blocks=blocks, heads=2, max_length=LENGTH, dropout=0.0, epsilon=0.1
+        dim=8, blocks=request.param, heads=2, max_length=LENGTH, dropout=0.0, epsilon=0.1
     )
     recommender = Recommender(model, Vocabulary(), 5)
     count = list(range(len(EVENTS)))
@@ -54,7 +53,7 @@ def test_read_batched_equals_read_alone_and_goes_on_alike(
     for window, (states, vector) in zip(
         codes, read_batched(made.network, codes, LENGTH), strict=True
     ):
-        alone = new_states(made.settings)
+        alone = HistoryStates(LENGTH)
         wanted = alone.extend(made.network, window)
         torch.testing.assert_close(vector, wanted, atol=2e-5, rtol=1e-4)
         assert states.length == alone.length

@@ -33,9 +33,7 @@ def spread_out(network: HSTU) -> HSTU:
     return network
 
 
-def random_batch(
-    lengths: list[int], items: int, seed: int, longest: int = SMALL.max_length
-) -> Batch:
+def random_batch(lengths: list[int], items: int, seed: int) -> Batch:
     rng = random.Random(seed)
     examples = [
         example(n, [], [rng.randint(1, items) for _ in range(length)])
@@ -48,7 +46,7 @@ def random_batch(
         [
             chunk
             for e in examples
-            for chunk in cut_into_chunks(encode_example(e, vocabulary), longest)
+            for chunk in cut_into_chunks(encode_example(e, vocabulary), SMALL.max_length)
         ]
     )
 

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from everfresh.contracts.sequence import HEADER_BYTES, Interaction, continued_at, skip_entries
 from everfresh.model.inference.retrieval import Query, best_items
 from everfresh.serving.history.reader import CachedHistoryReader
-from everfresh.serving.versions.holder import LoadedVersion
-from tests.serving.history.user_log import CAPACITY, LINEAR, NO_CACHE, V1, V2, UserLog, assert_same
+from tests.serving.history.user_log import CAPACITY, NO_CACHE, V1, V2, UserLog, assert_same
 from tests.serving.replica_in_memory import ITEMS
 
 pieces = st.lists(
@@ -24,11 +23,10 @@ pieces = st.lists(
 )
 
 
-@pytest.mark.parametrize("loaded", [V1, LINEAR], ids=["hstu", "linear"])
 @rules(max_examples=60, deadline=None)
 @given(pieces=pieces, length=st.integers(1, 12), ahead=st.lists(st.integers(1, 31), max_size=9))
 def test_a_cached_answer_equals_an_uncached_one(
-    loaded: LoadedVersion, pieces: list[tuple[list[int], int]], length: int, ahead: list[int]
+    pieces: list[tuple[list[int], int]], length: int, ahead: list[int]
 ) -> None:
     log = UserLog(length)
     cached, uncached = CachedHistoryReader(log, 1 << 20), CachedHistoryReader(log, NO_CACHE)
@@ -37,7 +35,7 @@ def test_a_cached_answer_equals_an_uncached_one(
     for items, spare in pieces:
         log.append(items, spare)
         for asked in ([], events, []):
-            assert_same(cached.read(loaded, 1, asked), uncached.read(loaded, 1, asked))
+            assert_same(cached.read(V1, 1, asked), uncached.read(V1, 1, asked))
 
 
 def test_a_history_that_fits_is_read_as_the_network_reads_it() -> None:

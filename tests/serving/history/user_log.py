@@ -33,8 +33,6 @@ def loaded_version(version: int) -> LoadedVersion:
 
 
 V1, V2, V3 = loaded_version(1), loaded_version(2), loaded_version(3)
-_LINEAR_MODEL = MODEL.model_copy(update={"block": "linear"})
-LINEAR = LoadedVersion(4, 0, recommender(4, model=_LINEAR_MODEL), STORE.manifest(1), 0)
 
 
 class UserLog:

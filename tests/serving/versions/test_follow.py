@@ -16,7 +16,7 @@ from everfresh.adapters.weights.rollback import roll_back
 from everfresh.adapters.weights.store import FsspecWeightStore
 from everfresh.contracts.errors import CorruptVersion
 from everfresh.contracts.foreign import NEWER
-from everfresh.contracts.manifest import READABLE, Pointer, WeightManifest
+from everfresh.contracts.manifest import NEWER_FORMAT, Pointer, WeightManifest
 from everfresh.contracts.ports import WeightStore
 from everfresh.contracts.sequence import Interaction
 from everfresh.model.recommender import Recommender
@@ -208,14 +208,14 @@ def test_a_version_of_a_newer_release_is_refused_in_one_line_and_the_old_one_kep
     publish(store, 1)
     bench.follower.step()
     publish(store, 2)
-    forge(tmp_path, 2, changed={"format": max(READABLE) + 1})
+    forge(tmp_path, 2, changed={"format": NEWER_FORMAT + 1})
     for _ in range(3):
         bench.clock.advance(60_000)
         assert not bench.follower.step()
     assert bench.live() == Pointer(0, 1)
     assert bench.follower.state.reason == (
-        f"CorruptVersion: the manifest of version 2 names format {max(READABLE) + 1} and version "
-        f"2; expected format {max(READABLE)}, or an earlier one: {NEWER}"
+        f"CorruptVersion: the manifest of version 2 names format {NEWER_FORMAT + 1} and version 2; "
+        f"expected format {NEWER_FORMAT}, or an earlier one: {NEWER}"
     )
 
 
