@@ -91,7 +91,8 @@ class ComponentStatus(msgspec.Struct, frozen=True):
     live_since_ms]``, oldest first, and ``joined_ms`` is when it began: so its last status tells
     since when it has had each of its last versions.
 
-    ``place`` is the home of a trainer, ``HOST:FOLDER#NUMBER``: a loop has one. Others leave it out.
+    ``place`` is the home of a trainer or a worker, ``HOST:FOLDER#NUMBER``; others leave it out. A
+    loop has one trainer, and may have several workers.
     """
 
     component: Name

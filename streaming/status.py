@@ -48,8 +48,10 @@ class WorkerFigures:
     ``not_shown`` and ``surplus_feedback`` count what the join does.
     """
 
-    def __init__(self, component: str, now_ms: int) -> None:
+    def __init__(self, component: str, place: str, now_ms: int) -> None:
+        """``place`` is the worker's home, as a status names it."""
         self._component = component
+        self._place = place
         self._rejected: Counter[str] = Counter()
         self._joins: Counter[str] = Counter()
         self._applied = 0
@@ -87,4 +89,4 @@ class WorkerFigures:
             **{f"rejected_{reason}": number for reason, number in sorted(self._rejected.items())},
             **more,
         }
-        return ComponentStatus(self._component, KIND, now_ms, state, figures)
+        return ComponentStatus(self._component, KIND, now_ms, state, figures, self._place)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 import faust
 from aiokafka.errors import KafkaError, UnsupportedCodecError
 
+from everfresh.adapters.machine.home_identity import home_place
 from everfresh.adapters.state.freshness import FreshnessMarks
 from everfresh.contracts.errors import (
     EverfreshError,
@@ -72,7 +73,7 @@ class StreamWorker:
         self._clock = clock
         self._name = name
         self._metrics_url = ""
-        self._figures = WorkerFigures(name, clock())
+        self._figures = WorkerFigures(name, home_place(settings.home.resolve()), clock())
         self._metrics = WorkerMetrics()
         self._spans = _spans(settings, identity, name, clock) if settings.tracing.enabled else None
         self._probe = LogProbe(brokers, identity)

@@ -28,6 +28,7 @@ LONGEST = (
     "test_swap_storm.py",
     "test_demo.py::test_the_demo_ends_with_its_report_and_leaves_nothing",
     "test_up.py",
+    "test_rolling_restart.py",
     "test_serving_endpoint.py",
     "test_crash_storm.py",
 )

@@ -19,6 +19,7 @@ from everfresh.adapters.kafka.presence.other_trainers import OtherTrainers, othe
 from everfresh.adapters.machine.home_identity import home_place
 from everfresh.adapters.observe.logs import configure_logging, run_main
 from everfresh.adapters.observe.tracing.extra import require_tracing
+from everfresh.adapters.observe.tracing.variables import trace_variables
 from everfresh.contracts.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ def _train(
         return
     try:
         _stop_on_signals(stop)  # Ray took SIGTERM for itself
-        trainer = ray_driver.TrainerDriver(settings, partial(open_ports, place=place))
+        ports = partial(open_ports, place=place, traces=trace_variables(settings))
+        trainer = ray_driver.TrainerDriver(settings, ports)
         try:
             _watch(trainer, stop, settings, others)
         finally:

@@ -11,7 +11,9 @@ import ray
 from ray.exceptions import RayActorError, RayError
 
 from everfresh.trainer.run import RunStatus
+from everfresh.trainer.scoring.reporting import Figures
 
+_LONGEST_CAUSE = 500
 _LOG = logging.getLogger("everfresh.trainer")
 
 
@@ -28,7 +30,7 @@ class ActorHold:
 
     def ask(self, wait_s: float) -> RunStatus | None:
         """How it stands; ``None`` while Ray starts it, or where it does not answer within the
-        time."""
+        time. Where Ray will not start it again it has failed, with the cause."""
         # One question at a time, asked again only once answered: a busy actor is not flooded.
         question = self._question or self.actor.status.remote()
         answered, _ = ray.wait([question], timeout=wait_s)
@@ -37,13 +39,24 @@ class ActorHold:
             return None
         try:
             status: RunStatus = ray.get(question)
-        except RayActorError as error:
+        except RayError as error:
+            if not isinstance(error, RayActorError) or error.actor_init_failed:
+                line = f"{self.name} cannot be started: {_cause(error)}; mend that"
+                return RunStatus("failed", line, Figures())
             if not self._lost:
                 self._lost, self.restarts = True, self.restarts + 1
                 _LOG.warning("%s was lost (%s); Ray starts it again", self.name, error)
             return None
         self._lost = False
         return status
+
+
+def _cause(error: RayError) -> str:
+    """One line of an error that Ray tells with all that led to it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [repr(error)]
+    # A constructor's error ends its traceback; the others of Ray begin with what it is.
+    raised = isinstance(error, RayActorError)
+    return (lines[-1] if raised else " ".join(lines))[:_LONGEST_CAUSE]
 
 
 def end_all(holds: Sequence[ActorHold], wait_s: float) -> list[RunStatus | None]:

@@ -7,7 +7,7 @@ makes and watches it is ``trainer.ray_driver``.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 
@@ -44,6 +44,10 @@ class TrainerActor:
     def status(self) -> RunStatus:
         """How the run stands."""
         return self._run.status()
+
+    def untrained(self, causes: Mapping[str, str]) -> None:
+        """Why tracks that have processes of their own are not trained: their status says it."""
+        self._run.untrained = causes
 
     def stop(self, timeout_s: float) -> RunStatus:
         """End at the next step boundary, if that comes within ``timeout_s``."""

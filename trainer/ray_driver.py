@@ -91,6 +91,7 @@ class TrainerDriver:
         first = _create(settings, open_ports, placement, DEFAULT if beside else None)
         self._first = ActorHold(first, "the trainer's process")
         self._others: TrackActors[ActorHold] | None = None
+        self._told: dict[str, str] = {}
         if beside:
             self._others = TrackActors(
                 FsspecTracks(settings),
@@ -117,9 +118,19 @@ class TrainerDriver:
         if self._others is not None:
             self._others.look()
         status = self._first.ask(_ANSWER_S)
-        if status is not None and status.error is not None:
-            raise EverfreshError(status.error)
+        if status is not None:
+            if status.error is not None:
+                raise EverfreshError(status.error)
+            self._tell_causes()
         return status
+
+    def _tell_causes(self) -> None:
+        """To the first actor, which speaks for tracks whose process cannot; again at each look,
+        since it may be another process by now."""
+        causes = {} if self._others is None else self._others.causes()
+        if causes or self._told:
+            self._told = causes
+            self._first.actor.untrained.remote(causes)
 
     def stop(self) -> RunStatus | None:
         """End the actors, by asking and then by force; the first one's last word if it gave one."""

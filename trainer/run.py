@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -89,6 +89,8 @@ class TrainerRun:
         self._asked = threading.Event()
         self._ended = threading.Event()
         self._schedule: TrackSchedule | None = None
+        self.untrained: Mapping[str, str] = {}
+        """Why other tracks, of which no process speaks, are not trained; replaced as a whole."""
         self._state = "starting"
         self._error: str | None = None
         self._thread = threading.Thread(target=self._run, name="trainer-loop", daemon=True)
@@ -191,9 +193,13 @@ class TrainerRun:
             lines: dict[str, Line | FrozenTrack] = {**schedule.frozen, **schedule.lines}
             for line in lines.values():
                 reports.status(line.status("running", self._clock()))
-            for gone in spoken - lines.keys():
+            causes = {name: why for name, why in self.untrained.items() if name not in lines}
+            for name, why in causes.items():
+                figures = Figures(failed=why)
+                reports.status(reporting.status(figures, "waiting", self._clock(), name))
+            for gone in spoken - lines.keys() - causes.keys():
                 reports.status(reporting.status(Figures(), "stopped", self._clock(), gone))
-            spoken = set(lines)
+            spoken = {*lines, *causes}
             if self._asked.wait(STATUS_S):
                 return
 

@@ -35,6 +35,7 @@ class _Process(Generic[_H]):
         self.not_before_s = 0.0
         self.silent_since_s = 0.0
         self.said = ""
+        self.cause = ""
 
 
 class TrackActors(Generic[_H]):
@@ -59,6 +60,10 @@ class TrackActors(Generic[_H]):
     def holds(self) -> list[_H]:
         """Of the processes that there are."""
         return [each.hold for each in self._processes.values() if each.hold is not None]
+
+    def causes(self) -> dict[str, str]:
+        """Why a track is not trained, by its name, and what to do; of those that are not."""
+        return {name: each.cause for name, each in self._processes.items() if each.cause}
 
     def look(self) -> None:
         """Start what is missing, end what is not wanted, and begin anew what has failed."""
@@ -91,23 +96,24 @@ class TrackActors(Generic[_H]):
             if now_s - process.silent_since_s > _LONG_S:
                 self._say(
                     process,
-                    f"the process of track {name} does not answer; Ray may have no room for it: "
-                    "`ray status` shows that",
+                    f"the process of track {name} does not answer",
+                    "Ray may have no room for it: `ray status` shows that; give Ray more CPUs, "
+                    f"lower trainer.cpus, or end the track (`everfresh tracks end {name}`)",
                 )
             return
         process.silent_since_s = now_s
         if status.error is not None:
-            self._say(process, f"track {name} stands still, and is tried again: {status.error}")
+            self._say(process, f"track {name} stands still, and is tried again", status.error)
             self._end([process.hold])
             self._pause(process, now_s)
         elif status.state == "running":
-            process.pause_s, process.said = _FIRST_PAUSE_S, ""
+            process.pause_s, process.said, process.cause = _FIRST_PAUSE_S, "", ""
 
     def _begin(self, name: str, process: _Process[_H], now_s: float) -> None:
         try:
             process.hold = self._start(name)
         except Exception as error:
-            self._say(process, f"track {name} has no process, and is tried again: {error}")
+            self._say(process, f"track {name} has no process, and is tried again", str(error))
             self._pause(process, now_s)
         else:
             process.silent_since_s = now_s
@@ -118,8 +124,10 @@ class TrackActors(Generic[_H]):
         process.not_before_s = now_s + process.pause_s
         process.pause_s = min(2 * process.pause_s, _LONGEST_PAUSE_S)
 
-    def _say(self, process: _Process[_H], line: str) -> None:
-        """Once for each cause, not at each look."""
+    def _say(self, process: _Process[_H], what: str, cause: str) -> None:
+        """In the log once for each cause, not at each look; in the status while it lasts."""
+        process.cause = cause
+        line = f"{what}: {cause}"
         if line != process.said:
             process.said = line
             _LOG.error("%s", line)

@@ -5,6 +5,7 @@ Called in the process that trains. The only file of this package that names thes
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack, closing
 
 import msgspec
@@ -14,6 +15,7 @@ from everfresh.adapters.kafka.items.reading import KafkaItemSource
 from everfresh.adapters.kafka.report_sink import KafkaReportSink
 from everfresh.adapters.kafka.rights import TRAINER, require_rights
 from everfresh.adapters.kafka.window_source import KafkaWindowSource
+from everfresh.adapters.observe.tracing.variables import take_variables
 from everfresh.adapters.weights.tracks import FsspecTracks
 from everfresh.contracts.experiments.definition import DEFAULT
 from everfresh.contracts.ports import ReportSink
@@ -42,11 +44,18 @@ class _OfHome:
         self._sink.status(msgspec.structs.replace(status, place=self._place))
 
 
-def open_ports(settings: Settings, only: str | None = None, place: str = "") -> TrainerPorts:
+def open_ports(
+    settings: Settings,
+    only: str | None = None,
+    place: str = "",
+    traces: Mapping[str, str] | None = None,
+) -> TrainerPorts:
     """Connect; ``only`` names the track that the process trains, if it is one alone. ``place`` is
-    the home of the process that started the trainer, which may run on another node.
+    the home of the process that started the trainer, which may run on another node; ``traces`` are
+    that process's variables of OpenTelemetry.
     ``SettingsError`` or ``Unreachable`` with one line where that cannot be."""
     tracks = FsspecTracks(settings)
+    take_variables(traces or {})
     tracks.store(DEFAULT)  # which refuses keys that are none
     require_rights(TRAINER, settings)
     brokers, prefix = settings.kafka.brokers, settings.kafka.topic_prefix

@@ -38,7 +38,7 @@ class _Producer(KafkaProducer):  # type: ignore[misc]  # the library has no type
 
 def _connect(brokers: Brokers, topics: list[str], linger_ms: int) -> _Producer:
     require_broker(brokers)
-    producer = None
+    producer, topic = None, topics[0]
     try:
         producer = _Producer(
             **python_options(brokers),
@@ -52,9 +52,9 @@ def _connect(brokers: Brokers, topics: list[str], linger_ms: int) -> _Producer:
         until = time.monotonic() + _PATIENCE_S
         for topic in topics:
             _fetch_metadata(producer, topic, until)
-    except TopicAuthorizationFailedError as error:
+    except TopicAuthorizationFailedError:
         _end(producer)
-        raise Unreachable(missing_right(brokers, f"Write on topic {error.args[0]}")) from None
+        raise Unreachable(missing_right(brokers, f"Write on topic {topic}")) from None
     except KafkaError as error:
         _end(producer)
         raise Unreachable(

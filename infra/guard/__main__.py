@@ -40,9 +40,7 @@ def main() -> None:
         signal.signal(number, _end)
     sink = KafkaReportSink(settings.kafka.brokers, settings.kafka.topic_prefix)
     reports = metered(sink, settings)
-    rounds = GuardRounds(
-        partial(_known, settings), partial(_look, settings), settings.verdict.parsed
-    )
+    rounds = guard_of(settings)
     ended = threading.Event()
     speaker = threading.Thread(target=_speak, args=(rounds, reports, ended), daemon=True)
     speaker.start()
@@ -56,6 +54,11 @@ def main() -> None:
         reports.status(rounds.status(now_ms(), "stopped"))
         reports.close()
         sink.close(_CLOSE_S)
+
+
+def guard_of(settings: Settings) -> GuardRounds:
+    """Its rounds on the cluster of the settings."""
+    return GuardRounds(partial(_known, settings), partial(_look, settings), settings.verdict.parsed)
 
 
 def metered(sink: ReportSink, settings: Settings) -> MeteredReports:

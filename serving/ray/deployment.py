@@ -17,6 +17,7 @@ from ray.exceptions import ActorDiedError, RayError
 from ray.serve.config import ControllerOptions, HTTPOptions, ProxyLocation, gRPCOptions
 from ray.serve.schema import LoggingConfig, ServeInstanceDetails, ServeStatus
 
+from everfresh.adapters.observe.tracing.variables import trace_variables
 from everfresh.contracts.errors import Unreachable
 from everfresh.contracts.settings import Settings
 from everfresh.serving.ray import (
@@ -183,7 +184,7 @@ def _application(settings: Settings, node: str) -> serve.Application:
         graceful_shutdown_wait_loop_s=0.1,
     )
     deployment = as_deployment(serve.ingress()(ReplicaDeployment))
-    return deployment.bind(settings.model_dump(mode="json"))
+    return deployment.bind(settings.model_dump(mode="json"), trace_variables(settings))
 
 
 def withdraw(settings: Settings) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ray import serve
 
+from everfresh.adapters.observe.tracing.variables import take_variables
 from everfresh.contracts.settings import load_settings
 from everfresh.serving.ray.loop_load import LoopLoad
 
@@ -29,13 +30,15 @@ class ReplicaDeployment:
     for by Ray, under this name.
     """
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
+    def __init__(self, settings: Mapping[str, Any], traces: Mapping[str, str]) -> None:
+        """``traces`` are the driver's variables of OpenTelemetry."""
         # Here, in the replica's process: a driver needs neither torch nor Kafka nor RocksDB.
         import torch  # noqa: PLC0415 - heavy, and only of use there
 
         from everfresh.adapters.observe.logs import configure_logging  # noqa: PLC0415 - as above
         from everfresh.serving.wiring import WiredReplica  # noqa: PLC0415 - as above
 
+        take_variables(traces)
         self._settings = load_settings(dict(settings))
         torch.set_num_threads(self._settings.serving.threads)
         context = serve.get_replica_context()

@@ -9,61 +9,17 @@ from pathlib import Path
 
 import pytest
 from kafka import KafkaAdminClient, TopicPartition
-from rocksdict import AccessType, Options, Rdict
 
-from everfresh.adapters.state.coverage import StateCoverage
-from everfresh.adapters.state.reader import RocksHistoryReader
 from everfresh.adapters.state.snapshots import SnapshotStore
-from everfresh.contracts.report import ComponentStatus, decode_status
 from everfresh.contracts.settings import Settings
-from everfresh.contracts.topics import EVENTS, STATUS
+from everfresh.contracts.topics import EVENTS
 from everfresh.infra.broker.broker import EmbeddedBroker
+from tests.integration.follower_machine import Machine, digests, ends
 from tests.integration.stream_run import PARTITIONS, WAIT_SECONDS, Stream, send, stop
-from tests.streaming.follower.state_digest import state_digest
 
 pytestmark = pytest.mark.integration
 
-FOLLOWER = ("-m", "everfresh.streaming.follower")
 LENGTH = 7
-
-
-class Machine(Stream):
-    """A home whose follower, and whose readers, know of the worker's by Kafka and snapshots."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.servers = settings.kafka.bootstrap_servers
-        self.coverage = StateCoverage(settings.state_dir, self.topic(EVENTS), 10_000)
-        self.reader = RocksHistoryReader(
-            settings.state_dir, self.topic(EVENTS), LENGTH, coverage=self.coverage
-        )
-
-    def follower(self) -> subprocess.Popen[str]:
-        return self.start(program=FOLLOWER)
-
-    def applied(self) -> dict[int, int]:
-        metas = {number: self.reader.partition_meta(number) for number in range(PARTITIONS)}
-        return {number: meta.applied for number, meta in metas.items() if meta is not None}
-
-    def said(self) -> ComponentStatus:
-        words = [decode_status(record.value) for record in self.read(STATUS)]
-        return [status for status in words if status.kind == "follower"][-1]
-
-
-def digests(stream: Stream) -> dict[int, str]:
-    """Of all states of a home whose writer has ended."""
-    found = {}
-    for number in range(PARTITIONS):
-        path = stream.settings.state_dir / f"{stream.topic(EVENTS)}-{number}"
-        database = Rdict(str(path), Options(raw_mode=True), access_type=AccessType.read_only())
-        found[number] = state_digest(dict(database.items()), LENGTH)
-        database.close()
-    return found
-
-
-def ends(stream: Stream) -> dict[int, int]:
-    log = stream.log()
-    return {n: max(r.offset for r in log if r.partition == n) + 1 for n in range(PARTITIONS)}
 
 
 def wait_until(what: Callable[[], object], name: str, process: subprocess.Popen[str]) -> None:

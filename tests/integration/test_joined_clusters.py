@@ -25,6 +25,7 @@ from everfresh.adapters.machine.tcp_ports import accepts_connections, free_ports
 from everfresh.infra.broker import broker, data_folder
 from everfresh.infra.broker.broker import EmbeddedBroker
 from everfresh.infra.run.run_record import read_record
+from tests.adapters.observe.tracing.collector import Collector, collecting
 from tests.integration.command import ROOT, Command
 from tests.integration.network_namespace import network_namespace
 from tests.integration.serving_run import outside, wait_until
@@ -178,15 +179,37 @@ def kill(home: Path, name: str) -> None:
     os.kill(record.components[name].pid, signal.SIGKILL)
 
 
+def traced(url: str) -> dict[str, str]:
+    """Variables of `up` alone: who started Ray knows nothing of them."""
+    return {
+        "EVERFRESH_TRACING__ENABLED": "true",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": url,
+        "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20s3cret",
+        "OTEL_BSP_SCHEDULE_DELAY": "200",
+    }
+
+
+def assert_traces_of_the_joined_ray(collector: Collector) -> None:
+    """What trainer and replicas do there is told, by the login of `up`."""
+    wait_until(lambda: bool(collector.named("version")), "a span of the trainer")
+    wait_until(lambda: len(collector.named("take over")) >= 2, "one of each replica")
+    services = {each.name: each.service for each in collector.spans}
+    assert services["version"] == "everfresh-trainer"
+    assert services["take over"] == "everfresh-replica"
+    sent = [{name.lower(): value for name, value in each.items()} for each in collector.headers]
+    assert {each.get("authorization") for each in sent} == {"Bearer s3cret"}
+
+
 def test_what_dies_is_started_again_and_another_loop_beside_it_is_refused(
     clusters: Clusters, tmp_path: Path
 ) -> None:
     first = tmp_path / "first"
     fast = {"EVERFRESH_WINDOWS__SECONDS": "1", "EVERFRESH_SERVING__HOST": "10.77.0.1"}
     asker = Asker(clusters.kafka.bootstrap_servers, first)
-    with clusters.up(first, **fast) as up:
+    with collecting() as (collector, url), clusters.up(first, **fast, **traced(url)) as up:
         up.wait_for("The loop is up")
         version = asker.await_version(1)
+        assert_traces_of_the_joined_ray(collector)
         replicas = clusters.head.titled("ServeReplica")
         assert len(replicas) == 2
         assert len(clusters.head.titled("TrainerActor")) == 1

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import itertools
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -14,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -24,6 +21,7 @@ from kafka.admin import NewTopic
 from everfresh.adapters.kafka.admin import broker_answers
 from everfresh.adapters.kafka.dead_letters import Selection
 from everfresh.adapters.kafka.definitions.reading import DefinitionReader
+from everfresh.adapters.kafka.definitions.writing import KafkaDefinitionLog
 from everfresh.adapters.kafka.exposure_sink import KafkaExposureSink
 from everfresh.adapters.kafka.items.reading import KafkaItemSource
 from everfresh.adapters.kafka.items.writing import KafkaItemLog
@@ -45,7 +43,7 @@ from everfresh.contracts.experiments.track import Track
 from everfresh.contracts.items.record import ItemChange
 from everfresh.contracts.kafka.security import Brokers, KafkaSecurity
 from everfresh.contracts.settings import Settings
-from everfresh.contracts.topics import ALL, EVENTS, OUTCOMES, topic_name
+from everfresh.contracts.topics import EVENTS, OUTCOMES, topic_name
 from everfresh.infra.cli.board.watcher import Watcher
 from everfresh.infra.cli.commands.dlq_list import run_list
 from everfresh.infra.cli.commands.dlq_redrive import run_redrive
@@ -59,20 +57,23 @@ from everfresh.infra.cli.commands.tracks.change import run_end
 from everfresh.infra.cli.commands.tracks.show import run_list as track_list
 from everfresh.infra.cli.views.follow import RunFollower
 from everfresh.infra.components import settings_environment
+from everfresh.infra.guard.__main__ import guard_of
 from everfresh.streaming.follower import READY_LINE
 from everfresh.streaming.log.probe import LogProbe, log_identity
 from everfresh.streaming.log.sender import KafkaSender
 from everfresh.streaming.producer import EventProducer
 from everfresh.trainer.wiring import open_ports
 from tests.conformance.test_sinks import REPORT, exposure, status
+from tests.contracts.experiments.definitions import define
+from tests.experiments.verdict.made_outcomes import NAME
 from tests.integration.secured_broker import PASSWORD, Allowed, SecuredBroker, token_endpoint
+from tests.integration.secured_users import EVERY_TOPIC, Make, Users
+from tests.integration.test_experiment_report import defined as definition_of
+from tests.integration.test_experiment_report import made, write
 
 pytestmark = pytest.mark.integration
 
-PAGE = Path(__file__).parents[2] / "docs" / "kafka.md"
-EVERY_TOPIC = [spec.name for spec in ALL]
 WAIT_S = 240.0
-Make = Callable[..., Settings]
 NEVER = [
     f"{right} {name}" for right in ("Create", "DescribeConfigs", "Describe") for name in EVERY_TOPIC
 ]
@@ -87,55 +88,6 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredBroker]:
 LOADING = "`everfresh items load`, `everfresh items remove`"
 DEFINING = "`everfresh experiment start`, `everfresh experiment ramp`, `everfresh experiment stop`"
 REWEIGHING = "`everfresh experiment reopen`, `everfresh experiment reweigh`"
-
-
-def rows(part: str, prefix: str, *without: str) -> list[Allowed]:
-    """What the page's table allows a part, less the rights that are named as ``Write windows``."""
-    (row,) = [line for line in PAGE.read_text().splitlines() if line.startswith(f"| {part} |")]
-    cells = [cell.strip() for cell in row.strip("|").split("|")]
-    allowed = []
-    for right, cell in zip(("Read", "Write", "Describe"), cells[1:4], strict=True):
-        names = re.findall("`(.*?)`", cell) if cell != "all topics" else EVERY_TOPIC
-        allowed += [(right, "topic", name) for name in names]
-    for right, group in re.findall(r"(\w+) on (?:all topics|group `(.*?)`)", cells[4]):
-        kind, names = ("group", [group]) if group else ("topic", EVERY_TOPIC)
-        allowed += [(right, kind, name) for name in names]
-    for identity in re.findall(r"Write on transactional id `(.*?)`", cells[4]):
-        allowed += [("Write", "transactional_id", identity)]
-    assert allowed, part
-    return [
-        Allowed(f"{kind}:{prefix}{name}".replace("NAME-N", "shop-0").replace("NAME", "shop"), right)
-        for right, kind, name in allowed
-        if f"{right} {name}" not in without
-    ]
-
-
-class Users:
-    """Logs in as a part of the loop, with its row of the table."""
-
-    def __init__(self, broker: SecuredBroker, make_settings: Make, prefix: str) -> None:
-        self._broker = broker
-        self._make = make_settings
-        self._prefix = prefix
-        self._numbers = itertools.count()
-        self.servers = broker.servers("SCRAM")
-
-    def settings(self, part: str, *without: str, **groups: Any) -> Settings:
-        """Settings with the login of a new user, who has the part's rights less some."""
-        name = f"{self._prefix}of=us, {next(self._numbers)}"  # what SCRAM escapes
-        self._broker.allow(name, *rows(part, self._prefix, *without))
-        security = self._broker.add_user(name)
-        return self.secured(security, self.servers, **groups)
-
-    def secured(self, security: KafkaSecurity, servers: str, **groups: Any) -> Settings:
-        fields = msgspec.structs.asdict(security)
-        kafka = {"bootstrap_servers": servers, "partitions": 2, "security": fields}
-        return self._make(
-            kafka=kafka | groups.pop("kafka", {}),
-            windows={"seconds": 0.5},
-            joins={"horizon_s": 0.5},
-            **groups,
-        )
 
 
 @pytest.fixture
@@ -325,6 +277,37 @@ def test_a_bridge_runs_with_its_row_of_the_table_and_nothing_more(
         assert bridge.returncode == 1
         assert f"to {right}; add an ACL" in wrong
         assert wrong.count("\n") == 1
+
+
+def test_the_guard_runs_with_its_row_of_the_table_and_nothing_more(
+    broker: SecuredBroker, users: Users, topic_prefix: str, make_settings: Make
+) -> None:
+    admin = make_settings(kafka={"bootstrap_servers": broker.admin.servers, "partitions": 2})
+    ensure_topics(broker.admin, admin)
+    with KafkaDefinitionLog(broker.admin, topic_prefix) as log:
+        log.write(NAME, define(NAME))
+    write(admin, made(range(3000), {"control": 0.1, "treatment": 0.6}))
+    part, package = "guard of experiments", "everfresh.infra.guard"
+    for lacking, said in (
+        ("Read experiments", "{}experiments may not be read by user "),
+        ("Read outcomes", "to Read on topic {}outcomes; add an ACL"),
+        ("Write experiments", "to Write on topic {}experiments; add an ACL"),
+    ):
+        rounds = guard_of(users.settings(part, lacking))
+        rounds.round()
+        assert said.format(topic_prefix) in rounds.reason
+        assert "\n" not in rounds.reason
+        assert rounds.status(1, "running").figures["waiting"] == 1
+    with started(users.settings(part, "Write status"), package) as guard:
+        _, wrong = guard.communicate(timeout=WAIT_S)
+        assert f"to Write on topic {topic_prefix}status; add an ACL" in wrong
+        assert (guard.returncode, wrong.count("\n")) == (1, 1)
+    assert definition_of(admin).arms[1].closed is None, "who may not look closes nothing"
+    with started(users.settings(part), package) as guard:
+        wait_for(lambda: definition_of(admin).arms[1].closed, "the arm is closed", guard)
+        guard.send_signal(signal.SIGTERM)
+        said, wrong = guard.communicate(timeout=WAIT_S)
+        assert (guard.returncode, said, wrong) == (0, "", "")
 
 
 def look_at_board(settings: Settings) -> None:

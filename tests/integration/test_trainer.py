@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 import torch
 from kafka import KafkaProducer
 
+from everfresh.adapters.kafka.tail import RecordTail
 from everfresh.adapters.kafka.topics import ensure_topics
 from everfresh.adapters.machine.child_process import ChildProcess
 from everfresh.adapters.machine.tcp_ports import accepts_connections, parse_address
@@ -23,8 +25,9 @@ from everfresh.adapters.weights.tracks import FsspecTracks
 from everfresh.contracts.experiments.track import Track
 from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.manifest import Pointer
+from everfresh.contracts.report import ComponentStatus
 from everfresh.contracts.settings import RaySettings, Settings
-from everfresh.contracts.topics import WINDOWS, topic_name
+from everfresh.contracts.topics import STATUS, WINDOWS, topic_name
 from everfresh.contracts.window import encode_slice_record
 from everfresh.infra.broker.broker import EmbeddedBroker
 from everfresh.infra.components import settings_environment
@@ -202,6 +205,35 @@ def test_tracks_beside_each_other_have_processes_of_their_own_and_equal_versions
     wait_until(lambda: len(cluster.trainers()) == 1, "the end of the track's process")
     assert driver.stop(120.0) == 0
     wait_until(lambda: not cluster.trainers(), "the end of the other")
+
+
+def failing(settings: Settings, track: str) -> str:
+    """Why the newest status of a track says that it stands still."""
+    kafka = settings.kafka
+    with RecordTail(Brokers(kafka.bootstrap_servers), kafka.topic_prefix, [STATUS]) as tail:
+        said = [each for each in tail.read_to_end() if isinstance(each, ComponentStatus)]
+    words = [each.figures["failed"] for each in said if each.component == f"track-{track}"]
+    return words[-1] if words else ""
+
+
+def test_why_a_tracks_process_cannot_start_is_in_its_status_and_once_in_the_log(
+    settings: Settings, cluster: Cluster, start_driver: Callable[..., ChildProcess]
+) -> None:
+    log_file = settings.home / "logs" / "trainer-actor-again.log"
+    log_file.mkdir(parents=True)  # where the process wants to write
+    tracks = FsspecTracks(settings)
+    tracks.declare(Track(name="again", started=1, changed=1))
+    write(settings, make_log(2, LABELS), 0.0, 0.25)
+    tuning = settings.trainer.model_copy(update={"beside": True})
+    driver = start_driver(settings.model_copy(update={"trainer": tuning}))
+    cause = f"the process of track again cannot be started: IsADirectoryError: .*{log_file}.*mend"
+    wait_until(lambda: bool(re.search(cause, failing(settings, "again"))), "the cause")
+    log_file.rmdir()
+    wait_until(lambda: live(tracks.store("again")) >= 1, "a version of the track")
+    wait_until(lambda: not failing(settings, "again"), "the end of the cause")
+    said = (settings.home / "logs" / "trainer.log").read_text()
+    assert len(re.findall(cause, said)) == 1, said
+    assert driver.stop(120.0) == 0
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import torch
 from everfresh.adapters.memory import MemoryWindowSource
 from everfresh.contracts.errors import Unreachable
 from everfresh.contracts.settings import Settings
+from everfresh.trainer import run as trainer_run_module
 from everfresh.trainer.run import TrainerPorts, TrainerRun
 from tests.trainer.bench import Bench
 from tests.trainer.logs import Log, example, make_log, run
@@ -68,6 +69,28 @@ def test_the_last_status_says_stopped_and_those_before_running(small_settings: S
     assert states[:-1]
     assert set(states[:-1]) == {"running"}
     assert ports.bench.reports.statuses[-1].figures["version"] == len(LABELS)
+
+
+def test_it_says_why_tracks_with_processes_of_their_own_are_not_trained(
+    small_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer_run_module, "STATUS_S", 0.01)
+    trainer_run, ports = start(make_log(2, LABELS), small_settings)
+    said = ports.bench.reports.statuses
+
+    def await_one(state: str, failed: str) -> None:
+        while not any(
+            (each.component, each.kind, each.state, each.figures["failed"])
+            == ("track-fast", "track", state, failed)
+            for each in list(said)
+        ):
+            assert not trainer_run.wait(0.01)
+
+    trainer_run.untrained = {"fast": "no room"}
+    await_one("waiting", "no room")
+    trainer_run.untrained = {}
+    await_one("stopped", "")  # its own process speaks again
+    assert trainer_run.stop(WAIT_S)
 
 
 def test_a_gap_fails_the_run_with_its_line(small_settings: Settings) -> None:

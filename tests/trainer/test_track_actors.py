@@ -96,6 +96,11 @@ def test_a_process_that_has_failed_is_begun_anew_after_a_pause_and_stops_no_othe
     cluster.now_s += 5.0
     cluster.actors.look()
     assert cluster.running() == ["slow"], "the second pause is longer"
+    assert cluster.actors.causes() == {"fast": "no broker answers"}
+    cluster.now_s += 5.0
+    cluster.actors.look()
+    cluster.actors.look()
+    assert cluster.actors.causes() == {}, "it runs"
     said = [record.message for record in caplog.records if record.levelno == logging.ERROR]
     assert said == ["track fast stands still, and is tried again: no broker answers"]
 
@@ -110,6 +115,7 @@ def test_a_process_that_cannot_be_made_is_said_once_and_tried_again(
         cluster.actors.look()
         cluster.now_s += 200.0
     assert len([record for record in caplog.records if "the name is taken" in record.message]) == 1
+    assert cluster.actors.causes() == {"fast": "the name is taken"}
     cluster.full = None
     cluster.actors.look()
     assert cluster.running() == ["fast"]
@@ -122,9 +128,12 @@ def test_a_process_that_ray_has_no_room_for_is_said_and_waited_for(
     cluster.tracks.declare(FAST)
     cluster.actors.look()
     cluster.made[0].status = None
+    cluster.actors.look()
+    assert cluster.actors.causes() == {}, "it may take its time to start"
     for _ in range(4):
         cluster.now_s += 50.0
         cluster.actors.look()
+    assert "everfresh tracks end fast" in cluster.actors.causes()["fast"]
     assert cluster.running() == ["fast"]
     assert len([record for record in caplog.records if "`ray status`" in record.message]) == 1
 

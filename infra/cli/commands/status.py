@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
 from pathlib import Path
 
 from rich.console import RenderableType
@@ -27,7 +28,7 @@ from everfresh.infra.run.run_record import is_supervised, read_record
 
 _LAST_WINDOWS = 8
 _FIGURES = {
-    "worker": ("applied", "rejected", "lag"),
+    "worker": ("partitions", "applied", "rejected", "lag"),
     "follower": ("partitions", "lag", "state_age_ms"),
     "trainer": ("version", "windows", "backlog"),
     "track": ("version", "windows", "backlog"),
@@ -71,6 +72,8 @@ def run_status(settings: Settings) -> None:
     now_ms = time.time_ns() // 1_000_000
     _print_run(console, settings.home.resolve())
     console.print(_components(reports, now_ms))
+    if line := homes_line(reports, now_ms):
+        console.print(line)
     brokers, prefix = settings.kafka.brokers, settings.kafka.topic_prefix
     for spec in (EVENTS, DEAD_LETTERS):
         ends = end_offsets(brokers, topic_name(prefix, spec))
@@ -135,6 +138,25 @@ def _components(reports: RunReports, now_ms: int) -> RenderableType:
         "murmur2. Less is better for rejected, misplaced, lag, backlog and failed."
     )
     return described("Components", table, note)
+
+
+def homes_line(reports: RunReports, now_ms: int) -> str:
+    """Where workers of several homes share the partitions: which home has how many, and what that
+    means; empty where one home has them all."""
+    has: Counter[str] = Counter()
+    for worker in reports.components("worker", now_ms):
+        place, number = worker.place.rpartition("#")[0], worker.figures.get("partitions")
+        if place and isinstance(number, int):
+            has[place] += number
+    if len(has) < 2:
+        return ""
+    shares = ", ".join(f"{place} has {number}" for place, number in sorted(has.items()))
+    return (
+        f"workers of {len(has)} homes share the partitions: {shares}. Replicas read users' state "
+        "in their own home, where that of the other partitions stands still. If this is not meant, "
+        "stop the workers of the other home: their partitions come back and go on from the log, "
+        "where nothing is applied twice"
+    )
 
 
 def _short(value: object) -> str:

@@ -9,7 +9,7 @@ from rich.console import RenderableType
 
 from everfresh.contracts.manifest import Pointer
 from everfresh.contracts.report import ComponentStatus
-from everfresh.infra.cli.commands.status import _components, _windows, freshness_line
+from everfresh.infra.cli.commands.status import _components, _windows, freshness_line, homes_line
 from everfresh.infra.cli.terminal import Terminal
 from everfresh.infra.cli.views.run_reports import RunReports
 from everfresh.trainer.scoring import reporting as trainer
@@ -149,3 +149,22 @@ def test_status_shows_what_keeps_arms_from_replicas() -> None:
     reports.status(structs.replace(status, figures={**status.figures, "experiments": 1, **reason}))
     said = printed(_components(reports, 6000))
     assert "experiments 1  experiments_left_out 2  experiments_reason the topic is gone" in said
+
+
+def worker(name: str, partitions: int, place: str, time: int = 6000) -> ComponentStatus:
+    return ComponentStatus(name, "worker", time, "running", {"partitions": partitions}, place)
+
+
+def test_status_says_that_workers_of_two_homes_share_the_partitions() -> None:
+    reports = RunReports(1)
+    reports.status(worker("worker-0-a", 3, "host-a:/srv#1"))
+    reports.status(worker("worker-1-a", 2, "host-a:/srv#1"))
+    reports.status(worker("worker-0-c", 4, "", time=6000))  # of an earlier release: not known where
+    reports.status(worker("worker-0-d", 4, "host-d:/srv#3", time=-9000))  # gone
+    assert homes_line(reports, 6000) == ""
+    assert "worker-1-a  running  0.0 s ago    partitions 2" in printed(_components(reports, 6000))
+    reports.status(worker("worker-0-b", 1, "host-b:/home#2"))
+    said = homes_line(reports, 6000)
+    assert "homes share the partitions: host-a:/srv has 5, host-b:/home has 1. Replicas" in said
+    reports.status(structs.replace(worker("worker-0-b", 0, "host-b:/home#2"), state="stopped"))
+    assert homes_line(reports, 6000) == ""
