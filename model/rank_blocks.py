@@ -23,40 +23,12 @@ from everfresh.model.catalogue import Catalogue
 from everfresh.model.metrics import MISS, Ranks
 from everfresh.model.trends.contexts import Contexts
 from everfresh.model.trends.counts import Floats, Ints
-from everfresh.model.trends.table import AGAIN, COLUMNS, links_added
-from everfresh.model.vocabulary.vocabulary import UNKNOWN
+from everfresh.model.way_scores import FeaturesOf, Marked, Way, WayScores, nothing
 
 CELLS, ROWS = 262_144, 4_096
 """Scores that are made at once, of so many rows at most."""
 _LEAST = 16
 """Rows and targets of a product at least."""
-
-
-class Counted(Protocol):
-    """What trends add to scores: a table of them, or a tail."""
-
-    def weights_of(self, contexts: Contexts) -> Floats:
-        """The weights ``(n, WEIGHTS)`` that hold for each."""
-
-    def features_of(self, rows: Ints | slice) -> Floats:
-        """Features of these rows, ascending; ``(n, COLUMNS)``."""
-
-    def links(self, last: Ints) -> tuple[Ints, Floats]:
-        """Followers ``(n, PLACES)`` of the rows ``last``, 0 for none, and features of the links."""
-
-
-@dataclass(frozen=True)
-class Way:
-    """How targets are ranked: by the network and what is ``counted``, or by one ``column`` of the
-    features of what is counted, alone: then everybody is shown the same."""
-
-    counted: Counted | None
-    column: int | None = None
-
-    @property
-    def pools(self) -> bool:
-        """Whether the network and what is counted are both heard."""
-        return self.counted is not None and self.column is None
 
 
 class Heard(Protocol):
@@ -67,99 +39,6 @@ class Heard(Protocol):
 
     def hear(self, targets: Ints, nats: Tensor) -> None:
         """``nats`` ``(n,)`` are minus the logarithms of the softmax at these targets."""
-
-
-@dataclass(frozen=True)
-class Marked:
-    """Places ``(target, row)`` ``(n,)``, with a value each where something is added or put there;
-    in order of rows."""
-
-    targets: Ints
-    rows: Ints
-    values: Floats | None = None
-
-    @classmethod
-    def sorted(cls, targets: Ints, rows: Ints, values: Floats | None = None) -> Marked:
-        """Those on items; row 0 is none."""
-        order = np.argsort(rows, kind="stable")[np.count_nonzero(rows == UNKNOWN) :]
-        return cls(targets[order], rows[order], None if values is None else values[order])
-
-    def of(self, rows: Ints | slice) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Targets, columns among these rows, ascending, and values of those that are there."""
-        part: slice | Ints
-        if isinstance(rows, slice):
-            begin, end = np.searchsorted(self.rows, (rows.start, rows.stop)).tolist()
-            part, columns = slice(begin, end), self.rows[begin:end] - rows.start
-        else:
-            columns = np.minimum(np.searchsorted(rows, self.rows), len(rows) - 1)
-            part = np.flatnonzero(rows[columns] == self.rows)
-            columns = columns[part]
-        values = None if self.values is None else torch.from_numpy(self.values[part])
-        return torch.from_numpy(self.targets[part]), torch.from_numpy(columns), values
-
-
-_Features = dict[int, Tensor]
-"""Features of some rows, by what is counted."""
-
-
-class _Scored:
-    """A way for some targets: what it makes of the network's scores."""
-
-    def __init__(self, way: Way, contexts: Contexts, like: Tensor) -> None:
-        self.way, number = way, len(contexts.last)
-        self.marked: list[Marked] = []
-        if not way.pools:
-            return
-        assert way.counted is not None
-        self.numbers = way.counted.weights_of(contexts)
-        self.weights = torch.from_numpy(self.numbers[:, : 1 + COLUMNS].copy()).to(like.device)
-        rows, links = way.counted.links(contexts.last)
-        each = np.arange(number)[:, None]
-        # An item follows another in one place only.
-        added = links_added(links, self.numbers)
-        self.marked.append(_flat(np.broadcast_to(each, rows.shape), rows, added))
-        if self.numbers.shape[1] > AGAIN:
-            # An item that is there twice counts once.
-            pairs = np.unique(each << 32 | contexts.lately)
-            again = pairs >> 32
-            values = self.numbers[again, AGAIN]
-            self.marked.append(Marked.sorted(again, pairs & 0xFFFF_FFFF, values))
-
-    def fill(
-        self, out: Tensor, network: Tensor, bias: Tensor, rows: Ints | slice, known: _Features
-    ) -> None:
-        """Make the scores ``out`` ``(n, rows)`` of these of the ``network``'s. ``known`` are what
-        ways before had of these rows."""
-        counted, column = self.way.counted, self.way.column
-        if counted is None:
-            out.copy_(network)
-            return
-        features = known.get(id(counted))
-        if features is None:
-            features = torch.from_numpy(counted.features_of(rows)).to(out.device)
-            known[id(counted)] = features
-        if column is not None:
-            # What cannot be recommended has no feature either.
-            out.copy_(torch.where(bias == -torch.inf, bias, features[:, column]))
-            out[:, _nothing(rows)] = -torch.inf
-            return
-        torch.mul(network, self.weights[:, :1], out=out)
-        out.addmm_(self.weights[:, 1:], features.T)
-        for marked in self.marked:
-            targets, columns, values = marked.of(rows)
-            if values is not None and len(values):
-                places = targets.to(out.device), columns.to(out.device)
-                out.index_put_(places, values.to(out), accumulate=True)
-
-
-def _flat(targets: Ints, rows: Ints, values: Floats) -> Marked:
-    return Marked.sorted(targets.ravel(), rows.ravel(), values.ravel())
-
-
-def _nothing(rows: Ints | slice) -> slice:
-    """Where row 0 stands among these, ascending, if it is one of them."""
-    first = rows.start if isinstance(rows, slice) else rows[0]
-    return slice(0, int(first == UNKNOWN))
 
 
 @dataclass(frozen=True)
@@ -248,7 +127,7 @@ class _Part:
     ) -> None:
         self._catalogue, self._targets, self._heard = catalogue, targets, heard
         like = catalogue.bias
-        self._ways = [_Scored(way, targets.contexts, like) for way in ways]
+        self._ways = [WayScores(way, targets.contexts, like) for way in ways]
         self._others = others
         self._left_out = targets.left_out()
         wants = np.zeros(0, np.int64)
@@ -264,7 +143,7 @@ class _Part:
         rows = len(like)
         self._few = np.union1d(targets.rows, np.arange(min(rows, _LEAST)))
         most = size * max(len(self._few), min(rows, ROWS))
-        self._network, self._out, self._flags = (like.new_empty(most) for _ in range(3))
+        self._network, self._out = like.new_empty(most), like.new_empty(most)
 
     def look_at_targets(self) -> None:
         """What they score, as one of the rows."""
@@ -298,31 +177,33 @@ class _Part:
                 self._nats.append(torch.logsumexp(scores[self._wants], 1))
             self._leave_out(scores, rows)
             own = self._own[at]
-            level = targets.to(own.device)
-            scores[level, columns.to(own.device)] = own[level]
-            flags = self._shaped(self._flags, scores.shape[1])
-            # As floats: torch sums flags as such several times as slowly.
-            torch.lt(scores, own[:, None], out=flags)
-            self._behind[at] += flags.sum(1)
+            if len(targets):
+                level = targets.to(own.device)
+                scores[level, columns.to(own.device)] = own[level]
+            # In place, as floats: torch sums flags several times as slowly.
+            self._behind[at] += scores.lt_(own[:, None]).sum(1)
 
     def _leave_out(self, scores: Tensor, rows: Ints | slice) -> None:
         if self._left_out is not None:
             targets, columns, _ = self._left_out.of(rows)
-            scores[targets.to(scores.device), columns.to(scores.device)] = -torch.inf
+            if len(targets):
+                scores[targets.to(scores.device), columns.to(scores.device)] = -torch.inf
 
     def _scores(self, rows: Ints | slice) -> Iterator[Tensor]:
-        """By each way, in the same place."""
+        """By each way; whoever takes them may overwrite them."""
         device = self._catalogue.bias.device
         part = rows if isinstance(rows, slice) else torch.from_numpy(rows).to(device)
         catalogue = self._catalogue.of(part)
         network = self._shaped(self._network, len(catalogue.bias))
         catalogue.scores_into(network, self._targets.users)
-        network[:, _nothing(rows)] = -torch.inf
+        network[:, nothing(rows)] = -torch.inf
         out = self._shaped(self._out, len(catalogue.bias))
-        known: _Features = {}
-        for way in self._ways:
-            way.fill(out, network, catalogue.bias, rows, known)
-            yield out
+        known: FeaturesOf = {}
+        for at, way in enumerate(self._ways, 1):
+            # The last one has no more need of the network's: less memory is gone through.
+            place = network if at == len(self._ways) else out
+            way.fill(place, network, catalogue.bias, rows, known)
+            yield place
 
     def _shaped(self, buffer: Tensor, columns: int) -> Tensor:
         size = len(self._targets.numbers)

@@ -10,7 +10,6 @@ from everfresh.contracts.window import DecodedExample
 from everfresh.model.metrics import Mask
 from everfresh.model.vocabulary.vocabulary import UNKNOWN, Vocabulary
 
-
 _Each = TypeVar("_Each")
 
 
