@@ -68,7 +68,7 @@ def by_hand(model: Recommender, of: DecodedExample, exclude_seen: bool) -> list[
             for seen in {event.item for event in history}:
                 scores.pop(seen, None)
         own = scores.get(target.item)
-        ranks.append(MISS if own is None else sum(each >= own - 1e-5 for each in scores.values()))
+        ranks.append(MISS if own is None else sum(each >= own for each in scores.values()))
         history.append(target)
     return ranks
 
