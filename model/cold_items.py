@@ -16,8 +16,8 @@ from everfresh.contracts.event import ItemId
 from everfresh.contracts.window import DecodedExample
 from everfresh.model.content.features import Features, Matrix
 from everfresh.model.metrics import Mask, Ranks
-from everfresh.model.rank_blocks import Heard
 from everfresh.model.ranking import Beside
+from everfresh.model.ranks.rank_blocks import Heard
 from everfresh.model.recommender import VERSION, Recommender
 from everfresh.model.trends.counts import Floats, Ints
 from everfresh.model.vocabulary.vocabulary import Vocabulary

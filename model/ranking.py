@@ -20,12 +20,12 @@ from everfresh.model.network.batches import (
     group_by_tokens,
     pack_batch,
 )
-from everfresh.model.rank_blocks import Heard, Others, RankBlocks, Targets
+from everfresh.model.ranks.rank_blocks import Heard, Others, RankBlocks, Targets
+from everfresh.model.ranks.way_scores import Way
 from everfresh.model.trends.contexts import Contexts
 from everfresh.model.trends.counts import Floats, Ints
 from everfresh.model.trends.table import TrendTable
 from everfresh.model.trends.tail import Tail, counted_by_block, log_order
-from everfresh.model.way_scores import Way
 
 _BATCH_TOKENS = 8192
 

@@ -30,7 +30,6 @@ from everfresh.model.network.batches import (
 )
 from everfresh.model.network.hstu import HSTU
 from everfresh.model.network.losses import sampled_cross_entropy
-from everfresh.model.rank_blocks import Heard
 from everfresh.model.ranking import (
     Asked,
     Beside,
@@ -40,6 +39,7 @@ from everfresh.model.ranking import (
     log_order_of,
     rank_ways,
 )
+from everfresh.model.ranks.rank_blocks import Heard
 from everfresh.model.row_changes import RowChanges, require_names
 from everfresh.model.score_tables import ScoreTables
 from everfresh.model.short_rows import decode_change, encode_rows, view_rows

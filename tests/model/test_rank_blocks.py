@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from everfresh.model import rank_blocks
 from everfresh.model.catalogue import Catalogue
 from everfresh.model.metrics import MISS
-from everfresh.model.rank_blocks import Others, RankBlocks, Targets
+from everfresh.model.ranks import rank_blocks
+from everfresh.model.ranks.rank_blocks import Others, RankBlocks, Targets
+from everfresh.model.ranks.way_scores import Way
 from everfresh.model.trends.contexts import LATELY, Contexts
 from everfresh.model.trends.counts import Floats, Ints
 from everfresh.model.trends.table import COLUMNS, WEIGHTS
-from everfresh.model.way_scores import Way
 
 ROWS, TARGETS, DIM = 203, 37, 6
 _FREE = 9

@@ -77,11 +77,11 @@ class Surprised:
         return dict(zip(self._ways, ranks, strict=True))
 
     def wants(self, targets: Ints) -> Ints:
-        """Every n-th; see ``model.rank_blocks.Heard``."""
+        """Every n-th; see ``model.ranks.rank_blocks.Heard``."""
         return np.flatnonzero(targets % self._every == 0)
 
     def hear(self, targets: Ints, nats: Tensor) -> None:
-        """See ``model.rank_blocks.Heard``."""
+        """See ``model.ranks.rank_blocks.Heard``."""
         self._heard.append((targets, nats.double().cpu()))
 
     def measures(self) -> dict[str, float]:

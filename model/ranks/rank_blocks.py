@@ -21,9 +21,9 @@ from torch import Tensor
 
 from everfresh.model.catalogue import Catalogue
 from everfresh.model.metrics import MISS, Ranks
+from everfresh.model.ranks.way_scores import FeaturesOf, Marked, Way, WayScores, nothing
 from everfresh.model.trends.contexts import Contexts
 from everfresh.model.trends.counts import Floats, Ints
-from everfresh.model.way_scores import FeaturesOf, Marked, Way, WayScores, nothing
 
 CELLS, ROWS = 262_144, 4_096
 """Scores that are made at once, of so many rows at most."""
