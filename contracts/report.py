@@ -33,14 +33,15 @@ class WindowReport(msgspec.Struct, frozen=True):
     A window that the gate held has the reason in ``held``, and ``version`` is the one that stayed
     (0 for none). ``left`` is not 0 for the first window after a rollback: the newest version that
     it turned away from. ``merged`` are labels of windows trained as one, empty for a single one;
-    ``sampled`` is the share of examples that was trained, all being scored. ``flood`` counts items
+    ``sampled`` is the share of examples that was trained. ``flood`` counts items
     that got no row because the window brought too many (``trainer.new_items``). ``track`` is the
     line of versions; each has reports of its own on the same windows. ``refused`` counts events by
     which users said no (``trainer.refusals``); ``events`` does not count them. ``through`` maps
     events partition to the offset after the last event that was consumed with this window.
     ``measures`` say what the window is worth, measured before it was learnt (``bits_live``,
     ``compression`` and so on, see ``trainer.scoring.window_measures``); empty in a report of an
-    older release.
+    older release. ``ranked`` is not 0 where only so many of the ``events`` were ranked, a sample of
+    whole users' events: scores and measures by models are means over these.
     """
 
     label: Count
@@ -68,6 +69,7 @@ class WindowReport(msgspec.Struct, frozen=True):
     refused: Count = 0
     through: dict[Count, Count] = {}
     measures: dict[str, float] = {}
+    ranked: Count = 0
 
     @property
     def place(self) -> tuple[int, int]:

@@ -41,7 +41,14 @@ class Catalogue:
             return torch.addmm(self.bias, users, self.vectors.T)
         return (users @ self.vectors.T).mul_(self.factors).add_(self.bias)
 
-    def of(self, rows: Tensor) -> Catalogue:
+    def scores_into(self, out: Tensor, users: Tensor) -> None:
+        """The same, written to ``out``. Not for gradients."""
+        if self.factors is None:
+            torch.addmm(self.bias, users, self.vectors.T, out=out)
+        else:
+            torch.mm(users, self.vectors.T, out=out).mul_(self.factors).add_(self.bias)
+
+    def of(self, rows: Tensor | slice) -> Catalogue:
         """These rows alone."""
         factors = None if self.factors is None else self.factors[rows]
         return Catalogue(self.vectors[rows], self.bias[rows], factors)

@@ -15,8 +15,9 @@ import numpy as np
 from everfresh.contracts.event import ItemId
 from everfresh.contracts.window import DecodedExample
 from everfresh.model.content.features import Features, Matrix
-from everfresh.model.metrics import Ranks
-from everfresh.model.ranking import Beside, Hear
+from everfresh.model.metrics import Mask, Ranks
+from everfresh.model.ranking import Beside
+from everfresh.model.ranks.rank_blocks import Heard
 from everfresh.model.recommender import VERSION, Recommender
 from everfresh.model.trends.counts import Floats, Ints
 from everfresh.model.vocabulary.vocabulary import Vocabulary
@@ -68,21 +69,27 @@ class WithCold:
         """The version's."""
         return self.recommender.vocabulary
 
-    def ranks(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> Ranks:
+    def ranks(
+        self,
+        examples: Sequence[DecodedExample],
+        exclude_seen: bool,
+        asked: Mask | None = None,
+    ) -> Ranks:
         """See ``Recommender.ranks``; among rows and cold items alike."""
-        return self.ranks_by([VERSION], examples, exclude_seen)[0]
+        return self.ranks_by([VERSION], examples, exclude_seen, asked=asked)[0]
 
     def ranks_by(
         self,
         ways: Sequence[str | float],
         examples: Sequence[DecodedExample],
         exclude_seen: bool,
-        heard: Hear | None = None,
+        heard: Heard | None = None,
+        asked: Mask | None = None,
     ) -> list[Ranks]:
         """See ``Recommender.ranks_by``; the network alone knows no cold items."""
         cold = ColdItems.of(self.recommender, self.known)
         beside = Beside(cold.scores, *_cold_targets(cold, examples)) if cold.places else None
-        return self.recommender.ranks_by(ways, examples, exclude_seen, heard, beside)
+        return self.recommender.ranks_by(ways, examples, exclude_seen, heard, beside, asked)
 
 
 def _cold_targets(

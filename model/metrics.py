@@ -10,6 +10,9 @@ import numpy.typing as npt
 Ranks = npt.NDArray[np.int64]
 """One rank per target, 1 for the best; :data:`MISS` where the target could not be ranked."""
 
+Mask = npt.NDArray[np.bool_]
+"""Which of several; of examples whose targets are to be ranked, for instance."""
+
 MISS = 2**62
 """The rank of a target that a contender does not know or has excluded: worse than any other."""
 

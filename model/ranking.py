@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from everfresh.contracts.window import DecodedExample
 from everfresh.model.catalogue import Catalogue
-from everfresh.model.metrics import MISS, Ranks
+from everfresh.model.metrics import MISS, Mask, Ranks
 from everfresh.model.network.batches import (
     Batch,
     EncodedExample,
@@ -19,13 +20,14 @@ from everfresh.model.network.batches import (
     group_by_tokens,
     pack_batch,
 )
+from everfresh.model.ranks.rank_blocks import Heard, Others, RankBlocks, Targets
+from everfresh.model.ranks.way_scores import Way
 from everfresh.model.trends.contexts import Contexts
 from everfresh.model.trends.counts import Floats, Ints
 from everfresh.model.trends.table import TrendTable
 from everfresh.model.trends.tail import Tail, counted_by_block, log_order
 
 _BATCH_TOKENS = 8192
-_BLOCK_SCORES = 8_000_000
 
 
 @dataclass(frozen=True)
@@ -75,16 +77,11 @@ class KeptUp:
     order: Ints
 
 
-Counting = TrendTable | KeptUp | None
-"""What trends count in a ranking, if any."""
-
-
 @dataclass(frozen=True)
-class Way:
-    """How targets are ranked: by the network and what is ``counted``, or by one ``column`` of the
-    features of what is counted, alone: then everybody is shown the same."""
+class Ranking:
+    """How targets are ranked: as of :class:`Way`, or kept up, where a tail moves on."""
 
-    counted: Counting
+    counted: TrendTable | KeptUp | None
     column: int | None = None
 
 
@@ -120,11 +117,6 @@ def target_times(examples: Sequence[EncodedExample]) -> Ints:
     return np.concatenate([np.zeros(0, np.int64), *times])
 
 
-Hear = Callable[[Ints, Tensor, Tensor], None]
-"""Called with numbers ``(n,)`` of targets, scores ``(n, rows)``, and scores ``(n,)`` of what was
-chosen; may keep none of them. Which targets come together is open."""
-
-
 @dataclass(frozen=True)
 class Beside:
     """Items without rows that are ranked among the others wherever trends count.
@@ -139,6 +131,20 @@ class Beside:
     seen: Mapping[int, Sequence[int]]
 
 
+@dataclass(frozen=True)
+class Asked:
+    """``examples`` and how they are ranked: :func:`rank_ways` says what ``exclude_seen`` means.
+
+    Only the targets of the examples that are ``chosen`` are ranked, of all where nothing is said;
+    what is kept up hears all of them.
+    """
+
+    examples: Sequence[EncodedExample]
+    max_length: int
+    exclude_seen: bool
+    chosen: Mask | None = None
+
+
 def rank_examples(
     scorer: Scorer,
     examples: Sequence[EncodedExample],
@@ -146,132 +152,88 @@ def rank_examples(
     exclude_seen: bool,
 ) -> Ranks:
     """As :func:`rank_ways`, by what the ``scorer`` counts alone."""
-    return rank_ways(scorer, [Way(scorer.trends)], examples, max_length, exclude_seen)[0]
+    asked = Asked(examples, max_length, exclude_seen)
+    return rank_ways(scorer, [Ranking(scorer.trends)], asked)[0]
 
 
 def rank_ways(
     scorer: Scorer,
-    ways: Sequence[Way],
-    examples: Sequence[EncodedExample],
-    max_length: int,
-    exclude_seen: bool,
-    heard: Hear | None = None,
+    ways: Sequence[Ranking],
+    asked: Asked,
+    heard: Heard | None = None,
     beside: Beside | None = None,
 ) -> list[Ranks]:
-    """1-based ranks of all targets, in order of the examples and of their targets: by each of
-    ``ways``, of which all that are kept up are by one tail. ``heard`` hears scores by
-    the first.
+    """1-based ranks of targets, in order of the examples and of their targets: by each of ``ways``,
+    of which all that are kept up are by one tail. ``heard`` hears of targets by their numbers
+    among all.
 
     Ties count against the target, as not-a-numbers do, so that a model which tells nothing apart
     gains nothing. With ``exclude_seen`` the user's earlier items, context and earlier targets, are
     no candidates; a target among them, like one without a row, is a ``MISS``.
     """
     with torch.inference_mode():
-        users, contexts = scorer.users(examples, max_length), contexts_of(examples)
-        rows = target_rows(examples)
-        earlier = _Earlier(examples) if exclude_seen else None
-        ranks = [np.full(len(rows), MISS, dtype=np.int64) for _ in ways]
-        step = max(1, _BLOCK_SCORES // len(scorer.catalogue.bias))
-        counted = [way.counted for way in ways]
-        for block, tables in _tables(counted, contexts, rows, target_times(examples)):
-            for begin in range(0, len(block), step):
-                part = block[begin : begin + step]
-                of_part = users[torch.from_numpy(part).to(users.device)]
-                network = scorer.catalogue.item_scores(of_part)
-                for number, table in enumerate(tables):
-                    wanted, column = rows[part], ways[number].column
-                    if table is not None and column is not None:
-                        scores = _counted(network, table, column)
-                    else:
-                        scores = _pooled(network, table, contexts.part(part))
-                    if heard is not None and not number:
-                        heard(part, scores, _own(scores, wanted))
-                    if earlier is not None:
-                        earlier.leave_out(scores, part)
-                    if beside is not None and table is not None and column is None:
-                        weights = table.weights_of(contexts.part(part))[:, 0]
-                        scores, wanted = _joined(
-                            scores, wanted, of_part, weights, beside, part, exclude_seen
-                        )
-                    ranks[number][part] = _ranks(scores, wanted)
+        targets, place = _targets(scorer, asked)
+        ranks = [np.full(len(targets.numbers), MISS, dtype=np.int64) for _ in ways]
+        blocks = RankBlocks(scorer.catalogue)
+        for block, now in _by_block(ways, asked.examples):
+            at = place[block][place[block] >= 0]
+            for begin in range(0, len(at), blocks.targets):
+                places = at[begin : begin + blocks.targets]
+                part = targets.part(places)
+                others = [_others(way, part, beside, asked.exclude_seen) for way in now]
+                found = blocks.ranks(part, now, others, heard)
+                for by_way, of_part in zip(ranks, found, strict=True):
+                    by_way[places] = of_part
     return ranks
 
 
-def _joined(
-    scores: Tensor,
-    rows: Ints,
-    users: Tensor,
-    weights: Floats,
-    beside: Beside,
-    targets: Ints,
-    exclude_seen: bool,
-) -> tuple[Tensor, Ints]:
-    """Scores of rows and, after them, of the items beside; and where each target stands."""
-    theirs = beside.scores(users.cpu().numpy(), weights)
-    if exclude_seen:
-        for at, target in enumerate(targets.tolist()):
-            theirs[at, list(beside.seen.get(target, ()))] = -np.inf
-    place = beside.targets[targets]
-    wanted = np.where(place >= 0, scores.shape[1] + place, rows)
-    return torch.cat([scores, torch.from_numpy(theirs).to(scores)], 1), wanted
+def _targets(scorer: Scorer, asked: Asked) -> tuple[Targets, Ints]:
+    """Those that are ranked, and where each of all targets stands among them, -1
+    for others."""
+    examples = asked.examples
+    every = np.ones(len(examples), np.bool_) if asked.chosen is None else asked.chosen
+    lengths = [len(each.codes[0]) - each.first_target for each in examples]
+    numbers = np.flatnonzero(np.repeat(every, lengths))
+    place = np.full(sum(lengths), -1)
+    place[numbers] = np.arange(len(numbers))
+    chosen = list(itertools.compress(examples, every))
+    seen = None
+    if asked.exclude_seen:
+        seen = [
+            np.unique(each.codes[0, :known])
+            for each in chosen
+            for known in range(each.first_target, len(each.codes[0]))
+        ]
+    users = scorer.users(chosen, asked.max_length)
+    return Targets(numbers, users, contexts_of(chosen), target_rows(chosen), seen), place
 
 
-def _tables(
-    counting: Sequence[Counting], contexts: Contexts, rows: Ints, times: Ints
-) -> Iterator[tuple[Ints, list[TrendTable | None]]]:
-    """Targets that are ranked by the same tables, and these."""
-    kept_up = next((each for each in counting if isinstance(each, KeptUp)), None)
+def _by_block(
+    ways: Sequence[Ranking], examples: Sequence[EncodedExample]
+) -> Iterator[tuple[Ints, list[Way]]]:
+    """Numbers of targets that are ranked alike, and the ways as of then."""
+    kept_up = next((way.counted for way in ways if isinstance(way.counted, KeptUp)), None)
+    rows = target_rows(examples)
     if kept_up is None:
-        yield np.arange(len(rows)), [each for each in counting if not isinstance(each, KeptUp)]
+        yield np.arange(len(rows)), [_way(way, None) for way in ways]
         return
-    blocks = counted_by_block(kept_up.tail, kept_up.order, contexts.last, rows, times)
-    for block, tail in blocks:
-        table = tail.table()
-        yield block, [table if isinstance(each, KeptUp) else each for each in counting]
+    before, times = contexts_of(examples).last, target_times(examples)
+    for block, tail in counted_by_block(kept_up.tail, kept_up.order, before, rows, times):
+        yield block, [_way(way, tail) for way in ways]
 
 
-def _pooled(scores: Tensor, table: TrendTable | None, contexts: Contexts) -> Tensor:
-    """The network's ``scores`` with what the trends add, as a new tensor."""
-    if table is None:
-        return scores.clone()
-    pooled = scores.cpu().clone()
-    table.pool(pooled.numpy(), contexts)
-    return pooled.to(scores.device)
+def _way(way: Ranking, tail: Tail | None) -> Way:
+    counted = tail if isinstance(way.counted, KeptUp) else way.counted
+    return Way(counted, way.column)
 
 
-def _counted(network: Tensor, table: TrendTable, column: int) -> Tensor:
-    """One feature of what can be recommended, for as many targets as the ``network`` scores."""
-    feature = torch.from_numpy(table.features[:, column]).to(network)
-    return torch.where(network == -torch.inf, network, feature)
-
-
-def _own(scores: Tensor, places: Ints) -> Tensor:
-    """What each target scores ``(n,)``."""
-    return scores.gather(1, torch.from_numpy(places).to(scores.device)[:, None]).squeeze(1)
-
-
-def _ranks(scores: Tensor, places: Ints) -> Ranks:
-    """Ranks of ``places`` ``(n,)`` among the ``scores`` ``(n, all)``."""
-    own = _own(scores, places)
-    behind = (scores < own[:, None]).sum(1)
-    found = (scores.shape[1] - behind).clamp(max=scores.shape[1] - 1)
-    # Neither what has no row nor what is left out scores anything.
-    ranks: Ranks = torch.where(own == -torch.inf, MISS, found).cpu().numpy()
-    return ranks
-
-
-class _Earlier:
-    """The user's items before each target."""
-
-    def __init__(self, examples: Sequence[EncodedExample]) -> None:
-        self._rows = [example.codes[0] for example in examples]
-        numbers = [len(each.codes[0]) - each.first_target for each in examples]
-        self._example = np.repeat(np.arange(len(examples)), numbers)
-        self._position = contexts_of(examples).known
-
-    def leave_out(self, scores: Tensor, targets: Ints) -> None:
-        """Of the ``scores`` of these targets, in their place."""
-        seen = [self._rows[self._example[at]][: self._position[at]] for at in targets]
-        at = np.repeat(np.arange(len(seen)), [len(rows) for rows in seen])
-        places = torch.from_numpy(np.stack([at, np.concatenate(seen)])).to(scores.device)
-        scores[places[0], places[1]] = -torch.inf
+def _others(way: Way, targets: Targets, beside: Beside | None, exclude_seen: bool) -> Others | None:
+    """Items without rows, where they are ranked."""
+    if beside is None or way.counted is None or way.column is not None:
+        return None
+    weights = way.counted.weights_of(targets.contexts)[:, 0]
+    scores = beside.scores(targets.users.cpu().numpy(), weights)
+    if exclude_seen:
+        for at, target in enumerate(targets.numbers.tolist()):
+            scores[at, list(beside.seen.get(target, ()))] = -np.inf
+    return Others(scores, beside.targets[targets.numbers])

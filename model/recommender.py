@@ -19,7 +19,7 @@ from everfresh.contracts.window import DecodedExample
 from everfresh.model.catalogue import LEAST_NORM, Catalogue, best_rows
 from everfresh.model.content.content_map import CONTENT, ContentMap
 from everfresh.model.index import inverted_lists as lists
-from everfresh.model.metrics import Ranks
+from everfresh.model.metrics import Mask, Ranks
 from everfresh.model.negatives import Negatives, clashes
 from everfresh.model.network.batches import (
     Batch,
@@ -30,7 +30,16 @@ from everfresh.model.network.batches import (
 )
 from everfresh.model.network.hstu import HSTU
 from everfresh.model.network.losses import sampled_cross_entropy
-from everfresh.model.ranking import Beside, Hear, KeptUp, Scorer, Way, log_order_of, rank_ways
+from everfresh.model.ranking import (
+    Asked,
+    Beside,
+    KeptUp,
+    Ranking,
+    Scorer,
+    log_order_of,
+    rank_ways,
+)
+from everfresh.model.ranks.rank_blocks import Heard
 from everfresh.model.row_changes import RowChanges, require_names
 from everfresh.model.score_tables import ScoreTables
 from everfresh.model.short_rows import decode_change, encode_rows, view_rows
@@ -198,17 +207,24 @@ class Recommender:
         self.trends.weigh(weights)
         self._tables.trends_changed()
 
-    def ranks(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> Ranks:
-        """The rank of every target given the events before it, by what the version holds."""
-        return self.ranks_by([VERSION], examples, exclude_seen)[0]
+    def ranks(
+        self,
+        examples: Sequence[DecodedExample],
+        exclude_seen: bool,
+        asked: Mask | None = None,
+    ) -> Ranks:
+        """The rank of every target given the events before it, by what the version holds; of the
+        examples that are ``asked`` alone, if not of all."""
+        return self.ranks_by([VERSION], examples, exclude_seen, asked=asked)[0]
 
     def ranks_by(
         self,
         ways: Sequence[str | float],
         examples: Sequence[DecodedExample],
         exclude_seen: bool,
-        heard: Hear | None = None,
+        heard: Heard | None = None,
         beside: Beside | None = None,
+        asked: Mask | None = None,
     ) -> list[Ranks]:
         """The same by each of ``ways``, at hardly more cost; see ``model.ranking``.
 
@@ -216,20 +232,21 @@ class Recommender:
         within the examples, as replicas do between versions.
 
         A half-life, in events, is a way too: by counts alone, kept up as those of the first way.
+
+        Where only some examples are ``asked``, trends are kept up by all, and theirs are ranked.
         """
         encoded = [encode_example(example, self.vocabulary) for example in examples]
-        known: dict[str | float, Way] = {NETWORK: Way(None), VERSION: Way(self.trend_table())}
+        known: dict[str | float, Ranking] = {NETWORK: Ranking(None)}
+        known[VERSION] = Ranking(self.trend_table())
         if TAIL in ways:
-            known[TAIL] = Way(KeptUp(self.tail(), log_order_of(examples)))
+            known[TAIL] = Ranking(KeptUp(self.tail(), log_order_of(examples)))
         for half_life in ways:
             if not isinstance(half_life, str):
-                known[half_life] = Way(known[ways[0]].counted, column_of(half_life))
+                known[half_life] = Ranking(known[ways[0]].counted, column_of(half_life))
         return rank_ways(
             Scorer(self.network, self.catalogue(), None),
             [known[way] for way in ways],
-            encoded,
-            self.settings.max_length,
-            exclude_seen,
+            Asked(encoded, self.settings.max_length, exclude_seen, asked),
             heard,
             beside,
         )

@@ -261,10 +261,9 @@ class TrainerLoop:
         probations = observed(
             gate.probations,
             self._lineage.parents_with(self._known.newest),
-            scored.window,
+            scored.judged,
             scored.own,
             tuning.exclude_seen,
-            tuning.seed,
         )
         self.learner.gate = msgspec.structs.replace(gate, probations=probations)
         decided = failed(probations, self._settings.gate)

@@ -17,12 +17,20 @@ from everfresh.contracts.safetensors import TableBytes
 from everfresh.contracts.sequence import Interaction
 from everfresh.contracts.settings import Settings, load_settings
 from everfresh.contracts.window import DecodedExample, TrainingWindow
+from everfresh.model.cold_items import WithCold
 from everfresh.model.inference.indexing import renew_index
+from everfresh.model.opponents.fading import HALF_LIVES
 from everfresh.model.opponents.opponent_file import opponent_tables
 from everfresh.model.optimizer import optimizer_tables
 from everfresh.model.version_files import version_tables
+from everfresh.trainer.gate.candidate import judge_candidate, measure_parent
+from everfresh.trainer.gate.probation import Probation, observed
 from everfresh.trainer.learning.learner import Learner, fresh_learner, remember
 from everfresh.trainer.learning.training import train_window
+from everfresh.trainer.scoring.prequential import FROZEN, LIVE, Served
+from everfresh.trainer.scoring.window_scores import score_planned
+from everfresh.trainer.windows.backlog import PlannedWindow
+from everfresh.trainer.windows.holdout import HeldOut, hold_out
 
 SIZES = 1_000, 10_000, 100_000, 1_000_000
 _USERS, _TARGETS, _CONTEXT = 300, 3, 60
@@ -30,9 +38,12 @@ _BEGAN_MS = 1_700_000_000_000
 
 
 class Cost(NamedTuple):
-    """Of a window: processor seconds, of a step in ms, rows touched; processor seconds of its
-    version's index, MB of the rows that it brings; and the peak of memory."""
+    """Of a window: processor seconds of all that is here, of ranking and of training; of a step in
+    ms, rows touched; processor seconds of its version's index, MB of the rows that it brings; and
+    the peak of memory."""
 
+    all_s: float
+    rank_s: float
     train_s: float
     step_ms: float
     touched: float
@@ -59,8 +70,12 @@ def _train(items: int, repeats: int) -> Cost:
     recommender.grow()
     draws = np.random.Generator(np.random.PCG64(3))
     costs = []
+    held: list[HeldOut] = []
     for number in range(1, repeats + 2):
-        window, began = _window(number, items, draws), time.process_time()
+        window = _window(number, items, draws)
+        began = time.process_time()
+        held = _rank(learner, window, settings, held)
+        rank_s, began = time.process_time() - began, time.process_time()
         outcome = train_window(learner.task(window, settings, number))
         took = time.process_time() - began
         remember(learner, window, number)
@@ -69,9 +84,37 @@ def _train(items: int, repeats: int) -> Cost:
         mb = _version_mb(learner)
         learner.begin_version()
         touched = float(len(outcome.touched))
-        costs.append((took, 1000 * took / outcome.steps, touched, index_s, mb))
+        whole = rank_s + took + index_s
+        costs.append((whole, rank_s, took, 1000 * took / outcome.steps, touched, index_s, mb))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return Cost(*(median(values) for values in zip(*costs[1:], strict=True)), peak)
+
+
+def _rank(
+    learner: Learner, window: TrainingWindow, settings: Settings, held: list[HeldOut]
+) -> list[HeldOut]:
+    """All that ranks for one window, as the trainer does it: what serves, its frozen ancestor and
+    the opponents; three parents on probation; parent and candidate on what is held out.
+
+    The learner's own network stands for all of the models, each of which costs the same.
+    """
+    model = learner.network.recommender
+    half_life = HALF_LIVES[learner.opponents.popularity.choice.best]
+    live = Served(WithCold(model, {}), settings.serving.tail, half_life)
+    contenders = {LIVE: live, FROZEN: model, **learner.opponents.contenders()}
+    planned = PlannedWindow(window, [window.label])
+    scored = score_planned(
+        planned, contenders, model.vocabulary, window.label - 1, settings.trainer
+    )
+    assert scored.own is not None
+    versions = range(1, settings.gate.trial_windows + 1)
+    parents = {version: WithCold(model, {}) for version in versions}
+    observed(
+        [Probation(version) for version in versions], parents, scored.judged, scored.own, False
+    )
+    split = hold_out(window, held, settings.gate, settings.trainer.seed)
+    judge_candidate(model, measure_parent(model, split), settings.gate)
+    return split.held
 
 
 def _index_s(learner: Learner, window: TrainingWindow, settings: Settings, number: int) -> float:

@@ -18,7 +18,8 @@ from everfresh.contracts.event import UserId
 from everfresh.contracts.sequence import Interaction
 from everfresh.contracts.settings import EventSettings, Settings, load_settings
 from everfresh.contracts.window import DecodedExample, TrainingWindow
-from everfresh.model.metrics import Ranks, scores
+from everfresh.model.metrics import Mask, Ranks, scores
+from everfresh.model.opponents.clicks import only
 from everfresh.model.opponents.opponents import OPPONENTS, Opponents
 from everfresh.trainer.learning.learner import Learner, fresh_learner
 from everfresh.trainer.learning.network import Network
@@ -136,7 +137,10 @@ class _SessionByItself:
     def __init__(self, opponent: Contender) -> None:
         self._opponent = opponent
 
-    def ranks(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> Ranks:
+    def ranks(
+        self, examples: Sequence[DecodedExample], exclude_seen: bool, asked: Mask | None = None
+    ) -> Ranks:
+        examples = only(examples, asked)
         ranks = [self._opponent.ranks([example], exclude_seen) for example in examples]
         return np.concatenate(ranks) if ranks else np.zeros(0, np.int64)
 

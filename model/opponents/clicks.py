@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from everfresh.contracts.window import DecodedExample
+from everfresh.model.metrics import Mask
 from everfresh.model.vocabulary.vocabulary import UNKNOWN, Vocabulary
+
+_Each = TypeVar("_Each")
 
 
 class Asked(NamedTuple):
@@ -33,7 +37,12 @@ class Click(NamedTuple):
     row: int
 
 
-def asked(
+def only(each: Sequence[_Each], asked: Mask | None) -> Sequence[_Each]:
+    """Those of the examples that are ``asked``; all where nothing else is said."""
+    return each if asked is None else list(itertools.compress(each, asked))
+
+
+def targets_of(
     vocabulary: Vocabulary, examples: Sequence[DecodedExample], exclude_seen: bool
 ) -> Iterator[Asked]:
     """Targets, examples first; each knows what its user did before it."""

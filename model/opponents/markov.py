@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from everfresh.contracts.window import DecodedExample
-from everfresh.model.metrics import MISS, Ranks
-from everfresh.model.opponents.clicks import Asked, Click, asked
+from everfresh.model.metrics import MISS, Mask, Ranks
+from everfresh.model.opponents.clicks import Asked, Click, only, targets_of
 from everfresh.model.opponents.fading import TRIED, Choice, FadingCounts, Rows, gains_at_ten
 from everfresh.model.opponents.popularity import FadingPopularity, as_rows
 from everfresh.model.vocabulary.vocabulary import UNKNOWN, Vocabulary
@@ -43,12 +43,14 @@ class FadingMarkov:
         self._free: list[int] = []
         self.used = 0
 
-    def ranks(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> Ranks:
+    def ranks(
+        self, examples: Sequence[DecodedExample], exclude_seen: bool, asked: Mask | None = None
+    ) -> Ranks:
         """One rank per target, each given the user's true previous item."""
         return np.array(
             [
                 self._rank(target) if target.ranked else MISS
-                for target in asked(self._vocabulary, examples, exclude_seen)
+                for target in targets_of(self._vocabulary, only(examples, asked), exclude_seen)
             ],
             np.int64,
         )
@@ -85,7 +87,7 @@ class FadingMarkov:
         Where the target is no follower, all of them rank it alike: that is left out.
         """
         gains, events, every = np.zeros(TRIED), 0, range(TRIED)
-        for target in asked(self._vocabulary, examples, exclude_seen):
+        for target in targets_of(self._vocabulary, examples, exclude_seen):
             events += 1
             slots = self._slots.get(target.last, {})
             if target.ranked and target.row in slots:

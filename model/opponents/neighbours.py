@@ -28,9 +28,9 @@ import numpy.typing as npt
 from everfresh.contracts.event import ItemId, UserId
 from everfresh.contracts.sequence import encode_id
 from everfresh.contracts.window import DecodedExample
-from everfresh.model.metrics import MISS, Ranks
+from everfresh.model.metrics import MISS, Mask, Ranks
 from everfresh.model.opponents.click_log import ClickLog, Ints
-from everfresh.model.opponents.clicks import Click, append_order
+from everfresh.model.opponents.clicks import Click, append_order, only
 from everfresh.model.opponents.fading import RATES, Rows
 from everfresh.model.opponents.popularity import FadingPopularity, as_rows
 from everfresh.model.vocabulary.vocabulary import UNKNOWN, Vocabulary
@@ -72,8 +72,11 @@ class VmisKnn:
         self._last: Ints = np.zeros(0, np.int32)
         self._first: Ints = np.zeros(0, np.int32)
 
-    def ranks(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> Ranks:
-        """One rank per target; targets are asked for in order of their append."""
+    def ranks(
+        self, examples: Sequence[DecodedExample], exclude_seen: bool, asked: Mask | None = None
+    ) -> Ranks:
+        """One rank per target; targets are asked for in order of their append. Clicks of all
+        examples are heard, also where only some are ``asked``."""
         rows = _RowsOf(self._vocabulary)
         histories = [[rows.known(entry.item) for entry in each.context] for each in examples]
         marks = [user_mark(each.user) for each in examples]
@@ -85,8 +88,9 @@ class VmisKnn:
             for number, at in append_order(examples):
                 history, item = histories[number], examples[number].targets[at].item
                 row = rows.known(item)
-                seen = set(history) - {UNKNOWN} if exclude_seen else set()
-                if row != UNKNOWN and row not in seen:
+                wanted = row != UNKNOWN and (asked is None or bool(asked[number]))
+                seen = set(history) - {UNKNOWN} if exclude_seen and wanted else set()
+                if wanted and row not in seen:
                     out[number][at] = self._rank(marks[number], history, row, seen)
                 row = row or rows.new(item)
                 self.log.try_add(marks[number], row, len(tried))
@@ -94,7 +98,7 @@ class VmisKnn:
                 history.append(row)
         finally:
             self.log.undo(tried, kept)
-        return np.concatenate(out) if out else np.zeros(0, np.int64)
+        return np.concatenate([np.zeros(0, np.int64), *only(out, asked)])
 
     def reach(self, rows: int) -> None:
         """Make room for scores of so many rows."""

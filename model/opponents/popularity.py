@@ -8,8 +8,8 @@ import numpy as np
 
 from everfresh.contracts.event import ItemId
 from everfresh.contracts.window import DecodedExample
-from everfresh.model.metrics import MISS, Ranks
-from everfresh.model.opponents.clicks import Asked, Click, asked
+from everfresh.model.metrics import MISS, Mask, Ranks
+from everfresh.model.opponents.clicks import Asked, Click, only, targets_of
 from everfresh.model.opponents.fading import TRIED, Choice, FadingCounts, Levels, Rows, gains_at_ten
 from everfresh.model.opponents.row_order import Keys, RowOrder, keys_of
 from everfresh.model.vocabulary.vocabulary import UNKNOWN, Vocabulary
@@ -29,12 +29,14 @@ class FadingPopularity:
         self.choice = Choice()
         self._orders: list[RowOrder] | None = None
 
-    def ranks(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> Ranks:
+    def ranks(
+        self, examples: Sequence[DecodedExample], exclude_seen: bool, asked: Mask | None = None
+    ) -> Ranks:
         """One rank per target, in order of the examples and of their targets."""
         return np.array(
             [
                 self.rank(target.row, as_rows(target.seen)) if target.ranked else MISS
-                for target in asked(self._vocabulary, examples, exclude_seen)
+                for target in targets_of(self._vocabulary, only(examples, asked), exclude_seen)
             ],
             np.int64,
         )
@@ -74,7 +76,7 @@ class FadingPopularity:
         """Note what each half-life would have gained on a window that is not learnt yet."""
         orders, gains, events = self._ordered(), np.zeros(TRIED), 0
         rows: list[int] = []
-        for target in asked(self._vocabulary, examples, exclude_seen):
+        for target in targets_of(self._vocabulary, examples, exclude_seen):
             events += 1
             if target.ranked and not target.seen:
                 rows.append(target.row)

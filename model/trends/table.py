@@ -112,6 +112,12 @@ def links_of(counts: Floats, chance: Floats) -> Floats:
     return links
 
 
+def links_added(links: Floats, weights: Floats) -> Floats:
+    """What links ``(n, PLACES, 2)`` add by weights ``(n, WEIGHTS)``."""
+    added: Floats = np.einsum("npf,nf->np", links, weights[:, 1 + COLUMNS : AGAIN])
+    return added
+
+
 def places_among(rows: Ints, order: Ints, wanted: Ints) -> tuple[Ints, Ints, Ints]:
     """Where the ``wanted`` ``(n, m)`` stand that are among the ``rows``, which ``order`` sorts, and
     at which of these; row 0 stands nowhere."""
@@ -153,7 +159,7 @@ class TrendTable:
         """Which weights hold after so many known events, the last of them ``at`` UTC seconds."""
         return place_of(known, at, self.time, len(self.weights))
 
-    def features_of(self, rows: Ints) -> Floats:
+    def features_of(self, rows: Ints | slice) -> Floats:
         """Features of these rows, ascending; ``(n, COLUMNS)``."""
         features: Floats = self.features[rows]
         return features
@@ -172,7 +178,7 @@ class TrendTable:
         rows, links = self.links(contexts.last)
         # An item follows another in one place only; row 0 is no item, whatever it scores.
         each = np.arange(len(rows))[:, None]
-        logits[each, rows] += self._added(links, weights)
+        logits[each, rows] += links_added(links, weights)
         if weights.shape[1] > AGAIN:
             # An item that is there twice counts once, so that which of both is written is the same.
             logits[each, contexts.lately] += weights[:, AGAIN:]
@@ -215,7 +221,7 @@ class TrendTable:
         if not len(rows):
             return
         followers, links = self.links(contexts.last)
-        added = self._added(links, weights)
+        added = links_added(links, weights)
         order = np.argsort(rows)
         of, at, columns = places_among(rows, order, followers)
         logits[of, columns] += added[of, at]
@@ -241,8 +247,3 @@ class TrendTable:
         of = order[place]
         found = np.flatnonzero((followers[of] == rows) & (rows != 0))
         logits[found] += links[of[found]] @ weights[1 + COLUMNS : AGAIN]
-
-    @staticmethod
-    def _added(links: Floats, weights: Floats) -> Floats:
-        added: Floats = np.einsum("npf,nf->np", links, weights[:, 1 + COLUMNS : AGAIN])
-        return added

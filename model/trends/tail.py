@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from everfresh.model.trends.contexts import newest_times, stream_time
+from everfresh.model.trends.contexts import Contexts, newest_times, places_of, stream_time
 from everfresh.model.trends.counts import FadingCounts, Floats, Ints, fading
 from everfresh.model.trends.followers import Followers, Rows
 from everfresh.model.trends.table import TrendTable, chances, features_of, links_of
@@ -84,7 +84,12 @@ class Tail:
             part = slice(begin, begin + BLOCK)
             self._learn(before[part], rows[part])
 
-    def features_of(self, rows: Ints) -> Floats:
+    def weights_of(self, contexts: Contexts) -> Floats:
+        """As of :meth:`TrendTable.weights_of`."""
+        weights: Floats = self._weights[places_of(contexts, self.time, len(self._weights))]
+        return weights
+
+    def features_of(self, rows: Ints | slice) -> Floats:
         """Features of ``rows``, ascending, as of now; ``(n, COLUMNS)``."""
         return features_of(self._counted(rows), self._log_shares[rows])
 
@@ -115,14 +120,21 @@ class Tail:
         """Faded counts of ``rows``, ascending."""
         left = fading(np.array([self._clock - self._begin]))[0].astype(np.float32)
         faded: Floats = self._faded[rows] * left
-        touched, own = self._touched, self._counts.at(self._clock)
+        touched = self._touched
         if isinstance(rows, slice):
-            faded[touched] = own
+            begin, end, _ = rows.indices(len(self._faded))
+            first, last = np.searchsorted(touched, (begin, end)).tolist()
+            faded[touched[first:last] - begin] = self._own(slice(first, last))
             return faded
         place = np.minimum(np.searchsorted(touched, rows), len(touched) - 1)
         known = touched[place] == rows
-        faded[known] = own[place[known]]
+        faded[known] = self._own(place[known])
         return faded
+
+    def _own(self, places: Ints | slice) -> Floats:
+        """Faded counts of touched rows, at these places among them."""
+        counts = self._counts
+        return FadingCounts(counts.counts[places], counts.counted[places]).at(self._clock)
 
     def _chance(self, faded: Floats) -> Floats:
         return chances(faded, len(self._log_shares), self._clock)

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from everfresh.contracts.event import ItemId
 from everfresh.contracts.window import DecodedExample, TrainingWindow
 from everfresh.model.cold_items import WithCold
-from everfresh.model.metrics import MISS, Ranks, scores
+from everfresh.model.metrics import MISS, Mask, Ranks, scores
 from everfresh.model.recommender import TAIL, VERSION
+from everfresh.trainer.scoring.judged import of_targets
 from everfresh.trainer.scoring.target_groups import Groups
 
 LIVE, FROZEN = "live", "frozen"
@@ -36,15 +37,21 @@ METRICS = ("hr10", "ndcg10")
 class Contender(Protocol):
     """Anything that can rank: a network or an opponent. Ranking changes nothing in it."""
 
-    def ranks(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> NDArray[np.int64]:
-        """The 1-based rank of every target, examples first, targets of one in order; int64."""
+    def ranks(
+        self, examples: Sequence[DecodedExample], exclude_seen: bool, asked: Mask | None = None
+    ) -> NDArray[np.int64]:
+        """The 1-based rank of every target, examples first, targets of one in order; int64.
+
+        Only the ``asked`` examples' targets are ranked; what learns meanwhile hears all."""
 
 
 @runtime_checkable
 class SeveralWays(Protocol):
     """What serves: it says at once how it ranks as replicas answer, and in other ways."""
 
-    def several(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> dict[str, Ranks]:
+    def several(
+        self, examples: Sequence[DecodedExample], exclude_seen: bool, asked: Mask | None = None
+    ) -> dict[str, Ranks]:
         """As :data:`LIVE`; where a gate asks, also :data:`OWN`, if another, and :data:`COUNTS`."""
 
 
@@ -59,13 +66,17 @@ class Served:
         if half_life is not None:
             self.ways |= {OWN: VERSION, COUNTS: half_life} if tail else {COUNTS: half_life}
 
-    def ranks(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> NDArray[np.int64]:
+    def ranks(
+        self, examples: Sequence[DecodedExample], exclude_seen: bool, asked: Mask | None = None
+    ) -> NDArray[np.int64]:
         """See :class:`Contender`."""
-        return self.model.ranks_by([self.ways[LIVE]], examples, exclude_seen)[0]
+        return self.model.ranks_by([self.ways[LIVE]], examples, exclude_seen, asked=asked)[0]
 
-    def several(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> dict[str, Ranks]:
+    def several(
+        self, examples: Sequence[DecodedExample], exclude_seen: bool, asked: Mask | None = None
+    ) -> dict[str, Ranks]:
         """See :class:`SeveralWays`."""
-        ranks = self.model.ranks_by([*self.ways.values()], examples, exclude_seen)
+        ranks = self.model.ranks_by([*self.ways.values()], examples, exclude_seen, asked=asked)
         return dict(zip(self.ways, ranks, strict=True))
 
 
@@ -74,8 +85,10 @@ def rank_window(
     contenders: Mapping[str, Contender],
     exclude_seen: bool,
     flood: frozenset[ItemId] = frozenset(),
+    asked: Mask | None = None,
 ) -> dict[str, Ranks]:
-    """Contender -> rank of every target; ``ValueError`` where one leaves out targets.
+    """Contender -> rank of every target of the ``asked`` examples, or of all; ``ValueError`` where
+    one leaves out targets.
 
     Of what serves :data:`OWN` and :data:`COUNTS` are there besides, where a gate asks for them.
 
@@ -86,17 +99,19 @@ def rank_window(
         for example in window.examples
     ]
     examples = list(itertools.compress(window.examples, known))
-    ranked = np.repeat(known, [len(example.targets) for example in window.examples])
+    judged = of_targets(window.examples, asked)
+    ranked = np.repeat(known, [len(example.targets) for example in window.examples])[judged]
+    among = None if asked is None else asked[np.array(known, np.bool_)]
     table: dict[str, Ranks] = {}
     for name, contender in contenders.items():
         if isinstance(contender, SeveralWays):
-            found = contender.several(examples, exclude_seen)
+            found = contender.several(examples, exclude_seen, among)
         else:
-            found = {name: contender.ranks(examples, exclude_seen)}
+            found = {name: contender.ranks(examples, exclude_seen, among)}
         for each, ranks in found.items():
             if len(ranks) != ranked.sum():
                 raise ValueError(f"{each} ranked {len(ranks)} of {ranked.sum()} targets")
-            table[each] = np.full(window.events, MISS, dtype=np.int64)
+            table[each] = np.full(len(ranked), MISS, dtype=np.int64)
             table[each][ranked] = ranks
     return table
 

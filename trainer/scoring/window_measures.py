@@ -34,6 +34,7 @@ from everfresh.model.metrics import Ranks
 from everfresh.model.opponents.popularity import FadingPopularity
 from everfresh.model.recommender import Recommender
 from everfresh.model.trends.counts import Ints
+from everfresh.trainer.scoring.judged import of_targets
 from everfresh.trainer.scoring.target_groups import Mask, taught_targets
 
 _CELLS = 8_000_000
@@ -57,26 +58,31 @@ class Surprised:
         self._every = 1
         self._heard: list[tuple[Ints, Tensor]] = []
 
-    def ranks(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> Ranks:
+    def ranks(
+        self, examples: Sequence[DecodedExample], exclude_seen: bool, asked: Mask | None = None
+    ) -> Ranks:
         """The live model's."""
-        return next(iter(self.several(examples, exclude_seen).values()))
+        return next(iter(self.several(examples, exclude_seen, asked).values()))
 
-    def several(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> dict[str, Ranks]:
+    def several(
+        self, examples: Sequence[DecodedExample], exclude_seen: bool, asked: Mask | None = None
+    ) -> dict[str, Ranks]:
         """By each of ``ways``; surprise is that of the first."""
         self._items = [target.item for example in examples for target in example.targets]
         self._taught = taught_targets(examples)
         most = max(_FEWEST, _CELLS // max(1, len(self._live.vocabulary)))
-        self._every = max(1, -(-len(self._items) // most))
+        self._every = max(1, -(-int(of_targets(examples, asked).sum()) // most))
         ways = [*self._ways.values()]
-        ranks = self._live.ranks_by(ways, examples, exclude_seen, self._hear)
+        ranks = self._live.ranks_by(ways, examples, exclude_seen, self, asked=asked)
         return dict(zip(self._ways, ranks, strict=True))
 
-    def _hear(self, targets: Ints, scores: Tensor, own: Tensor) -> None:
-        """Every n-th target's."""
-        chosen = np.flatnonzero(targets % self._every == 0)
-        part = torch.from_numpy(chosen).to(scores.device)
-        nats = torch.logsumexp(scores[part], 1) - own[part]
-        self._heard.append((targets[chosen], nats.double().cpu()))
+    def wants(self, targets: Ints) -> Ints:
+        """Every n-th; see ``model.ranks.rank_blocks.Heard``."""
+        return np.flatnonzero(targets % self._every == 0)
+
+    def hear(self, targets: Ints, nats: Tensor) -> None:
+        """See ``model.ranks.rank_blocks.Heard``."""
+        self._heard.append((targets, nats.double().cpu()))
 
     def measures(self) -> dict[str, float]:
         """``bits_live`` and so on; empty where nothing was ranked that both know."""

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from everfresh.contracts.event import ItemId
 from everfresh.contracts.settings import TrainerSettings
-from everfresh.contracts.window import TrainingWindow
+from everfresh.contracts.window import DecodedExample, TrainingWindow
 from everfresh.model.metrics import Ranks
 from everfresh.model.opponents.opponents import POPULARITY
 from everfresh.model.opponents.popularity import FadingPopularity
 from everfresh.model.vocabulary.admission import Limits, sighted
 from everfresh.model.vocabulary.vocabulary import Vocabulary
+from everfresh.trainer.scoring.judged import asked_examples, judged_part, of_targets
 from everfresh.trainer.scoring.paired import Paired, pair
 from everfresh.trainer.scoring.prequential import (
     COUNTS,
@@ -34,7 +35,8 @@ from everfresh.trainer.windows.backlog import PlannedWindow
 
 @dataclass(frozen=True)
 class ScoredWindow:
-    """``ranks`` are of all targets by contender; ``scores`` are as a manifest keeps them.
+    """``ranks`` are of the targets of the ``judged`` examples by contender, which are all of the
+    window's or a sample (``trainer.scoring.judged``); ``scores`` are as a manifest keeps them.
 
     ``own`` are the live model's without its tail, where it has one; the gate judges versions by
     them, not by what replicas count beside. ``counts`` are by its counts alone, which know no
@@ -48,6 +50,7 @@ class ScoredWindow:
     summary: WindowSummary
     own: Ranks | None
     counts: Ranks | None
+    judged: Sequence[DecodedExample]
     flood: frozenset[ItemId] = frozenset()
 
     @property
@@ -58,7 +61,7 @@ class ScoredWindow:
         """
         if self.counts is None:
             return None
-        return pair(self.ranks[LIVE], self.counts, self.window.examples)
+        return pair(self.ranks[LIVE], self.counts, self.judged)
 
 
 def score_planned(
@@ -78,16 +81,21 @@ def score_planned(
     groups = {name: mask & taught for name, mask in groups.items()}
     summary = summarize(window, groups, planned.labels, planned.share)
     flood = vocabulary.left_waiting(*sighted(window.examples), Limits.of(tuning))
+    asked = asked_examples(window, len(vocabulary), tuning.seed)
     live, popularity = contenders.get(LIVE), contenders.get(POPULARITY)
     measures = window_measures(window.examples)
     if isinstance(live, Served) and isinstance(popularity, FadingPopularity):
         surprised = Surprised(live.model, popularity, live.ways)
-        ranks = rank_window(window, {**contenders, LIVE: surprised}, tuning.exclude_seen, flood)
+        with_ears = {**contenders, LIVE: surprised}
+        ranks = rank_window(window, with_ears, tuning.exclude_seen, flood, asked)
         measures |= surprised.measures()
     else:
-        ranks = rank_window(window, contenders, tuning.exclude_seen, flood)
+        ranks = rank_window(window, contenders, tuning.exclude_seen, flood, asked)
     own, counts = ranks.pop(OWN, ranks.get(LIVE)), ranks.pop(COUNTS, None)
-    summary = msgspec.structs.replace(summary, measures=measures)
+    judged, among = judged_part(window, asked).examples, of_targets(window.examples, asked)
+    number = 0 if asked is None else int(taught[among].sum())
+    summary = msgspec.structs.replace(summary, measures=measures, ranked=number)
+    taught, groups = taught[among], {name: mask[among] for name, mask in groups.items()}
     told = {name: ranked[taught] for name, ranked in ranks.items()}
     table = score_table(told, {name: mask[taught] for name, mask in groups.items()})
-    return ScoredWindow(window, ranks, flatten(table), summary, own, counts, flood)
+    return ScoredWindow(window, ranks, flatten(table), summary, own, counts, judged, flood)

@@ -17,7 +17,8 @@ class WindowSummary(msgspec.Struct, frozen=True):
 
     ``first``, ``second``, ``fresh`` and ``older`` count targets of these groups. ``refused``
     counts refusals, which ``events`` does not. ``measures`` are those of
-    ``trainer.scoring.window_measures``.
+    ``trainer.scoring.window_measures``. ``ranked`` is how many of ``events`` the scores are means
+    over, 0 for all.
     """
 
     label: int
@@ -33,6 +34,7 @@ class WindowSummary(msgspec.Struct, frozen=True):
     cut: int = 0
     refused: int = 0
     measures: dict[str, float] = {}
+    ranked: int = 0
 
 
 def summarize(

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from everfresh.contracts.sequence import Interaction
 from everfresh.contracts.window import DecodedExample, TrainingWindow
+from everfresh.model.metrics import Mask
 from everfresh.trainer.scoring.prequential import (
     Contender,
     flatten,
@@ -25,7 +26,9 @@ class FixedRanks:
         self.ranks_to_give = ranks
         self.asked: list[bool] = []
 
-    def ranks(self, examples: Sequence[DecodedExample], exclude_seen: bool) -> NDArray[np.int64]:
+    def ranks(
+        self, examples: Sequence[DecodedExample], exclude_seen: bool, asked: Mask | None = None
+    ) -> NDArray[np.int64]:
         self.asked.append(exclude_seen)
         return np.array(self.ranks_to_give, np.int64)
 

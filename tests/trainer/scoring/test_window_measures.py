@@ -113,7 +113,8 @@ def test_of_a_large_catalogue_every_nth_target_is_measured(
     surprised.ranks(examples, False)
     assert surprised.measures()["bits_events"] == 50
     # In blocks as in one piece: which are measured does not depend on how ranking is cut.
-    monkeypatch.setattr("everfresh.model.ranking._BLOCK_SCORES", 7 * (_ITEMS + 1))
+    monkeypatch.setattr("everfresh.model.ranks.rank_blocks.CELLS", 7 * 17)
+    monkeypatch.setattr("everfresh.model.ranks.rank_blocks.ROWS", 17)
     again = Surprised(live, opponents.popularity, {LIVE: VERSION})
     again.ranks(examples, False)
     assert again.measures() == pytest.approx(surprised.measures(), rel=1e-6)
