@@ -19,7 +19,7 @@ from everfresh.model.network.batches import (
     group_by_tokens,
     pack_batch,
 )
-from everfresh.model.trends.contexts import Contexts
+from everfresh.model.trends.contexts import Contexts, Sightings
 from everfresh.model.trends.counts import Floats, Ints
 from everfresh.model.trends.table import TrendTable
 from everfresh.model.trends.tail import Tail, counted_by_block, log_order
@@ -120,6 +120,12 @@ def target_times(examples: Sequence[EncodedExample]) -> Ints:
     return np.concatenate([np.zeros(0, np.int64), *times])
 
 
+def sightings_of(examples: Sequence[EncodedExample]) -> Sightings:
+    """All targets as trends count them, in the same order."""
+    contexts = contexts_of(examples)
+    return Sightings.of(target_rows(examples), contexts.last, target_times(examples), contexts.at)
+
+
 Hear = Callable[[Ints, Tensor, Tensor], None]
 """Called with numbers ``(n,)`` of targets, scores ``(n, rows)``, and scores ``(n,)`` of what was
 chosen; may keep none of them. Which targets come together is open."""
@@ -173,7 +179,7 @@ def rank_ways(
         ranks = [np.full(len(rows), MISS, dtype=np.int64) for _ in ways]
         step = max(1, _BLOCK_SCORES // len(scorer.catalogue.bias))
         counted = [way.counted for way in ways]
-        for block, tables in _tables(counted, contexts, rows, target_times(examples)):
+        for block, tables in _tables(counted, sightings_of(examples)):
             for begin in range(0, len(block), step):
                 part = block[begin : begin + step]
                 of_part = users[torch.from_numpy(part).to(users.device)]
@@ -217,14 +223,14 @@ def _joined(
 
 
 def _tables(
-    counting: Sequence[Counting], contexts: Contexts, rows: Ints, times: Ints
+    counting: Sequence[Counting], events: Sightings
 ) -> Iterator[tuple[Ints, list[TrendTable | None]]]:
     """Targets that are ranked by the same tables, and these."""
     kept_up = next((each for each in counting if isinstance(each, KeptUp)), None)
     if kept_up is None:
-        yield np.arange(len(rows)), [each for each in counting if not isinstance(each, KeptUp)]
+        yield np.arange(len(events)), [each for each in counting if not isinstance(each, KeptUp)]
         return
-    blocks = counted_by_block(kept_up.tail, kept_up.order, contexts.last, rows, times)
+    blocks = counted_by_block(kept_up.tail, kept_up.order, events)
     for block, tail in blocks:
         table = tail.table()
         yield block, [table if isinstance(each, KeptUp) else each for each in counting]
