@@ -20,8 +20,9 @@ RANDOM = np.random.default_rng(7)
 def events(number: int, rows: int = ROWS) -> Sightings:
     """Of rows and rows before, 0, which is no item, among them; a third of them begin visits."""
     before, named = RANDOM.integers(0, rows, number), RANDOM.integers(0, rows, number)
-    times = np.random.default_rng(number).integers(1_000_000, 2_000_000, number)
-    return Sightings.of(named, before, times, times - RANDOM.choice([PAUSE_S, 3, 5], number))
+    chance = np.random.default_rng(number)
+    times = chance.integers(1_000_000, 2_000_000, number)
+    return Sightings.of(named, before, times, times - chance.choice([PAUSE_S, 3, 5], number))
 
 
 def at_times(events: Sightings, times: np.ndarray) -> Sightings:
