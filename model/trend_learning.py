@@ -29,7 +29,7 @@ def weigh_trends(
 ) -> None:
     """Learn the weights of the pool from targets that neither network nor counts have learnt.
 
-    Costs as much for a large window as for one of 1,024 targets; with a ``tail``,
+    Costs as much for a large window as for one of 2,048 targets; with a ``tail``,
     its events are counted besides. Nothing is drawn from torch's generator.
     """
     encoded, chosen = _some(recommender, examples, seed)

@@ -31,7 +31,8 @@ _Row = tuple[int, int, ItemId | None, ItemId | None, int, int]
 the event before."""
 _Before = tuple[ItemId | None, int | None]
 """The item before, and when; ``None`` for a time that cannot be told."""
-_NOTHING: _Before = None, 0
+_NOBODY: tuple[int, ItemId | None, int] = -1, None, 0
+"""Of a user of whom nothing is remembered: an offset before all others, and nothing before."""
 _UNTOLD: _Before = None, None
 
 
@@ -133,8 +134,8 @@ class _Partition:
 
     def _before(self, user: bytes, offset: int, get: Get) -> _Before:
         """The user's item before a run, whose first event has this ``offset``."""
-        at, *last = self._last.get(user, (-1, *_NOTHING))
-        remembered = last[0], last[1]
+        at, item, time = self._last.get(user, _NOBODY)
+        remembered = item, time
         if at >= self._unsure:
             return remembered
         value = get(USER_PREFIX + user)

@@ -28,14 +28,17 @@ from everfresh.model.trends.contexts import (
     places_of,
 )
 from everfresh.model.trends.counts import FLOOR, HALF_LIVES, LIVES, Floats, Ints, total
-from everfresh.model.trends.followers import Rows
+from everfresh.model.trends.followers import COUNTS, Rows
 
 COLUMNS = len(LIVES) + 1
 """Features of a row: logarithms of its fading counts, and of its share of all sightings."""
 ALL_TIME = COLUMNS - 1
 """The column of shares of all sightings."""
-LINKS = 2
-"""Features of a link, lately and for longer: its half-lives are an item's first ones."""
+LINKS = COUNTS
+"""Features of a link: lately, for longer, and by the followings of its item alone."""
+_HELD = 0, 1, 0
+"""Which share of all sightings each is held against: lately or for longer."""
+_SHARES = 2
 AGAIN = 1 + COLUMNS + LINKS
 """The weight of what the user has had lately."""
 WEIGHTS = AGAIN + 1
@@ -44,11 +47,11 @@ WEIGHTS = AGAIN + 1
 _DOUBT = 5.0
 """Followings that are added to all of an item's that were seen, so that one proves little."""
 
-_BEGINS = 1 + len(HALF_LIVES)
-"""The weight of what visits begin with."""
-EARLIER_WEIGHTS = (len(PLACE_BEGINS), WEIGHTS - 2), (PLACES, WEIGHTS - 1)
-"""The shapes that weights of earlier builds have. To both of them no visit begins with anything; by
-the first nobody comes back, and nothing is had again."""
+_EARLIER = (0, 1, 2, 3, 5, 6, 7, AGAIN)
+"""The weights that earlier builds have: none of what visits begin with, nor of followings by those
+of their item alone."""
+EARLIER_WEIGHTS = (len(PLACE_BEGINS), len(_EARLIER) - 1), (PLACES, len(_EARLIER))
+"""The shapes that they have there. By the first nobody comes back, and nothing is had again."""
 
 
 def column_of(half_life: float) -> int:
@@ -72,8 +75,7 @@ def of_today(weights: Floats) -> Floats:
     if weights.shape[1] == WEIGHTS:
         return weights
     wide = np.zeros((len(weights), WEIGHTS), np.float32)
-    wide[:, :_BEGINS] = weights[:, :_BEGINS]
-    wide[:, _BEGINS + 1 : weights.shape[1] + 1] = weights[:, _BEGINS:]
+    wide[:, list(_EARLIER[: weights.shape[1]])] = weights
     return wide
 
 
@@ -105,8 +107,8 @@ def features_of(faded: Floats, log_shares: Floats) -> Floats:
 def chances(faded: Floats, rows: int, clock: int) -> Floats:
     """What links to the same rows are held against ``(n, 2)``: their share of all sightings, lately
     and for longer, of ``rows`` in all, as of event number ``clock``."""
-    chance = np.empty((len(faded), LINKS), np.float32)
-    for at, life in enumerate(HALF_LIVES[:LINKS]):
+    chance = np.empty((len(faded), _SHARES), np.float32)
+    for at, life in enumerate(HALF_LIVES[:_SHARES]):
         everything = np.float32(total(clock, life) + FLOOR * rows)
         # Column by column: numpy is slow at rows of two.
         chance[:, at] = (faded[:, at] + np.float32(FLOOR)) / everything
@@ -114,10 +116,13 @@ def chances(faded: Floats, rows: int, clock: int) -> Floats:
 
 
 def links_of(counts: Floats, chance: Floats) -> Floats:
-    """Features ``(…, PLACES, 2)`` of the links of an item, from their counts and what they are held
-    against: how much oftener than by chance each was followed, of all that were."""
+    """Features ``(…, PLACES, LINKS)`` of the links of an item, from their counts and what they are
+    held against: how much oftener than by chance each was followed, of all that were. A count that
+    an earlier build lacks says nothing."""
     followed = counts.sum(axis=-2, keepdims=True) + np.float32(_DOUBT)
-    links: Floats = np.log1p(counts / (chance * followed))
+    known = counts.shape[-1]
+    links = np.zeros((*counts.shape[:-1], LINKS), np.float32)
+    links[..., :known] = np.log1p(counts / (chance[..., list(_HELD[:known])] * followed))
     return links
 
 
@@ -169,7 +174,7 @@ class TrendTable:
 
     def links(self, last: Ints) -> tuple[Ints, Floats]:
         """Followers of the rows ``last`` ``(n, PLACES)``, and features of these links
-        ``(n, PLACES, 2)``; row 0, which is no item, fills what is left."""
+        ``(n, PLACES, LINKS)``; row 0, which is no item, fills what is left."""
         rows, counts = self.followers.after(last, self.clock)
         return rows, links_of(counts, self.chance[rows])
 

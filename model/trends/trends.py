@@ -34,10 +34,12 @@ from everfresh.model.weights import lengthen, overwrite, require_alike
 
 PREFIX = "trends."
 _TABLES = ("counts", "counted", "followers", "links", "linked")
+_EARLIER_WIDTHS = {"counts": len(counts.HALF_LIVES), "links": len(followers.HALF_LIVES)}
+"""Counts of an item, and of a follower, in versions of earlier builds."""
 
 
 def _blank(rows: int) -> dict[str, Tensor]:
-    lives, links = len(counts.LIVES), len(followers.HALF_LIVES)
+    lives, links = len(counts.LIVES), followers.COUNTS
     return {
         "counts": torch.zeros(rows, lives),
         "counted": torch.zeros(rows, dtype=torch.int64),
@@ -51,20 +53,16 @@ def _blank(rows: int) -> dict[str, Tensor]:
 
 
 def _like(found: Mapping[str, Tensor], blank: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """``blank`` as the build has it that wrote what was ``found``: earlier ones had fewer weights,
-    and did not count what visits begin with; the first of them knew no time."""
+    """``blank`` as the build has it that wrote what was ``found``: earlier ones had fewer weights
+    and fewer counts; the first of them knew no time."""
     shape = tuple(found["weights"].shape) if "weights" in found else ()
     if shape not in EARLIER_WEIGHTS:
         return blank
-    like = {**blank, "weights": torch.zeros(shape), "counts": _earlier_counts(blank["counts"])}
+    like = {**blank, "weights": torch.zeros(shape)}
+    like |= {name: blank[name][..., :width] for name, width in _EARLIER_WIDTHS.items()}
     if shape == EARLIER_WEIGHTS[0] and "time" not in found:
         del like["time"]
     return like
-
-
-def _earlier_counts(counted: Tensor) -> Tensor:
-    """Without those of what visits begin with."""
-    return counted[:, : len(counts.HALF_LIVES)]
 
 
 class Trends:
@@ -154,12 +152,11 @@ class Trends:
 
     def _become_todays(self) -> None:
         """What an earlier build did not count begins at nothing."""
-        had = self._tensors["counts"]
-        if had.shape[1] == len(counts.LIVES):
+        if self._tensors["counts"].shape[1] == len(counts.LIVES):
             return
-        counted = torch.zeros(len(had), len(counts.LIVES))
-        counted[:, : had.shape[1]] = had
-        self._tensors["counts"] = counted
+        for name, width in _EARLIER_WIDTHS.items():
+            missing = _blank(len(self._tensors[name]))[name][..., width:]
+            self._tensors[name] = torch.cat([self._tensors[name], missing], dim=-1)
         self._tensors["weights"] = torch.from_numpy(widened(self.weights))
 
     def newest(self) -> Ints:

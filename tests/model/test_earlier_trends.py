@@ -13,14 +13,15 @@ from everfresh.contracts.safetensors import tensor_places
 from everfresh.model.recommender import TAIL, VERSION, Recommender
 from everfresh.model.row_changes import RowChange, RowChanges
 from everfresh.model.trend_learning import learn_trends, weigh_trends
+from everfresh.model.trends import followers
 from everfresh.model.trends.contexts import BACK
 from everfresh.model.trends.counts import HALF_LIVES
 from everfresh.model.trends.table import AGAIN, EARLIER_WEIGHTS, network_alone
 from everfresh.model.weights import decode_tensors, encode_tensors
 from tests.model.streams import SMALL, stream, trained
 
-BEGINS = 1 + len(HALF_LIVES)
-"""The weight of what visits begin with."""
+LATER = [1 + len(HALF_LIVES), AGAIN - 1]
+"""The weights of what visits begin with, and of followings by those of their item alone."""
 builds = pytest.mark.parametrize("build", [0, 1])
 """Before trends knew the time, and before they counted what visits begin with."""
 
@@ -30,7 +31,7 @@ def version(again: float) -> dict[str, bytes]:
     made = trained(stream(3, longest=10))
     learn_trends(made, stream(3, longest=10))
     weights = network_alone() + np.random.default_rng(4).random((1, AGAIN + 1), np.float32)
-    weights[:, AGAIN], weights[:, BEGINS] = again, 0.0
+    weights[:, AGAIN], weights[:, LATER] = again, 0.0
     made.weigh_trends(weights)
     return made.save()
 
@@ -38,13 +39,15 @@ def version(again: float) -> dict[str, bytes]:
 def earlier(files: dict[str, bytes], build: int) -> dict[str, bytes]:
     """The same as an earlier build wrote it."""
     tensors = decode_tensors(files[WEIGHTS_FILE], "file")
-    weights = np.delete(tensors["trends.weights"].numpy(), BEGINS, axis=1)
+    weights = np.delete(tensors["trends.weights"].numpy(), LATER, axis=1)
     if not build:
         del tensors["trends.time"]
         weights = weights[:BACK, :-1]
     assert weights.shape == EARLIER_WEIGHTS[build]
     tensors["trends.weights"] = torch.from_numpy(np.ascontiguousarray(weights))
     tensors["trends.counts"] = tensors["trends.counts"][:, : len(HALF_LIVES)].contiguous()
+    links = tensors["trends.links"][:, :, : len(followers.HALF_LIVES)]
+    tensors["trends.links"] = links.contiguous()
     return {**files, WEIGHTS_FILE: encode_tensors(tensors)}
 
 
@@ -91,7 +94,7 @@ def test_a_replica_takes_the_next_version_whole(build: int) -> None:
     """Its rows are not written over those of another form."""
     today = version(again=0.3)
     weights, vocabulary = changes(today[WEIGHTS_FILE]), changes(today[VOCABULARY_FILE])
-    with pytest.raises(CorruptVersion, match="trends|expected rows"):
+    with pytest.raises(CorruptVersion, match=r"trends|expected rows"):
         load(earlier(today, build)).take(weights, vocabulary)
     spare = load(today)
     spare.take(weights, vocabulary)

@@ -51,8 +51,11 @@ def test_counts_are_sums_over_all_events_however_they_are_cut(
         kept = dict(zip(named[row].tolist(), links[row].tolist(), strict=True))
         for item in range(1, 6):
             pair = [len(events) - at for at, seen in enumerate(events) if seen[:2] == (row, item)]
+            followed = [item for last, item, *_ in events if last == row and item]
+            own = [len(followed) - 1 - at for at, each in enumerate(followed) if each == item]
             wanted = [faded(pair, life) for life in followers.HALF_LIVES]
-            assert kept.get(item, [0.0, 0.0]) == pytest.approx(wanted, rel=1e-5)
+            wanted.append(faded(own, followers.OWN_HALF_LIFE))
+            assert kept.get(item, [0.0] * 3) == pytest.approx(wanted, rel=1e-5)
 
 
 def test_all_counts_together_are_what_a_sum_says() -> None:
@@ -78,7 +81,7 @@ def test_an_item_keeps_its_best_followers() -> None:
     trends = learnt([often, once])
     named, links = trends.followed().after(np.array([1]), trends.clock)
     assert named[0, :2].tolist() == [2, 3]
-    assert links[0, 0] == pytest.approx([9.0, 9.0], abs=0.2)  # faded a little
+    assert links[0, 0] == pytest.approx([9.0, 9.0, 3.5], abs=0.3)  # faded a little
     assert len(set(named[0].tolist())) == PLACES
     assert (named[0] != 0).all()
 

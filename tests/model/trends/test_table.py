@@ -180,8 +180,7 @@ def test_weights_of_an_earlier_build_say_what_they_said() -> None:
     """Nobody comes back by them, and nothing is had again; a trainer goes on from them."""
     old = RANDOM.normal(size=EARLIER_WEIGHTS[0]).astype(np.float32)
     wide = np.zeros(network_alone().shape, np.float32)
-    begins = 1 + len(HALF_LIVES)
-    wide[:BACK, :begins], wide[:BACK, begins + 1 : AGAIN] = old[:, :begins], old[:, begins:]
+    wide[:BACK, np.delete(np.arange(AGAIN), [1 + len(HALF_LIVES), AGAIN - 1])] = old
     asked = contexts(50)
     new = Contexts(asked.last, asked.known, np.zeros_like(asked.at), asked.lately)
     logits = RANDOM.normal(size=(50, ROWS)).astype(np.float32)

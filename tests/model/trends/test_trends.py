@@ -9,6 +9,7 @@ from torch import Tensor
 
 from everfresh.contracts.errors import CorruptVersion
 from everfresh.model.row_changes import RowChange
+from everfresh.model.trends import followers
 from everfresh.model.trends.contexts import Sightings
 from everfresh.model.trends.counts import HALF_LIVES
 from everfresh.model.trends.table import EARLIER_WEIGHTS
@@ -51,7 +52,9 @@ def earlier(build: int) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(4)
     weights = torch.rand(EARLIER_WEIGHTS[build], generator=generator)
     counts = tensors[f"{PREFIX}counts"][:, : len(HALF_LIVES)].clone()
-    return tensors | {f"{PREFIX}weights": weights, f"{PREFIX}counts": counts}
+    links = tensors[f"{PREFIX}links"][:, :, : len(followers.HALF_LIVES)].clone()
+    fewer = {"weights": weights, "counts": counts, "links": links}
+    return tensors | {f"{PREFIX}{name}": tensor for name, tensor in fewer.items()}
 
 
 @pytest.mark.parametrize("build", [0, 1])
