@@ -57,7 +57,7 @@ def _like(found: Mapping[str, Tensor], blank: Mapping[str, Tensor]) -> dict[str,
     and fewer counts; the first of them knew no time."""
     shape = tuple(found["weights"].shape) if "weights" in found else ()
     if shape not in EARLIER_WEIGHTS:
-        return blank
+        return dict(blank)
     like = {**blank, "weights": torch.zeros(shape)}
     like |= {name: blank[name][..., :width] for name, width in _EARLIER_WIDTHS.items()}
     if shape == EARLIER_WEIGHTS[0] and "time" not in found:

@@ -147,6 +147,18 @@ def test_what_users_turn_down_is_not_told_but_as_what_was_before() -> None:
     assert list(run.earlier) == [0, *run.times[:3]]
 
 
+def test_where_the_time_before_cannot_be_told_it_is_the_events_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So no visit begins by it."""
+    monkeypatch.setattr(recent._Partition, "_before", lambda *_: recent._UNTOLD)
+    store = MemoryStore()
+    opened(store, UNSEALED).apply([accepted(at, 1, at, START_MS + at) for at in range(2)])
+    (run,) = polled(RecentSegments(lambda: {0: store.get}))
+    assert list(run.before) == [None, 0]
+    assert list(run.earlier) == [run.times[0], run.times[0]]
+
+
 def test_a_log_that_is_another_one_is_read_from_its_beginning() -> None:
     store, stores = MemoryStore(), list[MemoryStore]()
     stores.append(store)
