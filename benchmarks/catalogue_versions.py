@@ -43,6 +43,7 @@ from everfresh.model.optimizer import (
     optimizer_tables,
     take_gradients,
 )
+from everfresh.model.trends.contexts import Sightings
 from everfresh.model.version_files import version_tables
 from everfresh.serving.versions.follow import Follower, load_version
 from everfresh.serving.versions.holder import VersionHolder
@@ -105,7 +106,8 @@ def take_window(learnt: Learnt, turn: int) -> None:
     ]
     recommender.admit(examples, turn)
     sighted = drawn.ravel()
-    recommender.learn_trends(np.append(0, sighted[:-1]), sighted, np.zeros_like(sighted))
+    before, none = np.append(0, sighted[:-1]), np.zeros_like(sighted)
+    recommender.learn_trends(Sightings.of(sighted, before, none, none))
     learnt.opponents.update(examples, turn)
     pool = draw.choice(items, min(items, POOL * recommender.settings.negatives), replace=False)
     rows = np.union1d(drawn, pool + 1)

@@ -8,11 +8,13 @@ from typing import Any, Literal
 import msgspec
 
 FORMAT = 2
-NEWER_FORMAT = 3
-"""Of a version with trends that know the time, an index, or a map of what items are: tensors that a
-reader of 2 refuses."""
-READABLE = (1, FORMAT, NEWER_FORMAT)
-"""Formats of manifests that are read; before 2 every file had the sha256 of its whole content."""
+NEWER_FORMAT = 4
+"""Of a version with trends that count what visits begin with and followings by those of their item,
+an index, or a map of what items are: tensors that a reader of 2 refuses, and those of the trends a
+reader of 3."""
+READABLE = (1, FORMAT, 3, NEWER_FORMAT)
+"""Formats of manifests that are read; before 2 every file had the sha256 of its whole content,
+before 4 trends had fewer counts."""
 WEIGHTS_FILE = "model.safetensors"
 VOCABULARY_FILE = "vocabulary.safetensors"
 MODEL_FILES = (WEIGHTS_FILE, VOCABULARY_FILE)

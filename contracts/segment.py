@@ -68,7 +68,8 @@ class RecentRun(msgspec.Struct, frozen=True):
 
     ``appended`` are the broker's append times and ``times`` the events' own, UTC ms. An item is
     ``None`` where the event is a refusal (``trainer.refusals``). ``before`` has the item of the
-    same user's event before each, refused or not; ``None`` where there is none.
+    same user's event before each, refused or not; ``None`` where there is none. ``earlier`` is that
+    event's own time, 0 where there is none, and the event's own where that cannot be told.
     """
 
     partition: int
@@ -79,6 +80,7 @@ class RecentRun(msgspec.Struct, frozen=True):
     items: Sequence[ItemId | None]
     before: Sequence[ItemId | None]
     times: Sequence[int]
+    earlier: Sequence[int]
 
 
 def segment_key(name: tuple[int, int]) -> bytes:

@@ -74,7 +74,7 @@ def learnt_offset(
     """How cold items of the ``known`` stand beside others, after a window that nobody has learnt:
     so that of its targets as many are cold as scores say, held by what windows before said.
 
-    Costs no more for a large window than for one of 1,024 targets.
+    Costs no more for a large window than for one of 2,048 targets.
     """
     if not recommender.content:
         return UNSEEN

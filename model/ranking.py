@@ -22,7 +22,7 @@ from everfresh.model.network.batches import (
 )
 from everfresh.model.ranks.rank_blocks import Heard, Others, RankBlocks, Targets
 from everfresh.model.ranks.way_scores import Way
-from everfresh.model.trends.contexts import Contexts
+from everfresh.model.trends.contexts import Contexts, Sightings
 from everfresh.model.trends.counts import Floats, Ints
 from everfresh.model.trends.table import TrendTable
 from everfresh.model.trends.tail import Tail, counted_by_block, log_order
@@ -115,6 +115,12 @@ def target_times(examples: Sequence[EncodedExample]) -> Ints:
     """The time of each target in UTC seconds, in the same order."""
     times = [example.codes[3, example.first_target :] for example in examples]
     return np.concatenate([np.zeros(0, np.int64), *times])
+
+
+def sightings_of(examples: Sequence[EncodedExample]) -> Sightings:
+    """All targets as trends count them, in the same order."""
+    contexts = contexts_of(examples)
+    return Sightings.of(target_rows(examples), contexts.last, target_times(examples), contexts.at)
 
 
 @dataclass(frozen=True)
@@ -213,12 +219,11 @@ def _by_block(
 ) -> Iterator[tuple[Ints, list[Way]]]:
     """Numbers of targets that are ranked alike, and the ways as of then."""
     kept_up = next((way.counted for way in ways if isinstance(way.counted, KeptUp)), None)
-    rows = target_rows(examples)
+    events = sightings_of(examples)
     if kept_up is None:
-        yield np.arange(len(rows)), [_way(way, None) for way in ways]
+        yield np.arange(len(events)), [_way(way, None) for way in ways]
         return
-    before, times = contexts_of(examples).last, target_times(examples)
-    for block, tail in counted_by_block(kept_up.tail, kept_up.order, before, rows, times):
+    for block, tail in counted_by_block(kept_up.tail, kept_up.order, events):
         yield block, [_way(way, tail) for way in ways]
 
 

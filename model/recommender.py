@@ -43,6 +43,7 @@ from everfresh.model.ranks.rank_blocks import Heard
 from everfresh.model.row_changes import RowChanges, require_names
 from everfresh.model.score_tables import ScoreTables
 from everfresh.model.short_rows import decode_change, encode_rows, view_rows
+from everfresh.model.trends.contexts import Sightings
 from everfresh.model.trends.counts import Floats, Ints
 from everfresh.model.trends.table import TrendTable, column_of
 from everfresh.model.trends.tail import Tail
@@ -197,9 +198,9 @@ class Recommender:
         """A tail of its own, for events after the last one that was learnt."""
         return self._tables.tail()
 
-    def learn_trends(self, before: Ints, rows: Ints, times: Ints) -> None:
+    def learn_trends(self, events: Sightings) -> None:
         """See :class:`Trends`."""
-        self.trends.learn(before, rows, times)
+        self.trends.learn(events)
         self._tables.trends_changed()
 
     def weigh_trends(self, weights: Floats) -> None:

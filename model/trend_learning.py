@@ -13,8 +13,8 @@ from everfresh.model.ranking import (
     Scorer,
     contexts_of,
     log_order_of,
+    sightings_of,
     target_rows,
-    target_times,
 )
 from everfresh.model.recommender import Recommender
 from everfresh.model.trends.contexts import Contexts
@@ -29,7 +29,7 @@ def weigh_trends(
 ) -> None:
     """Learn the weights of the pool from targets that neither network nor counts have learnt.
 
-    Costs as much for a large window as for one of 1,024 targets; with a ``tail``,
+    Costs as much for a large window as for one of 2,048 targets; with a ``tail``,
     its events are counted besides. Nothing is drawn from torch's generator.
     """
     encoded, chosen = _some(recommender, examples, seed)
@@ -70,7 +70,7 @@ class _Moments:
     ) -> None:
         """``chosen`` are the targets' numbers in the window, ``contexts`` what is before them."""
         encoded = [encode_example(example, recommender.vocabulary) for example in examples]
-        self._events = contexts_of(encoded).last, target_rows(encoded), target_times(encoded)
+        self._events = sightings_of(encoded)
         self._order = log_order_of(examples)
         self._tail = recommender.tail
         self._contexts = contexts
@@ -96,7 +96,7 @@ class _Moments:
 
     def _tails(self) -> Iterator[tuple[Ints, Tail]]:
         """The targets of each block that has some, and the tail of the blocks before it."""
-        counted = counted_by_block(self._tail(), self._order, *self._events)
+        counted = counted_by_block(self._tail(), self._order, self._events)
         for part, (_, tail) in zip(self._parts, counted, strict=True):
             if len(part):
                 yield part, tail
@@ -105,10 +105,9 @@ class _Moments:
 def learn_trends(recommender: Recommender, examples: Sequence[DecodedExample]) -> Ints:
     """Count all targets, in the order in which the log has them; the rows that this changes."""
     encoded = [encode_example(example, recommender.vocabulary) for example in examples]
-    order = log_order_of(examples)
-    before, rows = contexts_of(encoded).last[order], target_rows(encoded)[order]
-    recommender.learn_trends(before, rows, target_times(encoded)[order])
-    return np.union1d(before, rows)
+    events = sightings_of(encoded).part(log_order_of(examples))
+    recommender.learn_trends(events)
+    return np.union1d(events.before, events.rows)
 
 
 def _some(

@@ -13,7 +13,6 @@ from everfresh.contracts.sequence import (
     HEADER_BYTES,
     USER_PREFIX,
     decode_entries,
-    decode_items,
     decode_items_and_times,
     entry_starts,
     skip_entries,
@@ -27,8 +26,14 @@ MOST = 131_072
 """Records of a partition that a reader may be behind. Beyond it leaves the oldest out."""
 _USERS = 32_768
 """Users of a partition whose last item is remembered; the state is asked for those of others."""
-_Row = tuple[int, int, ItemId | None, ItemId | None, int]
-"""Offset, append time, item unless it was refused, the item before, the event's own time."""
+_Row = tuple[int, int, ItemId | None, ItemId | None, int, int]
+"""Offset, append time, item unless it was refused, the item before, the event's own time, that of
+the event before."""
+_Before = tuple[ItemId | None, int | None]
+"""The item before, and when; ``None`` for a time that cannot be told."""
+_NOBODY: tuple[int, ItemId | None, int] = -1, None, 0
+"""Of a user of whom nothing is remembered: an offset before all others, and nothing before."""
+_UNTOLD: _Before = None, None
 
 
 class RecentSegments:
@@ -69,7 +74,7 @@ class _Partition:
         self._end = 0
         # What was remembered of before this offset may not be a user's last.
         self._unsure = 0
-        self._last: OrderedDict[bytes, tuple[int, ItemId]] = OrderedDict()
+        self._last: OrderedDict[bytes, tuple[int, ItemId, int]] = OrderedDict()
 
     def read(self, get: Get) -> Iterator[RecentRun]:
         """What its segments hold that was not read yet, one by one."""
@@ -101,13 +106,19 @@ class _Partition:
             if offsets[-1] < begin:
                 continue
             fresh = next(at for at, offset in enumerate(offsets) if offset >= begin)
-            before = items[fresh - 1] if fresh else self._before(user, offsets[0], get)
+            before, earlier = (
+                (items[fresh - 1], times[fresh - 1])
+                if fresh
+                else self._before(user, offsets[0], get)
+            )
+            if earlier is None:
+                earlier = times[fresh]
             refused = self._refused(entries)
             for at in range(fresh, len(items)):
                 item = None if at in refused else items[at]
-                yield offsets[at], appended[at], item, before, times[at]
-                before = items[at]
-            self._remember(user, offsets[-1], items[-1])
+                yield offsets[at], appended[at], item, before, times[at], earlier
+                before, earlier = items[at], times[at]
+            self._remember(user, offsets[-1], items[-1], times[-1])
 
     def _refused(self, entries: bytes) -> Collection[int]:
         """Which of a run's entries are refusals."""
@@ -121,40 +132,43 @@ class _Partition:
         holds = self._refusals.holds
         return {at for at, each in enumerate(decoded) if holds(each.action, each.value)}
 
-    def _before(self, user: bytes, offset: int, get: Get) -> ItemId | None:
+    def _before(self, user: bytes, offset: int, get: Get) -> _Before:
         """The user's item before a run, whose first event has this ``offset``."""
-        at, item = self._last.get(user, (-1, None))
-        if item is not None and at >= self._unsure:
-            return item
+        at, item, time = self._last.get(user, _NOBODY)
+        remembered = item, time
+        if at >= self._unsure:
+            return remembered
         value = get(USER_PREFIX + user)
         if value is None:
-            return item
+            return remembered
         _, newest, count = unpack_header(value)
         if newest <= at or not count:
-            return item
+            return remembered
         # Moved into the value meanwhile: what was before cannot be told at once.
-        return _last_item(value, count) if newest < offset else None
+        return _last_of(value, count) if newest < offset else _UNTOLD
 
-    def _remember(self, user: bytes, offset: int, item: ItemId) -> None:
-        self._last[user] = offset, item
+    def _remember(self, user: bytes, offset: int, item: ItemId, time: int) -> None:
+        self._last[user] = offset, item, time
         self._last.move_to_end(user)
         if len(self._last) > _USERS:
             self._last.popitem(last=False)
 
 
-def _last_item(value: bytes, count: int) -> ItemId:
-    """The item of the newest entry of a sequence value."""
-    (entry,) = decode_items(value[skip_entries(value, HEADER_BYTES, count - 1) :])
-    return entry
+def _last_of(value: bytes, count: int) -> _Before:
+    """The item and the time of the newest entry of a sequence value."""
+    newest = value[skip_entries(value, HEADER_BYTES, count - 1) :]
+    (item,), (time,) = decode_items_and_times(newest)
+    return item, time
 
 
 def _columns(
     rows: list[_Row],
-) -> tuple[list[int], list[int], list[ItemId | None], list[ItemId | None], list[int]]:
+) -> tuple[list[int], list[int], list[ItemId | None], list[ItemId | None], list[int], list[int]]:
     return (
-        [offset for offset, _, _, _, _ in rows],
-        [appended for _, appended, _, _, _ in rows],
-        [item for _, _, item, _, _ in rows],
-        [before for _, _, _, before, _ in rows],
-        [time for _, _, _, _, time in rows],
+        [offset for offset, _, _, _, _, _ in rows],
+        [appended for _, appended, _, _, _, _ in rows],
+        [item for _, _, item, _, _, _ in rows],
+        [before for _, _, _, before, _, _ in rows],
+        [time for _, _, _, _, time, _ in rows],
+        [earlier for _, _, _, _, _, earlier in rows],
     )

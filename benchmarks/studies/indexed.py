@@ -32,6 +32,7 @@ from everfresh.model.index.inverted_lists import LOOKS
 from everfresh.model.inference.indexing import renew_index
 from everfresh.model.inference.retrieval import Query, best_items
 from everfresh.model.recommender import Recommender
+from everfresh.model.trends.contexts import Sightings
 from everfresh.serving.items.catalogue import Catalogue
 from everfresh.serving.items.ruled import Wanted, ruled_items
 
@@ -50,7 +51,8 @@ def measure(items: int, users: int) -> dict[str, float]:
     vectors, asking = clustered(items + 1, users)
     recommender.network.items.data = torch.from_numpy(vectors)
     sighted = rng.choice(items, 20_000, p=_zipf(items)) + 1
-    recommender.learn_trends(np.append(0, sighted[:-1]), sighted, np.zeros_like(sighted))
+    before, none = np.append(0, sighted[:-1]), np.zeros_like(sighted)
+    recommender.learn_trends(Sightings.of(sighted, before, none, none))
     examples = [_example(sighted[at : at + _HISTORY].tolist()) for at in range(0, 2_000, _HISTORY)]
     recommender.catalogue()
     recommender.trend_table()

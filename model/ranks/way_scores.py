@@ -91,12 +91,11 @@ class WayScores:
         # An item follows another in one place only.
         added = links_added(links, self.numbers)
         self.marked.append(_flat(np.broadcast_to(each, rows.shape), rows, added))
-        if self.numbers.shape[1] > AGAIN:
-            # An item that is there twice counts once.
-            pairs = np.unique(each << 32 | contexts.lately)
-            again = pairs >> 32
-            values = self.numbers[again, AGAIN]
-            self.marked.append(Marked.sorted(again, pairs & 0xFFFF_FFFF, values))
+        # An item that is there twice counts once.
+        pairs = np.unique(each << 32 | contexts.lately)
+        again = pairs >> 32
+        values = self.numbers[again, AGAIN]
+        self.marked.append(Marked.sorted(again, pairs & 0xFFFF_FFFF, values))
 
     def fill(
         self, out: Tensor, network: Tensor, bias: Tensor, rows: Ints | slice, known: FeaturesOf

@@ -13,7 +13,7 @@ from typing import Self
 
 import numpy as np
 
-from everfresh.model.trends.counts import Ints
+from everfresh.model.trends.counts import Flags, Ints
 
 PLACE_BEGINS = (0, 1, 2, 3, 5, 10)
 """Numbers of known events from which a place of its own begins."""
@@ -25,6 +25,31 @@ LATELY = 20
 """Events of a user that are lately."""
 NEWEST = 64
 """Events whose median time is the stream's."""
+
+
+@dataclass(frozen=True)
+class Sightings:
+    """Events as trends count them, in the log's order: their ``rows`` ``(n,)``, 0 for an item
+    without one; those of the same user's events ``before`` them, 0 for none; their own ``times``
+    in UTC seconds; and whether each ``begins`` a visit."""
+
+    rows: Ints
+    before: Ints
+    times: Ints
+    begins: Flags
+
+    @classmethod
+    def of(cls, rows: Ints, before: Ints, times: Ints, at: Ints) -> Self:
+        """Where the same user's events before were ``at`` these UTC seconds, 0 where there were
+        none: a visit begins with a user's first event and after each pause."""
+        return cls(rows, before, times, (at == 0) | (times - at >= PAUSE_S))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def part(self, part: slice | Ints) -> Self:
+        """Some of them."""
+        return type(self)(self.rows[part], self.before[part], self.times[part], self.begins[part])
 
 
 @dataclass(frozen=True)

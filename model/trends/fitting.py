@@ -22,7 +22,7 @@ from everfresh.model.trends.counts import Floats, Ints
 from everfresh.model.trends.table import AGAIN, COLUMNS, TrendTable, places_among, widened
 from everfresh.model.trends.tail import Tail
 
-MOST_TARGETS = 1_024
+MOST_TARGETS = 2_048
 """Targets of a window that the weights are learnt from; a random choice of them."""
 _HOTTEST, _DRAWN = 1_024, 1_024
 """Rivals of a target where the catalogue has more: the hottest, and others by chance."""
@@ -74,9 +74,9 @@ def draw_rivals(table: TrendTable, items: Ints, needed: Ints, seed: int) -> Riva
 @dataclass(frozen=True)
 class Evidence:
     """What trends say of rivals before each of some targets: features ``(n, m, COLUMNS)``; links,
-    each with the target's number, the rival's, and features ``(links, 2)``; which rivals ``again``
-    ``(2, pairs)``, by target and rival, the user has had lately; and the targets' ``places``
-    ``(n,)``."""
+    each with the target's number, the rival's, and features ``(links, LINKS)``; which rivals
+    ``again`` ``(2, pairs)``, by target and rival, the user has had lately; and the targets'
+    ``places`` ``(n,)``."""
 
     features: Floats
     at: Ints

@@ -1,6 +1,8 @@
 """What has followed each item, and how often: its top followers, with counts that fade.
 
 Bounded: an item keeps ``PLACES`` followers. Those go first that count least, lately and for longer.
+The last count of a follower fades with what follows its item, not with the stream: a link of a hot
+item that has ended is soon told, and one of an item that is seldom followed is not forgotten.
 """
 
 from __future__ import annotations
@@ -16,6 +18,10 @@ PLACES = 20
 """Followers of an item that are kept."""
 HALF_LIVES = (2_048.0, 16_384.0)
 """In events."""
+OWN_HALF_LIFE = 24.0
+"""Of the last count; in followings of the item itself."""
+COUNTS = len(HALF_LIVES) + 1
+"""Of each follower; versions of earlier builds lack the last."""
 _LATELY = 4.0
 """How many old followings a recent one is worth when places are short."""
 
@@ -23,8 +29,8 @@ Rows = npt.NDArray[np.int32]
 
 
 class Followers:
-    """``rows`` ``(rows, PLACES)``, 0 where there is none, with ``counts`` ``(rows, PLACES, 2)`` as
-    of the event numbers ``counted`` ``(rows,)``.
+    """``rows`` ``(rows, PLACES)``, 0 where there is none, with ``counts`` ``(rows, PLACES,
+    COUNTS)`` as of the event numbers ``counted`` ``(rows,)``; of an earlier build, the first two.
 
     Arrays of the caller's, which :meth:`learn` and :meth:`forget` write to.
     """
@@ -41,16 +47,17 @@ class Followers:
             return
         end = clock + len(rows)
         items, owners = np.unique(before[at], return_inverse=True)
-        had = self.counts[items] * fading(end - self.counted[items], HALF_LIVES)[:, None]
+        own, came = _newer(owners)
+        width = self.counts.shape[2]
+        had = self.counts[items] * _left(end - self.counted[items], came, width)[:, None]
         pairs = np.stack(
             [
                 np.append(np.repeat(np.arange(len(items)), PLACES), owners),
                 np.append(self.rows[items].ravel(), rows[at]),
             ]
         )
-        counts = np.concatenate(
-            [had.reshape(-1, len(HALF_LIVES)), fading(end - clock - at, HALF_LIVES)]
-        )
+        fresh = _left(end - clock - at, own, width)
+        counts = np.concatenate([had.reshape(-1, width), fresh])
         owners, followers, counts = _best(*_summed(pairs[:, pairs[1] != 0], counts[pairs[1] != 0]))
         places = np.arange(len(owners)) - np.searchsorted(owners, owners)
         kept = places < PLACES
@@ -70,14 +77,17 @@ class Followers:
 
     def after(self, items: Ints, clock: int) -> tuple[Ints, Floats]:
         """Followers of ``items`` ``(n, PLACES)`` and their counts at event number ``clock``."""
-        counts = self.counts[items] * fading(clock - self.counted[items], HALF_LIVES)[:, None]
+        events = clock - self.counted[items]
+        left = _left(events, np.zeros_like(events), self.counts.shape[2])
+        counts = self.counts[items] * left[:, None]
         return self.rows[items].astype(np.int64), counts.astype(np.float32)
 
     def after_one(self, item: int, clock: int) -> tuple[Rows, Floats]:
-        """The same of one item: ``(PLACES,)`` and ``(PLACES, 2)``."""
+        """The same of one item: ``(PLACES,)`` and ``(PLACES, COUNTS)``."""
         events = clock - int(self.counted[item])
-        left = np.array([0.5 ** (events / half_life) for half_life in HALF_LIVES], np.float32)
-        faded: Floats = self.counts[item] * left
+        left = [*(0.5 ** (events / half_life) for half_life in HALF_LIVES), 1.0]
+        counts = self.counts[item]
+        faded: Floats = counts * np.array(left[: counts.shape[1]], np.float32)
         return self.rows[item], faded
 
     def forget(self, rows: Ints) -> Ints:
@@ -87,6 +97,24 @@ class Followers:
         gone = np.isin(self.rows, rows)
         self.rows[gone], self.counts[gone] = 0, 0.0
         return np.flatnonzero(gone.any(axis=1))
+
+
+def _newer(owners: Ints) -> tuple[Ints, Ints]:
+    """By following ``(n,)``, how many newer ones the same owner has; and by owner, how many in
+    all."""
+    came = np.bincount(owners)
+    order = np.argsort(owners, kind="stable")
+    newer = np.empty(len(owners), np.int64)
+    newer[order] = np.cumsum(came)[owners[order]] - 1 - np.arange(len(owners))
+    return newer, came
+
+
+def _left(events: Ints, followings: Ints, width: int) -> npt.NDArray[np.float64]:
+    """What is left of one following after so many ``events`` ``(n,)`` of the stream and so many
+    ``followings`` ``(n,)`` of its item, ``(n, width)``."""
+    own = np.exp2(-followings[:, None] / OWN_HALF_LIFE)
+    left: npt.NDArray[np.float64] = np.concatenate([fading(events, HALF_LIVES), own], axis=1)
+    return left[:, :width]
 
 
 def _summed(pairs: Ints, counts: npt.NDArray[Any]) -> tuple[Ints, npt.NDArray[Any]]:

@@ -1,12 +1,13 @@
 """What fading counts add to the scores of one version: features of rows, links, and their weights.
 
 The score is a log-linear pool (Klakow 1998, "Log-linear interpolation of language models"): a
-weighted sum of the network's logit, of the logarithms of an item's fading counts and of its share
-of all sightings, and of how much oftener than by chance it has followed the user's last item. Each
-place in a user's sequence has weights of its own: at the first event nothing is known but what is
-hot, at the tenth there is a history, and a user who comes back after a pause begins anew. Items
-that the user has had lately have a weight too. What follows an item is sparse, as these are, so
-that pooling costs a request a product with few columns and a few additions.
+weighted sum of the network's logit, of the logarithms of an item's fading counts (of all sightings,
+and of those that visits begin with) and of its share of all sightings, and of how much oftener than
+by chance it has followed the user's last item. Each place in a user's sequence has weights of its
+own: at the first event nothing is known but what is hot, at the tenth there is a history, and a
+user who comes back after a pause begins anew. Items that the user has had lately have a weight too.
+What follows an item is sparse, as these are, so that pooling costs a request a product with few
+columns and a few additions.
 """
 
 from __future__ import annotations
@@ -26,26 +27,31 @@ from everfresh.model.trends.contexts import (
     place_of,
     places_of,
 )
-from everfresh.model.trends.counts import FLOOR, HALF_LIVES, Floats, Ints, total
-from everfresh.model.trends.followers import Rows
+from everfresh.model.trends.counts import FLOOR, HALF_LIVES, LIVES, Floats, Ints, total
+from everfresh.model.trends.followers import COUNTS, Rows
 
-COLUMNS = len(HALF_LIVES) + 1
+COLUMNS = len(LIVES) + 1
 """Features of a row: logarithms of its fading counts, and of its share of all sightings."""
 ALL_TIME = COLUMNS - 1
 """The column of shares of all sightings."""
-LINKS = 2
-"""Features of a link, lately and for longer: its half-lives are an item's first ones."""
+LINKS = COUNTS
+"""Features of a link: lately, for longer, and by the followings of its item alone."""
+_HELD = 0, 1, 0
+"""Which share of all sightings each is held against: lately or for longer."""
+_SHARES = 2
 AGAIN = 1 + COLUMNS + LINKS
-"""The weight of what the user has had lately; versions of earlier builds have none."""
+"""The weight of what the user has had lately."""
 WEIGHTS = AGAIN + 1
 """Of the network's logit, of the features of a row, of those of a link, and that one."""
 
 _DOUBT = 5.0
 """Followings that are added to all of an item's that were seen, so that one proves little."""
 
-
-EARLIER_WEIGHTS = len(PLACE_BEGINS), AGAIN
-"""The shape that weights of earlier builds have: nobody comes back, and nothing is had again."""
+_EARLIER = (0, 1, 2, 3, 5, 6, 7, AGAIN)
+"""The weights that earlier builds have: none of what visits begin with, nor of followings by those
+of their item alone."""
+EARLIER_WEIGHTS = (len(PLACE_BEGINS), len(_EARLIER) - 1), (PLACES, len(_EARLIER))
+"""The shapes that they have there. By the first nobody comes back, and nothing is had again."""
 
 
 def column_of(half_life: float) -> int:
@@ -64,14 +70,19 @@ def network_alone() -> Floats:
     return weights
 
 
-def widened(weights: Floats) -> Floats:
-    """Weights ``(PLACES, WEIGHTS)`` to learn from on, of those of an earlier build; a user who
-    comes back begins as one at the first event."""
-    if len(weights) == PLACES:
+def of_today(weights: Floats) -> Floats:
+    """Weights ``(places, WEIGHTS)`` of those of any build: what it did not count weighs nothing."""
+    if weights.shape[1] == WEIGHTS:
         return weights
-    wide = np.zeros((PLACES, WEIGHTS), np.float32)
-    wide[:, :AGAIN] = np.concatenate([weights, weights[:1]])
+    wide = np.zeros((len(weights), WEIGHTS), np.float32)
+    wide[:, list(_EARLIER[: weights.shape[1]])] = weights
     return wide
+
+
+def widened(weights: Floats) -> Floats:
+    """Weights ``(PLACES, WEIGHTS)`` to learn from on, of those of fewer places: a user who comes
+    back begins as one at the first event."""
+    return weights if len(weights) == PLACES else np.concatenate([weights, weights[:1]])
 
 
 class Following(Protocol):
@@ -85,19 +96,19 @@ class Following(Protocol):
 
 
 def features_of(faded: Floats, log_shares: Floats) -> Floats:
-    """Features ``(n, COLUMNS)`` of rows with these faded counts ``(n, half-lives)`` and logarithms
-    ``(n,)`` of their shares of all sightings."""
-    features = np.empty((len(faded), COLUMNS), np.float32)
-    np.log(faded + np.float32(FLOOR), out=features[:, :-1])
-    features[:, -1] = log_shares
+    """Features ``(n, COLUMNS)`` of rows with these faded counts ``(n, lives)`` and logarithms
+    ``(n,)`` of their shares of all sightings; a count that an earlier build lacks says nothing."""
+    features = np.zeros((len(faded), COLUMNS), np.float32)
+    np.log(faded + np.float32(FLOOR), out=features[:, : faded.shape[1]])
+    features[:, ALL_TIME] = log_shares
     return features
 
 
 def chances(faded: Floats, rows: int, clock: int) -> Floats:
     """What links to the same rows are held against ``(n, 2)``: their share of all sightings, lately
     and for longer, of ``rows`` in all, as of event number ``clock``."""
-    chance = np.empty((len(faded), LINKS), np.float32)
-    for at, life in enumerate(HALF_LIVES[:LINKS]):
+    chance = np.empty((len(faded), _SHARES), np.float32)
+    for at, life in enumerate(HALF_LIVES[:_SHARES]):
         everything = np.float32(total(clock, life) + FLOOR * rows)
         # Column by column: numpy is slow at rows of two.
         chance[:, at] = (faded[:, at] + np.float32(FLOOR)) / everything
@@ -105,15 +116,18 @@ def chances(faded: Floats, rows: int, clock: int) -> Floats:
 
 
 def links_of(counts: Floats, chance: Floats) -> Floats:
-    """Features ``(…, PLACES, 2)`` of the links of an item, from their counts and what they are held
-    against: how much oftener than by chance each was followed, of all that were."""
+    """Features ``(…, PLACES, LINKS)`` of the links of an item, from their counts and what they are
+    held against: how much oftener than by chance each was followed, of all that were. A count that
+    an earlier build lacks says nothing."""
     followed = counts.sum(axis=-2, keepdims=True) + np.float32(_DOUBT)
-    links: Floats = np.log1p(counts / (chance * followed))
+    known = counts.shape[-1]
+    links = np.zeros((*counts.shape[:-1], LINKS), np.float32)
+    links[..., :known] = np.log1p(counts / (chance[..., list(_HELD[:known])] * followed))
     return links
 
 
 def links_added(links: Floats, weights: Floats) -> Floats:
-    """What links ``(n, PLACES, 2)`` add by weights ``(n, WEIGHTS)``."""
+    """What links ``(n, PLACES, LINKS)`` add by weights ``(n, WEIGHTS)``."""
     added: Floats = np.einsum("npf,nf->np", links, weights[:, 1 + COLUMNS : AGAIN])
     return added
 
@@ -138,7 +152,7 @@ def among(rows: Ints, few: Ints) -> npt.NDArray[np.bool_]:
 @dataclass(frozen=True)
 class TrendTable:
     """``features`` ``(rows, COLUMNS)`` of each row, and ``chance`` ``(rows, 2)``, what a link to it
-    is held against; ``weights`` as of :func:`network_alone`, or of an earlier build. All as of
+    is held against; ``weights`` ``(places, WEIGHTS)``. All as of
     event number ``clock``, at the stream's own ``time`` in UTC seconds, 0 if it is not known."""
 
     features: Floats
@@ -166,7 +180,7 @@ class TrendTable:
 
     def links(self, last: Ints) -> tuple[Ints, Floats]:
         """Followers of the rows ``last`` ``(n, PLACES)``, and features of these links
-        ``(n, PLACES, 2)``; row 0, which is no item, fills what is left."""
+        ``(n, PLACES, LINKS)``; row 0, which is no item, fills what is left."""
         rows, counts = self.followers.after(last, self.clock)
         return rows, links_of(counts, self.chance[rows])
 
@@ -179,9 +193,8 @@ class TrendTable:
         # An item follows another in one place only; row 0 is no item, whatever it scores.
         each = np.arange(len(rows))[:, None]
         logits[each, rows] += links_added(links, weights)
-        if weights.shape[1] > AGAIN:
-            # An item that is there twice counts once, so that which of both is written is the same.
-            logits[each, contexts.lately] += weights[:, AGAIN:]
+        # An item that is there twice counts once, so that which of both is written is the same.
+        logits[each, contexts.lately] += weights[:, AGAIN:]
 
     def pool_one(self, logits: Floats, rows: Ints, at: int) -> None:
         """The same for the ``logits`` ``(rows,)`` of one user, for whom it is much cheaper.
@@ -197,8 +210,7 @@ class TrendTable:
             followers, counts = self.followers.after_one(last, self.clock)
             links = links_of(counts, self.chance[followers])
             logits[followers] += links @ weights[1 + COLUMNS : AGAIN]
-        if len(weights) > AGAIN:
-            logits[rows[-LATELY:]] += weights[AGAIN]
+        logits[rows[-LATELY:]] += weights[AGAIN]
 
     def follow(self, before: TrendTable) -> None:
         """Make ready what ``before``, in whose place this one comes, was asked for by
@@ -225,9 +237,8 @@ class TrendTable:
         order = np.argsort(rows)
         of, at, columns = places_among(rows, order, followers)
         logits[of, columns] += added[of, at]
-        if weights.shape[1] > AGAIN:
-            of, _, columns = places_among(rows, order, contexts.lately)
-            logits[of, columns] += weights[of, AGAIN]
+        of, _, columns = places_among(rows, order, contexts.lately)
+        logits[of, columns] += weights[of, AGAIN]
 
     def pool_some_for_one(self, logits: Floats, rows: Ints, known: Ints, at: int) -> None:
         """The same for the ``logits`` ``(m,)`` of one user for the ``m`` distinct ``rows``; the
@@ -235,7 +246,7 @@ class TrendTable:
         weights = self.weights[self.place_of(len(known), at)]
         logits *= weights[0]
         logits += self.features[rows] @ weights[1 : 1 + COLUMNS]
-        if len(known) and len(weights) > AGAIN:
+        if len(known):
             logits[among(rows, known[-LATELY:])] += weights[AGAIN]
         last = int(known[-1]) if len(known) else 0
         if not last:

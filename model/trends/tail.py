@@ -13,8 +13,14 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from everfresh.model.trends.contexts import Contexts, newest_times, places_of, stream_time
-from everfresh.model.trends.counts import FadingCounts, Floats, Ints, fading
+from everfresh.model.trends.contexts import (
+    Contexts,
+    Sightings,
+    newest_times,
+    places_of,
+    stream_time,
+)
+from everfresh.model.trends.counts import LIVES, FadingCounts, Floats, Ints, fading
 from everfresh.model.trends.followers import Followers, Rows
 from everfresh.model.trends.table import TrendTable, chances, features_of, links_of
 from everfresh.model.trends.trends import Trends
@@ -74,15 +80,14 @@ class Tail:
         """So many events came that are not known: what is counted fades."""
         self._clock += events
 
-    def learn(self, before: Ints, rows: Ints, times: Ints) -> None:
+    def learn(self, events: Sightings) -> None:
         """The next events, as of :meth:`Trends.learn`, in blocks."""
-        self._newest = newest_times(self._newest, times)
-        if len(rows):
+        self._newest = newest_times(self._newest, events.times)
+        if len(events):
             # Once for all blocks: it costs what all rows cost that the tail has touched.
-            self._touch(np.append(before, rows))
-        for begin in range(0, len(rows), BLOCK):
-            part = slice(begin, begin + BLOCK)
-            self._learn(before[part], rows[part])
+            self._touch(np.append(events.before, events.rows))
+        for begin in range(0, len(events), BLOCK):
+            self._learn(events.part(slice(begin, begin + BLOCK)))
 
     def weights_of(self, contexts: Contexts) -> Floats:
         """As of :meth:`TrendTable.weights_of`."""
@@ -118,7 +123,8 @@ class Tail:
 
     def _counted(self, rows: Ints | slice) -> Floats:
         """Faded counts of ``rows``, ascending."""
-        left = fading(np.array([self._clock - self._begin]))[0].astype(np.float32)
+        lives = LIVES[: self._faded.shape[1]]
+        left = fading(np.array([self._clock - self._begin]), lives)[0].astype(np.float32)
         faded: Floats = self._faded[rows] * left
         touched = self._touched
         if isinstance(rows, slice):
@@ -139,11 +145,13 @@ class Tail:
     def _chance(self, faded: Floats) -> Floats:
         return chances(faded, len(self._log_shares), self._clock)
 
-    def _learn(self, before: Ints, rows: Ints) -> None:
-        place = np.searchsorted(self._touched, rows)
-        self._counts.learn(place, self._clock)
-        self._followers.learn(np.searchsorted(self._touched, before), rows, self._clock)
-        self._clock += len(rows)
+    def _learn(self, events: Sightings) -> None:
+        before, place = (
+            np.searchsorted(self._touched, rows) for rows in (events.before, events.rows)
+        )
+        self._counts.learn(place, events.begins, self._clock)
+        self._followers.learn(before, events.rows, self._clock)
+        self._clock += len(events)
 
     def _touch(self, rows: Ints) -> None:
         """Take these rows over from the version, in arrays of the tail's own; new ones, as tables
@@ -187,14 +195,10 @@ class TailFollowers:
         return place, self._touched[place] == items
 
 
-def counted_by_block(
-    tail: Tail, order: Ints, before: Ints, rows: Ints, times: Ints
-) -> Iterator[tuple[Ints, Tail]]:
-    """The events of each block ``(n,)`` and the tail of those before it, which is changed next.
-
-    ``order`` is theirs in the log; events are ``rows`` that followed ``before``, at ``times``.
-    """
+def counted_by_block(tail: Tail, order: Ints, events: Sightings) -> Iterator[tuple[Ints, Tail]]:
+    """The events of each block ``(n,)`` and the tail of those before it, which is changed next;
+    ``order`` is theirs in the log."""
     for begin in range(0, len(order), BLOCK):
         part = order[begin : begin + BLOCK]
         yield part, tail
-        tail.learn(before[part], rows[part], times[part])
+        tail.learn(events.part(part))

@@ -18,7 +18,7 @@ from everfresh.contracts.safetensors import TableBytes
 from everfresh.model.row_changes import RowChanges
 from everfresh.model.touched_rows import TouchedRows, table_bytes
 from everfresh.model.trends import counts, followers
-from everfresh.model.trends.contexts import NEWEST, newest_times, stream_time
+from everfresh.model.trends.contexts import NEWEST, Sightings, newest_times, stream_time
 from everfresh.model.trends.counts import FadingCounts, Floats, Ints
 from everfresh.model.trends.followers import PLACES, Followers
 from everfresh.model.trends.table import (
@@ -27,15 +27,19 @@ from everfresh.model.trends.table import (
     chances,
     features_of,
     network_alone,
+    of_today,
+    widened,
 )
 from everfresh.model.weights import lengthen, overwrite, require_alike
 
 PREFIX = "trends."
 _TABLES = ("counts", "counted", "followers", "links", "linked")
+_EARLIER_WIDTHS = {"counts": len(counts.HALF_LIVES), "links": len(followers.HALF_LIVES)}
+"""Counts of an item, and of a follower, in versions of earlier builds."""
 
 
 def _blank(rows: int) -> dict[str, Tensor]:
-    lives, links = len(counts.HALF_LIVES), len(followers.HALF_LIVES)
+    lives, links = len(counts.LIVES), followers.COUNTS
     return {
         "counts": torch.zeros(rows, lives),
         "counted": torch.zeros(rows, dtype=torch.int64),
@@ -49,13 +53,15 @@ def _blank(rows: int) -> dict[str, Tensor]:
 
 
 def _like(found: Mapping[str, Tensor], blank: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """``blank`` as the build has it that wrote what was ``found``: an earlier one knew no time, and
-    had fewer weights."""
-    like = dict(blank)
-    if "time" not in found:
+    """``blank`` as the build has it that wrote what was ``found``: earlier ones had fewer weights
+    and fewer counts; the first of them knew no time."""
+    shape = tuple(found["weights"].shape) if "weights" in found else ()
+    if shape not in EARLIER_WEIGHTS:
+        return dict(blank)
+    like = {**blank, "weights": torch.zeros(shape)}
+    like |= {name: blank[name][..., :width] for name, width in _EARLIER_WIDTHS.items()}
+    if shape == EARLIER_WEIGHTS[0] and "time" not in found:
         del like["time"]
-    if "weights" in found and found["weights"].shape == EARLIER_WEIGHTS:
-        like["weights"] = torch.zeros(EARLIER_WEIGHTS)
     return like
 
 
@@ -125,23 +131,33 @@ class Trends:
 
     @property
     def weights(self) -> Floats:
-        """Of the pool, as of :func:`network_alone` or of an earlier build."""
-        weights: Floats = self._tensors["weights"].numpy()
-        return weights
+        """Of the pool ``(places, WEIGHTS)``: as of :func:`network_alone`, or of an earlier build
+        that had fewer places."""
+        return of_today(self._tensors["weights"].numpy())
 
     def weigh(self, weights: Floats) -> None:
         """Pool by these from now on."""
         self._tensors["weights"] = torch.from_numpy(weights)
 
-    def learn(self, before: Ints, rows: Ints, times: Ints) -> None:
-        """The next events, in the log's order: rows ``(n,)``, those of the same user's events
-        ``before`` them, 0 for none, and the events' own ``times`` in UTC seconds."""
+    def learn(self, events: Sightings) -> None:
+        """The next events."""
         clock = self.clock
-        self.counted().learn(rows, clock)
-        self.followed().learn(before, rows, clock)
-        self._touched.extend(np.append(before, rows))
-        self._tensors["clock"] = torch.tensor(clock + len(rows))
-        self._tensors["time"] = torch.tensor(stream_time(newest_times(self.newest(), times)))
+        self._become_todays()
+        self.counted().learn(events.rows, events.begins, clock)
+        self.followed().learn(events.before, events.rows, clock)
+        self._touched.extend(np.append(events.before, events.rows))
+        self._tensors["clock"] = torch.tensor(clock + len(events))
+        newest = newest_times(self.newest(), events.times)
+        self._tensors["time"] = torch.tensor(stream_time(newest))
+
+    def _become_todays(self) -> None:
+        """What an earlier build did not count begins at nothing."""
+        if self._tensors["counts"].shape[1] == len(counts.LIVES):
+            return
+        for name, width in _EARLIER_WIDTHS.items():
+            missing = _blank(len(self._tensors[name]))[name][..., width:]
+            self._tensors[name] = torch.cat([self._tensors[name], missing], dim=-1)
+        self._tensors["weights"] = torch.from_numpy(widened(self.weights))
 
     def newest(self) -> Ints:
         """Event times that stand for the newest ones that were learnt."""

@@ -7,6 +7,7 @@ import numpy as np
 
 from everfresh.contracts.manifest import WeightManifest
 from everfresh.model.recommender import Recommender
+from everfresh.model.trends.contexts import Sightings
 from everfresh.model.trends.counts import Ints
 from everfresh.model.trends.table import TrendTable
 from everfresh.model.trends.tail import BLOCK, Tail
@@ -52,36 +53,37 @@ class KeptUp:
             return False
         recent = log.since(self._through)
         rows = self._rows_of(log)
-        tail = self._counted(recent, rows[recent.before], rows[recent.items])
-        before, table = self.now, tail.table()
-        table.follow(self._recommender.trend_table() if before is None else before.table)
+        of, before = rows[recent.items], rows[recent.before]
+        tail = self._counted(recent, Sightings.of(of, before, recent.times, recent.earlier))
+        was, table = self.now, tail.table()
+        table.follow(self._recommender.trend_table() if was is None else was.table)
         self.now = Trending(table, name, len(recent.items), recent.missing)
         self._name = name
         return True
 
-    def _counted(self, recent: RecentSlice, before: Ints, rows: Ints) -> Tail:
-        """The tail of all these events."""
+    def _counted(self, recent: RecentSlice, events: Sightings) -> Tail:
+        """The tail of all these ``events``."""
         settled = self._settled
         done = 0 if settled is None else settled.events - recent.missing
         if (
             settled is None
             or recent.missing != self._missing
-            or len(rows) < done
+            or len(events) < done
             or (done and (recent.keys[done - 1] != self._settled_key).any())
         ):
             settled, done = self._recommender.tail(), 0
             settled.skip(recent.missing)
             self._missing = recent.missing
-        if len(rows):
+        if len(events):
             old = np.searchsorted(recent.keys[:, 0], recent.keys[-1, 0] - SETTLED_MS)
             whole = max(done, int(old) // BLOCK * BLOCK)
-            settled.learn(before[done:whole], rows[done:whole], recent.times[done:whole])
+            settled.learn(events.part(slice(done, whole)))
             if whole:
                 self._settled_key = recent.keys[whole - 1]
             done = whole
         self._settled = settled
         tail = settled.copy()
-        tail.learn(before[done:], rows[done:], recent.times[done:])
+        tail.learn(events.part(slice(done, None)))
         return tail
 
     def _rows_of(self, log: RecentLog) -> Ints:

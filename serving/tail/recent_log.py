@@ -40,13 +40,15 @@ class RecentSlice(msgspec.Struct, frozen=True):
 
     ``items`` and ``before`` ``(n,)`` are numbers of :meth:`RecentLog.items`; ``keys`` ``(n, 3)``
     are append times, offsets and partitions; ``times`` ``(n,)`` are the events' own, in UTC
-    seconds. ``missing`` records after the version's offsets are
-    not kept, and ``ranges`` are those that are, by partition.
+    seconds, and ``earlier`` ``(n,)`` those of the same users' events before them, 0 for none.
+    ``missing`` records after the version's offsets are not kept, and ``ranges`` are those that
+    are, by partition.
     """
 
     items: Ints
     before: Ints
     times: Ints
+    earlier: Ints
     keys: Ints
     missing: int
     ranges: Mapping[int, Ranges]
@@ -57,9 +59,9 @@ class RecentLog:
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
-        # (6, n): partition, offset, append time, event time, item, before. The first part is in
-        # the order in which tails count, the others are as they came.
-        self._parts: list[Ints] = [np.zeros((6, 0), np.int64)]
+        # (7, n): partition, offset, append time, event time, that of the event before, item,
+        # before. The first part is in the order in which tails count, the others are as they came.
+        self._parts: list[Ints] = [np.zeros((7, 0), np.int64)]
         self._ranges: dict[int, Ranges] = {}
         self._numbers: dict[ItemId, int] = {}
         self._items: list[ItemId] = []
@@ -89,7 +91,10 @@ class RecentLog:
             rows, before = self._numbers_of(run.items), self._numbers_of(run.before)
             self._parts.append(
                 np.array(
-                    [[run.partition] * number, run.offsets, run.appended, run.times, rows, before]
+                    [
+                        *([run.partition] * number, run.offsets, run.appended),
+                        *(run.times, run.earlier, rows, before),
+                    ]
                 )
             )
             self.kept += number
@@ -107,9 +112,9 @@ class RecentLog:
         for number, ranges in kept.items():
             begin = through.get(number, 0)
             missing += ranges[-1][1] - begin - sum(end - at for at, end in ranges)
-        return RecentSlice(
-            events[4], events[5], events[3] // 1000, events[[2, 1, 0]].T, missing, kept
-        )
+        times, earlier = events[3:5] // 1000
+        keys = events[[2, 1, 0]].T
+        return RecentSlice(events[5], events[6], times, earlier, keys, missing, kept)
 
     def ranges_since(self, through: Mapping[int, int]) -> dict[int, Ranges]:
         """Those of :meth:`since`, which costs far more."""
@@ -160,12 +165,12 @@ class RecentLog:
             newer = own[1][own[2] >= edge]
             self._drop_before(number, int(newer.min()) if len(newer) else ranges[-1][1])
         events = self._together()
-        used, places = np.unique(events[4:], return_inverse=True)
+        used, places = np.unique(events[5:], return_inverse=True)
         used = used[used != _NO_ITEM]
         names = [self._items[number - 1] for number in used]
         self._items, self._numbers = names, {name: at for at, name in enumerate(names, 1)}
-        places = places.reshape(2, -1) + (0 if _NO_ITEM in events[4:] else 1)
-        self._keep(np.concatenate([events[:4], places]))
+        places = places.reshape(2, -1) + (0 if _NO_ITEM in events[5:] else 1)
+        self._keep(np.concatenate([events[:5], places]))
         self.generation += 1
 
     def _keep(self, events: Ints) -> None:

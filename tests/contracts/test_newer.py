@@ -77,7 +77,7 @@ def test_a_state_and_tracks_of_tomorrow_say_what_to_upgrade() -> None:
 
 def test_a_slice_that_was_cut_by_number_has_a_number_of_its_own() -> None:
     assert window.READABLE == (window.FORMAT, window.CUT_FORMAT)
-    assert manifest.READABLE == (1, manifest.FORMAT, manifest.NEWER_FORMAT)
+    assert manifest.READABLE == (1, manifest.FORMAT, 3, manifest.NEWER_FORMAT)
 
 
 def test_records_without_a_number_may_get_fields() -> None:

@@ -17,7 +17,7 @@ from everfresh.model.ranks.rank_blocks import Others, RankBlocks, Targets
 from everfresh.model.ranks.way_scores import Way
 from everfresh.model.trends.contexts import LATELY, Contexts
 from everfresh.model.trends.counts import Floats, Ints
-from everfresh.model.trends.table import COLUMNS, WEIGHTS
+from everfresh.model.trends.table import COLUMNS, LINKS, WEIGHTS
 
 ROWS, TARGETS, DIM = 203, 37, 6
 _FREE = 9
@@ -32,7 +32,7 @@ class ByHand:
         self.weights = draws.integers(0, 3, (ROWS, WEIGHTS)).astype(np.float32)
         self.weights[:, 0] += 1.0
         self.followers = np.stack([draws.permutation(ROWS)[:5] for _ in range(ROWS)])
-        self.strength = draws.integers(0, 4, (ROWS, 5, 2)).astype(np.float32)
+        self.strength = draws.integers(0, 4, (ROWS, 5, LINKS)).astype(np.float32)
 
     def weights_of(self, contexts: Contexts) -> Floats:
         return self.weights[contexts.known]

@@ -15,7 +15,8 @@ from everfresh.model.metrics import MISS
 from everfresh.model.network.batches import query_batch
 from everfresh.model.recommender import NETWORK, TAIL, VERSION, Recommender
 from everfresh.model.trend_learning import learn_trends, weigh_trends
-from everfresh.model.trends.contexts import BACK
+from everfresh.model.trends.contexts import BACK, Sightings
+from everfresh.model.trends.table import COLUMNS
 from everfresh.model.trends.tail import BLOCK
 from tests.model.streams import SMALL, example, stream, trained
 
@@ -97,7 +98,8 @@ def test_a_window_is_ranked_as_replicas_would_answer(exclude_seen: bool) -> None
         before = [row(history[-1].item) if history else 0 for _, _, history, _ in block]
         rows = np.array([row(event.item) for _, _, _, event in block], np.int64)
         times = np.array([event.time // 1000 for _, _, _, event in block], np.int64)
-        tail.learn(np.array(before, np.int64), rows, times)
+        at = [history[-1].time // 1000 if history else 0 for _, _, history, _ in block]
+        tail.learn(Sightings.of(rows, np.array(before, np.int64), times, np.array(at, np.int64)))
     assert places >= {0, 3, BACK}
 
 
@@ -109,5 +111,5 @@ def test_weights_are_learnt_from_what_the_tail_said() -> None:
         learn_trends(model, [example(1, [], list(range(1, 31)))])
         hot = [example(user, [], [7]) for user in range(400)]
         weigh_trends(model, in_log(hot, 2), 5, tail=tail)
-        fitted.append(float(model.trends.weights[0, 1:5].sum()))
+        fitted.append(float(model.trends.weights[0, 1 : 1 + COLUMNS].sum()))
     assert fitted[1] > fitted[0] + 0.1

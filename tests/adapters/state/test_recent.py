@@ -32,7 +32,7 @@ from tests.streaming.sample_log import (
 )
 
 UNSEALED = rules(stretch_events=10_000)
-_Known = tuple[int, int, int | str, int | str | None, int]
+_Known = tuple[int, int, int | str, int | str | None, int, int]
 
 
 @st.composite
@@ -51,17 +51,18 @@ def logs(draw: st.DrawFn) -> list[LogRecord]:
 
 
 def expected(log: list[LogRecord]) -> list[_Known]:
-    """Offset, append time, item, the same user's item before and time, of accepted events."""
-    last: dict[object, int | str] = {}
+    """Offset, append time, item, the same user's item before, time and the time of that event
+    before, of accepted events."""
+    last: dict[object, tuple[int | str, int]] = {}
     events: list[_Known] = []
     for record in log:
         try:
             event = msgspec.json.decode(record.value or b"", type=Event)
         except msgspec.DecodeError:
             continue
-        before = last.get(event.user_id)
-        events.append((record.offset, record.timestamp, event.item_id, before, event.time))
-        last[event.user_id] = event.item_id
+        before, at = last.get(event.user_id, (None, 0))
+        events.append((record.offset, record.timestamp, event.item_id, before, event.time, at))
+        last[event.user_id] = event.item_id, event.time
     return events
 
 
@@ -69,7 +70,9 @@ def rows(runs: list[RecentRun]) -> list[_Known]:
     return [
         row
         for run in runs
-        for row in zip(run.offsets, run.appended, run.items, run.before, run.times, strict=True)
+        for row in zip(
+            *(run.offsets, run.appended, run.items, run.before, run.times, run.earlier), strict=True
+        )
     ]
 
 
@@ -141,6 +144,19 @@ def test_what_users_turn_down_is_not_told_but_as_what_was_before() -> None:
     (run,) = polled(events)
     assert list(run.items) == [10, None, None, 13]
     assert list(run.before) == [None, 10, 11, 12]
+    assert list(run.earlier) == [0, *run.times[:3]]
+
+
+def test_where_the_time_before_cannot_be_told_it_is_the_events_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So no visit begins by it."""
+    monkeypatch.setattr(recent._Partition, "_before", lambda *_: recent._UNTOLD)
+    store = MemoryStore()
+    opened(store, UNSEALED).apply([accepted(at, 1, at, START_MS + at) for at in range(2)])
+    (run,) = polled(RecentSegments(lambda: {0: store.get}))
+    assert list(run.before) == [None, 0]
+    assert list(run.earlier) == [run.times[0], run.times[0]]
 
 
 def test_a_log_that_is_another_one_is_read_from_its_beginning() -> None:

@@ -14,6 +14,7 @@ from everfresh.model.inference import indexing, retrieval
 from everfresh.model.inference.indexing import renew_index
 from everfresh.model.inference.retrieval import INDEXED_K, Query, best_items, near_rows
 from everfresh.model.recommender import Recommender
+from everfresh.model.trends.contexts import Sightings
 from everfresh.model.vocabulary.vocabulary import Vocabulary
 
 MODEL = ModelSettings(dim=8, blocks=1, heads=2, max_length=8, dropout=0.0)
@@ -104,7 +105,8 @@ def test_where_all_that_is_near_is_barred_the_others_are_found() -> None:
 
 def test_what_followed_the_last_item_is_looked_at_wherever_it_lies() -> None:
     recommender = made()
-    recommender.learn_trends(np.array([7, 7]), np.array([50, 50]), np.zeros(2, np.int64))
+    none = np.zeros(2, np.int64)
+    recommender.learn_trends(Sightings.of(np.array([50, 50]), np.array([7, 7]), none, none))
     weights = recommender.trends.weights.copy()
     weights[:, -2:] = 100.0
     recommender.weigh_trends(weights)

@@ -22,7 +22,7 @@ from everfresh.model.inference.retrieval import (
 )
 from everfresh.model.ranking import Scorer
 from everfresh.model.recommender import Recommender
-from everfresh.model.trends.contexts import PAUSE_S, Contexts
+from everfresh.model.trends.contexts import PAUSE_S, Contexts, Sightings
 from everfresh.model.vocabulary.vocabulary import Vocabulary
 
 MODEL = ModelSettings(dim=8, blocks=1, heads=2, max_length=8, dropout=0.0)
@@ -42,7 +42,8 @@ def made() -> Recommender:
         recommender.admit([DecodedExample(0, [], targets, count, count)], label)
     assert len(recommender.expire(3)) == 2
     rows = rows_of([1, 2, 3, 2, 5, 2, 3], recommender.vocabulary)
-    recommender.learn_trends(np.append(0, rows[:-1]), rows, np.full(len(rows), NOW))
+    before, times = np.append(0, rows[:-1]), np.full(len(rows), NOW)
+    recommender.learn_trends(Sightings.of(rows, before, times, times * before.clip(0, 1)))
     weights = np.random.default_rng(1).normal(0.3, 0.2, recommender.trends.weights.shape)
     recommender.weigh_trends(np.abs(weights).astype(np.float32))
     return recommender

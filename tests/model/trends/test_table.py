@@ -5,9 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from everfresh.model.trends.contexts import BACK, LATELY, PAUSE_S, PLACES, Contexts
+from everfresh.model.trends.contexts import BACK, LATELY, PAUSE_S, Contexts, Sightings
+from everfresh.model.trends.counts import HALF_LIVES
 from everfresh.model.trends.fitting import Evidence, Rivals, draw_rivals, fit_weights
-from everfresh.model.trends.table import AGAIN, TrendTable, network_alone, widened
+from everfresh.model.trends.table import (
+    AGAIN,
+    COLUMNS,
+    EARLIER_WEIGHTS,
+    TrendTable,
+    network_alone,
+    widened,
+)
 from everfresh.model.trends.trends import Trends
 
 ROWS = 40
@@ -19,7 +27,8 @@ NOW = 1_000_000
 def table(weights: np.ndarray | None = None) -> TrendTable:
     trends = Trends(ROWS)
     rows = RANDOM.integers(1, ROWS, 500)
-    trends.learn(np.append(0, rows[:-1]), rows, np.full(500, NOW))
+    at = NOW - RANDOM.choice([PAUSE_S, 3], 500)
+    trends.learn(Sightings.of(rows, np.append(0, rows[:-1]), np.full(500, NOW), at))
     if weights is not None:
         trends.weigh(weights)
     return trends.table(SHARES)
@@ -113,7 +122,7 @@ def test_weights_go_to_what_was_right() -> None:
     rivals = Rivals(np.arange(1, ROWS), np.zeros(ROWS - 1, np.float32))
     fitted = fitted_weights(made, logits, rivals, asked, targets)
     assert (fitted[:, 0] < 0.7).all()
-    assert (fitted[:, 1:5].sum(axis=1) > 0).all()
+    assert (fitted[:, 1 : 1 + COLUMNS].sum(axis=1) > 0).all()
 
 
 def test_a_place_without_targets_keeps_its_weights() -> None:
@@ -131,7 +140,8 @@ def test_a_place_without_targets_keeps_its_weights() -> None:
 def test_rivals_of_a_large_catalogue_are_the_needed_the_hot_and_a_sample() -> None:
     number = 9_000
     trends = Trends(number)
-    trends.learn(np.zeros(300, np.int64), np.arange(1, 301), np.zeros(300, np.int64))
+    none = np.zeros(300, np.int64)
+    trends.learn(Sightings.of(np.arange(1, 301), none, none, none))
     made = trends.table(np.full(number, -9.0, np.float32))
     items = np.arange(1, number)
     rivals = draw_rivals(made, items, np.array([8_000, 8_500]), 4)
@@ -168,13 +178,14 @@ def test_who_comes_back_and_what_was_had_lately_get_weights_of_their_own() -> No
 
 def test_weights_of_an_earlier_build_say_what_they_said() -> None:
     """Nobody comes back by them, and nothing is had again; a trainer goes on from them."""
-    old = RANDOM.normal(size=(PLACES - 1, AGAIN)).astype(np.float32)
-    wide = np.concatenate([np.append(old, np.zeros((BACK, 1), np.float32), 1), np.zeros((1, 8))])
+    old = RANDOM.normal(size=EARLIER_WEIGHTS[0]).astype(np.float32)
+    wide = np.zeros(network_alone().shape, np.float32)
+    wide[:BACK, np.delete(np.arange(AGAIN), [1 + len(HALF_LIVES), AGAIN - 1])] = old
     asked = contexts(50)
     new = Contexts(asked.last, asked.known, np.zeros_like(asked.at), asked.lately)
     logits = RANDOM.normal(size=(50, ROWS)).astype(np.float32)
     made = table(old)
-    again = table(wide.astype(np.float32))
+    again = table(wide)
     again = type(made)(
         made.features, made.chance, made.followers, made.clock, again.weights, made.time
     )
@@ -190,9 +201,9 @@ def test_weights_of_an_earlier_build_say_what_they_said() -> None:
         made.pool_some_for_one(few, np.arange(1, ROWS), had, int(asked.at[at]))
         assert one[1:] == pytest.approx(wanted[at, 1:], abs=1e-4)
         assert few == pytest.approx(wanted[at, 1:], abs=1e-4)
-    assert (widened(old)[:BACK, :AGAIN] == old).all()
-    assert (widened(old)[BACK, :AGAIN] == old[0]).all()
-    assert not widened(old)[:, AGAIN].any()
+    assert (made.weights == wide[:BACK]).all()
+    assert (widened(made.weights)[:BACK] == wide[:BACK]).all()
+    assert (widened(made.weights)[BACK] == wide[0]).all()
     rivals = Rivals(np.arange(1, ROWS), np.zeros(ROWS - 1, np.float32))
     fitted = fitted_weights(made, logits[:, 1:], rivals, asked, RANDOM.integers(1, ROWS, 50))
     assert fitted.shape == network_alone().shape

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from everfresh.model.trends.contexts import PAUSE_S, Sightings
 from everfresh.model.trends.followers import PLACES
 from everfresh.model.trends.tail import BLOCK, Tail, counted_by_block, log_order
 from everfresh.model.trends.trends import Trends
@@ -16,25 +17,33 @@ SHARES = np.full(ROWS, -np.log(ROWS), np.float32)
 RANDOM = np.random.default_rng(7)
 
 
-def events(number: int, rows: int = ROWS) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows before and rows; 0, which is no item, among them; and times."""
+def events(number: int, rows: int = ROWS) -> Sightings:
+    """Of rows and rows before, 0, which is no item, among them; a third of them begin visits."""
     before, named = RANDOM.integers(0, rows, number), RANDOM.integers(0, rows, number)
-    return before, named, np.random.default_rng(number).integers(1_000_000, 2_000_000, number)
+    chance = np.random.default_rng(number)
+    times = chance.integers(1_000_000, 2_000_000, number)
+    return Sightings.of(named, before, times, times - chance.choice([PAUSE_S, 3, 5], number))
+
+
+def at_times(events: Sightings, times: np.ndarray) -> Sightings:
+    """The first of them, at others."""
+    some = events.part(slice(len(times)))
+    return Sightings(some.rows, some.before, times, some.begins)
 
 
 def version(number: int = 500) -> Trends:
     trends = Trends(ROWS)
-    trends.learn(*events(number))
+    trends.learn(events(number))
     return trends
 
 
 @pytest.mark.parametrize("number", [0, 1, BLOCK - 1, BLOCK, 700])
 def test_a_tail_says_what_the_next_version_would_that_learnt_its_events(number: int) -> None:
-    trends, (before, rows, times) = version(), events(number)
+    trends, came = version(), events(number)
     tail = Tail(trends, SHARES)
-    tail.learn(before, rows, times)
+    tail.learn(came)
     table = tail.table()
-    trends.learn(before, rows, times)
+    trends.learn(came)
     wanted = trends.table(SHARES)
     assert (tail.events, table.clock) == (number, wanted.clock)
     assert table.time == wanted.time > 0
@@ -73,17 +82,17 @@ def test_a_version_is_never_written_to() -> None:
     trends = version()
     kept = {name: tensor.clone() for name, tensor in trends.tensors().items()}
     tail = Tail(trends, SHARES)
-    tail.learn(*events(300))
+    tail.learn(events(300))
     tail.table()
     assert all((tensor == kept[name]).all() for name, tensor in trends.tensors().items())
 
 
 def test_a_table_stays_as_it_is_while_its_tail_goes_on() -> None:
     tail = Tail(version(), SHARES)
-    tail.learn(*events(130))
+    tail.learn(events(130))
     table, other, last = tail.table(), tail.copy(), np.arange(ROWS)
     features, (rows, links) = table.features.copy(), table.links(last)
-    tail.learn(*events(200))
+    tail.learn(events(200))
     assert np.array_equal(table.features, features)
     assert np.array_equal(table.links(last)[0], rows)
     assert np.array_equal(table.links(last)[1], links)
@@ -94,13 +103,13 @@ def test_a_table_stays_as_it_is_while_its_tail_goes_on() -> None:
 @settings(max_examples=20)
 def test_however_whole_blocks_come_the_numbers_are_the_same(cuts: list[int]) -> None:
     number = BLOCK * sum(cuts)
-    trends, (before, rows, times) = version(), events(number)
+    trends, came = version(), events(number)
     at_once, by_parts = Tail(trends, SHARES), Tail(trends, SHARES)
-    at_once.learn(before, rows, times)
+    at_once.learn(came)
     begin = 0
     for cut in cuts:
         part = slice(begin, begin + BLOCK * cut)
-        by_parts.learn(before[part], rows[part], times[part])
+        by_parts.learn(came.part(part))
         begin += BLOCK * cut
     assert at_once.time == by_parts.time
     assert np.array_equal(at_once.table().features, by_parts.table().features)
@@ -111,7 +120,7 @@ def test_however_whole_blocks_come_the_numbers_are_the_same(cuts: list[int]) -> 
 
 def test_parts_of_a_table_are_those_of_the_whole() -> None:
     tail = Tail(version(), SHARES)
-    tail.learn(*events(200, rows=20))
+    tail.learn(events(200, rows=20))
     table = tail.table()
     some = np.array([1, 5, 19, 20, 44, ROWS - 1])
     assert np.array_equal(tail.features_of(some), table.features[some])
@@ -138,11 +147,11 @@ def test_what_came_unseen_fades_what_was_counted() -> None:
 
 def test_a_block_is_ranked_before_it_is_counted() -> None:
     """Law 4: nothing of an event, nor of its block, is in what it is ranked with."""
-    before, rows, times = events(150)
+    came = events(150)
     order = RANDOM.permutation(150)
     seen: list[int] = []
     tail = Tail(version(), SHARES)
-    for number, (part, so_far) in enumerate(counted_by_block(tail, order, before, rows, times)):
+    for number, (part, so_far) in enumerate(counted_by_block(tail, order, came)):
         assert so_far.events == BLOCK * number
         assert part.tolist() == order[BLOCK * number : BLOCK * (number + 1)].tolist()
         seen += part.tolist()
@@ -163,10 +172,10 @@ def test_rows_are_taken_over_once_however_many_blocks_come(monkeypatch: pytest.M
 
     monkeypatch.setattr(Tail, "_touch", counted)
     one, other = (Tail(each, SHARES) for each in [version()] * 2)
-    before, rows, times = events(10 * BLOCK)
-    one.learn(before, rows, times)
+    came = events(10 * BLOCK)
+    one.learn(came)
     assert taken == [20 * BLOCK]
-    for _, tail in counted_by_block(other, np.arange(len(rows)), before, rows, times):
+    for _, tail in counted_by_block(other, np.arange(len(came)), came):
         assert tail is other
     mine, theirs = one.table(), other.table()
     assert np.array_equal(mine.features, theirs.features)
@@ -177,12 +186,12 @@ def test_the_streams_time_is_what_most_of_the_newest_events_say() -> None:
     """One producer whose clock is wrong makes nobody come back."""
     trends, tail = Trends(ROWS), Tail(Trends(ROWS), SHARES)
     assert (trends.time, tail.time) == (0, 0)
-    before, rows, _ = events(BLOCK)
-    trends.learn(before, rows, 5_000 + np.arange(BLOCK))
+    came = events(BLOCK)
+    trends.learn(at_times(came, 5_000 + np.arange(BLOCK)))
     assert trends.time == 5_000 + BLOCK // 2
     tail = Tail(trends, SHARES)
     assert tail.time == tail.table().time == trends.time
-    tail.learn(before[:3], rows[:3], np.array([10**10, -(10**10), 10**10]))
+    tail.learn(at_times(came, np.array([10**10, -(10**10), 10**10])))
     assert tail.time == trends.time
-    tail.learn(before[:40], rows[:40], np.full(40, 9_000))
+    tail.learn(at_times(came, np.full(40, 9_000)))
     assert tail.table().time == 9_000

@@ -9,6 +9,9 @@ from torch import Tensor
 
 from everfresh.contracts.errors import CorruptVersion
 from everfresh.model.row_changes import RowChange
+from everfresh.model.trends import followers
+from everfresh.model.trends.contexts import Sightings
+from everfresh.model.trends.counts import HALF_LIVES
 from everfresh.model.trends.table import EARLIER_WEIGHTS
 from everfresh.model.trends.trends import PREFIX, Trends
 
@@ -17,7 +20,8 @@ ROWS = 6
 
 def learnt() -> dict[str, Tensor]:
     trends = Trends(ROWS)
-    trends.learn(np.array([0, 1, 2, 1]), np.array([1, 2, 1, 2]), np.full(4, 1_000))
+    before, at = np.array([0, 1, 2, 1]), np.array([0, 990, 990, 990])
+    trends.learn(Sightings.of(np.array([1, 2, 1, 2]), before, np.full(4, 1_000), at))
     return {name: tensor.clone() for name, tensor in trends.tensors().items()}
 
 
@@ -36,29 +40,36 @@ def test_a_version_of_an_earlier_build_has_none_and_stays_as_it_is() -> None:
     trends = Trends.of({"items": torch.zeros(ROWS, 2)}, ROWS, "file")
     assert trends.clock == 0
     assert trends.tensors() == {}
-    trends.learn(np.array([0]), np.array([5]), np.array([1_000]))
+    trends.learn(Sightings.of(*np.array([[5], [0], [1_000], [0]])))
     assert trends.tensors().keys() == learnt().keys()
 
 
-def earlier() -> dict[str, Tensor]:
-    """As the build before wrote them: no time, and fewer weights."""
+def earlier(build: int) -> dict[str, Tensor]:
+    """As earlier builds wrote them: fewer weights and counts; by the first of them no time."""
     tensors = learnt()
-    del tensors[f"{PREFIX}time"]
-    return tensors | {f"{PREFIX}weights": torch.rand(EARLIER_WEIGHTS)}
+    if not build:
+        del tensors[f"{PREFIX}time"]
+    generator = torch.Generator().manual_seed(4)
+    weights = torch.rand(EARLIER_WEIGHTS[build], generator=generator)
+    counts = tensors[f"{PREFIX}counts"][:, : len(HALF_LIVES)].clone()
+    links = tensors[f"{PREFIX}links"][:, :, : len(followers.HALF_LIVES)].clone()
+    fewer = {"weights": weights, "counts": counts, "links": links}
+    return tensors | {f"{PREFIX}{name}": tensor for name, tensor in fewer.items()}
 
 
-def test_trends_without_a_time_load_as_they_are_and_are_learnt_from_on() -> None:
-    tensors = earlier()
+@pytest.mark.parametrize("build", [0, 1])
+def test_trends_of_earlier_builds_load_as_they_are_and_are_learnt_from_on(build: int) -> None:
+    tensors = earlier(build)
     trends = Trends.of(tensors, ROWS, "file")
-    assert trends.time == 0
+    assert trends.time == (1_000 if build else 0)
     again = trends.tensors()
     assert again.keys() == tensors.keys()
     assert all(torch.equal(again[name], tensor) for name, tensor in tensors.items())
-    taking = Trends.of(earlier(), ROWS, "file")
+    taking = Trends.of(earlier(build), ROWS, "file")
     taking.take(changes(tensors), ROWS, "file")
     assert torch.equal(taking.tensors()[f"{PREFIX}weights"], tensors[f"{PREFIX}weights"])
     trends.own()
-    trends.learn(np.array([0]), np.array([5]), np.array([1_000]))
+    trends.learn(Sightings.of(*np.array([[5], [0], [1_000], [0]])))
     # A window whose items are all new leaves the weights as they were.
     again = trends.tensors()
     assert again.keys() == learnt().keys()

@@ -20,6 +20,7 @@ class Logged:
     item: ItemId
     before: ItemId | None
     time: int
+    earlier: int
 
     @property
     def key(self) -> tuple[int, int, int]:
@@ -37,7 +38,8 @@ def made_log(number: int, partitions: int, seed: int, items: Sequence[ItemId]) -
         offsets[partition] += rng.choice([1, 1, 2])
         before = rng.choice([None, *items])
         item, time = rng.choice(list(items)), appended * 100 - rng.randrange(90_000)
-        log.append(Logged(partition, offsets[partition], appended, item, before, time))
+        earlier = 0 if before is None else time - rng.choice([5_000, 2_000_000])
+        log.append(Logged(partition, offsets[partition], appended, item, before, time, earlier))
     return log
 
 
@@ -56,4 +58,5 @@ def run_of(partition: int, begin: int, end: int, log: Sequence[Logged]) -> Recen
         [each.item for each in events],
         [each.before for each in events],
         [each.time for each in events],
+        [each.earlier for each in events],
     )

@@ -14,6 +14,7 @@ from everfresh.contracts.sequence import Interaction
 from everfresh.contracts.settings import ModelSettings
 from everfresh.contracts.window import DecodedExample
 from everfresh.model.recommender import Recommender
+from everfresh.model.trends.contexts import Sightings
 from everfresh.model.trends.table import TrendTable
 from everfresh.model.vocabulary.vocabulary import Vocabulary
 from everfresh.serving.tail.kept_up import SETTLED_MS, KeptUp
@@ -31,7 +32,8 @@ def version() -> Recommender:
     known = [Interaction(item, "view", 0) for item in ITEMS[:-1]]
     made.admit([DecodedExample(1, [], known, [], [])])
     rows = np.random.default_rng(1).integers(1, len(ITEMS), 400)
-    made.learn_trends(np.append(0, rows[:-1]), rows, np.zeros_like(rows))
+    none = np.zeros_like(rows)
+    made.learn_trends(Sightings.of(rows, np.append(0, rows[:-1]), none, none))
     return made
 
 
@@ -48,7 +50,8 @@ def offline(version: Recommender, log: list[Logged], missing: int = 0) -> TrendT
     tail.skip(missing)
     rows = np.array([row(each.item) for each in ordered], np.int64)
     times = np.array([each.time // 1000 for each in ordered], np.int64)
-    tail.learn(np.array(before, np.int64), rows, times)
+    at = np.array([each.earlier // 1000 for each in ordered], np.int64)
+    tail.learn(Sightings.of(rows, np.array(before, np.int64), times, at))
     return tail.table()
 
 

@@ -19,7 +19,7 @@ from everfresh.contracts.manifest import Pointer
 from everfresh.contracts.segment import RecentRun
 from everfresh.contracts.sequence import Interaction
 from everfresh.model.recommender import Recommender
-from everfresh.model.trends.contexts import BACK
+from everfresh.model.trends.contexts import BACK, Sightings
 from everfresh.model.trends.table import AGAIN
 from everfresh.serving import tracks as tracks_module
 from everfresh.serving.recommend import Answer, RecommendRequest, ScoreRequest
@@ -43,7 +43,8 @@ def publish_with_trends(bench: Bench, version: int, track: str = "default") -> N
 
 def give_trends(made: Recommender) -> None:
     rows = np.arange(1, 31)
-    made.learn_trends(np.zeros(30, np.int64), rows, np.zeros_like(rows))
+    none = np.zeros_like(rows)
+    made.learn_trends(Sightings.of(rows, none, none, none))
     weights = made.trends.weights.copy()
     weights[:, 0], weights[:, 1] = 0.01, 1.0
     made.weigh_trends(weights)
@@ -51,8 +52,10 @@ def give_trends(made: Recommender) -> None:
 
 def clicks(begin: int, item: ItemId, number: int = 20, time_ms: int = 0) -> RecentRun:
     offsets, times = list(range(begin, begin + number)), [time_ms] * number
-    nobody = [None] * number
-    return RecentRun(0, begin, begin + number, offsets, offsets, [item] * number, nobody, times)
+    nobody, never = [None] * number, [0] * number
+    return RecentRun(
+        0, begin, begin + number, offsets, offsets, [item] * number, nobody, times, never
+    )
 
 
 def wait_until(true: Callable[[], bool]) -> None:

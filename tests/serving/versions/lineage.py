@@ -18,6 +18,7 @@ from everfresh.contracts.window import DecodedExample
 from everfresh.model.inference.indexing import renew_index
 from everfresh.model.recommender import Recommender
 from everfresh.model.touched_rows import Ints
+from everfresh.model.trends.contexts import Sightings
 from everfresh.model.version_files import begin_version, version_tables, with_item_rows
 from everfresh.model.vocabulary.item_ids import WIDEST
 from everfresh.model.vocabulary.vocabulary import Vocabulary
@@ -49,7 +50,7 @@ class Lineage:
         self.follower = Follower(self.pushed, self.holder, ManualClock(1), load_version)
         # A text as wide as any to come, for wider ids change every row.
         self._sight([*range(ITEMS), "w" * WIDEST], 1)
-        self.made.learn_trends(np.arange(10), np.arange(10), np.arange(10))
+        self.made.learn_trends(Sightings.of(*[np.arange(10)] * 4))
         self._renew_index()
         self.write()
 
@@ -70,7 +71,8 @@ class Lineage:
         self._sight([*chance.sample(range(ITEMS), 80), *names[: chance.randint(0, 3)]], label)
         self.made.expire(label - 9)
         sighted = np.array(chance.sample(range(1, self.made.vocabulary.rows), 30))
-        self.made.learn_trends(np.append(0, sighted[:-1]), sighted, np.arange(len(sighted)))
+        before, times = np.append(0, sighted[:-1]), np.arange(len(sighted))
+        self.made.learn_trends(Sightings.of(sighted, before, times, times))
         self.made.weigh_trends(self.made.trends.weights + np.float32(0.01))
         rows = torch.tensor(chance.sample(range(ITEMS - 10), 6))
         self.moved |= set(rows.tolist())
