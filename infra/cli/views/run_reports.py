@@ -95,6 +95,8 @@ def what_happened(report: WindowReport) -> str:
         words.append(f"{len(report.merged)} windows as one")
     if report.refused:
         words.append(f"{report.refused:,} refusals are context alone")
+    if report.curated:
+        words.append(f"{report.curated:,} events are left unlearnt")
     if report.sampled < 1.0:
         words.append(f"{report.sampled:.0%} of its examples")
     return ", ".join(words)
