@@ -1,4 +1,4 @@
-"""Which targets of a window are not worth learning: what a user does again and again, and too often.
+"""Which targets of a window are left unlearnt: what a user does again and again, or far too often.
 
 A click that comes twice teaches twice, and who clicks a hundred times teaches a hundred times: a
 client that hangs, or a program. By ``trainer.curate`` such targets are left unlearnt. They are
