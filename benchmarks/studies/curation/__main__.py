@@ -24,8 +24,9 @@ from benchmarks.harness.options import option_parser
 from benchmarks.harness.report import write_figures
 from benchmarks.studies.curation.measure import RULES, Case, measure
 from benchmarks.studies.curation.report import figures, show
+from benchmarks.studies.curation.streams import WINDOW, WINDOWS
 
-_QUICK_WINDOWS = 3
+_QUICK_SIZE = 3, 300
 _QUICK = ("all", "chance", "bounded")
 
 
@@ -34,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = option_parser("studies.curation", __doc__)
     parser.add_argument("--seeds", default="17", help="of the streams and of training")
     parser.add_argument("--streams", default=",".join(RULES), help="which of them")
+    parser.add_argument("--windows", type=int, default=WINDOWS, help="how many")
     parser.add_argument("--keep", type=Path, help="folder of results that are not run again")
     options = parser.parse_args(argv)
     began = time.monotonic()
@@ -45,8 +47,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         for rule in (_QUICK if options.quick else RULES[stream])
         for seed in options.seeds.split(",")
     ]
-    windows = _QUICK_WINDOWS if options.quick else None
-    results = {case: measure(case, windows, options.keep, options.data) for case in cases}
+    windows, size = _QUICK_SIZE if options.quick else (options.windows, WINDOW)
+    kept, data = options.keep, options.data
+    results = {case: measure(case, windows, size, kept, data) for case in cases}
     show(results)
     write_figures(figures(results), began, options.json)
 

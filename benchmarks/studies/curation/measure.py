@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.studies.curation.choices import CHOICES, Floats, Told
-from benchmarks.studies.curation.streams import Stream, stream_of
+from benchmarks.studies.curation.streams import WINDOW, WINDOWS, Stream, stream_of
 from everfresh.contracts.settings import Settings, load_settings
 from everfresh.contracts.window import TrainingWindow
 from everfresh.model.metrics import Ranks
@@ -72,13 +72,17 @@ class Result(msgspec.Struct, frozen=True):
 
 
 def measure(
-    case: Case, windows: int | None = None, kept: Path | None = None, data: Path | None = None
+    case: Case,
+    windows: int = WINDOWS,
+    size: int = WINDOW,
+    kept: Path | None = None,
+    data: Path | None = None,
 ) -> Result:
     """Run a case, or read what an earlier run of it left in the folder ``kept``."""
     file = kept / f"{case.name}.json" if kept else None
     if file is not None and file.exists():
         return msgspec.json.decode(file.read_bytes(), type=Result)
-    result = _run(case, stream_of(case.stream, case.seed, windows, data))
+    result = _run(case, stream_of(case.stream, case.seed, windows, size, data))
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(msgspec.json.encode(result))

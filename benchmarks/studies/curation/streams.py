@@ -19,7 +19,7 @@ from everfresh.contracts.settings import EventSettings, load_settings
 from everfresh.contracts.window import TrainingWindow
 from everfresh.evaluation.file_windows import by_count, cut_windows
 
-EVENTS, WINDOW = 32_000, 2_000
+WINDOWS, WINDOW = 16, 2_000
 BOTS, REPEATS = 0.2, 0.1786
 """Share of clicks that bots make, and of people's clicks that come twice: together they are 30 %
 of the stream."""
@@ -39,19 +39,24 @@ class Stream:
         return self.injected[[at for example in window.examples for at in example.offsets]]
 
 
-def stream_of(name: str, seed: int, windows: int | None, data: Path | None = None) -> Stream:
-    """The first ``windows`` of a stream; what is injected follows from the ``seed``."""
-    most = EVENTS if windows is None else windows * WINDOW
+def stream_of(
+    name: str, seed: int, windows: int, size: int = WINDOW, data: Path | None = None
+) -> Stream:
+    """The first ``windows`` of a stream, of ``size`` events each.
+
+    What is injected follows from the ``seed``.
+    """
+    most = windows * size
     if name == "ml-100k":
         path = data or fetch_ml100k()
         events = list(DATASETS["ml-100k"](path, event_check(EventSettings())))[:most]
-        return _cut(events, [False] * len(events), exclude_seen=True)
+        return _cut(events, [False] * len(events), size, exclude_seen=True)
     drift = DriftSettings(seed=seed, bot_share=BOTS if name == "spoilt" else 0.0)
     made = DriftingStream(drift, most)
     if name == "drifting":
-        return _cut(list(made), [False] * most, exclude_seen=False)
+        return _cut(list(made), [False] * most, size, exclude_seen=False)
     events, injected = _with_repeats(made, drift.bots, seed)
-    return _cut(events[:most], injected[:most], exclude_seen=False)
+    return _cut(events[:most], injected[:most], size, exclude_seen=False)
 
 
 def _with_repeats(stream: DriftingStream, bots: int, seed: int) -> tuple[list[Event], list[bool]]:
@@ -69,9 +74,11 @@ def _with_repeats(stream: DriftingStream, bots: int, seed: int) -> tuple[list[Ev
     return events, injected
 
 
-def _cut(events: Sequence[Event], injected: Sequence[bool], *, exclude_seen: bool) -> Stream:
-    number = len(events) // WINDOW
-    label = by_count(number * WINDOW, number, 0.0)
+def _cut(
+    events: Sequence[Event], injected: Sequence[bool], size: int, *, exclude_seen: bool
+) -> Stream:
+    number = len(events) // size
+    label = by_count(number * size, number, 0.0)
     length = load_settings({}).state.history_length
-    windows = list(cut_windows(events[: number * WINDOW], label, length))
+    windows = list(cut_windows(events[: number * size], label, length))
     return Stream(windows, np.array(injected), exclude_seen)
