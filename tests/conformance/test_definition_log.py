@@ -36,7 +36,7 @@ def on_kafka(servers: str, settings: Settings) -> Iterator[Log]:
     follower = DefinitionFollower(lambda: DefinitionReader(brokers, prefix))
 
     def followed() -> Assignments:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 240  # for what never comes
         while follower.figures()["experiments_read"] < log.read()[0]:
             assert time.monotonic() < until
             time.sleep(0.02)

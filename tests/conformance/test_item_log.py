@@ -68,7 +68,7 @@ def test_changes_come_in_their_order_before_and_after_the_end_that_was_there(
     assert (source.end, source.skipped, source.left_out()) == (1_200, 0, "")
     later = [ItemChange("ü", Item(id="ü", expires=5)), ItemChange(7, None)]
     assert log.write(later) == 1_202
-    until, found = time.monotonic() + 60, list[ItemChange]()
+    until, found = time.monotonic() + 240, list[ItemChange]()
     while len(found) < 2 and time.monotonic() < until:
         found += source.poll(200)
     assert (told(found), source.end) == (later, 1_202)

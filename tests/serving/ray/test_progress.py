@@ -45,6 +45,6 @@ def test_it_is_told_again_and_again_until_the_door_is_open(monkeypatch: pytest.M
         return answer
 
     with telling("everfresh", ask, said.put):
-        assert said.get(timeout=30) == "Ray Serve's replicas: none yet"
-        assert said.get(timeout=30) == "Ray Serve's replicas: none yet; Serve says: late"
-        assert said.get(timeout=30) == "Ray Serve's replicas: 1 running"
+        assert said.get(timeout=240) == "Ray Serve's replicas: none yet"
+        assert said.get(timeout=240) == "Ray Serve's replicas: none yet; Serve says: late"
+        assert said.get(timeout=240) == "Ray Serve's replicas: 1 running"

@@ -56,7 +56,7 @@ def clicks(begin: int, item: ItemId, number: int = 20, time_ms: int = 0) -> Rece
 
 
 def wait_until(true: Callable[[], bool]) -> None:
-    until = time.monotonic() + 60
+    until = time.monotonic() + 240  # for what never comes
     while not true():
         assert time.monotonic() < until
         time.sleep(0.005)

@@ -34,7 +34,7 @@ def follower(script: Script, monkeypatch: pytest.MonkeyPatch) -> Iterator[Defini
 
 
 def wait_for(reached: Callable[[], bool]) -> None:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 240  # for what never comes
     while not reached():
         assert time.monotonic() < until
         time.sleep(0.005)
