@@ -73,9 +73,10 @@ class WeightManifest(msgspec.Struct, frozen=True):
     ``tuning`` are settings of the line that differ from the trainer's own, such as
     ``trainer.learning_rate``: training goes on by them. ``origin`` names the track and version
     that this one was copied from, such as ``default:57``; empty for one that was trained here.
-    ``diverted`` counts targets of its window that were left to other tracks (law 3); ``events``
-    does not count them, nor the refusals that ``refused`` counts (``trainer.refusals``). ``cut``
-    numbers the window among those of its label (``contracts.window``).
+    ``diverted`` counts targets of its window that were left to other tracks (law 3), ``curated``
+    those that were left unlearnt (``trainer.curate``); ``events`` does not count them, nor the
+    refusals that ``refused`` counts (``trainer.refusals``). ``cut`` numbers the window among those
+    of its label (``contracts.window``).
     ``measures`` are of its window, before it was learnt (see ``contracts.report``).
     """
 
@@ -106,6 +107,7 @@ class WeightManifest(msgspec.Struct, frozen=True):
     cut: int = 0
     refused: int = 0
     measures: dict[str, float] = {}
+    curated: int = 0
 
     @property
     def replica_files(self) -> tuple[str, str]:

@@ -38,6 +38,7 @@ class WindowReport(msgspec.Struct, frozen=True):
     line of versions; each has reports of its own on the same windows. ``refused`` counts events by
     which users said no (``trainer.refusals``); ``events`` does not count them. ``through`` maps
     events partition to the offset after the last event that was consumed with this window.
+    ``curated`` counts targets that were scored and left unlearnt (``trainer.curate``).
     ``measures`` say what the window is worth, measured before it was learnt (``bits_live``,
     ``compression`` and so on, see ``trainer.scoring.window_measures``); empty in a report of an
     older release. ``ranked`` is not 0 where only so many of the ``events`` were ranked, a sample of
@@ -70,6 +71,7 @@ class WindowReport(msgspec.Struct, frozen=True):
     through: dict[Count, Count] = {}
     measures: dict[str, float] = {}
     ranked: Count = 0
+    curated: Count = 0
 
     @property
     def place(self) -> tuple[int, int]:

@@ -121,8 +121,9 @@ def decode_slice_record(raw: bytes | None) -> SliceRecord:
 class DecodedExample(msgspec.Struct, frozen=True, omit_defaults=True):
     """An example with its entries decoded.
 
-    ``refused`` says of each target whether it is a refusal (``trainer.refusals``): context of what
-    comes after it, and not taught itself. Empty where none is.
+    ``refused`` says of each target whether it is a refusal (``trainer.refusals``), or left unlearnt
+    (``trainer.curate``): context of what comes after it, and not taught itself. Empty where none
+    is.
     """
 
     user: UserId

@@ -47,6 +47,7 @@ from everfresh.trainer.scoring.paired import Paired
 from everfresh.trainer.scoring.reporting import Figures, Timing, held_report, window_report
 from everfresh.trainer.scoring.window_scores import ScoredWindow, score_planned
 from everfresh.trainer.windows.backlog import PlannedWindow, diverted_examples, sampled_examples
+from everfresh.trainer.windows.curation import curated_examples
 from everfresh.trainer.windows.refusals import marked
 from everfresh.trainer.windows.window_queue import WindowQueue
 
@@ -180,6 +181,9 @@ class TrainerLoop:
         self._enter("train")
         examples = sampled_examples(planned, self._settings.trainer.seed)
         examples, diverted = diverted_examples(examples, self._audience)
+        curated = 0
+        if self._settings.trainer.curate:
+            examples, curated = curated_examples(examples, scored.window.examples)
         candidate = train_candidate(
             self._lineage,
             scored,
@@ -195,7 +199,7 @@ class TrainerLoop:
             self.learner.network = self._lineage.parent_network()
             return self._hold(scored, candidate.refused, files)
         take_in(self._lineage, scored, candidate.split, self._settings)
-        manifest = self._publish(scored, diverted)
+        manifest = self._publish(scored, diverted, curated)
         self._pass_over(scored.window)
         timing = Timing(closed, started, score_end, trained, self._clock())
         per_s = scored.window.events / max(timing.took_s, 0.001)
@@ -282,11 +286,12 @@ class TrainerLoop:
         self._resume()
         return True
 
-    def _publish(self, scored: ScoredWindow, diverted: int) -> WeightManifest:
+    def _publish(self, scored: ScoredWindow, diverted: int, curated: int) -> WeightManifest:
         progress = self.progress.after(scored.window)
         candidate, files = encode_candidate(self._lineage, scored, progress, self._settings)
+        learnt = candidate.events - diverted - curated
         candidate = msgspec.structs.replace(
-            candidate, diverted=diverted, events=candidate.events - diverted
+            candidate, diverted=diverted, curated=curated, events=learnt
         )
         self._enter("write")
         manifest = self._lineage.write(candidate, files, self._clock())

@@ -41,6 +41,7 @@ FIGURES = (
     counted("let_pass", "let_pass_windows", "Windows trained because the gate had held too many"),
     counted("floods", "flooded_windows", "Windows that brought more new items than they may"),
     counted("refused", "refused_events", "Events by which users said no, which are not taught"),
+    counted("curated", "curated_events", "Events not learnt: repeats, and too many of one user"),
     counted("rolled_back", "rollbacks", "Rollbacks by the trainer, of versions that got worse"),
     counted("overtaken", "overtaken_publishes", "Versions not published: the pointer had moved"),
     counted("workers_lost", "lost_workers", "Training processes that died within a window"),

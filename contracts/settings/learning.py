@@ -137,6 +137,12 @@ class TrainerSettings(Group):
         "to recommend what they are about. TYPE<NUMBER means events of a type with a smaller "
         "value, such as rating<3. Name the types of yours that say that an item was not wanted.",
     )
+    curate: bool = Field(
+        False,
+        description="Whether a window's repeats, and what one user does far oftener than others, "
+        "are left unlearnt. They are scored and counted all the same. Turn it on if bots or "
+        "clients that send twice make much of your events; whether it helps is not measured yet.",
+    )
     leave_out: list[Annotated[str, Field(pattern=r"^[0-9]{1,9}:[0-9]{1,18}$")]] = Field(
         [],
         description="Records of the topic windows that the trainer leaves out, each as "

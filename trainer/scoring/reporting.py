@@ -102,6 +102,7 @@ def window_report(
         older=window.older,
         flood=manifest.flood,
         left=manifest.left,
+        curated=manifest.curated,
         merged=window.merged,
         sampled=window.sampled,
         measures=window.measures,
@@ -130,7 +131,8 @@ class Figures(msgspec.Struct, frozen=True):
     times another moved the pointer, ``workers_lost`` in mid-window, ``undeleted`` old versions,
     ``foreign`` records of the topic ``windows`` that are no slices (``last_foreign`` says where),
     ``floods``: windows that brought more new items than they may (``trainer.new_items``).
-    ``refused`` counts events by which users said no (``trainer.refusals``).
+    ``refused`` counts events by which users said no (``trainer.refusals``), ``curated`` those that
+    were left unlearnt (``trainer.curate``).
     ``failed`` is why the track stands still until it is tried again, empty where it does not.
 
     ``processor_s`` is what the windows since the start took of the trainer's process, and
@@ -157,6 +159,7 @@ class Figures(msgspec.Struct, frozen=True):
     foreign: int = 0
     floods: int = 0
     refused: int = 0
+    curated: int = 0
     last_held: str = ""
     last_foreign: str = ""
     stage: str = "starting"
@@ -188,6 +191,7 @@ class Figures(msgspec.Struct, frozen=True):
             events_per_s=events_per_s,
             merged=self.merged + max(0, len(manifest.merged) - 1),
             sampled=self.sampled + (manifest.sampled < 1.0),
+            curated=self.curated + manifest.curated,
         )
         return counted.live(manifest)
 

@@ -23,6 +23,9 @@ STAGES = ("gather", "read", "score", "train", "publish", "live")
 """From an event's append to a version that every replica answers with: the window fills and is
 closed, waits and is read, is scored, is trained, is published, and goes live."""
 
+MEASURES = ("bits_live", "repeats")
+"""Of what a window was like before it was learnt; `everfresh versions` has all."""
+
 TRACK_FIGURES = ("version", "windows", "backlog", "hr10", "held", "alarms")
 
 GATE = ("held", "let_pass", "floods", "rolled_back")
@@ -201,6 +204,7 @@ def _window(report: WindowReport, replicas: Iterable[ComponentStatus]) -> dict[s
         "held": report.held,
         "left": report.left,
         "what": what_happened(report),
+        "measures": {name: report.measures.get(name) for name in MEASURES},
         "scores": {name: report.scores.get(name, {}).get("hr10") for name in CONTENDERS},
         "stages": stages,
         "total_s": sum(stages.values()) if len(stages) == len(STAGES) else None,

@@ -38,7 +38,16 @@ _FIGURES = {
 }
 _OF_TRAINING = (
     *("backlog_s", "merged", "sampled", "events_per_s", "loss", "held", "let_pass"),
-    *("floods", "refused", "rolled_back", "overtaken", "workers_lost", "undeleted", "foreign"),
+    *(
+        "floods",
+        "refused",
+        "curated",
+        "rolled_back",
+        "overtaken",
+        "workers_lost",
+        "undeleted",
+        "foreign",
+    ),
     *("failed", "last_held", "last_foreign"),
 )
 _IF_NOT_ZERO = {

@@ -97,6 +97,8 @@ def what_happened(report: WindowReport) -> str:
         words.append(f"{report.refused:,} refusals are context alone")
     if report.ranked:
         words.append(f"ranked {report.ranked:,} of {report.events:,} events")
+    if report.curated:
+        words.append(f"{report.curated:,} events are left unlearnt")
     if report.sampled < 1.0:
         words.append(f"{report.sampled:.0%} of its examples")
     return ", ".join(words)

@@ -181,11 +181,12 @@ function showTables(now) {
       one.track, one.state, number(one.version), `${one.live_on} of ${one.replicas}`, number(one.windows),
       number(one.backlog), number(one.hr10, 3), number(one.held), element("td", number(one.alarms), one.alarms ? "bad" : ""), one.trouble || "–",
     ]), "none");
-  table("versions", [["version"], ["what happened", "words"], ["parent"], ["window"], ["made"], ["events"],
+  table("versions", [["version"], ["what happened", "words"], ["parent"], ["window"], ["made"], ["events"], ["bits"], ["repeats"],
     ...CONTENDERS.map(([name]) => [name]), ...STAGES.map(([, , head]) => [head]), ["together"]],
   now.windows.map((row) => [
     (several ? `${row.track} ` : "") + (row.held ? "–" : number(row.version)), element("td", row.what, `words ${row.held || row.left ? "warn" : ""}`),
     number(row.parent), number(row.label), clock(row.at_ms), number(row.events),
+    number(row.measures.bits_live, 2), number(row.measures.repeats, 3),
     ...CONTENDERS.map(([name]) => number(row.scores[name], 3)),
     ...STAGES.map(([name]) => seconds(row.stages[name])), seconds(row.total_s),
   ]), "no window has been trained yet");

@@ -44,6 +44,14 @@ def test_what_the_gate_held_is_listed_and_is_no_version(now: dict[str, Any]) -> 
     assert now["trainer"]["held"] == 1
 
 
+@pytest.mark.parametrize("told", [{"bits_live": 8.25, "repeats": 0.125, "heaviest": 0.1}, {}])
+def test_a_window_says_what_it_was_like_where_that_is_known(told: dict[str, float]) -> None:
+    seen = Seen()
+    seen.windows.append(msgspec.structs.replace(REPORT, measures=told))
+    (row,) = picture(seen, NOW_MS)["windows"]
+    assert row["measures"] == {name: told.get(name) for name in ("bits_live", "repeats")}
+
+
 def test_replicas_say_what_is_live_where(now: dict[str, Any]) -> None:
     serving = now["serving"]
     assert [one["current"] for one in serving["replicas"]] == [True, False]

@@ -1,0 +1,1 @@
+"""Which targets of a window are worth learning: rules, streams, figures."""
