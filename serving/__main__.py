@@ -110,13 +110,13 @@ def _say(line: str) -> None:
 
 @contextlib.contextmanager
 def _pushing(settings: Settings, broadcast: BroadcastTo) -> Iterator[None]:
-    if not settings.serving.push_ms:
+    if not settings.push_ms:
         yield
         return
     pusher = TrackPushers(
         FsspecTracks(settings),
         broadcast,
-        settings.serving.push_ms,
+        settings.push_ms,
         settings.serving.push_bytes,
     )
     pusher.start()

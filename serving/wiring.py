@@ -90,7 +90,7 @@ class WiredReplica:
                 recent=_recent(reader, settings) if serving.tail else None,
                 spans=spans,
             )
-            self.replica = Replica(name, ports, now_ms, settings.serving.poll_ms)
+            self.replica = Replica(name, ports, now_ms, settings.poll_ms)
             closing.callback(self.replica.stop)
             admission = Admission(serving.max_ongoing, serving.timeout_ms, now_ms)
             self.http = HttpApp(self.replica, admission, now_ms, settings, measure, spans)

@@ -171,7 +171,7 @@ def _placement(settings: Settings) -> dict[str, Any]:
     """
     url, wanted = settings.weights_url, process_resources(settings)
     nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    if "://" in url and not url.startswith("file://"):
+    if settings.in_object_store:
         if not any(_has_labels(node, settings) for node in nodes):
             raise SettingsError(
                 f"no node of this Ray cluster has the labels {_labels(settings)}, and Ray would "

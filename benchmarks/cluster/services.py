@@ -48,6 +48,8 @@ defaults
     timeout client 30s
     # everfresh refuses after 2 s itself (serving.timeout_ms).
     timeout server 3s
+    # A machine whose processors are all taken may need longer than the interval to say it is ready.
+    timeout check 2s
     # A request changes nothing, so what is not answered is asked of another machine.
     retries 4
     option redispatch 1

@@ -57,19 +57,19 @@ class ServingSettings(Group):
         "Set it where Ray has other work on the replicas' node, so that Ray leaves them room; it "
         "limits nothing.",
     )
-    poll_ms: int = Field(
-        100,
+    poll_ms: int | None = Field(
+        None,
         ge=10,
         description="Milliseconds between two looks of a replica at the weight store for a new "
-        "version. Lower it to swap sooner; raise it if looks are slow or cost money, as at an "
-        "object store.",
+        "version. If it is not set, 100 beside a folder and 1,000 at an object store, where each "
+        "look is a request that takes processor time and may cost money. Lower it to swap sooner.",
     )
-    push_ms: int = Field(
-        20,
+    push_ms: int | None = Field(
+        None,
         ge=0,
         description="Milliseconds between two looks of the serving process at the weight store, "
-        "to fetch a new version once and hand it to all replicas. 0 leaves fetching to each "
-        "replica.",
+        "to fetch a new version once and hand it to all replicas. If it is not set, 20 beside a "
+        "folder and 500 at an object store. 0 leaves fetching to each replica.",
     )
     push_bytes: int = Field(
         4_194_304,

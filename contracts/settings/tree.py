@@ -139,6 +139,21 @@ class Settings(BaseSettings):
         return self.weights.url or str(self.home.resolve() / "weights")
 
     @property
+    def in_object_store(self) -> bool:
+        """Whether versions are in an object store: there each look is a request."""
+        return "://" in self.weights_url and not self.weights_url.startswith("file://")
+
+    @property
+    def poll_ms(self) -> int:
+        """``serving.poll_ms``, with the default filled in."""
+        return _given(self.serving.poll_ms, 1_000 if self.in_object_store else 100)
+
+    @property
+    def push_ms(self) -> int:
+        """``serving.push_ms``, with the default filled in."""
+        return _given(self.serving.push_ms, 500 if self.in_object_store else 20)
+
+    @property
     def snapshots_url(self) -> str:
         """The place of state snapshots, with the default filled in."""
         return self.state.snapshot_url or str(self.home.resolve() / "snapshots")
@@ -215,3 +230,7 @@ def _mistake(item: ErrorDetails) -> str:
     # A secret is a string, so a wrong one is of that type: it is not repeated.
     shown = isinstance(item["input"], (str, int, float)) and item["type"] != "string_type"
     return f"{name}: {item['msg']}" + (f"; found {item['input']!r}" if shown else "")
+
+
+def _given(value: int | None, otherwise: int) -> int:
+    return otherwise if value is None else value

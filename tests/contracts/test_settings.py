@@ -206,3 +206,16 @@ def test_a_registry_that_cannot_be_asked_is_refused(table: dict[str, Any], messa
         load_settings({"registry": table})
     assert message in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "poll_ms", "push_ms"),
+    [("", 100, 20), ("/versions", 100, 20), ("file:///versions", 100, 20), ("s3://b", 1_000, 500)],
+)
+def test_an_object_store_is_looked_at_seldom_unless_said_otherwise(
+    url: str, poll_ms: int, push_ms: int
+) -> None:
+    settings = load_settings({"weights": {"url": url}})
+    assert (settings.poll_ms, settings.push_ms) == (poll_ms, push_ms)
+    said = load_settings({"weights": {"url": url}, "serving": {"poll_ms": 70, "push_ms": 0}})
+    assert (said.poll_ms, said.push_ms) == (70, 0)
