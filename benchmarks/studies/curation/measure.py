@@ -166,7 +166,7 @@ def _ranked(
     """Ranks as served and by the network alone, and bits as served."""
     bits = _Bits(window.events)
     ways = [TAIL, NETWORK]
-    served, alone = recommender.ranks_by(ways, window.examples, exclude_seen, bits.hear)
+    served, alone = recommender.ranks_by(ways, window.examples, exclude_seen, bits)
     return served, alone, bits.known(len(recommender.vocabulary))
 
 
@@ -181,7 +181,7 @@ def _gained(
     means = []
     for version in (before, after):
         bits = _Bits(window.events)
-        ranks = version.ranks_by([VERSION], window.examples, exclude_seen, bits.hear)[0]
+        ranks = version.ranks_by([VERSION], window.examples, exclude_seen, bits)[0]
         told = bits.known(len(after.vocabulary))
         means.append((float(told[people].mean()), float((ranks[people] <= 10).mean())))
     return means[0][0] - means[1][0], means[1][1] - means[0][1]
@@ -193,9 +193,12 @@ class _Bits:
     def __init__(self, targets: int) -> None:
         self._bits = np.full(targets, np.inf)
 
-    def hear(self, targets: NDArray[np.int64], scores: Tensor, own: Tensor) -> None:
-        """See ``model.ranking``."""
-        nats = scores.logsumexp(1) - own
+    def wants(self, targets: NDArray[np.int64]) -> NDArray[np.int64]:
+        """All of them; see ``model.ranks.rank_blocks.Heard``."""
+        return np.arange(len(targets))
+
+    def hear(self, targets: NDArray[np.int64], nats: Tensor) -> None:
+        """See ``model.ranks.rank_blocks.Heard``."""
         self._bits[targets] = nats.double().cpu().numpy() / math.log(2)
 
     def known(self, items: int) -> Floats:

@@ -55,7 +55,7 @@ def test_a_version_that_turns_out_worse_than_its_parent_is_rolled_back(
 
 def test_windows_wait_while_a_version_may_be_rolled_back(small_settings: Settings) -> None:
     """They are not learnt by what is bad, and so not lost with it."""
-    settings = tuned(small_settings, trial_windows=2, confidence=2.0)
+    settings = tuned(small_settings, trial_windows=2, confidence=4.0)
     bench = Bench(make_log(2, LABELS, users=30), settings)
     loop: TrainerLoop | None = None
 
