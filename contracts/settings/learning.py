@@ -141,7 +141,7 @@ class TrainerSettings(Group):
         False,
         description="Whether a window's repeats, and what one user does far oftener than others, "
         "are left unlearnt. They are scored and counted all the same. Turn it on if bots or "
-        "clients that send twice make much of your events; whether it helps is not measured yet.",
+        "clients that send twice make much of your events; on a clean stream it was not measured.",
     )
     leave_out: list[Annotated[str, Field(pattern=r"^[0-9]{1,9}:[0-9]{1,18}$")]] = Field(
         [],
