@@ -23,7 +23,7 @@ from everfresh.evaluation.bootstrap import MARGINS, mean_with_interval, metric_v
 from everfresh.evaluation.results import GroupScore, Margin, ResultLine, WindowScore
 from everfresh.model.cold_items import WithCold
 from everfresh.model.content.features import Features
-from everfresh.model.metrics import Ranks, scores
+from everfresh.model.metrics import Mask, Ranks, scores
 from everfresh.model.opponents.opponents import OPPONENTS, Opponents
 from everfresh.model.recommender import NETWORK, TAIL, VERSION
 from everfresh.trainer.learning.content_steps import (
@@ -38,7 +38,6 @@ from everfresh.trainer.scoring.target_groups import (
     FRESH,
     OLDER,
     Groups,
-    Mask,
     by_place,
     taught_targets,
 )

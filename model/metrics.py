@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +15,21 @@ Ranks = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 """Which of several; of examples whose targets are to be ranked, for instance."""
 
+_Each = TypeVar("_Each")
+
 MISS = 2**62
 """The rank of a target that a contender does not know or has excluded: worse than any other."""
+
+
+def only(each: Sequence[_Each], asked: Mask | None) -> Sequence[_Each]:
+    """Those of the examples that are ``asked``; all where nothing else is said."""
+    return each if asked is None else list(itertools.compress(each, asked))
+
+
+def spread(asked: Mask | None, numbers: Sequence[int]) -> Mask:
+    """Which targets are those of the examples that are ``asked``, which have so many each."""
+    every = np.ones(len(numbers), np.bool_) if asked is None else asked
+    return np.repeat(every, numbers)
 
 
 def scores(ranks: Ranks, ks: Sequence[int] = (10,)) -> dict[str, float]:

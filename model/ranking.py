@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from everfresh.contracts.window import DecodedExample
 from everfresh.model.catalogue import Catalogue
-from everfresh.model.metrics import MISS, Mask, Ranks
+from everfresh.model.metrics import MISS, Mask, Ranks, only, spread
 from everfresh.model.network.batches import (
     Batch,
     EncodedExample,
@@ -181,7 +180,7 @@ def rank_ways(
         targets, place = _targets(scorer, asked)
         ranks = [np.full(len(targets.numbers), MISS, dtype=np.int64) for _ in ways]
         blocks = RankBlocks(scorer.catalogue)
-        for block, now in _by_block(ways, asked.examples):
+        for block, now in _by_block(ways, asked.examples, len(place)):
             at = place[block][place[block] >= 0]
             for begin in range(0, len(at), blocks.targets):
                 places = at[begin : begin + blocks.targets]
@@ -197,12 +196,11 @@ def _targets(scorer: Scorer, asked: Asked) -> tuple[Targets, Ints]:
     """Those that are ranked, and where each of all targets stands among them, -1
     for others."""
     examples = asked.examples
-    every = np.ones(len(examples), np.bool_) if asked.chosen is None else asked.chosen
     lengths = [len(each.codes[0]) - each.first_target for each in examples]
-    numbers = np.flatnonzero(np.repeat(every, lengths))
+    numbers = np.flatnonzero(spread(asked.chosen, lengths))
     place = np.full(sum(lengths), -1)
     place[numbers] = np.arange(len(numbers))
-    chosen = list(itertools.compress(examples, every))
+    chosen = only(examples, asked.chosen)
     seen = None
     if asked.exclude_seen:
         seen = [
@@ -215,15 +213,14 @@ def _targets(scorer: Scorer, asked: Asked) -> tuple[Targets, Ints]:
 
 
 def _by_block(
-    ways: Sequence[Ranking], examples: Sequence[EncodedExample]
+    ways: Sequence[Ranking], examples: Sequence[EncodedExample], targets: int
 ) -> Iterator[tuple[Ints, list[Way]]]:
-    """Numbers of targets that are ranked alike, and the ways as of then."""
+    """Numbers of targets, of so many in all, that are ranked alike, and the ways as of then."""
     kept_up = next((way.counted for way in ways if isinstance(way.counted, KeptUp)), None)
-    events = sightings_of(examples)
     if kept_up is None:
-        yield np.arange(len(events)), [_way(way, None) for way in ways]
+        yield np.arange(targets), [_way(way, None) for way in ways]
         return
-    for block, tail in counted_by_block(kept_up.tail, kept_up.order, events):
+    for block, tail in counted_by_block(kept_up.tail, kept_up.order, sightings_of(examples)):
         yield block, [_way(way, tail) for way in ways]
 
 

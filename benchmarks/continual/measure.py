@@ -18,8 +18,7 @@ from everfresh.contracts.event import UserId
 from everfresh.contracts.sequence import Interaction
 from everfresh.contracts.settings import EventSettings, Settings, load_settings
 from everfresh.contracts.window import DecodedExample, TrainingWindow
-from everfresh.model.metrics import Mask, Ranks, scores
-from everfresh.model.opponents.clicks import only
+from everfresh.model.metrics import Mask, Ranks, only, scores
 from everfresh.model.opponents.opponents import OPPONENTS, Opponents
 from everfresh.trainer.learning.learner import Learner, fresh_learner
 from everfresh.trainer.learning.network import Network

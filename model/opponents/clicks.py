@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from everfresh.contracts.window import DecodedExample
-from everfresh.model.metrics import Mask
 from everfresh.model.vocabulary.vocabulary import UNKNOWN, Vocabulary
-
-_Each = TypeVar("_Each")
 
 
 class Asked(NamedTuple):
@@ -35,11 +31,6 @@ class Click(NamedTuple):
     example: int
     last: int
     row: int
-
-
-def only(each: Sequence[_Each], asked: Mask | None) -> Sequence[_Each]:
-    """Those of the examples that are ``asked``; all where nothing else is said."""
-    return each if asked is None else list(itertools.compress(each, asked))
 
 
 def targets_of(

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from everfresh.contracts.window import DecodedExample
-from everfresh.model.metrics import MISS, Mask, Ranks
-from everfresh.model.opponents.clicks import Asked, Click, only, targets_of
+from everfresh.model.metrics import MISS, Mask, Ranks, only
+from everfresh.model.opponents.clicks import Asked, Click, targets_of
 from everfresh.model.opponents.fading import TRIED, Choice, FadingCounts, Rows, gains_at_ten
 from everfresh.model.opponents.popularity import FadingPopularity, as_rows
 from everfresh.model.vocabulary.vocabulary import UNKNOWN, Vocabulary

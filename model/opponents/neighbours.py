@@ -28,9 +28,9 @@ import numpy.typing as npt
 from everfresh.contracts.event import ItemId, UserId
 from everfresh.contracts.sequence import encode_id
 from everfresh.contracts.window import DecodedExample
-from everfresh.model.metrics import MISS, Mask, Ranks
+from everfresh.model.metrics import MISS, Mask, Ranks, only
 from everfresh.model.opponents.click_log import ClickLog, Ints
-from everfresh.model.opponents.clicks import Click, append_order, only
+from everfresh.model.opponents.clicks import Click, append_order
 from everfresh.model.opponents.fading import RATES, Rows
 from everfresh.model.opponents.popularity import FadingPopularity, as_rows
 from everfresh.model.vocabulary.vocabulary import UNKNOWN, Vocabulary

@@ -8,8 +8,8 @@ import numpy as np
 
 from everfresh.contracts.event import ItemId
 from everfresh.contracts.window import DecodedExample
-from everfresh.model.metrics import MISS, Mask, Ranks
-from everfresh.model.opponents.clicks import Asked, Click, only, targets_of
+from everfresh.model.metrics import MISS, Mask, Ranks, only
+from everfresh.model.opponents.clicks import Asked, Click, targets_of
 from everfresh.model.opponents.fading import TRIED, Choice, FadingCounts, Levels, Rows, gains_at_ten
 from everfresh.model.opponents.row_order import Keys, RowOrder, keys_of
 from everfresh.model.vocabulary.vocabulary import UNKNOWN, Vocabulary

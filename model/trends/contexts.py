@@ -13,7 +13,8 @@ from typing import Self
 
 import numpy as np
 
-from everfresh.model.trends.counts import Flags, Ints
+from everfresh.model.metrics import Mask
+from everfresh.model.trends.counts import Ints
 
 PLACE_BEGINS = (0, 1, 2, 3, 5, 10)
 """Numbers of known events from which a place of its own begins."""
@@ -36,7 +37,7 @@ class Sightings:
     rows: Ints
     before: Ints
     times: Ints
-    begins: Flags
+    begins: Mask
 
     @classmethod
     def of(cls, rows: Ints, before: Ints, times: Ints, at: Ints) -> Self:

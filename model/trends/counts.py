@@ -13,9 +13,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from everfresh.model.metrics import Mask
+
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
 
 HALF_LIVES = (2_048.0, 16_384.0, 131_072.0)
 """In events."""
@@ -45,7 +46,7 @@ class FadingCounts:
         self.counted = counted
         self._lives = LIVES[: counts.shape[1]]
 
-    def learn(self, rows: Ints, begins: Flags, clock: int) -> None:
+    def learn(self, rows: Ints, begins: Mask, clock: int) -> None:
         """Event number ``clock + n`` was of ``rows[n]``, 0 for an item without a row, and a visit
         ``begins[n]`` with it."""
         end = clock + len(rows)

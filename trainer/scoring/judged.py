@@ -8,15 +8,13 @@ window's place and the seed, so that they are the same whoever ranks it, and aft
 
 from __future__ import annotations
 
-import itertools
 import random
 from collections.abc import Sequence
 
-import msgspec
 import numpy as np
 
 from everfresh.contracts.window import DecodedExample, TrainingWindow
-from everfresh.model.metrics import Mask
+from everfresh.model.metrics import Mask, spread
 from everfresh.model.network.batches import derive_seed
 
 TARGETS = 2_048
@@ -42,17 +40,6 @@ def asked_examples(window: TrainingWindow, items: int, seed: int) -> Mask | None
     return asked
 
 
-def judged_part(window: TrainingWindow, asked: Mask | None) -> TrainingWindow:
-    """The window of the examples that are ``asked`` alone."""
-    if asked is None:
-        return window
-    return msgspec.structs.replace(
-        window, examples=list(itertools.compress(window.examples, asked))
-    )
-
-
 def of_targets(examples: Sequence[DecodedExample], asked: Mask | None) -> Mask:
     """Which targets those are."""
-    numbers = [len(example.targets) for example in examples]
-    every = np.ones(len(numbers), np.bool_) if asked is None else asked
-    return np.repeat(every, numbers)
+    return spread(asked, [len(example.targets) for example in examples])

@@ -12,15 +12,14 @@ import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from everfresh.contracts.window import DecodedExample
+from everfresh.model.metrics import Mask
 from everfresh.model.vocabulary.vocabulary import Vocabulary
 
 FIRST, SECOND, LATER, FRESH, OLDER = "first", "second", "later", "fresh", "older"
 PLACES, AGES = (FIRST, SECOND, LATER), (FRESH, OLDER)
 
-Mask = NDArray[np.bool_]
 Groups = Mapping[str, Mask]
 """Group -> which targets are in it, examples first, targets of one in order."""
 

@@ -30,12 +30,12 @@ from torch import Tensor
 from everfresh.contracts.event import ItemId, UserId
 from everfresh.contracts.window import DecodedExample
 from everfresh.model.cold_items import WithCold
-from everfresh.model.metrics import Ranks
+from everfresh.model.metrics import Mask, Ranks
 from everfresh.model.opponents.popularity import FadingPopularity
 from everfresh.model.recommender import Recommender
 from everfresh.model.trends.counts import Ints
 from everfresh.trainer.scoring.judged import of_targets
-from everfresh.trainer.scoring.target_groups import Mask, taught_targets
+from everfresh.trainer.scoring.target_groups import taught_targets
 
 _CELLS = 8_000_000
 """Scores that surprise is measured on, targets times items: each costs an exponential."""

@@ -10,12 +10,12 @@ import msgspec
 from everfresh.contracts.event import ItemId
 from everfresh.contracts.settings import TrainerSettings
 from everfresh.contracts.window import DecodedExample, TrainingWindow
-from everfresh.model.metrics import Ranks
+from everfresh.model.metrics import Ranks, only
 from everfresh.model.opponents.opponents import POPULARITY
 from everfresh.model.opponents.popularity import FadingPopularity
 from everfresh.model.vocabulary.admission import Limits, sighted
 from everfresh.model.vocabulary.vocabulary import Vocabulary
-from everfresh.trainer.scoring.judged import asked_examples, judged_part, of_targets
+from everfresh.trainer.scoring.judged import asked_examples, of_targets
 from everfresh.trainer.scoring.paired import Paired, pair
 from everfresh.trainer.scoring.prequential import (
     COUNTS,
@@ -92,7 +92,7 @@ def score_planned(
     else:
         ranks = rank_window(window, contenders, tuning.exclude_seen, flood, asked)
     own, counts = ranks.pop(OWN, ranks.get(LIVE)), ranks.pop(COUNTS, None)
-    judged, among = judged_part(window, asked).examples, of_targets(window.examples, asked)
+    judged, among = only(window.examples, asked), of_targets(window.examples, asked)
     number = 0 if asked is None else int(taught[among].sum())
     summary = msgspec.structs.replace(summary, measures=measures, ranked=number)
     taught, groups = taught[among], {name: mask[among] for name, mask in groups.items()}

@@ -50,7 +50,7 @@ def curated_examples(
                 marks[at] = done in had or taught[user] >= most
                 taught[user] += not marks[at]
             had.add(done)
-        kept += _marked(example, marks)
+        kept += with_marks(example, marks)
     before, after = (sum(each.taught for each in part) for part in (examples, kept))
     return kept, before - after
 
@@ -64,8 +64,9 @@ def usual_most(examples: Sequence[DecodedExample]) -> float:
     return max(FEWEST, FENCE * upper)
 
 
-def _marked(example: DecodedExample, marks: Sequence[bool]) -> list[DecodedExample]:
-    """With what is not taught marked; up to the last target that is: others would cost tokens."""
+def with_marks(example: DecodedExample, marks: Sequence[bool]) -> list[DecodedExample]:
+    """The example, or none, with what is not taught marked; up to the last target that is taught,
+    since others would cost tokens."""
     end = max((at + 1 for at, mark in enumerate(marks) if not mark), default=0)
     if not end:
         return []

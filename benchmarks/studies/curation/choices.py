@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from everfresh.contracts.window import DecodedExample
 from everfresh.model.network.batches import EncodedExample, cut_into_chunks
-from everfresh.trainer.windows.curation import curated_examples
+from everfresh.trainer.windows.curation import curated_examples, with_marks
 
 Floats = NDArray[np.float64]
 SHARE = 0.7
@@ -116,17 +115,5 @@ def _left_out(examples: Examples, marks: NDArray[np.bool_]) -> Examples:
     for example in examples:
         own = marks[begin : begin + len(example.targets)]
         begin += len(example.targets)
-        if not own.any():
-            kept.append(example)
-        elif not own.all():
-            end = int(np.flatnonzero(~own)[-1]) + 1
-            kept.append(
-                msgspec.structs.replace(
-                    example,
-                    targets=example.targets[:end],
-                    offsets=example.offsets[:end],
-                    appended=example.appended[:end],
-                    refused=own[:end].tolist() if own[:end].any() else [],
-                )
-            )
+        kept += with_marks(example, own.tolist())
     return kept

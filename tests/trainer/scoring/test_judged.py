@@ -12,9 +12,10 @@ import pytest
 from everfresh.contracts.settings import TrainerSettings
 from everfresh.contracts.window import DecodedExample, TrainingWindow
 from everfresh.model.cold_items import WithCold
+from everfresh.model.metrics import only
 from everfresh.model.opponents.opponents import Opponents
 from everfresh.trainer.scoring import judged
-from everfresh.trainer.scoring.judged import asked_examples, judged_part, of_targets
+from everfresh.trainer.scoring.judged import asked_examples, of_targets
 from everfresh.trainer.scoring.paired import pair
 from everfresh.trainer.scoring.prequential import COUNTS, LIVE, OWN, Served, rank_window
 from everfresh.trainer.scoring.window_scores import score_planned
@@ -97,10 +98,10 @@ def test_scores_of_a_sample_say_how_many_they_are_of(monkeypatch: pytest.MonkeyP
         PlannedWindow(whole, [4]), serving, model.vocabulary, 3, TrainerSettings()
     )
     asked = asked_examples(whole, len(model.vocabulary), TrainerSettings().seed)
-    part = judged_part(whole, asked)
-    assert list(scored.judged) == part.examples
-    assert scored.summary.ranked == sum(each.taught for each in part.examples) > 0
+    part = only(whole.examples, asked)
+    assert scored.judged == part
+    assert scored.summary.ranked == sum(each.taught for each in part) > 0
     assert scored.summary.events == sum(each.taught for each in examples) > scored.summary.ranked
     ranks = rank_window(whole, serving, False)
     mask = of_targets(examples, asked)
-    assert scored.behind == pair(ranks[LIVE][mask], ranks[COUNTS][mask], part.examples)
+    assert scored.behind == pair(ranks[LIVE][mask], ranks[COUNTS][mask], part)
