@@ -19,9 +19,9 @@ from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import DEAD_LETTERS, EVENTS, WINDOWS, topic_name
 
-_DRAIN_SECONDS = 120.0
+_DRAIN_SECONDS = 600.0
 _STEP_SECONDS = 0.05
-_CATCH_UP_SECONDS = 20.0
+_CATCH_UP_SECONDS = 120.0
 
 
 class Epoch:

@@ -12,6 +12,7 @@ from everfresh.streaming.producer import EventProducer
 PROBE = "freshness-probe"
 """The probe's user."""
 _PAUSE_S = 0.25
+_TIMEOUT_S = 60.0
 
 
 class Probe(threading.Thread):
@@ -25,7 +26,8 @@ class Probe(threading.Thread):
 
     def run(self) -> None:
         """Until ``done``."""
-        with EventProducer(self._servers, topic=self._topic) as events, httpx.Client() as client:
+        events = EventProducer(self._servers, topic=self._topic)
+        with events, httpx.Client(timeout=_TIMEOUT_S) as client:
             known = -1
             while not self.done.wait(_PAUSE_S):
                 events.send(user_id=PROBE, item_id=1 + len(self.took_ms), type="view")

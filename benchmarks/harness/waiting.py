@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 
-def wait_until(true: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
+def wait_until(true: Callable[[], bool], what: str, seconds: float = 240.0) -> None:
     """Return once ``true()`` holds; ``TimeoutError``, which names ``what``, after ``seconds``."""
     end = time.monotonic() + seconds
     while not true():

@@ -63,8 +63,8 @@ def figures(outcome: Outcome, pace: float) -> dict[str, Any]:
         "p99_busy_ms": round(median(busy for _, busy in pairs), 2),
         "p99_calm_ms": round(median(calm for calm, _ in pairs), 2),
         "p99_ratio": round(median(busy / calm for calm, busy in pairs), 3),
-        "pause_p50_ms": round(_apart(near, quiet, 50), 2),
-        "pause_p99_ms": round(_apart(near, quiet, 99), 2),
+        "pause_p50_ms": _apart(near, quiet, 50),
+        "pause_p99_ms": _apart(near, quiet, 99),
     }
 
 
@@ -103,5 +103,8 @@ def _slowest(outcome: Outcome, pace: float) -> tuple[Floats, Floats]:
     return slowest(near), slowest(quiet)
 
 
-def _apart(near: Floats, quiet: Floats, quantile: float) -> float:
-    return max(0.0, float(np.percentile(near, quantile) - np.percentile(quiet, quantile)))
+def _apart(near: Floats, quiet: Floats, quantile: float) -> float | None:
+    """``None`` where no version was first answered in a busy segment without a fault."""
+    if not near.size:
+        return None
+    return round(max(0.0, float(np.percentile(near, quantile) - np.percentile(quiet, quantile))), 2)

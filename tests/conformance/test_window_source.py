@@ -47,7 +47,7 @@ class Kafka:
 
     def append(self, partition: int, record: SliceRecord) -> None:
         topic = topic_name(self._prefix, WINDOWS)
-        self._producer.send(topic, encode(record), partition=partition).get(timeout=30)
+        self._producer.send(topic, encode(record), partition=partition).get(timeout=240)
 
     def another(self) -> WindowSource:
         self._opened.append(KafkaWindowSource(Brokers(self._servers), self._prefix))

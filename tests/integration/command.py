@@ -53,7 +53,7 @@ class Command:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
-    def wait_for(self, words: str, limit_s: float = 300.0) -> str:
+    def wait_for(self, words: str, limit_s: float = 900.0) -> str:
         """The first line with the words; fails where the command ends without them."""
 
         def said_or_ended() -> bool:
@@ -69,7 +69,7 @@ class Command:
         """Send it to the command itself."""
         os.kill(int(self._mark.with_suffix(".pid").read_text()), number)
 
-    def finish(self, limit_s: float = 300.0) -> int:
+    def finish(self, limit_s: float = 900.0) -> int:
         """Its exit code, once it has ended."""
         code = self._process.wait(limit_s)
         self._reader.join(limit_s)
@@ -90,11 +90,11 @@ class Command:
         try:
             if self._process.poll() is None:
                 self.signal(signal.SIGTERM)
-                self._process.wait(120)
+                self._process.wait(300)
         finally:
             self._process.kill()  # harmless where it has ended
             self._process.wait()
-        self._reader.join(10)
+        self._reader.join(60)
         assert self._process.stdout is not None
         self._process.stdout.close()
 

@@ -30,7 +30,7 @@ def main() -> None:
     # On a busy machine a proxy takes longer to start than Ray's 5 s, and would be killed.
     patient = {"env_vars": {"RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "120"}}
     ray.init(address, namespace="others", log_to_driver=False, runtime_env=patient)
-    ray_patches.wait_for_doors(180.0)
+    ray_patches.wait_for_doors(600.0)
     if start:
         serve.start(http_options={"host": "127.0.0.1", "port": int(start[1])})
     serve.run(Neighbour.bind(name), name=name, route_prefix=f"/{name}")

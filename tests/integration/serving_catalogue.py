@@ -29,7 +29,7 @@ def assert_catalogue_is_obeyed(run: ServingRun, url: str, folder: Path) -> list[
 
     def answers(**rules: Any) -> list[dict[str, Any]]:
         body = {"user_id": "stranger", "k": 31, "rules": rules}
-        with httpx.Client(base_url=url, timeout=60) as client:
+        with httpx.Client(base_url=url, timeout=240) as client:
             return [client.post("/v1/recommend", json=body).json() for _ in range(_IN_A_ROW)]
 
     def all_say(holds: Callable[[dict[str, Any]], bool], **rules: Any) -> Callable[[], bool]:

@@ -23,18 +23,18 @@ def assert_every_door_answers(client: httpx.Client, grpc_address: str, version: 
     with grpc.insecure_channel(grpc_address) as channel:
         stub = RecommenderStub(channel)
         ids = [pb.Id(number=item) for item in items]
-        said = stub.Score(pb.ScoreRequest(user_id=pb.Id(text=USER), items=ids), timeout=60)
+        said = stub.Score(pb.ScoreRequest(user_id=pb.Id(text=USER), items=ids), timeout=240)
         assert (said.version, said.note) == (scored["version"], scored["note"] or ""), said
         assert np.allclose([item.score for item in said.items], scored["scores"], atol=1e-4)
-        like = stub.Similar(pb.SimilarRequest(item_id=pb.Id(number=3), k=4), timeout=60)
+        like = stub.Similar(pb.SimilarRequest(item_id=pb.Id(number=3), k=4), timeout=240)
         assert [item.item_id.number for item in like.items if item.item_id.number] == [
             item for item in near["items"] if isinstance(item, int)
         ]
         with pytest.raises(grpc.RpcError) as refused:
-            stub.Recommend(pb.RecommendRequest(), timeout=60)
+            stub.Recommend(pb.RecommendRequest(), timeout=240)
         assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
         with pytest.raises(grpc.RpcError) as unreadable:
-            channel.unary_unary("/everfresh.v1.Recommender/Recommend")(b"\xff", timeout=60)
+            channel.unary_unary("/everfresh.v1.Recommender/Recommend")(b"\xff", timeout=240)
         assert unreadable.value.code() == grpc.StatusCode.INVALID_ARGUMENT
         assert "DecodeError" not in unreadable.value.details()
     assert said.version == scored["version"] == near["version"] == version
@@ -60,6 +60,6 @@ def assert_replicas_refuse_long_messages(run: ServingRun) -> None:
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
             for compression in (grpc.Compression.NoCompression, grpc.Compression.Gzip):
                 with pytest.raises(grpc.RpcError) as refused:
-                    RecommenderStub(channel).Score(long, timeout=60, compression=compression)
+                    RecommenderStub(channel).Score(long, timeout=240, compression=compression)
                 assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
                 assert "larger than max" in refused.value.details(), "before it was decoded"

@@ -29,7 +29,7 @@ from tests.serving.replica_in_memory import PARTITION, state_pairs
 USER, HISTORY, OFFSET = "known", [3, 5, 7], 41
 LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
 TOKEN = "let-me-in"
-STOP_SECONDS = 200.0  # the longest that a driver may take; then it is killed, which is a failure
+STOP_SECONDS = 600.0  # the longest that a driver may take; then it is killed, which is a failure
 
 
 class ServingRun:
@@ -92,7 +92,7 @@ class ServingRun:
         return matching
 
 
-def wait_until(true: Callable[[], bool], what: str, seconds: float = 200.0) -> None:
+def wait_until(true: Callable[[], bool], what: str, seconds: float = 600.0) -> None:
     until = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < until, f"waited {seconds:.0f} s for {what}"

@@ -61,7 +61,7 @@ def test_the_pod_gets_ready_with_the_first_version_and_stops_in_order(tmp_path: 
                 for at in range(400):
                     events.send(type="view", user_id=at % 20, item_id=at * 7 % 30)
             wait_until(lambda: probe(f"http://{ip}:{port}/readyz") == 200, "a version")
-            with urllib.request.urlopen(f"http://{ip}:9100/metrics", timeout=60) as answer:
+            with urllib.request.urlopen(f"http://{ip}:9100/metrics", timeout=240) as answer:
                 series = answer.read().decode()
             for kind, number in {"worker": 1, "trainer": 1, "replica": 2}.items():
                 assert (

@@ -57,7 +57,7 @@ class Letters:
                 row = dead_letter(record, EventRejected(reason, f"why {reason}"))
                 producer.send(
                     self.topic(DEAD_LETTERS), row.value, key=row.key, headers=row.headers
-                ).get(timeout=60)
+                ).get(timeout=240)
 
     def came_back(self) -> list[tuple[int, bytes | None, bytes | None, dict[str, bytes]]]:
         """Partition, key, value and headers of what stands on the events topic."""
@@ -194,7 +194,7 @@ def test_a_redrive_killed_midway_sends_each_letter_once_in_the_end(
             raise Killed
         sent[0] += 1
         future = produce(self, letter, identity)
-        future.get(timeout=60)
+        future.get(timeout=240)
         return future
 
     def killed_before_the_last_mark(self: Redriver, what: Any) -> None:
@@ -241,8 +241,8 @@ def test_what_strangers_write_hides_no_letter_and_sends_nothing_elsewhere(
     letters.write(first)
     with KafkaProducer(bootstrap_servers=letters.servers) as producer:
         for mark in [*FOREIGN_MARKS, UNKNOWN_TOPIC]:
-            producer.send(letters.topic(REDRIVES), mark, key=b"k").get(timeout=60)
-        producer.send(letters.topic(DEAD_LETTERS), b"\x1b[31m no letter").get(timeout=60)
+            producer.send(letters.topic(REDRIVES), mark, key=b"k").get(timeout=240)
+        producer.send(letters.topic(DEAD_LETTERS), b"\x1b[31m no letter").get(timeout=240)
         # A forged letter that comes later than all others, and one that is from elsewhere.
         origins = [(letters.events, 10**17, 10**13), (letters.topic(STATUS), 1, 5)]
         for topic, offset, timestamp in origins:
@@ -255,9 +255,9 @@ def test_what_strangers_write_hides_no_letter_and_sends_nothing_elsewhere(
         began = b'{"type":"begun","letters":["%s"],"ends":{"%s":{"0":0}},"batch":"b"}'
         name = f"{letters.events}/0/2/{1_700_000_000_000 + 2000}".encode()
         mark = began % (name, letters.events.encode())
-        producer.send(letters.topic(REDRIVES), mark).get(timeout=60)
+        producer.send(letters.topic(REDRIVES), mark).get(timeout=240)
         for headers in ([(REDRIVEN_FROM, name)], [(REDRIVEN_FROM, name), (REDRIVEN_BY, b"a")]):
-            producer.send(letters.events, b"claims", headers=headers, partition=0).get(timeout=60)
+            producer.send(letters.events, b"claims", headers=headers, partition=0).get(timeout=240)
     letters.write((0, 2, "not_json", b"k", b"w"))
     run_list(letters.settings, EVERY, 20, oldest=False, as_json=False)
     said = capsys.readouterr().out

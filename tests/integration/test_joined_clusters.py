@@ -161,7 +161,7 @@ class Asker:
 
     def ask(self) -> httpx.Response:
         url = endpoint_url(self._home)
-        return httpx.post(f"{url}/v1/recommend", json={"user_id": 7, "k": 3}, timeout=60)
+        return httpx.post(f"{url}/v1/recommend", json={"user_id": 7, "k": 3}, timeout=240)
 
     def await_replicas(self, number: int, besides: frozenset[str] = frozenset()) -> frozenset[str]:
         """The names of so many replicas that have answered, none of them in ``besides``."""

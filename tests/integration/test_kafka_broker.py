@@ -31,7 +31,7 @@ from tests.adapters.kafka.topic_records import read_topic
 pytestmark = pytest.mark.integration
 
 EXPOSURE = Exposure("r", "ann", 5, "a", 3, 0, "model", [1], [0.5])
-GONE_S = 120.0
+GONE_S = 240.0
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ def servers(kafka: EmbeddedBroker, make_settings: Make) -> str:
 def write_raw(servers: str, topic: str, *values: bytes | None, key: bytes = b"key") -> None:
     with KafkaProducer(bootstrap_servers=servers) as producer:
         for value in values:
-            producer.send(topic, value, key=key, partition=0).get(timeout=30)
+            producer.send(topic, value, key=key, partition=0).get(timeout=240)
 
 
 def take(tail: RecordTail, number: int) -> list[ObservedRecord]:

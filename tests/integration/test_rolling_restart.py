@@ -149,7 +149,7 @@ def here(
 def await_both_replicas(loop: Loop, producer: EventProducer, url: str) -> None:
     """Events until each replica has answered with a version."""
     answered: set[str] = set()
-    with httpx.Client(base_url=url, timeout=60) as client:
+    with httpx.Client(base_url=url, timeout=240) as client:
         while len(answered) < 2:
             producer.send(user_id=1, item_id=1, type="click")
             answer = client.post("/v1/recommend", json={"user_id": 1, "k": 3})

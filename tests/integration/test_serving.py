@@ -66,7 +66,7 @@ def ask(client: httpx.Client, **body: Any) -> httpx.Response:
 
 def keeping(url: str) -> httpx.Client:
     """A client that keeps its connection for as long as the door does."""
-    return httpx.Client(base_url=url, timeout=60, limits=httpx.Limits(keepalive_expiry=None))
+    return httpx.Client(base_url=url, timeout=240, limits=httpx.Limits(keepalive_expiry=None))
 
 
 def recomputed(version: Recommender, user: object) -> tuple[list[Any], list[float]]:
@@ -88,7 +88,7 @@ class Client(threading.Thread):
         self.failures: list[str] = []
 
     def run(self) -> None:
-        with httpx.Client(base_url=self._url, timeout=60) as client:
+        with httpx.Client(base_url=self._url, timeout=240) as client:
             while not self.done.is_set():
                 try:
                     response = ask(client, user_id=self.user)
@@ -132,7 +132,7 @@ def test_a_swap_restarts_nothing_drops_nothing_and_mixes_nothing(
     driver = run.start()
     try:
         url = run.url()
-        with httpx.Client(base_url=url, timeout=60) as client:
+        with httpx.Client(base_url=url, timeout=240) as client:
             early = ask(client)
             assert early.status_code == 503
             assert early.headers["content-type"] == "application/problem+json"
@@ -269,7 +269,7 @@ def test_what_dies_is_replaced_at_the_current_version(run: ServingRun) -> None:
                 before = set(replica_statuses(run))
                 replica.kill()
                 wait_until(partial(another, run, before), "another replica")
-                with httpx.Client(base_url=url, timeout=60) as client:
+                with httpx.Client(base_url=url, timeout=240) as client:
                     assert {ask(client).json()["version"] for _ in range(50)} == {newest}
                     assert_every_door_answers(client, run.grpc_address(), newest)
                 wait_until(partial(joined, run, before, newest), "the version on the new replica")
@@ -287,7 +287,7 @@ def test_what_dies_is_replaced_at_the_current_version(run: ServingRun) -> None:
         driver.stop(1.0)
     driver = run.start()
     try:
-        with httpx.Client(base_url=run.url(), timeout=60) as client:
+        with httpx.Client(base_url=run.url(), timeout=240) as client:
             assert ask(client).json()["version"] == newest
     finally:
         assert driver.stop(STOP_SECONDS) == 0

@@ -47,7 +47,7 @@ def ask(address: tuple[str, int]) -> bytes | None:
     head = f"POST /v1/recommend HTTP/1.1\r\nhost: a\r\ncontent-length: {len(BODY)}\r\n"
     raw = b""
     try:
-        with socket.create_connection(address, timeout=60) as line:
+        with socket.create_connection(address, timeout=240) as line:
             try:
                 line.sendall(f"{head}connection: close\r\n\r\n".encode() + BODY)
                 while more := line.recv(65_536):
@@ -115,7 +115,7 @@ def test_after_a_restart_with_one_replica_more_all_answer_with_the_current_versi
     driver = run.start(EVERFRESH_SERVING__REPLICAS="3")
     try:
         answered: dict[str, int] = {}
-        with httpx.Client(base_url=run.url(), timeout=60) as client:
+        with httpx.Client(base_url=run.url(), timeout=240) as client:
 
             def all_answer() -> bool:
                 said = client.post("/v1/recommend", content=BODY)

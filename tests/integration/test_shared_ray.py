@@ -72,7 +72,7 @@ def neighbour(run: ServingRun, name: str, *more: str) -> None:
 
 def answers(url: str) -> int:
     body = {"user_id": USER, "k": 3}
-    return httpx.post(f"{url}/v1/recommend", json=body, timeout=60).status_code
+    return httpx.post(f"{url}/v1/recommend", json=body, timeout=240).status_code
 
 
 def await_gone(url: str) -> None:
@@ -123,7 +123,7 @@ class Load(threading.Thread):
         self._url = url
 
     def run(self) -> None:
-        with httpx.Client(base_url=self._url, timeout=60) as client:
+        with httpx.Client(base_url=self._url, timeout=240) as client:
             while not self.over.is_set():
                 try:
                     body = {"user_id": USER, "k": 3}

@@ -197,7 +197,7 @@ def test_a_producer_made_before_a_fork_works_in_parent_and_children(
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=900,
     )
     assert (done.returncode, done.stderr) == (0, "")
     decode = EventDecoder(["view"], 65_536).decode

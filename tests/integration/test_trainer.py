@@ -316,7 +316,7 @@ def test_a_failure_of_the_trainer_is_one_line_and_exit_code_1(
         text=True,
         env=environment,
         check=False,
-        timeout=500,
+        timeout=900,
     )
     assert ended.returncode == 1
     lines = ended.stderr.splitlines()
@@ -335,7 +335,7 @@ def test_an_address_where_no_ray_answers_is_one_line_and_exit_code_1(
         text=True,
         check=False,
         env={**os.environ, **settings_environment(settings)},
-        timeout=500,
+        timeout=900,
     )
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[0].startswith("error: no Ray cluster answers at 127.0.0.1:1")

@@ -87,7 +87,7 @@ def assert_offered(home: Path) -> None:
     offered = ""
     for targets in (home / "run" / "metrics").glob("*.json"):
         ((address,),) = [group["targets"] for group in json.loads(targets.read_text())]
-        with urllib.request.urlopen(f"http://{address}/metrics", timeout=60) as answer:
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=240) as answer:
             offered += answer.read().decode()
     for pattern in (
         r"^everfresh_worker_applied_events_total [1-9]",
@@ -104,10 +104,10 @@ def assert_shown(greeting: str) -> None:
     """The live page has all parts and a version that went live everywhere."""
     found = re.search(r"live page +(http://127\.0\.0\.1:\d+)/", greeting)
     assert found, greeting
-    with urllib.request.urlopen(f"{found[1]}/", timeout=60) as answer:
+    with urllib.request.urlopen(f"{found[1]}/", timeout=240) as answer:
         assert b"<title>everfresh</title>" in answer.read()
     while True:
-        with urllib.request.urlopen(f"{found[1]}/figures.json", timeout=60) as answer:
+        with urllib.request.urlopen(f"{found[1]}/figures.json", timeout=240) as answer:
             now = json.loads(answer.read())
         assert (now["error"], now["stream"]["workers"]) == ("", 1)
         if now["freshness"] and len(now["serving"]["replicas"]) == 2 and now["trainer"]:
@@ -152,7 +152,7 @@ def assert_traced(home: Path, collector: Collector) -> None:
         json.dumps({"user_id": 7}).encode(),
         {"content-type": "application/json", "traceparent": traceparent(trace=ASKED).decode()},
     )
-    with urllib.request.urlopen(request, timeout=60) as answered:
+    with urllib.request.urlopen(request, timeout=240) as answered:
         answer = json.loads(answered.read())
     (asked,) = collector.wait("POST /v1/recommend")
     assert asked.ids[0] == f"{ASKED:032x}"

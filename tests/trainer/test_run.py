@@ -16,7 +16,7 @@ from tests.trainer.logs import Log, example, make_log, run
 from tests.trainer.small_settings import with_strategy
 
 LABELS = [3, 4, 6, 7]
-WAIT_S = 30.0
+WAIT_S = 240.0
 
 
 class OpenPorts:

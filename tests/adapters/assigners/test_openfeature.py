@@ -111,7 +111,7 @@ def test_a_provider_that_hangs_costs_the_deadline_and_then_nothing(opened: Opene
     free = threading.Event()
 
     def say(_: str | None) -> str:
-        free.wait(60)
+        free.wait(240)
         return "treatment"
 
     assigner = opened(Answering(say), deadline_ms=1)

@@ -62,7 +62,7 @@ def test_serving_on_this_machine_is_not_asked_through_a_proxy(
         serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         serving.start()
         try:
-            assert endpoint_answers(f"http://127.0.0.1:{server.server_port}", timeout_s=60.0)
+            assert endpoint_answers(f"http://127.0.0.1:{server.server_port}", timeout_s=240.0)
         finally:
             server.shutdown()
             serving.join()

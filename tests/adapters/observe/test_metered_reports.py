@@ -53,7 +53,7 @@ def make_reports(
 
 
 def scraped(url: str) -> list[str]:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=240) as answer:
         return str(answer.read().decode()).splitlines()
 
 

@@ -32,7 +32,7 @@ def make_metrics() -> Iterator[Callable[[str], Metrics]]:
 
 
 def scraped(url: str) -> list[str]:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=240) as answer:
         return str(answer.read().decode()).splitlines()
 
 
@@ -145,7 +145,7 @@ def test_a_scraper_that_asks_for_nothing_loses_its_connection(
     monkeypatch.setattr(scrape_server, "CONNECTION_S", 0.2)
     url = make_metrics("trainer").open(MetricsSettings(), "trainer", tmp_path)
     at = urlsplit(url)
-    with socket.create_connection((at.hostname or "", at.port or 0), timeout=60) as slow:
+    with socket.create_connection((at.hostname or "", at.port or 0), timeout=240) as slow:
         slow.sendall(raw)
         assert scraped(url), "others are served meanwhile"
         assert slow.recv(1) == b""

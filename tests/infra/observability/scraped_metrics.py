@@ -140,5 +140,5 @@ def _scraped_after(reports: MeteredReports, sink: MemoryReportSink, status: Comp
 
 
 def _scraped(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=240) as answer:
         return str(answer.read().decode())

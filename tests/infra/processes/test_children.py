@@ -137,7 +137,7 @@ def test_a_death_while_starting_is_an_error_at_once(run: Run) -> None:
     run.start("base", FAIL)
     child = run.children.get("base")
     assert child is not None
-    child.process.wait(timeout=60)
+    child.process.wait(timeout=240)
     with pytest.raises(RunError, match=r"base ended with exit code 1 while the run was starting"):
         run.children.require_alive()
 
@@ -146,7 +146,7 @@ def test_the_error_that_it_named_is_said_whatever_is_written_after_it(run: Run) 
     run.start("base", "print('error: give it a name'); import sys; sys.exit('a thread stopped')")
     child = run.children.get("base")
     assert child is not None
-    child.process.wait(timeout=60)
+    child.process.wait(timeout=240)
     with pytest.raises(RunError, match=r"^base: give it a name$"):
         run.children.require_alive()
     run.children.watch(time.monotonic())
@@ -157,6 +157,6 @@ def test_a_helper_that_ends_is_not_started_again(run: Run) -> None:
     run.start("helper", "pass")
     helper = run.children.get("helper")
     assert helper is not None
-    helper.process.wait(timeout=60)
+    helper.process.wait(timeout=240)
     assert not run.children.watch(time.monotonic())
     assert run.notes == []

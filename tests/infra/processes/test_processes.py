@@ -74,7 +74,7 @@ def parent(script: str, logs: Path, run_id: str) -> subprocess.Popen[str]:
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     try:
-        said, complained = process.communicate(timeout=60)
+        said, complained = process.communicate(timeout=240)
     finally:
         process.kill()  # harmless where it has ended
     return process.returncode, said, complained
@@ -257,7 +257,7 @@ def test_last_lines_are_those_of_this_start(tmp_path: Path, run_id: str) -> None
     for word in ("early", "late"):
         code = f"import sys; print('{word}'); sys.exit('{word} failure')"
         child = spawn(ChildSpec("one", [sys.executable, "-c", code], {}), tmp_path, run_id)
-        assert child.process.wait(timeout=60) == 1
+        assert child.process.wait(timeout=240) == 1
     assert sorted(child.last_lines()) == ["late", "late failure"]
     assert child.has_logged("late")
     assert not child.has_logged("early")
@@ -265,7 +265,7 @@ def test_last_lines_are_those_of_this_start(tmp_path: Path, run_id: str) -> None
 
 def test_a_command_that_is_not_there_says_so(tmp_path: Path, run_id: str) -> None:
     child = spawn(ChildSpec("one", ["/nowhere/program"], {}), tmp_path, run_id)
-    assert child.process.wait(timeout=60) == 127
+    assert child.process.wait(timeout=240) == 127
     assert child.last_lines() == ["cannot run /nowhere/program: No such file or directory"]
 
 
@@ -285,7 +285,7 @@ def test_a_child_takes_no_module_from_the_folder_of_the_call_and_writes_any_sign
     code = "import kafka, sys; print('ä', kafka.__name__, sys.flags.optimize)"
     argv = [sys.executable, "-c", code]
     child = spawn(ChildSpec("child", argv, {}), tmp_path / "logs", uuid.uuid4().hex)
-    child.process.wait(60)
+    child.process.wait(240)
     assert child.last_lines() == ["ä kafka 0"]
 
 

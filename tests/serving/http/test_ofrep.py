@@ -57,7 +57,7 @@ def address(client: Client) -> Iterator[str]:
 def test_the_standards_own_client_gets_the_arm_that_answers_are_made_for(
     address: str, client: Client, bench: Bench
 ) -> None:
-    provider = OFREPProvider(address, timeout=60)
+    provider = OFREPProvider(address, timeout=240)
     seen = set()
     for user in range(12):
         context = EvaluationContext(str(user), {"country": "at"})
@@ -82,7 +82,7 @@ def test_the_standards_own_client_gets_the_arm_that_answers_are_made_for(
 
 
 def test_the_standards_own_client_gives_its_default_while_there_is_no_service() -> None:
-    provider = OFREPProvider("http://127.0.0.1:9", timeout=60)
+    provider = OFREPProvider("http://127.0.0.1:9", timeout=240)
     with pytest.raises(GeneralError):
         provider.resolve_string_details("first", "none", EvaluationContext("7"))
 

@@ -112,7 +112,7 @@ class FrontDoor:
 
     def connect(self) -> http.client.HTTPConnection:
         """A connection that is not opened again once it is closed."""
-        made = http.client.HTTPConnection("127.0.0.1", self.http, timeout=20)
+        made = http.client.HTTPConnection("127.0.0.1", self.http, timeout=240)
         made.connect()
         made.auto_open = 0
         self._lines.append(made)
@@ -254,7 +254,7 @@ class DyingServer:
                 self._take(line)
 
     def _take(self, line: socket.socket) -> None:
-        line.settimeout(10.0)
+        line.settimeout(240)
         raw = line.recv(400_000)
         if b"/-/healthz" in raw:
             line.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")

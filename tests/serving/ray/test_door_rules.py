@@ -64,7 +64,7 @@ def ask(line: http.client.HTTPConnection) -> tuple[int, bytes]:
 
 def said(port: int, raw: bytes) -> bytes:
     """All that comes back until the door closes the connection."""
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as line:
+    with socket.create_connection(("127.0.0.1", port), timeout=240) as line:
         line.sendall(raw)
         return b"".join(iter(lambda: line.recv(65_536), b""))
 
@@ -95,13 +95,13 @@ def test_idle_connections_outlive_all_replicas_that_were_there_when_they_were_op
     assert {ask(line) for line in pool} == {(200, b"old")}
     with grpc.insecure_channel(f"127.0.0.1:{closed.grpc}") as channel:
         stub = RecommenderStub(channel)
-        assert stub.Version(pb.VersionRequest(), timeout=60).replica == "old"
+        assert stub.Version(pb.VersionRequest(), timeout=240).replica == "old"
         for old in (*olds, old_rpc):
             old.close()
         closed.open(http=[new.port], grpc=[new_rpc.port])
         with ThreadPoolExecutor(len(pool)) as threads:
             assert set(threads.map(ask, pool)) == {(200, b"new")}
-        assert stub.Version(pb.VersionRequest(), timeout=60).replica == "new"
+        assert stub.Version(pb.VersionRequest(), timeout=240).replica == "new"
     new.close()
     new_rpc.close()
 
@@ -115,7 +115,7 @@ def test_a_request_that_its_replica_died_of_is_asked_again_of_another(
         before = len(web.taken)
         # HAProxy takes the one that was idle for longest: the dying one sooner or later.
         for _ in range(10):
-            with socket.create_connection(("127.0.0.1", closed.http), timeout=60) as line:
+            with socket.create_connection(("127.0.0.1", closed.http), timeout=240) as line:
                 # Head and body in pieces of their own, as most clients send them.
                 line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 line.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % length)
@@ -133,7 +133,7 @@ def test_a_call_that_its_replica_died_of_is_asked_again_of_another(
         closed.open(grpc=[dying.port, rpc.port])
         before, stub = len(rpc.taken), RecommenderStub(channel)
         for _ in range(10):
-            stub.Score(message(length), timeout=60)
+            stub.Score(message(length), timeout=240)
         assert dying.calls
         assert rpc.taken[before:] == 10 * [length]
 
@@ -163,7 +163,7 @@ def test_a_call_whose_message_does_not_come_ends_and_no_replica_waits_for_it(
     door: FrontDoor, rpc: RpcServer
 ) -> None:
     before = len(rpc.taken)
-    with socket.create_connection(("127.0.0.1", door.grpc), timeout=60) as line:
+    with socket.create_connection(("127.0.0.1", door.grpc), timeout=240) as line:
         line.sendall(PREFACE + grpc_head() + frame(0, 0, 1, b"\0\0"))
         raw = b""
         while b"serving.timeout_ms" not in raw:
@@ -175,9 +175,9 @@ def test_a_call_whose_message_does_not_come_ends_and_no_replica_waits_for_it(
 def test_a_client_that_never_reads_loses_its_connection(closed: FrontDoor) -> None:
     large = WebServer("x" * 50_000_000)
     closed.open(http=[large.port])
-    with socket.create_connection(("127.0.0.1", closed.http), timeout=60) as line:
+    with socket.create_connection(("127.0.0.1", closed.http), timeout=240) as line:
         line.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
-        assert large.ended.acquire(timeout=60), "HAProxy gave the answer up"
+        assert large.ended.acquire(timeout=240), "HAProxy gave the answer up"
         taken = len(b"".join(iter(lambda: line.recv(1_000_000), b"")))
     assert taken < 50_000_000
     large.close()
@@ -257,10 +257,10 @@ def test_a_message_that_is_too_long_is_refused_before_a_replica_sees_it(
         stub = RecommenderStub(channel)
         for length in (BODY_BYTES + 1, 24_000_000):
             with pytest.raises(grpc.RpcError) as caught:
-                stub.Score(message(length), timeout=60)
+                stub.Score(message(length), timeout=240)
             assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
             assert "serving.max_body_bytes" in caught.value.details()
-        stub.Score(message(BODY_BYTES), timeout=60)
+        stub.Score(message(BODY_BYTES), timeout=240)
     assert rpc.taken[before:] == [BODY_BYTES]
 
 
@@ -273,7 +273,7 @@ def test_errors_of_the_door_are_problem_documents_and_grpc_statuses(closed: Fron
         grpc.insecure_channel(f"127.0.0.1:{closed.grpc}") as channel,
         pytest.raises(grpc.RpcError) as caught,
     ):
-        RecommenderStub(channel).Version(pb.VersionRequest(), timeout=60)
+        RecommenderStub(channel).Version(pb.VersionRequest(), timeout=240)
     assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
     assert "try again" in caught.value.details()
 

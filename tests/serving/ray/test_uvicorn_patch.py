@@ -112,7 +112,7 @@ def test_a_request_that_does_not_arrive_whole_ends_its_connection(
     hurried: tuple[subprocess.Popen[bytes], int], raw: bytes
 ) -> None:
     with connect(*hurried) as connection:
-        connection.settimeout(60)
+        connection.settimeout(240)
         with contextlib.suppress(ConnectionError):
             for piece in (raw[:20], raw[20:]):
                 connection.sendall(piece)

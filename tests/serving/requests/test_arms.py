@@ -35,7 +35,7 @@ class Slow(InMemoryProvider):
         self, flag_key: str, default_value: str, evaluation_context: Any = None
     ) -> FlagResolutionDetails[str]:
         self.asked.set()
-        self.free.wait(60)
+        self.free.wait(240)
         return FlagResolutionDetails("treatment")
 
 

@@ -48,7 +48,7 @@ def train(settings: Settings, stepper: Stepper) -> tuple[Network, list[TrainingO
     return learner.network, outcomes
 
 
-def together(size: int, work: Callable[[Stepper], Any], timeout_s: float = 30.0) -> list[Any]:
+def together(size: int, work: Callable[[Stepper], Any], timeout_s: float = 240.0) -> list[Any]:
     """``work`` in ``size`` members at once; each is a thread here, which gloo does not mind."""
     store, results = HashStore(), list[Any]([None] * size)
 

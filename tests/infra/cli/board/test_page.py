@@ -43,7 +43,7 @@ def door(seen: Seen) -> Iterator[int]:
 
 def ask(port: int, path: str, method: str = "GET", **headers: str) -> tuple[int, str, bytes]:
     """Status, content type and body."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=240)
     try:
         connection.request(method, path, headers=headers)
         answer = connection.getresponse()
@@ -71,7 +71,7 @@ def test_a_page_from_elsewhere_learns_nothing() -> None:
         for name in ("rebound.example.com", f"rebound.example.com:{port}", ""):
             assert ask(port, "/figures.json", Host=name)[0] == 421, name
         assert ask(port, "/figures.json", Host=f"localhost:{port}")[0] == 200
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=240)
         connection.request("GET", "/")
         policy = connection.getresponse().headers
         assert "default-src 'none'" in policy["Content-Security-Policy"]
