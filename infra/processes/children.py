@@ -91,7 +91,7 @@ class Children:
         """The newest line of a component's log, for a view of a long step."""
         child = self._running.get(name)
         lines = child.last_lines(1) if child else []
-        return lines[0] if lines else ""
+        return " ".join(lines[0].split()) if lines else ""
 
     def require_alive(self) -> None:
         """``RunError`` with the end of its log where a process ended while the run was starting."""

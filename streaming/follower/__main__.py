@@ -19,9 +19,9 @@ from everfresh.adapters.kafka.report_sink import KafkaReportSink
 from everfresh.adapters.kafka.rights import FOLLOWER, require_rights
 from everfresh.adapters.observe.logs import configure_logging, run_main
 from everfresh.contracts.errors import SettingsError, StateLocked
+from everfresh.contracts.foreign import printable
 from everfresh.contracts.settings import Settings, load_settings
 from everfresh.contracts.topics import EVENTS, topic_name
-from everfresh.streaming.follower import READY_LINE
 from everfresh.streaming.follower.follower import Follower
 from everfresh.streaming.follower.metrics import KIND, metered
 from everfresh.streaming.log.probe import log_identity
@@ -86,10 +86,9 @@ def _only_follower(state_dir: Path) -> Iterator[None]:
         yield
 
 
-def _say(here: int, wanted: int) -> None:
+def _say(line: str) -> None:
     """To whoever started this; ``up`` shows the newest line while it waits."""
-    line = f"the state of {here} of {wanted} partitions is here"
-    sys.stdout.write(f"{READY_LINE if here == wanted else line}\n")
+    sys.stdout.write(f"{printable(line)}\n")
     sys.stdout.flush()
 
 

@@ -28,7 +28,7 @@ from everfresh.contracts.ports import Clock, ReportSink
 from everfresh.contracts.settings import Settings
 from everfresh.streaming.catch_up import CatchUp
 from everfresh.streaming.follower.metrics import FollowerFigures
-from everfresh.streaming.follower.opening import Standbys
+from everfresh.streaming.follower.opening import Standbys, progress
 from everfresh.streaming.follower.standby import Standby
 from everfresh.streaming.log.clients import start_client
 from everfresh.streaming.log.fetch_transport import take_bare_records
@@ -47,8 +47,8 @@ _OPENED_AT_ONCE = 2
 _LOOK_S = 1.0
 _RETRY_S, _LONGEST_RETRY_S = 5.0, 60.0
 _COMPARE_S = 60.0
-Say = Callable[[int, int], None]
-"""Called when a partition is here: with how many are, and how many are to be."""
+Say = Callable[[str], None]
+"""Called with a line for whoever waits, while not all partitions are here, and once they are."""
 
 _log = logging.getLogger("everfresh.streaming")
 
@@ -63,7 +63,7 @@ class Follower:
         name: str,
         sink: ReportSink,
         clock: Clock,
-        say: Say = lambda here, wanted: None,
+        say: Say = lambda line: None,
     ) -> None:
         """``SettingsError`` where a partition is to be followed that the topic does not have."""
         self._brokers = settings.kafka.brokers
@@ -71,6 +71,8 @@ class Follower:
         self._sink = sink
         self._clock = clock
         self._say = say
+        self._said = ""
+        self._waits: dict[int, str] = {}
         self._figures = FollowerFigures(name)
         self._wanted = wanted_partitions(settings, identity)
         self._standbys = Standbys(settings)
@@ -123,22 +125,23 @@ class Follower:
 
     async def _open_standby(self, number: int) -> None:
         """Open one partition, however long its snapshot or the brokers let it wait."""
-        said, pause_s = "", _RETRY_S
+        pause_s = _RETRY_S
         while True:
             try:
                 async with self._opening:
                     place = (await self._probe.places([number]))[number]
                     self._open[number] = await asyncio.to_thread(self._standbys.open, place)
             except (Unreachable, KafkaError, SnapshotError) as error:
-                if str(error) != said:
-                    said = str(error)
-                    _log.warning("partition %d waits: %s", number, said)
+                if str(error) != self._waits.get(number):
+                    self._waits[number] = str(error)
+                    _log.warning("partition %d waits: %s", number, error)
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, _LONGEST_RETRY_S)
             else:
                 applied = self._open[number].applied
                 _log.info("partition %d: state reaches %d of %d", number, applied, place.end)
-                self._say(len(self._open), len(self._wanted))
+                self._waits.pop(number, None)
+                self._tell()
                 return
 
     async def _follow(self) -> None:
@@ -219,6 +222,7 @@ class Follower:
                 await self._probe.verify()
                 lag = await self._lag()
             self._send_status(RUNNING, lag)
+            self._tell()
             await asyncio.sleep(_LOOK_S)
 
     async def _compare(self) -> None:
@@ -238,6 +242,13 @@ class Follower:
         }
         ends = await self._probe.ends(positions)
         return sum(max(0, ends[number] - positions[number]) for number in positions)
+
+    def _tell(self) -> None:
+        left = sum(each.bytes_left for each in self._standbys.restores.values())
+        line = progress(len(self._open), len(self._wanted), left, self._waits)
+        if line != self._said:
+            self._said = line
+            self._say(line)
 
     def _send_status(self, state: str, lag: int | None = None) -> None:
         restores = list(self._standbys.restores.values())

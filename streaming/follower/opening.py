@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 from everfresh.adapters.state.snapshots import SnapshotManifest, SnapshotStore
@@ -22,6 +23,7 @@ from everfresh.contracts.settings import Settings
 from everfresh.contracts.topics import EVENTS, topic_name
 from everfresh.streaming.fold.opening import decode_meta
 from everfresh.streaming.fold.rules import differing, fold_rules
+from everfresh.streaming.follower import READY_LINE
 from everfresh.streaming.follower.standby import (
     Standby,
     begin_standby,
@@ -34,6 +36,19 @@ from everfresh.streaming.state.restore import RestoreFigures, restore
 from everfresh.streaming.state.store import RocksStore, block_cache
 
 _log = logging.getLogger("everfresh.streaming")
+
+
+def progress(here: int, wanted: int, bytes_left: int, waits: Mapping[int, str]) -> str:
+    """How far the state is on its way, in a line: partitions that are here and are to be, bytes of
+    snapshots that are still to be read, and why a partition waits."""
+    if here == wanted:
+        return READY_LINE
+    said = [f"the state of {here} of {wanted} partitions is here"]
+    if bytes_left:
+        said.append(f"{bytes_left / 1e6:,.1f} MB of snapshots are still to come")
+    for number in sorted(waits)[:1]:
+        said.append(f"partition {number} waits: {waits[number]}")
+    return "; ".join(said)
 
 
 class Standbys:

@@ -99,7 +99,7 @@ class Home:
         self.worker = Machine(root / "worker")
         self._root, self._make = root, make_settings
         self.kafka = KafkaInMemory(1)
-        self.said: list[tuple[int, int]] = []
+        self.said: list[str] = []
         self.sink = MemoryReportSink()
 
         async def connected(*_: object) -> None:
@@ -131,9 +131,7 @@ class Home:
         async def both() -> None:
             settings = self.settings()
             identity = self.kafka.identity()
-            follower = Follower(
-                settings, identity, "f", self.sink, lambda: NOW, lambda *s: self.said.append(s)
-            )
+            follower = Follower(settings, identity, "f", self.sink, lambda: NOW, self.said.append)
             stop = asyncio.Event()
             running = asyncio.create_task(follower.run(stop))
             beside = asyncio.create_task(then(follower))
@@ -186,7 +184,7 @@ def test_it_folds_what_is_there_and_what_comes_and_marks_how_fresh_that_is(home:
         await until(lambda: home.sink.statuses[-1].figures["lag"] == 0)
 
     home.run(then)
-    assert home.said == [(1, 1)]
+    assert home.said[-1] == "the state of all partitions is here"
     last = home.sink.statuses[-1]
     assert (last.kind, last.state, last.figures["partitions"]) == ("follower", "stopped", 1)
 
@@ -215,10 +213,12 @@ def test_one_partition_that_waits_for_a_snapshot_holds_no_other_up(home: Home) -
     async def then(follower: Follower) -> None:
         await until(reaches(follower, 0, 100))
         await until(lambda: home.mark(0) == NOW)
-        await until(lambda: follower._standbys.restores[1].refused.total() == 0)
+        await until(lambda: "waits" in home.said[-1])
 
     home.run(then)
-    assert home.said == [(1, 2)]
+    last = home.said[-1]
+    assert "is here; partition 1 waits: missing: no snapshot of partition 1 can be used" in last
+    assert "and its log begins at 10; see that the stream worker writes them" in last
     figures = home.sink.statuses[-1].figures
     assert (figures["partitions"], figures["wanted"], figures["state_age_ms"]) == (1, 2, None)
 
