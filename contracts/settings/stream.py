@@ -223,8 +223,8 @@ class WindowSettings(Group):
         ge=0.1,
         le=86_400,
         description="Length of a training window, in seconds of the broker's append time. Shorter "
-        "windows teach the model sooner, as long as the trainer keeps up. Raise it if windows "
-        "wait for the trainer (`backlog` in `everfresh status`).",
+        "windows teach the model sooner, as long as the trainer keeps up. Choose it before the "
+        "first event: the worker refuses another value later.",
     )
     grace_ms: int = Field(
         200,
