@@ -161,7 +161,8 @@ class MemoryWeightStore:
 class MemoryTracks:
     """``TrackStore`` over weight stores in memory; ``root`` has the default track."""
 
-    def __init__(self, root: MemoryWeightStore | None = None) -> None:
+    def __init__(self, root: MemoryWeightStore | None = None, look_s: float = 0.005) -> None:
+        self.look_s = look_s
         self._stores = {DEFAULT: root or MemoryWeightStore()}
         self._declared: dict[str, Track] = {}
 

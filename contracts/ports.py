@@ -123,9 +123,13 @@ class TrainerStore(WeightStore, Protocol):
 class TrackStore(Protocol):
     """The tracks of a weight store: lines of versions of their own, and the default one.
 
-    Trainer and replicas call ``declared`` about once a second, ``store`` when a track is new to
-    them. Commands call the rest, from one thread, a few times. What is returned may be kept.
+    Trainer and replicas call ``declared`` every ``look_s``, ``store`` when a track is new to them.
+    Commands call the rest, from one thread, a few times. What is returned may be kept.
     """
+
+    @property
+    def look_s(self) -> float:
+        """Seconds from one look of a process at ``declared`` to its next."""
 
     def declared(self) -> dict[str, Track]:
         """The tracks beside the default one, by name; those that were ended among them."""

@@ -20,8 +20,6 @@ from everfresh.serving.versions.line import Line
 from everfresh.serving.versions.pushed_weights import PushedFiles
 
 _LOG = logging.getLogger(__name__)
-LOOK_S = 1.0
-"""How often it is looked which tracks are declared."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +55,8 @@ Make = Callable[[Track], ServedTrack]
 class ServedTracks:
     """``get`` is called by requests, from any thread, and never waits; the rest has one owner.
 
-    A daemon thread looks every second which tracks are declared. While that cannot be read, those
-    that are known go on to be served.
+    A daemon thread looks again and again which tracks are declared. While that cannot be read,
+    those that are known go on to be served.
     """
 
     def __init__(self, tracks: TrackStore | None, make: Make, news: Callable[[], None]) -> None:
@@ -110,7 +108,8 @@ class ServedTracks:
 
     def _watch(self) -> None:
         give_way()  # a track that is new is loaded in this thread
-        while not self._stopping.wait(LOOK_S):
+        assert self._tracks is not None, "without tracks nobody looks"
+        while not self._stopping.wait(self._tracks.look_s):
             self._look()
 
     def _look(self) -> None:

@@ -4,6 +4,7 @@ each live track, started and ended as tracks are. Knows no Ray, so that it is te
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
@@ -56,6 +57,7 @@ class TrackActors(Generic[_H]):
         self._clock = clock
         self._processes: dict[str, _Process[_H]] = {}
         self._unreadable = ""
+        self._look_again_s = -math.inf
 
     def holds(self) -> list[_H]:
         """Of the processes that there are."""
@@ -67,6 +69,13 @@ class TrackActors(Generic[_H]):
 
     def look(self) -> None:
         """Start what is missing, end what is not wanted, and begin anew what has failed."""
+        if self._clock() >= self._look_again_s:
+            self._look_again_s = self._clock() + self._tracks.look_s
+            self._look_at_declared()
+        for name, process in self._processes.items():
+            self._see_to(name, process)
+
+    def _look_at_declared(self) -> None:
         try:
             declared = self._tracks.declared()
         except EverfreshError as error:
@@ -82,8 +91,6 @@ class TrackActors(Generic[_H]):
                 del self._processes[name]
             for name in sorted(live - self._processes.keys()):
                 self._processes[name] = _Process()
-        for name, process in self._processes.items():
-            self._see_to(name, process)
 
     def _see_to(self, name: str, process: _Process[_H]) -> None:
         now_s = self._clock()

@@ -36,6 +36,11 @@ class FsspecTracks:
         self._url = settings.weights_url.rstrip("/")
         self._blobs = open_blobs(self._url)
 
+    @property
+    def look_s(self) -> float:
+        """See the port: as far apart as looks for a version are, and at least a second."""
+        return max(1.0, self._settings.poll_ms / 1000)
+
     def declared(self) -> dict[str, Track]:
         """See the port; ``CorruptVersion`` where the file is damaged."""
         raw = self._blobs.get(TRACKS, MOST_LIST)

@@ -62,14 +62,16 @@ class ServingSettings(Group):
         ge=10,
         description="Milliseconds between two looks of a replica at the weight store for a new "
         "version. If it is not set, 100 beside a folder and 1,000 at an object store, where each "
-        "look is a request that takes processor time and may cost money. Lower it to swap sooner.",
+        "look is two requests for each track, which take processor time and may cost money. Lower "
+        "it to swap sooner. Every process looks as seldom for tracks, and at least a second apart.",
     )
     push_ms: int | None = Field(
         None,
         ge=0,
         description="Milliseconds between two looks of the serving process at the weight store, "
         "to fetch a new version once and hand it to all replicas. If it is not set, 20 beside a "
-        "folder and 500 at an object store. 0 leaves fetching to each replica.",
+        "folder and 500 at an object store, where each look is two requests for each live track. "
+        "0 leaves fetching to each replica.",
     )
     push_bytes: int = Field(
         4_194_304,

@@ -14,7 +14,6 @@ from everfresh.serving.versions.push import Pusher
 from everfresh.serving.versions.pushed_weights import PushedFiles
 
 _LOG = logging.getLogger(__name__)
-_DECLARED_S = 1.0
 
 BroadcastTo = Callable[[PushedFiles, str], None]
 """Hands files of a track to every replica that is there; see ``push.Broadcast``."""
@@ -50,7 +49,7 @@ class TrackPushers:
     def step(self) -> int:
         """Look once at all tracks but the default one; how many versions were pushed."""
         if time.monotonic() >= self._look_again_s:
-            self._look_again_s = time.monotonic() + _DECLARED_S
+            self._look_again_s = time.monotonic() + self._tracks.look_s
             self._look()
         return sum(each.step() for each in list(self._others.values()))
 

@@ -16,7 +16,6 @@ from everfresh.contracts.exposure import Exposure, decode_exposure, encode_expos
 from everfresh.contracts.items.rules import Cap, Filter, Pin, Rules
 from everfresh.contracts.sequence import Interaction
 from everfresh.model.recommender import Recommender
-from everfresh.serving import tracks as tracks_module
 from everfresh.serving.recommend import Answer, RecommendRequest, ScoreRequest
 from everfresh.serving.rpc import recommender_pb2 as pb
 from tests.contracts.experiments.definitions import define
@@ -51,8 +50,7 @@ class Two(msgspec.Struct):
 
 
 @pytest.fixture
-def two(monkeypatch: pytest.MonkeyPatch) -> Iterator[Two]:
-    monkeypatch.setattr(tracks_module, "LOOK_S", 0.005)
+def two() -> Iterator[Two]:
     bench = Bench()
     bench.assigner.assignments = Assignments([(4, BOTH)])
     for user in range(1, 41):

@@ -16,7 +16,6 @@ from everfresh.contracts.experiments.track import Track
 from everfresh.contracts.manifest import Pointer
 from everfresh.contracts.sequence import Interaction
 from everfresh.model.recommender import Recommender
-from everfresh.serving import tracks as tracks_module
 from everfresh.serving.recommend import Answer, RecommendRequest, ScoreRequest
 from tests.contracts.experiments.definitions import define
 from tests.serving.replica_in_memory import Bench, publish, recommender
@@ -55,8 +54,7 @@ def publish_other(bench: Bench, name: str, version: int, seed: int) -> Recommend
 
 
 @pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    monkeypatch.setattr(tracks_module, "LOOK_S", 0.005)
+def bench() -> Iterator[Bench]:
     made = Bench()
     arms = [Arm("control", 0.5), Arm("treatment", 0.5, "fast")]
     made.assigner.assignments = Assignments([(4, define(arms=arms))])

@@ -29,7 +29,7 @@ class Bench:
         self.log = log
         self.settings = settings
         self.store = MemoryWeightStore()
-        self.tracks: TrackStore = MemoryTracks(self.store)
+        self.tracks: TrackStore = MemoryTracks(self.store, look_s=0.0)
         self.reports = MemoryReportSink()
         self._ticks = itertools.count(1_000)
 

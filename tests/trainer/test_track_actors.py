@@ -39,7 +39,7 @@ class Cluster:
         self.now_s = 100.0
         self.full: Exception | None = None
         self.made: list[FakeHold] = []
-        self.tracks = MemoryTracks()
+        self.tracks = MemoryTracks(look_s=0.0)
         self.actors: TrackActors[FakeHold] = TrackActors(
             self.tracks, self.start, self.end, lambda: self.now_s
         )

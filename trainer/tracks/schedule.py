@@ -22,9 +22,6 @@ from everfresh.trainer.scoring.reporting import Figures
 from everfresh.trainer.tracks.frozen import FrozenTrack
 from everfresh.trainer.tracks.line import Line, OpenSource, StartLoop
 
-LOOK_S = 1.0
-"""How often it is looked which tracks are declared."""
-
 _LOG = logging.getLogger("everfresh.trainer")
 
 
@@ -105,7 +102,7 @@ class TrackSchedule:
             raise error
 
     def _look(self) -> None:
-        self._look_again_s = time.monotonic() + LOOK_S
+        self._look_again_s = time.monotonic() + self._tracks.look_s
         try:
             declared = self._tracks.declared()
         except EverfreshError as error:

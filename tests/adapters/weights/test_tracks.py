@@ -63,3 +63,11 @@ def test_a_publish_under_way_undoes_no_promotion_where_there_is_no_lock(tmp_path
     # As a trainer writes that had compared pointers before the promotion came.
     (tmp_path / "pointer.json").write_text('{"epoch": 1, "version": 2}')
     assert store.pointer() == Pointer(2, 3, promoted="fast")
+
+
+@pytest.mark.parametrize(("poll_ms", "look_s"), [(None, 1.0), (100, 1.0), (5_000, 5.0)])
+def test_tracks_are_looked_for_no_more_often_than_versions_and_than_once_a_second(
+    tmp_path: Path, poll_ms: int | None, look_s: float
+) -> None:
+    settings = load_settings({"home": str(tmp_path), "serving": {"poll_ms": poll_ms}})
+    assert FsspecTracks(settings).look_s == look_s

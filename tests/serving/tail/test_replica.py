@@ -21,7 +21,6 @@ from everfresh.contracts.sequence import Interaction
 from everfresh.model.recommender import Recommender
 from everfresh.model.trends.contexts import BACK, Sightings
 from everfresh.model.trends.table import AGAIN
-from everfresh.serving import tracks as tracks_module
 from everfresh.serving.recommend import Answer, RecommendRequest, ScoreRequest
 from everfresh.serving.tail import keeper
 from tests.contracts.experiments.definitions import define
@@ -74,7 +73,6 @@ def ask(bench: Bench, user: int = 1) -> Answer:
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     monkeypatch.setattr(keeper, "_REST_S", 0.005)
-    monkeypatch.setattr(tracks_module, "LOOK_S", 0.005)
     made = Bench()
     yield made
     made.replica.stop()

@@ -8,8 +8,6 @@ import msgspec
 import pytest
 
 from everfresh.contracts.experiments.definition import DEFAULT
-from everfresh.serving import tracks as tracks_module
-from everfresh.serving.versions import push_tracks
 from everfresh.serving.versions.push_tracks import TrackPushers
 from everfresh.serving.versions.pushed_weights import PushedFiles
 from tests.serving.replica_in_memory import Bench, publish
@@ -17,9 +15,7 @@ from tests.serving.test_tracks import declare, publish_other, wait_until
 
 
 @pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    monkeypatch.setattr(tracks_module, "LOOK_S", 0.005)
-    monkeypatch.setattr(push_tracks, "_DECLARED_S", 0.0)
+def bench() -> Iterator[Bench]:
     made = Bench()
     publish(made.store, 1)
     declare(made)
@@ -47,6 +43,8 @@ def test_a_new_version_of_a_track_is_pushed_to_that_track_alone(bench: Bench) ->
 def test_tracks_that_are_frozen_ended_or_cannot_be_read_are_not_pushed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    bench.replica.stop()  # which looks at the same tracks
+    bench.tracks.look_s = 0.0
     sent: list[str] = []
     pushers = TrackPushers(bench.tracks, lambda files, track: sent.append(track), 10)
     pushers.step()

@@ -34,7 +34,6 @@ class Killed(BaseException):
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrackBench:
-    monkeypatch.setattr(schedule_module, "LOOK_S", 0.0)
     monkeypatch.setattr(line_module, "_FIRST_PAUSE_S", 0.0)
     made = TrackBench(tmp_path)
     made.reveal(2)
