@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from everfresh.contracts.settings import Settings
 
 _PREFIX = "OTEL_"
+_WHERE = ("OTEL_EXPORTER_", "OTEL_PYTHON_EXPORTER_", "OTEL_TRACES_", "OTEL_SDK_DISABLED")
+"""Begin the names of those that say where spans go, with which login, and which are sent."""
 
 
 def trace_variables(
@@ -24,5 +26,10 @@ def trace_variables(
 
 
 def take_variables(given: Mapping[str, str]) -> None:
-    """Have them here. Of what they do not name, what this process has stays."""
+    """Have them here, and none of the node's own that say where spans go and which are sent: a
+    special one among them, such as that of traces' endpoint, would beat a general one of ours, and
+    our spans and login would go to somebody else. Where none are given the node's own count."""
+    if given:
+        for name in [name for name in os.environ if name.startswith(_WHERE)]:
+            del os.environ[name]
     os.environ.update(given)
