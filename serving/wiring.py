@@ -54,7 +54,7 @@ class WiredReplica:
         with contextlib.ExitStack() as closing:
             exposures = KafkaExposureSink(kafka.brokers, kafka.topic_prefix)
             closing.callback(exposures.close, 1.0)
-            reports = KafkaReportSink(kafka.brokers, kafka.topic_prefix)
+            reports = KafkaReportSink(kafka.brokers, kafka.topic_prefix, windows=False)
             closing.callback(reports.close, 1.0)
             coverage = _coverage(settings, topic)
             reader = RocksHistoryReader(settings.state_dir, topic, length, coverage=coverage)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Mapping
 
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError, TopicAuthorizationFailedError
@@ -36,9 +37,10 @@ class _Producer(KafkaProducer):  # type: ignore[misc]  # the library has no type
             super().flush(timeout)
 
 
-def _connect(brokers: Brokers, topics: list[str], linger_ms: int) -> _Producer:
+def _connect(brokers: Brokers, rights: Mapping[str, str], linger_ms: int) -> _Producer:
+    """``rights``: the topics, and what to ask for where one of them is hidden."""
     require_broker(brokers)
-    producer, topic = None, topics[0]
+    producer, topic = None, ""
     try:
         producer = _Producer(
             **python_options(brokers),
@@ -50,15 +52,15 @@ def _connect(brokers: Brokers, topics: list[str], linger_ms: int) -> _Producer:
         )
         # Topic metadata is fetched here, so a later send need not wait for it.
         until = time.monotonic() + _PATIENCE_S
-        for topic in topics:
+        for topic in rights:
             _fetch_metadata(producer, topic, until)
     except TopicAuthorizationFailedError:
         _end(producer)
-        raise Unreachable(missing_right(brokers, f"Write on topic {topic}")) from None
+        raise Unreachable(missing_right(brokers, f"{rights[topic]} on topic {topic}")) from None
     except KafkaError as error:
         _end(producer)
         raise Unreachable(
-            f"nothing can be written to {', '.join(topics)} at {brokers}: {error}; "
+            f"nothing can be written to {', '.join(rights)} at {brokers}: {error}; "
             "check that the broker is up and that `everfresh up` created the topics"
         ) from None
     return producer
@@ -82,8 +84,8 @@ def _end(producer: _Producer | None) -> None:
 class _NonBlockingProducer:
     """A producer that never makes its caller wait. Thread-safe."""
 
-    def __init__(self, brokers: Brokers, topics: list[str], linger_ms: int) -> None:
-        self._producer = _connect(brokers, topics, linger_ms)
+    def __init__(self, brokers: Brokers, rights: Mapping[str, str], linger_ms: int) -> None:
+        self._producer = _connect(brokers, rights, linger_ms)
         self._lock = threading.Lock()
         self._pending = 0
         self._failed = 0
@@ -130,12 +132,16 @@ class _NonBlockingProducer:
 
 
 class KafkaReportSink:
-    """Writes window reports (key: label) and status (key: component). Thread-safe."""
+    """Writes window reports (key: label) and status (key: component). Thread-safe.
 
-    def __init__(self, brokers: Brokers, topic_prefix: str) -> None:
+    With ``windows=False`` it writes status alone, and Describe on ``reports`` is enough.
+    """
+
+    def __init__(self, brokers: Brokers, topic_prefix: str, windows: bool = True) -> None:
         self._reports = topic_name(topic_prefix, REPORTS)
         self._status = topic_name(topic_prefix, STATUS)
-        self._producer = _NonBlockingProducer(brokers, [self._reports, self._status], linger_ms=0)
+        rights = {self._reports: "Write" if windows else "Describe", self._status: "Write"}
+        self._producer = _NonBlockingProducer(brokers, rights, linger_ms=0)
 
     def window(self, report: WindowReport) -> None:
         """Queue one window report."""

@@ -38,7 +38,7 @@ def main() -> None:
     configure_logging(NAME, settings.home)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
-    sink = KafkaReportSink(settings.kafka.brokers, settings.kafka.topic_prefix)
+    sink = KafkaReportSink(settings.kafka.brokers, settings.kafka.topic_prefix, windows=False)
     reports = metered(sink, settings)
     rounds = guard_of(settings)
     ended = threading.Event()

@@ -49,7 +49,7 @@ def main() -> None:
     component = f"bridge-{wanted.name}" + (f"-{wanted.index}" if wanted.index else "")
     configure_logging(component, settings.home)
     ensure_topics(settings.kafka.brokers, settings)
-    sink = KafkaReportSink(settings.kafka.brokers, settings.kafka.topic_prefix)
+    sink = KafkaReportSink(settings.kafka.brokers, settings.kafka.topic_prefix, windows=False)
     figures = BridgeFigures(component, wanted.name, _now_ms())
     conversion = Conversion(wanted.name, settings)
     bridge = Bridge(conversion, settings, figures, sink, _now_ms, stop)

@@ -298,10 +298,12 @@ def test_the_guard_runs_with_its_row_of_the_table_and_nothing_more(
         assert said.format(topic_prefix) in rounds.reason
         assert "\n" not in rounds.reason
         assert rounds.status(1, "running").figures["waiting"] == 1
-    with started(users.settings(part, "Write status"), package) as guard:
-        _, wrong = guard.communicate(timeout=WAIT_S)
-        assert f"to Write on topic {topic_prefix}status; add an ACL" in wrong
-        assert (guard.returncode, wrong.count("\n")) == (1, 1)
+    for lacking in ("Write status", "Describe reports"):
+        with started(users.settings(part, lacking), package) as guard:
+            _, wrong = guard.communicate(timeout=WAIT_S)
+            right, topic = lacking.split()
+            assert f"to {right} on topic {topic_prefix}{topic}; add an ACL" in wrong
+            assert (guard.returncode, wrong.count("\n")) == (1, 1)
     assert definition_of(admin).arms[1].closed is None, "who may not look closes nothing"
     with started(users.settings(part), package) as guard:
         wait_for(lambda: definition_of(admin).arms[1].closed, "the arm is closed", guard)
@@ -393,6 +395,7 @@ def test_a_right_that_is_missing_is_named_by_every_door(
         ("Describe on topic {}reports", lambda: RecordTail(at, topic_prefix)),
         ("Describe on topic {}exposures", lambda: KafkaExposureSink(at, topic_prefix)),
         ("Write on topic {}reports", lambda: KafkaReportSink(at, topic_prefix)),
+        ("Describe on topic {}reports", lambda: KafkaReportSink(at, topic_prefix, windows=False)),
         ("Describe on topic {}items", lambda: KafkaItemSource(at, topic_prefix)),
         ("Write on topic {}items", lambda: writing(users.settings("`everfresh items get`"))),
         ("Describe on topic {}experiments", lambda: DefinitionReader(at, topic_prefix)),

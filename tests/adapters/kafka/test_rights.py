@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from kafka.errors import TopicAuthorizationFailedError
 
-from everfresh.adapters.kafka import rights
+from everfresh.adapters.kafka import report_sink, rights
+from everfresh.adapters.kafka.report_sink import KafkaReportSink
 from everfresh.adapters.kafka.rights import TRAINER, require_rights
 from everfresh.contracts.errors import Unreachable
+from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.settings import Settings
 
 ALL = ["DESCRIBE", "DESCRIBE_CONFIGS", "READ", "WRITE"]
@@ -68,3 +71,38 @@ def test_a_right_that_is_missing_on_a_topic_that_is_seen_is_named(ask: Any) -> N
     assert "Write on topic everfresh.status" in said
     with pytest.raises(Unreachable, match=r"to Write on topic everfresh\.reports;"):
         ask(windows=all_of_it, items=reads, reports=reads, status=all_of_it)
+
+
+class HidingProducer:
+    """As the library's, of a client that may not see some topics."""
+
+    hidden: tuple[str, ...] = ()
+
+    def __init__(self, **options: object) -> None:
+        pass
+
+    def partitions_for(self, topic: str) -> set[int]:
+        if topic in self.hidden:
+            raise TopicAuthorizationFailedError(topic)
+        return {0}
+
+    def close(self, timeout: float) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("hidden", "windows", "right"),
+    [
+        ("t.reports", False, "Describe on topic t.reports"),
+        ("t.reports", True, "Write on topic t.reports"),
+        ("t.status", False, "Write on topic t.status"),
+    ],
+)
+def test_a_part_that_writes_status_alone_is_told_to_describe_reports(
+    monkeypatch: pytest.MonkeyPatch, hidden: str, windows: bool, right: str
+) -> None:
+    monkeypatch.setattr(report_sink, "require_broker", lambda brokers: None)
+    monkeypatch.setattr(report_sink, "_Producer", HidingProducer)
+    monkeypatch.setattr(HidingProducer, "hidden", (hidden,))
+    with pytest.raises(Unreachable, match=f"no right at k:9092 to {right};"):
+        KafkaReportSink(Brokers("k:9092"), "t.", windows=windows)
