@@ -81,12 +81,14 @@ def run_status(settings: Settings) -> None:
     now_ms = time.time_ns() // 1_000_000
     _print_run(console, settings.home.resolve())
     console.print(_components(reports, now_ms))
-    if line := homes_line(reports, now_ms):
-        console.print(line)
     brokers, prefix = settings.kafka.brokers, settings.kafka.topic_prefix
+    partitions: dict[str, int] = {}
     for spec in (EVENTS, DEAD_LETTERS):
         ends = end_offsets(brokers, topic_name(prefix, spec))
+        partitions[spec.name] = len(ends)
         console.print(f"{spec.name}: {sum(ends.values()):,} records in {len(ends)} partitions")
+    if line := homes_line(reports, now_ms, partitions[EVENTS.name]):
+        console.print(line)
     lag = reports.total("worker", "lag", now_ms)
     console.print(f"lag: {lag:,} events are in the log and not yet in the users' state")
     console.print()
@@ -149,15 +151,16 @@ def _components(reports: RunReports, now_ms: int) -> RenderableType:
     return described("Components", table, note)
 
 
-def homes_line(reports: RunReports, now_ms: int) -> str:
-    """Where workers of several homes share the partitions: which home has how many, and what that
-    means; empty where one home has them all."""
+def homes_line(reports: RunReports, now_ms: int, partitions: int) -> str:
+    """Where workers of several homes share the topic's partitions: which home has how many, and
+    what that means. Empty where one home has them all, and where they claim more than there are:
+    then some are counted for a worker that was lost too, until its last word is stale."""
     has: Counter[str] = Counter()
     for worker in reports.components("worker", now_ms):
         place, number = worker.place.rpartition("#")[0], worker.figures.get("partitions")
-        if place and isinstance(number, int):
+        if place and isinstance(number, int) and number > 0:
             has[place] += number
-    if len(has) < 2:
+    if len(has) < 2 or has.total() > partitions:
         return ""
     shares = ", ".join(f"{place} has {number}" for place, number in sorted(has.items()))
     return (

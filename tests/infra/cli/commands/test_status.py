@@ -161,10 +161,27 @@ def test_status_says_that_workers_of_two_homes_share_the_partitions() -> None:
     reports.status(worker("worker-1-a", 2, "host-a:/srv#1"))
     reports.status(worker("worker-0-c", 4, "", time=6000))  # of an earlier release: not known where
     reports.status(worker("worker-0-d", 4, "host-d:/srv#3", time=-9000))  # gone
-    assert homes_line(reports, 6000) == ""
+    assert homes_line(reports, 6000, 6) == ""
     assert "worker-1-a  running  0.0 s ago    partitions 2" in printed(_components(reports, 6000))
     reports.status(worker("worker-0-b", 1, "host-b:/home#2"))
-    said = homes_line(reports, 6000)
+    said = homes_line(reports, 6000, 6)
     assert "homes share the partitions: host-a:/srv has 5, host-b:/home has 1. Replicas" in said
     reports.status(structs.replace(worker("worker-0-b", 0, "host-b:/home#2"), state="stopped"))
-    assert homes_line(reports, 6000) == ""
+    assert homes_line(reports, 6000, 6) == ""
+
+
+def test_a_home_that_has_no_partition_shares_none() -> None:
+    reports = RunReports(1)
+    reports.status(worker("worker-0-a", 6, "host-a:/srv#1"))
+    reports.status(worker("worker-0-b", 0, "host-b:/home#2"))
+    assert homes_line(reports, 6000, 6) == ""
+
+
+def test_partitions_that_a_lost_machine_and_its_heir_both_name_are_not_shared() -> None:
+    reports = RunReports(1)
+    reports.status(worker("worker-0-a", 6, "host-a:/srv#1", time=1000))  # lost 5 s ago
+    reports.status(worker("worker-0-b", 6, "host-b:/home#2"))
+    assert homes_line(reports, 6000, 6) == ""
+    reports.status(worker("worker-0-a", 3, "host-a:/srv#1"))
+    reports.status(worker("worker-0-b", 3, "host-b:/home#2"))
+    assert "workers of 2 homes share the partitions" in homes_line(reports, 6000, 6)
