@@ -13,6 +13,9 @@ from ray.exceptions import (
     ActorUnschedulableError,
     RayActorError,
     RayError,
+    RaySystemError,
+    RayTaskError,
+    RuntimeEnvSetupError,
 )
 
 from everfresh.trainer import actor_hold
@@ -67,6 +70,7 @@ def test_one_that_was_lost_is_said_once_and_waited_for(
     [
         (of_constructor(), "PermissionError: [Errno 13] denied: '/home/logs'"),
         (ActorUnschedulableError("node a1\n is gone"), "node a1 is gone"),
+        (RuntimeEnvSetupError("no such\n package"), "no such package"),
     ],
 )
 def test_one_that_ray_will_not_start_again_has_failed_with_its_cause_in_one_line(
@@ -79,3 +83,28 @@ def test_one_that_ray_will_not_start_again_has_failed_with_its_cause_in_one_line
     assert status.error.startswith("the process of track fast cannot be started: ")
     assert cause in status.error
     assert "\n" not in status.error
+
+
+def raised() -> RayTaskError:
+    trace = "Traceback (most recent call last):\n  File \"run.py\", line 7\nKeyError: 'scores'\n"
+    return RayTaskError("status", trace, KeyError("scores"), "ray::Trainer", 1, "127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [(raised(), "KeyError: 'scores'"), (RaySystemError("a disk\nis full"), "is full")],
+)
+def test_one_that_answers_with_an_error_has_failed_only_when_it_does_so_again_and_again(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: RayError,
+    cause: str,
+) -> None:
+    held = hold(monkeypatch, error, error, RUNNING, error, error, error)
+    assert [held.ask(0.0) for _ in range(5)] == [None, None, RUNNING, None, None]
+    line = f"the process of track fast does not answer: {cause}"
+    assert {record.message for record in caplog.records} == {f"{line}; it is asked again"}
+    status = held.ask(0.0)
+    assert status is not None
+    assert (status.state, status.error) == ("failed", line)
+    assert held.restarts == 0
