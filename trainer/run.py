@@ -91,6 +91,7 @@ class TrainerRun:
         self._schedule: TrackSchedule | None = None
         self.untrained: Mapping[str, str] = {}
         """Why other tracks, of which no process speaks, are not trained; replaced as a whole."""
+        self._waited: set[str] = set()
         self._state = "starting"
         self._error: str | None = None
         self._thread = threading.Thread(target=self._run, name="trainer-loop", daemon=True)
@@ -168,9 +169,11 @@ class TrainerRun:
         finally:
             self._asked.set()
             speaker.join()
-            both: list[Line | FrozenTrack] = [*schedule.lines.values(), *schedule.frozen.values()]
-            for line in both:
+            both: dict[str, Line | FrozenTrack] = {**schedule.lines, **schedule.frozen}
+            for line in both.values():
                 reports.status(line.status("stopped", self._clock()))
+            for name in sorted(self._waited - both.keys()):
+                reports.status(reporting.status(Figures(), "stopped", self._clock(), name))
 
     def _say_done(self, done: list[tuple[str, WindowReport]]) -> None:
         for track, report in done:
@@ -197,9 +200,11 @@ class TrainerRun:
             for name, why in causes.items():
                 figures = Figures(failed=why)
                 reports.status(reporting.status(figures, "waiting", self._clock(), name))
+            # Not of those that waited: their own processes speak for them again.
             for gone in spoken - lines.keys() - causes.keys():
                 reports.status(reporting.status(Figures(), "stopped", self._clock(), gone))
-            spoken = {*lines, *causes}
+            spoken = set(lines)
+            self._waited |= causes.keys()
             if self._asked.wait(STATUS_S):
                 return
 

@@ -71,8 +71,9 @@ def test_the_last_status_says_stopped_and_those_before_running(small_settings: S
     assert ports.bench.reports.statuses[-1].figures["version"] == len(LABELS)
 
 
+@pytest.mark.parametrize("waits", [True, False])
 def test_it_says_why_tracks_with_processes_of_their_own_are_not_trained(
-    small_settings: Settings, monkeypatch: pytest.MonkeyPatch
+    small_settings: Settings, monkeypatch: pytest.MonkeyPatch, waits: bool
 ) -> None:
     monkeypatch.setattr(trainer_run_module, "STATUS_S", 0.01)
     trainer_run, ports = start(make_log(2, LABELS), small_settings)
@@ -88,9 +89,14 @@ def test_it_says_why_tracks_with_processes_of_their_own_are_not_trained(
 
     trainer_run.untrained = {"fast": "no room"}
     await_one("waiting", "no room")
-    trainer_run.untrained = {}
-    await_one("stopped", "")  # its own process speaks again
+    trainer_run.untrained = {}  # its own process speaks again
+    spoken = len(said)
+    while len(said) < spoken + 5:
+        assert not trainer_run.wait(0.01)
+    assert {each.state for each in said if each.component == "track-fast"} == {"waiting"}
+    trainer_run.untrained = {"fast": "no room"} if waits else {}
     assert trainer_run.stop(WAIT_S)
+    assert [each.state for each in said if each.component == "track-fast"][-1] == "stopped"
 
 
 def test_a_gap_fails_the_run_with_its_line(small_settings: Settings) -> None:
