@@ -25,6 +25,7 @@ from everfresh.contracts.errors import (
     SettingsError,
     WeightsError,
 )
+from everfresh.contracts.settings.group import is_folder
 
 _DRAFT = ".draft"
 """Ends the names of files that are being written. They begin with a dot; stored names never do."""
@@ -50,7 +51,7 @@ def open_blobs(url: str, setting: str = "weights.url") -> Blobs:
         raise MissingDependency(
             f"{setting} is {url!r} and needs a package that is not installed: {error}"
         ) from None
-    if "file" in _kinds(filesystem):
+    if is_folder(url):
         return LocalBlobs(Path(root), setting)
     return RemoteBlobs(filesystem, root, setting)
 

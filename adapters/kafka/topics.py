@@ -172,7 +172,7 @@ def _create(
         raise SettingsError(
             f"topic {missing.name} cannot have kafka.replication = {settings.kafka.replication} "
             f"copies at {brokers}: {broker_words(error)}; set kafka.replication to at most the "
-            "number of brokers that run"
+            "number of brokers that run, or start the missing ones first"
         ) from None
     except (InvalidConfigurationError, PolicyViolationError) as error:
         wanted = ",".join(f"{setting}={value}" for setting, value in configs.items())

@@ -24,6 +24,12 @@ def absolute(path: Path) -> Path:
         raise ValueError(f"found {str(path)!r}, and there is no such home; name it whole") from None
 
 
+def is_folder(place: str) -> bool:
+    """Whether a place is a folder of a disk, named by its path or as a URL; else it is a store that
+    is reached by requests."""
+    return "://" not in place or place.startswith(("file://", "local://"))
+
+
 def _absolute_unless_url(place: str) -> str:
     return place if not place or "://" in place else str(absolute(Path(place)))
 

@@ -18,6 +18,7 @@ from pydantic_settings import (
 
 from everfresh.contracts.errors import SettingsError
 from everfresh.contracts.settings.experiments import ExperimentSettings
+from everfresh.contracts.settings.group import is_folder
 from everfresh.contracts.settings.items import ItemSettings
 from everfresh.contracts.settings.learning import GateSettings, TrainerSettings
 from everfresh.contracts.settings.names import (
@@ -141,7 +142,7 @@ class Settings(BaseSettings):
     @property
     def in_object_store(self) -> bool:
         """Whether versions are in an object store: there each look is a request."""
-        return "://" in self.weights_url and not self.weights_url.startswith("file://")
+        return not is_folder(self.weights_url)
 
     @property
     def poll_ms(self) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from everfresh.adapters.blob_port import Blobs
-from everfresh.adapters.blobs import LocalBlobs, RemoteBlobs
+from everfresh.adapters.blobs import LocalBlobs, RemoteBlobs, open_blobs
 from everfresh.adapters.state.snapshots import SnapshotStore
 from everfresh.adapters.weights.store import FsspecWeightStore
 from everfresh.contracts.errors import SnapshotError, WeightsError
@@ -84,6 +84,14 @@ def test_what_was_set_aside_and_not_listed_goes_with_the_next_one(tmp_path: Path
     # An operator has rolled back meanwhile: the window is held again, with another parent.
     store.set_aside(Rejected(7, 2, "clock garbage", 1, 9, {}, {}), {"model": b"x"})
     assert [path.name for path in (tmp_path / "rejected").iterdir()] == ["l0000000007-p2"]
+
+
+@pytest.mark.parametrize("scheme", ["", "file://", "local://"])
+def test_a_folder_is_a_folder_however_it_is_named(tmp_path: Path, scheme: str) -> None:
+    blobs = open_blobs(f"{scheme}{tmp_path}")
+    blobs.put("a", b"x")
+    assert isinstance(blobs, LocalBlobs)
+    assert (tmp_path / "a").read_bytes() == b"x"
 
 
 class NoConnection(Exception):

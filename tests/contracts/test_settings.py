@@ -210,7 +210,13 @@ def test_a_registry_that_cannot_be_asked_is_refused(table: dict[str, Any], messa
 
 @pytest.mark.parametrize(
     ("url", "poll_ms", "push_ms"),
-    [("", 100, 20), ("/versions", 100, 20), ("file:///versions", 100, 20), ("s3://b", 1_000, 500)],
+    [
+        ("", 100, 20),
+        ("/versions", 100, 20),
+        ("file:///versions", 100, 20),
+        ("local:///versions", 100, 20),
+        ("s3://b", 1_000, 500),
+    ],
 )
 def test_an_object_store_is_looked_at_seldom_unless_said_otherwise(
     url: str, poll_ms: int, push_ms: int

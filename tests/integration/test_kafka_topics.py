@@ -74,7 +74,7 @@ def test_more_copies_than_brokers_are_refused_in_the_brokers_words(
     said = str(caught.value)
     assert "cannot have kafka.replication = 3 copies" in said
     assert "only 1 broker(s) are registered" in said
-    assert "set kafka.replication to at most the number of brokers that run" in said
+    assert "at most the number of brokers that run, or start the missing ones first" in said
     assert "CreateTopicsRequest" not in said
 
 
