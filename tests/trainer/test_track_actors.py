@@ -77,6 +77,28 @@ def test_there_is_a_process_for_each_live_track_and_for_no_other() -> None:
     assert [hold.track for hold in cluster.actors.holds()] == ["slow", "fast"]
 
 
+def test_declared_tracks_are_read_as_seldom_as_their_store_says_and_processes_seen_to_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster, read = Cluster(), list[float]()
+    cluster.tracks.look_s = 5.0
+    cluster.tracks.declare(FAST)
+    declared = cluster.tracks.declared
+
+    def noted() -> dict[str, Track]:
+        read.append(cluster.now_s)
+        return declared()
+
+    monkeypatch.setattr(cluster.tracks, "declared", noted)
+    for _ in range(11):
+        cluster.actors.look()
+        cluster.now_s += 1.0
+    assert read == [100.0, 105.0, 110.0]
+    cluster.made[0].status = RunStatus("failed", "no broker answers", Figures())
+    cluster.actors.look()
+    assert cluster.running() == []
+
+
 def test_a_process_that_has_failed_is_begun_anew_after_a_pause_and_stops_no_other(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
