@@ -10,7 +10,7 @@ import fsspec
 import pytest
 from s3fs import S3FileSystem
 
-from everfresh.adapters.blobs import open_blobs
+from everfresh.adapters.blobs import RemoteBlobs, open_blobs
 from everfresh.adapters.weights.store import FsspecWeightStore
 from everfresh.adapters.weights.tracks import FsspecTracks
 from everfresh.contracts.errors import CorruptVersion
@@ -70,15 +70,16 @@ def test_of_a_file_that_is_too_long_one_byte_too_many_is_read(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     blobs, read = open_blobs(url), list[int]()
+    assert isinstance(blobs, RemoteBlobs)
     blobs.put("a", bytes(1_000))
-    whole = S3FileSystem.cat_file
+    whole = blobs._filesystem.cat_file
 
-    def noted(self: S3FileSystem, *given: Any, **named: Any) -> bytes:
-        data: bytes = whole(self, *given, **named)
+    def noted(*given: Any, **named: Any) -> bytes:
+        data: bytes = whole(*given, **named)
         read.append(len(data))
         return data
 
-    monkeypatch.setattr(S3FileSystem, "cat_file", noted)
+    monkeypatch.setattr(blobs._filesystem, "cat_file", noted)
     with pytest.raises(CorruptVersion, match="has more than 10 bytes"):
         blobs.get("a", 10)
     assert read == [11]
