@@ -55,8 +55,8 @@ class ActorHold:
         return status
 
     def _met(self, error: RayError) -> RunStatus | None:
-        died = isinstance(error, RayActorError)
-        if isinstance(error, _UNSTARTED) or (died and error.actor_init_failed):
+        died = error if isinstance(error, RayActorError) else None
+        if isinstance(error, _UNSTARTED) or (died and died.actor_init_failed):
             return _failed(f"{self.name} cannot be started: {_cause(error)}; mend that")
         if died:
             if not self._lost:

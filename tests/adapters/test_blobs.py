@@ -128,6 +128,28 @@ def test_whatever_the_library_of_a_store_raises_is_said_in_a_line(
         use(RemoteBlobs(Unreachable(), "bucket/weights"))
 
 
+class EmptyFile:
+    """An object store's library, where a file is empty: it has no first byte to ask for."""
+
+    protocol = "s3"
+
+    def invalidate_cache(self, path: str) -> None:
+        pass
+
+    def cat_file(self, path: str, start: int, end: int) -> bytes:
+        raise OSError(22, "The requested range is not satisfiable")
+
+    def size(self, path: str) -> int:
+        return 0 if path.endswith("empty") else 7
+
+
+def test_a_file_without_a_first_byte_is_empty_and_any_other_refusal_is_said() -> None:
+    blobs = RemoteBlobs(EmptyFile(), "bucket/weights")
+    assert blobs.get("empty", 10) == b""
+    with pytest.raises(WeightsError, match="range is not satisfiable"):
+        blobs.get("other", 10)
+
+
 class WithoutBucket:
     """An object store's library, where the bucket is not there; it would make one if asked."""
 
