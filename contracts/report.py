@@ -41,8 +41,8 @@ class WindowReport(msgspec.Struct, frozen=True):
     ``curated`` counts targets that were scored and left unlearnt (``trainer.curate``).
     ``measures`` say what the window is worth, measured before it was learnt (``bits_live``,
     ``compression`` and so on, see ``trainer.scoring.window_measures``); empty in a report of an
-    older release. ``ranked`` is not 0 where only so many of the ``events`` were ranked, a sample of
-    whole users' events: scores and measures by models are means over these.
+    older release. ``ranked`` is not 0 where only so many of the ``events`` were ranked, a sample:
+    scores and measures by models are means over these.
     """
 
     label: Count

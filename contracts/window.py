@@ -140,8 +140,18 @@ class DecodedExample(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def marks(self) -> list[bool]:
-        """``refused`` with one for each target, also where none is."""
-        return self.refused or [False] * len(self.targets)
+        """``refused`` with one for each target, also where none is; a list of its own."""
+        return list(self.refused) or [False] * len(self.targets)
+
+    def first(self, number: int) -> DecodedExample:
+        """The same with so many targets, its first ones."""
+        return msgspec.structs.replace(
+            self,
+            targets=self.targets[:number],
+            offsets=self.offsets[:number],
+            appended=self.appended[:number],
+            refused=self.refused[:number],
+        )
 
 
 def decode_example(example: Example, actions: list[str]) -> DecodedExample:

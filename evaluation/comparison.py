@@ -12,6 +12,7 @@ import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -41,6 +42,7 @@ from everfresh.trainer.scoring.target_groups import (
     by_place,
     taught_targets,
 )
+from everfresh.trainer.windows.curation import curated_examples
 from everfresh.trainer.windows.refusals import without_refusals
 
 KS = (10, 20)
@@ -201,12 +203,13 @@ def _run_strategy(
         began = time.process_time()
         offset = weigh_contents(network.recommender, window.examples, known, settings, at)
         new = contents_of_new(network.recommender, window.examples, known.get)
-        outcome = train_window(learner.task(window, settings, at, contents=new))
+        part = _learnt(window, settings)
+        outcome = train_window(learner.task(part, settings, at, window.examples, new))
         if known and learner.strategy.passes(at):
             renew_contents(network.recommender, known.get, settings, at, offset)
         if why := broken(network, outcome):
             raise RunError(f"{name} broke in window {at}: {why}; lower trainer.learning_rate")
-        learner.strategy.remember(network, window, at)
+        learner.strategy.remember(network, part, at)
         train_s = time.process_time() - began
         emit(_score(comparison, name, at, ranked[name], train_s, outcome.tokens))
         if alone in ranked:
@@ -214,6 +217,15 @@ def _run_strategy(
     for line in told:
         emit(line)
     return {each: _concatenated(ranks) for each, ranks in ranked.items()}
+
+
+def _learnt(window: TrainingWindow, settings: Settings) -> TrainingWindow:
+    """The window without what ``trainer.curate`` leaves unlearnt; all of it is scored."""
+    if not settings.trainer.curate:
+        return window
+    return msgspec.structs.replace(
+        window, examples=curated_examples(window.examples, window.examples)[0]
+    )
 
 
 def _run_opponents(comparison: Comparison, emit: Emit) -> dict[str, Ranks]:

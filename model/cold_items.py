@@ -15,7 +15,7 @@ import numpy as np
 from everfresh.contracts.event import ItemId
 from everfresh.contracts.window import DecodedExample
 from everfresh.model.content.features import Features, Matrix
-from everfresh.model.metrics import Mask, Ranks
+from everfresh.model.metrics import Firsts, Ranks
 from everfresh.model.ranking import Beside
 from everfresh.model.ranks.rank_blocks import Heard
 from everfresh.model.recommender import VERSION, Recommender
@@ -73,7 +73,7 @@ class WithCold:
         self,
         examples: Sequence[DecodedExample],
         exclude_seen: bool,
-        asked: Mask | None = None,
+        asked: Firsts | None = None,
     ) -> Ranks:
         """See ``Recommender.ranks``; among rows and cold items alike."""
         return self.ranks_by([VERSION], examples, exclude_seen, asked=asked)[0]
@@ -84,11 +84,15 @@ class WithCold:
         examples: Sequence[DecodedExample],
         exclude_seen: bool,
         heard: Heard | None = None,
-        asked: Mask | None = None,
+        asked: Firsts | None = None,
     ) -> list[Ranks]:
         """See ``Recommender.ranks_by``; the network alone knows no cold items."""
         cold = ColdItems.of(self.recommender, self.known)
-        beside = Beside(cold.scores, *_cold_targets(cold, examples)) if cold.places else None
+        beside = (
+            Beside(len(cold.places), cold.scores, *_cold_targets(cold, examples))
+            if cold.places
+            else None
+        )
         return self.recommender.ranks_by(ways, examples, exclude_seen, heard, beside, asked)
 
 

@@ -99,8 +99,8 @@ def learnt_offset(
     with torch.inference_mode():
         users = scorer.users(encoded, length)
         items = recommender.vocabulary.item_rows()
-        needed = np.setdiff1d(table.links(contexts.last)[0], [UNKNOWN])
-        rivals = draw_rivals(table, items, needed, derive_seed(seed, 1))
+        followers = table.links(contexts.last)[0]
+        rivals = draw_rivals(table, items, rows, followers, derive_seed(seed, 1))
         warm = scorer.scores_of(rivals.rows, users, contexts).double().cpu()
         warm += torch.from_numpy(rivals.log_each)
         weights = table.weights_of(contexts)[:, 0]

@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+
+from everfresh.contracts.window import DecodedExample
 
 Ranks = npt.NDArray[np.int64]
 """One rank per target, 1 for the best; :data:`MISS` where the target could not be ranked."""
 
 Mask = npt.NDArray[np.bool_]
-"""Which of several; of examples whose targets are to be ranked, for instance."""
+"""Which of several."""
 
-_Each = TypeVar("_Each")
+Firsts = npt.NDArray[np.int64]
+"""Of each example, how many of its first targets are to be ranked; 0 for none."""
 
 MISS = 2**62
 """The rank of a target that a contender does not know or has excluded: worse than any other."""
 
 
-def only(each: Sequence[_Each], asked: Mask | None) -> Sequence[_Each]:
-    """Those of the examples that are ``asked``; all where nothing else is said."""
-    return each if asked is None else list(itertools.compress(each, asked))
+def only(examples: Sequence[DecodedExample], asked: Firsts | None) -> Sequence[DecodedExample]:
+    """The examples with the targets that are ``asked`` alone; all where nothing else is said."""
+    if asked is None:
+        return examples
+    pairs = zip(examples, asked.tolist(), strict=True)
+    return [example.first(number) for example, number in pairs if number]
 
 
-def spread(asked: Mask | None, numbers: Sequence[int]) -> Mask:
-    """Which targets are those of the examples that are ``asked``, which have so many each."""
-    every = np.ones(len(numbers), np.bool_) if asked is None else asked
-    return np.repeat(every, numbers)
+def spread(asked: Firsts | None, numbers: Sequence[int]) -> Mask:
+    """Which targets are ``asked``, of examples that have so many each."""
+    sizes = np.asarray(numbers, np.int64)
+    if asked is None:
+        return np.ones(int(sizes.sum()), np.bool_)
+    at = np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    found: Mask = at < np.repeat(asked, sizes)
+    return found
 
 
 def scores(ranks: Ranks, ks: Sequence[int] = (10,)) -> dict[str, float]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from everfresh.contracts.window import DecodedExample
 from everfresh.model.catalogue import Catalogue
-from everfresh.model.metrics import MISS, Mask, Ranks, only, spread
+from everfresh.model.metrics import MISS, Firsts, Ranks, spread
 from everfresh.model.network.batches import (
     Batch,
     EncodedExample,
@@ -126,11 +126,12 @@ def sightings_of(examples: Sequence[EncodedExample]) -> Sightings:
 class Beside:
     """Items without rows that are ranked among the others wherever trends count.
 
-    ``scores`` are theirs ``(n, items)`` for user vectors ``(n, dim)`` and weights of the network
-    ``(n,)``. ``targets`` has the place of each target that is one of them, -1 for others, and
-    ``seen``, by target, the places of those that its user had before.
+    There are ``items`` of them. ``scores`` are theirs ``(n, items)`` for user vectors ``(n, dim)``
+    and weights of the network ``(n,)``. ``targets`` has the place of each target that is one of
+    them, -1 for others, and ``seen``, by target, the places of those that its user had before.
     """
 
+    items: int
     scores: Callable[[Floats, Floats], Floats]
     targets: Ints
     seen: Mapping[int, Sequence[int]]
@@ -140,14 +141,14 @@ class Beside:
 class Asked:
     """``examples`` and how they are ranked: :func:`rank_ways` says what ``exclude_seen`` means.
 
-    Only the targets of the examples that are ``chosen`` are ranked, of all where nothing is said;
-    what is kept up hears all of them.
+    Only the targets that are ``chosen`` are ranked, all where nothing is said; what is kept up
+    hears all of them.
     """
 
     examples: Sequence[EncodedExample]
     max_length: int
     exclude_seen: bool
-    chosen: Mask | None = None
+    chosen: Firsts | None = None
 
 
 def rank_examples(
@@ -179,7 +180,7 @@ def rank_ways(
     with torch.inference_mode():
         targets, place = _targets(scorer, asked)
         ranks = [np.full(len(targets.numbers), MISS, dtype=np.int64) for _ in ways]
-        blocks = RankBlocks(scorer.catalogue)
+        blocks = RankBlocks(scorer.catalogue, beside.items if beside else 0)
         for block, now in _by_block(ways, asked.examples, len(place)):
             at = place[block][place[block] >= 0]
             for begin in range(0, len(at), blocks.targets):
@@ -200,16 +201,19 @@ def _targets(scorer: Scorer, asked: Asked) -> tuple[Targets, Ints]:
     numbers = np.flatnonzero(spread(asked.chosen, lengths))
     place = np.full(sum(lengths), -1)
     place[numbers] = np.arange(len(numbers))
-    chosen = only(examples, asked.chosen)
-    seen = None
+    chosen = list(examples)
+    if asked.chosen is not None:
+        pairs = zip(examples, asked.chosen.tolist(), strict=True)
+        chosen = [each.until(each.first_target + number) for each, number in pairs if number]
+    before = None
     if asked.exclude_seen:
-        seen = [
-            np.unique(each.codes[0, :known])
+        before = [
+            each.codes[0, :known]
             for each in chosen
             for known in range(each.first_target, len(each.codes[0]))
         ]
     users = scorer.users(chosen, asked.max_length)
-    return Targets(numbers, users, contexts_of(chosen), target_rows(chosen), seen), place
+    return Targets(numbers, users, contexts_of(chosen), target_rows(chosen), before), place
 
 
 def _by_block(

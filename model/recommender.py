@@ -19,7 +19,7 @@ from everfresh.contracts.window import DecodedExample
 from everfresh.model.catalogue import LEAST_NORM, Catalogue, best_rows
 from everfresh.model.content.content_map import CONTENT, ContentMap
 from everfresh.model.index import inverted_lists as lists
-from everfresh.model.metrics import Mask, Ranks
+from everfresh.model.metrics import Firsts, Ranks
 from everfresh.model.negatives import Negatives, clashes
 from everfresh.model.network.batches import (
     Batch,
@@ -212,10 +212,10 @@ class Recommender:
         self,
         examples: Sequence[DecodedExample],
         exclude_seen: bool,
-        asked: Mask | None = None,
+        asked: Firsts | None = None,
     ) -> Ranks:
-        """The rank of every target given the events before it, by what the version holds; of the
-        examples that are ``asked`` alone, if not of all."""
+        """The rank of every target given the events before it, by what the version holds; of those
+        that are ``asked`` alone, if not of all."""
         return self.ranks_by([VERSION], examples, exclude_seen, asked=asked)[0]
 
     def ranks_by(
@@ -225,7 +225,7 @@ class Recommender:
         exclude_seen: bool,
         heard: Heard | None = None,
         beside: Beside | None = None,
-        asked: Mask | None = None,
+        asked: Firsts | None = None,
     ) -> list[Ranks]:
         """The same by each of ``ways``, at hardly more cost; see ``model.ranking``.
 
@@ -234,7 +234,7 @@ class Recommender:
 
         A half-life, in events, is a way too: by counts alone, kept up as those of the first way.
 
-        Where only some examples are ``asked``, trends are kept up by all, and theirs are ranked.
+        Where only some targets are ``asked``, trends are kept up by all, and these are ranked.
         """
         encoded = [encode_example(example, self.vocabulary) for example in examples]
         known: dict[str | float, Ranking] = {NETWORK: Ranking(None)}

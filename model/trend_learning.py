@@ -42,9 +42,8 @@ def weigh_trends(
     contexts, rows, chosen = contexts.part(known), rows[known], chosen[known]
     moments = _Moments(recommender, examples, contexts, chosen) if tail else None
     followers = table.links(contexts.last)[0] if moments is None else moments.followers()
-    needed = np.union1d(rows, followers)
     items = recommender.vocabulary.item_rows()
-    rivals = draw_rivals(table, items, needed[needed != UNKNOWN], derive_seed(seed, 1))
+    rivals = draw_rivals(table, items, rows, followers, derive_seed(seed, 1))
     with torch.inference_mode():
         part = recommender.catalogue().of(torch.from_numpy(rivals.rows).to(users.device))
         logits = part.scores(users).cpu().numpy()

@@ -34,7 +34,7 @@ from everfresh.contracts.topics import (
     topic_name,
 )
 
-_WAIT_SECONDS = 20.0
+_WAIT_SECONDS = 60.0
 _log = logging.getLogger("everfresh.topics")
 
 

@@ -177,7 +177,10 @@ def measure(home: Path, course: Course) -> Outcome:
     for path in (home, folder):
         path.mkdir()
     users = random_histories(USERS, HISTORY, course.items)
-    with serving_stage(home, users, serving={"replicas": 2}, windows={"seconds": 60.0}) as on:
+    serving: dict[str, int] = {"replicas": 2}
+    if course.patience_s > _PATIENCE_S:
+        serving["timeout_ms"] = round(1000 * course.patience_s)
+    with serving_stage(home, users, serving=serving, windows={"seconds": 60.0}) as on:
         first = untrained(course.items, on.settings.model)
         every = on.settings.weights.snapshot_every
         store = first_version(on.settings.weights_url, first, every)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from everfresh.contracts.window import DecodedExample
-from everfresh.model.metrics import MISS, Mask, Ranks, only
+from everfresh.model.metrics import MISS, Firsts, Ranks, only
 from everfresh.model.opponents.clicks import Asked, Click, targets_of
 from everfresh.model.opponents.fading import TRIED, Choice, FadingCounts, Rows, gains_at_ten
 from everfresh.model.opponents.popularity import FadingPopularity, as_rows
@@ -44,7 +44,7 @@ class FadingMarkov:
         self.used = 0
 
     def ranks(
-        self, examples: Sequence[DecodedExample], exclude_seen: bool, asked: Mask | None = None
+        self, examples: Sequence[DecodedExample], exclude_seen: bool, asked: Firsts | None = None
     ) -> Ranks:
         """One rank per target, each given the user's true previous item."""
         return np.array(

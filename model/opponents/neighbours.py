@@ -28,7 +28,7 @@ import numpy.typing as npt
 from everfresh.contracts.event import ItemId, UserId
 from everfresh.contracts.sequence import encode_id
 from everfresh.contracts.window import DecodedExample
-from everfresh.model.metrics import MISS, Mask, Ranks, only
+from everfresh.model.metrics import MISS, Firsts, Ranks, spread
 from everfresh.model.opponents.click_log import ClickLog, Ints
 from everfresh.model.opponents.clicks import Click, append_order
 from everfresh.model.opponents.fading import RATES, Rows
@@ -73,10 +73,10 @@ class VmisKnn:
         self._first: Ints = np.zeros(0, np.int32)
 
     def ranks(
-        self, examples: Sequence[DecodedExample], exclude_seen: bool, asked: Mask | None = None
+        self, examples: Sequence[DecodedExample], exclude_seen: bool, asked: Firsts | None = None
     ) -> Ranks:
-        """One rank per target; targets are asked for in order of their append. Clicks of all
-        examples are heard, also where only some are ``asked``."""
+        """One rank per target; targets are asked for in order of their append. All clicks are
+        heard, also where only some are ``asked``."""
         rows = _RowsOf(self._vocabulary)
         histories = [[rows.known(entry.item) for entry in each.context] for each in examples]
         marks = [user_mark(each.user) for each in examples]
@@ -88,7 +88,7 @@ class VmisKnn:
             for number, at in append_order(examples):
                 history, item = histories[number], examples[number].targets[at].item
                 row = rows.known(item)
-                wanted = row != UNKNOWN and (asked is None or bool(asked[number]))
+                wanted = row != UNKNOWN and (asked is None or at < int(asked[number]))
                 seen = set(history) - {UNKNOWN} if exclude_seen and wanted else set()
                 if wanted and row not in seen:
                     out[number][at] = self._rank(marks[number], history, row, seen)
@@ -98,7 +98,8 @@ class VmisKnn:
                 history.append(row)
         finally:
             self.log.undo(tried, kept)
-        return np.concatenate([np.zeros(0, np.int64), *only(out, asked)])
+        every = np.concatenate([np.zeros(0, np.int64), *out])
+        return every[spread(asked, [len(each) for each in out])]
 
     def reach(self, rows: int) -> None:
         """Make room for scores of so many rows."""

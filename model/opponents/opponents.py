@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from everfresh.contracts.window import DecodedExample
-from everfresh.model.metrics import Mask, Ranks
+from everfresh.model.metrics import Firsts, Ranks
 from everfresh.model.opponents.clicks import Click, clicks
 from everfresh.model.opponents.markov import FadingMarkov
 from everfresh.model.opponents.neighbours import VmisKnn
@@ -28,7 +28,7 @@ class Opponent(Protocol):
     """Ranks; that changes nothing in it."""
 
     def ranks(
-        self, examples: Sequence[DecodedExample], exclude_seen: bool, asked: Mask | None = None
+        self, examples: Sequence[DecodedExample], exclude_seen: bool, asked: Firsts | None = None
     ) -> Ranks:
         """One rank per target, in order of the examples and of their targets; of the examples that
         are ``asked`` alone, if not of all."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from everfresh.contracts.event import ItemId
 from everfresh.contracts.window import DecodedExample
-from everfresh.model.metrics import MISS, Mask, Ranks, only
+from everfresh.model.metrics import MISS, Firsts, Ranks, only
 from everfresh.model.opponents.clicks import Asked, Click, targets_of
 from everfresh.model.opponents.fading import TRIED, Choice, FadingCounts, Levels, Rows, gains_at_ten
 from everfresh.model.opponents.row_order import Keys, RowOrder, keys_of
@@ -30,7 +30,7 @@ class FadingPopularity:
         self._orders: list[RowOrder] | None = None
 
     def ranks(
-        self, examples: Sequence[DecodedExample], exclude_seen: bool, asked: Mask | None = None
+        self, examples: Sequence[DecodedExample], exclude_seen: bool, asked: Firsts | None = None
     ) -> Ranks:
         """One rank per target, in order of the examples and of their targets."""
         return np.array(

@@ -44,28 +44,31 @@ class Heard(Protocol):
 @dataclass(frozen=True)
 class Targets:
     """Targets that are ranked together: their ``numbers`` ``(n,)``, user vectors ``(n, dim)``,
-    ``contexts``, ``rows`` ``(n,)``, and the rows of each that are no candidates, if any."""
+    ``contexts``, ``rows`` ``(n,)``, and the rows that each user had ``before``, in any order, where
+    these are no candidates."""
 
     numbers: Ints
     users: Tensor
     contexts: Contexts
     rows: Ints
-    seen: Sequence[Ints] | None
+    before: Sequence[Ints] | None
 
     def part(self, places: Ints) -> Targets:
         """Those at these places."""
-        seen = None if self.seen is None else [self.seen[at] for at in places.tolist()]
+        before = None if self.before is None else [self.before[at] for at in places.tolist()]
         users = self.users[torch.from_numpy(places).to(self.users.device)]
         return Targets(
-            self.numbers[places], users, self.contexts.part(places), self.rows[places], seen
+            self.numbers[places], users, self.contexts.part(places), self.rows[places], before
         )
 
     def left_out(self) -> Marked | None:
         """What is no candidate."""
-        if self.seen is None:
+        if self.before is None:
             return None
-        targets = np.repeat(np.arange(len(self.seen)), [len(rows) for rows in self.seen])
-        return Marked.sorted(targets, np.concatenate([np.zeros(0, np.int64), *self.seen]))
+        # Made when it is needed: of all targets of a long history it would be gigabytes.
+        seen = [np.unique(rows) for rows in self.before]
+        targets = np.repeat(np.arange(len(seen)), [len(rows) for rows in seen])
+        return Marked.sorted(targets, np.concatenate([np.zeros(0, np.int64), *seen]))
 
 
 @dataclass(frozen=True)
@@ -77,16 +80,16 @@ class Others:
 
 
 class RankBlocks:
-    """Of one catalogue: who ranks targets among its rows."""
+    """Of one catalogue: who ranks targets among its rows, and so many ``others``."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: Catalogue, others: int = 0) -> None:
         self._catalogue = catalogue
         self._rows = len(catalogue.bias)
         blocks = -(-self._rows // ROWS)
         # Even ones: a product with a last few rows would be a very small one.
         edges = np.linspace(0, self._rows, blocks + 1).astype(int).tolist()
         self._slices = [slice(*pair) for pair in itertools.pairwise(edges)]
-        self.targets = max(1, CELLS // min(self._rows, ROWS))
+        self.targets = max(1, CELLS // (min(self._rows, ROWS) + others))
         """Targets that are best ranked at once."""
 
     def ranks(

@@ -8,6 +8,7 @@ stand for what earlier windows said.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -21,11 +22,14 @@ from everfresh.model.trends.contexts import Contexts, places_of
 from everfresh.model.trends.counts import Floats, Ints
 from everfresh.model.trends.table import AGAIN, COLUMNS, TrendTable, places_among, widened
 from everfresh.model.trends.tail import Tail
+from everfresh.model.vocabulary.vocabulary import UNKNOWN
 
 MOST_TARGETS = 2_048
 """Targets of a window that the weights are learnt from; a random choice of them."""
 _HOTTEST, _DRAWN = 1_024, 1_024
 """Rivals of a target where the catalogue has more: the hottest, and others by chance."""
+_FOLLOWERS = 4_096
+"""Rivals that have followed the last item of any; a random choice of them."""
 _TRUST = 25.0
 """Precision of a weight of the version before: that of as many targets whose feature has a
 variance of 1."""
@@ -56,29 +60,37 @@ def choose_targets(sizes: Sequence[int], seed: int) -> list[tuple[int, int]]:
     return chosen
 
 
-def draw_rivals(table: TrendTable, items: Ints, needed: Ints, seed: int) -> Rivals:
-    """All ``items``, or the hottest, the ``needed`` ones, and a sample that stands for the rest."""
+def draw_rivals(
+    table: TrendTable, items: Ints, targets: Ints, followers: Ints, seed: int
+) -> Rivals:
+    """All ``items``, or the hottest, the ``targets``, and samples that stand for the ``followers``
+    and for the rest. So there are some 8,000 at most, whatever follows what."""
     if len(items) <= _HOTTEST + _DRAWN:
         return Rivals(items, np.zeros(len(items), np.float32))
     heat = table.features[items, 0]
     hottest = items[np.argpartition(-heat, _HOTTEST)[:_HOTTEST]]
-    certain = np.union1d(hottest, needed)
-    rest = np.setdiff1d(items, certain, assume_unique=True)
+    certain = np.setdiff1d(np.union1d(hottest, targets), [UNKNOWN])
+    followers = np.setdiff1d(followers, [UNKNOWN, *certain])
+    rest = np.setdiff1d(items, np.union1d(certain, followers), assume_unique=True)
     rng = np.random.Generator(np.random.PCG64(seed))
-    drawn = rng.choice(rest, min(_DRAWN, len(rest)), replace=False)
-    each = np.log(max(1, len(rest)) / max(1, len(drawn)))
-    stands = np.concatenate([np.zeros(len(certain)), np.full(len(drawn), each)])
-    return Rivals(np.concatenate([certain, drawn]), stands.astype(np.float32))
+    rows, stand_for = [certain], [np.zeros(len(certain))]
+    for group, most in ((followers, _FOLLOWERS), (rest, _DRAWN)):
+        drawn = group if len(group) <= most else rng.choice(group, most, replace=False)
+        rows.append(drawn)
+        stand_for.append(np.full(len(drawn), np.log(max(1, len(group)) / max(1, len(drawn)))))
+    return Rivals(np.concatenate(rows), np.concatenate(stand_for).astype(np.float32))
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What trends say of rivals before each of some targets: features ``(n, m, COLUMNS)``; links,
-    each with the target's number, the rival's, and features ``(links, LINKS)``; which rivals
-    ``again`` ``(2, pairs)``, by target and rival, the user has had lately; and the targets'
-    ``places`` ``(n,)``."""
+    """What trends say of rivals before each of some targets: features ``(parts, m, COLUMNS)``, and
+    which part's each target has, in ascending order, ``part`` ``(n,)``; links, each with the
+    target's number, the rival's, and features ``(links, LINKS)``; which rivals ``again``
+    ``(2, pairs)``, by target and rival, the user has had lately; and the targets' ``places``
+    ``(n,)``."""
 
     features: Floats
+    part: Ints
     at: Ints
     columns: Ints
     links: Floats
@@ -89,23 +101,24 @@ class Evidence:
     def of(cls, trends: TrendTable | Tail, rows: Ints, contexts: Contexts) -> Self:
         """Of the rivals' ``rows`` in these contexts ``(n,)``."""
         order = np.argsort(rows)
-        features = np.empty((len(rows), COLUMNS), np.float32)
-        features[order] = trends.features_of(rows[order])
+        features = np.empty((1, len(rows), COLUMNS), np.float32)
+        features[0, order] = trends.features_of(rows[order])
         followers, links = trends.links(contexts.last)
         at, slot, columns = places_among(rows, order, followers)
         of, _, had = places_among(rows, order, contexts.lately)
         again = np.unique(np.stack([of, had]), axis=1)
-        everywhere = np.broadcast_to(features, (len(contexts.last), *features.shape))
+        part = np.zeros(len(contexts.last), np.int64)
         places = places_of(contexts, trends.time)
-        return cls(everywhere, at, columns, links[at, slot], again, places)
+        return cls(features, part, at, columns, links[at, slot], again, places)
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
         """Of all their targets, one after another."""
-        begins = np.cumsum([0, *(len(part.features) for part in parts)]).tolist()
+        begins = np.cumsum([0, *(len(part.part) for part in parts)]).tolist()
         numbered = list(zip(parts, begins, strict=False))
         return cls(
             np.concatenate([part.features for part in parts]),
+            np.repeat(np.arange(len(parts)), [len(part.part) for part in parts]),
             np.concatenate([part.at + begin for part, begin in numbered]),
             np.concatenate([part.columns for part in parts]),
             np.concatenate([part.links for part in parts]),
@@ -135,6 +148,7 @@ def fit_weights(
     wanted = torch.from_numpy(order[np.searchsorted(rivals.rows, targets, sorter=order)])
     fixed, network = torch.from_numpy(rivals.log_each), torch.from_numpy(logits)
     features = torch.from_numpy(evidence.features)
+    edges = np.searchsorted(evidence.part, np.arange(len(features) + 1)).tolist()
     at, columns = torch.from_numpy(evidence.at), torch.from_numpy(evidence.columns)
     links = torch.from_numpy(evidence.links)
     whose, had = torch.from_numpy(evidence.again)
@@ -147,8 +161,12 @@ def fit_weights(
         optimizer.zero_grad()
         mine = weights[places]
         scores = mine[:, :1] * network + fixed
-        of_rows = mine[:, 1 : 1 + COLUMNS, None]
-        scores = scores + torch.bmm(features, of_rows).squeeze(2)
+        # A part's targets share its features, which are many times larger than they.
+        of_parts = [
+            mine[begin:end, 1 : 1 + COLUMNS] @ rows.T
+            for (begin, end), rows in zip(itertools.pairwise(edges), features, strict=True)
+        ]
+        scores = scores + torch.cat(of_parts)
         added = (links * mine[at, 1 + COLUMNS : AGAIN]).sum(1)
         scores = scores.index_put((at, columns), added, accumulate=True)
         scores = scores.index_put((whose, had), mine[whose, AGAIN], accumulate=True)

@@ -125,22 +125,23 @@ class Follower:
 
     async def _open_standby(self, number: int) -> None:
         """Open one partition, however long its snapshot or the brokers let it wait."""
-        pause_s = _RETRY_S
+        said, pause_s = "", _RETRY_S
         while True:
             try:
                 async with self._opening:
+                    self._waits.pop(number, None)
                     place = (await self._probe.places([number]))[number]
                     self._open[number] = await asyncio.to_thread(self._standbys.open, place)
             except (Unreachable, KafkaError, SnapshotError) as error:
-                if str(error) != self._waits.get(number):
-                    self._waits[number] = str(error)
-                    _log.warning("partition %d waits: %s", number, error)
+                self._waits[number] = str(error)
+                if str(error) != said:
+                    said = str(error)
+                    _log.warning("partition %d waits: %s", number, said)
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, _LONGEST_RETRY_S)
             else:
                 applied = self._open[number].applied
                 _log.info("partition %d: state reaches %d of %d", number, applied, place.end)
-                self._waits.pop(number, None)
                 self._tell()
                 return
 
@@ -244,7 +245,7 @@ class Follower:
         return sum(max(0, ends[number] - positions[number]) for number in positions)
 
     def _tell(self) -> None:
-        left = sum(each.bytes_left for each in self._standbys.restores.values())
+        left = sum(each.bytes_left for each in list(self._standbys.restores.values()))
         line = progress(len(self._open), len(self._wanted), left, self._waits)
         if line != self._said:
             self._said = line

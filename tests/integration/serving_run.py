@@ -116,6 +116,8 @@ def serving_run(kafka: EmbeddedBroker, home: Path) -> Iterator[ServingRun]:
         serving={
             **{"replicas": 2, "poll_ms": 1000, "push_bytes": 0, "admin_token": TOKEN},
             "restore_wait_s": 0,
+            # A client on a busy machine may take seconds to send what it asks.
+            "timeout_ms": 30_000,
         },
     )
     ensure_topics(Brokers(kafka.bootstrap_servers), settings)

@@ -22,6 +22,7 @@ from everfresh import EventProducer
 from everfresh.adapters.machine.child_process import ChildProcess
 from everfresh.adapters.machine.endpoint_record import endpoint_url
 from everfresh.adapters.machine.tcp_ports import accepts_connections, free_ports
+from everfresh.infra import ray_start_hook
 from everfresh.infra.broker import broker, data_folder
 from everfresh.infra.broker.broker import EmbeddedBroker
 from everfresh.infra.run.run_record import read_record
@@ -56,6 +57,8 @@ class Node:
                     # Its default is 15: beside a load, Ray's processes would hardly ever run.
                     "RAY_worker_niceness": "0",
                     "RAY_prestart_worker_first_driver": "0",
+                    # Ray gives a node 30 s to start; a busy machine takes longer.
+                    "RAY_START_HOOK": ray_start_hook.NAME,
                 },
             )
 
@@ -280,7 +283,7 @@ def test_a_node_that_leaves_takes_the_trainer_along_and_another_goes_on(
             assert asker.ask().status_code == 200
             clusters.other = clusters.node("10.77.0.3")
             # Meanwhile one more version may have come from the node that left.
-            wait_until(lambda: bool(clusters.other.titled("TrainerActor")), "a trainer there", 300)
+            wait_until(lambda: bool(clusters.other.titled("TrainerActor")), "a trainer there")
             asker.await_version(asker.await_version(1) + 2)
             up.signal(signal.SIGTERM)
             assert up.finish() == 0, up.said()

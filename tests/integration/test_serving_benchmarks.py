@@ -55,7 +55,9 @@ def test_freshness_follows_events_through_every_stage(tmp_path: Path) -> None:
 
 
 def _loop(home: Path) -> tuple[Any, Any]:
-    settings = load_settings({"home": home, "windows": {"seconds": 1}})
+    settings = load_settings(
+        {"home": home, "windows": {"seconds": 1}, "serving": {"timeout_ms": 30_000}}
+    )
     with Supervisor(settings, Interrupts(), lambda _: None) as run:
         run.start()
         return measure_freshness(run, 300.0, 3_600)

@@ -78,8 +78,8 @@ def by_definition(scores: Floats, targets: Targets, others: Others | None = None
     ranks = []
     for at, row in enumerate(targets.rows.tolist()):
         mine = scores[at].copy()
-        if targets.seen is not None:
-            mine[targets.seen[at]] = -np.inf
+        if targets.before is not None:
+            mine[targets.before[at]] = -np.inf
         own = mine[row]
         if others is not None:
             place = others.places[at]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from everfresh.contracts.event import ItemId
 from everfresh.contracts.window import DecodedExample, TrainingWindow
 from everfresh.model.cold_items import WithCold
-from everfresh.model.metrics import MISS, Mask, Ranks, scores
+from everfresh.model.metrics import MISS, Firsts, Ranks, scores
 from everfresh.model.recommender import TAIL, VERSION
 from everfresh.trainer.scoring.judged import of_targets
 from everfresh.trainer.scoring.target_groups import Groups
@@ -38,11 +38,11 @@ class Contender(Protocol):
     """Anything that can rank: a network or an opponent. Ranking changes nothing in it."""
 
     def ranks(
-        self, examples: Sequence[DecodedExample], exclude_seen: bool, asked: Mask | None = None
+        self, examples: Sequence[DecodedExample], exclude_seen: bool, asked: Firsts | None = None
     ) -> NDArray[np.int64]:
         """The 1-based rank of every target, examples first, targets of one in order; int64.
 
-        Only the ``asked`` examples' targets are ranked; what learns meanwhile hears all."""
+        Only the ``asked`` targets are ranked; what learns meanwhile hears all."""
 
 
 @runtime_checkable
@@ -50,7 +50,7 @@ class SeveralWays(Protocol):
     """What serves: it says at once how it ranks as replicas answer, and in other ways."""
 
     def several(
-        self, examples: Sequence[DecodedExample], exclude_seen: bool, asked: Mask | None = None
+        self, examples: Sequence[DecodedExample], exclude_seen: bool, asked: Firsts | None = None
     ) -> dict[str, Ranks]:
         """As :data:`LIVE`; where a gate asks, also :data:`OWN`, if another, and :data:`COUNTS`."""
 
@@ -67,13 +67,13 @@ class Served:
             self.ways |= {OWN: VERSION, COUNTS: half_life} if tail else {COUNTS: half_life}
 
     def ranks(
-        self, examples: Sequence[DecodedExample], exclude_seen: bool, asked: Mask | None = None
+        self, examples: Sequence[DecodedExample], exclude_seen: bool, asked: Firsts | None = None
     ) -> NDArray[np.int64]:
         """See :class:`Contender`."""
         return self.model.ranks_by([self.ways[LIVE]], examples, exclude_seen, asked=asked)[0]
 
     def several(
-        self, examples: Sequence[DecodedExample], exclude_seen: bool, asked: Mask | None = None
+        self, examples: Sequence[DecodedExample], exclude_seen: bool, asked: Firsts | None = None
     ) -> dict[str, Ranks]:
         """See :class:`SeveralWays`."""
         ranks = self.model.ranks_by([*self.ways.values()], examples, exclude_seen, asked=asked)
@@ -85,10 +85,10 @@ def rank_window(
     contenders: Mapping[str, Contender],
     exclude_seen: bool,
     flood: frozenset[ItemId] = frozenset(),
-    asked: Mask | None = None,
+    asked: Firsts | None = None,
 ) -> dict[str, Ranks]:
-    """Contender -> rank of every target of the ``asked`` examples, or of all; ``ValueError`` where
-    one leaves out targets.
+    """Contender -> rank of every target that is ``asked``, or of all; ``ValueError`` where one
+    leaves out targets.
 
     Of what serves :data:`OWN` and :data:`COUNTS` are there besides, where a gate asks for them.
 

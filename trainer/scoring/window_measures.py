@@ -30,7 +30,7 @@ from torch import Tensor
 from everfresh.contracts.event import ItemId, UserId
 from everfresh.contracts.window import DecodedExample
 from everfresh.model.cold_items import WithCold
-from everfresh.model.metrics import Mask, Ranks
+from everfresh.model.metrics import Firsts, Mask, Ranks
 from everfresh.model.opponents.popularity import FadingPopularity
 from everfresh.model.recommender import Recommender
 from everfresh.model.trends.counts import Ints
@@ -59,13 +59,13 @@ class Surprised:
         self._heard: list[tuple[Ints, Tensor]] = []
 
     def ranks(
-        self, examples: Sequence[DecodedExample], exclude_seen: bool, asked: Mask | None = None
+        self, examples: Sequence[DecodedExample], exclude_seen: bool, asked: Firsts | None = None
     ) -> Ranks:
         """The live model's."""
         return next(iter(self.several(examples, exclude_seen, asked).values()))
 
     def several(
-        self, examples: Sequence[DecodedExample], exclude_seen: bool, asked: Mask | None = None
+        self, examples: Sequence[DecodedExample], exclude_seen: bool, asked: Firsts | None = None
     ) -> dict[str, Ranks]:
         """By each of ``ways``; surprise is that of the first."""
         self._items = [target.item for example in examples for target in example.targets]

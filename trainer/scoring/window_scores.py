@@ -15,7 +15,7 @@ from everfresh.model.opponents.opponents import POPULARITY
 from everfresh.model.opponents.popularity import FadingPopularity
 from everfresh.model.vocabulary.admission import Limits, sighted
 from everfresh.model.vocabulary.vocabulary import Vocabulary
-from everfresh.trainer.scoring.judged import asked_examples, of_targets
+from everfresh.trainer.scoring.judged import asked_targets, of_targets
 from everfresh.trainer.scoring.paired import Paired, pair
 from everfresh.trainer.scoring.prequential import (
     COUNTS,
@@ -35,8 +35,8 @@ from everfresh.trainer.windows.backlog import PlannedWindow
 
 @dataclass(frozen=True)
 class ScoredWindow:
-    """``ranks`` are of the targets of the ``judged`` examples by contender, which are all of the
-    window's or a sample (``trainer.scoring.judged``); ``scores`` are as a manifest keeps them.
+    """``ranks`` are of the targets of the ``judged`` examples by contender: the window's, or a
+    sample of its targets (``trainer.scoring.judged``). ``scores`` are as a manifest keeps them.
 
     ``own`` are the live model's without its tail, where it has one; the gate judges versions by
     them, not by what replicas count beside. ``counts`` are by its counts alone, which know no
@@ -81,7 +81,7 @@ def score_planned(
     groups = {name: mask & taught for name, mask in groups.items()}
     summary = summarize(window, groups, planned.labels, planned.share)
     flood = vocabulary.left_waiting(*sighted(window.examples), Limits.of(tuning))
-    asked = asked_examples(window, len(vocabulary), tuning.seed)
+    asked = asked_targets(window, len(vocabulary), tuning.seed)
     live, popularity = contenders.get(LIVE), contenders.get(POPULARITY)
     measures = window_measures(window.examples)
     if isinstance(live, Served) and isinstance(popularity, FadingPopularity):

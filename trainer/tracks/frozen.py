@@ -86,7 +86,10 @@ class FrozenTrack:
             manifest.label,
             settings.trainer,
         )
-        told = msgspec.structs.replace(manifest, scores=scored.scores)
+        # What its manifest says of the window that it was made of is not said of this one.
+        told = msgspec.structs.replace(
+            manifest, scores=scored.scores, flood=len(scored.flood), left=0, curated=0
+        )
         report = msgspec.structs.replace(
             window_report(told, scored.summary, None),
             scored_version=manifest.version,

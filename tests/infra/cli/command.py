@@ -19,7 +19,7 @@ def everfresh(*words: str, cwd: Path, **env: str) -> tuple[int, str, str]:
         text=True,
         cwd=cwd,
         env={**kept, "PYTHONPATH": str(Path(__file__).parents[3]), **env},
-        timeout=120,
+        timeout=900,
         check=False,
     )
     return done.returncode, done.stdout, done.stderr

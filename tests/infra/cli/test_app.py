@@ -22,7 +22,7 @@ def interpreter(code: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         cwd=Path(__file__).parents[3],
-        timeout=120,
+        timeout=900,
         check=False,
     )
 

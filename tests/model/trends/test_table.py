@@ -144,13 +144,19 @@ def test_rivals_of_a_large_catalogue_are_the_needed_the_hot_and_a_sample() -> No
     trends.learn(Sightings.of(np.arange(1, 301), none, none, none))
     made = trends.table(np.full(number, -9.0, np.float32))
     items = np.arange(1, number)
-    rivals = draw_rivals(made, items, np.array([8_000, 8_500]), 4)
+    followers = np.array([[0, 8_600], [8_500, 1]])
+    rivals = draw_rivals(made, items, np.array([8_000, 8_500]), followers, 4)
     assert len(rivals.rows) == len(set(rivals.rows.tolist())) < 2_200
-    assert {8_000, 8_500, *range(1, 301)} <= set(rivals.rows.tolist())
+    assert {8_000, 8_500, 8_600, *range(1, 301)} <= set(rivals.rows.tolist())
     assert np.exp(rivals.log_each).sum() == pytest.approx(len(items), rel=1e-4)
-    again = draw_rivals(made, items, np.array([8_000, 8_500]), 4)
+    assert 0 not in rivals.rows
+    again = draw_rivals(made, items, np.array([8_000, 8_500]), followers, 4)
     assert (again.rows == rivals.rows).all()
-    few = draw_rivals(made, items[:50], np.array([3]), 4)
+    # However much has followed, they are no more than some thousands, and stand for all.
+    many = draw_rivals(made, items, np.array([8_000]), np.arange(2_000, 8_000), 4)
+    assert len(many.rows) == 1_024 + 1 + 4_096 + 1_024
+    assert np.exp(many.log_each).sum() == pytest.approx(len(items), rel=1e-4)
+    few = draw_rivals(made, items[:50], np.array([3]), np.zeros(0, np.int64), 4)
     assert (few.rows == items[:50]).all()
     assert (few.log_each == 0).all()
 

@@ -73,7 +73,7 @@ def test_as_many_are_left_as_a_count_one_by_one_says_and_refusals_are_no_part_of
             each = done(user, chance.choices(range(9), k=chance.choice([1, 2, 40])))
             marks = [chance.random() < 0.2 for _ in each.targets]
             window.append(msgspec.structs.replace(each, refused=marks if any(marks) else []))
-        kept, left = curated_examples(window, window)
+        taught_before = sum(each.taught for each in window)
         expected = []
         for each in window:
             seen: set[int] = set()
@@ -84,8 +84,10 @@ def test_as_many_are_left_as_a_count_one_by_one_says_and_refusals_are_no_part_of
                 if not mark and fresh and own < usual_most(window):
                     own += 1
                     expected.append((each.user, target.item))
+        kept, left = curated_examples(window, window)
         assert taught(kept) == expected
-        assert left == sum(each.taught for each in window) - len(expected)
+        assert left == taught_before - len(expected)
+        assert taught_before == sum(each.taught for each in window), "the window stays as it was"
         assert all(not each.marks[-1] for each in kept), "no tokens for what is not taught"
 
 
