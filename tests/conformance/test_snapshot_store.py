@@ -165,7 +165,11 @@ def test_a_snapshot_that_was_cut_short_at_its_manifest_or_its_deletion_leaves_no
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (lambda place, sha: place.files.pipe_file(sha, b"x" * 10_000), "has 10,000 bytes; at most"),
+        (
+            # A disk says how long a file is; of an object no more is read than one byte too many.
+            lambda place, sha: place.files.pipe_file(sha, b"x" * 10_000),
+            "has (10,000|more than 1,000) bytes",
+        ),
         (lambda place, sha: place.files.pipe_file(sha, b""), "sha256"),
         (lambda place, sha: place.files.rm_file(sha), "is missing"),
     ],
