@@ -12,6 +12,8 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from tests.conftest import SHARED
+
 
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -23,6 +25,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         subprocess.Popen(command, stderr=writer) as server,
         pytest.MonkeyPatch.context() as patched,
     ):
+        SHARED.add(server.pid)
         try:
             url = _wait_for_url(server, log)
             for name, value in (
