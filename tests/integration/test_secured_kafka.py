@@ -38,7 +38,7 @@ from everfresh.adapters.kafka.tail import RecordTail
 from everfresh.adapters.kafka.topics import end_offsets, ensure_topics
 from everfresh.adapters.kafka.window_source import KafkaWindowSource
 from everfresh.adapters.weights.tracks import FsspecTracks
-from everfresh.contracts.errors import DeliveryError, EverfreshError, RunError, Unreachable
+from everfresh.contracts.errors import DeliveryError, EverfreshError, RunError
 from everfresh.contracts.experiments.track import Track
 from everfresh.contracts.items.record import ItemChange
 from everfresh.contracts.kafka.security import Brokers, KafkaSecurity
@@ -128,19 +128,6 @@ def send_events(settings: Settings, number: int) -> None:
         events.send(user_id=1, item_id=1, type="unheard-of")
 
 
-def make_topics(maker: Settings) -> None:
-    """The controller, which makes topics, hears of new ACLs a moment after the broker."""
-    until = time.monotonic() + WAIT_S
-    while True:
-        try:
-            ensure_topics(maker.kafka.brokers, maker)
-        except Unreachable:
-            assert time.monotonic() < until
-            time.sleep(0.1)
-        else:
-            return
-
-
 def test_each_part_runs_with_its_row_of_the_table_and_nothing_more(
     broker: SecuredBroker,
     users: Users,
@@ -149,7 +136,7 @@ def test_each_part_runs_with_its_row_of_the_table_and_nothing_more(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     maker = users.settings("making the topics")
-    make_topics(maker)
+    ensure_topics(maker.kafka.brokers, maker)
     worker_settings = users.settings("stream worker")
     with started(worker_settings, "everfresh.streaming") as worker:
         send_events(users.settings("producer client"), 20)
