@@ -24,12 +24,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.harness.kept import kept_or_made
 from benchmarks.harness.options import option_parser
 from benchmarks.harness.report import show_table, write_figures
+from benchmarks.studies.curation.gains import Gain, gain_over, hits, told
 from benchmarks.studies.curation.streams import Stream, stream_of
 from everfresh.contracts.settings import Settings, load_settings
 from everfresh.contracts.window import DecodedExample
-from everfresh.evaluation.bootstrap import mean_with_interval
 from everfresh.model.metrics import Ranks
 from everfresh.model.recommender import NETWORK, TAIL, Recommender
 from everfresh.trainer.learning.exemplars import Exemplars, read_examples
@@ -104,14 +105,11 @@ def farthest_first(vectors: NDArray[np.float32], number: int) -> NDArray[np.int6
 
 def measure(case: Case, windows: int, size: int, kept: Path | None, data: Path | None) -> Result:
     """Run a case, or read what an earlier run of it left in the folder ``kept``."""
-    file = kept / f"{'_'.join(map(str, case))}.json" if kept else None
-    if file is not None and file.exists():
-        return msgspec.json.decode(file.read_bytes(), type=Result)
-    result = _run(case, stream_of(case.stream, case.seed, windows, size, data))
-    if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(msgspec.json.encode(result))
-    return result
+
+    def run() -> Result:
+        return _run(case, stream_of(case.stream, case.seed, windows, size, data))
+
+    return kept_or_made(kept, "_".join(map(str, case)), Result, run)
 
 
 def _run(case: Case, stream: Stream) -> Result:
@@ -168,7 +166,7 @@ class Row(NamedTuple):
     choice: str
     hr10: float
     network: float
-    gain: tuple[float, float, float]
+    gain: Gain
     tokens: float
     train_s: float
     choose_s: float
@@ -181,29 +179,18 @@ def rows_of(results: Mapping[Case, Result], stream: str) -> list[Row]:
     chances = [results[Case(stream, "chance", seed)] for seed in seeds]
     for choice in dict.fromkeys(case.choice for case in results if case.stream == stream):
         mine = [results[Case(stream, choice, seed)] for seed in seeds]
-        gained = [
-            _hits(run.ranks) - _hits(other.ranks) for run, other in zip(mine, chances, strict=True)
-        ]
-        # Users of different seeds are different users.
-        users = np.concatenate([at << 40 | np.asarray(run.users) for at, run in enumerate(mine)])
         rows.append(
             Row(
                 choice,
-                float(np.mean(np.concatenate([_hits(run.ranks) for run in mine]))),
-                float(np.mean(np.concatenate([_hits(run.network) for run in mine]))),
-                mean_with_interval(
-                    np.concatenate(gained), np.unique(users, return_inverse=True)[1], 17
-                ),
+                float(np.mean(np.concatenate([hits(run.ranks) for run in mine]))),
+                float(np.mean(np.concatenate([hits(run.network) for run in mine]))),
+                gain_over(mine, chances),
                 sum(run.tokens for run in mine) / sum(run.tokens for run in chances),
                 sum(run.train_s for run in mine),
                 sum(run.choose_s for run in mine),
             )
         )
     return rows
-
-
-def _hits(ranks: Sequence[int]) -> NDArray[np.float64]:
-    return (np.asarray(ranks) <= 10).astype(np.float64)
 
 
 def show(results: Mapping[Case, Result]) -> None:
@@ -215,8 +202,12 @@ def show(results: Mapping[Case, Result]) -> None:
             [
                 [
                     *(row.choice, f"{row.hr10:.4f}", f"{row.network:.4f}"),
-                    f"{row.gain[0]:+.4f} [{row.gain[1]:+.4f}, {row.gain[2]:+.4f}]",
-                    *(f"{row.tokens:.1%}", f"{row.train_s:.0f}", f"{row.choose_s:.1f}"),
+                    *(
+                        told(row.gain),
+                        f"{row.tokens:.1%}",
+                        f"{row.train_s:.0f}",
+                        f"{row.choose_s:.1f}",
+                    ),
                 ]
                 for row in rows_of(results, stream)
             ],

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmarks.harness.kept import kept_or_made
 from benchmarks.studies.curation.choices import CHOICES, Floats, Told
 from benchmarks.studies.curation.streams import WINDOW, WINDOWS, Stream, stream_of
 from everfresh.contracts.settings import Settings, load_settings
@@ -79,14 +80,11 @@ def measure(
     data: Path | None = None,
 ) -> Result:
     """Run a case, or read what an earlier run of it left in the folder ``kept``."""
-    file = kept / f"{case.name}.json" if kept else None
-    if file is not None and file.exists():
-        return msgspec.json.decode(file.read_bytes(), type=Result)
-    result = _run(case, stream_of(case.stream, case.seed, windows, size, data))
-    if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(msgspec.json.encode(result))
-    return result
+
+    def run() -> Result:
+        return _run(case, stream_of(case.stream, case.seed, windows, size, data))
+
+    return kept_or_made(kept, case.name, Result, run)
 
 
 def _run(case: Case, stream: Stream) -> Result:

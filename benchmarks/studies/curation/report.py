@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.harness.report import show_table
+from benchmarks.studies.curation.gains import Gain, gain_over, hits, told
 from benchmarks.studies.curation.measure import Case, Result
-from everfresh.evaluation.bootstrap import mean_with_interval
 
 Results = Mapping[Case, Result]
-Gain = tuple[float, float, float]
 WARM = 4
 """Windows from which on it is asked what the measures foretell: before, every window is worth
 much, and the measures fall while the network begins to learn."""
@@ -50,10 +49,10 @@ def rows_of(results: Results, stream: str) -> list[Row]:
         found.append(
             Row(
                 rule,
-                float(np.mean(np.concatenate([_hits(run.ranks) for run in mine]))),
-                float(np.mean(np.concatenate([_hits(run.network) for run in mine]))),
-                _gain(mine, alls),
-                _gain(mine, chances),
+                float(np.mean(np.concatenate([hits(run.ranks) for run in mine]))),
+                float(np.mean(np.concatenate([hits(run.network) for run in mine]))),
+                gain_over(mine, alls),
+                gain_over(mine, chances),
                 sum(run.tokens for run in mine) / sum(run.tokens for run in alls),
                 float(np.mean([run.learnt for run in mine])),
                 sum(run.train_s for run in mine),
@@ -95,7 +94,7 @@ def show(results: Results) -> None:
         rows = [
             [
                 *(row.rule, f"{row.hr10:.4f}", f"{row.network:.4f}"),
-                *(_told(row.over_all), _told(row.over_chance)),
+                *(told(row.over_all), told(row.over_chance)),
                 *(f"{row.tokens:.1%}", f"{row.learnt:.1%}", f"{row.train_s:.0f}"),
             ]
             for row in rows_of(results, stream)
@@ -110,7 +109,7 @@ def show(results: Results) -> None:
         show_table(
             f"{stream}: rank correlation with what learning a window gains on the next one",
             ("measure", "bits taken off", "HR@10 gained"),
-            [[name, *map(_told, pair)] for name, pair in foretold(results, stream).items()],
+            [[name, *map(told, pair)] for name, pair in foretold(results, stream).items()],
             good="an interval without 0",
         )
 
@@ -136,20 +135,6 @@ def figures(results: Results) -> dict[str, float]:
     return flat
 
 
-def _hits(ranks: Sequence[int]) -> NDArray[np.float64]:
-    return (np.asarray(ranks) <= 10).astype(np.float64)
-
-
-def _gain(mine: Sequence[Result], theirs: Sequence[Result]) -> Gain:
-    """Users of different seeds are different users."""
-    gained = [
-        _hits(run.ranks) - _hits(other.ranks) for run, other in zip(mine, theirs, strict=True)
-    ]
-    users = [at << 40 | np.asarray(run.users) for at, run in enumerate(mine)]
-    numbered = np.unique(np.concatenate(users), return_inverse=True)[1]
-    return mean_with_interval(np.concatenate(gained), numbered, 17)
-
-
 def _spearman(pair: Sequence[NDArray[np.float64]]) -> float:
     """Of ranks, ties sharing theirs; 0 where one is the same for all."""
     ranked = [
@@ -165,7 +150,3 @@ def _fisher(found: Sequence[float], size: int) -> Gain:
     mean = float(np.mean(np.arctanh(np.clip(found, -0.999, 0.999))))
     wide = 1.96 * math.sqrt(1.06 / max(1, size - 3) / len(found))
     return math.tanh(mean), math.tanh(mean - wide), math.tanh(mean + wide)
-
-
-def _told(gain: Gain) -> str:
-    return f"{gain[0]:+.4f} [{gain[1]:+.4f}, {gain[2]:+.4f}]"
