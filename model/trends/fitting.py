@@ -70,7 +70,7 @@ def draw_rivals(
     heat = table.features[items, 0]
     hottest = items[np.argpartition(-heat, _HOTTEST)[:_HOTTEST]]
     certain = np.setdiff1d(np.union1d(hottest, targets), [UNKNOWN])
-    followers = np.setdiff1d(followers, [UNKNOWN, *certain])
+    followers = np.setdiff1d(followers, np.append(certain, UNKNOWN))
     rest = np.setdiff1d(items, np.union1d(certain, followers), assume_unique=True)
     rng = np.random.Generator(np.random.PCG64(seed))
     rows, stand_for = [certain], [np.zeros(len(certain))]

@@ -101,6 +101,25 @@ def test_every_contender_is_tested_before_it_learns_and_then_told_apart_from_fro
         assert math.isclose(margin_line.mean, means[0] - means[1], abs_tol=1e-12)
 
 
+def test_what_is_left_unlearnt_is_scored_all_the_same(small_settings: Settings) -> None:
+    """Each event comes twice: half of them teach nothing (``trainer.curate``)."""
+    twice = [event for event in stream(60) for _ in range(2)]
+    made = list(cut_windows(twice, by_count(120, 4, 0.0), history_length=10))
+    lines: dict[bool, list[WindowScore]] = {}
+    for curate in (False, True):
+        tuning = small_settings.trainer.model_copy(update={"curate": curate})
+        settings = small_settings.model_copy(update={"trainer": tuning})
+        told: list[ResultLine] = []
+        compare(Comparison.of(made, exclude_seen=False), ["finetune"], settings, told.append)
+        lines[curate] = [
+            line for line in told if isinstance(line, WindowScore) and line.contender == "finetune"
+        ]
+    assert [line.events for line in lines[True]] == [line.events for line in lines[False]]
+    assert lines[True][1].scores != lines[False][1].scores
+    for few, many in zip(lines[True], lines[False], strict=True):
+        assert few.tokens < many.tokens
+
+
 def test_margins_are_over_any_contender_wherever_it_stands(small_settings: Settings) -> None:
     def margins(told: list[ResultLine]) -> dict[tuple[str, str], Margin]:
         return {(line.contender, line.metric): line for line in told if isinstance(line, Margin)}

@@ -190,6 +190,25 @@ def test_law_4_a_frozen_track_is_scored_on_every_window_and_learns_none(bench: T
     assert said.figures["processor_per_window_s"] >= 0
 
 
+def test_a_frozen_track_leaves_nothing_unlearnt_of_a_window_that_it_does_not_learn(
+    tmp_path: Path,
+) -> None:
+    bench = TrackBench(tmp_path)
+    bench.whole = make_log(2, LABELS, distort=lambda label, items: [*items, *items[:2]])
+    tuning = bench.settings.trainer.model_copy(update={"curate": True})
+    bench.settings = bench.settings.model_copy(update={"trainer": tuning})
+    bench.reveal(2)
+    bench.run_tracks()
+    track = bench.start_track("holdout")
+    bench.tracks.declare(msgspec.structs.replace(track, state="frozen"))
+    bench.reveal(ALL)
+    bench.run_tracks()
+    live = [each for each in bench.reports.windows if each.track == DEFAULT]
+    frozen = [each for each in bench.reports.windows if each.track == "holdout"]
+    assert min(each.curated for each in live) > 0
+    assert {each.curated for each in frozen} == {0}
+
+
 def test_law_4_a_frozen_track_is_ranked_with_its_tail_and_cold_items_as_a_live_one_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
