@@ -129,7 +129,6 @@ class Follower:
         while True:
             try:
                 async with self._opening:
-                    self._waits.pop(number, None)
                     place = (await self._probe.places([number]))[number]
                     self._open[number] = await asyncio.to_thread(self._standbys.open, place)
             except (Unreachable, KafkaError, SnapshotError) as error:
@@ -140,6 +139,7 @@ class Follower:
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, _LONGEST_RETRY_S)
             else:
+                self._waits.pop(number, None)
                 applied = self._open[number].applied
                 _log.info("partition %d: state reaches %d of %d", number, applied, place.end)
                 self._tell()
@@ -245,8 +245,10 @@ class Follower:
         return sum(max(0, ends[number] - positions[number]) for number in positions)
 
     def _tell(self) -> None:
-        left = sum(each.bytes_left for each in list(self._standbys.restores.values()))
-        line = progress(len(self._open), len(self._wanted), left, self._waits)
+        left = {n: each.bytes_left for n, each in list(self._standbys.restores.items())}
+        # While it is tried again, the cause stands, so that what is said does not flicker.
+        waits = {n: why for n, why in self._waits.items() if not left.get(n)}
+        line = progress(len(self._open), len(self._wanted), sum(left.values()), waits)
         if line != self._said:
             self._said = line
             self._say(line)

@@ -34,6 +34,7 @@ class KafkaInMemory:
         self.records: dict[int, list[LogRecord]] = {number: [] for number in range(partitions)}
         self.start = dict.fromkeys(self.records, 0)
         self.recreated = False
+        self.asked: list[int] = []
         self._positions: dict[TopicPartition, int] = {}
 
     def identity(self) -> LogIdentity:
@@ -46,6 +47,7 @@ class KafkaInMemory:
             raise LogMismatch("t.events was recreated")
 
     async def places(self, numbers: Sequence[int]) -> dict[int, LogPlace]:
+        self.asked += numbers
         log, ends = self.identity(), await self.ends(numbers)
         return {
             n: LogPlace("cluster", TOPIC, "id", n, self.start[n], ends[n], log.partitions)
@@ -214,9 +216,13 @@ def test_one_partition_that_waits_for_a_snapshot_holds_no_other_up(home: Home) -
         await until(reaches(follower, 0, 100))
         await until(lambda: home.mark(0) == NOW)
         await until(lambda: "waits" in home.said[-1])
+        tried = home.kafka.asked.count(1)
+        await until(lambda: home.kafka.asked.count(1) > tried + 3)
 
     home.run(then)
-    last = home.said[-1]
+    said = [line for line in home.said if "1 of 2" in line]
+    (last,) = [line for line in said if "waits" in line]
+    assert last == said[-1]
     assert "is here; partition 1 waits: missing: no snapshot of partition 1 can be used" in last
     assert "and its log begins at 10; see that the stream worker writes them" in last
     figures = home.sink.statuses[-1].figures
