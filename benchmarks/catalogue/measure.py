@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 from benchmarks.harness.report import median
+from benchmarks.synthetic.windows import skewed_window
 from everfresh.adapters.weights.deltas import INDEX_BYTES
 from everfresh.contracts.safetensors import TableBytes
-from everfresh.contracts.sequence import Interaction
 from everfresh.contracts.settings import Settings, load_settings
-from everfresh.contracts.window import DecodedExample, TrainingWindow
+from everfresh.contracts.window import TrainingWindow
 from everfresh.model.cold_items import WithCold
 from everfresh.model.inference.indexing import renew_index
 from everfresh.model.opponents.fading import HALF_LIVES
@@ -33,8 +33,6 @@ from everfresh.trainer.windows.backlog import PlannedWindow
 from everfresh.trainer.windows.holdout import HeldOut, hold_out
 
 SIZES = 1_000, 10_000, 100_000, 1_000_000
-_USERS, _TARGETS, _CONTEXT = 300, 3, 60
-_BEGAN_MS = 1_700_000_000_000
 
 
 class Cost(NamedTuple):
@@ -72,7 +70,7 @@ def _train(items: int, repeats: int) -> Cost:
     costs = []
     held: list[HeldOut] = []
     for number in range(1, repeats + 2):
-        window = _window(number, items, draws)
+        window = skewed_window(number, items, draws)
         began = time.process_time()
         held = _rank(learner, window, settings, held)
         rank_s, began = time.process_time() - began, time.process_time()
@@ -150,17 +148,3 @@ def _row_bytes(table: TableBytes) -> int:
         return whole
     number = len(table.touched) // 8
     return min(whole, number * (whole // table.shape[0] + INDEX_BYTES))
-
-
-def _window(label: int, items: int, draws: np.random.Generator) -> TrainingWindow:
-    examples = []
-    for user in range(_USERS):
-        # Each window is by users of its own.
-        began = _BEGAN_MS + 10_000_000 * label + 10 * user
-        drawn = (items * draws.random(_CONTEXT + _TARGETS) ** 3).astype(int).tolist()
-        events = [Interaction(item, "click", began + 1000 * at) for at, item in enumerate(drawn)]
-        offsets = list(range(_TARGETS))
-        examples.append(
-            DecodedExample(user, events[:_CONTEXT], events[_CONTEXT:], offsets, [began] * _TARGETS)
-        )
-    return TrainingWindow(label=label, ranges={}, examples=examples, next_read={})

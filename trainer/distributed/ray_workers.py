@@ -16,7 +16,7 @@ from everfresh.adapters.observe.logs import configure_logging
 from everfresh.contracts.errors import EverfreshError, WorkerLost
 from everfresh.contracts.settings import Settings
 from everfresh.trainer.distributed.data_parallel import DataParallelMember
-from everfresh.trainer.distributed.jobs import Job, describe_job, do_job, weights_digest
+from everfresh.trainer.distributed.jobs import Job, KeptNetworks, SentNetworks, weights_digest
 from everfresh.trainer.learning.device import prepare_device
 from everfresh.trainer.learning.network import TrainingOutcome
 from everfresh.trainer.learning.training import train_window
@@ -33,6 +33,7 @@ class TrainingWorker:
         configure_logging("trainer-worker", settings.home)
         torch.set_num_threads(settings.trainer.threads)
         self._settings = settings
+        self._networks = KeptNetworks()
         self._member: DataParallelMember | None = None
 
     def join(self, host: str, port: int, rank: int) -> None:
@@ -46,7 +47,7 @@ class TrainingWorker:
     def train(self, job: Job) -> str:
         """Train one window in step with the others; see ``trainer.distributed.jobs``."""
         assert self._member is not None, "a worker joins before it trains"
-        return do_job(job, self._member)
+        return self._networks.do(job, self._member)
 
 
 class DataParallelTraining:
@@ -58,6 +59,7 @@ class DataParallelTraining:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._sent = SentNetworks()
         self._workers: list[Any] = []
         self._member: DataParallelMember | None = None
 
@@ -65,10 +67,12 @@ class DataParallelTraining:
         """See ``trainer.learning.training.TrainWindow``."""
         try:
             member = self._member or self._start_workers()
-            job = ray.put(describe_job(task))
-            answers = [worker.train.remote(job) for worker in self._workers]
+            job = self._sent.describe(task)
+            told = ray.put(job)
+            answers = [worker.train.remote(told) for worker in self._workers]
             outcome = train_window(task, member)
-            digests = {weights_digest(task.network), *ray.get(answers, timeout=_MEET_S)}
+            own = weights_digest(task.network, outcome.touched)
+            digests = {own, *ray.get(answers, timeout=_MEET_S)}
         except (RayError, WorkerLost) as error:
             self._end_workers()
             raise WorkerLost(f"a training worker was lost: {str(error).splitlines()[0]}") from None
@@ -77,6 +81,7 @@ class DataParallelTraining:
                 "the training workers ended with different weights; run them on machines of one "
                 "kind with one release, or set trainer.workers to 1"
             )
+        self._sent.trained(job, own)
         return outcome
 
     def _start_workers(self) -> DataParallelMember:
@@ -95,6 +100,7 @@ class DataParallelTraining:
         actor = ray.remote(TrainingWorker).options(**process_resources(self._settings))
         size, device = self._settings.trainer.workers, self._settings.trainer.device
         self._workers = [actor.remote(self._settings) for _ in range(size - 1)]
+        self._sent = SentNetworks()
         joined = [
             worker.join.remote(host, port, rank) for rank, worker in enumerate(self._workers, 1)
         ]

@@ -9,7 +9,7 @@ from everfresh.contracts.errors import EverfreshError
 from everfresh.contracts.settings import Settings
 from everfresh.trainer.distributed import ray_workers
 from everfresh.trainer.distributed.data_parallel import DataParallelMember
-from everfresh.trainer.distributed.jobs import Job, do_job
+from everfresh.trainer.distributed.jobs import Job, KeptNetworks
 from everfresh.trainer.learning.learner import fresh_learner
 from tests.trainer.logs import make_log, windows_of
 from tests.trainer.small_settings import with_strategy
@@ -30,7 +30,7 @@ class OtherWorker:
         self.train = SimpleNamespace(remote=self._train)
 
     def _train(self, job: Job) -> str:
-        return self._digest or do_job(job, DataParallelMember(HashStore(), 0, 1, 5.0))
+        return self._digest or KeptNetworks().do(job, DataParallelMember(HashStore(), 0, 1, 5.0))
 
 
 @pytest.mark.parametrize("wrong", [None, 64 * "0"])
