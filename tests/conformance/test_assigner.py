@@ -20,6 +20,7 @@ from tests.adapters.kafka.definitions.scripted import Script
 from tests.contracts.experiments.definitions import define
 
 ARMS = ("control", "treatment")
+LONG_MS = 240_000  # a deadline that a busy machine keeps
 GREEN = Assignments([(0, define("green"))])
 IN = [user for user in range(400) if GREEN.assign(user).arm == "treatment"]
 """Users whom every assigner here puts into the arm ``treatment``."""
@@ -46,7 +47,7 @@ def assigner(request: pytest.FixtureRequest) -> Iterator[Assigner]:
         yield NamedArms("green", ARMS)
     else:
         flags = {"green": InMemoryFlag("c", {"c": "control"}, context_evaluator=by_group)}
-        asking = OpenFeatureAssigner(InMemoryProvider(flags), "green", ARMS, 1_000)
+        asking = OpenFeatureAssigner(InMemoryProvider(flags), "green", ARMS, LONG_MS)
         yield asking
         asking.close()
 

@@ -20,7 +20,7 @@ from everfresh.adapters.assigners.openfeature import OpenFeatureAssigner, provid
 from everfresh.contracts.errors import SettingsError
 from everfresh.contracts.experiments.assignment import NO_EXPERIMENT, Assignment
 
-LONG_MS = 30_000
+LONG_MS = 240_000
 
 
 class Answering(InMemoryProvider):

@@ -21,7 +21,7 @@ from everfresh.serving.rpc import recommender_pb2 as pb
 from everfresh.serving.rpc.service import RpcService
 from tests.serving.replica_in_memory import Bench
 
-LONG_MS = 60_000
+LONG_MS = 240_000
 
 
 class Slow(InMemoryProvider):

@@ -13,7 +13,7 @@ from torch.distributed import HashStore
 from everfresh.contracts.settings import Settings
 from everfresh.trainer.distributed import data_parallel
 from everfresh.trainer.distributed.data_parallel import DataParallelMember
-from everfresh.trainer.distributed.jobs import describe_job, do_job, weights_digest
+from everfresh.trainer.distributed.jobs import KeptNetworks, SentNetworks, weights_digest
 from everfresh.trainer.learning.learner import fresh_learner
 from everfresh.trainer.learning.training import train_window
 from tests.elsewhere import NAME, Mixed, elsewhere
@@ -137,7 +137,7 @@ def test_a_worker_trains_its_job_on_its_device(
     train_window(learner.task(windows[0], settings, 0))
     learner.strategy.remember(learner.network, windows[0], 0)
     task = learner.task(windows[1], settings, 1)
-    job = describe_job(task)
+    job = SentNetworks().describe(task)
     member = DataParallelMember(HashStore(), 0, 1, 5.0)
-    train_window(task, member)
-    assert do_job(job, member) == weights_digest(learner.network)
+    touched = train_window(task, member).touched
+    assert KeptNetworks().do(job, member) == weights_digest(learner.network, touched)
