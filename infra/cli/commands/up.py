@@ -22,7 +22,9 @@ from everfresh.infra.cli.views.steps import StepPrinter
 from everfresh.infra.supervisor import Supervisor
 
 _POLL_MS = 200
-_PLAIN_S = 10.0
+_PLAIN_S, _SCREEN_S = 10.0, 1.0
+_WINDOWS = 240
+"""What is shown is of so many windows, the last ones: a run has no end."""
 
 
 def run_up(settings: Settings) -> None:
@@ -75,19 +77,23 @@ def _greet(console: Terminal, run: Supervisor, page: str) -> None:
 
 
 def _stay(console: Terminal, run: Supervisor) -> None:
-    began, printed = time.monotonic(), 0.0
+    began, shown_s = time.monotonic(), 0.0
+    every_s = _SCREEN_S if console.is_terminal else _PLAIN_S
     with (
-        RunFollower(run.settings, from_end=True) as follower,
+        RunFollower(run.settings, from_end=True, most=_WINDOWS) as follower,
         Live(console=console, auto_refresh=False, transient=True) as live,
     ):
         while True:
             run.watch()
             follower.poll(_POLL_MS)
-            now = _snapshot(follower, time.monotonic() - began, run.absent())
+            elapsed_s = time.monotonic() - began
+            if elapsed_s - shown_s < every_s:
+                continue
+            shown_s = elapsed_s
+            now = _snapshot(follower, elapsed_s, run.absent())
             if console.is_terminal:
                 live.update(render(now), refresh=True)
-            elif now.elapsed_s - printed >= _PLAIN_S:
-                printed = now.elapsed_s
+            else:
                 console.print(plain_line(now), soft_wrap=True)
 
 

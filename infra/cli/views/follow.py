@@ -48,11 +48,14 @@ class Rate:
 class RunFollower:
     """Keeps :class:`RunReports` up to date; a broker that is away for a while is no error.
 
-    Used by one thread. ``from_end`` leaves out what earlier runs reported.
+    Used by one thread. ``from_end`` leaves out what earlier runs reported; ``most`` is how many
+    windows are kept.
     """
 
-    def __init__(self, settings: Settings, *, from_end: bool = False) -> None:
-        self.reports = RunReports(settings.serving.replica_range.least)
+    def __init__(
+        self, settings: Settings, *, from_end: bool = False, most: int | None = None
+    ) -> None:
+        self.reports = RunReports(settings.serving.replica_range.least, most)
         self.rate = Rate()
         self._settings = settings
         self._from_end = from_end
@@ -95,6 +98,7 @@ class RunFollower:
             },
             freshness_p50_s=p50,
             freshness_p99_s=p99,
+            trained=reports.trained,
         )
 
     def dead_letters(self) -> int:

@@ -20,11 +20,13 @@ class LiveVersions:
 
     A replica that skipped a version, or whose status was not seen while it had it, reached it when
     it reached the next one seen: never too early. Once a version has been live everywhere, replicas
-    that come later do not change when that was.
+    that come later do not change when that was. Only the last ``most`` versions are remembered, if
+    a number is given.
     """
 
-    def __init__(self, expected: int) -> None:
+    def __init__(self, expected: int, most: int | None = None) -> None:
         self._expected = expected
+        self._most = most
         self._steps: dict[str, list[tuple[int, int]]] = {}
         self._last_status: dict[str, int] = {}
         self._everywhere: list[tuple[int, int]] = []
@@ -35,6 +37,7 @@ class LiveVersions:
         steps = self._steps.setdefault(replica, [])
         if version and (not steps or version > steps[-1][0]):
             steps.append((version, now_ms if since_ms is None else since_ms))
+            self._trim(steps)
         newest = max(self._last_status.values())
         silent = [name for name, at in self._last_status.items() if newest - at > SILENT_MS]
         for name in silent:
@@ -66,6 +69,11 @@ class LiveVersions:
         for version in sorted(stops):
             moments = (_first(steps, version) for steps in self._steps.values())
             self._everywhere.append((version, max(moments)))
+        self._trim(self._everywhere)
+
+    def _trim(self, steps: list[tuple[int, int]]) -> None:
+        if self._most is not None:
+            del steps[: -self._most]
 
 
 def _first(steps: Sequence[tuple[int, int]], version: int) -> int:

@@ -54,6 +54,13 @@ class Snapshot(msgspec.Struct, frozen=True):
     requests: int = 0
     failed_requests: int = 0
     request_p50_ms: float | None = None
+    trained: int | None = None
+    """Windows in all, where ``windows`` are the last ones alone."""
+
+    @property
+    def windows_trained(self) -> int:
+        """All of them."""
+        return len(self.windows) if self.trained is None else self.trained
 
 
 def render(now: Snapshot) -> RenderableType:
@@ -76,7 +83,7 @@ def plain_line(now: Snapshot) -> str:
     requests = f", requests {now.requests} ({now.failed_requests} failed)" if now.requests else ""
     return (
         f"{now.elapsed_s:6.1f} s  {now.phase}: {sent}{now.events_per_s:,.0f}/s, "
-        f"lag {now.lag:,}, windows trained {len(now.windows)}, version by replica {versions}, "
+        f"lag {now.lag:,}, windows trained {now.windows_trained}, version by replica {versions}, "
         f"event to live p50 {seconds(now.freshness_p50_s)} p99 {seconds(now.freshness_p99_s)}"
         f"{requests}{scores}"
     )
@@ -125,7 +132,7 @@ def _loop(now: Snapshot) -> RenderableType:
     rows: list[tuple[str, str | Text]] = [
         ("events/s", styled((f"{now.events_per_s:,.0f}", "bold"))),
         ("lag, 0 is best", f"{now.lag:,} events"),
-        ("windows trained", styled((str(len(now.windows)), "bold"), _behind(now.backlog))),
+        ("windows trained", styled((str(now.windows_trained), "bold"), _behind(now.backlog))),
         ("version by replica", styled("  ").join(versions) if versions else MISSING),
         ("event to live, p50 / p99", styled((p50, "bold"), f" / {p99}")),
         ("requests", _requests(now)),

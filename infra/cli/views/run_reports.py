@@ -11,11 +11,18 @@ STALE_MS = 10_000
 
 
 class RunReports:
-    """Gets the records of the ``status`` and ``reports`` topics, in the order of their logs."""
+    """Gets the records of the ``status`` and ``reports`` topics, in the order of their logs.
 
-    def __init__(self, replicas: int) -> None:
+    ``windows`` are all of them or, for a run without end, the last ``most``.
+    """
+
+    def __init__(self, replicas: int, most: int | None = None) -> None:
         self.windows: list[WindowReport] = []
-        self.live = LiveVersions(replicas)
+        self.trained = 0
+        """Windows in all."""
+        self.live = LiveVersions(replicas, most)
+        self._most = most
+        self._events = self._version = 0
         self._components: dict[str, ComponentStatus] = {}
         self._places: set[tuple[int, int]] = set()
 
@@ -36,6 +43,11 @@ class RunReports:
         if report.track == DEFAULT and report.place not in self._places:
             self._places.add(report.place)
             self.windows.append(report)
+            self.trained += 1
+            self._events += report.events
+            self._version = max(self._version, report.version)
+            while self._most is not None and len(self.windows) > self._most:
+                self._places.discard(self.windows.pop(0).place)
 
     def components(self, kind: str, now_ms: int | None = None) -> list[ComponentStatus]:
         """Those of a kind that have not stopped and, with ``now_ms``, have reported lately."""
@@ -57,11 +69,11 @@ class RunReports:
 
     def trained_events(self) -> int:
         """Events of all trained windows."""
-        return sum(report.events for report in self.windows)
+        return self._events
 
     def version(self) -> int:
         """The newest version that was trained; 0 before the first."""
-        return max((report.version for report in self.windows), default=0)
+        return self._version
 
     def version_everywhere(self, now_ms: int | None = None) -> int:
         """The newest version that every replica has been seen with; 0 before the first.
@@ -77,10 +89,10 @@ class RunReports:
         return self.live.everywhere_since(self.version()) is None
 
     def freshness(self, *shares: float) -> list[float | None]:
-        """Quantiles, in seconds, over all events whose version is live everywhere."""
-        samples = [
+        """Quantiles, in seconds, over events of ``windows`` whose version is live everywhere."""
+        samples = sorted(
             sample for report in self.windows for sample in window_freshness(report, self.live)
-        ]
+        )
         return [weighted_quantile(samples, share) for share in shares]
 
 

@@ -33,3 +33,20 @@ def test_the_version_everywhere_is_the_least_of_the_replicas() -> None:
     assert reports.version_everywhere() == 3
     reports.status(ComponentStatus("b", "replica", 2000, "stopped", {}))
     assert reports.version_everywhere() == 4
+
+
+def test_a_run_without_end_keeps_the_last_windows_and_counts_all() -> None:
+    reports, whole = RunReports(1, most=3), RunReports(1)
+    for each in (reports, whole):
+        for number in range(1, 11):
+            each.window(window(number, events=10, appended=[1000 * number] * 101))
+            each.status(replica("a", 1000 * number + 900, number, 1000 * number + 100 * number))
+    assert (reports.trained, reports.trained_events(), reports.version()) == (10, 100, 10)
+    assert reports.windows == whole.windows[-3:]
+    assert whole.freshness(0.5, 1.0) == [0.5, 1.0]
+    assert reports.freshness(0.1, 0.5, 1.0) == [0.8, 0.9, 1.0]
+    assert len(reports._places) == 3
+    assert len(reports.live._everywhere) == len(reports.live._steps["a"]) == 3
+    for late in reports.windows:
+        reports.window(late)
+    assert reports.trained == 10
