@@ -11,7 +11,7 @@ from typing import Any
 from aiokafka.errors import KafkaError
 
 from everfresh.adapters.state.snapshots import SnapshotStore
-from everfresh.contracts.errors import EverfreshError, StateLocked, Unreachable
+from everfresh.contracts.errors import EverfreshError, StateError, StateLocked, Unreachable
 from everfresh.contracts.sequence import META_KEY
 from everfresh.contracts.settings import Settings
 from everfresh.streaming.fold.opening import mark_restored
@@ -157,7 +157,17 @@ class Ownership:
             finally:
                 opened.close()
 
+        unreachable = figures.refused["unreachable"]
         if restore(path, place, store, check, figures) is None:
+            # What cannot be looked at now may hold all that the log has lost.
+            if place.start and figures.refused["unreachable"] > unreachable:
+                raise StateError(
+                    f"partition {place.partition} of {place.topic} has no state here, its log "
+                    f"begins at {place.start}, and its snapshots in "
+                    f"{self._settings.snapshots_url} cannot be reached, so the worker does not "
+                    "begin without them; see that this machine reaches state.snapshot_url (its "
+                    "log file says why not), then start the worker again"
+                )
             begin_anew(place, self._settings.state.accept_truncated_log, figures)
 
     def snapshots(self, number: int) -> SnapshotStore:

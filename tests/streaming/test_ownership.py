@@ -6,11 +6,13 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from everfresh.contracts.errors import LogTruncated, StateError
 from everfresh.contracts.settings import Settings
 from everfresh.streaming import ownership as ownership_module
 from everfresh.streaming.log.identity import LogIdentity, LogPlace
@@ -54,3 +56,44 @@ def test_a_rebalance_during_a_restore_starts_no_second_one_beside_it(
 
     asyncio.run(run())
     assert most[0] == 1
+
+
+async def _resumed(settings: Settings, start: int) -> Ownership:
+    async def places(numbers: Iterable[int]) -> dict[int, LogPlace]:
+        return {number: place(partition=number, start=start, end=90) for number in numbers}
+
+    identity = LogIdentity("cluster", "t.events", "id", 4)
+    probe, sender = cast(Any, SimpleNamespace(places=places)), cast(Any, None)
+    ownership = Ownership(settings, identity, probe, sender, None, lambda error: None)
+    try:
+        await ownership.resume({0})
+    finally:
+        await ownership.release_all()
+    return ownership
+
+
+@pytest.mark.parametrize("accepted", [False, True])
+def test_snapshots_that_cannot_be_reached_are_not_taken_for_none_where_the_log_is_cut(
+    make_settings: Callable[..., Settings], tmp_path: Path, accepted: bool
+) -> None:
+    nowhere = tmp_path / "snapshots"
+    state = {"snapshot_url": str(nowhere), "accept_truncated_log": accepted}
+    settings = make_settings(kafka=NOWHERE, state=state)
+    nowhere.write_text("a file where a folder should be")
+    with pytest.raises(StateError, match=r"log begins at 40, and its snapshots in .* cannot be"):
+        asyncio.run(_resumed(settings, 40))
+    # A log that is whole says it all.
+    assert asyncio.run(_resumed(settings, 0)).restores.from_log == 1
+    nowhere.unlink()
+    nowhere.mkdir()
+    if accepted:
+        again = make_settings(kafka=NOWHERE, state=state, home=tmp_path / "other")
+        assert asyncio.run(_resumed(again, 40)).restores.truncated == 40
+
+
+def test_no_snapshot_is_not_the_same_as_none_that_can_be_reached(
+    make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    state = {"snapshot_url": str(tmp_path / "none")}
+    with pytest.raises(LogTruncated, match="accept_truncated_log"):
+        asyncio.run(_resumed(make_settings(kafka=NOWHERE, state=state), 40))
