@@ -252,13 +252,19 @@ class EventProducer:
             if self._cause is None:
                 self._cause = cause
 
+    def _take_failures(self) -> tuple[int, BaseException | None]:
+        with self._lock:
+            taken = self._failed, self._cause
+            self._failed, self._cause = 0, None
+        return taken
+
     def _raise_failures(self) -> None:
-        if not self._failed:
+        # Of several threads one tells of what failed so far; the others go on.
+        failed, cause = self._take_failures()
+        if not failed:
             return
         self._retire()
-        with self._lock:
-            failed, cause = self._failed, self._cause
-            self._failed, self._cause = 0, None
+        failed += self._take_failures()[0]
         raise DeliveryError(
             f"{failed} events did not reach topic {self._topic} at {self._servers}; first cause: "
             f"{cause!r}; {self._advice(cause)}"

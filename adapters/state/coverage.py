@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from everfresh.adapters.state.freshness import fresh_until_ms, mark_of
@@ -47,9 +47,13 @@ class StateCoverage:
         self._partitions = 0
         self._fresh: dict[int, int] = {}
         self._stale: Mapping[int, int] = {}
+        self._behind: Collection[int] = ()
 
-    def look(self, here: Sequence[int], meta_of: MetaOf) -> None:
-        """``here`` are the partitions that are open now."""
+    def look(self, here: Sequence[int], meta_of: MetaOf, behind: Collection[int] = ()) -> None:
+        """``here`` are the partitions that are open now. Of those ``behind`` the reader does not
+        have what their marks speak of: they are as fresh as they were before.
+        """
+        self._behind = behind
         if self._here != set(here) or not self._partitions:
             self._meta_of = meta_of
             self._partitions = max((_partitions(meta_of, number) for number in here), default=0)
@@ -57,8 +61,9 @@ class StateCoverage:
         now = self._clock()
         for number in self._here:
             # Seldom asked of the disk while it is fresh: a look comes every few milliseconds.
-            if now - self._fresh.get(number, 0) > self._stale_after_ms // 2:
-                fresh_ms = fresh_until_ms(mark_of(self._state_dir, self._topic, number))
+            seldom = now - self._fresh.get(number, 0) > self._stale_after_ms // 2
+            if seldom and number not in behind:
+                fresh_ms = self._marked_ms(number)
                 if fresh_ms is not None:
                     self._fresh[number] = fresh_ms
         stale = {
@@ -99,9 +104,13 @@ class StateCoverage:
 
     def age_ms(self) -> int | None:
         """See the port. Asks the disk."""
-        marks = [mark_of(self._state_dir, self._topic, number) for number in self._here]
-        fresh = [fresh_ms for mark in marks if (fresh_ms := fresh_until_ms(mark)) is not None]
-        return self._clock() - min(fresh) if fresh and len(fresh) == len(marks) else None
+        here, behind = self._here, self._behind
+        fresh = [self._fresh.get(n) if n in behind else self._marked_ms(n) for n in here]
+        known = [fresh_ms for fresh_ms in fresh if fresh_ms is not None]
+        return self._clock() - min(known) if known and len(known) == len(fresh) else None
+
+    def _marked_ms(self, number: int) -> int | None:
+        return fresh_until_ms(mark_of(self._state_dir, self._topic, number))
 
     def missing(self) -> list[int] | None:
         """See the port."""

@@ -112,7 +112,8 @@ class RocksHistoryReader:
         """One round over all directories; the thread calls it, and the constructor before it."""
         self._catch_up()
         if self._coverage is not None:
-            self._coverage.look(sorted(self._users), self._meta_in_use)
+            behind = [number for number, each in self._open.items() if each.behind]
+            self._coverage.look(sorted(self._users), self._meta_in_use, behind)
 
     def _catch_up(self) -> None:
         opened = dict(self._open)

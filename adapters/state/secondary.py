@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,11 +30,13 @@ class Secondary:
     """Follows one directory. Opens it once it is complete, and again after it was replaced.
 
     :meth:`catch_up` is called by one thread, :meth:`get` by any. ``revision`` grows each time the
-    values that :meth:`get` returns may have changed.
+    values that :meth:`get` returns may have changed. ``behind`` says that what the writer wrote
+    since could not be applied: then the values are older than its marks say.
     """
 
     def __init__(self, folder: Path, private: Path) -> None:
         self.revision = 0
+        self.behind = False
         self._folder = folder
         self._directory = DirectoryCache(folder)
         self._names: Sequence[str] = ()
@@ -45,6 +48,7 @@ class Secondary:
         self._signature: _Signature = ()
         self._rounds = 0
         self._opened = 0
+        self._in_use: Path | None = None
         self._retry_at = 0.0
 
     def get(self, key: bytes) -> bytes | None:
@@ -60,18 +64,19 @@ class Secondary:
         A directory that vanished keeps its last content until another takes its place.
         """
         identity, signature = self._inspect()
-        if identity is None:
+        if identity is None or (self.behind and time.monotonic() < self._retry_at):
             return self._database is not None
         if signature != self._signature:
             # Taken before the catch-up, so that a write during it shows as another difference.
             self._signature, self._rounds = signature, 0
         if self._database is None or identity != self._identity:
             self._reopen(identity)
-        elif self._rounds < _ROUNDS:
+        elif self.behind or self._rounds < _ROUNDS:
             self._rounds += 1
             try:
                 self._database.try_catch_up_with_primary()
                 self.revision += 1
+                self.behind = False
             except Exception as error:  # rocksdict raises plain Exception for every cause
                 # The writer may have removed files before they were opened here.
                 _LOG.info("reopening %s: %s", self._folder, error)
@@ -114,14 +119,27 @@ class Secondary:
         options.set_max_log_file_size(_LOG_BYTES)
         options.set_keep_log_file_num(1)
         private = self._private / str(self._opened)
-        private.mkdir(parents=True)
         try:
+            private.mkdir(parents=True)
             opened = Rdict(
                 str(self._folder), options, access_type=AccessType.secondary(str(private))
             )
         except Exception as error:  # rocksdict raises plain Exception for every cause
             self._retry_at = time.monotonic() + _RETRY_SECONDS
-            _LOG.info("%s cannot be opened yet: %s", self._folder, error)
+            shutil.rmtree(private, ignore_errors=True)
+            if self._database is None:
+                _LOG.info("%s cannot be opened yet: %s", self._folder, error)
+            elif not self.behind:
+                _LOG.warning(
+                    "%s cannot be followed, so what is read of it grows old: %s",
+                    self._folder,
+                    error,
+                )
+            self.behind = self._database is not None
             return
+        former, self._in_use = self._in_use, private
         self._database, self._identity = opened, identity
+        self.behind = False
         self.revision += 1
+        if former is not None:
+            shutil.rmtree(former, ignore_errors=True)

@@ -101,6 +101,19 @@ def test_a_state_is_stale_from_the_bound_on_and_fresh_again_with_its_next_mark(
     assert watched.watch.age_ms() == 9_000
 
 
+def test_what_cannot_be_followed_grows_old_whatever_its_mark_says(tmp_path: Path) -> None:
+    watched = Watched("disk", tmp_path)
+    watched.hold(1, 5)
+    watched.mark(1, NOW)
+    disk, meta = watched._disk, lambda number: read_meta(watched._stores[number].get)
+    watched.clock.advance(12_000)
+    watched._marks.set(1, NOW + 12_000)
+    disk.look([1], meta, behind=[1])
+    assert (disk.stale_ms(USERS[1]), disk.age_ms()) == (12_000, 12_000)
+    disk.look([1], meta)
+    assert (disk.stale_ms(USERS[1]), disk.age_ms()) == (None, 0)
+
+
 def test_without_marks_nothing_is_stale(watched: Watched) -> None:
     watched.hold(1, 5)
     watched.clock.advance(10**9)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from rocksdict import Checkpoint, Options, Rdict
 
+from everfresh.adapters.state import secondary as module
 from everfresh.adapters.state.reader import RocksHistoryReader
 from everfresh.adapters.state.secondary import Secondary
 from everfresh.contracts.experiments.first_arm import (
@@ -211,3 +212,47 @@ def test_writes_that_outgrow_the_log_are_followed_through_flush_and_compaction(
     assert follow(secondary, b"7", b"last")
     assert secondary.get(b"8") == b"19" * 100
     database.close()
+
+
+class Refused:
+    """A database that takes no more, and none that can be opened in its place."""
+
+    def __init__(self, database: Rdict) -> None:
+        self._database = database
+
+    def get(self, key: bytes) -> object:
+        return self._database.get(key)
+
+    def try_catch_up_with_primary(self) -> None:
+        raise RuntimeError("too many open files")
+
+
+def test_what_can_no_longer_be_followed_is_behind_until_it_is_opened_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    writer = Writer(tmp_path / "state")
+    writer.write([1], 1)
+    private = tmp_path / "private"
+    secondary = Secondary(writer.path, private)
+    assert secondary.catch_up()
+    assert not secondary.behind
+    assert len(list(private.iterdir())) == 1
+
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("too many open files")
+
+    monkeypatch.setattr(module, "_RETRY_SECONDS", 0.0)
+    secondary._database = Refused(secondary._database)  # type: ignore[assignment, arg-type]
+    with monkeypatch.context() as broken:
+        broken.setattr(module, "Rdict", refuse)
+        for offset in range(2, 7):
+            writer.write([1, 2], offset)
+            assert secondary.catch_up()
+            assert secondary.behind
+    assert caplog.text.count("grows old: too many open files") == 1
+    # It is tried again though the writer writes nothing more, and leaves no folder.
+    assert secondary.catch_up()
+    assert not secondary.behind
+    assert len(list(private.iterdir())) == 1
+    assert Secondary(writer.path, tmp_path / "another").catch_up()
+    writer.stop()
