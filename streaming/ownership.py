@@ -11,7 +11,7 @@ from typing import Any
 from aiokafka.errors import KafkaError
 
 from everfresh.adapters.state.snapshots import SnapshotStore
-from everfresh.contracts.errors import EverfreshError, StateError, StateLocked, Unreachable
+from everfresh.contracts.errors import EverfreshError, SnapshotError, StateLocked, Unreachable
 from everfresh.contracts.sequence import META_KEY
 from everfresh.contracts.settings import Settings
 from everfresh.streaming.fold.opening import mark_restored
@@ -30,6 +30,8 @@ from everfresh.streaming.state.write_batch import WriteBatch
 _LOCK_SECONDS = 20.0  # how long another worker on this machine may take to let a partition go
 _DRAIN_SECONDS = 1.0
 _RETRY_SECONDS = 0.5
+_REACH_SECONDS, _REACH_AGAIN_SECONDS = 60.0, 5.0
+"""How long snapshots that cannot be reached are waited for, where the log alone will not do."""
 _log = logging.getLogger("everfresh.streaming")
 
 
@@ -127,7 +129,7 @@ class Ownership:
         lost = store.get(META_KEY) is None
         if lost:
             store.close()
-            await _finish(asyncio.to_thread(self._restore, place, exposures))
+            await self._bring_back(place, exposures)
             store = await self._store(number)
         try:
             partition = open_partition(store, place, self._rules, exposures)
@@ -144,6 +146,17 @@ class Ownership:
         target = end if lost else 0
         return OwnedPartition(partition, store, origin_of(place), delivery, task, target)
 
+    async def _bring_back(self, place: LogPlace, exposures: LogPlace | None) -> None:
+        """See :meth:`_restore`; an outage of the store of snapshots is waited out for a while."""
+        until = asyncio.get_running_loop().time() + _REACH_SECONDS
+        while True:
+            try:
+                return await _finish(asyncio.to_thread(self._restore, place, exposures))
+            except SnapshotError:
+                if asyncio.get_running_loop().time() > until:
+                    raise
+                await asyncio.sleep(_REACH_AGAIN_SECONDS)
+
     def _restore(self, place: LogPlace, exposures: LogPlace | None) -> None:
         """In a thread: the state comes back from a snapshot, or may begin with the log."""
         store = self.snapshots(place.partition)
@@ -159,16 +172,9 @@ class Ownership:
 
         unreachable = figures.refused["unreachable"]
         if restore(path, place, store, check, figures) is None:
-            # What cannot be looked at now may hold all that the log has lost.
-            if place.start and figures.refused["unreachable"] > unreachable:
-                raise StateError(
-                    f"partition {place.partition} of {place.topic} has no state here, its log "
-                    f"begins at {place.start}, and its snapshots in "
-                    f"{self._settings.snapshots_url} cannot be reached, so the worker does not "
-                    "begin without them; see that this machine reaches state.snapshot_url (its "
-                    "log file says why not), then start the worker again"
-                )
-            begin_anew(place, self._settings.state.accept_truncated_log, figures)
+            reached = figures.refused["unreachable"] == unreachable
+            accepted = self._settings.state.accept_truncated_log
+            begin_anew(place, accepted, figures, reached=reached)
 
     def snapshots(self, number: int) -> SnapshotStore:
         """The snapshots of a partition."""

@@ -259,6 +259,8 @@ class EventProducer:
         return taken
 
     def _raise_failures(self) -> None:
+        if not self._failed:  # nearly always, and then without the lock
+            return
         # Of several threads one tells of what failed so far; the others go on.
         failed, cause = self._take_failures()
         if not failed:

@@ -61,8 +61,8 @@ class StateCoverage:
         now = self._clock()
         for number in self._here:
             # Seldom asked of the disk while it is fresh: a look comes every few milliseconds.
-            seldom = now - self._fresh.get(number, 0) > self._stale_after_ms // 2
-            if seldom and number not in behind:
+            due = now - self._fresh.get(number, 0) > self._stale_after_ms // 2
+            if due and number not in behind:
                 fresh_ms = self._marked_ms(number)
                 if fresh_ms is not None:
                     self._fresh[number] = fresh_ms

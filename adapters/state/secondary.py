@@ -79,7 +79,8 @@ class Secondary:
                 self.behind = False
             except Exception as error:  # rocksdict raises plain Exception for every cause
                 # The writer may have removed files before they were opened here.
-                _LOG.info("reopening %s: %s", self._folder, error)
+                if not self.behind:
+                    _LOG.info("reopening %s: %s", self._folder, error)
                 self._reopen(identity)
         return self._database is not None
 

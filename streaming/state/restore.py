@@ -115,11 +115,22 @@ def _restore(
     return None
 
 
-def begin_anew(place: LogPlace, accept_truncated: bool, figures: RestoreFigures) -> None:
+def begin_anew(
+    place: LogPlace, accept_truncated: bool, figures: RestoreFigures, *, reached: bool = True
+) -> None:
     """Begin with the start of the log, where there is no state and no usable snapshot.
 
-    ``LogTruncated`` where that start is gone, unless ``accept_truncated``.
+    Where that start is gone: ``SnapshotError`` unless the snapshots could be ``reached``, since
+    they may hold what the log has lost, and ``LogTruncated`` unless ``accept_truncated``.
     """
+    if place.start and not reached:
+        raise SnapshotError(
+            "unreachable",
+            f"partition {place.partition} of {place.topic} has no state here, its log begins at "
+            f"{place.start}, and its snapshots, which may have what came before, cannot be "
+            "reached; see that this machine reaches state.snapshot_url (the lines of the worker's "
+            "log before this one say why not)",
+        )
     if place.start and not accept_truncated:
         raise LogTruncated(
             f"partition {place.partition} of {place.topic} has no state and no snapshot that can "

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import pytest
 
-from everfresh.contracts.errors import LogTruncated, StateError
+from everfresh.contracts.errors import LogTruncated, SnapshotError
 from everfresh.contracts.settings import Settings
 from everfresh.streaming import ownership as ownership_module
 from everfresh.streaming.log.identity import LogIdentity, LogPlace
@@ -74,13 +74,18 @@ async def _resumed(settings: Settings, start: int) -> Ownership:
 
 @pytest.mark.parametrize("accepted", [False, True])
 def test_snapshots_that_cannot_be_reached_are_not_taken_for_none_where_the_log_is_cut(
-    make_settings: Callable[..., Settings], tmp_path: Path, accepted: bool
+    make_settings: Callable[..., Settings],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    accepted: bool,
 ) -> None:
+    monkeypatch.setattr(ownership_module, "_REACH_SECONDS", 0.0)
+    monkeypatch.setattr(ownership_module, "_REACH_AGAIN_SECONDS", 0.01)
     nowhere = tmp_path / "snapshots"
     state = {"snapshot_url": str(nowhere), "accept_truncated_log": accepted}
     settings = make_settings(kafka=NOWHERE, state=state)
     nowhere.write_text("a file where a folder should be")
-    with pytest.raises(StateError, match=r"log begins at 40, and its snapshots in .* cannot be"):
+    with pytest.raises(SnapshotError, match=r"log begins at 40, and its snapshots, .* cannot be"):
         asyncio.run(_resumed(settings, 40))
     # A log that is whole says it all.
     assert asyncio.run(_resumed(settings, 0)).restores.from_log == 1
@@ -89,6 +94,27 @@ def test_snapshots_that_cannot_be_reached_are_not_taken_for_none_where_the_log_i
     if accepted:
         again = make_settings(kafka=NOWHERE, state=state, home=tmp_path / "other")
         assert asyncio.run(_resumed(again, 40)).restores.truncated == 40
+
+
+def test_an_outage_of_the_store_of_snapshots_is_waited_out(
+    make_settings: Callable[..., Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nowhere, tried = tmp_path / "snapshots", [0]
+    nowhere.write_text("a file where a folder should be")
+    look = ownership_module.restore
+
+    def looked(*words: Any) -> Any:
+        tried[0] += 1
+        if tried[0] == 3:
+            nowhere.unlink()
+        return look(*words)
+
+    monkeypatch.setattr(ownership_module, "restore", looked)
+    monkeypatch.setattr(ownership_module, "_REACH_AGAIN_SECONDS", 0.01)
+    state = {"snapshot_url": str(nowhere), "accept_truncated_log": True}
+    settings = make_settings(kafka=NOWHERE, state=state)
+    assert asyncio.run(_resumed(settings, 40)).restores.truncated == 40
+    assert tried[0] == 3
 
 
 def test_no_snapshot_is_not_the_same_as_none_that_can_be_reached(

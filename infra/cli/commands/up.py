@@ -12,6 +12,7 @@ from everfresh.adapters.machine.interrupts import Interrupted
 from everfresh.contracts.errors import Unreachable
 from everfresh.contracts.settings import Settings
 from everfresh.infra.cli.board.door import Board
+from everfresh.infra.cli.board.seen import WINDOWS
 from everfresh.infra.cli.http_client import serving_url
 from everfresh.infra.cli.interrupts import INTERRUPTS
 from everfresh.infra.cli.running import require_nothing_left
@@ -23,8 +24,6 @@ from everfresh.infra.supervisor import Supervisor
 
 _POLL_MS = 200
 _PLAIN_S, _SCREEN_S = 10.0, 1.0
-_WINDOWS = 240
-"""What is shown is of so many windows, the last ones: a run has no end."""
 
 
 def run_up(settings: Settings) -> None:
@@ -80,7 +79,7 @@ def _stay(console: Terminal, run: Supervisor) -> None:
     began, shown_s = time.monotonic(), 0.0
     every_s = _SCREEN_S if console.is_terminal else _PLAIN_S
     with (
-        RunFollower(run.settings, from_end=True, most=_WINDOWS) as follower,
+        RunFollower(run.settings, from_end=True, most=WINDOWS) as follower,
         Live(console=console, auto_refresh=False, transient=True) as live,
     ):
         while True:

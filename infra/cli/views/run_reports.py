@@ -46,7 +46,7 @@ class RunReports:
             self.trained += 1
             self._events += report.events
             self._version = max(self._version, report.version)
-            while self._most is not None and len(self.windows) > self._most:
+            if self._most is not None and len(self.windows) > self._most:
                 self._places.discard(self.windows.pop(0).place)
 
     def components(self, kind: str, now_ms: int | None = None) -> list[ComponentStatus]:
