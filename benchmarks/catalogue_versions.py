@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from benchmarks.harness.options import parse_options
-from benchmarks.harness.report import median, show_table, write_figures
+from benchmarks.harness.report import figures_by_size, median, show_table, write_figures
 from benchmarks.synthetic.versions import manifest, untrained
 from everfresh.adapters.memory import ManualClock
 from everfresh.adapters.weights.store import FsspecWeightStore
@@ -196,11 +196,7 @@ def show(measured: Mapping[int, Mapping[str, float]]) -> None:
 
 def figures(measured: Mapping[int, Mapping[str, float]]) -> dict[str, float]:
     """``version_mb_1000`` and so on; those of versions handed over whole begin with ``bytes_``."""
-    return {
-        f"{name}_{items}": round(value, 4)
-        for items, medians in measured.items()
-        for name, value in medians.items()
-    }
+    return figures_by_size(measured)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -23,13 +23,13 @@ import torch
 from torch.distributed import HashStore
 
 from benchmarks.harness.options import parse_options
-from benchmarks.harness.report import median, show_table, write_figures
-from benchmarks.synthetic.windows import skewed_window
+from benchmarks.harness.report import figures_by_size, median, show_table, write_figures
+from benchmarks.synthetic.windows import skewed_window, untrained_learner
 from everfresh.contracts.settings import load_settings
 from everfresh.trainer.distributed.data_parallel import DataParallelMember
 from everfresh.trainer.distributed.jobs import KeptNetworks, SentNetworks, weights_digest
-from everfresh.trainer.learning.learner import fresh_learner, remember
-from everfresh.trainer.learning.network import Network, TrainingOutcome
+from everfresh.trainer.learning.learner import remember
+from everfresh.trainer.learning.network import Network
 from everfresh.trainer.learning.stepper import Stepper
 from everfresh.trainer.learning.strategies.base import Strategy
 from everfresh.trainer.learning.training import train_window
@@ -60,12 +60,7 @@ def measure(items: int, repeats: int) -> dict[str, float]:
     the network."""
     torch.set_num_threads(1)
     settings = load_settings({"trainer": {"max_items": 2 * items}})
-    learner = fresh_learner(settings)
-    recommender = learner.network.recommender
-    for label in (0, 1):
-        recommender.vocabulary.admit(list(range(items)), label)
-    recommender.vocabulary.admit_actions(["click"])
-    recommender.grow()
+    learner = untrained_learner(items, settings)
     draws = np.random.Generator(np.random.PCG64(3))
     sent, worker = SentNetworks(), KeptNetworks()
     kept: list[dict[str, float]] = []
@@ -88,7 +83,7 @@ def _hand_over(sent: SentNetworks, worker: KeptNetworks, task: WindowTask) -> di
     told_s, own, theirs = time.process_time() - began, Timed(), Timed()
     # What is not a step and is done by one process alone, too: batches, admission, negatives.
     began = time.process_time()
-    outcome: TrainingOutcome = train_window(task, own)
+    outcome = train_window(task, own)
     alone_s = time.process_time() - began - own.steps_s
     began = time.process_time()
     digest = weights_digest(task.network, outcome.touched)
@@ -117,11 +112,7 @@ def show(measured: Mapping[int, Mapping[str, float]]) -> None:
 
 def figures(measured: Mapping[int, Mapping[str, float]]) -> dict[str, float]:
     """``job_mb_1000`` and so on; those of whole networks begin with ``whole_``."""
-    return {
-        f"{name}_{items}": round(value, 4)
-        for items, medians in measured.items()
-        for name, value in medians.items()
-    }
+    return figures_by_size(measured)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -37,12 +37,12 @@ from everfresh.model.opponents.opponent_file import (
     opponents_of_counts,
 )
 from everfresh.model.opponents.opponents import Opponents
-from everfresh.model.optimizer import build_optimizer, optimizer_tables, restore_optimizer
+from everfresh.model.optimizer import optimizer_tables
 from everfresh.model.recommender import Recommender
 from everfresh.model.version_files import version_tables
 from everfresh.trainer.gate.memory import GateMemory
 from everfresh.trainer.learning.learner import Learner
-from everfresh.trainer.learning.network import Network
+from everfresh.trainer.learning.network import Network, restored_network
 from everfresh.trainer.learning.strategies import build_strategy
 from everfresh.trainer.learning.strategies.base import Strategy
 from everfresh.trainer.scoring.window_summary import WindowSummary
@@ -170,12 +170,8 @@ def read_memory(store: WeightStore, manifest: WeightManifest) -> TrainerMemory:
 def restore_network(store: WeightStore, manifest: WeightManifest, settings: Settings) -> Network:
     """Weights and optimizer state of a version, to train on."""
     _refuse_other_model(manifest, settings)
-    recommender = load_recommender(store, manifest).to(settings.trainer.device)
-    optimizer = build_optimizer(recommender, settings.trainer.learning_rate)
-    restore_optimizer(optimizer, recommender, store.read(manifest, OPTIMIZER_FILE))
-    network = Network(recommender, optimizer)
-    network.begin_version()
-    return network
+    state = store.read(manifest, OPTIMIZER_FILE)
+    return restored_network(load_recommender(store, manifest), state, settings)
 
 
 def _restore_strategy(

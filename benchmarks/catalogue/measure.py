@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from benchmarks.harness.report import median
-from benchmarks.synthetic.windows import skewed_window
+from benchmarks.synthetic.windows import skewed_window, untrained_learner
 from everfresh.adapters.weights.deltas import INDEX_BYTES
 from everfresh.contracts.safetensors import TableBytes
 from everfresh.contracts.settings import Settings, load_settings
@@ -25,7 +25,7 @@ from everfresh.model.optimizer import optimizer_tables
 from everfresh.model.version_files import version_tables
 from everfresh.trainer.gate.candidate import judge_candidate, measure_parent
 from everfresh.trainer.gate.probation import Probation, observed
-from everfresh.trainer.learning.learner import Learner, fresh_learner, remember
+from everfresh.trainer.learning.learner import Learner, remember
 from everfresh.trainer.learning.training import train_window
 from everfresh.trainer.scoring.prequential import FROZEN, LIVE, Served
 from everfresh.trainer.scoring.window_scores import score_planned
@@ -60,12 +60,7 @@ def measure(items: int, repeats: int) -> Cost:
 def _train(items: int, repeats: int) -> Cost:
     torch.set_num_threads(1)
     settings = load_settings({"trainer": {"max_items": max(items, 1_000_000) * 2}})
-    learner = fresh_learner(settings)
-    recommender = learner.network.recommender
-    for label in (0, 1):
-        recommender.vocabulary.admit(list(range(items)), label)
-    recommender.vocabulary.admit_actions(["click"])
-    recommender.grow()
+    learner = untrained_learner(items, settings)
     draws = np.random.Generator(np.random.PCG64(3))
     costs = []
     held: list[HeldOut] = []

@@ -41,6 +41,15 @@ def show_table(
     console.print(f"Good: {good}\n", markup=False, highlight=False)
 
 
+def figures_by_size(measured: Mapping[int, Mapping[str, float]]) -> dict[str, float]:
+    """Flat, as JSON has them: ``name_1000`` and so on."""
+    return {
+        f"{name}_{size}": round(value, 4)
+        for size, values in measured.items()
+        for name, value in values.items()
+    }
+
+
 def write_figures(figures: Mapping[str, Any], began: float, target: Path | None) -> None:
     """Print the flat JSON object, with machine, versions and seconds, and write it if asked to.
 

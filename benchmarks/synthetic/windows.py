@@ -1,11 +1,13 @@
-"""Windows of made-up clicks over a catalogue of any size."""
+"""Windows of made-up clicks over a catalogue of any size, and a learner to train by them."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from everfresh.contracts.sequence import Interaction
+from everfresh.contracts.settings import Settings
 from everfresh.contracts.window import DecodedExample, TrainingWindow
+from everfresh.trainer.learning.learner import Learner, fresh_learner
 
 _USERS, _TARGETS, _CONTEXT = 300, 3, 60
 _BEGAN_MS = 1_700_000_000_000
@@ -24,3 +26,14 @@ def skewed_window(label: int, items: int, draws: np.random.Generator) -> Trainin
             DecodedExample(user, events[:_CONTEXT], events[_CONTEXT:], offsets, [began] * _TARGETS)
         )
     return TrainingWindow(label=label, ranges={}, examples=examples, next_read={})
+
+
+def untrained_learner(items: int, settings: Settings) -> Learner:
+    """Of so many items, numbered from 0, all of them admitted."""
+    learner = fresh_learner(settings)
+    recommender = learner.network.recommender
+    for label in (0, 1):
+        recommender.vocabulary.admit(list(range(items)), label)
+    recommender.vocabulary.admit_actions(["click"])
+    recommender.grow()
+    return learner

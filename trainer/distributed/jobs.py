@@ -9,26 +9,25 @@ from __future__ import annotations
 
 import hashlib
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from everfresh.contracts.errors import WorkerLost
 from everfresh.contracts.event import ItemId
-from everfresh.contracts.safetensors import TableBytes
 from everfresh.contracts.settings import Settings
 from everfresh.contracts.window import DecodedExample, TrainingWindow
 from everfresh.model.content.content_map import ContentMap
 from everfresh.model.content.features import Features
-from everfresh.model.optimizer import build_optimizer, encode_optimizer, restore_optimizer
+from everfresh.model.optimizer import encode_optimizer
 from everfresh.model.recommender import Recommender
 from everfresh.model.touched_rows import Ints
 from everfresh.model.weights import tensor_table
-from everfresh.trainer.learning.network import Network
+from everfresh.trainer.learning.network import Network, restored_network
 from everfresh.trainer.learning.stepper import Stepper
 from everfresh.trainer.learning.strategies import build_strategy
-from everfresh.trainer.learning.training import train_window
+from everfresh.trainer.learning.training import changed_weights, train_window
 from everfresh.trainer.learning.window_task import WindowTask
 
 
@@ -120,19 +119,23 @@ class KeptNetworks:
         """
         kept = self._kept.pop(job.line, None)
         self._kept = {n: other for n, other in self._kept.items() if n in job.alive}
+        settings = job.settings
         if isinstance(job.parent, WholeNetwork):
-            network = _restored(job.parent, job.settings)
+            model = settings.model.model_dump(mode="json")
+            recommender = Recommender.load(model, job.parent.model)
+            network = restored_network(recommender, job.parent.optimizer, settings)
         elif kept is None or kept[1] != job.parent:
             raise WorkerLost("it has not trained the window before")
         else:
             network = kept[0]
-        network.begin_version()
+            network.begin_version()
         network.recommender.content = job.content
-        strategy = build_strategy(job.settings)
+        strategy = build_strategy(settings)
         strategy.restore(job.memory)
-        what = network, strategy, job.window, job.settings, job.number, job.sighted, job.contents
-        outcome = train_window(WindowTask(*what), stepper)
-        digest = weights_digest(network, outcome.touched)
+        task = WindowTask(
+            network, strategy, job.window, settings, job.number, job.sighted, job.contents
+        )
+        digest = weights_digest(network, train_window(task, stepper).touched)
         self._kept[job.line] = network, digest
         return digest
 
@@ -142,34 +145,19 @@ def _whole(network: Network) -> WholeNetwork:
     return WholeNetwork(recommender.save(), encode_optimizer(network.optimizer, recommender))
 
 
-def _restored(whole: WholeNetwork, settings: Settings) -> Network:
-    recommender = Recommender.load(settings.model.model_dump(mode="json"), whole.model)
-    recommender.to(settings.trainer.device)
-    optimizer = build_optimizer(recommender, settings.trainer.learning_rate)
-    restore_optimizer(optimizer, recommender, whole.optimizer)
-    return Network(recommender, optimizer)
-
-
 def weights_digest(network: Network, touched: Ints | None) -> str:
     """Of weights, trends and vocabulary after a window, equal for all members of a group.
 
     Of tables with a row per item, the rows that it has ``touched`` alone; ``None``: all of them.
     """
-    digest = hashlib.sha256()
-    for name, table in sorted(_learnt_tables(network.recommender, touched)):
-        digest.update(f"{name} {table.dtype} {list(table.shape)}".encode())
+    digest, recommender = hashlib.sha256(), network.recommender
+    for weight in changed_weights(network, touched):
+        digest.update(tensor_table(weight).data)
+    tables = recommender.trends.tables() | dict(recommender.vocabulary.tables().tensors)
+    for name, table in sorted(tables.items()):
+        digest.update(f"{name} {list(table.shape)}".encode())
         data = np.frombuffer(table.data, np.uint8)
         if table.touched is not None and touched is not None:
             data = data.reshape(table.shape[0], -1)[touched[touched < table.shape[0]]]
         digest.update(np.ascontiguousarray(data).data)
     return digest.hexdigest()
-
-
-def _learnt_tables(
-    recommender: Recommender, touched: Ints | None
-) -> Iterator[tuple[str, TableBytes]]:
-    of_items = {id(table) for table in recommender.item_tables()}
-    for name, weight in recommender.network.named_parameters():
-        yield name, tensor_table(weight.detach(), touched if id(weight) in of_items else None)
-    yield from recommender.trends.tables().items()
-    yield from recommender.vocabulary.tables().tensors.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from everfresh.contracts.settings import Settings
-from everfresh.model.optimizer import Optimizer, build_optimizer
+from everfresh.model.optimizer import Optimizer, build_optimizer, restore_optimizer
 from everfresh.model.recommender import Recommender
 from everfresh.model.touched_rows import Ints, TouchedRows
 from everfresh.model.version_files import begin_version
@@ -61,3 +61,13 @@ def fresh_network(settings: Settings) -> Network:
     tuning, vocabulary = settings.trainer, Vocabulary(settings.model.admit_after)
     recommender = Recommender(settings.model, vocabulary, tuning.seed).to(tuning.device)
     return Network(recommender, build_optimizer(recommender, tuning.learning_rate))
+
+
+def restored_network(recommender: Recommender, state: bytes, settings: Settings) -> Network:
+    """The weights of a version and its optimizer's ``state``, to train on, bit-equal."""
+    recommender.to(settings.trainer.device)
+    optimizer = build_optimizer(recommender, settings.trainer.learning_rate)
+    restore_optimizer(optimizer, recommender, state)
+    network = Network(recommender, optimizer)
+    network.begin_version()
+    return network

@@ -159,13 +159,13 @@ def broken(network: Network, outcome: TrainingOutcome) -> str | None:
     """Why this candidate must not be published, or ``None`` where nothing speaks against it."""
     if not math.isfinite(outcome.loss):
         return f"loss is {outcome.loss} after {outcome.steps} steps"
-    if not all_finite(_changed_weights(network, outcome.touched)):
+    if not all_finite(changed_weights(network, outcome.touched)):
         return f"weights are not finite after {outcome.steps} steps"
     return None
 
 
-def _changed_weights(network: Network, touched: ItemRows | None) -> Iterator[Tensor]:
-    """What a window has changed: the others were finite in its parent."""
+def changed_weights(network: Network, touched: ItemRows | None) -> Iterator[Tensor]:
+    """Weights that a window may have changed: of item tables the rows ``touched``, ``None``: all."""
     tables = network.optimizer.rows.tables if touched is not None else {}
     rows = torch.from_numpy(touched if touched is not None else np.zeros(0, np.int64))
     rows = rows.to(network.recommender.network.device)

@@ -21,7 +21,7 @@ from everfresh.trainer.distributed.jobs import (
     weights_digest,
 )
 from everfresh.trainer.learning.learner import Learner, fresh_learner, remember
-from everfresh.trainer.learning.network import TrainingOutcome
+from everfresh.trainer.learning.network import Network, TrainingOutcome
 from everfresh.trainer.learning.training import train_window
 from everfresh.trainer.learning.window_task import WindowTask
 from tests.trainer.bench import Bench
@@ -52,7 +52,7 @@ class Together:
         self.jobs.append(job)
         return outcome
 
-    def kept(self, job: Job):  # type: ignore[no-untyped-def]
+    def kept(self, job: Job) -> Network:
         return self.worker._kept[job.line][0]
 
     @property
