@@ -165,7 +165,7 @@ def broken(network: Network, outcome: TrainingOutcome) -> str | None:
 
 
 def changed_weights(network: Network, touched: ItemRows | None) -> Iterator[Tensor]:
-    """Weights that a window may have changed: of item tables the rows ``touched``, ``None``: all."""
+    """Weights that a window may have changed; of item tables the rows ``touched``, or all."""
     tables = network.optimizer.rows.tables if touched is not None else {}
     rows = torch.from_numpy(touched if touched is not None else np.zeros(0, np.int64))
     rows = rows.to(network.recommender.network.device)
