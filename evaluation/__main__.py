@@ -64,6 +64,11 @@ def read_windows(options: argparse.Namespace, settings: Settings) -> list[Traini
             f"{options.file} with {number} events makes {len(windows)} window; at least two are "
             "needed, one to learn and one to be tested on: ask for more or shorter windows"
         )
+    if all(all(each.marks) for window in windows[1:] for each in window.examples):
+        raise SettingsError(
+            f"no event of {options.file} after the first window can be ranked: all are refusals, "
+            "by trainer.refusals; name fewer types there"
+        )
     return windows
 
 

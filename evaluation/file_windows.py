@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
+from everfresh.contracts.errors import SettingsError
 from everfresh.contracts.event import Event, UserId
 from everfresh.contracts.sequence import Interaction
 from everfresh.contracts.window import DecodedExample, TrainingWindow
@@ -29,8 +30,12 @@ def by_count(events: int, windows: int, first: float) -> Label:
 
 
 def by_time(seconds: float, begin_ms: int, first_ms: int) -> Label:
-    """Windows of ``seconds``; the first one ends ``first_ms`` later than it otherwise would."""
+    """Windows of ``seconds``; the first one ends ``first_ms`` later than it otherwise would.
+
+    ``SettingsError`` where they are shorter than a millisecond, in which times are counted."""
     length = round(seconds * 1000)
+    if length < 1:
+        raise SettingsError(f"windows are 0.001 seconds long at least, found {seconds:g}")
     return lambda place, event: max(0, (event.time - begin_ms - first_ms) // length)
 
 

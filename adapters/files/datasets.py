@@ -4,7 +4,6 @@
               one of them (``ml-100k.zip``, the ``recbole`` wheel)
     ml-1m     MovieLens 1M: GroupLens ``ratings.dat``, or the archive with it
     ader      DIGINETICA as the ADER project divides it: ``period_N.txt``, or a folder of them
-    jsonl     events as JSON, one a line (``adapters.files.jsonl``)
 
 Every event is checked by the worker's rules when the file is opened (``adapters.files.checks``).
 Ratings are sorted by time; equal times stay in the file's order.
@@ -24,7 +23,6 @@ from pathlib import Path
 from typing import Protocol
 
 from everfresh.adapters.files.checks import EventCheck, event_check
-from everfresh.adapters.files.jsonl import JsonLines
 from everfresh.adapters.files.movielens import INTER, INTER_HEADER, fetch_ml100k
 from everfresh.adapters.files.rows import parse_rows
 from everfresh.contracts.errors import DataFileError
@@ -141,16 +139,10 @@ def _clicks(file: Path, check: EventCheck) -> Iterator[tuple[int, int]]:
     return parse_rows(file, (), "session and item between spaces (ADER)", parse)
 
 
-def read_jsonl(path: Path, check: EventCheck) -> EventFile:
-    """See :mod:`everfresh.adapters.files.jsonl`."""
-    return JsonLines(path, check)
-
-
 DATASETS: dict[str, Callable[[Path, EventCheck], EventFile]] = {
     "ml-100k": read_ml_100k,
     "ml-1m": read_ml_1m,
     "ader": read_ader,
-    "jsonl": read_jsonl,
 }
 
 

@@ -1,9 +1,7 @@
 """Opens whatever holds events: a published dataset, JSON lines of events, or a table.
 
-    csv, tsv, parquet   tables, or folders of them (``adapters.files.tables``)
-    jsonl               JSON lines: events as the stream has them (``adapters.files.jsonl``), or a
-                        table where columns are named, it is compressed, or lines may be wrong
-    ml-100k, ml-1m, ader   see ``adapters.files.datasets``
+    csv, tsv, jsonl, parquet   tables, or folders of them (``adapters.files.tables``)
+    ml-100k, ml-1m, ader       see ``adapters.files.datasets``
 
 Without a name the file tells its format: by its first bytes and its first line.
 """
@@ -14,7 +12,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -23,17 +20,19 @@ from everfresh.adapters.files.datasets import DATASETS, EventFile
 from everfresh.adapters.files.movielens import INTER_HEADER
 from everfresh.adapters.files.tables.mapping import Mapping, Reading
 from everfresh.adapters.files.tables.reading import Counts, TableEvents
-from everfresh.adapters.files.tables.recognition import open_text, recognise, require_regular
+from everfresh.adapters.files.tables.recognition import (
+    is_packed,
+    open_text,
+    recognise,
+    require_regular,
+)
 from everfresh.contracts.errors import SettingsError
-from everfresh.contracts.event import Event
-from everfresh.contracts.foreign import UNREADABLE
 
-TABLES = ("csv", "tsv", "parquet")
+TABLES = ("csv", "tsv", "jsonl", "parquet")
 FORMATS = (*TABLES, *sorted(DATASETS))
 
 _ML_1M = re.compile(r"\d+::\d+::[\d.]+::\d+\s*")
 _PERIOD = re.compile(r"period_\d+\.txt")
-_COMPRESSED = (b"\x1f\x8b", b"\x28\xb5")
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def open_events(
 def told_format(path: Path, reading: Reading) -> str:
     """A name of ``DATASETS`` for what they read; empty for a table."""
     form, mapped = reading.form, reading.mapping != Mapping()
-    if form in {"ml-100k", "ml-1m", "ader"}:
+    if form in DATASETS:
         if mapped or reading.tolerate:
             raise SettingsError(
                 f"--format {form} says all of its columns and takes every row: leave the options "
@@ -77,11 +76,10 @@ def told_format(path: Path, reading: Reading) -> str:
     require_regular(path)
     if path.is_dir():
         periods = [_PERIOD.fullmatch(entry.name) for entry in path.iterdir()]
-        return "ader" if not form and any(periods) else ""
-    with path.open("rb") as raw:
-        if raw.read(2) in _COMPRESSED:
-            return ""
-    return form or _told_by_first_line(path)
+        return "ader" if any(periods) else ""
+    if is_packed(path):
+        return ""
+    return _told_by_first_line(path)
 
 
 def table_reading(reading: Reading) -> Reading:
@@ -93,8 +91,7 @@ def table_reading(reading: Reading) -> Reading:
 
 
 def _told_by_first_line(path: Path) -> str:
-    kind = recognise(path)
-    if kind not in {"csv", "jsonl"}:
+    if recognise(path) != "csv":
         return ""
     with open_text(path, "") as lines:
         first = next((line.strip() for line in lines if line.strip()), "")
@@ -102,15 +99,4 @@ def _told_by_first_line(path: Path) -> str:
         return "ml-1m"
     if first == INTER_HEADER:
         return "ml-100k"
-    if kind == "jsonl":
-        fields = set(_members(first))
-        if {"type", "user_id", "item_id"} <= fields <= set(Event.__struct_fields__):
-            return "jsonl"
     return ""
-
-
-def _members(line: str) -> dict[str, Any]:
-    try:
-        return msgspec.json.decode(line, type=dict[str, Any])
-    except UNREADABLE:
-        return {}

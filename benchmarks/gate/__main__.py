@@ -28,7 +28,7 @@ from benchmarks.gate.plot import draw
 from benchmarks.gate.report import figures, show
 from benchmarks.harness.options import option_parser
 from benchmarks.harness.report import write_figures
-from everfresh.adapters.files.datasets import DATASETS
+from everfresh.adapters.files.opening import FORMATS
 
 _QUICK_WINDOWS = 12
 
@@ -36,7 +36,7 @@ _QUICK_WINDOWS = 12
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the parts, print tables and the flat JSON."""
     parser = option_parser("gate", __doc__)
-    parser.add_argument("--format", choices=list(DATASETS), default="ml-100k")
+    parser.add_argument("--format", choices=FORMATS, default="ml-100k")
     parser.add_argument("--limit", type=int, help="read so many events only")
     parser.add_argument("--events", type=int, default=EVENTS, help="events of a window")
     parser.add_argument("--usual", action="store_true", help="only the windows as they are")

@@ -10,7 +10,9 @@ import msgspec
 
 from benchmarks.gate.poison import POISONS, poisoned
 from benchmarks.gate.runs import LoopRuns, Noise, Poisoned, hit_rates, run_noise, run_poisoned
-from everfresh.adapters.files.datasets import DATASETS, event_check, fetch_ml100k
+from everfresh.adapters.files.datasets import event_check, fetch_ml100k
+from everfresh.adapters.files.opening import open_events
+from everfresh.adapters.files.tables.mapping import Reading
 from everfresh.contracts.report import WindowReport
 from everfresh.contracts.settings import EventSettings, load_settings
 from everfresh.contracts.window import TrainingWindow
@@ -41,7 +43,8 @@ def read_windows(
     format_name: str, data: Path | None, limit: int | None, events_each: int
 ) -> list[TrainingWindow]:
     """A file's events, cut into windows of ``events_each``."""
-    file = DATASETS[format_name](data or fetch_ml100k(), event_check(EventSettings()))
+    path, check = data or fetch_ml100k(), event_check(EventSettings())
+    file = open_events(path, Reading(format_name), check).events
     number = min(len(file), limit or len(file))
     events = itertools.islice(file, number)
     return list(cut_windows(events, by_count(number, -(-number // events_each), 0.0), _LENGTH))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from codecs import BOM_UTF8
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,6 +15,9 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
+)
+from pydantic_settings import (
+    SettingsError as SettingsSourceError,
 )
 
 from everfresh.contracts.errors import SettingsError
@@ -107,6 +111,19 @@ class Settings(BaseSettings):
         own = {topic_name(self.kafka.topic_prefix, spec) for spec in ALL}
         if wrong := contradiction(self.sources, self.registry.url, own):
             raise ValueError(f"sources.{wrong}")
+        return self
+
+    @model_validator(mode="after")
+    def _refusals_are_actions(self) -> Self:
+        # The default may name none: who has actions of their own may have no `skip`.
+        usual = TrainerSettings.model_fields["refusals"].default
+        for kind in self.trainer.refusals:
+            name = kind.partition("<")[0]
+            if name not in self.events.actions and kind not in usual:
+                raise ValueError(
+                    f"trainer.refusals names {name!r}, which is none of events.actions "
+                    f"({', '.join(self.events.actions)}); name one of these, or add it there"
+                )
         return self
 
     @field_validator("home", mode="before")
@@ -203,13 +220,27 @@ def load_settings(overrides: dict[str, Any] | None = None) -> Settings:
         told = [item for item in error.errors() if not _of_environment(item)]
         mistakes += [_mistake(item) for item in told]
     except ValueError as error:
-        raise SettingsError(
-            f"settings cannot be read: {error}; mend {named or DEFAULT_FILE} or the EVERFRESH_ "
-            "variables of the environment"
-        ) from None
+        raise SettingsError(f"settings cannot be read: {_unreadable(error)}") from None
     if mistakes:
         raise SettingsError(f"wrong setting: {'; '.join(mistakes)}")
     return settings
+
+
+def _unreadable(error: ValueError) -> str:
+    """Why, and what to mend: the library names neither file nor variable."""
+    if isinstance(error, SettingsSourceError):
+        group = str(error).partition('"')[2].partition('"')[0]
+        return (
+            f"a variable EVERFRESH_{group.upper()}… has a list or an object that is no JSON; write "
+            """it as EVERFRESH_EVENTS__ACTIONS='["view", "like"]'"""
+        )
+    file = os.environ.get(FILE_VARIABLE) or DEFAULT_FILE
+    try:
+        marked = Path(file).read_bytes().startswith(BOM_UTF8)
+    except OSError:
+        marked = False
+    hint = "it begins with a byte order mark: save it as UTF-8 without one" if marked else error
+    return f"{file}: {hint}; mend it"
 
 
 def _of_environment(item: ErrorDetails) -> bool:

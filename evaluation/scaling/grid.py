@@ -58,7 +58,7 @@ def lay_grid(
     if lengths[0] < FEWEST_EVENTS:
         raise SettingsError(
             f"{len(events):,} events make a shortest prefix of {lengths[0]:,}, and {FEWEST_EVENTS} "
-            "are needed: take a longer file, or fewer --prefixes (4 at least)"
+            f"are needed: take a longer file{', or fewer --prefixes' if prefixes > 4 else ''}"
         )
     length = settings.state.history_length
     refusals = settings.trainer.refusals

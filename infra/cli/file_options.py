@@ -18,8 +18,18 @@ if TYPE_CHECKING:
     from everfresh.adapters.files.tables.mapping import Reading
     from everfresh.contracts.settings import Settings
 
+
+def _named(text: str) -> Path:
+    if not text.strip():
+        raise typer.BadParameter("it is empty, which names no file ('.' is this folder)")
+    return Path(text)
+
+
 EventFile = Annotated[
-    Path, typer.Argument(metavar="FILE", help="File of events, or a folder of such files.")
+    Path,
+    typer.Argument(
+        metavar="FILE", parser=_named, help="File of events, or a folder of such files."
+    ),
 ]
 
 
@@ -50,6 +60,7 @@ class Kind(StrEnum):
 
     INTEGER = "integer"
     TEXT = "text"
+    MIXED = "mixed"
 
 
 def _text(name: str, metavar: str, text: str) -> Any:
@@ -120,8 +131,8 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
         "--user-kind",
         Kind,
         "KIND",
-        "integer or text. 7 and '7' are two users: take what your application sends. Default: "
-        "integer where all of the first rows are.",
+        "integer or text. 7 and '7' are two users: take what your application sends. mixed keeps "
+        "what each row of JSON lines has. Default: integer where all of the first rows are.",
     ),
     "item_kind": _choice("--item-kind", Kind, "KIND", "The same for item ids."),
     "delimiter": _text("--delimiter", "SIGN", "What stands between cells of CSV: ';' or tab."),

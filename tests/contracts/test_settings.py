@@ -225,3 +225,11 @@ def test_an_object_store_is_looked_at_seldom_unless_said_otherwise(
     assert (settings.poll_ms, settings.push_ms) == (poll_ms, push_ms)
     said = load_settings({"weights": {"url": url}, "serving": {"poll_ms": 70, "push_ms": 0}})
     assert (said.poll_ms, said.push_ms) == (70, 0)
+
+
+def test_refusals_name_actions() -> None:
+    with pytest.raises(SettingsError, match=r"refusals names 'skp', which is none of .*\(view, "):
+        load_settings({"trainer": {"refusals": ["rating<3", "skp"]}})
+    own = {"events": {"actions": ["buy"]}}
+    assert load_settings(own).trainer.refusals == ["skip"]
+    assert load_settings({**own, "trainer": {"refusals": ["buy<1"]}}).trainer.refusals == ["buy<1"]

@@ -12,12 +12,12 @@ import msgspec
 from everfresh.adapters.files.tables.cells import (
     NO_ZONE,
     Read,
-    integer_id,
+    id_reader,
+    is_absent,
     is_nothing,
     iso_time,
     numeric_time,
     stamp_time,
-    text_id,
 )
 from everfresh.adapters.files.tables.guessing import guess_kind, guess_unit, plain_title
 from everfresh.adapters.files.tables.mapping import Kind, TimeUnit, zone_of
@@ -168,9 +168,9 @@ def guess_read(
     return (lambda cell: _boolean(cell, name)) if logical else _plain
 
 
-def id_reader(columns: ItemColumns) -> Read:
+def item_id_reader(columns: ItemColumns) -> Read:
     """The id of a row; ``EventRejected`` where it has none."""
-    return integer_id("id") if columns.id_kind == "integer" else text_id("id")
+    return id_reader("id", columns.id_kind)
 
 
 def time_reader(columns: ItemColumns, stamp: Stamp | None) -> Read:
@@ -212,7 +212,7 @@ def _optional(read: Callable[[Any], Any]) -> Read:
 def _plain(cell: Any) -> Any:
     if isinstance(cell, list | tuple):
         return [value for value in map(_plain, cell) if value is not None]
-    if is_nothing(cell):
+    if is_absent(cell):
         return None
     if isinstance(cell, bytes):
         return cell.decode(errors="surrogateescape")
@@ -235,7 +235,7 @@ def _as_text(cell: Any) -> Any:
 
 
 def _listed(cell: Any, sign: str) -> Any:
-    if not isinstance(cell, str) or is_nothing(cell):
+    if not isinstance(cell, str) or is_absent(cell):
         return _plain(cell)
     return [part for part in map(str.strip, cell.split(sign)) if part]
 

@@ -17,12 +17,12 @@ from everfresh.adapters.files.items.columns import (
     guess_columns,
     guess_id_and_times,
     guess_read,
-    id_reader,
+    item_id_reader,
     read_available,
     read_embedding,
     time_reader,
 )
-from everfresh.adapters.files.tables.cells import Read, is_nothing
+from everfresh.adapters.files.tables.cells import Read, is_absent
 from everfresh.adapters.files.tables.folders import Part, parts_of
 from everfresh.adapters.files.tables.json_objects import JsonTable
 from everfresh.adapters.files.tables.mapping import Mapping as Dialect
@@ -170,7 +170,7 @@ class _RowItems:
     def __init__(self, table: Table, files: ItemFiles, of: str) -> None:
         self._columns, self._of = files.columns, of
         self._closed, self._typed = table.closed, table.typed
-        self._id = id_reader(files.columns)
+        self._id = item_id_reader(files.columns)
         self._others: dict[str, tuple[str, Read]] = {}
         for role, read in (("available", read_available), ("embedding", read_embedding)):
             if column := getattr(files.columns, role):
@@ -199,7 +199,7 @@ class _RowItems:
         said["id"] = self._id(row.get(self._columns.id))
         attributes = said["attributes"] = _Fields()
         for name, cell in row.items():
-            if name in self._taken or (self._only and name not in self._only) or is_nothing(cell):
+            if name in self._taken or (self._only and name not in self._only) or is_absent(cell):
                 continue
             if name not in self._reads:
                 self._meet(name, cell)
@@ -225,7 +225,13 @@ def _converted(said: _Fields) -> Item:
     try:
         item = msgspec.convert(said, Item)
         encode_item(item)
-    except (msgspec.ValidationError, ForeignRecord, UnicodeEncodeError) as error:
+    except UnicodeEncodeError:
+        raise EventRejected(
+            "not_text",
+            f"{_place(said)}bytes that are not UTF-8; name the file's own --encoding, such as "
+            "latin-1",
+        ) from None
+    except (msgspec.ValidationError, ForeignRecord) as error:
         raise EventRejected("bad_item", f"{_place(said)}{printable(str(error))}") from None
     return item
 

@@ -1,7 +1,8 @@
 """From a cell of a table to a field of an event: ids, times, values. Each reader refuses by name.
 
 A cell is text (CSV), or a value of JSON's or Arrow's. What stands for "nothing" in a file (an empty
-cell, ``NULL``, ``\\N``, ``NaN``) is nothing here, too.
+cell, ``NULL``, ``\\N``, ``NaN``) is nothing here, too. Where any text may stand, only what
+databases write is nothing: ``NA`` may be a country, and ``None`` a title.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any
 
@@ -17,6 +18,8 @@ from everfresh.contracts.errors import EventRejected
 from everfresh.contracts.foreign import MAX_TIME_MS
 
 NOTHING = frozenset(["", "NULL", "null", "\\N", "NaN", "nan", "None", "NA", "<NA>"])
+
+_ABSENT = frozenset(["", "NULL", "\\N"])
 
 Read = Callable[[Any], Any]
 
@@ -33,15 +36,31 @@ def is_nothing(cell: Any) -> bool:
     return cell is None or (cell.__class__ is str and cell in NOTHING) or _is_nan(cell)
 
 
+def is_absent(cell: Any) -> bool:
+    """The same of a cell that may hold any text."""
+    return cell is None or (cell.__class__ is str and cell in _ABSENT) or _is_nan(cell)
+
+
 def _is_nan(cell: Any) -> bool:
     return isinstance(cell, float | Decimal) and math.isnan(cell)
 
 
 def _is_whole(cell: Any) -> bool:
-    if not isinstance(cell, float | Decimal):
-        return False
-    figure = float(cell)
-    return abs(figure) < _EXACT and figure.is_integer()
+    if isinstance(cell, Decimal):
+        return cell.is_finite() and cell == cell.to_integral_value()
+    return isinstance(cell, float) and abs(cell) < _EXACT and cell.is_integer()
+
+
+def id_reader(field: str, kind: str) -> Read:
+    """Ids of a ``Kind`` that is known."""
+    if kind == "mixed":
+        return _mixed_id(field)
+    return integer_id(field) if kind == "integer" else text_id(field)
+
+
+def _mixed_id(field: str) -> Read:
+    integer, text = integer_id(field), text_id(field)
+    return lambda cell: text(cell) if isinstance(cell, str | bytes) else integer(cell)
 
 
 def integer_id(field: str) -> Read:
@@ -110,17 +129,23 @@ def require(field: str, cell: Any) -> None:
 def numeric_time(unit: str, earliest_ms: int | None = None) -> Read:
     """Numbers since 1970 in a unit of ``PER_S``. ``earliest_ms`` bounds them where it was guessed.
 
-    The latest is the event check's to refuse.
+    What is later than now is the event check's to refuse.
     """
     per_s = PER_S[unit]
 
     def read(cell: Any) -> int:
         if cell.__class__ is not int:
             cell = _number("time", "bad_time", cell)
-        if cell.__class__ is int:
-            ms = cell * 1000 // per_s
-        else:
-            ms = round(Decimal(cell) * 1000 / per_s) if abs(cell) < 10**20 else -1
+        if not 0 <= cell < 10**20:
+            raise EventRejected("bad_time", f"a time since 1970 expected, found {shown(cell)}")
+        whole = cell.__class__ is int
+        ms = cell * 1000 // per_s if whole else round(Decimal(cell) * 1000 / per_s)
+        if ms > MAX_TIME_MS:
+            raise EventRejected(
+                "bad_time",
+                f"found {shown(cell)}, which no year has in {unit} since 1970; if the times of "
+                "some files or rows have another unit, read these apart with --time-unit",
+            )
         if earliest_ms is not None and ms < earliest_ms:
             raise EventRejected(
                 "bad_time",
@@ -165,6 +190,23 @@ def parse_iso(text: str) -> datetime | None:
         return None
 
 
+def stamp_text(zoned: bool, of_days: bool) -> Read:
+    """Microseconds that the table declares, as ISO 8601: a day, or a time as exact as it is."""
+
+    def read(cell: Any) -> str | None:
+        if cell is None:
+            return None
+        try:
+            moment = _EPOCH + timedelta(microseconds=cell)
+        except OverflowError:
+            raise EventRejected("bad_attribute", f"no year has the time {shown(cell)}") from None
+        if of_days:
+            return moment.date().isoformat()
+        return (moment if zoned else moment.replace(tzinfo=None)).isoformat()
+
+    return read
+
+
 def stamp_time(zone: tzinfo | None) -> Read:
     """Microseconds that the table declares: UTC where ``zone`` is None, of a wall clock there."""
 
@@ -184,7 +226,10 @@ def number(cell: Any) -> float | None:
     """A magnitude, or ``None`` for nothing."""
     if cell.__class__ is float:
         return None if math.isnan(cell) else float(cell)
-    return None if is_nothing(cell) else float(_number("value", "bad_value", cell))
+    try:
+        return None if is_nothing(cell) else float(_number("value", "bad_value", cell))
+    except OverflowError:
+        raise EventRejected("bad_value", f"value is too large: {shown(cell)}") from None
 
 
 def number_with_comma(cell: Any) -> float | None:
@@ -203,15 +248,19 @@ def text(cell: Any) -> str | None:
 
 def plain(cell: Any) -> Any:
     """What JSON can say of it: for attributes."""
-    if isinstance(cell, list):
+    if isinstance(cell, list | tuple):
         return [plain(part) for part in cell]
     if isinstance(cell, dict):
         return {str(name): plain(part) for name, part in cell.items()}
+    if isinstance(cell, Decimal):
+        cell = float(cell)
+    elif isinstance(cell, timedelta):
+        cell = cell.total_seconds()
     if isinstance(cell, float) and not math.isfinite(cell):
         return None
     if cell is None or isinstance(cell, str | bool | int | float):
         return cell
-    return text(cell)
+    return cell.isoformat() if isinstance(cell, date | time) else text(cell)
 
 
 def shown(cell: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections import Counter
+import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from operator import itemgetter
@@ -12,11 +12,12 @@ from typing import Any
 
 from everfresh.adapters.files.tables.mapping import Mapping
 from everfresh.adapters.files.tables.recognition import open_text
-from everfresh.adapters.files.tables.table import Row, Stamp
+from everfresh.adapters.files.tables.table import Row, Stamp, require_once
 from everfresh.contracts.errors import DataFileError, EventRejected
 
 _DELIMITERS = ",;\t|"
 _LOOKED_AT = 20
+_SEP = re.compile(r"sep=(.)", re.IGNORECASE)
 _MAX_FIELD = 2**20
 _SHOWN = 5
 # A limit of the whole process: reading a table is the only use of it.
@@ -37,9 +38,13 @@ class DelimitedTable:
         self._quotes = mapping.quotes
         with open_text(path, self._encoding) as lines:
             first = [line for line in islice(lines, _LOOKED_AT) if line.strip()]
+        # A spreadsheet may say so in a line of its own.
+        told = _SEP.fullmatch(first[0].strip()) if first else None
+        self._before = 1 if told else 0
+        first = first[self._before :]
         if not first:
             raise DataFileError(f"{path} is empty; expected rows with a header")
-        self.delimiter = mapping.delimiter or self._delimiter(first)
+        self.delimiter = mapping.delimiter or (told[1] if told else self._delimiter(first))
         try:
             header: list[str] = next(self._reader(iter(first)), [])
         except csv.Error as error:
@@ -54,22 +59,22 @@ class DelimitedTable:
 
     def rows(self, wanted: Sequence[str]) -> Iterator[Row]:
         """The cells of each row, as text, and the line that it begins on."""
-        for name, times in Counter(self.columns).items():
-            if times > 1 and name in wanted:
-                raise DataFileError(f"{self._path} has {times} columns called {name!r}")
+        require_once(self._path, self.columns, wanted)
         places = [self.columns.index(name) for name in wanted]
         pick: Any = itemgetter(*places) if len(places) > 1 else lambda row: (row[places[0]],)
         width, header, first = len(self.columns), self._header, True
         with open_text(self._path, self._encoding) as lines:
-            reader = self._reader(lines)
+            reader = self._reader(islice(lines, self._before, None))
             while True:
-                line = reader.line_num + 1
+                line = reader.line_num + 1 + self._before
                 try:
                     row = next(reader)
                 except StopIteration:
                     return
                 except csv.Error as error:
-                    yield line, self._unreadable(error, line, reader.line_num)
+                    end = reader.line_num + self._before
+                    yield line, self._unreadable(error, line, end)
+                    yield from _swallowed(line, end)
                     continue
                 if not row:
                     continue
@@ -80,6 +85,7 @@ class DelimitedTable:
                     yield line, pick(row)
                 elif len(row) > 1 or row[0].strip():
                     yield line, _misshaped(row, width)
+                    yield from _swallowed(line, reader.line_num + self._before)
 
     def _reader(self, lines: Iterator[str]) -> Any:
         return csv.reader(
@@ -129,6 +135,13 @@ def _same(row: list[str], header: list[str]) -> bool:
 
 def _words(cells: list[str]) -> bool:
     return all(cell.strip(' "\r\n').replace("_", "").isalnum() for cell in cells)
+
+
+def _swallowed(begin: int, end: int) -> Iterator[Row]:
+    """The lines behind the first of a row that is none: a quote that nobody meant may have taken
+    any number of good rows, and each counts."""
+    for line in range(begin + 1, end + 1):
+        yield line, EventRejected("not_a_row", f"it is taken for a part of the row of line {begin}")
 
 
 def _misshaped(row: list[str], width: int) -> EventRejected:

@@ -27,16 +27,26 @@ def parts_of(path: Path) -> tuple[list[Part], list[Path]]:
     """The files in the order of their paths, and those of a folder that were left out.
 
     As Spark and Hive do, files and folders whose names begin with ``.`` or ``_`` are not part of
-    the table. Left out and named are those whose ending is none of a table's. ``DataFileError``
-    where nothing is left.
+    the table. Left out and named are those whose ending is none of a table's, and links to folders
+    that are read already. ``DataFileError`` where nothing is left.
     """
     require_regular(path)
     if path.is_file():
         return [Part(path)], []
     parts, others = [], []
-    for folder, folders, names in os.walk(path, onerror=_refuse):
-        folders[:] = sorted(name for name in folders if name[0] not in "._")
+    met = {os.path.realpath(path)}
+    for folder, folders, names in os.walk(path, onerror=_refuse, followlinks=True):
         place = Path(folder)
+        named = sorted(name for name in folders if name[0] not in "._")
+        folders.clear()
+        for name in named:
+            # A link may lead to a folder that is read already, or to one that it lies in.
+            real = os.path.realpath(place / name)
+            if real in met:
+                others.append(place / name)
+            else:
+                met.add(real)
+                folders.append(name)
         partition = _partition(place.relative_to(path))
         for name in sorted(names):
             if name[0] in "._":

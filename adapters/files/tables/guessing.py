@@ -19,7 +19,7 @@ from everfresh.adapters.files.tables.cells import (
     parse_iso,
     shown,
 )
-from everfresh.adapters.files.tables.mapping import Kind, Mapping, TimeUnit
+from everfresh.adapters.files.tables.mapping import ATTRIBUTES, Kind, Mapping, TimeUnit
 from everfresh.contracts.errors import EventRejected, SettingsError
 
 EARLIEST_MS = 631_152_000_000
@@ -37,6 +37,15 @@ _TITLES = {
 _NEEDED = ("user", "item", "time")
 _OPTIONS = {"type_column": "--type-column", "request_id": "--request-id"}
 _EVENT = {"type", "user_id", "item_id"}
+_STREAMED = {
+    "user": "user_id",
+    "item": "item_id",
+    "time": "time",
+    "type_column": "type",
+    "value": "value",
+    "request_id": "request_id",
+    "id": "id",
+}
 
 
 def guess_columns(
@@ -46,7 +55,8 @@ def guess_columns(
 
     ``of`` names the file. ``SettingsError`` where a field that an event needs has no column, or
     several, or a column that was named is not there. Where the columns are not ``closed``, one that
-    an event can do without may come in a later row.
+    an event can do without may come in a later row, and objects that have the fields of an event
+    are taken as the stream has them.
     """
     named = {
         field: getattr(mapping, field) for field in (*_TITLES, "id") if getattr(mapping, field)
@@ -54,6 +64,8 @@ def guess_columns(
     for field, column in [*named.items(), *(("attributes", name) for name in mapping.attributes)]:
         if column not in columns and (closed or field in _NEEDED):
             raise SettingsError(_absent(field, column, columns, mapping, of))
+    mapping = _as_streamed(columns, mapping, closed=closed)
+    named |= {field: getattr(mapping, field) for field in _TITLES if getattr(mapping, field)}
     found: dict[str, str] = {}
     taken = {*named.values(), *mapping.attributes}
     for field in _TITLES:
@@ -81,6 +93,22 @@ def guess_columns(
     return guessed, notes
 
 
+def _as_streamed(columns: Sequence[str], mapping: Mapping, *, closed: bool) -> Mapping:
+    """Where objects have the fields of an event, those that are left open are these."""
+    if closed or not set(columns) >= _EVENT:
+        return mapping
+    fields = {
+        field: column
+        for field, column in _STREAMED.items()
+        if not getattr(mapping, field) and (column in columns or field != "time")
+    }
+    if mapping.type:
+        fields.pop("type_column")
+    attributes = mapping.attributes or [ATTRIBUTES]
+    kinds = {kind: getattr(mapping, kind) or "mixed" for kind in ("user_kind", "item_kind")}
+    return msgspec.structs.replace(mapping, **fields, **kinds, attributes=attributes)
+
+
 def guess_unit(cells: Sequence[Any], mapping: Mapping, of: str) -> TimeUnit:
     """The unit of the times of some rows. ``SettingsError`` where none or several are possible."""
     cells = [cell for cell in cells if not is_nothing(cell)]
@@ -100,6 +128,11 @@ def guess_unit(cells: Sequence[Any], mapping: Mapping, of: str) -> TimeUnit:
     if numbers and not texts and len(fits) == 1:
         return fits[0]
     example = shown((texts or cells or [None])[0])
+    if texts and not numbers:
+        raise SettingsError(
+            f"{of}: times such as {example} are no ISO 8601 and no numbers; write them as "
+            "2024-01-31T10:00:00Z, or as seconds since 1970"
+        )
     raise SettingsError(
         f"{of}: the unit of times such as {example} cannot be told; name it with --time-unit (s, "
         "ms, us or ns since 1970, or iso)"
@@ -115,10 +148,16 @@ def guess_kind(field: str, cells: Sequence[Any], of: str, *, typed: bool) -> Kin
     # Some digits among much text are usual. A little text among integers may be a wrong row.
     if 2 * integers > len(cells) or (typed and integers):
         other = next(cell for cell in cells if not _is_integer(cell, typed=typed))
+        if typed and isinstance(other, int):
+            raise SettingsError(
+                f"{of}: {field} is an integer, and {shown(other)} does not fit the 64 bits of one "
+                f"(signed); say --{field.removesuffix('_id')}-kind text to make all of them text"
+            )
         raise SettingsError(
             f"{of}: {field} is an integer in some rows and text in others, such as {shown(other)}, "
             f"and these are different ids; say --{field.removesuffix('_id')}-kind text to make all "
-            "of them text, or integer if the others are wrong rows"
+            f"of them text{', mixed to keep both' if typed else ''}, or integer if the others are "
+            "wrong rows"
         )
     return "text"
 
@@ -159,6 +198,8 @@ def _listed(columns: Sequence[str]) -> str:
 
 
 def _unclear(field: str, fits: list[str], columns: Sequence[str], mapping: Mapping, of: str) -> str:
+    if len(set(fits)) < len(fits):
+        return f"{of} has {len(fits)} columns called {fits[0]!r}; rename one, or leave one out"
     if not fits and mapping.header and any(_figure(column) is not None for column in columns):
         return (
             f"{of} seems to have no header ({_listed(columns)}); say --no-header and name columns "

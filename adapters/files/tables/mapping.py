@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timezone, tzinfo
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -12,8 +12,15 @@ import msgspec
 from everfresh.contracts.errors import SettingsError
 
 TimeUnit = Literal["", "s", "ms", "us", "ns", "iso"]
-Kind = Literal["", "integer", "text"]
+Kind = Literal["", "integer", "text", "mixed"]
 _MOST_BYTES = 1_000_000
+ATTRIBUTES = "attributes"
+"""A column of that name with objects in it holds an event's attributes, as the stream has them."""
+_CHOICES = {
+    "time_unit": get_args(TimeUnit)[1:],
+    "user_kind": get_args(Kind)[1:],
+    "item_kind": get_args(Kind)[1:],
+}
 
 
 class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -25,8 +32,9 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     ``types`` gives types of the table their names in everfresh.
 
     ``time_zone`` is that of times that name none. ``user_kind`` and ``item_kind`` say whether ids
-    are integers or text. ``delimiter``, ``quotes`` and ``header`` are of CSV; ``encoding`` is of
-    all text. ``decimal`` is the sign before fractions of a value: a point, or a comma.
+    are integers or text, or ``mixed``: each as the file has it. ``delimiter``, ``quotes`` and
+    ``header`` are of CSV; ``encoding`` is of all text. ``decimal`` is the sign before fractions of
+    a value: a point, or a comma.
     """
 
     user: str = ""
@@ -122,20 +130,8 @@ def mapping_of(file: Path | None, options: dict[str, object]) -> Mapping:
 
     ``SettingsError`` where the file cannot be read, a name is unknown or two exclude each other.
     """
-    fields: dict[str, object] = {}
-    place = "the mapping"
-    if file is not None:
-        place = str(file)
-        try:
-            raw = file.read_bytes() if file.is_file() else None
-        except OSError as error:
-            raise SettingsError(f"{file} cannot be read: {error.strerror}") from None
-        if raw is None or len(raw) > _MOST_BYTES:
-            raise SettingsError(f"--mapping names {file}, which is no TOML file of a mapping")
-        try:
-            fields = msgspec.toml.decode(raw, type=dict[str, object])
-        except msgspec.MsgspecError as error:
-            raise SettingsError(f"{file} is no TOML: {error}") from None
+    fields = {} if file is None else _fields_of(file)
+    place = "the mapping" if file is None else str(file)
     if (options.get("delimiter") or fields.get("delimiter")) in {"tab", "\\t"}:
         options = {**options, "delimiter": "\t"}
     for one, other in (("type", "type_column"), ("type_column", "type")):
@@ -144,6 +140,25 @@ def mapping_of(file: Path | None, options: dict[str, object]) -> Mapping:
     try:
         return msgspec.convert({**fields, **options}, Mapping)
     except msgspec.MsgspecError as error:
-        known = ", ".join(Mapping.__struct_fields__)
-        hint = f"; it may have: {known}" if "unknown field" in str(error) else ""
-        raise SettingsError(f"{place}: {error}{hint}") from None
+        raise SettingsError(f"{place}: {error}{_hint(str(error))}") from None
+
+
+def _fields_of(file: Path) -> dict[str, object]:
+    try:
+        raw = file.read_bytes() if file.is_file() else None
+    except OSError as error:
+        raise SettingsError(f"{file} cannot be read: {error.strerror}") from None
+    if raw is None or len(raw) > _MOST_BYTES:
+        what = "is no TOML file of a mapping" if file.exists() else "does not exist"
+        raise SettingsError(f"--mapping names {file}, which {what}")
+    try:
+        return msgspec.toml.decode(raw.decode("utf-8-sig"), type=dict[str, object])
+    except (UnicodeDecodeError, msgspec.MsgspecError) as error:
+        raise SettingsError(f"{file} is no TOML: {error}") from None
+
+
+def _hint(error: str) -> str:
+    if "unknown field" in error:
+        return f"; it may have: {', '.join(Mapping.__struct_fields__)}"
+    named = (name for name in _CHOICES if f"$.{name}`" in error)
+    return "".join(f"; it is one of {', '.join(_CHOICES[name])}" for name in named)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from everfresh.adapters.files.tables.recognition import told
-from everfresh.adapters.files.tables.table import Row, Stamp
+from everfresh.adapters.files.tables.table import Row, Stamp, require_once
 from everfresh.contracts.errors import DataFileError, MissingDependency
 
 _BATCH_ROWS = 8192
@@ -28,16 +28,18 @@ class ParquetTable:
         self._path = path
         self._arrow, self._parquet = _pyarrow()
         with self._opened() as file:
-            self._columns = dict(_leaves(self._arrow, file.schema_arrow))
-        self.columns = list(self._columns)
+            leaves = list(_leaves(self._arrow, file.schema_arrow))
+        self.columns = [name for name, _ in leaves]
+        types = self._arrow.types
         self.stamps = {
-            name: Stamp(zoned=getattr(kind, "tz", None) is not None)
-            for name, kind in self._columns.items()
-            if self._arrow.types.is_timestamp(kind) or self._arrow.types.is_date(kind)
+            name: Stamp(getattr(kind, "tz", None) is not None, types.is_date(kind))
+            for name, kind in leaves
+            if types.is_timestamp(kind) or types.is_date(kind)
         }
 
     def rows(self, wanted: Sequence[str]) -> Iterator[Row]:
         """The cells of each row as Python's values; times as integers of microseconds."""
+        require_once(self._path, self.columns, wanted)
         number = 0
         with self._opened() as file:
             for batch in file.iter_batches(_BATCH_ROWS, columns=list(dict.fromkeys(wanted))):
@@ -60,7 +62,10 @@ class ParquetTable:
                 else column.cast(self._arrow.timestamp("us"))
             )
             column = moments.cast(self._arrow.int64())
-        cells: list[Any] = column.to_pylist()
+        coarse = _without_ns(self._arrow, column.type)
+        if coarse != column.type:
+            column = column.cast(coarse, safe=False)
+        cells: list[Any] = column.to_pylist(maps_as_pydicts="lossy")
         return cells
 
     @contextmanager
@@ -93,6 +98,28 @@ def _leaves(arrow: Any, fields: Any, above: str = "") -> Iterator[tuple[str, Any
         yield name, kind
         if arrow.types.is_struct(kind):
             yield from _leaves(arrow, kind, f"{name}.")
+
+
+def _without_ns(arrow: Any, kind: Any) -> Any:
+    """The type with microseconds for the nanoseconds in it, which Python's times do not count."""
+    types = arrow.types
+    if getattr(kind, "unit", "") == "ns":
+        if types.is_timestamp(kind):
+            return arrow.timestamp("us", kind.tz)
+        return arrow.duration("us") if types.is_duration(kind) else arrow.time64("us")
+    if not types.is_nested(kind):
+        return kind
+    if types.is_struct(kind):
+        return arrow.struct([_field_without_ns(arrow, field) for field in kind])
+    if types.is_map(kind):
+        return arrow.map_(kind.key_type, _field_without_ns(arrow, kind.item_field))
+    make = {types.is_list: arrow.list_, types.is_large_list: arrow.large_list}
+    of = next((make[test] for test in make if test(kind)), None)
+    return kind if of is None else of(_field_without_ns(arrow, kind.value_field))
+
+
+def _field_without_ns(arrow: Any, field: Any) -> Any:
+    return field.with_type(_without_ns(arrow, field.type))
 
 
 def _pyarrow() -> tuple[Any, Any]:

@@ -186,6 +186,11 @@ def _guess(table: Table, asked: Mapping, of: str) -> tuple[Mapping, list[str]]:
     sample: list[Any] = [cells for _, cells in rows if not isinstance(cells, EventRejected)]
     found: dict[str, str] = {}
     for at, name in enumerate(("user", "item")):
+        if getattr(mapping, f"{name}_kind") == "mixed" and not table.typed:
+            raise SettingsError(
+                f"{of}: CSV does not tell integers from text, so --{name}-kind mixed says nothing; "
+                "say integer or text"
+            )
         if not getattr(mapping, f"{name}_kind"):
             cells = [row[at] for row in sample]
             found[f"{name}_kind"] = kind = guess_kind(f"{name}_id", cells, of, typed=table.typed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import sys
 import zlib
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ MAX_LINE = 16 * 2**20
 """Longest line that is read, in characters: what is longer is no file of rows."""
 
 _HEAD = 64 * 1024
+_ARRAY = re.compile(r"\[\s*[\[{\]]")  # a title of SQL Server's begins with a bracket too
+_SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")  # a frame without data, before those of zstd
 _GZIP, _ZSTD, _PARQUET = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1"
 _BOMS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _OTHERS = {
@@ -43,6 +46,11 @@ def recognise(path: Path) -> str:
     with told(path), open_bytes(path) as stream:
         head = stream.read(_HEAD)
     if head.startswith(_PARQUET):
+        if packed := is_packed(path):
+            raise DataFileError(
+                f"{path} is Parquet within {packed}; unpack it first: Parquet has a compression of "
+                "its own"
+            )
         return "parquet"
     for magic, what in _OTHERS.items():
         if head.startswith(magic):
@@ -53,7 +61,7 @@ def recognise(path: Path) -> str:
         raise DataFileError(
             f"{path} is neither text nor Parquet; everfresh reads CSV, TSV, JSON lines and Parquet"
         )
-    if text.startswith("["):
+    if _ARRAY.match(text):
         raise DataFileError(
             f"{path} begins with '[': a JSON array is no JSON lines; write an object per line, as "
             "`jq -c '.[]'` does"
@@ -84,14 +92,19 @@ def require_regular(path: Path) -> None:
         )
 
 
-def open_bytes(path: Path) -> IO[bytes]:
-    """The bytes of a file, decompressed where it is gzip or zstd. Use it within :func:`told`."""
-    with path.open("rb") as raw:
+def is_packed(path: Path) -> str:
+    """``gzip`` or ``zstd`` by its first bytes, or nothing."""
+    with told(path), path.open("rb") as raw:
         magic = raw.read(4)
     if magic.startswith(_GZIP):
-        return cast(IO[bytes], gzip.open(path, "rb"))
-    if magic == _ZSTD:
-        return cast(IO[bytes], zstd.open(path, "rb"))
+        return "gzip"
+    return "zstd" if magic == _ZSTD or _SKIPPABLE.match(magic) else ""
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """The bytes of a file, decompressed where it is gzip or zstd. Use it within :func:`told`."""
+    if packed := is_packed(path):
+        return cast(IO[bytes], (gzip if packed == "gzip" else zstd).open(path, "rb"))
     return path.open("rb")
 
 

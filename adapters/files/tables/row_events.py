@@ -8,7 +8,8 @@ from typing import Any
 
 from everfresh.adapters.files.tables.cells import (
     Read,
-    integer_id,
+    id_reader,
+    is_absent,
     is_nothing,
     iso_time,
     number,
@@ -16,11 +17,11 @@ from everfresh.adapters.files.tables.cells import (
     numeric_time,
     plain,
     require,
+    stamp_text,
     stamp_time,
     text,
-    text_id,
 )
-from everfresh.adapters.files.tables.mapping import Mapping, zone_of
+from everfresh.adapters.files.tables.mapping import ATTRIBUTES, Mapping, zone_of
 from everfresh.adapters.files.tables.table import Stamp
 from everfresh.contracts.event import Event
 
@@ -41,8 +42,8 @@ def row_reader(
     ``stamps`` are the columns of this file that are declared to be times; ``earliest_ms`` is the
     first time that a number may be in a unit that was guessed. Ids that the table has not are "".
     """
-    read_user = _id_reader("user_id", mapping.user_kind)
-    read_item = _id_reader("item_id", mapping.item_kind)
+    read_user = id_reader("user_id", mapping.user_kind)
+    read_item = id_reader("item_id", mapping.item_kind)
     read_time = _time_reader(mapping, stamps.get(mapping.time), earliest_ms)
     places: dict[str, int] = {}
     for name in _OPTIONAL:
@@ -52,7 +53,10 @@ def row_reader(
     request_at, id_at = places.get("request_id"), places.get("id")
     renamed, constant = mapping.types, mapping.type
     read_value = number_with_comma if mapping.decimal == "," else number
-    attributes = list(enumerate(mapping.attributes, 3 + len(places)))
+    attributes = [
+        (at, name, _attribute_reader(stamps.get(name)))
+        for at, name in enumerate(mapping.attributes, 3 + len(places))
+    ]
 
     def read(cells: Sequence[Any]) -> Event:
         kind: Any = constant
@@ -76,13 +80,21 @@ def row_reader(
     return read
 
 
-def _attributes(cells: Sequence[Any], attributes: list[tuple[int, str]]) -> dict[str, Any] | None:
-    said = {name: plain(cells[at]) for at, name in attributes if not is_nothing(cells[at])}
+def _attributes(
+    cells: Sequence[Any], attributes: list[tuple[int, str, Read]]
+) -> dict[str, Any] | None:
+    said: dict[str, Any] = {}
+    for at, name, read in attributes:
+        cell = cells[at]
+        if name == ATTRIBUTES and isinstance(cell, dict):
+            said |= read(cell)
+        elif not is_absent(cell):
+            said[name] = read(cell)
     return said or None
 
 
-def _id_reader(field: str, kind: str) -> Read:
-    return integer_id(field) if kind == "integer" else text_id(field)
+def _attribute_reader(stamp: Stamp | None) -> Read:
+    return plain if stamp is None else stamp_text(stamp.zoned, stamp.of_days)
 
 
 def _time_reader(mapping: Mapping, stamp: Stamp | None, earliest_ms: int | None) -> Read:

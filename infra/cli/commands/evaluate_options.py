@@ -99,8 +99,11 @@ def evaluate(  # noqa: PLR0913, PLR0917  (every option is one word of the comman
     """
     settings = load(home, config)
     if check:
+        from everfresh.contracts.errors import SettingsError
         from everfresh.infra.cli.commands.check_file import run_check
 
+        if limit:
+            raise SettingsError("--check looks at all rows of the file: leave --limit out")
         run_check(settings, file, asked(settings, file))
         return
     from everfresh.infra.cli.commands.evaluate import Request, run_evaluate

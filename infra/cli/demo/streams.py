@@ -8,11 +8,13 @@ from pathlib import Path
 import msgspec
 
 from everfresh.adapters.files.checks import event_check
-from everfresh.adapters.files.datasets import DATASETS, EventFile, fetch_ml100k
+from everfresh.adapters.files.datasets import EventFile, fetch_ml100k
 from everfresh.adapters.files.drifting.settings import DriftSettings
 from everfresh.adapters.files.drifting.stream import DriftingStream
 from everfresh.adapters.files.drifting.writing import Ceiling, write_stream
 from everfresh.adapters.files.movielens import FILMS, read_films
+from everfresh.adapters.files.opening import open_events
+from everfresh.adapters.files.tables.mapping import Reading
 from everfresh.adapters.kafka.items.writing import KafkaItemLog
 from everfresh.contracts.errors import DataFileError
 from everfresh.contracts.items.record import ItemChange
@@ -39,7 +41,8 @@ class Stream(msgspec.Struct, frozen=True):
 
     def events(self, settings: Settings) -> EventFile:
         """Its events, by the rules of these settings."""
-        return DATASETS[self.form](self.file, event_check(settings.events))
+        reading = Reading(self.form)
+        return open_events(self.file, reading, event_check(settings.events)).events
 
 
 def fetch_ratings(steps: OnUpdate) -> Stream:

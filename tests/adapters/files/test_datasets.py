@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 
 from everfresh.adapters.files.datasets import DATASETS, EventFile, event_check
 from everfresh.contracts.errors import DataFileError
-from everfresh.contracts.event import MAX_ID_BYTES, Event
+from everfresh.contracts.event import Event
 from everfresh.contracts.settings import EventSettings
 
 U_DATA = "7\t10\t3\t200\n8\t11\t4.5\t100\n7\t12\t1\t100\n"
@@ -81,34 +80,11 @@ def test_ader_periods_follow_each_other_by_number(tmp_path: Path) -> None:
     assert [(event.user_id, event.time) for event in events] == [(0, 0), (2, 1), (10, 2)]
 
 
-def test_jsonl_keeps_every_field(tmp_path: Path) -> None:
-    event = Event("e1", "like", 5, "ann", 7, 0.5, "r1", {"page": 2})
-    fields = {name: getattr(event, name) for name in event.__struct_fields__}
-    path = saved(tmp_path / "e.jsonl", json.dumps(fields) + "\n")
-    assert list(read("jsonl", path)) == [event]
-
-
-def test_jsonl_fills_a_missing_id_and_time_the_same_way_each_time(tmp_path: Path) -> None:
-    line = {"type": "view", "user_id": "ann", "item_id": 1}
-    lines = [line, {**line, "time": 9}, line]
-    path = saved(tmp_path / "e.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
-    first, second = list(read("jsonl", path)), list(read("jsonl", path))
-    assert first == second
-    assert [event.time for event in first] == [0, 9, 9]
-    assert len({event.id for event in first}) == 3
-
-
-def line_of(**fields: object) -> str:
-    return json.dumps({"type": "view", "user_id": 1, "item_id": 2, **fields})
-
-
 def ids(form: str, path: Path, *lines: str) -> list[str]:
     return [event.id for event in read(form, saved(path, "".join(f"{line}\n" for line in lines)))]
 
 
 ONE, TWO = "7::10::5::978300760", "7::20::4::978300999"
-TIMED, OTHER = line_of(time=5), line_of(time=5, item_id=3)
-UNTIMED = line_of()
 
 
 @pytest.mark.parametrize(
@@ -118,8 +94,6 @@ UNTIMED = line_of()
         ("ml-1m", ONE, ONE.replace("::5::", "::4::")),
         ("ml-100k", "7\t10\t5\t978300760", "7\t20\t4\t978300999"),
         ("ader", "7 10", "7 20"),
-        ("jsonl", TIMED, OTHER),
-        ("jsonl", UNTIMED, line_of(item_id=3)),
     ],
 )
 def test_two_events_of_two_files_have_two_ids(
@@ -128,35 +102,20 @@ def test_two_events_of_two_files_have_two_ids(
     assert ids(form, tmp_path / "a", one) != ids(form, tmp_path / "b", two)
 
 
-@pytest.mark.parametrize(("form", "one", "two"), [("ml-1m", ONE, TWO), ("jsonl", TIMED, OTHER)])
-def test_an_event_has_the_same_id_in_every_file_that_holds_it(
-    tmp_path: Path, form: str, one: str, two: str
-) -> None:
-    both = ids(form, tmp_path / "both", two, one)
-    assert sorted(both) == sorted(
-        ids(form, tmp_path / "one", one) + ids(form, tmp_path / "two", two)
-    )
+def test_an_event_has_the_same_id_in_every_file_that_holds_it(tmp_path: Path) -> None:
+    both = ids("ml-1m", tmp_path / "both", TWO, ONE)
+    apart = ids("ml-1m", tmp_path / "one", ONE) + ids("ml-1m", tmp_path / "two", TWO)
+    assert sorted(both) == sorted(apart)
 
 
 @pytest.mark.parametrize(
     ("form", "line", "between"),
-    [("ml-1m", ONE, TWO), ("ader", "7 10", "7 20"), ("jsonl", TIMED, OTHER)],
+    [("ml-1m", ONE, TWO), ("ader", "7 10", "7 20")],
 )
 def test_what_a_user_did_twice_has_two_ids(
     tmp_path: Path, form: str, line: str, between: str
 ) -> None:
     assert len(set(ids(form, tmp_path / "file", line, between, line))) == 3
-
-
-def test_lines_without_id_and_time_are_known_by_the_lines_before_them(tmp_path: Path) -> None:
-    first = ids("jsonl", tmp_path / "a", UNTIMED, UNTIMED)
-    assert len(set(first)) == 2
-    assert ids("jsonl", tmp_path / "longer", UNTIMED, UNTIMED, UNTIMED)[:2] == first
-    assert not set(first) & set(ids("jsonl", tmp_path / "b", line_of(item_id=3), UNTIMED, UNTIMED))
-
-
-def test_a_line_keeps_the_id_that_it_has(tmp_path: Path) -> None:
-    assert ids("jsonl", tmp_path / "a", line_of(id="mine"), UNTIMED)[0] == "mine"
 
 
 @pytest.mark.parametrize(
@@ -165,7 +124,6 @@ def test_a_line_keeps_the_id_that_it_has(tmp_path: Path) -> None:
         ("ml-100k", U_DATA),
         ("ml-1m", "1::5::4::30\n2::6::5::10\n"),
         ("ader", "1 2\n"),
-        ("jsonl", '{"type": "view", "user_id": 1, "item_id": 2}\n'),
     ],
 )
 def test_a_file_knows_its_length_and_can_be_read_again(
@@ -183,17 +141,13 @@ def test_a_file_knows_its_length_and_can_be_read_again(
         ("ml-100k", "1\t2\t3", r"found '1\\t2\\t3'"),
         ("ml-1m", "1::5::4::inf", "found '1::5::4::inf'"),
         ("ader", "1 2 3", "found '1 2 3'"),
-        ("jsonl", '{"type": "view", "user_id": 1}', "missing required field `item_id`"),
-        ("jsonl", '{"type": "view", "user_id": 1, "item_id": 2, "tiem": 3}', "unknown field"),
-        ("jsonl", "[]", "found '\\[\\]'"),
     ],
 )
 def test_a_foreign_line_is_named_with_its_number(
     tmp_path: Path, form: str, line: str, found: str
 ) -> None:
-    good = {"ml-100k": "1\t2\t3\t4", "ml-1m": "1::2::3::4", "ader": "1 2"}
-    first = good.get(form, '{"type": "view", "user_id": 1, "item_id": 2}')
-    path = saved(tmp_path / "file", f"{first}\n\n{line}\n")
+    good = {"ml-100k": "1\t2\t3\t4", "ml-1m": "1::2::3::4", "ader": "1 2"}[form]
+    path = saved(tmp_path / "file", f"{good}\n\n{line}\n")
     with pytest.raises(DataFileError, match=f"file line 3: expected .*{found}"):
         read(form, path)
 
@@ -207,41 +161,16 @@ def test_a_foreign_line_is_named_with_its_number(
         ("ml-1m", f"1::5::4::{NOW_MS // 1000 + 3601}", "in_the_future"),
         ("ml-1m", f"{2**63}::5::4::1", "bad_user_id"),
         ("ader", f"1 -{2**64}", "bad_item_id"),
-        ("jsonl", line_of(type="addtocart"), "unknown_type"),
-        ("jsonl", line_of(type=""), "unknown_type"),
-        ("jsonl", line_of(user_id=""), "bad_user_id"),
-        ("jsonl", line_of(item_id=""), "bad_item_id"),
-        ("jsonl", line_of(user_id="x" * (MAX_ID_BYTES + 1)), "bad_user_id"),
-        ("jsonl", line_of(item_id="ü" * MAX_ID_BYTES), "bad_item_id"),
-        ("jsonl", line_of(user_id=2**64), "bad_user_id"),
-        ("jsonl", line_of(item_id=-(2**64)), "bad_item_id"),
-        ("jsonl", line_of(id=""), "wrong_field"),
-        ("jsonl", line_of(time=-5), "bad_time"),
-        ("jsonl", line_of(time=1_714_000_000_000_000), "bad_time"),
-        ("jsonl", line_of(time=NOW_MS + 3_600_001), "in_the_future"),
-        ("jsonl", line_of(value=1e39), "bad_value"),
-        ("jsonl", line_of(attributes={"page": "x" * 1000}), "oversize"),
     ],
 )
 def test_an_event_that_the_worker_would_not_accept_is_named_with_its_line(
     tmp_path: Path, form: str, line: str, reason: str
 ) -> None:
-    good = {"ml-1m": "1::2::3::4", "ader": "1 2", "jsonl": line_of(time=NOW_MS)}[form]
+    good = {"ml-1m": "1::2::3::4", "ader": "1 2"}[form]
     path = saved(tmp_path / "file", f"{good}\n\n{good}\n{line}\n")
     with pytest.raises(DataFileError, match=f"file line 4: {reason}: .*nothing was done"):
         read(form, path, max_bytes=1000)
     assert len(read(form, saved(tmp_path / "good", f"{good}\n{good}\n"))) == 2
-
-
-def test_nesting_without_end_is_named_with_its_line(tmp_path: Path) -> None:
-    deep = (
-        '{"type":"view","user_id":1,"item_id":2,"attributes":'
-        + '{"a":' * 200_000
-        + "1"
-        + "}" * 200_001
-    )
-    with pytest.raises(DataFileError, match=r"file line 1: (expected|oversize)"):
-        read("jsonl", saved(tmp_path / "file", deep + "\n"))
 
 
 @pytest.mark.parametrize("form", sorted(DATASETS))

@@ -36,11 +36,13 @@ def silent_port() -> Iterator[int]:
 
 
 def files(folder: Path) -> None:
-    (folder / "good.jsonl").write_text('{"type": "view", "user_id": 1, "item_id": 2}\n')
+    good = '{"type": "view", "user_id": 1, "item_id": 2, "time": 1700000000000}\n'
+    (folder / "good.jsonl").write_text(good)
     (folder / "bad.jsonl").write_text('{"type": "view"}\n')
-    good = '{"type": "view", "user_id": 1, "item_id": 2}\n'
+    skips = [good.replace("view", "skip").replace("70000", f"7000{at}") for at in range(9)]
+    (folder / "skips.jsonl").write_text("".join(skips))
     (folder / "refused.jsonl").write_text(good * 2 + good.replace("view", "addtocart"))
-    (folder / "huge.jsonl").write_text(good * 2 + good.replace("2", str(2**64)))
+    (folder / "huge.jsonl").write_text(good * 2 + good.replace("2,", f"{2**64},"))
     (folder / "table.csv").write_text("user_id,item_id,time\n1,2,1700000000\n1,,1700000000\n")
     (folder / "periods").mkdir()
     (folder / "periods" / "period_1.txt").write_text("1 2\n")
@@ -48,6 +50,9 @@ def files(folder: Path) -> None:
     (folder / "empty.data").write_text("")
     (folder / "wrong.toml").write_text("[windows]\nsecond = 5\n")
     (folder / "broken.toml").write_text("[windows\n")
+    (folder / "latin.toml").write_bytes(b'user = "caf\xe9"\n')
+    (folder / "unit.toml").write_text('\ufefftime_unit = "sec"\n')
+    (folder / "marked.toml").write_text("\ufeff[windows]\n")
 
 
 MISTAKES = [
@@ -70,7 +75,7 @@ MISTAKES = [
     ("backfill good.jsonl --format jsonl --bootstrap-servers SILENT", 1, "no Kafka broker"),
     ("replay good.jsonl --format jsonl", 1, "nothing is up in .*start it with `everfresh up`"),
     ("replay bad.jsonl --format jsonl --bootstrap-servers SILENT", 1, "bad.jsonl"),
-    ("replay refused.jsonl --format jsonl --bootstrap-servers SILENT", 1, "line 3: unknown_type"),
+    ("replay refused.jsonl --format jsonl --check", 1, "line 3: unknown_type"),
     ("replay foreign.dat --format ml-1m --bootstrap-servers SILENT", 1, "foreign.dat.*ml-1m|Movie"),
     ("replay empty.data --format ml-100k --bootstrap-servers SILENT", 1, "empty.data"),
     ("replay good.jsonl --format jsonl --bootstrap-servers SILENT", 1, "no Kafka broker"),
@@ -84,6 +89,15 @@ MISTAKES = [
     ("scaling-law good.jsonl --format jsonl", 1, "1 events make a shortest prefix of 0"),
     ("evaluate huge.jsonl --format jsonl", 1, "huge.jsonl line 3: bad_item_id"),
     ("evaluate good.jsonl --format jsonl", 1, "with 1 events makes 1 window; at least two"),
+    ("evaluate skips.jsonl --windows 3", 1, "no event of skips.jsonl .* all are refusals"),
+    ("evaluate good.jsonl --window-s 1e-9", 1, "windows are 0.001 seconds long at least"),
+    ("evaluate good.jsonl --plot plot.txt", 1, "plot.txt: plots are drawn as .png, .svg, .pdf"),
+    ("evaluate good.jsonl --json periods", 1, "periods is a folder; name a file in it"),
+    ("evaluate good.jsonl --check --limit 5", 1, "leave --limit out"),
+    ("scaling-law good.jsonl --folder foreign.dat", 1, "foreign.dat is no folder"),
+    ("replay good.jsonl --mapping absent.toml", 1, "absent.toml, which does not exist"),
+    ("replay good.jsonl --mapping latin.toml", 1, "latin.toml is no TOML: .*utf-8"),
+    ("replay good.jsonl --mapping unit.toml", 1, "unit.toml: .*it is one of s, ms, us, ns, iso"),
     ("replay periods --format ader --bootstrap-servers SILENT", 1, "no Kafka broker"),
     ("replay . --format ader --bootstrap-servers SILENT", 1, "holds no period_N.txt"),
     ("recommend 7", 1, "nothing is up in .*start it with `everfresh up`"),
@@ -105,6 +119,7 @@ MISTAKES = [
     ("settings --config absent.toml", 1, "absent.toml, which is not a file"),
     ("settings --config wrong.toml", 1, "windows.second"),
     ("settings --config broken.toml", 1, "settings cannot be read"),
+    ("settings --config marked.toml", 1, "marked.toml: it begins with a byte order mark: save it"),
     ("up --bootstrap-servers SILENT --ray-address SILENT", 1, "no Kafka broker answers at"),
     ("up --ray-address nonsense --bootstrap-servers SILENT", 1, "host:port|no Kafka broker"),
     ("demo --events 5", 2, "--events.*2000"),
@@ -133,6 +148,10 @@ def test_a_wrong_environment_names_the_setting(tmp_path: Path) -> None:
     code, _, errors = everfresh("settings", cwd=tmp_path, EVERFRESH_WINDOWS__SECONDS="soon")
     assert code == 1
     assert errors.startswith("error: wrong setting: windows.seconds: ")
+    _, _, errors = everfresh("settings", cwd=tmp_path, EVERFRESH_EVENTS__ACTIONS="view,like")
+    assert "EVERFRESH_EVENTS… has a list or an object that is no JSON; write it as" in errors
+    code, _, errors = everfresh("replay", "", cwd=tmp_path)
+    assert (code, "it is empty, which names no file" in errors) == (2, True)
 
 
 @pytest.mark.process

@@ -166,7 +166,7 @@ def test_replay_prints_each_line_of_its_summary(
     monkeypatch.setattr(replay.INTERRUPTS, "closing", lambda: None)
     file = tmp_path / "events.jsonl"
     file.touch()
-    replay.run_replay(make_settings(), file, Reading(form="jsonl"), 0.0)
+    replay.run_replay(make_settings(), file, Reading(form="ader"), 0.0)
     said = printed().splitlines()
     assert said[0].startswith("5 events are in the log; ")
     assert said[1].startswith("3 of them were accepted; 2 are dead letters ([/x][slug]:smile:")
@@ -215,9 +215,7 @@ def test_evaluate(
     margin = Margin(HOSTILE, "hr10", 0.1, 0.0, 0.2, 3, HOSTILE)
     monkeypatch.setattr(evaluate, "_lines", lambda *_: iter([*lines, margin]))
     plot = tmp_path / "plot.png"
-    asked = evaluate.Request(
-        file, Reading(form="jsonl"), HOSTILE, HOSTILE, 2, 0.0, 0.0, 0, 1, False
-    )
+    asked = evaluate.Request(file, Reading(form="ader"), HOSTILE, HOSTILE, 2, 0.0, 0.0, 0, 1, False)
     evaluate.run_evaluate(make_settings(), asked, None, plot)
     text = printed()
     assert text.count(SHOWN) == 3

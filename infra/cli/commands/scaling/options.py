@@ -107,9 +107,12 @@ def scaling_law(  # noqa: PLR0913, PLR0917  (every option is one word of the com
     on where it stopped. Needs no Kafka and no run.
     """
     settings = load(home, config)
+    from everfresh.contracts.errors import SettingsError
     from everfresh.infra.cli.commands.scaling.law import Request, run_scaling_law
 
     kept = folder or settings.home.resolve() / "scaling-law" / name_in_home(file)
+    if kept.exists() and not kept.is_dir():
+        raise SettingsError(f"--folder {kept} is no folder; name one, which need not be there")
     numbers = {
         "--sizes": sizes,
         "--prefixes": prefixes,

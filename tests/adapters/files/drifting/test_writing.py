@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from everfresh.adapters.files.datasets import event_check, read_jsonl
+from everfresh.adapters.files.checks import event_check
 from everfresh.adapters.files.drifting.settings import DriftSettings
 from everfresh.adapters.files.drifting.stream import DriftingStream
 from everfresh.adapters.files.drifting.writing import summarize, write_stream
+from everfresh.adapters.files.opening import open_events
+from everfresh.adapters.files.tables.mapping import Reading
 from everfresh.contracts.errors import DataFileError, SettingsError
 from everfresh.contracts.event import Event
 from everfresh.contracts.settings import EventSettings
@@ -23,7 +25,7 @@ CHECK = event_check(EventSettings())
 def test_a_written_stream_is_read_back_as_it_was_made(tmp_path: Path) -> None:
     stream, file = DriftingStream(DriftSettings(), 300), tmp_path / "drift.jsonl"
     made = write_stream(stream, file, CHECK)
-    assert list(read_jsonl(file, CHECK)) == list(stream)
+    assert list(open_events(file, Reading(), CHECK).events) == list(stream)
     assert made == summarize(stream.clicks())
     assert made.events == 300
     assert made.users == len({event.user_id for event in stream})
@@ -38,7 +40,7 @@ def test_a_second_replay_and_a_longer_copy_add_duplicates_and_what_is_new(tmp_pa
     sent = []
     for name, events in (("once", 200), ("again", 200), ("longer", 250)):
         write_stream(DriftingStream(DriftSettings(), events), tmp_path / name, CHECK)
-        file = read_jsonl(tmp_path / name, CHECK)
+        file = open_events(tmp_path / name, Reading(), CHECK).events
         sent.append([(event.user_id, event.id) for event in file])
     once, again, longer = sent
     assert once == again == longer[:200]

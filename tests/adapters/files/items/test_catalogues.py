@@ -169,3 +169,21 @@ def test_the_files_of_a_folder_are_one_catalogue(tmp_path: Path) -> None:
         Item(id=1, attributes={"name": "a"}),
         Item(id=2, attributes={"name": "b", "more": "x"}),
     ]
+
+
+def test_words_that_stand_for_nothing_elsewhere_are_titles_and_no_numbers(tmp_path: Path) -> None:
+    rows = "1,NA,1995\n2,None,NA\n3,null,\n4,,NaN\n"
+    items, _ = read(written(tmp_path, f"id,title,year\n{rows}"))
+    assert [item.attributes for item in items] == [
+        {"title": "NA", "year": 1995},
+        {"title": "None"},
+        {"title": "null"},
+        {},
+    ]
+
+
+def test_another_encoding_is_named_as_the_reason(tmp_path: Path) -> None:
+    file = tmp_path / "c.csv"
+    file.write_bytes("id,title\n1,café\n".encode("latin-1"))
+    with pytest.raises(DataFileError, match=r"line 2: not_text: title: bytes .*--encoding"):
+        read(file, tolerate=0.0)

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from everfresh.adapters.files.tables import parquet
+from everfresh.adapters.files.tables.folders import parts_of
 from everfresh.contracts.errors import DataFileError, EverfreshError, MissingDependency
 from tests.adapters.files.tables.reading_of import read, rejected, short
 
@@ -38,6 +39,10 @@ COLUMNS = {
     "uint64 beyond 63 bits": ({"user_id": pa.array([2**63], pa.uint64())}, [(str(2**63), 2)]),
     "integers as floats (pandas)": ({"user_id": [1.0]}, ONE),
     "decimals": ({"user_id": [Decimal("1")], "time": [Decimal(f"{T}.000")]}, ONE),
+    "decimals beyond what a float counts": (
+        {"user_id": pa.array([2**53 + 1], pa.decimal128(38, 0))},
+        [(2**53 + 1, 2, T * 1000)],
+    ),
     "timestamp in a zone": ({"time": pa.array([MOMENT], pa.timestamp("ms", "Asia/Tokyo"))}, ONE),
     "nanoseconds in UTC": (
         {"time": pa.array([T * 10**9 + 123], pa.timestamp("ns", tz="UTC"))},
@@ -52,7 +57,7 @@ COLUMNS = {
 def test_every_kind_of_column_is_read(tmp_path: Path, kind: str) -> None:
     columns, events = COLUMNS[kind]
     path = written(tmp_path / "e.parquet", columns)
-    if "beyond" in kind:
+    if kind == "uint64 beyond 63 bits":
         assert short(read(path)) == [(str(2**63), 2, T * 1000)]
     else:
         assert short(read(path)) == events
@@ -115,11 +120,62 @@ def test_attributes_become_what_json_can_say(tmp_path: Path) -> None:
     path = written(tmp_path / "e.parquet", columns)
     (event,) = read(path, attributes=list(columns))
     assert event.attributes == {
-        "price": "1.50",
-        "at": T * 10**6,
+        "price": 1.5,
+        "at": "2023-11-14T22:13:20+00:00",
         "tags": ["a", "b"],
         "deep": {"n": None, "b": "x"},
     }
+
+
+def test_times_and_maps_in_attributes_become_text_and_objects(tmp_path: Path) -> None:
+    ns = T * 10**9 + 1
+    stamp = pa.timestamp("ns", tz="UTC")
+    columns = {
+        "day": pa.array([MOMENT.date()]),
+        "wall": pa.array([MOMENT.replace(tzinfo=None)], pa.timestamp("us")),
+        "map": pa.array([[("a", ns), ("b", None)]], pa.map_(pa.string(), stamp)),
+        "took": pa.array([1_500_000_001], pa.duration("ns")),
+        "clock": pa.array([3_600_000_000_001], pa.time64("ns")),
+        "list": pa.array([[ns]], pa.list_(stamp)),
+        "deep": pa.array([{"at": ns, "in": [ns]}], pa.struct({"at": stamp, "in": pa.list_(stamp)})),
+        "long": pa.array([[ns]], pa.large_list(stamp)),
+        "huge": pa.array([Decimal(10) ** 30], pa.decimal128(38, 0)),
+        "void": pa.array([None], pa.timestamp("us")),
+    }
+    path = written(tmp_path / "e.parquet", columns)
+    (event,) = read(path, attributes=list(columns))
+    at = "2023-11-14T22:13:20+00:00"
+    assert event.attributes == {
+        "day": "2023-11-14",
+        "wall": "2023-11-14T22:13:20",
+        "map": {"a": at, "b": None},
+        "took": 1.5,
+        "clock": "01:00:00",
+        "list": [at],
+        "deep": {"at": at, "in": [at]},
+        "long": [at],
+        "huge": 1e30,
+    }
+
+
+def test_a_time_that_no_year_has_is_no_attribute(tmp_path: Path) -> None:
+    columns = {"at": pa.array([2**62], pa.timestamp("us"))}
+    path = written(tmp_path / "e.parquet", columns)
+    with pytest.raises(DataFileError, match="row 1: bad_attribute: no year has the time"):
+        read(path, attributes=["at"])
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "e.parquet"
+    rows = [pa.array([value]) for value in (1, 3, 2, T)]
+    pq.write_table(pa.Table.from_arrays(rows, ["user_id", "user_id", "item_id", "time"]), path)
+    with pytest.raises(EverfreshError, match=r"2 columns called 'user_id'; rename one"):
+        read(path, type="view")
+
+
+def test_the_attributes_of_an_event_may_lie_in_one_column(tmp_path: Path) -> None:
+    path = written(tmp_path / "e.parquet", {"attributes": [{"page": "home"}]})
+    assert read(path, attributes=["attributes"])[0].attributes == {"page": "home"}
 
 
 @pytest.mark.parametrize("cut", [-4, -30, 20])
@@ -195,6 +251,19 @@ def test_a_folder_of_spark_is_its_part_files_and_nothing_else(tmp_path: Path) ->
     for name in ("_SUCCESS", ".part-00000.parquet.crc", "README.md", "empty.csv"):
         (folder / name).write_bytes(b"" if name in {"_SUCCESS", "empty.csv"} else b"what")
     assert short(read(folder)) == [(1, 2, T * 1000), (7, 2, T * 1000)]
+
+
+def test_links_to_folders_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+    folder, other = tmp_path / "events", tmp_path / "elsewhere"
+    part(folder, "a.csv")
+    part(other, "deep/b.csv", user_id=5)
+    (other / "back").symlink_to(folder)
+    (other / "again").symlink_to(other / "deep")
+    (folder / "linked").symlink_to(other)
+    (folder / "dangling").symlink_to(tmp_path / "nowhere")
+    assert short(read(folder)) == [(1, 2, T * 1000), (5, 2, T * 1000)]
+    left_out = sorted(path.name for path in parts_of(folder)[1])
+    assert left_out == ["back", "dangling", "deep"]
 
 
 def test_folders_of_hive_are_columns(tmp_path: Path) -> None:

@@ -42,6 +42,12 @@ READABLE = {
         ONE,
     ),
     "header again (concatenated)": (f"{HEAD}1,2,{T},view\n{HEAD}", ONE),
+    "brackets around titles": (f"[user_id],[item_id],[time],[type]\n1,2,{T},view\n", ONE),
+    "a spreadsheet's sep=": (f"sep=;\n{HEAD}1,2,{T},view\n".replace(",", ";"), ONE),
+    "a frame without data before zstd": (
+        b"\x50\x2a\x4d\x18\x04\x00\x00\x00abcd" + zstd.compress(f"{HEAD}1,2,{T},view\n".encode()),
+        ONE,
+    ),
     "a comma in an unused cell": (f'{HEAD[:-1]},title\n1,2,{T},view,"a, b"\n', ONE),
     "a line end in a cell": (f'{HEAD[:-1]},title\n1,2,{T},view,"a\nb"\n', ONE),
     "a cell of 300,000 signs": (f"{HEAD[:-1]},title\n1,2,{T},view,{'x' * 300_000}\n", ONE),
@@ -90,7 +96,7 @@ ASKED = {
     "times with no zone": (f"{HEAD}1,2,2024-01-01 10:00:00,view\n", "no zone; .*--time-zone"),
     "times of no known unit": (f"{HEAD}1,2,12345,view\n", "unit of times such as '12345'"),
     "times of two units": (f"{HEAD}1,2,{T},view\n1,2,{T}000,view\n", "cannot be told"),
-    "dates that may be American": (f"{HEAD}1,2,01/02/2024,view\n", "cannot be told"),
+    "dates that may be American": (f"{HEAD}1,2,01/02/2024,view\n", "'01/02/2024' are no ISO 8601"),
     "text among integers": (
         f"{HEAD}1,2,{T},view\n3,2,{T},view\nx,2,{T},view\n",
         "user_id is an integer in some rows and text in others, such as 'x'",
@@ -101,6 +107,8 @@ ASKED = {
     "a header alone": (HEAD, "no rows but a header"),
     "a header that is no CSV": (f'"user_id"x,item_id,time\n1,2,{T}\n', "line 1 is not CSV"),
     "a header with a quote that is not closed": ('"user_id,item_id\n1,2\n', "line 1 is not CSV"),
+    "a type twice": (f"{HEAD[:-1]},type\n1,2,{T},view,view\n", "2 columns called 'type'; rename"),
+    "Parquet within gzip": (gzip.compress(b"PAR1" + bytes(20)), "Parquet within gzip; unpack it"),
     "a title twice": (
         f"user_id,user_id,item_id,time,type\n1,1,2,{T},view\n",
         "2 columns called 'user_id'",
@@ -174,6 +182,26 @@ def test_a_quote_that_is_not_closed_names_the_lines_that_it_swallowed(tmp_path: 
     with pytest.raises(DataFileError, match="line 3: not_a_row: lines 3 to 5 are not CSV"):
         read(path)
     assert len(read(path, quotes=False, tolerate=0.5)) == 3
+
+
+@pytest.mark.parametrize("end", ["", f'1,2,{T},"view"\n', f'1,2,{T},view,"x"\n'])
+def test_every_line_that_a_quote_swallowed_counts_as_a_wrong_row(tmp_path: Path, end: str) -> None:
+    """One in a thousand may be wrong; a quote that took half of the file is not one row."""
+    text = HEAD + GOOD * 500 + f'1,2,{T},"view\n' + GOOD * 499 + end
+    path = saved(tmp_path / "events.csv", text)
+    with pytest.raises(DataFileError, match=r"not_a_row: .*; 50[01] of 1,00[01] rows"):
+        read(path, tolerate=0.4)
+    assert len(read(path, tolerate=0.6)) == 500
+    assert [line for line, _ in rejected(path)] == list(range(502, 1002 + bool(end)))
+
+
+def test_words_that_stand_for_nothing_elsewhere_are_kept_as_attributes(tmp_path: Path) -> None:
+    """`NA` is Namibia, and `None` a film."""
+    words = ["NA", "None", "null", "nan", "NaN", "", "NULL", "\\N"]
+    rows = "".join(f"1,2,{T},view,{word}\n" for word in words)
+    path = saved(tmp_path / "events.csv", f"{HEAD[:-1]},country\n{rows}")
+    kept = [event.attributes for event in read(path, attributes=["country"])]
+    assert kept == [{"country": word} for word in words[:5]] + [None] * 3
 
 
 def test_names_and_units_that_are_given_are_taken_as_given(tmp_path: Path) -> None:
@@ -293,6 +321,16 @@ def test_json_lines_of_another_shape(tmp_path: Path) -> None:
         read(path, item="movie.id")
     found = read(path, item="movie.id", user_kind="text")
     assert short(found) == [("1", 2, T * 1000), ("x", 2, T * 1000)]
+    found = read(path, item="movie.id", user_kind="mixed")
+    assert short(found) == [(1, 2, T * 1000), ("x", 2, T * 1000)]
+
+
+def test_csv_tells_no_kinds_that_could_be_mixed(tmp_path: Path) -> None:
+    path = saved(tmp_path / "e.csv", f"{HEAD}1,2,{T},view\n")
+    with pytest.raises(
+        EverfreshError, match="CSV does not tell integers from text, so --user-kind"
+    ):
+        read(path, user_kind="mixed")
 
 
 @pytest.mark.parametrize(
@@ -306,6 +344,7 @@ def test_json_lines_of_another_shape(tmp_path: Path) -> None:
         (JSON.replace("1,", "null,", 1).strip(), "missing_field"),
         (JSON.replace("userId", "user").strip(), "missing_field"),
         (JSON.replace(str(T), '"never"').strip(), "bad_time"),
+        (JSON.replace(str(T), "9" * 310).strip(), "bad_time"),
     ],
 )
 def test_a_wrong_line_of_json_is_refused_with_its_number(

@@ -98,7 +98,9 @@ def test_a_table_is_evaluated_and_what_was_left_out_is_said(tmp_path: Path) -> N
 
 @pytest.mark.process
 def test_a_strategy_that_is_unknown_or_does_not_run_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "small.jsonl").write_text('{"type": "view", "user_id": 1, "item_id": 2}\n' * 9)
+    (tmp_path / "small.jsonl").write_text(
+        '{"type": "view", "user_id": 1, "item_id": 2, "time": 1700000000000}\n' * 9
+    )
     words = ["evaluate", "small.jsonl", "--format", "jsonl", "--windows", "2"]
     code, _, errors = everfresh(*words, "--strategies", "frozen,luck", cwd=tmp_path)
     assert code == 1
