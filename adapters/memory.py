@@ -57,6 +57,11 @@ class ManualClock:
         self._now_ms += ms
         return self._now_ms
 
+    def set_back(self, ms: int) -> int:
+        """Stand earlier, as a machine's clock does that was corrected; return that time."""
+        self._now_ms -= ms
+        return self._now_ms
+
 
 class MemoryWeightStore:
     """``WeightStore`` in two dicts."""

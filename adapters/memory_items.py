@@ -71,7 +71,7 @@ class MemoryItemSource:
             appended = self._log.appended.get(self.end, 0)
             self.end += 1
             try:
-                changes.append(decode_change(key, value, appended))
+                changes.append(decode_change(key, value, appended, self.end - 1))
             except ForeignRecord as error:
                 self.skipped += 1
                 self._last_skipped = f"the last at offset {self.end - 1}: {error}"

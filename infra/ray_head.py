@@ -26,6 +26,14 @@ READY_LINE = "Ray runtime started."
 """``ray start`` writes this line when drivers can connect."""
 _BENEATH = len("//ray/session_2026-01-31_12-00-00_123456_4194304/sockets/plasma_store")
 """Bytes of the path of Ray's longest socket, above and below the folder of a run."""
+_AGENT_PORTS = (
+    "--dashboard-agent-listen-port",
+    "--dashboard-agent-grpc-port",
+    "--metrics-export-port",
+    "--runtime-env-agent-port",
+)
+"""Ray's node waits 15 s at most for those that are left open, and then ends: too little on a busy
+machine (``ray_start_hook``)."""
 _LEAST_CPUS = 4  # slots for actors, not processors: trainer, replicas and Serve's actors must fit
 
 
@@ -46,12 +54,12 @@ def prepare_head(run_id: str, settings: RaySettings) -> RayHead:
     token.touch(mode=0o600)
     with naming(token):
         token.write_text(secrets.token_hex(32))
-    gcs, client, agent = free_ports(3)
+    gcs, client, *agents = free_ports(2 + len(_AGENT_PORTS))
     options: dict[str, str | int | Path] = {
         "--node-ip-address": _HOST,
         "--port": gcs,
         "--ray-client-server-port": client,
-        "--dashboard-agent-listen-port": agent,
+        **dict(zip(_AGENT_PORTS, agents, strict=True)),
         "--min-worker-port": 0,
         "--max-worker-port": 0,
         "--num-cpus": max(_LEAST_CPUS, os.cpu_count() or 1),
@@ -125,6 +133,8 @@ def _head_environment() -> dict[str, str]:
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
         # Ray's workers run at niceness 15 otherwise, behind every other process.
         "RAY_worker_niceness": "0",
+        # As long as a start may take on a busy machine; 30 s otherwise, then the node ends.
+        "RAY_agent_register_timeout_ms": "600000",
         # Idle workers started in advance cost 70 MB each.
         "RAY_prestart_worker_first_driver": "0",
         # Else a process of Ray's asks hosts on the internet as it starts, statistics or not.

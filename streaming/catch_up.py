@@ -19,9 +19,12 @@ class CatchUp:
         self._ends = [*self._ends[:1], (end, asked_ms)]
 
     def note_reached(self, offset: int) -> int | None:
-        """Everything before ``offset`` is in the state; the moment, where it has moved."""
+        """Everything before ``offset`` is in the state; the moment, where it has moved.
+
+        It moves back where the clock was set back: else the state would seem fresh until that has
+        caught up, whatever becomes of it."""
         reached = [asked_ms for end, asked_ms in self._ends if end <= offset]
-        if not reached or (self.fresh_ms is not None and reached[-1] <= self.fresh_ms):
+        if not reached or reached[-1] == self.fresh_ms:
             return None
         self._ends = self._ends[len(reached) :]
         self.fresh_ms = reached[-1]

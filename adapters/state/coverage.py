@@ -61,8 +61,9 @@ class StateCoverage:
         now = self._clock()
         for number in self._here:
             # Seldom asked of the disk while it is fresh: a look comes every few milliseconds.
-            due = now - self._fresh.get(number, 0) > self._stale_after_ms // 2
-            if due and number not in behind:
+            # A mark that is later than now was written before the clock was set back.
+            young = 0 <= now - self._fresh.get(number, 0) <= self._stale_after_ms // 2
+            if not young and number not in behind:
                 fresh_ms = self._marked_ms(number)
                 if fresh_ms is not None:
                     self._fresh[number] = fresh_ms

@@ -51,14 +51,20 @@ class RecentSegments:
     def poll(self) -> list[RecentRun]:
         """See the port."""
         runs: list[RecentRun] = []
-        left = AT_ONCE
+        left, failed = AT_ONCE, list[Exception]()
         for number, get in sorted(self._sources().items()):
             partition = self._partitions.setdefault(number, _Partition(number, self._refusals))
-            for run in partition.read(get):
-                runs.append(run)
-                left -= run.end - run.begin
-                if left <= 0:
-                    return runs
+            try:
+                for run in partition.read(get):
+                    runs.append(run)
+                    left -= run.end - run.begin
+                    if left <= 0:
+                        return runs
+            except Exception as error:
+                failed.append(error)
+        # What was read is not read again: it comes first, and the error with the next call.
+        if failed and not runs:
+            raise failed[0]
         return runs
 
 

@@ -79,12 +79,14 @@ class Item(
 class ItemChange(msgspec.Struct, frozen=True):
     """One record: from now on ``item`` is what is known of ``id``; ``None`` removes it.
 
-    ``appended`` is when the topic got it, UTC ms; 0 of one that it has not got yet.
+    ``appended`` is when the topic got it, UTC ms; 0 of one that it has not got yet. ``offset`` is
+    where it stands there, -1 where that is not known.
     """
 
     id: ItemId
     item: Item | None
     appended: int = 0
+    offset: int = -1
 
 
 def is_name(name: str) -> bool:
@@ -109,14 +111,16 @@ def encode_item(item: Item) -> bytes:
     return raw
 
 
-def decode_change(key: bytes | None, value: bytes | None, appended: int = 0) -> ItemChange:
+def decode_change(
+    key: bytes | None, value: bytes | None, appended: int = 0, offset: int = -1
+) -> ItemChange:
     """What a record says; ``ForeignRecord`` where it is none of ours, whatever it holds."""
     if key is None:
         raise ForeignRecord("it has no key; the key is the item's id as JSON")
     if value is None:
         item_id: ItemId = decoded(_DECODE_ID, key)
         _require_key(key, item_id)
-        return ItemChange(item_id, None, appended)
+        return ItemChange(item_id, None, appended, offset)
     if len(value) > LONGEST_RECORD:
         raise ForeignRecord(f"an item has at most {LONGEST_RECORD:,} bytes, found {len(value):,}")
     try:
@@ -125,7 +129,7 @@ def decode_change(key: bytes | None, value: bytes | None, appended: int = 0) -> 
         refuse_newer("an item", value, (FORMAT,), JSON)
         raise error from None
     _require_key(key, item.id)
-    return ItemChange(item.id, item, appended)
+    return ItemChange(item.id, item, appended, offset)
 
 
 def _require_key(key: bytes, item: ItemId) -> None:

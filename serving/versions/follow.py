@@ -112,7 +112,9 @@ class Follower:
         if pointer is None or not self._holder.wants(pointer):
             self._failed = None
             return False
-        if pointer == self._failed and self._clock() < self._not_before_ms:
+        # No longer than the pause, should the clock have been set back meanwhile.
+        left_ms = self._not_before_ms - self._clock()
+        if pointer == self._failed and 0 < left_ms <= self._pause_ms:
             return False
         try:
             with self._load_guard():

@@ -82,8 +82,14 @@ class Line:
         while not self._stopping.is_set():
             self._wake.wait(self._poll_s)
             self._wake.clear()
-            if not self._stopping.is_set() and self._step():
-                self.pushed.drop()
+            held = self.pushed.held
+            if self._stopping.is_set():
+                return
+            swapped = self._step()
+            if swapped or self.follower.caught_up():
+                # Also what came after its version was live, or was rolled back meanwhile.
+                self.pushed.drop(held)
+            if swapped:
                 pointer = self.follower.state.pointer
                 _LOG.info("another version is live, of %s: %s", self.name, pointer)
                 news()

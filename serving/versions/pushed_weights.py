@@ -33,9 +33,15 @@ class PushedStore:
         """Hold these until the next push. They are verified as they are read."""
         self._pushed = files
 
-    def drop(self) -> None:
-        """Let go of the push's memory."""
-        self._pushed = {}
+    @property
+    def held(self) -> PushedFiles:
+        """The newest push; empty where none is held."""
+        return self._pushed
+
+    def drop(self, pushed: PushedFiles) -> None:
+        """Let go of this push's memory, unless another has come meanwhile."""
+        if self._pushed is pushed:
+            self._pushed = {}
 
     def read(self, manifest: WeightManifest, name: str) -> bytes:
         """See the port."""

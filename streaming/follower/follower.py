@@ -208,7 +208,7 @@ class Follower:
             catch_up.note_end(end, asked_ms)
             position = await self._consumer.position(place)
             fresh_ms = catch_up.note_reached(position)
-            if fresh_ms is not None and fresh_ms - self._marked.get(number, 0) >= _MARK_MS:
+            if fresh_ms is not None and abs(fresh_ms - self._marked.get(number, 0)) >= _MARK_MS:
                 self._marks.set(number, fresh_ms)
                 self._marked[number] = fresh_ms
 

@@ -8,7 +8,7 @@ number, whatever a rebalance does. A consumer group is not needed.
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -28,6 +28,7 @@ from everfresh.streaming.state.write_batch import WriteBatch
 
 _PAUSE_SECONDS = 0.2  # nobody waits for an outcome; one write for many exposures
 _AT_ONCE = 1000
+_log = logging.getLogger("everfresh.streaming")
 
 
 class JoinedPartition(Protocol):
@@ -79,6 +80,8 @@ class ExposureReader:
         self._reading: dict[int, OwnedJoin] = {}
         self.lag = 0
         """Exposures that had not been taken in when the reader last asked."""
+        self.waits = ""
+        """Why exposures are not read; empty while they are."""
 
     async def start(self) -> None:
         """Connect; ``Unreachable`` where no broker answers or there is no such topic."""
@@ -110,11 +113,19 @@ class ExposureReader:
             if self._reading:
                 for mine in self._reading.values():
                     await mine.delivery.wait_for_room()
-                with contextlib.suppress(KafkaError):
+                try:
                     more = await self._read(owned) == _AT_ONCE
                     await self._advance(owned)
+                    self._tell("")
+                except KafkaError as error:
+                    self._tell(f"{type(error).__name__}: {error}")
                 await self._write_outcomes(owned)
             await asyncio.sleep(0 if more else _PAUSE_SECONDS)
+
+    def _tell(self, waits: str) -> None:
+        if waits and waits != self.waits:
+            _log.warning("exposures of %s wait, and are tried again: %s", self._topic, waits)
+        self.waits = waits
 
     def _follow(self, owned: Mapping[int, OwnedJoin]) -> None:
         """Read what is owned now, each from where its state says."""

@@ -59,6 +59,8 @@ JOIN_COUNTS = (
 """What :attr:`WriteBatch.joins` counts."""
 
 _REMINDERS_AT_ONCE = 128
+_REMINDERS_A_HORIZON = 1024
+"""Of one request. Each is a look at what it has; an outcome comes so much of a horizon late."""
 
 _APPENDED = attrgetter("timestamp")
 _OFFSET = attrgetter("offset")
@@ -215,8 +217,7 @@ class Join:
         self, request: bytes, exposures: list[StoredExposure], batch: WriteBatch
     ) -> list[OutboxRow]:
         """The outcomes of a request; what is decided is removed, what is not stays."""
-        prefix = FEEDBACK_PREFIX + request
-        feedback = [decode_feedback(row) for _, row in self._store.scan(prefix, prefix)]
+        feedback = self._feedback_of(request, exposures)
         matches = match(exposures, feedback, self.head.clock, self._horizon)
         batch.joins["late_feedback"] += len(matches.late)
         batch.joins["unmatched"] += len(matches.unmatched)
@@ -235,7 +236,23 @@ class Join:
             for exposure, answers in matches.joined
         ]
 
+    def _feedback_of(self, request: bytes, exposures: list[StoredExposure]) -> list[StoredFeedback]:
+        """That of a request as far as something can be decided about it: one id may stand in any
+        number of events."""
+        clock, horizon = self.head.clock, self._horizon
+        ends = any(each.raw is not None and each.at + horizon < clock for each in exposures)
+        prefix = FEEDBACK_PREFIX + request
+        feedback: list[StoredFeedback] = []
+        for _, row in self._store.scan(prefix, prefix):
+            feedback.append(decode_feedback(row))
+            # What was appended later stays too, and is due later.
+            if not ends and feedback[-1].at + horizon >= clock:
+                break
+        return feedback
+
     def _remind(self, due: int, request: bytes, batch: WriteBatch) -> None:
+        # So many a horizon at most, however many events name the request.
+        due += -due % max(1, self._horizon // _REMINDERS_A_HORIZON)
         batch.puts[due_key(due, request)] = b""
         self._due = due if self._due is None else min(self._due, due)
 

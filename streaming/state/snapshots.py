@@ -104,7 +104,9 @@ class SnapshotTaker:
         return [
             number
             for number, due in self._due_ms.items()
-            if due <= now and owned[number].applied != self._applied.get(number)
+            # Later than a period is due, too: the clock was set back.
+            if not now < due <= now + self._every_ms
+            and owned[number].applied != self._applied.get(number)
         ]
 
     async def _take(self, number: int, owned: Mapping[int, OwnedState]) -> None:

@@ -50,10 +50,12 @@ def opened(
 
 
 def told(changes: Iterable[ItemChange]) -> list[ItemChange]:
-    """Without when the topic got them, which it must have."""
+    """Without when the topic got them and where they stand in it, both of which it must say."""
     changes = list(changes)
     assert all(change.appended > 0 for change in changes)
-    return [msgspec.structs.replace(change, appended=0) for change in changes]
+    offsets = [change.offset for change in changes]
+    assert offsets == list(range(offsets[0], offsets[0] + len(offsets)))
+    return [msgspec.structs.replace(change, appended=0, offset=-1) for change in changes]
 
 
 def test_changes_come_in_their_order_before_and_after_the_end_that_was_there(

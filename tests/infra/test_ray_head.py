@@ -66,7 +66,7 @@ def test_the_installed_ray_is_the_one_whose_start_was_read() -> None:
 
 # In a process of its own: what is patched stays patched.
 STARTS = """
-import inspect
+import inspect, pathlib, tempfile
 from ray._common.utils import load_class
 from ray._private import ray_constants, services
 from ray._private.node import Node
@@ -82,6 +82,21 @@ class Started:
 Node.start_api_server(Started(), include_dashboard=False, raise_on_failure=False)
 assert "ray._private.services.get_node(" in inspect.getsource(Node.__init__)
 assert services.get_node.__module__ == ray_start_hook.__name__
+assert "self.start_ray_processes()" in inspect.getsource(Node.__init__)
+assert Node.start_ray_processes.__module__ == ray_start_hook.__name__
+assert Node.dead_processes
+assert Node.dashboard_agent_listen_port
+with tempfile.TemporaryDirectory() as session:
+    class Starting:
+        dashboard_agent_listen_port, _node_id = 7, "ab" * 28
+        def get_session_dir_path(self):
+            return session
+    try:
+        Node.start_ray_processes(Starting())
+    except AttributeError:
+        pass  # that is Ray's own part
+    [file] = pathlib.Path(session).rglob("dashboard_agent_listen_port*")
+    assert file.read_text() == "7"
 assert kept == [(b"dashboard", b"127.0.0.1:0", True, ray_constants.KV_NAMESPACE_DASHBOARD)], kept
 """
 
@@ -114,11 +129,19 @@ def test_a_node_that_comes_up_late_is_waited_for(monkeypatch: pytest.MonkeyPatch
         return f"{node} of {address}"
 
     late_s = 300.0
-    assert ray_start_hook.patient(get_node)("gcs", "one") == "one of gcs"
+    assert ray_start_hook.patient(get_node, list)("gcs", "one") == "one of gcs"
     slept.clear()
     late_s = 1e9
     with pytest.raises(RuntimeError):
-        ray_start_hook.patient(get_node)("gcs", "one")
+        ray_start_hook.patient(get_node, list)("gcs", "one")
+
+
+def test_a_node_whose_processes_ended_is_not_waited_for() -> None:
+    def get_node() -> None:
+        raise RuntimeError
+
+    with pytest.raises(SystemExit, match="raylet ended while Ray was starting"):
+        ray_start_hook.patient(get_node, lambda: ["raylet"])()
 
 
 def test_rays_token_is_its_owners_alone() -> None:

@@ -39,10 +39,12 @@ def test_a_state_that_falls_behind_grows_old_however_often_one_looks() -> None:
     assert catch_up.note_reached(4_900) == 49_000
 
 
-def test_it_never_goes_back() -> None:
+def test_a_clock_that_was_set_back_hides_no_age() -> None:
     catch_up = CatchUp()
-    catch_up.note_end(10, 2_000)
+    catch_up.note_end(10, 9_000)
     catch_up.note_reached(10)
-    catch_up.note_end(5, 1_000)
+    catch_up.note_end(10, 1_000)
+    assert catch_up.note_reached(10) == catch_up.fresh_ms == 1_000
+    catch_up.note_end(20, 2_000)
     assert catch_up.note_reached(10) is None
-    assert catch_up.fresh_ms == 2_000
+    assert catch_up.fresh_ms == 1_000

@@ -13,7 +13,8 @@ from everfresh.contracts.kafka.security import Brokers
 from everfresh.contracts.topics import EXPERIMENTS, topic_name
 
 MOST_EXPERIMENTS = 1_000
-"""Names that are kept at a time. Somebody who writes more of them fills no reader's memory."""
+"""Names that are kept at a time. Somebody who writes more of them fills no reader's memory; one
+that was stopped makes room for a new one."""
 _WAIT_MS = 5_000
 
 
@@ -94,5 +95,16 @@ class DefinitionReader(Closing):
         if message.key != definition.name.encode():
             raise ForeignRecord("its key does not name the experiment that its value defines")
         if definition.name not in self._known and len(self._known) >= MOST_EXPERIMENTS:
-            raise ForeignRecord(f"{MOST_EXPERIMENTS:,} experiments are known already")
+            self._forget_one_that_ended()
         self._known[definition.name] = (message.offset, definition)
+
+    def _forget_one_that_ended(self) -> None:
+        """The one that was stopped first; ``ForeignRecord`` where all that are known run."""
+        ended = [
+            (offset, name)
+            for name, (offset, each) in self._known.items()
+            if each.stopped is not None
+        ]
+        if not ended:
+            raise ForeignRecord(f"{MOST_EXPERIMENTS:,} experiments run already")
+        del self._known[min(ended)[1]]

@@ -85,7 +85,9 @@ class KafkaItemSource(Closing):
         for message in messages:
             self.end = message.offset + 1
             try:
-                changes.append(decode_change(message.key, message.value, message.timestamp))
+                changes.append(
+                    decode_change(message.key, message.value, message.timestamp, message.offset)
+                )
             except ForeignRecord as error:
                 self.skipped += 1
                 self._last_skipped = f"{self._topic} offset {message.offset}: {error}"

@@ -67,9 +67,10 @@ class Watcher:
         while self._wanted():
             try:
                 self._read()
-            except EverfreshError as error:
+            except Exception as error:  # whatever it is, the page says it and looks again
                 with self._lock:
-                    self._seen.error = str(error)
+                    known = isinstance(error, EverfreshError)
+                    self._seen.error = str(error) if known else repr(error)
                 self._first.set()
                 self._closed.wait(_AGAIN_S)
 

@@ -101,6 +101,17 @@ def test_a_state_is_stale_from_the_bound_on_and_fresh_again_with_its_next_mark(
     assert watched.watch.age_ms() == 9_000
 
 
+def test_a_clock_that_was_set_back_hides_no_age(tmp_path: Path) -> None:
+    watched = Watched("disk", tmp_path)
+    watched.hold(1, 5)
+    watched.mark(1, NOW)
+    earlier = watched.clock.set_back(3_600_000)
+    watched.mark(1, earlier)  # by the worker, a second later
+    watched.clock.advance(12_000)
+    watched.look()
+    assert watched.watch.stale_ms(USERS[1]) == 12_000
+
+
 def test_what_cannot_be_followed_grows_old_whatever_its_mark_says(tmp_path: Path) -> None:
     watched = Watched("disk", tmp_path)
     watched.hold(1, 5)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from everfresh.adapters.state import recent
 from everfresh.adapters.state.reader import RocksHistoryReader
 from everfresh.adapters.state.recent import RecentSegments
+from everfresh.contracts.errors import StateError
 from everfresh.contracts.event import Event
 from everfresh.contracts.segment import RecentRun
 from everfresh.contracts.settings.refusals import Refusals
@@ -175,6 +176,19 @@ def test_a_partition_of_which_nothing_is_here_has_no_events() -> None:
     store = MemoryStore()
     assert RecentSegments(lambda: {0: store.get}).poll() == []
     assert RecentSegments(dict).poll() == []
+
+
+def test_what_one_partition_read_is_not_lost_with_the_error_of_another() -> None:
+    def broken(key: bytes) -> bytes:
+        raise StateError("the disk is gone")
+
+    store = MemoryStore()
+    worker = opened(store, UNSEALED)
+    worker.apply([accepted(at, at, at, START_MS) for at in range(5)])
+    events = RecentSegments(lambda: {0: broken, 1: store.get})
+    assert [item for run in events.poll() for item in run.items] == list(range(5))
+    with pytest.raises(StateError):
+        events.poll()
 
 
 def test_a_reader_that_is_far_behind_leaves_the_oldest_out(

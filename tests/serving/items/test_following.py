@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from everfresh.adapters.memory_items import MemoryItemLog, MemoryItemSource
 from everfresh.contracts.errors import Unreachable
 from everfresh.contracts.items.record import ItemChange
 from everfresh.contracts.settings import ItemSettings
+from everfresh.serving.items import catalogue as catalogue_module
 from everfresh.serving.items import following
 from everfresh.serving.items.catalogue import Catalogue
 from everfresh.serving.items.following import CatalogueFollower
@@ -40,6 +42,17 @@ def test_it_has_read_the_topic_when_it_is_made_and_goes_on_from_there() -> None:
     eventually(lambda: catalogue.end == 1_303)
     assert catalogue.may_show([7, "new", 8]) == [False, True, True]
     follower.close()
+
+
+def test_an_answer_names_the_records_that_it_obeys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also while many are taken in, some at a time, and answers come between."""
+    catalogue, ends = Catalogue(ItemSettings()), []
+    catalogue.in_use = True
+    monkeypatch.setattr(catalogue_module.time, "sleep", lambda _: ends.append(catalogue.end))
+    changes = [msgspec.structs.replace(change(n), offset=2 * n) for n in range(50)]
+    catalogue.apply(changes, 120, gently=True)
+    assert ends == [39, 79, 99]
+    assert catalogue.end == 120
 
 
 def test_a_topic_that_cannot_be_read_at_the_start_stops_the_replica() -> None:

@@ -246,6 +246,17 @@ def test_a_version_that_fails_is_tried_again_less_and_less_often(bench: Bench) -
     assert gaps[-1] == 5_000
 
 
+def test_a_clock_that_was_set_back_prolongs_no_pause(bench: Bench) -> None:
+    publish(bench.store, 1)
+    bench.damage(1)
+    bench.clock.advance(3_600_000)
+    bench.follower.step()
+    bench.clock.set_back(3_600_000)
+    loads = bench.loads
+    bench.follower.step()
+    assert bench.loads == loads + 1
+
+
 def test_a_version_that_was_mended_goes_live_at_the_next_try(bench: Bench) -> None:
     whole = publish(bench.store, 1)
     bench.damage(1)

@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 
 from everfresh.contracts.event import UserId
 from everfresh.contracts.exposure import Exposure
-from everfresh.streaming.join.rows import (
-    JOIN_KEY,
-    request_of,
-)
+from everfresh.streaming.join import join
+from everfresh.streaming.join.matching import StoredFeedback
+from everfresh.streaming.join.rows import JOIN_KEY, decode_feedback, request_of
 from everfresh.streaming.state.write_batch import WriteBatch
 from tests.streaming.expected_joins import Entry, expected_outcomes
 from tests.streaming.join.joined_by_hand import (
@@ -139,6 +138,30 @@ def test_many_that_are_due_at_once_are_decided_in_steps() -> None:
         steps += 1
     assert steps > 2
     assert len(run.outcomes) == run.counts["outcomes"] == 300
+
+
+@pytest.mark.parametrize("shown", [False, True])
+def test_looking_at_a_request_costs_as_much_as_it_has_events(
+    shown: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client's session id, say, while the clock moves on with every event."""
+    decoded = []
+
+    def counted(row: bytes) -> StoredFeedback:
+        decoded.append(row)
+        return decode_feedback(row)
+
+    monkeypatch.setattr(join, "decode_feedback", counted)
+    events = 500
+    run = Run()
+    if shown:
+        run.add_exposures(exposed(0, 1000))
+    for at in range(events):
+        run.add_feedback(named(at, 1000 + at))
+        run.write_outcomes(1000 + at)
+    run.write_outcomes(FAR)
+    assert set(run.store.pairs) == {JOIN_KEY}
+    assert len(decoded) <= 3 * events
 
 
 def test_nothing_stays_after_three_horizons() -> None:

@@ -41,7 +41,7 @@ def test_snapshots_are_taken_when_due_and_only_of_what_has_changed(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("everfresh.streaming.state.snapshots._LOOK_SECONDS", 0.001)
-    clock, settings = ManualClock(1000), StateSettings(snapshot_every_s=10.0)
+    clock, settings = ManualClock(9_000_000), StateSettings(snapshot_every_s=10.0)
     taker = SnapshotTaker(settings, lambda number: machine.snapshots, clock)
     machine.start()
     machine.apply(LOG[:700])
@@ -56,6 +56,7 @@ def test_snapshots_are_taken_when_due_and_only_of_what_has_changed(
         for _ in range(3):
             clock.advance(10_000)
             await asyncio.sleep(0.05)
+        clock.set_back(3_600_000)
         machine.apply(LOG[700:800])
         while taker.figures.taken < 2:
             await asyncio.sleep(0.01)

@@ -128,3 +128,11 @@ def test_a_flood_of_names_fills_no_memory(monkeypatch: pytest.MonkeyPatch) -> No
     assert set(reader.definitions()) == {"e0", "e1", "e2"}
     assert reader.definitions()["e0"][0] == 10
     assert reader.skipped == 7
+
+
+def test_experiments_that_were_stopped_keep_no_new_one_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MOST_EXPERIMENTS", 3)
+    stopped = [record(define(f"old{number}", stopped=9)) for number in range(3)]
+    reader = reader_of(monkeypatch, *stopped, record(define("new")), record(define("newer")))
+    assert set(reader.definitions()) == {"old2", "new", "newer"}
+    assert reader.skipped == 0

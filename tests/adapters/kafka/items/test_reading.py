@@ -37,8 +37,11 @@ def test_a_bad_record_is_counted_and_named_and_the_others_are_read(
     records = [record(1), (b"2", b"garbage"), (None, None), record(3), (item_key(1), None)]
     source = source_of(monkeypatch, Consumer(records))
     changes = [change for batch in source.read_to_end() for change in batch]
-    expected = [ItemChange(1, Item(id=1)), ItemChange(3, Item(id=3)), ItemChange(1, None)]
-    assert changes == expected
+    assert changes == [
+        ItemChange(1, Item(id=1), offset=0),
+        ItemChange(3, Item(id=3), offset=3),
+        ItemChange(1, None, offset=4),
+    ]
     assert (source.end, source.goal, source.skipped) == (5, 5, 2)
     assert "2 records that are no items, the last at p.items offset 2: it has no key" in (
         source.left_out()
