@@ -57,7 +57,7 @@ class Load:
         """Send nothing more, and return once the broker has all or has refused it."""
         self._sending.clear()
         with self._lock:
-            self._producer.flush(timeout=90)
+            self._producer.flush(timeout=600)
 
     def close(self) -> None:
         """End the thread and the connection."""

@@ -48,9 +48,11 @@ def show(results: Mapping[str, Any]) -> None:
 def figures(outcome: Outcome, pace: float) -> dict[str, Any]:
     """The figures. Latencies of segments with a fault count for the zeros alone."""
     pairs = [
-        (_p99(outcome.answers, calm), _p99(outcome.answers, busy))
+        (float(np.percentile(quiet, 99)), float(np.percentile(loud, 99)))
         for calm, busy in _pairs(outcome.segments)
         if not busy.fault
+        and len(quiet := _took(outcome.answers, calm))
+        and len(loud := _took(outcome.answers, busy))
     ]
     near, quiet = _slowest(outcome, pace)
     return {
@@ -72,11 +74,10 @@ def _pairs(segments: Sequence[Segment]) -> Iterator[tuple[Segment, Segment]]:
     return zip(segments[::2], segments[1::2], strict=True)
 
 
-def _p99(answers: Sequence[Answer], segment: Segment) -> float:
-    """Of the latencies in ms of requests due in a segment, but for its edges."""
+def _took(answers: Sequence[Answer], segment: Segment) -> list[float]:
+    """The latencies in ms of requests due in a segment, but for its edges."""
     first, last = segment.begin + _EDGE_S, segment.end - _EDGE_S
-    took = [1000 * answer.seconds for answer in answers if first <= answer.due <= last]
-    return float(np.percentile(took, 99))
+    return [1000 * answer.seconds for answer in answers if first <= answer.due <= last]
 
 
 def _slowest(outcome: Outcome, pace: float) -> tuple[Floats, Floats]:

@@ -75,6 +75,7 @@ class Stream:
             auto_offset_reset="earliest",
             enable_auto_commit=False,
             isolation_level="read_committed",
+            request_timeout_ms=300_000,
         ) as consumer:
             topic = self.topic(spec)
             places = [TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic)]

@@ -29,7 +29,7 @@ def test_the_demo_ends_with_its_report_and_leaves_nothing(
     data: str, action: str, tmp_path: Path
 ) -> None:
     # A client on a busy machine may take seconds to send what it asks.
-    patient = {"EVERFRESH_SERVING__TIMEOUT_MS": "30000"}
+    patient = {"EVERFRESH_SERVING__TIMEOUT_MS": "300000"}
     with Command(tmp_path, "demo", "--data", data, "--events", "4000", **patient) as demo:
         code = demo.finish()
         assert code == 0, demo.said()
