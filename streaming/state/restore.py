@@ -17,6 +17,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +34,7 @@ from everfresh.contracts.errors import (
 from everfresh.streaming.log.identity import LogPlace
 
 _ROOM_BYTES = 2**20
+_UNFIT_S = 600.0
 _log = logging.getLogger("everfresh.streaming")
 
 
@@ -43,7 +45,8 @@ class RestoreFigures:
 
     ``refused`` counts snapshots by reason, ``from_snapshot`` and ``from_log`` partitions by where
     their state came from, ``truncated`` the records that retention had removed before a rebuild
-    from the log. ``bytes_left`` is what the snapshot being read still lacks.
+    from the log. ``bytes_left`` is what the snapshot being read still lacks. What was read and
+    could not be used is left alone for ten minutes, however often a follower asks: it may be large.
     """
 
     def __init__(self) -> None:
@@ -52,6 +55,16 @@ class RestoreFigures:
         self.from_log = 0
         self.truncated = 0
         self.bytes_left = 0
+        self._unfit: dict[tuple[int, str], float] = {}
+
+    def note_unfit(self, partition: int, name: str) -> None:
+        """A snapshot was read, and cannot be used."""
+        self._unfit[partition, name] = time.monotonic()
+
+    def is_unfit(self, partition: int, name: str) -> bool:
+        """Whether that was so lately."""
+        noted = self._unfit.get((partition, name))
+        return noted is not None and time.monotonic() - noted < _UNFIT_S
 
 
 def restore(
@@ -94,16 +107,20 @@ def _restore(
         _refuse(place, "all snapshots", error, figures)
         return None
     for name in names:
+        read = False
         try:
             manifest = store.manifest(name)
-            if manifest is None:
+            if manifest is None or figures.is_unfit(place.partition, name):
                 continue
             _require_usable(manifest, place)
             choose(manifest)
+            read = True
             _download(manifest, draft, store, figures)
             _require_openable(draft, check)
         except SnapshotError as error:
             _refuse(place, f"snapshot {name}", error, figures)
+            if read and error.reason in {"foreign", "corrupt"}:
+                figures.note_unfit(place.partition, name)
             continue
         finally:
             figures.bytes_left = 0

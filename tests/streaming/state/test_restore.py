@@ -132,7 +132,9 @@ def test_a_snapshot_cut_by_other_rules_is_foreign(machine: Machine) -> None:
     assert machine.figures.refused == {"foreign": 2}
 
 
-def test_a_snapshot_that_rocksdb_cannot_open_is_corrupt(machine: Machine, tmp_path: Path) -> None:
+def test_a_snapshot_that_rocksdb_cannot_open_is_corrupt(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     machine.start()
     machine.apply(LOG[:700])
     folder = tmp_path / "torn"
@@ -144,6 +146,12 @@ def test_a_snapshot_that_rocksdb_cannot_open_is_corrupt(machine: Machine, tmp_pa
     machine.lose()
     assert machine.restore() is None
     assert machine.figures.refused == {"corrupt": 1}
+    # A follower asks every few seconds, and a snapshot may be large.
+    assert machine.restore() is None
+    assert machine.figures.refused == {"corrupt": 1}
+    monkeypatch.setattr("everfresh.streaming.state.restore._UNFIT_S", 0.0)
+    assert machine.restore() is None
+    assert machine.figures.refused == {"corrupt": 2}
 
 
 def test_a_snapshot_of_a_newer_release_is_left_and_the_one_before_it_is_taken(
