@@ -61,7 +61,7 @@ class Holder:
         live = time.time()
         self._taken += len(contents)
         assert self._pushed.used == self._taken, "all was pushed, nothing fetched"
-        self._pushed.drop()
+        self._pushed.drop(self._pushed.held)
         return here, live
 
 
