@@ -191,7 +191,7 @@ def test_each_part_runs_with_its_row_of_the_table_and_nothing_more(
 
 def replayed(settings: Settings, folder: Path, user: int, *more: str) -> None:
     file = folder / f"of_{user}.jsonl"
-    file.write_text(f'{{"user_id": {user}, "item_id": 2, "type": "view", "time": 1000}}\n')
+    file.write_text(f'{{"user_id": {user}, "item_id": 2, "type": "view", "time": 1700000000000}}\n')
     with started(settings, "everfresh.streaming.replay", str(file), "--settle", *more) as replay:
         said, wrong = replay.communicate(timeout=WAIT_S)
     assert (replay.returncode, wrong) == (0, "")

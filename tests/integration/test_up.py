@@ -74,10 +74,13 @@ SOURCE = {"topic": "shop", "user": "user", "item": "item", "type": "view"}
 SOURCES = {"EVERFRESH_SOURCES": json.dumps({"shop": SOURCE})}
 
 
+T = 1_700_000_000_000
+
+
 def events(path: Path, number: int, first: int = 0) -> Path:
     with path.open("w") as file:
         for i in range(first, first + number):
-            event = {"type": "view", "user_id": i % 50, "item_id": i * 7 % 40, "time": i}
+            event = {"type": "view", "user_id": i % 50, "item_id": i * 7 % 40, "time": T + i}
             file.write(json.dumps(event) + "\n")
     return path
 
