@@ -74,7 +74,7 @@ def _groups(windows: list[WindowScore]) -> dict[str, GroupScore]:
 
 
 def _mean(parts: list[tuple[int, dict[str, float]]]) -> dict[str, float]:
-    measured = [(events, scores) for events, scores in parts if scores and events]
+    measured = [(events, scores) for events, scores in parts if scores]
     total = sum(events for events, _ in measured)
     metrics = measured[0][1] if measured else {}
     return {

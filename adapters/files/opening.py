@@ -1,4 +1,4 @@
-"""Opens whatever holds events: a published dataset, JSON lines of events, or a table.
+"""Opens whatever holds events: a table, or a published dataset.
 
     csv, tsv, jsonl, parquet   tables, or folders of them (``adapters.files.tables``)
     ml-100k, ml-1m, ader       see ``adapters.files.datasets``
@@ -21,8 +21,8 @@ from everfresh.adapters.files.movielens import INTER_HEADER
 from everfresh.adapters.files.tables.mapping import Mapping, Reading
 from everfresh.adapters.files.tables.reading import Counts, TableEvents
 from everfresh.adapters.files.tables.recognition import (
-    is_packed,
     open_text,
+    packing_of,
     recognise,
     require_regular,
 )
@@ -77,7 +77,7 @@ def told_format(path: Path, reading: Reading) -> str:
     if path.is_dir():
         periods = [_PERIOD.fullmatch(entry.name) for entry in path.iterdir()]
         return "ader" if any(periods) else ""
-    if is_packed(path):
+    if packing_of(path):
         return ""
     return _told_by_first_line(path)
 

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, TypeVar
 
-import msgspec
-
 from everfresh.contracts.errors import DataFileError, EventRejected
 
 _Parsed = TypeVar("_Parsed")
@@ -42,11 +40,10 @@ def parse_rows(
                     f"{path} line {number}: {error}, in {_shown(line)}; nothing was done with the "
                     "file: correct the line, or the settings of [events] if they should allow it"
                 ) from None
-            except (ValueError, OverflowError, RecursionError) as error:
-                why = f" ({error})" if isinstance(error, msgspec.MsgspecError) else ""
+            except (ValueError, OverflowError):
                 raise DataFileError(
-                    f"{path} line {number}: expected {expected}, found {_shown(line)}{why}; check "
-                    "the file and the format that was named"
+                    f"{path} line {number}: expected {expected}, found {_shown(line)}; check the "
+                    "file and the format that was named"
                 ) from None
             if row is not None:
                 rows += 1

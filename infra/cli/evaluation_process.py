@@ -25,17 +25,14 @@ from everfresh.infra.processes.processes import PYTHON
 PLAIN_S = 10.0
 """Seconds between lines of progress where there is no terminal."""
 _GRACE_S = 2.0
-_DRAWN = (".png", ".svg", ".pdf")
 
 
-def require_places(file: Path, json: Path | None, plot: Path | None) -> None:
+def require_places(file: Path, *targets: Path | None) -> None:
     """``EverfreshError`` where the file is not there, or a result could not be written: hours of
     work come before it is."""
     if not file.exists():
         raise DataFileError(f"{file} does not exist; name an event file that does")
-    if plot is not None and plot.suffix.lower() not in _DRAWN:
-        raise SettingsError(f"--plot {plot}: plots are drawn as {', '.join(_DRAWN)}; end it so")
-    for target in (json, plot):
+    for target in targets:
         if target is not None and not target.resolve().parent.is_dir():
             raise SettingsError(
                 f"{target} cannot be written: {target.parent} is no folder; make it first"

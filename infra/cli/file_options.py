@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from everfresh.contracts.settings import Settings
 
 
-def _named(text: str) -> Path:
+def named_file(text: str) -> Path:
+    """The path, which must not be empty: that would be the folder of the call."""
     if not text.strip():
         raise typer.BadParameter("it is empty, which names no file ('.' is this folder)")
     return Path(text)
@@ -28,7 +29,7 @@ def _named(text: str) -> Path:
 EventFile = Annotated[
     Path,
     typer.Argument(
-        metavar="FILE", parser=_named, help="File of events, or a folder of such files."
+        metavar="FILE", parser=named_file, help="File of events, or a folder of such files."
     ),
 ]
 

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+_DRAWN = (".png", ".svg", ".pdf")
+
 Home = Annotated[
     str | None,
     typer.Option(
@@ -86,12 +88,27 @@ FirstEvents = Annotated[
         help="Read only the first N events; 0 reads all.",
     ),
 ]
+
+
+def _drawn(path: Path | None) -> Path | None:
+    """Refuses at once what could not be drawn after hours of work."""
+    if path is not None and path.suffix.lower() not in _DRAWN:
+        raise typer.BadParameter(f"it is drawn as {', '.join(_DRAWN)}; found {str(path)!r}")
+    return path
+
+
 FiguresFile = Annotated[
     Path | None,
     typer.Option("--json", metavar="FILE", help="Write all figures to this JSON file."),
 ]
 PlotFile = Annotated[
-    Path | None, typer.Option("--plot", metavar="FILE", help="Draw them into this PNG file.")
+    Path | None,
+    typer.Option(
+        "--plot",
+        metavar="FILE",
+        callback=_drawn,
+        help="Draw them into this file: .png, .svg or .pdf.",
+    ),
 ]
 
 

@@ -132,6 +132,16 @@ def links_added(links: Floats, weights: Floats) -> Floats:
     return added
 
 
+def weighed(features: Floats, weights: Floats) -> Floats:
+    """The product of both, over the few columns of one or of the other.
+
+    OpenBLAS may flag an invalid operation in so narrow a product by chance, though all that it is
+    given and all that it gives is finite (numpy/numpy, issues 13173 and 24067)."""
+    with np.errstate(invalid="ignore"):
+        product: Floats = features @ weights
+    return product
+
+
 def places_among(rows: Ints, order: Ints, wanted: Ints) -> tuple[Ints, Ints, Ints]:
     """Where the ``wanted`` ``(n, m)`` stand that are among the ``rows``, which ``order`` sorts, and
     at which of these; row 0 stands nowhere."""
@@ -188,7 +198,7 @@ class TrendTable:
         """Make scores of the network's ``logits`` ``(n, rows)``, in their place."""
         weights = self.weights_of(contexts)
         logits *= weights[:, :1]
-        logits += weights[:, 1 : 1 + COLUMNS] @ self.features.T
+        logits += weighed(weights[:, 1 : 1 + COLUMNS], self.features.T)
         rows, links = self.links(contexts.last)
         # An item follows another in one place only; row 0 is no item, whatever it scores.
         each = np.arange(len(rows))[:, None]
@@ -209,7 +219,7 @@ class TrendTable:
         if last := int(rows[-1]):
             followers, counts = self.followers.after_one(last, self.clock)
             links = links_of(counts, self.chance[followers])
-            logits[followers] += links @ weights[1 + COLUMNS : AGAIN]
+            logits[followers] += weighed(links, weights[1 + COLUMNS : AGAIN])
         logits[rows[-LATELY:]] += weights[AGAIN]
 
     def follow(self, before: TrendTable) -> None:
@@ -222,14 +232,14 @@ class TrendTable:
         pooled = self._pooled.get(place)
         if pooled is None:
             weights = self.weights[place, 1 : 1 + COLUMNS]
-            pooled = self._pooled[place] = self.features @ weights
+            pooled = self._pooled[place] = weighed(self.features, weights)
         return pooled
 
     def pool_some(self, logits: Floats, rows: Ints, contexts: Contexts) -> None:
         """The same for ``logits`` ``(n, m)`` of the ``m`` distinct ``rows`` alone."""
         weights = self.weights_of(contexts)
         logits *= weights[:, :1]
-        logits += weights[:, 1 : 1 + COLUMNS] @ self.features[rows].T
+        logits += weighed(weights[:, 1 : 1 + COLUMNS], self.features[rows].T)
         if not len(rows):
             return
         followers, links = self.links(contexts.last)
@@ -245,7 +255,7 @@ class TrendTable:
         user as of :meth:`pool_one`, with the rows ``known``."""
         weights = self.weights[self.place_of(len(known), at)]
         logits *= weights[0]
-        logits += self.features[rows] @ weights[1 : 1 + COLUMNS]
+        logits += weighed(self.features[rows], weights[1 : 1 + COLUMNS])
         if len(known):
             logits[among(rows, known[-LATELY:])] += weights[AGAIN]
         last = int(known[-1]) if len(known) else 0
@@ -257,4 +267,4 @@ class TrendTable:
         place = np.minimum(np.searchsorted(followers, rows, sorter=order), len(order) - 1)
         of = order[place]
         found = np.flatnonzero((followers[of] == rows) & (rows != 0))
-        logits[found] += links[of[found]] @ weights[1 + COLUMNS : AGAIN]
+        logits[found] += weighed(links[of[found]], weights[1 + COLUMNS : AGAIN])

@@ -59,7 +59,8 @@ class Catalogue:
                 with self._reading:
                     self._take(some)
                     # Whoever reads next obeys these, and says so.
-                    self.end = max(self.end, some[-1].offset + 1)
+                    if some[-1].offset >= 0:
+                        self.end = some[-1].offset + 1
                 if gently and self.in_use:
                     # Whoever waits gets the lock now; without a rest this thread would have it.
                     time.sleep(_REST_S)

@@ -80,8 +80,7 @@ class ExposureReader:
         self._reading: dict[int, OwnedJoin] = {}
         self.lag = 0
         """Exposures that had not been taken in when the reader last asked."""
-        self.waits = ""
-        """Why exposures are not read; empty while they are."""
+        self._waits = ""
 
     async def start(self) -> None:
         """Connect; ``Unreachable`` where no broker answers or there is no such topic."""
@@ -123,9 +122,10 @@ class ExposureReader:
             await asyncio.sleep(0 if more else _PAUSE_SECONDS)
 
     def _tell(self, waits: str) -> None:
-        if waits and waits != self.waits:
+        """Say once why exposures are not read; empty while they are."""
+        if waits and waits != self._waits:
             _log.warning("exposures of %s wait, and are tried again: %s", self._topic, waits)
-        self.waits = waits
+        self._waits = waits
 
     def _follow(self, owned: Mapping[int, OwnedJoin]) -> None:
         """Read what is owned now, each from where its state says."""

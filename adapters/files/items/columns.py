@@ -12,14 +12,18 @@ import msgspec
 from everfresh.adapters.files.tables.cells import (
     NO_ZONE,
     Read,
-    id_reader,
     is_absent,
     is_nothing,
     iso_time,
     numeric_time,
     stamp_time,
 )
-from everfresh.adapters.files.tables.guessing import guess_kind, guess_unit, plain_title
+from everfresh.adapters.files.tables.guessing import (
+    guess_kind,
+    guess_unit,
+    plain_title,
+    require_kind,
+)
 from everfresh.adapters.files.tables.mapping import Kind, TimeUnit, zone_of
 from everfresh.adapters.files.tables.mapping import Mapping as TableMapping
 from everfresh.adapters.files.tables.table import Stamp
@@ -138,6 +142,7 @@ def guess_id_and_times(
                 f"{of}: the times of {name!r} have no zone (a timestamp without one); {NO_ZONE}"
             )
     notes, found = [], dict[str, Any]()
+    require_kind("id", columns.id_kind, of, typed=typed)
     if not columns.id_kind:
         found["id_kind"] = guess_kind("id", [row.get(columns.id) for row in rows], of, typed=typed)
         notes.append(f"--id-kind {found['id_kind']}")
@@ -166,11 +171,6 @@ def guess_read(
         return lambda cell: _number(cell, name)
     logical = words and all(word.lower() in _BOOLEANS for word in words)
     return (lambda cell: _boolean(cell, name)) if logical else _plain
-
-
-def item_id_reader(columns: ItemColumns) -> Read:
-    """The id of a row; ``EventRejected`` where it has none."""
-    return id_reader("id", columns.id_kind)
 
 
 def time_reader(columns: ItemColumns, stamp: Stamp | None) -> Read:

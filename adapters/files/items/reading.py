@@ -17,12 +17,11 @@ from everfresh.adapters.files.items.columns import (
     guess_columns,
     guess_id_and_times,
     guess_read,
-    item_id_reader,
     read_available,
     read_embedding,
     time_reader,
 )
-from everfresh.adapters.files.tables.cells import Read, is_absent
+from everfresh.adapters.files.tables.cells import NO_UTF8, Read, id_reader, is_absent
 from everfresh.adapters.files.tables.folders import Part, parts_of
 from everfresh.adapters.files.tables.json_objects import JsonTable
 from everfresh.adapters.files.tables.mapping import Mapping as Dialect
@@ -170,7 +169,7 @@ class _RowItems:
     def __init__(self, table: Table, files: ItemFiles, of: str) -> None:
         self._columns, self._of = files.columns, of
         self._closed, self._typed = table.closed, table.typed
-        self._id = item_id_reader(files.columns)
+        self._id = id_reader("id", files.columns.id_kind)
         self._others: dict[str, tuple[str, Read]] = {}
         for role, read in (("available", read_available), ("embedding", read_embedding)):
             if column := getattr(files.columns, role):
@@ -226,11 +225,7 @@ def _converted(said: _Fields) -> Item:
         item = msgspec.convert(said, Item)
         encode_item(item)
     except UnicodeEncodeError:
-        raise EventRejected(
-            "not_text",
-            f"{_place(said)}bytes that are not UTF-8; name the file's own --encoding, such as "
-            "latin-1",
-        ) from None
+        raise EventRejected("not_text", f"{_place(said)}{NO_UTF8}") from None
     except (msgspec.ValidationError, ForeignRecord) as error:
         raise EventRejected("bad_item", f"{_place(said)}{printable(str(error))}") from None
     return item

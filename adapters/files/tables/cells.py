@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any
 
+from everfresh.adapters.files.tables.table import Stamp
 from everfresh.contracts.errors import EventRejected
 from everfresh.contracts.foreign import MAX_TIME_MS
 
@@ -176,6 +177,7 @@ def iso_time(zone: tzinfo | None) -> Read:
     return read
 
 
+NO_UTF8 = "bytes that are not UTF-8; name the file's own --encoding, such as latin-1"
 NO_ZONE = "say which one with --time-zone, such as UTC or Europe/Berlin"
 
 
@@ -190,7 +192,7 @@ def parse_iso(text: str) -> datetime | None:
         return None
 
 
-def stamp_text(zoned: bool, of_days: bool) -> Read:
+def stamp_text(stamp: Stamp) -> Read:
     """Microseconds that the table declares, as ISO 8601: a day, or a time as exact as it is."""
 
     def read(cell: Any) -> str | None:
@@ -200,9 +202,9 @@ def stamp_text(zoned: bool, of_days: bool) -> Read:
             moment = _EPOCH + timedelta(microseconds=cell)
         except OverflowError:
             raise EventRejected("bad_attribute", f"no year has the time {shown(cell)}") from None
-        if of_days:
+        if stamp.of_days:
             return moment.date().isoformat()
-        return (moment if zoned else moment.replace(tzinfo=None)).isoformat()
+        return (moment if stamp.zoned else moment.replace(tzinfo=None)).isoformat()
 
     return read
 

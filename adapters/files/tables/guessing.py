@@ -58,14 +58,13 @@ def guess_columns(
     an event can do without may come in a later row, and objects that have the fields of an event
     are taken as the stream has them.
     """
+    mapping = _as_streamed(columns, mapping, closed=closed)
     named = {
         field: getattr(mapping, field) for field in (*_TITLES, "id") if getattr(mapping, field)
     }
     for field, column in [*named.items(), *(("attributes", name) for name in mapping.attributes)]:
         if column not in columns and (closed or field in _NEEDED):
             raise SettingsError(_absent(field, column, columns, mapping, of))
-    mapping = _as_streamed(columns, mapping, closed=closed)
-    named |= {field: getattr(mapping, field) for field in _TITLES if getattr(mapping, field)}
     found: dict[str, str] = {}
     taken = {*named.values(), *mapping.attributes}
     for field in _TITLES:
@@ -97,6 +96,7 @@ def _as_streamed(columns: Sequence[str], mapping: Mapping, *, closed: bool) -> M
     """Where objects have the fields of an event, those that are left open are these."""
     if closed or not set(columns) >= _EVENT:
         return mapping
+    # Where no object has a time of that name, its column is told by its title as elsewhere.
     fields = {
         field: column
         for field, column in _STREAMED.items()
@@ -160,6 +160,15 @@ def guess_kind(field: str, cells: Sequence[Any], of: str, *, typed: bool) -> Kin
             "wrong rows"
         )
     return "text"
+
+
+def require_kind(field: str, kind: str, of: str, *, typed: bool) -> None:
+    """``SettingsError`` where ids are to be ``mixed`` in a table that does not tell them apart."""
+    if kind == "mixed" and not typed:
+        raise SettingsError(
+            f"{of}: CSV does not tell integers from text, so --{field.removesuffix('_id')}-kind "
+            "mixed says nothing; say integer or text"
+        )
 
 
 def _is_integer(cell: Any, *, typed: bool) -> bool:

@@ -12,7 +12,7 @@ import msgspec
 
 from everfresh.adapters.files.checks import EventCheck
 from everfresh.adapters.files.event_ids import ContentIds
-from everfresh.adapters.files.tables.cells import NO_ZONE, PER_S
+from everfresh.adapters.files.tables.cells import NO_UTF8, NO_ZONE, PER_S
 from everfresh.adapters.files.tables.delimited import DelimitedTable
 from everfresh.adapters.files.tables.folders import Part, parts_of
 from everfresh.adapters.files.tables.guessing import (
@@ -20,6 +20,7 @@ from everfresh.adapters.files.tables.guessing import (
     guess_columns,
     guess_kind,
     guess_unit,
+    require_kind,
 )
 from everfresh.adapters.files.tables.json_objects import JsonTable
 from everfresh.adapters.files.tables.mapping import Mapping, Reading
@@ -122,9 +123,7 @@ def read_rows(
 def _named(why: EventRejected, cells: Sequence[Any]) -> EventRejected:
     """The same, or what is behind it: bytes of another encoding came as surrogates."""
     if why.reason == "wrong_field" and "\\udc" in ascii(cells):
-        return EventRejected(
-            "not_text", "bytes that are not UTF-8; name the file's own --encoding, such as latin-1"
-        )
+        return EventRejected("not_text", NO_UTF8)
     return why
 
 
@@ -186,11 +185,7 @@ def _guess(table: Table, asked: Mapping, of: str) -> tuple[Mapping, list[str]]:
     sample: list[Any] = [cells for _, cells in rows if not isinstance(cells, EventRejected)]
     found: dict[str, str] = {}
     for at, name in enumerate(("user", "item")):
-        if getattr(mapping, f"{name}_kind") == "mixed" and not table.typed:
-            raise SettingsError(
-                f"{of}: CSV does not tell integers from text, so --{name}-kind mixed says nothing; "
-                "say integer or text"
-            )
+        require_kind(f"{name}_id", getattr(mapping, f"{name}_kind"), of, typed=table.typed)
         if not getattr(mapping, f"{name}_kind"):
             cells = [row[at] for row in sample]
             found[f"{name}_kind"] = kind = guess_kind(f"{name}_id", cells, of, typed=table.typed)

@@ -46,7 +46,7 @@ def recognise(path: Path) -> str:
     with told(path), open_bytes(path) as stream:
         head = stream.read(_HEAD)
     if head.startswith(_PARQUET):
-        if packed := is_packed(path):
+        if packed := packing_of(path):
             raise DataFileError(
                 f"{path} is Parquet within {packed}; unpack it first: Parquet has a compression of "
                 "its own"
@@ -92,7 +92,7 @@ def require_regular(path: Path) -> None:
         )
 
 
-def is_packed(path: Path) -> str:
+def packing_of(path: Path) -> str:
     """``gzip`` or ``zstd`` by its first bytes, or nothing."""
     with told(path), path.open("rb") as raw:
         magic = raw.read(4)
@@ -103,7 +103,7 @@ def is_packed(path: Path) -> str:
 
 def open_bytes(path: Path) -> IO[bytes]:
     """The bytes of a file, decompressed where it is gzip or zstd. Use it within :func:`told`."""
-    if packed := is_packed(path):
+    if packed := packing_of(path):
         return cast(IO[bytes], (gzip if packed == "gzip" else zstd).open(path, "rb"))
     return path.open("rb")
 

@@ -94,7 +94,7 @@ def _attributes(
 
 
 def _attribute_reader(stamp: Stamp | None) -> Read:
-    return plain if stamp is None else stamp_text(stamp.zoned, stamp.of_days)
+    return plain if stamp is None else stamp_text(stamp)
 
 
 def _time_reader(mapping: Mapping, stamp: Stamp | None, earliest_ms: int | None) -> Read:

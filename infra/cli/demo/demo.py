@@ -120,14 +120,11 @@ class _Demo:
         self._trial = Trial(run.settings, stream, lambda: self._sent) if experiment else None
         # Serving itself may take as long as it is told to.
         patience_s = max(30.0, run.settings.serving.timeout_ms / 1000)
-        if self._trial is None:
-            per_s = _REQUESTS_PER_S
-            self.requests = BackgroundRequests(
-                url, lambda: self._users, per_s, timeout_s=patience_s
-            )
+        asking = partial(BackgroundRequests, url, timeout_s=patience_s)
+        if (trial := self._trial) is None:
+            self.requests = asking(lambda: self._users, _REQUESTS_PER_S)
         else:
-            per_s, trial = 2 * _REQUESTS_PER_S, self._trial
-            self.requests = BackgroundRequests(url, trial.users, per_s, trial.answered, patience_s)
+            self.requests = asking(trial.users, 2 * _REQUESTS_PER_S, trial.answered)
 
     def show(self, events: int, speed: float) -> dict[str, Any]:
         """The report, without its last figure."""

@@ -44,7 +44,7 @@ def title_and_note(figure: Figure, title: str, note: str) -> None:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write it as PNG and let go of it."""
+    """Write it in the format that its ending names, and let go of it."""
     figure.savefig(path)
     plt.close(figure)
 

@@ -91,7 +91,8 @@ MISTAKES = [
     ("evaluate good.jsonl --format jsonl", 1, "with 1 events makes 1 window; at least two"),
     ("evaluate skips.jsonl --windows 3", 1, "no event of skips.jsonl .* all are refusals"),
     ("evaluate good.jsonl --window-s 1e-9", 1, "windows are 0.001 seconds long at least"),
-    ("evaluate good.jsonl --plot plot.txt", 1, "plot.txt: plots are drawn as .png, .svg, .pdf"),
+    ("evaluate good.jsonl --plot plot.txt", 2, "--plot.*drawn as .png, .svg, .pdf"),
+    ("scaling-law good.jsonl --plot plot", 2, "--plot.*drawn as .png, .svg, .pdf"),
     ("evaluate good.jsonl --json periods", 1, "periods is a folder; name a file in it"),
     ("evaluate good.jsonl --check --limit 5", 1, "leave --limit out"),
     ("scaling-law good.jsonl --folder foreign.dat", 1, "foreign.dat is no folder"),
@@ -150,8 +151,9 @@ def test_a_wrong_environment_names_the_setting(tmp_path: Path) -> None:
     assert errors.startswith("error: wrong setting: windows.seconds: ")
     _, _, errors = everfresh("settings", cwd=tmp_path, EVERFRESH_EVENTS__ACTIONS="view,like")
     assert "EVERFRESH_EVENTS… has a list or an object that is no JSON; write it as" in errors
-    code, _, errors = everfresh("replay", "", cwd=tmp_path)
-    assert (code, "it is empty, which names no file" in errors) == (2, True)
+    for command in (["replay"], ["items", "load"]):
+        code, _, errors = everfresh(*command, "", cwd=tmp_path)
+        assert (code, "it is empty, which names no file" in errors) == (2, True)
 
 
 @pytest.mark.process

@@ -96,6 +96,17 @@ def test_what_was_pushed_is_not_fetched_and_nothing_goes_live_by_it_alone() -> N
     assert reader.used == len(MODEL_FILES)
 
 
+def test_a_push_is_let_go_of_unless_another_has_come_meanwhile() -> None:
+    pushed, one, two = PushedStore(MemoryWeightStore()), {"a": b"1"}, {"b": b"2"}
+    pushed.receive(one)
+    held = pushed.held
+    pushed.receive(two)
+    pushed.drop(held)
+    assert pushed.held is two
+    pushed.drop(two)
+    assert not pushed.held
+
+
 def test_a_push_that_fits_no_file_is_ignored() -> None:
     store = MemoryWeightStore()
     publish(store, 1)

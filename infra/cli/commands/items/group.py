@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from everfresh.contracts.errors import SettingsError
-from everfresh.infra.cli.file_options import Kind, TimeUnit
+from everfresh.infra.cli.file_options import Kind, TimeUnit, named_file
 from everfresh.infra.cli.options import Config, Home, Servers, finite, given, load
 
 items = typer.Typer(
@@ -37,7 +37,9 @@ def load_items(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="Catalogue in CSV, JSON lines or Parquet, or a folder of them."
+            metavar="FILE",
+            parser=named_file,
+            help="Catalogue in CSV, JSON lines or Parquet, or a folder of them.",
         ),
     ],
     item: Annotated[

@@ -182,6 +182,11 @@ def test_words_that_stand_for_nothing_elsewhere_are_titles_and_no_numbers(tmp_pa
     ]
 
 
+def test_csv_tells_no_kinds_that_could_be_mixed(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="so --id-kind mixed says nothing"):
+        read(written(tmp_path, "id,title\n1,x\n"), id_kind="mixed")
+
+
 def test_another_encoding_is_named_as_the_reason(tmp_path: Path) -> None:
     file = tmp_path / "c.csv"
     file.write_bytes("id,title\n1,café\n".encode("latin-1"))
