@@ -7,7 +7,8 @@ not started; it was of no other use here.
 
 It also gives up when its node has not come up within 30 s, which no setting changes. On a busy
 machine that takes longer. So it looks more patiently, unless one of the node's processes has ended:
-then nothing will come. Whoever starts it has a limit of its own.
+then nothing will come. (One look of Ray's takes 30 s itself.) Whoever starts it has a limit of its
+own.
 
 And the node itself ends unless its agents, which are Python, have written their ports to files
 within 15 s (ray-project/ray, issue 65983). It does not wait for ports that it is told, and there is
