@@ -137,7 +137,7 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
     ),
     "item_kind": _choice("--item-kind", Kind, "KIND", "The same for item ids."),
     "delimiter": _text("--delimiter", "SIGN", "What stands between cells of CSV: ';' or tab."),
-    "decimal": _text("--decimal", "SIGN", "What stands before fractions in values: '.' or ','."),
+    "decimal": _text("--decimal", "SIGN", "What stands before fractions of numbers: '.' or ','."),
     "no_header": _flag("--no-header", "The CSV has no header; columns are numbers: --user 1."),
     "no_quotes": _flag("--no-quotes", "Quotes are signs like others in this CSV."),
     "encoding": _text("--encoding", "NAME", "Encoding of the text. Default: UTF-8, or its mark's."),

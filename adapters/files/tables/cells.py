@@ -234,11 +234,11 @@ def number(cell: Any) -> float | None:
         raise EventRejected("bad_value", f"value is too large: {shown(cell)}") from None
 
 
-def number_with_comma(cell: Any) -> float | None:
-    """The same where text has a comma before fractions. A point has no place in it."""
+def pointed(cell: Any) -> Any:
+    """Text with a point where it has a comma before fractions. A point has no place beside it."""
     if cell.__class__ is str and "," in cell and "." not in cell:
-        return number(cell.replace(",", "."))
-    return number(cell)
+        return cell.replace(",", ".")
+    return cell
 
 
 def text(cell: Any) -> str | None:

@@ -17,6 +17,7 @@ from everfresh.adapters.files.tables.cells import (
     integer_id,
     is_nothing,
     parse_iso,
+    pointed,
     shown,
 )
 from everfresh.adapters.files.tables.mapping import ATTRIBUTES, Kind, Mapping, TimeUnit
@@ -112,6 +113,8 @@ def _as_streamed(columns: Sequence[str], mapping: Mapping, *, closed: bool) -> M
 def guess_unit(cells: Sequence[Any], mapping: Mapping, of: str) -> TimeUnit:
     """The unit of the times of some rows. ``SettingsError`` where none or several are possible."""
     cells = [cell for cell in cells if not is_nothing(cell)]
+    if mapping.decimal == ",":
+        cells = [pointed(cell) for cell in cells]
     numbers = [figure for figure in map(_figure, cells) if figure is not None and figure > 0]
     texts = [cell for cell in cells if _figure(cell) is None]
     moments = [parse_iso(cell) for cell in texts if isinstance(cell, str)]
@@ -128,6 +131,10 @@ def guess_unit(cells: Sequence[Any], mapping: Mapping, of: str) -> TimeUnit:
     if numbers and not texts and len(fits) == 1:
         return fits[0]
     example = shown((texts or cells or [None])[0])
+    if any(_figure(pointed(cell)) is not None for cell in texts):
+        raise SettingsError(
+            f"{of}: times such as {example} have a comma before fractions; say --decimal ,"
+        )
     if texts and not numbers:
         raise SettingsError(
             f"{of}: times such as {example} are no ISO 8601 and no numbers; write them as "

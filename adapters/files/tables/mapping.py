@@ -34,7 +34,7 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     ``time_zone`` is that of times that name none. ``user_kind`` and ``item_kind`` say whether ids
     are integers or text, or ``mixed``: each as the file has it. ``delimiter``, ``quotes`` and
     ``header`` are of CSV; ``encoding`` is of all text. ``decimal`` is the sign before fractions of
-    a value: a point, or a comma.
+    values and of times that are numbers: a point, or a comma.
     """
 
     user: str = ""

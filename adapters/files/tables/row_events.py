@@ -13,9 +13,9 @@ from everfresh.adapters.files.tables.cells import (
     is_nothing,
     iso_time,
     number,
-    number_with_comma,
     numeric_time,
     plain,
+    pointed,
     require,
     stamp_text,
     stamp_time,
@@ -52,7 +52,9 @@ def row_reader(
     type_at, value_at = places.get("type_column"), places.get("value")
     request_at, id_at = places.get("request_id"), places.get("id")
     renamed, constant = mapping.types, mapping.type
-    read_value = number_with_comma if mapping.decimal == "," else number
+    read_value: Read = number
+    if mapping.decimal == ",":
+        read_value, read_time = _after_comma(number), _after_comma(read_time)
     attributes = [
         (at, name, _attribute_reader(stamps.get(name)))
         for at, name in enumerate(mapping.attributes, 3 + len(places))
@@ -78,6 +80,10 @@ def row_reader(
         )
 
     return read
+
+
+def _after_comma(read: Read) -> Read:
+    return lambda cell: read(pointed(cell))
 
 
 def _attributes(

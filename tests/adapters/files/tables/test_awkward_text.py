@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from everfresh.adapters.files.tables import recognition
+from everfresh.adapters.files.tables.mapping import TimeUnit
 from everfresh.adapters.files.tables.recognition import zstd
 from everfresh.contracts.errors import DataFileError, EverfreshError
 from tests.adapters.files.tables.reading_of import read, rejected, short
@@ -244,6 +245,19 @@ def test_a_comma_before_fractions_is_read_where_it_is_named(tmp_path: Path) -> N
         read(path, value="stars")
     with pytest.raises(EverfreshError, match="decimal is a point or a comma, found ';'"):
         read(path, value="stars", decimal=";")
+
+
+@pytest.mark.parametrize("unit", ["", "s"])
+def test_a_comma_before_fractions_of_times_is_read_where_it_is_named(
+    unit: TimeUnit, tmp_path: Path
+) -> None:
+    rows = f"1;2;{T},25;view\n1;2;{T + 1};view\n"
+    path = saved(tmp_path / "events.csv", HEAD.replace(",", ";") + rows)
+    events = read(path, decimal=",", time_unit=unit)
+    assert [event.time for event in events] == [T * 1000 + 250, T * 1000 + 1000]
+    said = r"bad_time: .*,25'" if unit else r",25' have a comma before fractions; say --decimal ,"
+    with pytest.raises(EverfreshError, match=said):
+        read(path, time_unit=unit)
 
 
 def test_a_point_among_commas_is_no_guess(tmp_path: Path) -> None:
