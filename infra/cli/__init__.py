@@ -11,31 +11,22 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from typing import NoReturn
 
 from everfresh.adapters.machine.interrupts import Interrupted
 from everfresh.adapters.machine.surroundings import correct_environment
 from everfresh.contracts.errors import EverfreshError
+from everfresh.infra.cli import streams
 from everfresh.infra.cli.interrupts import INTERRUPTS
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and end the process: 0 done, 1 it could not be done, 2 wrong usage,
     130 interrupted. An error that the operator can mend prints as one line, without a traceback."""
-    INTERRUPTS.install()
-    correct_environment()
-    # typer is loaded once signals are handled
-    from typer import TyperException  # noqa: PLC0415
-
-    from everfresh.infra.cli import streams  # noqa: PLC0415
-    from everfresh.infra.cli.app import app  # noqa: PLC0415
-
-    streams.accept_any_text()
     try:
-        words = sys.argv[1:] if arguments is None else list(arguments)
-        sys.exit(app(words, prog_name="everfresh", standalone_mode=False) or 0)
-    except TyperException as error:
-        streams.write_usage_error(error)
-        sys.exit(error.exit_code)
+        INTERRUPTS.install()
+        correct_environment()
+        _command(sys.argv[1:] if arguments is None else arguments)
     except EverfreshError as error:
         streams.write_error(f"error: {error}")
         sys.exit(1)
@@ -57,6 +48,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(130)
     finally:
         _end_child_processes()
+
+
+def _command(words: Sequence[str]) -> NoReturn:
+    streams.accept_any_text()
+    # typer and the commands are loaded once signals are handled
+    from typer import TyperException  # noqa: PLC0415
+
+    from everfresh.infra.cli.app import app  # noqa: PLC0415
+
+    try:
+        sys.exit(app(list(words), prog_name="everfresh", standalone_mode=False) or 0)
+    except TyperException as error:
+        streams.write_usage_error(error)
+        sys.exit(error.exit_code)
 
 
 def _end_child_processes() -> None:

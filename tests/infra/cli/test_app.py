@@ -246,6 +246,22 @@ print({"torch", "ray", "faust", "rocksdict"} & set(sys.modules))
 
 
 @pytest.mark.process
+def test_a_signal_while_the_commands_are_loaded_is_a_stop() -> None:
+    code = """
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "typer":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+from everfresh.infra.cli import main
+main(["--help"])
+"""
+    done = interpreter(code)
+    assert (done.returncode, done.stderr) == (130, "stopped by SIGINT\n")
+
+
+@pytest.mark.process
 def test_a_signal_that_compiled_code_makes_another_error_of_is_a_stop() -> None:
     code = """
 import os, signal
