@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
+from functools import partial
 
 from rich.live import Live
 
@@ -18,11 +19,12 @@ from everfresh.infra.cli.interrupts import INTERRUPTS
 from everfresh.infra.cli.running import require_nothing_left
 from everfresh.infra.cli.terminal import Terminal
 from everfresh.infra.cli.views.follow import RunFollower
-from everfresh.infra.cli.views.live_screen import Snapshot, plain_line, render
+from everfresh.infra.cli.views.live_screen import plain_line, render
+from everfresh.infra.cli.views.run_watch import RunWatch
 from everfresh.infra.cli.views.steps import StepPrinter
 from everfresh.infra.supervisor import Supervisor
 
-_POLL_MS = 200
+_PAUSE_S = 0.1
 _PLAIN_S, _SCREEN_S = 10.0, 1.0
 
 
@@ -78,29 +80,20 @@ def _greet(console: Terminal, run: Supervisor, page: str) -> None:
 def _stay(console: Terminal, run: Supervisor) -> None:
     began, shown_s = time.monotonic(), 0.0
     every_s = _SCREEN_S if console.is_terminal else _PLAIN_S
+    follow = partial(RunFollower, run.settings, from_end=True, most=WINDOWS)
     with (
-        RunFollower(run.settings, from_end=True, most=WINDOWS) as follower,
+        RunWatch(follow) as seen,
         Live(console=console, auto_refresh=False, transient=True) as live,
     ):
         while True:
             run.watch()
-            follower.poll(_POLL_MS)
+            time.sleep(_PAUSE_S)
             elapsed_s = time.monotonic() - began
             if elapsed_s - shown_s < every_s:
                 continue
             shown_s = elapsed_s
-            now = _snapshot(follower, elapsed_s, run.absent())
+            now = seen.snapshot("everfresh", run.absent(), elapsed_s)
             if console.is_terminal:
                 live.update(render(now), refresh=True)
             else:
                 console.print(plain_line(now), soft_wrap=True)
-
-
-def _snapshot(follower: RunFollower, elapsed_s: float, absent: list[str]) -> Snapshot:
-    if absent:
-        phase = f"up without {', '.join(absent)}"
-    elif follower.reports.version_everywhere():
-        phase = "up"
-    else:
-        phase = "up, waiting for the first window to be trained"
-    return follower.snapshot("everfresh", phase, elapsed_s)

@@ -49,7 +49,8 @@ class RunFollower:
     """Keeps :class:`RunReports` up to date; a broker that is away for a while is no error.
 
     Used by one thread. ``from_end`` leaves out what earlier runs reported; ``most`` is how many
-    windows are kept.
+    windows are kept. ``heard_s`` is the monotonic time at which Kafka last answered, and
+    ``trouble`` why it has not since.
     """
 
     def __init__(
@@ -61,15 +62,19 @@ class RunFollower:
         self._from_end = from_end
         self._tail: RecordTail | None = None
         self._dead_letters, self._dead_letters_due = 0, 0.0
+        self.heard_s, self.trouble = time.monotonic(), ""
 
     def poll(self, timeout_ms: int) -> None:
         """Take what is new; returns after at most about the timeout."""
         try:
             records = self._connected().poll(timeout_ms)
-        except Unreachable:
+        except Unreachable as error:
+            self.trouble = str(error)
             self.close()
             time.sleep(timeout_ms / 1000)
             return
+        if records:
+            self._heard()
         for record in records:
             if isinstance(record, WindowReport):
                 self.reports.window(record)
@@ -108,9 +113,12 @@ class RunFollower:
             self._dead_letters_due = now_s + _DEAD_LETTERS_S
             kafka = self._settings.kafka
             topic = topic_name(kafka.topic_prefix, DEAD_LETTERS)
-            with contextlib.suppress(Unreachable):
-                ends = end_offsets(kafka.brokers, topic)
-                self._dead_letters = sum(ends.values())
+            try:
+                self._dead_letters = sum(end_offsets(kafka.brokers, topic).values())
+            except Unreachable as error:
+                self.trouble = str(error)
+            else:
+                self._heard()
         return self._dead_letters
 
     def close(self) -> None:
@@ -130,6 +138,9 @@ class RunFollower:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _heard(self) -> None:
+        self.heard_s, self.trouble = time.monotonic(), ""
 
     def _connected(self) -> RecordTail:
         if self._tail is None:
