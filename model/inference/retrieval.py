@@ -31,7 +31,7 @@ _NO_ROWS: ItemRows = np.zeros(0, dtype=np.int64)
 
 def rows_of(items: Sequence[ItemId], vocabulary: Vocabulary) -> ItemRows:
     """The row of each item, in order; ``UNKNOWN`` where it has none."""
-    return np.fromiter((vocabulary.row(item) for item in items), np.int64, len(items))
+    return np.array(vocabulary.rows_of(items), np.int64)
 
 
 class Query(msgspec.Struct, frozen=True):

@@ -39,7 +39,7 @@ def targets_of(
     """Targets, examples first; each knows what its user did before it."""
     for example in examples:
         known = example.context if exclude_seen else example.context[-1:]
-        rows = [vocabulary.row(entry.item) for entry in known]
+        rows = vocabulary.rows_of([entry.item for entry in known])
         last = rows[-1] if rows else UNKNOWN
         seen = set(rows) - {UNKNOWN} if exclude_seen else set()
         for target in example.targets:
@@ -70,7 +70,7 @@ def _stamped(
 
 def clicks(vocabulary: Vocabulary, examples: Sequence[DecodedExample]) -> list[Click]:
     """All targets in order of their append, once what they sight has its rows."""
-    rows = [[vocabulary.row(target.item) for target in example.targets] for example in examples]
+    rows = [vocabulary.rows_of([target.item for target in each.targets]) for each in examples]
     lasts = [
         vocabulary.row(example.context[-1].item) if example.context else UNKNOWN
         for example in examples

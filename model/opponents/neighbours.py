@@ -78,7 +78,12 @@ class VmisKnn:
         """One rank per target; targets are asked for in order of their append. All clicks are
         heard, also where only some are ``asked``."""
         rows = _RowsOf(self._vocabulary)
-        histories = [[rows.known(entry.item) for entry in each.context] for each in examples]
+        # No more is read of a history, where what was seen is ranked, too.
+        least = 0 if exclude_seen else -2 * _READ
+        histories = [
+            self._vocabulary.rows_of([entry.item for entry in each.context[least:]])
+            for each in examples
+        ]
         marks = [user_mark(each.user) for each in examples]
         out = [np.full(len(each.targets), MISS, np.int64) for each in examples]
         kept = self.log.checkpoint_sequences(list(dict.fromkeys(marks)))

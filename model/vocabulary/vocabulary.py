@@ -166,6 +166,11 @@ class Vocabulary:
         """The item's row, ``UNKNOWN`` where it has none."""
         return self._rows.get(item, UNKNOWN)
 
+    def rows_of(self, items: Iterable[ItemId]) -> list[int]:
+        """The row of each item, in order."""
+        get = self._rows.get
+        return [get(item, UNKNOWN) for item in items]
+
     def item(self, row: int) -> ItemId:
         """The item in ``row``; ``IndexError`` for row 0, a free row and one beyond the table."""
         item = self._ids.items[row - 1] if row >= 1 else None
@@ -195,6 +200,11 @@ class Vocabulary:
     def action(self, name: str) -> int:
         """The action's code, ``UNKNOWN`` where it has none."""
         return self._actions.get(name, UNKNOWN)
+
+    def actions_of(self, names: Iterable[str]) -> list[int]:
+        """The code of each action, in order."""
+        get = self._actions.get
+        return [get(name, UNKNOWN) for name in names]
 
     def sightings(self, item: ItemId) -> Sightings | None:
         """The item's sightings, admitted or not; ``None`` where there were none."""
