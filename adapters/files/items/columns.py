@@ -150,7 +150,8 @@ def guess_id_and_times(
     cells = [row.get(name) for name in timed for row in rows]
     cells = [cell for cell in cells if not is_nothing(cell)]
     if cells and not columns.time_unit:
-        found["time_unit"] = guess_unit(cells, TableMapping(time_zone=columns.time_zone), of)
+        mapping = TableMapping(time_zone=columns.time_zone)
+        found["time_unit"] = guess_unit(cells, mapping, of, comma="write a point there")
         notes.append(f"--time-unit {found['time_unit']}")
     return msgspec.structs.replace(columns, **found), notes
 

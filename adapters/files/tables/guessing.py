@@ -110,8 +110,9 @@ def _as_streamed(columns: Sequence[str], mapping: Mapping, *, closed: bool) -> M
     return msgspec.structs.replace(mapping, **fields, **kinds, attributes=attributes)
 
 
-def guess_unit(cells: Sequence[Any], mapping: Mapping, of: str) -> TimeUnit:
-    """The unit of the times of some rows. ``SettingsError`` where none or several are possible."""
+def guess_unit(cells: Sequence[Any], mapping: Mapping, of: str, *, comma: str) -> TimeUnit:
+    """The unit of the times of some rows. ``SettingsError`` where none or several are possible;
+    ``comma`` is what to do about one that stands before fractions."""
     cells = [cell for cell in cells if not is_nothing(cell)]
     if mapping.decimal == ",":
         cells = [pointed(cell) for cell in cells]
@@ -132,9 +133,7 @@ def guess_unit(cells: Sequence[Any], mapping: Mapping, of: str) -> TimeUnit:
         return fits[0]
     example = shown((texts or cells or [None])[0])
     if any(_figure(pointed(cell)) is not None for cell in texts):
-        raise SettingsError(
-            f"{of}: times such as {example} have a comma before fractions; say --decimal ,"
-        )
+        raise SettingsError(f"{of}: times such as {example} have a comma before fractions; {comma}")
     if texts and not numbers:
         raise SettingsError(
             f"{of}: times such as {example} are no ISO 8601 and no numbers; write them as "

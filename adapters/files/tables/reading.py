@@ -196,7 +196,8 @@ def _guess(table: Table, asked: Mapping, of: str) -> tuple[Mapping, list[str]]:
     if stamp is not None:
         _require_zone(stamp, mapping, of)
     elif not mapping.time_unit:
-        found["time_unit"] = unit = guess_unit([row[2] for row in sample], mapping, of)
+        cells = [row[2] for row in sample]
+        found["time_unit"] = unit = guess_unit(cells, mapping, of, comma="say --decimal ,")
         notes.append(f"--time-unit {unit}")
     return msgspec.structs.replace(mapping, **found), notes
 

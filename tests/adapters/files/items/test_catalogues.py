@@ -109,6 +109,7 @@ def test_a_wrong_row_is_rejected_by_line_and_the_others_are_read(
         ("item_id,a b,a_b\n1,a,b\n", "would be one attribute 'a_b'"),
         ("item_id,expires\n1,2024-01-01 00:00\n", "have no zone"),
         ("item_id,expires\n1,7\n", "cannot be told; name it with --time-unit"),
+        ('item_id,expires\n1,"1704067200,5"\n', "comma before fractions; write a point there"),
     ],
 )
 def test_what_leaves_a_doubt_is_asked(text: str, why: str, tmp_path: Path) -> None:
