@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     130 interrupted. An error that the operator can mend prints as one line, without a traceback."""
     try:
         INTERRUPTS.install()
+        streams.accept_any_text()
         correct_environment()
         _command(sys.argv[1:] if arguments is None else arguments)
     except EverfreshError as error:
@@ -51,7 +52,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _command(words: Sequence[str]) -> NoReturn:
-    streams.accept_any_text()
     # typer and the commands are loaded once signals are handled
     from typer import TyperException  # noqa: PLC0415
 

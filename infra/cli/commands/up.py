@@ -82,7 +82,7 @@ def _stay(console: Terminal, run: Supervisor) -> None:
     every_s = _SCREEN_S if console.is_terminal else _PLAIN_S
     follow = partial(RunFollower, run.settings, from_end=True, most=WINDOWS)
     with (
-        RunWatch(follow) as seen,
+        contextlib.closing(RunWatch(follow)) as seen,
         Live(console=console, auto_refresh=False, transient=True) as live,
     ):
         while True:

@@ -49,8 +49,8 @@ class RunFollower:
     """Keeps :class:`RunReports` up to date; a broker that is away for a while is no error.
 
     Used by one thread. ``from_end`` leaves out what earlier runs reported; ``most`` is how many
-    windows are kept. ``heard_s`` is the monotonic time at which Kafka last answered, and
-    ``trouble`` why it has not since.
+    windows are kept. ``heard_s`` is the monotonic time at which Kafka last gave what is followed,
+    and ``trouble`` why it has not since.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class RunFollower:
         self._from_end = from_end
         self._tail: RecordTail | None = None
         self._dead_letters, self._dead_letters_due = 0, 0.0
+        self._refused = False
         self.heard_s, self.trouble = time.monotonic(), ""
 
     def poll(self, timeout_ms: int) -> None:
@@ -69,10 +70,11 @@ class RunFollower:
         try:
             records = self._connected().poll(timeout_ms)
         except Unreachable as error:
-            self.trouble = str(error)
+            self._refused, self.trouble = True, str(error)
             self.close()
             time.sleep(timeout_ms / 1000)
             return
+        self._refused = False
         if records:
             self._heard()
         for record in records:
@@ -118,7 +120,9 @@ class RunFollower:
             except Unreachable as error:
                 self.trouble = str(error)
             else:
-                self._heard()
+                # Who may read this topic may not therefore read those that are followed.
+                if not self._refused:
+                    self._heard()
         return self._dead_letters
 
     def close(self) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
 import msgspec
 
@@ -19,10 +17,25 @@ _AGAIN_S = 1.0
 _END_S = 1.0
 SILENT_S = 15.0
 """From then on what is shown is called old; Kafka is asked every three seconds or so."""
+_NOTHING_YET = Snapshot(
+    title="",
+    phase="",
+    elapsed_s=0.0,
+    sent=0,
+    total=0,
+    events_per_s=0.0,
+    lag=0,
+    windows=(),
+    backlog=0,
+    dead_letters=0,
+    versions={},
+    freshness_p50_s=None,
+    freshness_p99_s=None,
+)
 
 
 class RunWatch:
-    """What a run looks like, at any moment and without waiting. A context manager.
+    """What a run looks like, at any moment and without waiting; ``close`` ends it.
 
     ``follow`` makes the follower; it is made, used and closed by this watch's own thread. Whatever
     goes wrong in it is said in the snapshot, and tried again.
@@ -32,9 +45,10 @@ class RunWatch:
         self._follow = follow
         self._lock = threading.Lock()
         self._closed = threading.Event()
-        self._taken: Snapshot | None = None
-        self._live, self._heard_s, self._trouble = 0, time.monotonic(), ""
+        self._taken, self._live = _NOTHING_YET, 0
+        self._heard_s, self._trouble = time.monotonic(), ""
         self._thread = threading.Thread(target=self._run, name="run-watch", daemon=True)
+        self._thread.start()
 
     def snapshot(self, title: str, absent: list[str], elapsed_s: float) -> Snapshot:
         """What was seen last; its phase names what is ``absent``, and says how old it is."""
@@ -48,22 +62,12 @@ class RunWatch:
         else:
             phase = "up, waiting for the first window to be trained"
         if silent_s > SILENT_S:
-            phase += f", Kafka has said nothing for {silent_s:.0f} s"
+            phase += f", nothing has come from Kafka for {silent_s:.0f} s"
             phase += f" ({trouble})" if trouble else ""
-        if taken is None:
-            return Snapshot(title, phase, elapsed_s, 0, 0, 0.0, 0, (), 0, 0, {}, None, None)
         return msgspec.structs.replace(taken, title=title, phase=phase, elapsed_s=elapsed_s)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End the following, or leave it behind where it hangs. Harmless twice."""
         self._closed.set()
         self._thread.join(_END_S)
 

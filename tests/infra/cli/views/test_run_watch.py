@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 
@@ -64,12 +65,14 @@ def test_a_poll_that_hangs_keeps_nobody_from_the_last_figures_and_their_age_is_s
         released.wait(PATIENCE_S)
 
     followed = Followed(hang)
-    with RunWatch(lambda: followed) as watch:
+    with closing(RunWatch(lambda: followed)) as watch:
         assert hangs.wait(PATIENCE_S)
         now = watch.snapshot("everfresh", [], 4.0)
         assert (now.title, now.elapsed_s, now.events_per_s, now.lag) == ("everfresh", 4.0, 12.5, 3)
-        assert now.phase.startswith("up, Kafka has said nothing for ")
-        assert watch.snapshot("", ["worker"], 0.0).phase.startswith("up without worker, Kafka")
+        assert now.phase.startswith("up, nothing has come from Kafka for ")
+        assert watch.snapshot("", ["worker"], 0.0).phase.startswith(
+            "up without worker, nothing has"
+        )
         released.set()
     until(lambda: followed.closed == 1)
 
@@ -83,7 +86,7 @@ def test_whatever_goes_wrong_in_the_view_is_said_and_tried_again(
         raise MissingDependency("install zstandard")
 
     followed = Followed(fail)
-    with RunWatch(lambda: followed) as watch:
+    with closing(RunWatch(lambda: followed)) as watch:
         until(lambda: followed.polled > 3)
         assert watch.snapshot("", [], 0.0).phase == "up"  # not yet silent for long
         monkeypatch.setattr(run_watch, "SILENT_S", 0.0)
@@ -98,7 +101,7 @@ def test_before_anything_was_seen_the_run_is_up_and_waits_for_its_first_window()
         def poll(self, timeout_ms: int) -> None:
             waits.wait(PATIENCE_S)
 
-    with RunWatch(lambda: Slow(lambda: None)) as watch:
+    with closing(RunWatch(lambda: Slow(lambda: None))) as watch:
         now = watch.snapshot("everfresh", [], 1.0)
         assert now.phase == "up, waiting for the first window to be trained"
         assert (now.windows_trained, now.events_per_s) == (0, 0.0)
