@@ -150,7 +150,7 @@ class _Ruler:
         return self._means(losses)[1]
 
     def _rows(self, recommender: Recommender) -> torch.Tensor:
-        rows = [recommender.vocabulary.row(item) for item in self._grid.catalogue]
+        rows = recommender.vocabulary.rows_of(self._grid.catalogue)
         return torch.tensor(rows)
 
     def _means(self, losses: np.ndarray[tuple[int], np.dtype[np.float64]]) -> tuple[float, float]:

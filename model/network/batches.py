@@ -8,7 +8,6 @@ events before as context. Sequences are packed end to end, never padded: ``offse
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
@@ -106,7 +105,6 @@ def derive_seed(seed: int, *numbers: int) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
-@functools.lru_cache(4096)
 def value_bucket(value: float | None) -> int:
     """The code of an event's value, so that a rating or an amount can be an action token.
 
@@ -139,7 +137,7 @@ def encode_entries(raw: bytes, actions: list[str], vocabulary: Vocabulary) -> _I
     even = even_entries(raw)
     if even is None or max(even.codes) >= len(actions):
         return encode_events(decode_entries(raw, actions), vocabulary)
-    codes = [vocabulary.action(name) for name in actions]
+    codes = vocabulary.actions_of(actions)
     columns = (
         vocabulary.rows_of(even.items),
         [codes[code] for code in even.codes],

@@ -58,7 +58,7 @@ class FadingPopularity:
     def shares(self, items: Sequence[ItemId]) -> Levels:
         """The share of each item in all that is counted, ``(items,)``: nine tenths by count, one
         tenth evenly over the items; 0 for those without a row."""
-        rows = as_rows([self._vocabulary.row(item) for item in items])
+        rows = as_rows(self._vocabulary.rows_of(items))
         held = self._vocabulary.item_rows()
         if not len(held):
             return np.zeros(len(items))

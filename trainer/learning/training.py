@@ -142,9 +142,9 @@ def renew_vocabulary(
     """
     limits, recommender = Limits.of(settings.trainer), network.recommender
     items = list(dict.fromkeys(sighted(examples)[0]))
-    before = [recommender.vocabulary.row(item) for item in items]
+    before = recommender.vocabulary.rows_of(items)
     recommender.admit(examples, label, limits)
-    after = [recommender.vocabulary.row(item) for item in items]
+    after = recommender.vocabulary.rows_of(items)
     periods = math.ceil(settings.trainer.expire_after_s / settings.windows.seconds)
     freed = recommender.expire(label - periods if periods else 0, limits)
     grow_optimizer(network.optimizer)
