@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import sys
+from array import array
 from pathlib import Path
 
 import torch
@@ -17,15 +18,12 @@ from everfresh.adapters.files.checks import event_check
 from everfresh.adapters.files.opening import open_events
 from everfresh.adapters.files.tables.mapping import Reading, decode_reading, encode_reading
 from everfresh.adapters.observe.logs import run_main
-from everfresh.contracts.errors import SettingsError
 from everfresh.contracts.settings import Settings, load_settings
-from everfresh.contracts.window import TrainingWindow
 from everfresh.evaluation.catalogue_file import read_contents
 from everfresh.evaluation.comparison import FROZEN, NOTHING, Comparison, compare
-from everfresh.evaluation.file_windows import by_count, by_time, cut_windows
-from everfresh.evaluation.results import ResultLine, RowsRead, encode_line
+from everfresh.evaluation.file_windows import FileWindows, by_count, by_time
+from everfresh.evaluation.results import EventsCut, ResultLine, RowsRead, encode_line
 from everfresh.trainer.learning.device import prepare_device
-from everfresh.trainer.windows.refusals import marked
 
 
 def main() -> None:
@@ -36,15 +34,19 @@ def main() -> None:
     settings = settings.model_copy(update={"trainer": tuning})
     torch.set_num_threads(tuning.threads)
     prepare_device(tuning.device)
+    contents = NOTHING if options.items is None else read_contents(options.items)
     windows = read_windows(options, settings)
-    contents = NOTHING if options.items is None else read_contents(options.items, windows)
-    seen = options.exclude_seen
-    comparison = Comparison.of(windows, exclude_seen=seen, contents=contents)
+    comparison = Comparison.of(
+        windows,
+        exclude_seen=options.exclude_seen,
+        contents=contents,
+        on_events=lambda events: _write(EventsCut(events, windows.number)),
+    )
     compare(comparison, options.strategies.split(","), settings, _write, options.against)
 
 
-def read_windows(options: argparse.Namespace, settings: Settings) -> list[TrainingWindow]:
-    """The windows of the file, the first one by ``first`` larger; at least two of them."""
+def read_windows(options: argparse.Namespace, settings: Settings) -> FileWindows:
+    """The windows of the file, the first one by ``first`` larger."""
     reading = decode_reading(options.reading)
     check = event_check(settings.events)
     opened = open_events(options.file, reading, check, lambda rows: _write(RowsRead(rows)))
@@ -53,26 +55,13 @@ def read_windows(options: argparse.Namespace, settings: Settings) -> list[Traini
     number = min(len(file), options.limit) if options.limit else len(file)
     label = by_count(number, options.windows, options.first)
     if options.window_s:
-        times = [event.time for event in itertools.islice(file, number)]
+        times = array("q", (event.time for event in itertools.islice(file, number)))
         head = times[min(number - 1, round(number * options.first))] - times[0]
         label = by_time(options.window_s, times[0], head)
-    events = itertools.islice(file, number)
-    cut = cut_windows(events, label, settings.state.history_length)
-    windows = [marked(window, settings.trainer.refusals) for window in cut]
-    if len(windows) < 2:
-        raise SettingsError(
-            f"{options.file} with {number} events makes {len(windows)} window; at least two are "
-            "needed, one to learn and one to be tested on: ask for more or shorter windows"
-        )
-    if all(all(each.marks) for window in windows[1:] for each in window.examples):
-        raise SettingsError(
-            f"no event of {options.file} after the first window can be ranked: all are refusals, "
-            "by trainer.refusals; name fewer types there"
-        )
-    return windows
+    return FileWindows(file, number, label, settings)
 
 
-def _write(line: ResultLine | RowsRead) -> None:
+def _write(line: ResultLine | EventsCut | RowsRead) -> None:
     sys.stdout.buffer.write(encode_line(line))
     sys.stdout.buffer.flush()
 

@@ -1,8 +1,8 @@
-"""A file of a catalogue beside a file of events: what each window knows of items."""
+"""A file of a catalogue beside a file of events: what is known of items at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from everfresh.adapters.files.items.columns import ItemColumns
@@ -10,13 +10,12 @@ from everfresh.adapters.files.items.reading import ItemCounts, find_items, read_
 from everfresh.adapters.files.tables.mapping import mapping_of
 from everfresh.adapters.files.tables.rejects import Rejects
 from everfresh.contracts.event import ItemId
-from everfresh.contracts.window import TrainingWindow
 from everfresh.evaluation.comparison import Contents
 from everfresh.model.content.features import Features, features_of
 
 
-def read_contents(path: Path, windows: Sequence[TrainingWindow]) -> Contents:
-    """What the items of a file are, as far as they are published by the end of a window.
+def read_contents(path: Path) -> Contents:
+    """What the items of a file are, as far as they are published by a time.
 
     Columns are guessed, as ``everfresh items load`` does; ``SettingsError`` where that is asked
     for. ``DataFileError`` for a wrong row: what is measured must be what would be loaded.
@@ -30,16 +29,15 @@ def read_contents(path: Path, windows: Sequence[TrainingWindow]) -> Contents:
     known = {item.id: features_of(item) for item in reversed(items) if item.available}
     begins = {item.id: item.published for item in items if item.published is not None}
     if not begins:
-        return lambda at: known
-    ends = [max(t.time for each in window.examples for t in each.targets) for window in windows]
-    by_window: dict[int, Mapping[ItemId, Features]] = {}
+        return lambda end_ms: known
+    by_time: dict[int, Mapping[ItemId, Features]] = {}
 
-    def contents(at: int) -> Mapping[ItemId, Features]:
-        if at not in by_window:
-            by_window.clear()
-            by_window[at] = {
-                item: each for item, each in known.items() if begins.get(item, 0) <= ends[at]
+    def contents(end_ms: int) -> Mapping[ItemId, Features]:
+        if end_ms not in by_time:
+            by_time.clear()
+            by_time[end_ms] = {
+                item: each for item, each in known.items() if begins.get(item, 0) <= end_ms
             }
-        return by_window[at]
+        return by_time[end_ms]
 
     return contents

@@ -10,7 +10,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -54,19 +55,22 @@ BEST = "best"
 
 Emit = Callable[[ResultLine], None]
 Contents = Callable[[int], Mapping[ItemId, Features]]
-"""What is known of items at the end of a window, by its number, the newest first."""
+"""What is known of items at a time (UTC ms), the newest first."""
 
-NOTHING: Contents = lambda at: {}  # noqa: E731 - a value of that type
+NOTHING: Contents = lambda end_ms: {}  # noqa: E731 - a value of that type
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
     """What all contenders share: the windows, the groups of their targets, whose they are.
 
+    Every contender goes through the windows once more, so they can be iterated several times.
     Targets are those that are ``taught``; refusals are in no group, and nobody is ranked on them.
+    ``ends`` are the last event times of each window, UTC ms.
     """
 
-    windows: Sequence[TrainingWindow]
+    windows: Iterable[TrainingWindow]
+    ends: Sequence[int]
     taught: Sequence[Mask]
     groups: Sequence[Groups]
     users: npt.NDArray[np.int64]
@@ -76,24 +80,32 @@ class Comparison:
     @classmethod
     def of(
         cls,
-        windows: Sequence[TrainingWindow],
+        windows: Iterable[TrainingWindow],
         *,
         exclude_seen: bool,
         contents: Contents = NOTHING,
+        on_events: Callable[[int], object] = lambda events: None,
     ) -> Comparison:
         """A target is fresh where the window before it was the first to bring its item.
 
         None is in windows 0 and 1: to window 1 every item that is known at all is that young, so
         its targets say nothing of items that are new among older ones, and would outweigh the rest.
         Older ones, which a window before that has brought, are in none of them either.
-        ``users`` numbers the user of every target of every window but the first.
+        ``users`` numbers the user of every target of every window but the first. ``on_events``
+        hears after each window how many events it has seen.
+
+        ``SettingsError`` where there is nothing to be tested on after the first window.
         """
         born: dict[object, int] = {}
         numbers: dict[object, int] = {}
         groups: list[Groups] = []
-        users: list[int] = []
-        told_of = [taught_targets(window.examples) for window in windows]
+        users = array("q")
+        ends: list[int] = []
+        taught: list[Mask] = []
+        seen = 0
         for at, window in enumerate(windows):
+            ends.append(max(target.time for each in window.examples for target in each.targets))
+            taught.append(taught_targets(window.examples))
             pairs = [
                 (example.user, target.item)
                 for example in window.examples
@@ -103,12 +115,24 @@ class Comparison:
             told = at > 1
             by_age: dict[str, Mask] = {FRESH: told & (ages == 1), OLDER: told & (ages > 1)}
             masks = {**by_place(window.examples), **by_age}
-            groups.append({name: mask[told_of[at]] for name, mask in masks.items()})
+            groups.append({name: mask[taught[at]] for name, mask in masks.items()})
             if at:
-                shown = itertools.compress(pairs, told_of[at])
-                users += [numbers.setdefault(user, len(numbers)) for user, _ in shown]
-        of_whom = np.array(users, dtype=np.int64)
-        return cls(windows, told_of, groups, of_whom, exclude_seen, contents)
+                shown = itertools.compress(pairs, taught[at])
+                users.extend(numbers.setdefault(user, len(numbers)) for user, _ in shown)
+            seen += len(pairs)
+            on_events(seen)
+        if len(ends) < 2:
+            raise SettingsError(
+                f"{len(ends)} window is cut of {seen:,} events; at least two are needed, one to "
+                "learn and one to be tested on: ask for more or shorter windows"
+            )
+        if not users:
+            raise SettingsError(
+                "no event after the first window can be ranked: all are refusals, by "
+                "trainer.refusals; name fewer types there"
+            )
+        of_whom = np.frombuffer(users, dtype=np.int64)
+        return cls(windows, ends, taught, groups, of_whom, exclude_seen, contents)
 
 
 def compare(
@@ -143,20 +167,15 @@ def _emit_margins(
 ) -> None:
     """What each gains over ``against``, target by target."""
     users = len(np.unique(comparison.users))
-    values = {
-        metric: {name: metric_values(of, metric) for name, of in ranks.items()}
-        for metric in MARGINS
-    }
-    over = {
-        metric: max(OPPONENTS, key=lambda name: table[name].sum()) if against == BEST else against
-        for metric, table in values.items()
-    }
-    for name in ranks:
-        for metric in MARGINS:
-            if name != over[metric]:
-                gained = values[metric][name] - values[metric][over[metric]]
+    for metric in MARGINS:
+        sums = {name: metric_values(of, metric).sum() for name, of in ranks.items()}
+        over = max(OPPONENTS, key=sums.__getitem__) if against == BEST else against
+        held_against = metric_values(ranks[over], metric)
+        for name, of in ranks.items():
+            if name != over:
+                gained = metric_values(of, metric) - held_against
                 interval = mean_with_interval(gained, comparison.users, seed)
-                emit(Margin(name, metric, *interval, users, over[metric]))
+                emit(Margin(name, metric, *interval, users, over))
 
 
 def strategy_settings(settings: Settings, name: str) -> Settings:
@@ -193,7 +212,7 @@ def _run_strategy(
     ranked: dict[str, list[Ranks]] = {each: [] for each in ways}
     told: list[WindowScore] = []
     for at, window in enumerate(comparison.windows):
-        known = comparison.contents(at)
+        known = comparison.contents(comparison.ends[at])
         if at:
             found = WithCold(network.recommender, known).ranks_by(
                 list(ways.values()), window.examples, comparison.exclude_seen
@@ -265,7 +284,7 @@ def _score(
     return WindowScore(
         name,
         at,
-        len(comparison.windows),
+        len(comparison.ends),
         int(comparison.taught[at].sum()),
         fresh.events,
         scores(ranks, KS) if at else {},

@@ -7,13 +7,16 @@ or a stretch of event time.
 
 from __future__ import annotations
 
-from collections import deque
+import itertools
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 from everfresh.contracts.errors import SettingsError
 from everfresh.contracts.event import Event, UserId
 from everfresh.contracts.sequence import Interaction
+from everfresh.contracts.settings import Settings
 from everfresh.contracts.window import DecodedExample, TrainingWindow
+from everfresh.trainer.windows.refusals import marked
 
 _Appended = tuple[Interaction, int, int]
 """A target, its place in the file and its append time."""
@@ -39,6 +42,25 @@ def by_time(seconds: float, begin_ms: int, first_ms: int) -> Label:
     return lambda place, event: max(0, (event.time - begin_ms - first_ms) // length)
 
 
+@dataclass(frozen=True)
+class FileWindows:
+    """Windows of a file's first ``number`` events, as the trainer gets them, refusals marked.
+
+    They are cut anew for each who goes through them: one is in memory at a time, beside the users'
+    histories. ``events`` can be iterated several times.
+    """
+
+    events: Iterable[Event]
+    number: int
+    label: Label
+    settings: Settings
+
+    def __iter__(self) -> Iterator[TrainingWindow]:
+        events = itertools.islice(self.events, self.number)
+        for window in cut_windows(events, self.label, self.settings.state.history_length):
+            yield marked(window, self.settings.trainer.refusals)
+
+
 def cut_windows(
     events: Iterable[Event], label: Label, history_length: int
 ) -> Iterator[TrainingWindow]:
@@ -46,7 +68,7 @@ def cut_windows(
 
     An event's offset is its place in the file, and it is appended no sooner than those before it.
     """
-    histories: dict[UserId, deque[Interaction]] = {}
+    histories: dict[UserId, list[Interaction]] = {}
     targets: dict[UserId, list[_Appended]] = {}
     current: int | None = None
     appended = 0
@@ -65,15 +87,16 @@ def cut_windows(
 
 def _window(
     label: int,
-    histories: dict[UserId, deque[Interaction]],
+    histories: dict[UserId, list[Interaction]],
     targets: dict[UserId, list[_Appended]],
     history_length: int,
 ) -> TrainingWindow:
     examples = []
     for user, events in targets.items():
-        history = histories.setdefault(user, deque(maxlen=history_length))
+        history = histories.setdefault(user, [])
         done = [event for event, _, _ in events]
         places, times = [place for _, place, _ in events], [time for _, _, time in events]
         examples.append(DecodedExample(user, list(history), done, places, times))
         history.extend(done)
+        del history[:-history_length]
     return TrainingWindow(label, {}, examples, {})

@@ -57,20 +57,29 @@ class RowsRead(msgspec.Struct, frozen=True, tag="rows"):
     left_out: int = 0
 
 
+class EventsCut(msgspec.Struct, frozen=True, tag="cut"):
+    """How many of the file's events have been laid into windows so far."""
+
+    events: int
+    of: int
+
+
+Preparation = RowsRead | EventsCut
 ResultLine = WindowScore | Margin
 _ENCODER = msgspec.json.Encoder()
 _DECODER: msgspec.json.Decoder[ResultLine] = msgspec.json.Decoder(ResultLine)
+_PREPARATIONS: msgspec.json.Decoder[Preparation] = msgspec.json.Decoder(Preparation)
 
 
-def encode_line(line: ResultLine | RowsRead) -> bytes:
+def encode_line(line: ResultLine | Preparation) -> bytes:
     """One line, with its end."""
     return _ENCODER.encode(line) + b"\n"
 
 
-def decode_rows(raw: bytes | str) -> RowsRead | None:
+def decode_preparation(raw: bytes | str) -> Preparation | None:
     """``None`` for a line that is something else."""
     try:
-        return msgspec.json.decode(raw, type=RowsRead)
+        return _PREPARATIONS.decode(raw)
     except msgspec.DecodeError:
         return None
 

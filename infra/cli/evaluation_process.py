@@ -17,7 +17,7 @@ import msgspec
 from everfresh.adapters.machine.child_process import ChildProcess
 from everfresh.contracts.errors import DataFileError, RunError, SettingsError
 from everfresh.contracts.settings import Settings
-from everfresh.evaluation.results import RowsRead, decode_rows
+from everfresh.evaluation.results import Preparation, RowsRead, decode_preparation
 from everfresh.infra.cli.terminal import Terminal
 from everfresh.infra.components import settings_environment
 from everfresh.infra.processes.processes import PYTHON
@@ -60,7 +60,7 @@ def keep_results(
 def output_lines(
     command: Sequence[str], settings: Settings, console: Terminal, rejects: str
 ) -> Iterator[str]:
-    """What the child says, but for rows read, which are printed here; ``RunError`` with its last
+    """What the child says, but for its reading, which is printed here; ``RunError`` with its last
     words where it fails."""
     with tempfile.TemporaryFile() as errors:
         child = ChildProcess(
@@ -73,8 +73,8 @@ def output_lines(
         said = time.monotonic()
         try:
             for raw in child.output():
-                if (read := decode_rows(raw)) is not None:
-                    said = _say_rows(console, read, rejects, said)
+                if (far := decode_preparation(raw)) is not None:
+                    said = _say_preparation(console, far, rejects, said)
                 else:
                     yield raw
         finally:
@@ -87,13 +87,17 @@ def output_lines(
         raise RunError(last_words[-1].removeprefix("error: "))
 
 
-def _say_rows(console: Terminal, read: RowsRead, rejects: str, said: float) -> float:
+def _say_preparation(console: Terminal, far: Preparation, rejects: str, said: float) -> float:
     """Say what was left out, and now and then how far the reading is; when it was said last."""
-    if read.left_out:
+    if isinstance(far, RowsRead) and far.left_out:
         console.print(
-            f"{read.left_out:,} of {read.rows:,} rows were left out: see {rejects}", soft_wrap=True
+            f"{far.left_out:,} of {far.rows:,} rows were left out: see {rejects}", soft_wrap=True
         )
-    elif read.rows and time.monotonic() - said >= PLAIN_S:
-        console.print(f"{read.rows:,} rows read")
-        return time.monotonic()
-    return said
+        return said
+    if far == RowsRead(0) or time.monotonic() - said < PLAIN_S:
+        return said
+    if isinstance(far, RowsRead):
+        console.print(f"{far.rows:,} rows read")
+    else:
+        console.print(f"{far.events:,} of {far.of:,} events laid into windows")
+    return time.monotonic()

@@ -43,15 +43,15 @@ def test_a_window_knows_what_is_published_by_its_end(tmp_path: Path) -> None:
         for n, at in ((1, 1), (2, late), (3, late + 1))
     ]
     file.write_bytes(b"".join(encode_item(each) + b"\n" for each in records))
-    contents = read_contents(file, windows())
-    assert list(contents(0)) == [1]
-    assert list(contents(2)) == [2, 1]
-    assert list(contents(3)) == [3, 2, 1]
+    contents = read_contents(file)
+    assert list(contents(late - 1)) == [1]
+    assert list(contents(late)) == [2, 1]
+    assert list(contents(late + 1)) == [3, 2, 1]
 
 
 def test_a_wrong_row_ends_it(tmp_path: Path) -> None:
     with pytest.raises(DataFileError, match="stands in line 2 already"):
-        read_contents(write(tmp_path, ["1,a", "1,b"]), windows())
+        read_contents(write(tmp_path, ["1,a", "1,b"]))
 
 
 def test_items_without_events_are_ranked_by_what_they_are(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_items_without_events_are_ranked_by_what_they_are(tmp_path: Path) -> Non
     scores: dict[bool, list[WindowScore]] = {}
     for known in (False, True):
         lines: list[ResultLine] = []
-        contents = read_contents(file, windows()) if known else lambda at: {}
+        contents = read_contents(file) if known else lambda end_ms: {}
         comparison = Comparison.of(windows(), exclude_seen=True, contents=contents)
         compare(comparison, ["finetune"], settings, lines.append)
         scores[known] = [

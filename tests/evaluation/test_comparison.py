@@ -84,7 +84,7 @@ def test_every_contender_is_tested_before_it_learns_and_then_told_apart_from_fro
         (name, number) for name in names for number in range(4)
     ]
     assert all(window.scores == {} for window in windows if window.window == 0)
-    assert [line.contender for line in margins] == [name for name in names[1:] for _ in range(2)]
+    assert [line.contender for line in margins] == 2 * names[1:], "one metric after the other"
     scores = {(window.contender, window.window): window.scores for window in windows}
     assert scores["frozen", 1] == scores["finetune", 1], "both have learnt one window alike"
     assert scores["frozen", 3] != scores["finetune", 3]
