@@ -1,4 +1,4 @@
-"""A child process that trains and measures on a file: how it is run, what it says, what is kept.
+"""A child process that trains and measures on a file: how it is run, and what it says.
 
 So the command, which draws, loads no torch. The child ends with the command, however that ends.
 """
@@ -9,13 +9,10 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-
-import msgspec
+from collections.abc import Iterator, Sequence
 
 from everfresh.adapters.machine.child_process import ChildProcess
-from everfresh.contracts.errors import DataFileError, RunError, SettingsError
+from everfresh.contracts.errors import RunError
 from everfresh.contracts.settings import Settings
 from everfresh.evaluation.results import Preparation, RowsRead, decode_preparation
 from everfresh.infra.cli.terminal import Terminal
@@ -25,36 +22,6 @@ from everfresh.infra.processes.processes import PYTHON
 PLAIN_S = 10.0
 """Seconds between lines of progress where there is no terminal."""
 _GRACE_S = 2.0
-
-
-def require_places(file: Path, *targets: Path | None) -> None:
-    """``EverfreshError`` where the file is not there, or a result could not be written: hours of
-    work come before it is."""
-    if not file.exists():
-        raise DataFileError(f"{file} does not exist; name an event file that does")
-    for target in targets:
-        if target is not None and not target.resolve().parent.is_dir():
-            raise SettingsError(
-                f"{target} cannot be written: {target.parent} is no folder; make it first"
-            )
-        if target is not None and target.is_dir():
-            raise SettingsError(f"{target} is a folder; name a file in it")
-
-
-def keep_results(
-    console: Terminal,
-    result: msgspec.Struct,
-    json: Path | None,
-    plot: Path | None,
-    draw: Callable[[Path], None],
-) -> None:
-    """Write the figures and draw the plot where each is asked for, and say where they are."""
-    if json is not None:
-        json.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
-        console.print(f"figures: {json}", soft_wrap=True)
-    if plot is not None:
-        draw(plot)
-        console.print(f"plot: {plot}", soft_wrap=True)
 
 
 def output_lines(

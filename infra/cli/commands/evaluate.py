@@ -26,12 +26,8 @@ from everfresh.evaluation.results import (
 )
 from everfresh.evaluation.summary import Evaluation, collect
 from everfresh.infra.cli.commands.check_file import said_of_source
-from everfresh.infra.cli.evaluation_process import (
-    PLAIN_S,
-    keep_results,
-    output_lines,
-    require_places,
-)
+from everfresh.infra.cli.evaluation_process import PLAIN_S, output_lines
+from everfresh.infra.cli.kept_results import keep_results, require_places
 from everfresh.infra.cli.terminal import Terminal, progress_text
 from everfresh.infra.cli.views.tables import described, new_table
 

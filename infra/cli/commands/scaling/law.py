@@ -23,12 +23,8 @@ from everfresh.evaluation.scaling.lines import (
     decode_scaling,
 )
 from everfresh.infra.cli.commands.check_file import said_of_source
-from everfresh.infra.cli.evaluation_process import (
-    PLAIN_S,
-    keep_results,
-    output_lines,
-    require_places,
-)
+from everfresh.infra.cli.evaluation_process import PLAIN_S, output_lines
+from everfresh.infra.cli.kept_results import keep_results, require_places
 from everfresh.infra.cli.terminal import Terminal, progress_text
 from everfresh.infra.cli.views.scaling.tables import parts
 from everfresh.infra.cli.views.text import duration

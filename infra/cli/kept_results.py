@@ -1,0 +1,80 @@
+"""Figures and plot of a long measurement: where they go, and what if they cannot go there."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from everfresh.contracts.errors import DataFileError, RunError, SettingsError
+from everfresh.infra.cli.terminal import Terminal
+
+
+def require_places(file: Path, *targets: Path | None) -> None:
+    """``EverfreshError`` where the file is not there, or a result could not be written: hours of
+    work come before it is."""
+    if not file.exists():
+        raise DataFileError(f"{file} does not exist; name an event file that does")
+    for target in targets:
+        if target is not None and not target.resolve().parent.is_dir():
+            raise SettingsError(
+                f"{target} cannot be written: {target.parent} is no folder; make it first"
+            )
+        if target is not None and target.is_dir():
+            raise SettingsError(f"{target} is a folder; name a file in it")
+
+
+def keep_results(
+    console: Terminal,
+    result: msgspec.Struct,
+    json: Path | None,
+    plot: Path | None,
+    draw: Callable[[Path], None],
+) -> None:
+    """Write the figures and draw the plot where each is asked for, and say where they are.
+
+    What cannot be written there (a full disk) goes to a new temporary folder, since it may have
+    taken hours; ``RunError`` then says so, and why, when the rest is written.
+    """
+    lost: list[str] = []
+
+    def write(path: Path) -> None:
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
+
+    for what, path, written in (("figures", json, write), ("plot", plot, draw)):
+        if path is None:
+            continue
+        try:
+            _whole(path, written)
+        except OSError as error:
+            lost.append(
+                f"{path} cannot be written: {error.strerror or error}; {_aside(path, written)}"
+            )
+        else:
+            console.print(f"{what}: {path}", soft_wrap=True)
+    if lost:
+        raise RunError(". ".join(lost))
+
+
+def _whole(path: Path, write: Callable[[Path], None]) -> None:
+    """The file appears by one rename: whole, or as it was."""
+    # The ending stays: it says the format.
+    draft = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        write(draft)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _aside(path: Path, write: Callable[[Path], None]) -> str:
+    """Where it is instead, if anywhere."""
+    try:
+        instead = Path(tempfile.mkdtemp(prefix="everfresh-")) / path.name
+        write(instead)
+    except OSError as error:
+        return f"nor can a temporary folder ({error.strerror or error}), so it is nowhere"
+    return f"it is in {instead} instead"

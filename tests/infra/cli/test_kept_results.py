@@ -1,0 +1,60 @@
+"""Results of a long measurement are kept whole, and somewhere, whatever the disk says."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from everfresh.contracts.errors import RunError
+from everfresh.evaluation.results import EventsCut
+from everfresh.infra.cli.kept_results import keep_results
+from everfresh.infra.cli.terminal import Terminal
+
+RESULT = EventsCut(3, 4)
+
+
+def full(path: Path) -> None:
+    path.write_bytes(b"half of it")
+    raise OSError(28, "No space left on device")
+
+
+def test_figures_and_plot_are_written_as_wholes(tmp_path: Path) -> None:
+    figures, plot = tmp_path / "f.json", tmp_path / "p.png"
+    figures.write_text("older")
+    keep_results(Terminal(), RESULT, figures, plot, lambda path: path.touch())
+    assert json.loads(figures.read_bytes())["events"] == 3
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["f.json", "p.png"]
+
+
+def test_what_the_disk_does_not_take_is_kept_aside_and_the_rest_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aside = tmp_path / "aside"
+    aside.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(aside))
+    taken = tmp_path / "here" / "f.json"
+    taken.parent.mkdir()
+    plot = tmp_path / "p.png"
+
+    def draw(path: Path) -> None:
+        if path.parent == tmp_path:
+            full(path)
+        path.write_bytes(b"drawn")
+
+    with pytest.raises(RunError, match=r"p\.png cannot be written: No space left on device; it is"):
+        keep_results(Terminal(), RESULT, taken, plot, draw)
+    assert taken.exists()
+    (kept,) = aside.glob("*/p.png")
+    assert kept.read_bytes() == b"drawn"
+    assert not [each for each in tmp_path.iterdir() if each.suffix == ".png"], "no half of a plot"
+
+
+def test_it_says_so_where_no_place_takes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(RunError, match=r"nor can a temporary folder .* so it is nowhere"):
+        keep_results(Terminal(), RESULT, None, tmp_path / "p.png", full)
