@@ -19,7 +19,8 @@ from everfresh.model.ranking import (
 from everfresh.model.recommender import Recommender
 from everfresh.model.trends.contexts import Contexts
 from everfresh.model.trends.counts import Ints
-from everfresh.model.trends.fitting import Evidence, choose_targets, draw_rivals, fit_weights
+from everfresh.model.trends.evidence import Evidence
+from everfresh.model.trends.fitting import choose_targets, draw_rivals, fit_weights
 from everfresh.model.trends.tail import BLOCK, Tail, counted_by_block
 from everfresh.model.vocabulary.vocabulary import UNKNOWN
 

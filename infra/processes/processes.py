@@ -195,13 +195,16 @@ def end_descendants(until: float) -> list[str]:
 def reap_orphans(known: Sequence[Child]) -> None:
     """Collect adopted children that have ended; those in ``known`` are left to their ``Popen``.
 
-    Safe only while no other part of this process waits for a subprocess of its own.
+    Costs a system call where none has ended. One of ``known`` that has ended and was not collected
+    yet hides those after it, until the next call. Safe only while no other part of this process
+    waits for a subprocess of its own.
     """
     ours = {child.pid for child in known}
-    for process in psutil.Process().children():
-        if process.pid not in ours and _zombie(process):
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(process.pid, os.WNOHANG)
+    with contextlib.suppress(ChildProcessError):
+        while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            if ended.si_pid in ours:
+                return
+            os.waitpid(ended.si_pid, os.WNOHANG)
 
 
 def processes_of(run_id: str) -> list[psutil.Process]:

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-_SLACK = 1.5
-"""A tile's longest sequence is at most this many times its shortest: fewer calls, more padding."""
-_SHORT = 16
-"""Sequences up to this length may share a tile whatever their lengths."""
+_PADDING = 96
+"""Places of a tile that may be padding: about what the calls for one more tile cost. Most users of
+many streams have had a few events, and would be padded several times over otherwise."""
 _CELLS = 2**18
 """Cells (pairs of query and key) of a tile: its scores stay in a processor's level-2 cache."""
 _ROWS = 104
@@ -95,12 +94,14 @@ def _similar(lengths: Tensor) -> list[Tensor]:
     ordered, order = torch.sort(lengths, stable=True)
     groups: list[Tensor] = []
     sizes = ordered.tolist()
-    begin = 0
+    begin = real = 0
     for at, size in enumerate(sizes):
-        alike = size <= max(_SHORT, _SLACK * sizes[begin])
-        if at > begin and (not alike or (at - begin + 1) * size**2 > _CELLS):
+        number = at - begin + 1
+        padding = number * size - real - size
+        if number > 1 and (padding > _PADDING or number * size**2 > _CELLS):
             groups.append(order[begin:at])
-            begin = at
+            begin, real = at, 0
+        real += size
     groups.append(order[begin:])
     return groups
 

@@ -8,20 +8,17 @@ stand for what earlier windows said.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from everfresh.model.trends.contexts import Contexts, places_of
 from everfresh.model.trends.counts import Floats, Ints
-from everfresh.model.trends.table import AGAIN, COLUMNS, TrendTable, places_among, widened
-from everfresh.model.trends.tail import Tail
+from everfresh.model.trends.evidence import Evidence
+from everfresh.model.trends.likelihood import PoolLikelihood
+from everfresh.model.trends.table import TrendTable, widened
 from everfresh.model.vocabulary.vocabulary import UNKNOWN
 
 MOST_TARGETS = 2_048
@@ -81,57 +78,6 @@ def draw_rivals(
     return Rivals(np.concatenate(rows), np.concatenate(stand_for).astype(np.float32))
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """What trends say of rivals before each of some targets: features ``(parts, m, COLUMNS)``, and
-    which part's each target has, in ascending order, ``part`` ``(n,)``; links, each with the
-    target's number, the rival's, and features ``(links, LINKS)``; which rivals ``again``
-    ``(2, pairs)``, by target and rival, the user has had lately; and the targets' ``places``
-    ``(n,)``."""
-
-    features: Floats
-    part: Ints
-    at: Ints
-    columns: Ints
-    links: Floats
-    again: Ints
-    places: Ints
-
-    @classmethod
-    def of(cls, trends: TrendTable | Tail, rows: Ints, contexts: Contexts) -> Self:
-        """Of the rivals' ``rows`` in these contexts ``(n,)``."""
-        order = np.argsort(rows)
-        features = np.empty((1, len(rows), COLUMNS), np.float32)
-        features[0, order] = trends.features_of(rows[order])
-        followers, links = trends.links(contexts.last)
-        at, slot, columns = places_among(rows, order, followers)
-        of, _, had = places_among(rows, order, contexts.lately)
-        again = np.unique(np.stack([of, had]), axis=1)
-        part = np.zeros(len(contexts.last), np.int64)
-        places = places_of(contexts, trends.time)
-        return cls(features, part, at, columns, links[at, slot], again, places)
-
-    @classmethod
-    def joined(cls, parts: Sequence[Self]) -> Self:
-        """Of all their targets, one after another."""
-        begins = np.cumsum([0, *(len(part.part) for part in parts)]).tolist()
-        numbered = list(zip(parts, begins, strict=False))
-        return cls(
-            np.concatenate([part.features for part in parts]),
-            np.repeat(np.arange(len(parts)), [len(part.part) for part in parts]),
-            np.concatenate([part.at + begin for part, begin in numbered]),
-            np.concatenate([part.columns for part in parts]),
-            np.concatenate([part.links for part in parts]),
-            np.concatenate([_moved(part.again, begin) for part, begin in numbered], axis=1),
-            np.concatenate([part.places for part in parts]),
-        )
-
-
-def _moved(again: Ints, begin: int) -> Ints:
-    """Pairs of targets that are numbered from ``begin`` on."""
-    return np.stack([again[0] + begin, again[1]])
-
-
 def fit_weights(
     before: Floats,
     logits: Floats,
@@ -145,39 +91,21 @@ def fit_weights(
     each among the rivals.
     """
     order = np.argsort(rivals.rows)
-    wanted = torch.from_numpy(order[np.searchsorted(rivals.rows, targets, sorter=order)])
-    fixed, network = torch.from_numpy(rivals.log_each), torch.from_numpy(logits)
-    features = torch.from_numpy(evidence.features)
-    edges = np.searchsorted(evidence.part, np.arange(len(features) + 1)).tolist()
-    at, columns = torch.from_numpy(evidence.at), torch.from_numpy(evidence.columns)
-    links = torch.from_numpy(evidence.links)
-    whose, had = torch.from_numpy(evidence.again)
+    wanted = order[np.searchsorted(rivals.rows, targets, sorter=order)]
+    likelihood = PoolLikelihood(logits, rivals.log_each, evidence, wanted)
     held = torch.from_numpy(widened(before))
-    places = torch.from_numpy(evidence.places)
-    weights = held.clone().requires_grad_(True)
+    weights = held.clone()
     optimizer = torch.optim.LBFGS([weights], max_iter=_STEPS, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
-        optimizer.zero_grad()
-        mine = weights[places]
-        scores = mine[:, :1] * network + fixed
-        # A part's targets share its features, which are many times larger than they.
-        of_parts = [
-            mine[begin:end, 1 : 1 + COLUMNS] @ rows.T
-            for (begin, end), rows in zip(itertools.pairwise(edges), features, strict=True)
-        ]
-        scores = scores + torch.cat(of_parts)
-        added = (links * mine[at, 1 + COLUMNS : AGAIN]).sum(1)
-        scores = scores.index_put((at, columns), added, accumulate=True)
-        scores = scores.index_put((whose, had), mine[whose, AGAIN], accumulate=True)
-        cost = functional.cross_entropy(scores, wanted, reduction="sum")
-        cost = cost + _TRUST * (weights - held).square().sum()
-        torch.autograd.backward(cost)
-        return cost
+        cost, weights.grad = likelihood.cost(weights)
+        moved = weights - held
+        weights.grad += 2.0 * _TRUST * moved
+        return cost + _TRUST * moved.square().sum()
 
     step: Callable[[Callable[[], Tensor]], Tensor] = optimizer.step
     step(loss)
-    fitted: Floats = weights.detach().numpy()
+    fitted: Floats = weights.numpy()
     # A network that counted against its own answers would make free rows the best ones.
     fitted[:, 0] = np.maximum(fitted[:, 0], _LEAST)
     return fitted if np.isfinite(fitted).all() else before

@@ -7,7 +7,8 @@ import pytest
 
 from everfresh.model.trends.contexts import BACK, LATELY, PAUSE_S, Contexts, Sightings
 from everfresh.model.trends.counts import HALF_LIVES
-from everfresh.model.trends.fitting import Evidence, Rivals, draw_rivals, fit_weights
+from everfresh.model.trends.evidence import Evidence
+from everfresh.model.trends.fitting import Rivals, draw_rivals, fit_weights
 from everfresh.model.trends.table import (
     AGAIN,
     COLUMNS,

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from everfresh.contracts.manifest import Pointer
 from everfresh.contracts.settings import GateSettings, Settings, load_settings
 from everfresh.contracts.window import TrainingWindow
 from everfresh.model.optimizer import encode_optimizer
+from everfresh.model.recommender import NETWORK, VERSION, Recommender
 from everfresh.model.trend_learning import learn_trends
 from everfresh.trainer.gate.candidate import judge_candidate, measure_parent
 from everfresh.trainer.loop import TrainerLoop
@@ -155,6 +156,46 @@ def test_what_is_hot_now_is_not_held_against_a_candidate_on_what_is_past() -> No
     gate = GateSettings()
     assert pair(model.ranks(past, False), ranks, past).worse(gate.tolerance, gate.confidence)
     assert judge_candidate(model, measured, gate) is None
+
+
+class RanksBy:
+    """Ranks every new target as ``new`` says, one example after another, and past ones alike."""
+
+    def __init__(self, new: list[int], past: int) -> None:
+        self.network = torch.nn.Linear(1, 1)
+        self.ranks = {VERSION: new, NETWORK: [past] * 100}
+
+    def ranks_by(self, ways: list[str], examples: Any, exclude_seen: bool) -> list[Any]:
+        [way] = ways
+        return [np.array(self.ranks[way][: len(examples)])]
+
+
+@pytest.mark.parametrize(
+    ("new", "held"),
+    [
+        pytest.param([2] * 50, "", id="gains .25 and more, and is sure of it"),
+        pytest.param([7] * 50, "100 past targets", id="gains less than it loses"),
+        pytest.param([12] * 50, "50 new targets", id="loses on both"),
+        pytest.param([1] * 22 + [10**6] * 28, "100 past targets", id="gains, but may by chance"),
+    ],
+)
+def test_what_is_lost_on_the_past_is_outweighed_by_what_is_surely_gained_on_the_new(
+    new: list[int], held: str
+) -> None:
+    """Everybody reads one news item, so all else is ranked a place lower.
+
+    On a stream of news ten windows of a backfill were held for this, one after another.
+    """
+    split = HoldoutSplit(
+        TrainingWindow(9, {}, [], {}),
+        [example(user, [1], [2]) for user in range(50)],
+        [example(user, [1], [2]) for user in range(100)],
+        [],
+    )
+    parent, candidate = RanksBy([8] * 50, 2), RanksBy(new, 3)
+    measured = measure_parent(cast("Recommender", parent), split)
+    why = judge_candidate(cast("Recommender", candidate), measured, GateSettings())
+    assert held in why if why else not held, why
 
 
 def test_after_its_patience_the_gate_takes_the_stream_as_it_is(small_settings: Settings) -> None:
