@@ -19,6 +19,7 @@ from rocksdict import (
     DBCompressionType,
     Options,
     Rdict,
+    ReadOptions,
     WriteOptions,
 )
 from rocksdict import (
@@ -108,11 +109,13 @@ class RocksStore:
 
     def scan(self, prefix: bytes, begin: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """See :class:`PartitionStore`."""
-        pairs: Any = self._open().items(from_key=begin or prefix)
-        for key, value in pairs:
-            if not key.startswith(prefix):
-                return
-            yield key, value
+        # Without a bound it would go on through all that was deleted behind the last one, to see
+        # that what comes next has another prefix.
+        bounded = ReadOptions()
+        if end := _behind(prefix):
+            bounded.set_iterate_upper_bound(end)
+        pairs: Any = self._open().items(from_key=begin or prefix, read_opt=bounded)
+        yield from pairs
 
     def write(
         self, puts: Mapping[bytes, bytes], deletes: Iterable[bytes] = (), *, sync: bool = True
@@ -137,7 +140,7 @@ class RocksStore:
     def drop(self, prefix: bytes) -> None:
         """See :class:`PartitionStore`."""
         batch = RocksBatch(raw_mode=True)
-        batch.delete_range(prefix, prefix[:-1] + bytes([prefix[-1] + 1]))
+        batch.delete_range(prefix, _behind(prefix))
         self._open().write(batch, self._sync)
 
     def checkpoint(self, folder: Path) -> None:
@@ -211,6 +214,12 @@ class MemoryStore:
     def _check(self) -> None:
         if self._closed:
             raise StateError("the state in memory is closed")
+
+
+def _behind(prefix: bytes) -> bytes:
+    """The first key behind all that start with ``prefix``; empty where there can be none."""
+    cut = prefix.rstrip(b"\xff")
+    return cut[:-1] + bytes([cut[-1] + 1]) if cut else b""
 
 
 def _options(cache: Cache, write_buffer_mb: int) -> Options:

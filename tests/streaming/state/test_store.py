@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from rocksdict import Cache, Options
 
 from everfresh.contracts.errors import StateError, StateLocked
+from everfresh.streaming.state import store as store_module
 from everfresh.streaming.state.store import MemoryStore, PartitionStore, RocksStore, block_cache
 
 Open = Callable[[], PartitionStore]
@@ -96,3 +100,31 @@ def test_a_directory_that_rocksdb_cannot_read_is_named_with_what_to_do(tmp_path:
     (tmp_path / "p" / "CURRENT").write_text("nonsense")
     with pytest.raises(StateError, match="delete that directory"):
         _rocks(tmp_path / "p")
+
+
+def test_a_scan_does_not_go_through_what_was_deleted_behind_its_prefix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a restart outbox batches are numbered from 0, before thousands that were delivered."""
+
+    made: list[Options] = []
+    plain = store_module._options
+
+    def counting(cache: Cache, write_buffer_mb: int) -> Options:
+        made.append(plain(cache, write_buffer_mb))
+        made[-1].enable_statistics()
+        return made[-1]
+
+    def skipped() -> int:
+        [found] = re.findall(r"rocksdb\.number\.iter\.skip COUNT : (\d+)", made[0].get_statistics())
+        return int(found)
+
+    monkeypatch.setattr(store_module, "_options", counting)
+    with closing(RocksStore(tmp_path / "store", block_cache(1), 1)) as store:
+        keys = [b"o" + number.to_bytes(2, "big") for number in range(1000)]
+        store.write(dict.fromkeys(keys, b"row"))
+        store.write({b"u": b"user"}, [key for key in keys if key != keys[255]])
+        assert list(store.scan(keys[255])) == [(keys[255], b"row")]
+        assert skipped() < 10
+        assert list(store.scan(b"o")) == [(keys[255], b"row")]
+        assert skipped() > 900, "it does count what was deleted"
