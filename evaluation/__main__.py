@@ -18,6 +18,7 @@ from everfresh.adapters.files.checks import event_check
 from everfresh.adapters.files.opening import open_events
 from everfresh.adapters.files.tables.mapping import Reading, decode_reading, encode_reading
 from everfresh.adapters.observe.logs import run_main
+from everfresh.contracts.errors import SettingsError
 from everfresh.contracts.settings import Settings, load_settings
 from everfresh.evaluation.catalogue_file import read_contents
 from everfresh.evaluation.comparison import FROZEN, NOTHING, Comparison, compare
@@ -36,12 +37,15 @@ def main() -> None:
     prepare_device(tuning.device)
     contents = NOTHING if options.items is None else read_contents(options.items)
     windows = read_windows(options, settings)
-    comparison = Comparison.of(
-        windows,
-        exclude_seen=options.exclude_seen,
-        contents=contents,
-        on_events=lambda events: _write(EventsCut(events, windows.number)),
-    )
+    try:
+        comparison = Comparison.of(
+            windows,
+            exclude_seen=options.exclude_seen,
+            contents=contents,
+            on_events=lambda events: _write(EventsCut(events, windows.number)),
+        )
+    except SettingsError as error:
+        raise SettingsError(f"{options.file}: {error}") from None
     compare(comparison, options.strategies.split(","), settings, _write, options.against)
 
 

@@ -166,6 +166,7 @@ class ProgressWriter:
         """Now ``total`` events are sent. The time counts from here."""
         self._total, self._before, self._rejected = total, before, rejected
         self._began = time.monotonic()
+        self.write()
 
     def needs(self, needed: Needed) -> None:
         """So much disk is needed. The time counts from here."""

@@ -46,7 +46,7 @@ def test_where_the_events_stand_is_told_once_all_are_in_the_log(
     mark.span.note(3, 17)
     mark.span.note(3, 4)
     send(EVENTS, Producer(), progress_of(5), mark)
-    first, last = map(decode_progress, capsysbinary.readouterr().out.splitlines())
+    _, first, last = map(decode_progress, capsysbinary.readouterr().out.splitlines())
     assert first is not None
     assert last is not None
     assert (first.starts, first.ends) == ({}, {})

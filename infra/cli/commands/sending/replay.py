@@ -24,6 +24,7 @@ from everfresh.infra.processes.processes import become_subreaper, spawn, stop_in
 from everfresh.streaming.replay.progress import DUPLICATE, Outcome, ReplayProgress
 from everfresh.streaming.replay.sizes import Needed
 
+_SIZING = "finding out how much disk they need"
 _POLL_S = 0.1
 _PLAIN_S = 5.0
 _STOP_S = 6.0
@@ -101,9 +102,10 @@ def show_replay(
     console: Terminal,
     replay: ReplayProcess,
     title: str,
-    on_needed: Callable[[Needed], None] = lambda needed: None,
+    on_needed: Callable[[Needed], None] | None = None,
 ) -> None:
-    """Return when it is over; ``RunError`` where it failed. ``on_needed`` hears once, if at all."""
+    """Return when it is over; ``RunError`` where it failed. ``on_needed`` hears once, if at all;
+    only where it is given the replay was asked how much disk it needs."""
     columns = (
         progress_text("{task.description}"),
         BarColumn(),
@@ -119,28 +121,33 @@ def show_replay(
             over, now = replay.ended(), replay.latest
             rate = now.sent / now.seconds if now.seconds else 0.0
             progress.update(task, total=now.total or None, completed=now.sent, rate=rate)
-            progress.update(task, description=f"{printable(title)}{_doing(now)}")
-            if now.needed is not None and not told:
+            sizing = on_needed is not None and now.needed is None
+            progress.update(task, description=f"{printable(title)}{_doing(now, sizing)}")
+            if on_needed and now.needed is not None and not told:
                 on_needed(now.needed)
                 told = True
             if over:
                 return
             if not console.is_terminal and time.monotonic() - printed >= _PLAIN_S:
                 printed = time.monotonic()
-                console.print(f"{printed - began:6.1f} s  {_plain(now, rate)}")
+                console.print(f"{printed - began:6.1f} s  {_plain(now, rate, sizing)}")
             time.sleep(_POLL_S)
 
 
-def _doing(now: ReplayProgress) -> str:
-    """What the bar's number does not say."""
+def _doing(now: ReplayProgress, sizing: bool) -> str:
+    """What the bar's number does not say; ``sizing``: how much disk it needs is to be told yet."""
     if not now.total and not now.done:
         return f", {now.rows:,} rows read"
+    if sizing and not now.done:
+        return f", {_SIZING}"
     return ", waiting for the worker" if now.done else ""
 
 
-def _plain(now: ReplayProgress, rate: float) -> str:
+def _plain(now: ReplayProgress, rate: float, sizing: bool) -> str:
     """A line of text instead of a bar."""
     if not now.total and not now.done:
         return f"{now.rows:,} rows read"
+    if sizing and not now.done:
+        return f"{now.total:,} events, {_SIZING}"
     what = "waiting for the stream worker" if now.done else f"{rate:,.0f}/s"
     return f"{now.sent:,} of {now.total:,} events, {what}"
