@@ -68,7 +68,7 @@ class PoolLikelihood:
     def _gradient(self, surplus: Tensor) -> Tensor:
         """That by each target's own weights, of ``p - y`` ``(n, m)``."""
         gradient = surplus.new_zeros(len(surplus), AGAIN + 1)
-        gradient[:, 0] = torch.bmm(surplus[:, None], self._network[:, :, None]).view(-1)
+        gradient[:, 0] = torch.linalg.vecdot(surplus, self._network)
         for (begin, end), rows in self._parts:
             gradient[begin:end, 1 : 1 + COLUMNS] = surplus[begin:end] @ rows
         at, _ = self._linked
