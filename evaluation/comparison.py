@@ -123,8 +123,8 @@ class Comparison:
             on_events(seen)
         if len(ends) < 2:
             raise SettingsError(
-                f"{len(ends)} window is cut of {seen:,} events; at least two are needed, one to "
-                "learn and one to be tested on: ask for more or shorter windows"
+                f"all of it is {len(ends)} window ({seen:,} events); at least two are needed, one "
+                "to learn and one to be tested on: ask for more or shorter windows"
             )
         if not users:
             raise SettingsError(

@@ -60,7 +60,11 @@ def keep_results(
 
 
 def _whole(path: Path, write: Callable[[Path], None]) -> None:
-    """The file appears by one rename: whole, or as it was."""
+    """The file appears by one rename: whole, or as it was. A device or a pipe is written to."""
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        write(path)
+        return
     # The ending stays: it says the format.
     draft = path.with_name(f".{os.getpid()}.{path.name}")
     try:

@@ -88,7 +88,11 @@ MISTAKES = [
     ("scaling-law good.jsonl --format jsonl --prefixes 3", 2, "--prefixes"),
     ("scaling-law good.jsonl --format jsonl", 1, "1 events make a shortest prefix of 0"),
     ("evaluate huge.jsonl --format jsonl", 1, "huge.jsonl line 3: bad_item_id"),
-    ("evaluate good.jsonl --format jsonl", 1, "1 window is cut of 1 events; at least two"),
+    (
+        "evaluate good.jsonl --format jsonl",
+        1,
+        r"good.jsonl: all of it is 1 window \(1 events\); at least two",
+    ),
     ("evaluate skips.jsonl --windows 3", 1, "no event after the first window .* all are refusals"),
     ("evaluate good.jsonl --window-s 1e-9", 1, "windows are 0.001 seconds long at least"),
     ("evaluate good.jsonl --plot plot.txt", 2, "--plot.*drawn as .png, .svg, .pdf"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from pathlib import Path
 
@@ -27,6 +28,22 @@ def test_figures_and_plot_are_written_as_wholes(tmp_path: Path) -> None:
     keep_results(Terminal(), RESULT, figures, plot, lambda path: path.touch())
     assert json.loads(figures.read_bytes())["events"] == 3
     assert sorted(each.name for each in tmp_path.iterdir()) == ["f.json", "p.png"]
+
+
+def test_a_link_leads_to_what_is_replaced_and_a_pipe_is_written_to(tmp_path: Path) -> None:
+    link, pipe = tmp_path / "link.json", tmp_path / "pipe.json"
+    link.symlink_to(tmp_path / "f.json")
+    keep_results(Terminal(), RESULT, link, None, full)
+    assert link.is_symlink()
+    assert json.loads((tmp_path / "f.json").read_bytes())["events"] == 3
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        keep_results(Terminal(), RESULT, pipe, None, full)
+        assert json.loads(os.read(reader, 4096))["events"] == 3
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
 
 
 def test_what_the_disk_does_not_take_is_kept_aside_and_the_rest_is_written(
