@@ -53,6 +53,13 @@ class Catalogue:
         factors = None if self.factors is None else self.factors[rows]
         return Catalogue(self.vectors[rows], self.bias[rows], factors)
 
+    def without(self, rows: Sequence[int]) -> Catalogue:
+        """The same, in which these rows can be recommended to nobody. Not for gradients."""
+        with torch.inference_mode():
+            places = torch.tensor(rows, dtype=torch.int64).to(self.bias.device)
+            bias = self.bias.index_fill(0, places, -torch.inf)
+        return Catalogue(self.vectors, bias, self.factors)
+
     def item_scores(self, users: Tensor) -> Tensor:
         """The same with minus infinity for row 0, which is no item. Not for gradients."""
         scores = self.scores(users)

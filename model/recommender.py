@@ -226,6 +226,7 @@ class Recommender:
         heard: Heard | None = None,
         beside: Beside | None = None,
         asked: Firsts | None = None,
+        barred: Sequence[ItemId] = (),
     ) -> list[Ranks]:
         """The same by each of ``ways``, at hardly more cost; see ``model.ranking``.
 
@@ -235,7 +236,12 @@ class Recommender:
         A half-life, in events, is a way too: by counts alone, kept up as those of the first way.
 
         Where only some targets are ``asked``, trends are kept up by all, and these are ranked.
+        Items that are ``barred`` are no candidates; a target among them is a ``MISS``.
         """
+        catalogue = self.catalogue()
+        if barred:
+            rows = self.vocabulary.rows_of(barred)
+            catalogue = catalogue.without([row for row in rows if row != UNKNOWN])
         encoded = [encode_example(example, self.vocabulary) for example in examples]
         known: dict[str | float, Ranking] = {NETWORK: Ranking(None)}
         known[VERSION] = Ranking(self.trend_table())
@@ -245,7 +251,7 @@ class Recommender:
             if not isinstance(half_life, str):
                 known[half_life] = Ranking(known[ways[0]].counted, column_of(half_life))
         return rank_ways(
-            Scorer(self.network, self.catalogue(), None),
+            Scorer(self.network, catalogue, None),
             [known[way] for way in ways],
             Asked(encoded, self.settings.max_length, exclude_seen, asked),
             heard,

@@ -4,14 +4,12 @@
     2 norm        no weight's root mean square has grown ``norm_jump``-fold
     3 not worse   on targets neither has learnt from, held out of this window (``new``) and of those
                   before (``past``), it loses no more than ``tolerance`` of the parent's gain,
-                  by ``confidence`` standard errors; unless, on past ones, what it surely gains on
-                  new ones is at least as much
+                  by ``confidence`` standard errors
 
 Past targets are ranked by the networks alone. Counts go with the time, and the candidate's are of a
-later one: on a stream that drifts they would make every candidate worse at what is past. So does
-news that everybody reads: who ranks it first ranks all else one lower. To hold it would be to stay
-behind, and the next window's candidate would be further from such a parent still. If it was wrong,
-what is served meanwhile tells (``trainer.gate.probation``).
+later one: on a stream that drifts they would make every candidate worse at what is past. Nor are
+items that have suddenly much of the window rivals of past targets: news that everybody reads is
+rightly ranked first, and all else one place lower, which was not right before the news came.
 
 A window that is not plausible (``trainer.gate.window_checks``) yields no candidate at all. After
 ``patience`` windows held in a row the stream is taken to have changed: only 1 still holds, and
@@ -21,39 +19,49 @@ what the gate knew is forgotten. What turns out worse all the same: ``trainer.ga
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
+from everfresh.contracts.event import ItemId
 from everfresh.contracts.settings import GateSettings
 from everfresh.contracts.window import DecodedExample
 from everfresh.model.metrics import Ranks
 from everfresh.model.recommender import NETWORK, VERSION, Recommender
-from everfresh.trainer.scoring.paired import Paired, pair
+from everfresh.trainer.scoring.paired import pair
 from everfresh.trainer.windows.holdout import HoldoutSplit
 
 _NEW, _PAST = "new", "past"
 _WAYS = {_NEW: VERSION, _PAST: NETWORK}
+_NEWS, _RISEN = 0.05, 2.0
+"""Items with more than this share of a window's targets, and so many times the share that they had
+of past ones, are no rivals of these."""
 _LEAST = 0.01
 """Root mean squares below this count as this: a weight that has yet to move may."""
 
 
 @dataclass(frozen=True)
 class MeasuredParent:
-    """A parent as it was before its candidate was trained in its place."""
+    """A parent as it was before its candidate was trained in its place.
+
+    ``barred`` are, by slice, the items that its targets are not ranked among.
+    """
 
     norms: dict[str, float]
-    slices: dict[str, tuple[Sequence[DecodedExample], Ranks]]
+    slices: Mapping[str, tuple[Sequence[DecodedExample], Ranks]]
+    barred: Mapping[str, Sequence[ItemId]]
 
 
 def measure_parent(parent: Recommender, split: HoldoutSplit) -> MeasuredParent:
     """To be called before training."""
-    slices = {_NEW: split.new, _PAST: split.past}
-    return MeasuredParent(
-        _norms(parent),
-        {name: (examples, _ranks(parent, name, examples)) for name, examples in slices.items()},
-    )
+    barred: dict[str, Sequence[ItemId]] = {_NEW: (), _PAST: _news(split)}
+    slices = {
+        name: (examples, _ranks(parent, name, examples, barred[name]))
+        for name, examples in ((_NEW, split.new), (_PAST, split.past))
+    }
+    return MeasuredParent(_norms(parent), slices, barred)
 
 
 def judge_candidate(
@@ -64,29 +72,40 @@ def judge_candidate(
         before = max(_LEAST, parent.norms.get(name, 0.0))
         if norm > settings.norm_jump * before:
             return f"the norm of {name} has grown {norm / before:.1f}-fold"
-    compared = {
-        name: pair(_ranks(candidate, name, examples), ranks, examples)
-        for name, (examples, ranks) in parent.slices.items()
-    }
-    outweighed = _outweighs(compared[_NEW], compared[_PAST], settings)
-    for name, sums in compared.items():
-        if sums.worse(settings.tolerance, settings.confidence) and not (
-            name == _PAST and outweighed
-        ):
+    for name, (examples, ranks) in parent.slices.items():
+        ours = _ranks(candidate, name, examples, parent.barred[name])
+        compared = pair(ours, ranks, examples)
+        if compared.worse(settings.tolerance, settings.confidence):
             return (
-                f"worse than its parent on {sums.n:.0f} {name} targets: loses "
-                f"{sums.s / sums.base:.0%} of its gain"
+                f"worse than its parent on {compared.n:.0f} {name} targets: loses "
+                f"{compared.s / compared.base:.0%} of its gain"
             )
     return None
 
 
-def _outweighs(new: Paired, past: Paired, settings: GateSettings) -> bool:
-    """Whether a target of the new ones surely gains, and no less than a past one loses."""
-    return new.better(settings.confidence) and -new.loss >= past.loss
+def _news(split: HoldoutSplit) -> list[ItemId]:
+    """Items that have suddenly much of the window; fewer than twenty."""
+    before = _shares(split.past)
+    return [
+        item
+        for item, share in _shares(split.window.examples).items()
+        if share > max(_NEWS, _RISEN * before.get(item, 0.0))
+    ]
 
 
-def _ranks(recommender: Recommender, name: str, examples: Sequence[DecodedExample]) -> Ranks:
-    return recommender.ranks_by([_WAYS[name]], examples, False)[0]
+def _shares(examples: Sequence[DecodedExample]) -> dict[ItemId, float]:
+    """The share of the targets that each item has."""
+    counts = Counter(target.item for example in examples for target in example.targets)
+    return {item: number / counts.total() for item, number in counts.items()}
+
+
+def _ranks(
+    recommender: Recommender,
+    name: str,
+    examples: Sequence[DecodedExample],
+    barred: Sequence[ItemId],
+) -> Ranks:
+    return recommender.ranks_by([_WAYS[name]], examples, False, barred=barred)[0]
 
 
 def _norms(recommender: Recommender) -> dict[str, float]:

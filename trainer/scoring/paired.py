@@ -61,10 +61,6 @@ class Paired(msgspec.Struct, frozen=True):
             return False
         return self.loss - confidence * self.error > tolerance * self.base / self.n
 
-    def better(self, confidence: float) -> bool:
-        """Whether anything is gained, by ``confidence`` errors."""
-        return self.n > 0 and self.loss + confidence * self.error < 0.0
-
 
 def discounted_gains(ranks: Ranks) -> Gains:
     """The gain of each target."""

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +12,6 @@ from everfresh.contracts.manifest import Pointer
 from everfresh.contracts.settings import GateSettings, Settings, load_settings
 from everfresh.contracts.window import TrainingWindow
 from everfresh.model.optimizer import encode_optimizer
-from everfresh.model.recommender import NETWORK, VERSION, Recommender
 from everfresh.model.trend_learning import learn_trends
 from everfresh.trainer.gate.candidate import judge_candidate, measure_parent
 from everfresh.trainer.loop import TrainerLoop
@@ -158,44 +157,42 @@ def test_what_is_hot_now_is_not_held_against_a_candidate_on_what_is_past() -> No
     assert judge_candidate(model, measured, gate) is None
 
 
-class RanksBy:
-    """Ranks every new target as ``new`` says, one example after another, and past ones alike."""
-
-    def __init__(self, new: list[int], past: int) -> None:
-        self.network = torch.nn.Linear(1, 1)
-        self.ranks = {VERSION: new, NETWORK: [past] * 100}
-
-    def ranks_by(self, ways: list[str], examples: Any, exclude_seen: bool) -> list[Any]:
-        [way] = ways
-        return [np.array(self.ranks[way][: len(examples)])]
-
-
-@pytest.mark.parametrize(
-    ("new", "held"),
-    [
-        pytest.param([2] * 50, "", id="gains .25 and more, and is sure of it"),
-        pytest.param([7] * 50, "100 past targets", id="gains less than it loses"),
-        pytest.param([12] * 50, "50 new targets", id="loses on both"),
-        pytest.param([1] * 22 + [10**6] * 28, "100 past targets", id="gains, but may by chance"),
-    ],
-)
-def test_what_is_lost_on_the_past_is_outweighed_by_what_is_surely_gained_on_the_new(
-    new: list[int], held: str
-) -> None:
-    """Everybody reads one news item, so all else is ranked a place lower.
+def test_news_that_everybody_reads_is_not_held_against_a_candidate_on_what_is_past() -> None:
+    """It is ranked first for everybody, and all else one place lower.
 
     On a stream of news ten windows of a backfill were held for this, one after another.
     """
-    split = HoldoutSplit(
-        TrainingWindow(9, {}, [], {}),
-        [example(user, [1], [2]) for user in range(50)],
-        [example(user, [1], [2]) for user in range(100)],
-        [],
-    )
-    parent, candidate = RanksBy([8] * 50, 2), RanksBy(new, 3)
-    measured = measure_parent(cast("Recommender", parent), split)
-    why = judge_candidate(cast("Recommender", candidate), measured, GateSettings())
-    assert held in why if why else not held, why
+    model = trained(stream(3, users=40))
+    past = [example(user, [9], [1 + user % 3]) for user in range(100)]
+    news, other = [20, 21, 22, 23, 24], 9
+    rows = model.vocabulary.rows_of(news)
+
+    def window(share: int) -> TrainingWindow:
+        """``share`` in a hundred targets are on the news, the others on as many items."""
+        items = [news[user % 5] if user < share else 100 + user for user in range(100)]
+        return TrainingWindow(
+            9, {}, [example(user, [other], [item]) for user, item in enumerate(items)], {}
+        )
+
+    def judged(share: int) -> str | None:
+        split = HoldoutSplit(window(share), [], past, [])
+        measured = measure_parent(model, split)
+        with torch.no_grad():
+            kept = model.network.item_bias.clone()
+            model.network.item_bias[rows] += 100.0
+        model._tables.weights_changed()
+        why = judge_candidate(model, measured, GateSettings(norm_jump=1e6))
+        with torch.no_grad():
+            model.network.item_bias.copy_(kept)
+        model._tables.weights_changed()
+        return why
+
+    assert all(rows)
+    assert judged(30) is None
+    assert "past targets" in (judged(5) or ""), "what few read is not news"
+    known = [example(user, [other], [news[user % 5]]) for user in range(50)]
+    often = HoldoutSplit(window(30), [], past + known, [])
+    assert measure_parent(model, often).barred["past"] == [], "nor is what many read before"
 
 
 def test_after_its_patience_the_gate_takes_the_stream_as_it_is(small_settings: Settings) -> None:
