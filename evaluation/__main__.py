@@ -23,7 +23,7 @@ from everfresh.contracts.settings import Settings, load_settings
 from everfresh.evaluation.catalogue_file import read_contents
 from everfresh.evaluation.comparison import FROZEN, NOTHING, Comparison, compare
 from everfresh.evaluation.file_windows import FileWindows, by_count, by_time
-from everfresh.evaluation.results import EventsCut, ResultLine, RowsRead, encode_line
+from everfresh.evaluation.results import EventsCut, Preparation, ResultLine, RowsRead, encode_line
 from everfresh.trainer.learning.device import prepare_device
 
 
@@ -65,7 +65,7 @@ def read_windows(options: argparse.Namespace, settings: Settings) -> FileWindows
     return FileWindows(file, number, label, settings)
 
 
-def _write(line: ResultLine | EventsCut | RowsRead) -> None:
+def _write(line: ResultLine | Preparation) -> None:
     sys.stdout.buffer.write(encode_line(line))
     sys.stdout.buffer.flush()
 

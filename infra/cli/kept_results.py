@@ -1,4 +1,4 @@
-"""Figures and plot of a long measurement: where they go, and what if they cannot go there."""
+"""Files of results: written whole, and where those of a long measurement go if not there."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -42,13 +43,13 @@ def keep_results(
     lost: list[str] = []
 
     def write(path: Path) -> None:
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
+        path.write_bytes(_indented(result))
 
     for what, path, written in (("figures", json, write), ("plot", plot, draw)):
         if path is None:
             continue
         try:
-            _whole(path, written)
+            write_whole(path, written)
         except OSError as error:
             lost.append(
                 f"{path} cannot be written: {error.strerror or error}; {_aside(path, written)}"
@@ -59,19 +60,35 @@ def keep_results(
         raise RunError(". ".join(lost))
 
 
-def _whole(path: Path, write: Callable[[Path], None]) -> None:
-    """The file appears by one rename: whole, or as it was. A device or a pipe is written to."""
-    path = path.resolve()
-    if path.exists() and not path.is_file():
-        write(path)
-        return
-    # The ending stays: it says the format.
-    draft = path.with_name(f".{os.getpid()}.{path.name}")
+def write_figures(path: Path, figures: Any) -> None:
+    """As indented JSON, by :func:`write_whole`."""
+    write_whole(path, lambda place: place.write_bytes(_indented(figures)))
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """The file appears by one rename: whole, or as it was. A device or a pipe is written to.
+
+    ``OSError`` names ``path``.
+    """
+    place = path.resolve()
     try:
-        write(draft)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+        if place.exists() and not place.is_file():
+            write(place)
+            return
+        # The ending stays: it says the format.
+        draft = place.with_name(f".{os.getpid()}.{place.name}")
+        try:
+            write(draft)
+            draft.replace(place)
+        finally:
+            draft.unlink(missing_ok=True)
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
+        raise
+
+
+def _indented(figures: Any) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(figures), indent=2) + b"\n"
 
 
 def _aside(path: Path, write: Callable[[Path], None]) -> str:

@@ -30,6 +30,7 @@ from everfresh.contracts.settings import GateSettings
 from everfresh.contracts.window import DecodedExample
 from everfresh.model.metrics import Ranks
 from everfresh.model.recommender import NETWORK, VERSION, Recommender
+from everfresh.model.vocabulary.admission import sighted
 from everfresh.trainer.scoring.paired import pair
 from everfresh.trainer.windows.holdout import HoldoutSplit
 
@@ -94,8 +95,8 @@ def _news(split: HoldoutSplit) -> list[ItemId]:
 
 
 def _shares(examples: Sequence[DecodedExample]) -> dict[ItemId, float]:
-    """The share of the targets that each item has."""
-    counts = Counter(target.item for example in examples for target in example.targets)
+    """The share of the targets that each item has; refusals are none."""
+    counts = Counter(sighted(examples)[0])
     return {item: number / counts.total() for item, number in counts.items()}
 
 

@@ -27,7 +27,7 @@ from everfresh.contracts.settings import Settings
 from everfresh.infra.cli.demo.background_requests import BackgroundRequests
 from everfresh.infra.cli.demo.before_after import change_view, observe_change, one_event_file
 from everfresh.infra.cli.demo.experiment import Trial, settings_of_trial
-from everfresh.infra.cli.demo.report import Counts, build_report, report_table, write_report
+from everfresh.infra.cli.demo.report import Counts, build_report, report_table
 from everfresh.infra.cli.demo.streams import (
     Stream,
     clicks_of,
@@ -37,6 +37,7 @@ from everfresh.infra.cli.demo.streams import (
 )
 from everfresh.infra.cli.http_client import serving_url
 from everfresh.infra.cli.interrupts import INTERRUPTS
+from everfresh.infra.cli.kept_results import write_figures
 from everfresh.infra.cli.replay_process import ReplayProcess, replay_spec
 from everfresh.infra.cli.running import require_nothing_left
 from everfresh.infra.cli.terminal import Terminal
@@ -93,7 +94,7 @@ def run_demo(
     finally:
         steps.end()
     report["seconds"] = round(time.monotonic() - began, 3)
-    write_report(settings.home / "report.json", report)
+    write_figures(settings.home / "report.json", report)
     console.print(f"everything has stopped; {report['seconds']:.0f} s in all")
     if report["failed_requests"]:
         raise RunError(
@@ -229,7 +230,7 @@ class _Demo:
         )
         report = build_report(reports.windows, counts, self._stream.ceiling)
         home = self._run.home
-        write_report(home / "report.json", report)
+        write_figures(home / "report.json", report)
         self._console.print(report_table(report, repeats=self._stream.repeats))
         # matplotlib takes a moment to load, and only the demo draws
         from everfresh.infra.cli.demo.plot import draw  # noqa: PLC0415  (matplotlib is slow to load)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -60,13 +59,6 @@ def build_report(
         **{f"{group}_events": sum(map(group_size(group), kept)) for group in GROUPS},
         **_rounded(msgspec.structs.asdict(counts), 3),
     }
-
-
-def write_report(path: Path, report: dict[str, Any]) -> None:
-    """Indented JSON, replaced as a whole."""
-    new = path.with_suffix(".new")
-    new.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
-    new.replace(path)
 
 
 def report_table(report: dict[str, Any], *, repeats: bool = False) -> RenderableType:

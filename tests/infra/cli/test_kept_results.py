@@ -11,7 +11,7 @@ import pytest
 
 from everfresh.contracts.errors import RunError
 from everfresh.evaluation.results import EventsCut
-from everfresh.infra.cli.kept_results import keep_results
+from everfresh.infra.cli.kept_results import keep_results, write_whole
 from everfresh.infra.cli.terminal import Terminal
 
 RESULT = EventsCut(3, 4)
@@ -75,3 +75,12 @@ def test_it_says_so_where_no_place_takes_it(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with pytest.raises(RunError, match=r"nor can a temporary folder .* so it is nowhere"):
         keep_results(Terminal(), RESULT, None, tmp_path / "p.png", full)
+
+
+def test_an_error_names_the_file_that_was_asked_for(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text("older")
+    with pytest.raises(OSError, match="No space left") as raised:
+        write_whole(page, full)
+    assert raised.value.filename == str(page)
+    assert [each.read_text() for each in tmp_path.iterdir()] == ["older"]

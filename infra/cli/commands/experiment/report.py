@@ -7,6 +7,7 @@ from pathlib import Path
 
 from everfresh.contracts.errors import ExperimentRefused
 from everfresh.contracts.settings import Settings
+from everfresh.infra.cli.kept_results import write_whole
 from everfresh.infra.cli.running import with_brokers
 from everfresh.infra.cli.streams import write_json
 from everfresh.infra.cli.terminal import Terminal
@@ -38,7 +39,8 @@ def run_report(
     if html is not None:
         from everfresh.infra.cli.views.experiment_page import page  # noqa: PLC0415  (and a plotter)
 
-        html.write_text(page(report, said), encoding="utf-8")
+        drawn = page(report, said)
+        write_whole(html, lambda place: place.write_text(drawn, encoding="utf-8"))
     if as_json:
         from everfresh.infra.cli.views.experiment_report import as_tree  # noqa: PLC0415
 

@@ -12,7 +12,8 @@ from rich.console import Console
 from everfresh.adapters.files.drifting.writing import Ceiling
 from everfresh.contracts.report import WindowReport
 from everfresh.infra.cli.demo.plot import draw
-from everfresh.infra.cli.demo.report import Counts, build_report, report_table, write_report
+from everfresh.infra.cli.demo.report import Counts, build_report, report_table
+from everfresh.infra.cli.kept_results import write_figures
 from everfresh.infra.cli.views.freshness import LiveVersions
 from everfresh.infra.cli.views.live_screen import Snapshot, plain_line, render
 from everfresh.infra.cli.views.scores import CONTENDERS
@@ -36,7 +37,7 @@ def test_the_report_is_flat_and_holds_the_named_figures(tmp_path: Path) -> None:
     assert report["scored_events"] == 300
     assert report["freshness_p50_s"] == 1.235
     assert all(isinstance(value, (int, float)) for value in report.values())
-    write_report(tmp_path / "report.json", report)
+    write_figures(tmp_path / "report.json", report)
     assert json.loads((tmp_path / "report.json").read_text()) == report
 
 
