@@ -51,8 +51,10 @@ class Tail:
         self._weights = trends.weights
         self._newest = trends.newest()
         self._version = counts
-        # Rows that the tail has touched, ascending. The first stands for no row.
+        # Rows that the tail has taken over, ascending, and which of them it has counted on. The
+        # first stands for no row.
         self._touched: Ints = np.zeros(1, np.int64)
+        self._learnt = np.ones(1, np.bool_)
         self._counts = FadingCounts(counts.counts[:1].copy(), counts.counted[:1].copy())
         self._followers = self._base.part(self._touched)
 
@@ -73,7 +75,7 @@ class Tail:
 
     def copy(self) -> Tail:
         """Another one, which goes on from here by itself."""
-        # Learning replaces arrays of rows as a whole: see _touch.
+        # Learning replaces arrays of rows as a whole: see touch.
         return copy.copy(self)
 
     def skip(self, events: int) -> None:
@@ -82,10 +84,15 @@ class Tail:
 
     def learn(self, events: Sightings) -> None:
         """The next events, as of :meth:`Trends.learn`, in blocks."""
-        self._newest = newest_times(self._newest, events.times)
         if len(events):
             # Once for all blocks: it costs what all rows cost that the tail has touched.
-            self._touch(np.append(events.before, events.rows))
+            self.touch(np.append(events.before, events.rows))
+        self.learn_touched(events)
+
+    def learn_touched(self, events: Sightings) -> None:
+        """The same where :meth:`touch` was told all their rows: changes in place what tables and
+        copies made since show."""
+        self._newest = newest_times(self._newest, events.times)
         for begin in range(0, len(events), BLOCK):
             self._learn(events.part(slice(begin, begin + BLOCK)))
 
@@ -130,14 +137,15 @@ class Tail:
         if isinstance(rows, slice):
             begin, end, _ = rows.indices(len(self._faded))
             first, last = np.searchsorted(touched, (begin, end)).tolist()
-            faded[touched[first:last] - begin] = self._own(slice(first, last))
+            places = first + np.flatnonzero(self._learnt[first:last])
+            faded[touched[places] - begin] = self._own(places)
             return faded
         place = np.minimum(np.searchsorted(touched, rows), len(touched) - 1)
-        known = touched[place] == rows
+        known = (touched[place] == rows) & self._learnt[place]
         faded[known] = self._own(place[known])
         return faded
 
-    def _own(self, places: Ints | slice) -> Floats:
+    def _own(self, places: Ints) -> Floats:
         """Faded counts of touched rows, at these places among them."""
         counts = self._counts
         return FadingCounts(counts.counts[places], counts.counted[places]).at(self._clock)
@@ -149,13 +157,14 @@ class Tail:
         before, place = (
             np.searchsorted(self._touched, rows) for rows in (events.before, events.rows)
         )
+        self._learnt[before] = self._learnt[place] = True
         self._counts.learn(place, events.begins, self._clock)
         self._followers.learn(before, events.rows, self._clock)
         self._clock += len(events)
 
-    def _touch(self, rows: Ints) -> None:
+    def touch(self, rows: Ints) -> None:
         """Take these rows over from the version, in arrays of the tail's own; new ones, as tables
-        and copies use the old."""
+        and copies use the old. What is told stays the same."""
         touched = np.union1d(self._touched, rows)
         had = np.searchsorted(touched, self._touched)
         version = self._version
@@ -163,7 +172,9 @@ class Tail:
         followers = self._base.part(touched)
         counts[had], counted[had] = self._counts.counts, self._counts.counted
         followers.put(had, self._followers)
-        self._touched, self._followers = touched, followers
+        learnt = np.zeros(len(touched), np.bool_)
+        learnt[had] = self._learnt
+        self._touched, self._learnt, self._followers = touched, learnt, followers
         self._counts = FadingCounts(counts, counted)
 
 
@@ -198,7 +209,8 @@ class TailFollowers:
 def counted_by_block(tail: Tail, order: Ints, events: Sightings) -> Iterator[tuple[Ints, Tail]]:
     """The events of each block ``(n,)`` and the tail of those before it, which is changed next;
     ``order`` is theirs in the log."""
+    tail.touch(np.append(events.before, events.rows))
     for begin in range(0, len(order), BLOCK):
         part = order[begin : begin + BLOCK]
         yield part, tail
-        tail.learn(events.part(part))
+        tail.learn_touched(events.part(part))

@@ -164,22 +164,40 @@ def test_the_order_is_that_of_the_log() -> None:
 
 def test_rows_are_taken_over_once_however_many_blocks_come(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each time costs what all rows cost that the tail has touched."""
-    taken, touch = list[int](), Tail._touch
+    taken, touch = list[int](), Tail.touch
 
     def counted(tail: Tail, rows: np.ndarray) -> None:
         taken.append(len(rows))
         touch(tail, rows)
 
-    monkeypatch.setattr(Tail, "_touch", counted)
+    monkeypatch.setattr(Tail, "touch", counted)
     one, other = (Tail(each, SHARES) for each in [version()] * 2)
     came = events(10 * BLOCK)
     one.learn(came)
     assert taken == [20 * BLOCK]
     for _, tail in counted_by_block(other, np.arange(len(came)), came):
         assert tail is other
+    assert taken == [20 * BLOCK] * 2
     mine, theirs = one.table(), other.table()
     assert np.array_equal(mine.features, theirs.features)
     assert np.array_equal(mine.chance, theirs.chance)
+
+
+def test_before_each_block_the_tail_is_what_it_would_be_live() -> None:
+    """Law 5: the same bits, though here the rows of all blocks are taken over beforehand."""
+    trends = Trends(10 * ROWS)
+    trends.learn(events(900, 10 * ROWS))
+    shares = np.full(10 * ROWS, -np.log(10 * ROWS), np.float32)
+    live, offline = Tail(trends, shares), Tail(trends, shares)
+    came = events(6 * BLOCK + 5, 10 * ROWS)
+    some = np.arange(0, 10 * ROWS, 3)
+    for part, tail in counted_by_block(offline, np.arange(len(came)), came):
+        assert np.array_equal(tail.table().features, live.table().features)
+        assert np.array_equal(tail.features_of(some), live.features_of(some))
+        for own, wanted in zip(tail.links(some), live.links(some), strict=True):
+            assert np.array_equal(own, wanted)
+        live.learn(came.part(part))
+    assert live.events == offline.events == len(came)
 
 
 def test_the_streams_time_is_what_most_of_the_newest_events_say() -> None:
