@@ -200,9 +200,10 @@ class RecentEvents(Protocol):
     kept. A partition whose log is another one begins anew, at a lower offset.
     """
 
-    def poll(self) -> list[RecentRun]:
+    def poll(self) -> Iterable[RecentRun]:
         """What has come since the last call, in the order of each partition; not too much at once:
-        empty where nothing is left. At first it begins where the states still have events."""
+        empty where nothing is left. At first it begins where the states still have events. Why a
+        partition cannot be read is raised after what the others have brought."""
 
 
 class StateWatch(Protocol):

@@ -16,7 +16,7 @@ from everfresh.model.inference.indexing import renew_index
 from everfresh.model.network.batches import derive_seed
 from everfresh.trainer.checkpoint import candidate_manifest, encode_files
 from everfresh.trainer.contents import UNKNOWN, KnownContents
-from everfresh.trainer.gate.candidate import judge_candidate, measure_parent
+from everfresh.trainer.gate.candidate import Judged, judge_candidate, measure_parent
 from everfresh.trainer.gate.memory import GateMemory
 from everfresh.trainer.learning.content_steps import (
     contents_of_new,
@@ -40,7 +40,7 @@ class Candidate:
 
     split: HoldoutSplit
     outcome: TrainingOutcome
-    refused: str | None
+    judged: Judged
 
 
 def train_candidate(
@@ -72,10 +72,11 @@ def train_candidate(
         outcome = train(learner.task(split.window, settings, number, sighted))
     network.touch(outcome.touched)
     before_check()
-    refused = broken(network, outcome)
-    if refused is None and measured is not None:
-        refused = judge_candidate(network.recommender, measured, settings.gate)
-    return Candidate(split, outcome, refused)
+    judged = Judged(broken(network, outcome))
+    if judged.refused is None and measured is not None:
+        profile = learner.gate.profile
+        judged = judge_candidate(network.recommender, measured, settings.gate, profile)
+    return Candidate(split, outcome, judged)
 
 
 def without_flood(examples: list[DecodedExample], flood: frozenset[ItemId]) -> list[DecodedExample]:
@@ -91,14 +92,15 @@ def without_flood(examples: list[DecodedExample], flood: frozenset[ItemId]) -> l
 
 
 def take_in(
-    lineage: Lineage, scored: ScoredWindow, split: HoldoutSplit, settings: Settings
+    lineage: Lineage, scored: ScoredWindow, candidate: Candidate, settings: Settings
 ) -> None:
     """Let memories take in what was trained; what they hold goes into the checkpoint."""
-    learner, parent = lineage.learner, lineage.parent
+    learner, parent, split = lineage.learner, lineage.parent, candidate.split
     remember(learner, split.window, lineage.number, scored.window)
     learner.gate = learner.gate.after(
         scored.window,
         scored.behind,
+        candidate.judged.past,
         split.held,
         parent.version if parent else None,
         settings.gate,

@@ -194,11 +194,11 @@ class TrainerLoop:
             self._known,
         )
         trained = self._clock()
-        if candidate.refused:
+        if refused := candidate.judged.refused:
             files = encode_files(self.learner, self._lineage.frozen, scored.summary, self._rows)
             self.learner.network = self._lineage.parent_network()
-            return self._hold(scored, candidate.refused, files)
-        take_in(self._lineage, scored, candidate.split, self._settings)
+            return self._hold(scored, refused, files)
+        take_in(self._lineage, scored, candidate, self._settings)
         manifest = self._publish(scored, diverted, curated)
         self._pass_over(scored.window)
         timing = Timing(closed, started, score_end, trained, self._clock())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from everfresh.adapters.state.user_state import own_partition, read_meta
 from everfresh.contracts.event import UserId
@@ -12,7 +12,7 @@ from everfresh.contracts.sequence import PartitionMeta, StateReach
 
 
 class MemoryRecentEvents:
-    """``RecentEvents`` that were put here. With ``fails`` set it raises instead."""
+    """``RecentEvents`` that were put here. ``fails`` is raised after them."""
 
     def __init__(self) -> None:
         self._runs: list[RecentRun] = []
@@ -22,12 +22,12 @@ class MemoryRecentEvents:
         """For the next call."""
         self._runs.append(run)
 
-    def poll(self) -> list[RecentRun]:
+    def poll(self) -> Iterator[RecentRun]:
         """See the port."""
+        runs, self._runs = self._runs, []
+        yield from runs
         if self.fails is not None:
             raise self.fails
-        runs, self._runs = self._runs, []
-        return runs
 
 
 class MemoryStateWatch:

@@ -48,24 +48,23 @@ class RecentSegments:
         self._refusals = refusals or Refusals(())
         self._partitions: dict[int, _Partition] = {}
 
-    def poll(self) -> list[RecentRun]:
+    def poll(self) -> Iterator[RecentRun]:
         """See the port."""
-        runs: list[RecentRun] = []
         left, failed = AT_ONCE, list[Exception]()
         for number, get in sorted(self._sources().items()):
             partition = self._partitions.setdefault(number, _Partition(number, self._refusals))
             try:
                 for run in partition.read(get):
-                    runs.append(run)
+                    yield run
                     left -= run.end - run.begin
                     if left <= 0:
-                        return runs
+                        break
             except Exception as error:
                 failed.append(error)
-        # What was read is not read again: it comes first, and the error with the next call.
-        if failed and not runs:
+            if left <= 0:
+                break
+        if failed:
             raise failed[0]
-        return runs
 
 
 class _Partition:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,10 +16,13 @@ import msgspec
 from everfresh.contracts.errors import DataFileError, RunError, SettingsError
 from everfresh.infra.cli.terminal import Terminal
 
+_NOT_REPLACED = {errno.EACCES, errno.EBUSY, errno.EPERM, errno.EROFS}
+"""What a file says that may be written, in a folder where none may be put in its place."""
+
 
 def require_places(file: Path, *targets: Path | None) -> None:
-    """``EverfreshError`` where the file is not there, or a result could not be written: hours of
-    work come before it is."""
+    """``EverfreshError`` where the file is not there, or a result could not be written, or would
+    replace what is read: hours of work come before it is."""
     if not file.exists():
         raise DataFileError(f"{file} does not exist; name an event file that does")
     for target in targets:
@@ -26,6 +32,10 @@ def require_places(file: Path, *targets: Path | None) -> None:
             )
         if target is not None and target.is_dir():
             raise SettingsError(f"{target} is a folder; name a file in it")
+        if target is not None and target.resolve().is_relative_to(file.resolve()):
+            raise SettingsError(f"{target} is part of what is read; name another place")
+        if target is not None and _is_printed_to(target):
+            raise SettingsError(f"{target} is where this command prints; name a file of its own")
 
 
 def keep_results(
@@ -66,25 +76,42 @@ def write_figures(path: Path, figures: Any) -> None:
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """The file appears by one rename: whole, or as it was. A device or a pipe is written to.
+    """The file appears by one rename: whole, or as it was. A device or a pipe is written to, and
+    so is a file that cannot be replaced, such as one that is mounted by itself.
 
     ``OSError`` names ``path``.
     """
-    place = path.resolve()
     try:
-        if place.exists() and not place.is_file():
-            write(place)
+        # Asked of the path as it is: a pipe of /dev/fd has a name there, and resolves to none.
+        if path.exists() and not path.is_file():
+            write(path)
             return
+        place = path.resolve()
         # The ending stays: it says the format.
         draft = place.with_name(f".{os.getpid()}.{place.name}")
         try:
             write(draft)
+            if place.exists():
+                shutil.copymode(place, draft)
             draft.replace(place)
+        except OSError as error:
+            if error.errno not in _NOT_REPLACED or not place.is_file():
+                raise
+            write(place)
         finally:
-            draft.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                draft.unlink(missing_ok=True)
     except OSError as error:
         error.filename, error.filename2 = str(path), None
         raise
+
+
+def _is_printed_to(path: Path) -> bool:
+    """Whether standard output goes to this very file."""
+    try:
+        return path.is_file() and os.path.samestat(path.stat(), os.fstat(1))
+    except OSError:
+        return False
 
 
 def _indented(figures: Any) -> bytes:

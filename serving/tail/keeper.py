@@ -68,22 +68,23 @@ class TailKeeper:
 
     def look(self) -> None:
         """Read what has come and renew each version's trends once. Raises nothing."""
+        # One partition that cannot be read keeps what others bring from no answer.
+        reasons = [_failed(step) for step in (self._read, self._prepare_live)]
+        reason = next(filter(None, reasons), "")
+        if reason and reason != self._reason:
+            _LOG.warning("trends are not kept up: %s", reason)
+        self._reason = reason
+
+    def _read(self) -> None:
         assert self._events is not None, "without events nobody looks"
-        # The disk and what is on it fail in many ways; answers go on without a newer tail.
-        try:
-            with self._lock:
-                for run in self._events.poll():
-                    self._log.put(run)
-                self._read_ms = self._clock()
-            for loaded in self._live():
-                self.prepare(loaded)
-        except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
-            if reason != self._reason:
-                _LOG.warning("trends are not kept up: %s", reason)
-            self._reason = reason
-        else:
-            self._reason = ""
+        with self._lock:
+            for run in self._events.poll():
+                self._log.put(run)
+            self._read_ms = self._clock()
+
+    def _prepare_live(self) -> None:
+        for loaded in self._live():
+            self.prepare(loaded)
 
     def figures(self) -> dict[str, Any]:
         """What there is to report of it: how long ago the state was read for it, how many events
@@ -105,3 +106,13 @@ class TailKeeper:
             began = time.monotonic()
             self.look()
             took_s = time.monotonic() - began
+
+
+def _failed(step: Callable[[], None]) -> str:
+    """Why it did; empty where it did not. The disk and what is on it fail in many ways, and answers
+    go on without a newer tail."""
+    try:
+        step()
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return ""

@@ -23,17 +23,19 @@ class GateMemory(msgspec.Struct, frozen=True):
         self,
         window: TrainingWindow,
         behind: Paired | None,
+        past: Paired,
         held: list[HeldOut],
         parent: int | None,
         settings: GateSettings,
     ) -> GateMemory:
         """Once a version has come of ``window``, made from ``parent``.
 
-        ``behind`` is what live lost to its counts on the window, ``held`` what is held out now.
+        ``behind`` is what live lost to its counts on the window, ``past`` what the candidate lost
+        to its parent on past targets, ``held`` what is held out now.
         """
         return GateMemory(
             held,
-            self.profile.after(window, behind),
+            self.profile.after(window, behind, past),
             continued(self.probations, parent, settings),
         )
 

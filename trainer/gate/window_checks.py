@@ -38,17 +38,26 @@ class Profile(msgspec.Struct, frozen=True):
     """Of the windows published so far, newer ones weighing more.
 
     ``pauses`` are shares of classes; ``ahead`` is the live model's mean gain over its own counts
-    and ``spread`` the variance of that between windows.
+    and ``spread`` the variance of that between windows. ``forgot`` is what a candidate loses of the
+    gain ``had`` that its parent has on past targets.
     """
 
     windows: int = 0
     pauses: list[float] = msgspec.field(default_factory=lambda: [0.0] * CLASSES)
     ahead: float = 0.0
     spread: float = 0.0
+    forgot: float = 0.0
+    had: float = 0.0
 
-    def after(self, window: TrainingWindow, behind: Paired | None) -> Profile:
+    @property
+    def forgets(self) -> float:
+        """The share of its parent's gain that a candidate usually loses on past targets: what is
+        right goes with the time, the more the longer windows are."""
+        return max(0.0, self.forgot) / self.had if self.had else 0.0
+
+    def after(self, window: TrainingWindow, behind: Paired | None, past: Paired) -> Profile:
         """The profile once ``window`` is published; ``behind`` is what live lost to its
-        counts."""
+        counts, ``past`` what the candidate lost to its parent on past targets."""
         pauses = pause_shares(window)
         retained = min(_MEMORY, self.windows / (self.windows + 1))
         step = 0.0 if behind is None else -behind.loss - self.ahead
@@ -60,6 +69,8 @@ class Profile(msgspec.Struct, frozen=True):
             ],
             self.ahead + (1 - retained) * step,
             retained * (self.spread + (1 - retained) * step**2),
+            retained * self.forgot + (1 - retained) * past.s,
+            retained * self.had + (1 - retained) * past.base,
         )
 
 
@@ -68,7 +79,7 @@ def implausible(
 ) -> str | None:
     """Why this window must not be trained, ``None`` where nothing speaks against it."""
     item, share = _top_item(window)
-    if _surely(share, window.events, settings.confidence) > settings.item_share:
+    if surely(share, window.events, settings.confidence) > settings.item_share:
         return f"item {item!r} has {share:.0%} of {window.events} events"
     if profile.windows < _RIPE:
         return None
@@ -105,8 +116,9 @@ def _top_item(window: TrainingWindow) -> tuple[object, float]:
     return item, number / window.events
 
 
-def _surely(share: float, number: int, confidence: float) -> float:
-    """The lower bound of a share seen in ``number`` draws (Wilson 1927)."""
+def surely(share: float, number: int, confidence: float) -> float:
+    """The lower bound of a share seen in ``number`` draws, by so many standard errors (Wilson
+    1927); the upper one is what surely is of the rest."""
     z = confidence**2 / number
     spread = math.sqrt(z * share * (1 - share) + z**2 / 4)
     return (share + z / 2 - spread) / (1 + z)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tempfile
@@ -9,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from everfresh.contracts.errors import RunError
+from everfresh.contracts.errors import RunError, SettingsError
 from everfresh.evaluation.results import EventsCut
-from everfresh.infra.cli.kept_results import keep_results, write_whole
+from everfresh.infra.cli.kept_results import keep_results, require_places, write_whole
 from everfresh.infra.cli.terminal import Terminal
 
 RESULT = EventsCut(3, 4)
@@ -75,6 +76,58 @@ def test_it_says_so_where_no_place_takes_it(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with pytest.raises(RunError, match=r"nor can a temporary folder .* so it is nowhere"):
         keep_results(Terminal(), RESULT, None, tmp_path / "p.png", full)
+
+
+def test_what_has_only_a_name_of_an_open_file_is_written_to(tmp_path: Path) -> None:
+    """Such as a shell's ``>(jq .)``: it resolves to nothing that exists."""
+    reading, writing = os.pipe()
+    try:
+        keep_results(Terminal(), RESULT, Path(f"/dev/fd/{writing}"), None, full)
+        assert json.loads(os.read(reading, 4096))["events"] == 3
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def test_a_file_that_cannot_be_replaced_is_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is mounted by itself; and modes stay."""
+    target = tmp_path / "f.json"
+    target.write_text("older, and longer than what comes: " + "-" * 100)
+    target.chmod(0o640)
+    write_whole(target, lambda place: place.write_text("newer"))
+    assert target.read_text() == "newer"
+    assert target.stat().st_mode & 0o777 == 0o640
+
+    def busy(draft: Path, place: Path) -> None:
+        raise OSError(errno.EBUSY, "Device or resource busy", str(draft), None, str(place))
+
+    monkeypatch.setattr(Path, "replace", busy)
+    write_whole(target, lambda place: place.write_text("newest"))
+    assert target.read_text() == "newest"
+    assert [each.name for each in tmp_path.iterdir()] == ["f.json"]
+    with pytest.raises(OSError, match="busy"):
+        write_whole(tmp_path / "new.json", lambda place: place.write_text("newest"))
+
+
+def test_what_is_read_and_what_is_printed_to_are_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = tmp_path / "events.json"
+    events.write_text("{}")
+    (tmp_path / "link.json").symlink_to(events)
+    for target in (events, tmp_path / "link.json"):
+        with pytest.raises(SettingsError, match="is part of what is read"):
+            require_places(events, None, target)
+    with pytest.raises(SettingsError, match="is part of what is read"):
+        require_places(tmp_path, tmp_path / "figures.json")
+    require_places(events, tmp_path / "figures.json")
+    printed = tmp_path / "printed.txt"
+    printed.touch()
+    monkeypatch.setattr(os, "fstat", lambda number: printed.stat())
+    with pytest.raises(SettingsError, match="is where this command prints"):
+        require_places(events, printed)
 
 
 def test_an_error_names_the_file_that_was_asked_for(tmp_path: Path) -> None:

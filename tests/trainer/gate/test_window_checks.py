@@ -47,7 +47,7 @@ def ahead(gain: float) -> Paired:
 def profile(gains: list[float]) -> Profile:
     made = Profile()
     for label, gain in enumerate(gains):
-        made = made.after(window(label), ahead(gain))
+        made = made.after(window(label), ahead(gain), Paired())
     return made
 
 
