@@ -194,7 +194,8 @@ class TrainerSettings(Group):
     exclude_seen: bool = Field(
         False,
         description="Whether scoring ranks only items that are new to the user; this holds for "
-        "all contenders alike. Turn it on if your requests leave out items that users have seen.",
+        "all contenders alike. Turn it on if your answers leave out what users have seen, "
+        "as they do unless a request says otherwise.",
     )
 
     @field_validator("node_labels")

@@ -95,8 +95,9 @@ def guess_columns(
             raise SettingsError(f"{of} has {what} ({shown}); name one with --id")
         found["id"] = fits[0]
     for role in ROLES:
-        if not getattr(asked, role) and role in names and role not in named:
-            found[role] = role
+        fits = [name for name in names if plain_title(name) == role and name not in named]
+        if not getattr(asked, role) and fits:
+            found[role] = role if role in fits else fits[0]
     notes = [f"--{role} {column}" for role, column in found.items()]
     return msgspec.structs.replace(asked, **found), notes
 

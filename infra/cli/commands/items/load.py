@@ -102,6 +102,13 @@ def run_load(
         console.print(f"left out, no table by its name: {path}", soft_wrap=True)
     if files.guesses:
         console.print(f"guessed: {' '.join(files.guesses)}", soft_wrap=True)
+    says = files.columns
+    if not (files.own or says.available or says.published or says.expires):
+        console.print(
+            "shown: every item, always; if a column says otherwise, name it with --available, "
+            "--published or --expires",
+            soft_wrap=True,
+        )
     name = file.absolute().name.encode(errors="replace").decode()[:60]
     rejects = options.rejects or home / "rejects" / f"{name}.jsonl"
     counts = _checked(console, files, rejects, options)

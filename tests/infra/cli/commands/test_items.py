@@ -115,7 +115,20 @@ def test_a_check_writes_nothing_and_needs_no_kafka(
     out = capsys.readouterr().out
     assert '{"id":1,"attributes":{"name":"name 1"}}' in out
     assert "guessed: --id item_id --id-kind integer" in out
+    assert "shown: every item, always; if a column says otherwise" in out
     assert topic.records == []
+
+
+def test_columns_that_say_what_may_be_shown_are_found_however_their_titles_are_spelt(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A sold-out item would be shown else."""
+    text = "movieId,Available,Expires\n1,false,2030-01-01T00:00:00Z\n"
+    loaded(Settings(home=tmp_path / "home"), tmp_path, text, check=True)
+    out = capsys.readouterr().out
+    assert "--expires Expires --available Available" in out
+    assert '{"id":1,"expires":1893456000000,"available":false}' in out
+    assert "shown: every item" not in out
 
 
 def test_an_item_that_was_removed_is_written_again_when_it_is_loaded(
