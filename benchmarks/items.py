@@ -78,7 +78,7 @@ def measure(size: int, answers: int) -> Measured:
     """Everything at one size."""
     recommender = untrained(size, ModelSettings())
     user = torch.nn.functional.normalize(torch.arange(float(recommender.settings.dim)), dim=0)
-    query, barred = Query(user, np.array([3, 5, 7])), np.array([3, 5, 7])
+    query, barred = Query(user.numpy(), np.array([3, 5, 7])), np.array([3, 5, 7])
     plain = _times(lambda: best_items(recommender, query, K, barred), answers)
     catalogue, record_us, item_bytes = _loaded(recommender, size)
 

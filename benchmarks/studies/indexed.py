@@ -62,7 +62,7 @@ def measure(items: int, users: int) -> dict[str, float]:
     found["renew_s"] = _cpu_s(
         lambda: renew_index(recommender, touched, examples, begins_at, 0.98, 2)
     )
-    queries = [Query(torch.from_numpy(user), rng.integers(1, items, _HISTORY)) for user in asking]
+    queries = [Query(user, rng.integers(1, items, _HISTORY)) for user in asking]
     shop = Catalogue(ItemSettings(most=2 * items))
     shop.apply([_record(item) for item in range(1, items + 1)], items)
     shop.prepare(recommender)

@@ -100,7 +100,9 @@ class Contender:
         if history.vector is None or row == UNKNOWN:
             self.ranks.append(MISS)
             return
-        of_items = live.recommender.catalogue().scores(history.vector[None])[0].numpy()
+        of_items = (
+            live.recommender.catalogue().scores(torch.from_numpy(history.vector)[None])[0].numpy()
+        )
         own = of_items[row]
         of_items[[UNKNOWN, row]] = of_items[history.rows] = -np.inf
         self.ranks.append(1 + int((of_items >= own).sum()))

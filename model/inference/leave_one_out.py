@@ -67,7 +67,7 @@ def _query(recommender: Recommender, history: History, left_out: int | None) -> 
     if not codes[0].any():
         return stranger(recommender)
     states = HistoryStates(settings.max_length)
-    user = states.extend(recommender.network, codes[:, begin:])
+    user = states.extend(recommender.network, codes[:, begin:]).numpy()
     return Query(user, codes[0], int(codes[3, -1]))
 
 
@@ -80,7 +80,7 @@ def _scores(
     scores[known] = scores_of(recommender, query, rows[known])
     table = recommender.trend_table()
     place = table.place_of(len(query.rows), query.at)
-    of_cold = cold.scores(query.user[None].numpy(), table.weights[[place], 0])[0]
+    of_cold = cold.scores(query.user[None], table.weights[[place], 0])[0]
     for at, item in enumerate(items):
         if (number := cold.places.get(item)) is not None:
             scores[at] = of_cold[number]

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
 
 from everfresh.contracts.event import ItemId
 from everfresh.model.recommender import Recommender
@@ -17,6 +16,8 @@ from everfresh.model.vocabulary.sightings import ItemRows
 from everfresh.model.vocabulary.vocabulary import UNKNOWN, Vocabulary
 
 Scores = npt.NDArray[np.float32]
+UserVector = npt.NDArray[np.float32]
+"""Of unit length, ``(dim,)``; no tensor: to touch torch costs a request tens of microseconds."""
 Ranked = tuple[list[ItemId], list[float]]
 """Items and their scores, best first."""
 
@@ -39,7 +40,7 @@ class Query(msgspec.Struct, frozen=True):
     that are known of the user, in order, the last of them ``at`` UTC seconds, 0 where that is not
     known."""
 
-    user: Tensor
+    user: UserVector
     rows: ItemRows
     at: int = 0
     trends: TrendTable | None = None
@@ -53,7 +54,7 @@ class Query(msgspec.Struct, frozen=True):
 
 def stranger(recommender: Recommender, trends: TrendTable | None = None) -> Query:
     """A user of whom nothing is known that the version knows: what is hot now is best."""
-    return Query(recommender.start(), _NO_ROWS, 0, trends)
+    return Query(recommender.start().numpy(), _NO_ROWS, 0, trends)
 
 
 def best_items(
@@ -108,7 +109,7 @@ def near_rows(
     if look > len(index) // 2:
         return None
     table = _trends(recommender, query)
-    near = rows_near(recommender, query.user.numpy(), query.last, look, table)
+    near = rows_near(recommender, query.user, query.last, look, table)
     # What the user has had lately may count however far it lies.
     lately = np.unique(query.rows[-LATELY:])
     return np.concatenate([near[~among(near, lately)], lately[lately != UNKNOWN]])
@@ -116,7 +117,7 @@ def near_rows(
 
 def rows_near(
     recommender: Recommender,
-    user: npt.NDArray[np.float32],
+    user: UserVector,
     last: int,
     look: int,
     trends: TrendTable,
@@ -208,7 +209,7 @@ def all_scores(recommender: Recommender, query: Query) -> Scores:
     """The score of each row, as a new array; minus infinity for no row, so bar ``UNKNOWN``."""
     # numpy's product and selection cost half of torch's for one user.
     vectors, bias, factors = recommender.catalogue().arrays
-    scores: Scores = vectors @ query.user.numpy()
+    scores: Scores = vectors @ query.user
     scores *= factors
     scores += bias
     _trends(recommender, query).pool_one(scores, query.rows, query.at)
@@ -217,10 +218,9 @@ def all_scores(recommender: Recommender, query: Query) -> Scores:
 
 def scores_of(recommender: Recommender, query: Query, rows: ItemRows) -> Scores:
     """The scores of distinct ``rows``, in order."""
-    user = query.user.numpy()
     vectors, bias, factors = recommender.catalogue().arrays
     parts = [rows[begin : begin + MICRO_BATCH] for begin in range(0, len(rows), MICRO_BATCH)]
-    scores = [(vectors[part] @ user) * factors[part] + bias[part] for part in parts]
+    scores = [(vectors[part] @ query.user) * factors[part] + bias[part] for part in parts]
     of_rows = np.concatenate([bias[:0], *scores])
     trends = _trends(recommender, query)
     trends.pool_some_for_one(of_rows, rows, query.rows, query.at)

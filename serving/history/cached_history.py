@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor
-
 from everfresh.contracts.sequence import StoredSequence, unpack_header
 from everfresh.contracts.settings import ModelSettings
 from everfresh.model.inference.batched import read_batched
 from everfresh.model.inference.incremental import Codes, HistoryStates, window_begin
+from everfresh.model.inference.retrieval import UserVector
 from everfresh.model.network.batches import encode_entries
 from everfresh.model.recommender import Recommender
 from everfresh.model.vocabulary.vocabulary import UNKNOWN
@@ -30,7 +29,7 @@ class CachedHistory:
         self.number, self.offset, _ = unpack_header(stored.raw)
         self.begin = begin_of(self, stored.length, recommender.settings)
         self.states: HistoryStates | None = None
-        self.vector: Tensor | None = None
+        self.vector: UserVector | None = None
 
     @property
     def bytes(self) -> int:
@@ -87,9 +86,10 @@ def build_batched(histories: Sequence[CachedHistory], recommender: Recommender) 
         windows = [history.window(history.begin) for history in known]
         read = read_batched(recommender.network, windows, recommender.settings.max_length)
         for history, (states, vector) in zip(known, read, strict=True):
-            history.states, history.vector = states, vector
+            history.states, history.vector = states, vector.numpy()
 
 
 def _read_window(cached: CachedHistory, recommender: Recommender) -> None:
     cached.states = HistoryStates(recommender.settings.max_length)
-    cached.vector = cached.states.extend(recommender.network, cached.window(cached.begin))
+    codes = cached.window(cached.begin)
+    cached.vector = cached.states.extend(recommender.network, codes).numpy()

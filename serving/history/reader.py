@@ -14,13 +14,13 @@ from functools import partial
 
 import msgspec
 import numpy as np
-from torch import Tensor
 
 from everfresh.contracts.errors import StateError
 from everfresh.contracts.event import ItemId, UserId
 from everfresh.contracts.ports import HistoryReader
 from everfresh.contracts.sequence import Interaction, StoredSequence, continued_at, decode_items
 from everfresh.model.inference.incremental import Codes, HistoryStates, window_begin
+from everfresh.model.inference.retrieval import UserVector
 from everfresh.model.network.batches import encode_entries, encode_events
 from everfresh.model.recommender import Recommender
 from everfresh.serving.history.cached_history import (
@@ -60,7 +60,7 @@ class UserHistory(msgspec.Struct, frozen=True):
     offset: int | None
     request_events: int
     rows: Codes
-    vector: Tensor | None
+    vector: UserVector | None
     named: Callable[[], list[ItemId]] = list
     trending: Trending | None = None
     at: int = 0
@@ -223,7 +223,7 @@ class CachedHistoryReader:
             build(cached, loaded.recommender, stored.length)
         elif fresh:
             self._figures.extended += 1
-            cached.vector = cached.states.extend(loaded.recommender.network, codes)
+            cached.vector = cached.states.extend(loaded.recommender.network, codes).numpy()
         else:  # the worker has dropped old events that the network did not see any more
             self._figures.hits += 1
         return cached
@@ -234,14 +234,14 @@ class CachedHistoryReader:
         cached: CachedHistory,
         events: Sequence[Interaction],
         length: int,
-    ) -> tuple[Codes, Tensor | None]:
+    ) -> tuple[Codes, UserVector | None]:
         """Codes and vector with ``events`` after the history, which itself stays as it is."""
         codes = encode_events(events, recommender.vocabulary)
         joined = np.concatenate([cached.codes, codes], axis=1)
         number = cached.number + len(events)
         begin = window_begin(number, capacity(recommender.settings, length))
         if cached.states is not None and max(begin, cached.begin) == cached.begin:
-            return joined, cached.states.peek(recommender.network, codes)
+            return joined, cached.states.peek(recommender.network, codes).numpy()
         if not joined[0].any():
             return joined, None
         return joined, _vector(recommender, joined, number - joined.shape[1], length)
@@ -256,9 +256,9 @@ def _named(stored: StoredSequence | None, events: Sequence[Interaction]) -> list
     return [*known, *(event.item for event in events)]
 
 
-def _vector(recommender: Recommender, codes: Codes, first: int, length: int) -> Tensor:
+def _vector(recommender: Recommender, codes: Codes, first: int, length: int) -> UserVector:
     """The vector of ``codes``, whose first event has number ``first``, without keeping anything."""
     number = first + codes.shape[1]
     begin = max(first, window_begin(number, capacity(recommender.settings, length)))
     states = HistoryStates(recommender.settings.max_length)
-    return states.extend(recommender.network, codes[:, begin - first :])
+    return states.extend(recommender.network, codes[:, begin - first :]).numpy()

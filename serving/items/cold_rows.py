@@ -109,7 +109,7 @@ class ColdRows:
         """Of each place, on the scale of the version's rows."""
         table = recommender.trend_table() if query.trends is None else query.trends
         weight = table.weights[table.place_of(len(query.rows), query.at), 0]
-        made: Scores = self.vectors @ query.user.numpy()
+        made: Scores = self.vectors @ query.user
         made *= weight
         made += np.float32(recommender.content.offset)
         return made

@@ -82,7 +82,7 @@ def test_a_window_is_ranked_as_replicas_would_answer(exclude_seen: bool) -> None
             seen = np.array([row(each.item) for each in history], np.int64)
             batch = query_batch(history, model.vocabulary, SMALL.max_length)
             with torch.inference_mode():
-                user = model.network(batch)[-1]
+                user = model.network(batch)[-1].numpy()
             pooled = np.asarray(all_scores(model, Query(user, seen, at, table)))
             for scores, ranks in ((pooled, kept_up), (table.features[:, 0].copy(), counts)):
                 scores[0] = -np.inf

@@ -59,7 +59,7 @@ def renew(recommender: Recommender, touched: list[int] | None = None, **given: f
 
 def near_item(recommender: Recommender, row: int) -> Query:
     user = torch.nn.functional.normalize(recommender.network.items.detach()[row], dim=0)
-    return Query(user, np.array([row]))
+    return Query(user.numpy(), np.array([row]))
 
 
 def test_there_is_an_index_from_so_many_items_and_until_a_fifth_has_gone() -> None:
@@ -112,7 +112,7 @@ def test_what_followed_the_last_item_is_looked_at_wherever_it_lies() -> None:
     recommender.weigh_trends(weights)
     renew(recommender)
     assert recommender.index.look
-    assert 50 not in recommender.index.near(near_item(recommender, 7).user.numpy(), 400)
+    assert 50 not in recommender.index.near(near_item(recommender, 7).user, 400)
     assert best_items(recommender, near_item(recommender, 7), 3, NOBODY)[0][0] == 50
 
 
@@ -151,7 +151,7 @@ def test_lists_follow_the_rows_that_changed_and_centroids_stay() -> None:
     renew(recommender, [7])
     assert (recommender.index.centroids == centroids).all()
     assert recommender.index.fitted == (ITEMS, 1)
-    user = near_item(recommender, 50).user.numpy()
+    user = near_item(recommender, 50).user
     assert 7 in recommender.index.near(user, 1)
 
 

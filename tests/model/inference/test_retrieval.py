@@ -51,7 +51,7 @@ def made() -> Recommender:
 
 def asked(made: Recommender, items: list[int] | None = None, at: int = NOW) -> Query:
     user = torch.nn.functional.normalize(torch.arange(MODEL.dim, dtype=torch.float32), dim=0)
-    return Query(user, rows_of([7, 2] if items is None else items, made.vocabulary), at)
+    return Query(user.numpy(), rows_of([7, 2] if items is None else items, made.vocabulary), at)
 
 
 @pytest.mark.parametrize("at", [NOW, NOW - PAUSE_S])
@@ -65,7 +65,7 @@ def test_the_best_items_are_those_of_the_whole_catalogue(
     scorer = Scorer(made.network, made.catalogue(), made.trend_table())
     had = np.append(query.rows, 0)
     context = Contexts.before(had, np.full(len(had), at), len(query.rows))
-    whole = scorer.scores(query.user[None], context)[0]
+    whole = scorer.scores(torch.from_numpy(query.user)[None], context)[0]
     rows, wanted = best_rows(whole, 5, barred.tolist())
     assert items == [made.vocabulary.item(row) for row in rows]
     assert scores == pytest.approx(wanted, abs=1e-5)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from everfresh.adapters.memory import MemoryWeightStore
 from everfresh.contracts.errors import StateError
@@ -77,4 +76,4 @@ def assert_same(read: UserHistory, wanted: UserHistory) -> None:
     assert np.array_equal(read.rows, wanted.rows)
     assert (read.vector is None) == (wanted.vector is None)
     if read.vector is not None and wanted.vector is not None:
-        torch.testing.assert_close(read.vector, wanted.vector, atol=2e-5, rtol=1e-4)
+        np.testing.assert_allclose(read.vector, wanted.vector, atol=2e-5, rtol=1e-4)

@@ -28,7 +28,7 @@ from tests.serving.items.shop import catalogue_of, change, removal
 from tests.serving.replica_in_memory import ITEMS, Bench, publish, recommender
 
 NOBODY = np.zeros(0, np.int64)
-QUERY = Query(torch.nn.functional.normalize(torch.arange(8.0) - 3, dim=0), np.array([2, 9]))
+QUERY = Query(torch.nn.functional.normalize(torch.arange(8.0) - 3, dim=0).numpy(), np.array([2, 9]))
 KIND = {item: f"k{at % 3}" for at, item in enumerate(ITEMS)}
 RECORDS = [change(item, kind=kind) for item, kind in KIND.items()]
 
@@ -78,7 +78,7 @@ def test_an_item_is_recommended_from_the_moment_its_record_is_known() -> None:
     cold = ColdItems.of(MADE, known)
     weights = MADE.trend_table().weights[[2]][:, 0]
     assert answer.scores[0] == pytest.approx(
-        float(cold.scores(QUERY.user[None].numpy(), weights)[0, 0]), abs=1e-5
+        float(cold.scores(QUERY.user[None], weights)[0, 0]), abs=1e-5
     )
 
 

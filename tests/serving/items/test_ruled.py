@@ -30,7 +30,7 @@ from tests.serving.items.shop import catalogue_of, change, removal
 from tests.serving.replica_in_memory import ITEMS, recommender
 
 MADE = recommender(4)
-QUERY = Query(torch.nn.functional.normalize(torch.arange(8.0) - 3, dim=0), np.array([2, 9]))
+QUERY = Query(torch.nn.functional.normalize(torch.arange(8.0) - 3, dim=0).numpy(), np.array([2, 9]))
 SCORES = dict(zip(ITEMS, score_items(MADE, QUERY, ITEMS), strict=True))
 BEST = sorted(ITEMS, key=lambda item: -(SCORES[item] or 0.0))
 BRANDS = {item: "xyz"[at % 3] for at, item in enumerate(ITEMS)}
@@ -301,7 +301,7 @@ def test_filters_hold_where_the_version_has_an_index(monkeypatch: pytest.MonkeyP
     far = likeness[rows] < np.quantile(likeness[rows], 0.3)
     brands = {item: "z" if far[at] else "ab"[at % 2] for at, item in enumerate(items)}
     shelf = catalogue_of(*(change(item, brand=brand) for item, brand in brands.items()))
-    query = Query(user, rows[[2]])
+    query = Query(user.numpy(), rows[[2]])
     wanted = [
         Wanted(5, rows[[2, 7]], None, Rules(filter=equals("brand", brand))) for brand in "abz"
     ]
