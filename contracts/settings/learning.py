@@ -244,8 +244,9 @@ class GateSettings(Group):
         0.1,
         ge=0.0,
         description="How much worse a new model may rank than the one before it, as a share of "
-        "that one's gain (0.1 is a tenth). Lower it to stop smaller losses; more good windows are "
-        "then held as well.",
+        "that one's gain (0.1 is a tenth). On what is past, what new models of this stream "
+        "usually lose is allowed besides, up to as much again. Lower it to stop smaller losses; "
+        "more good windows are then held as well.",
     )
     confidence: float = Field(
         3.0,

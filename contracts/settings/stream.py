@@ -248,14 +248,13 @@ class WindowSettings(Group):
         "some 100 bytes each. Lower it to save memory.",
     )
     history_events: int = Field(
-        1_000,
+        4_000,
         ge=0,
         description="Number of events of one partition after which a window of history is over, "
         "if it is not over before; 0 for no such bound. History are events that happened more "
-        "than an hour before they came, such as those of `everfresh backfill`. Raise it if the "
-        "same users come again and again in your history and little changes: larger windows read "
-        "their past less often. Lower it if the gate holds windows of your history, or if the "
-        "trainer's memory is short.",
+        "than an hour before they came, such as those of `everfresh backfill`. Raise it to learn "
+        "history faster: larger windows read their users' past less often. Lower it if the gate "
+        "holds windows of your history, or if the trainer's memory is short.",
     )
     part_bytes: int = Field(
         131_072,

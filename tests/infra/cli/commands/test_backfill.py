@@ -36,7 +36,7 @@ def said(**groups: dict[str, Any]) -> str:
 
 
 def test_it_says_how_large_windows_are() -> None:
-    assert "windows: of at most some 4,000 events" in said()
+    assert "windows: of at most some 16,000 events" in said()
     assert "is 0; that makes very large ones" in said(windows={"history_events": 0})
 
 
