@@ -14,6 +14,7 @@ from ray import serve
 
 from everfresh.adapters.observe.tracing.variables import take_variables
 from everfresh.contracts.settings import load_settings
+from everfresh.serving.ray import short_path
 from everfresh.serving.ray.loop_load import LoopLoad
 
 _LOG = logging.getLogger(__name__)
@@ -57,7 +58,10 @@ class ReplicaDeployment:
         _answer_promptly()
 
     def __serve_build_asgi_app__(self) -> Any:
-        """Called by Ray, once, after the constructor."""
+        """Called by Ray, once, after the constructor and before the doors are open."""
+        # The whole way counts and times each request for Ray's metrics.
+        if not self._settings.ray.metrics:
+            short_path.shorten_requests()
         return self._wired.http
 
     async def receive(self, files: Mapping[str, Any], track: str) -> None:
