@@ -25,6 +25,7 @@ from everfresh.model.optimizer import optimizer_tables
 from everfresh.model.version_files import version_tables
 from everfresh.trainer.gate.candidate import judge_candidate, measure_parent
 from everfresh.trainer.gate.probation import Probation, observed
+from everfresh.trainer.gate.window_checks import Profile
 from everfresh.trainer.learning.learner import Learner, remember
 from everfresh.trainer.learning.training import train_window
 from everfresh.trainer.scoring.prequential import FROZEN, LIVE, Served
@@ -106,7 +107,7 @@ def _rank(
         [Probation(version) for version in versions], parents, scored.judged, scored.own, False
     )
     split = hold_out(window, held, settings.gate, settings.trainer.seed)
-    judge_candidate(model, measure_parent(model, split), settings.gate)
+    judge_candidate(model, measure_parent(model, split), settings.gate, Profile())
     return split.held
 
 
