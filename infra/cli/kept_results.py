@@ -25,16 +25,16 @@ def require_places(file: Path, *targets: Path | None) -> None:
     replace what is read: hours of work come before it is."""
     if not file.exists():
         raise DataFileError(f"{file} does not exist; name an event file that does")
-    for target in targets:
-        if target is not None and not target.resolve().parent.is_dir():
+    for target in filter(None, targets):
+        if not target.resolve().parent.is_dir():
             raise SettingsError(
                 f"{target} cannot be written: {target.parent} is no folder; make it first"
             )
-        if target is not None and target.is_dir():
+        if target.is_dir():
             raise SettingsError(f"{target} is a folder; name a file in it")
-        if target is not None and target.resolve().is_relative_to(file.resolve()):
+        if target.resolve().is_relative_to(file.resolve()):
             raise SettingsError(f"{target} is part of what is read; name another place")
-        if target is not None and _is_printed_to(target):
+        if _is_printed_to(target):
             raise SettingsError(f"{target} is where this command prints; name a file of its own")
 
 

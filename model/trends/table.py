@@ -217,20 +217,24 @@ class TrendTable:
         if not len(rows):
             return
         if last := int(rows[-1]):
-            followers, counts = self.followers.after_one(last, self.clock)
-            links = self._links_of_one(followers, counts)
-            # No product of matrices: see weighed.
-            links *= weights[1 + COLUMNS : 1 + COLUMNS + links.shape[1]]
-            logits[followers] += links.sum(axis=1)
+            followers, added = self._added_after(last, weights)
+            logits[followers] += added
         logits[rows[-LATELY:]] += weights[AGAIN]
 
-    def _links_of_one(self, followers: Rows, counts: Floats) -> Floats:
-        """As :func:`links_of`, of an item's ``counts`` ``(PLACES, known)`` alone: to a request the
-        general code costs more than its numbers."""
-        links: Floats = self.chance[followers].take(_HELD[: counts.shape[1]], axis=1)
+    def _added_after(self, last: int, weights: Floats) -> tuple[Rows, Floats]:
+        """What has followed the row ``last``, and what its links add by ``weights`` ``(WEIGHTS,)``.
+
+        As :func:`links_of` and :func:`links_added`, of one item alone: to a request the general
+        code costs more than its numbers."""
+        followers, counts = self.followers.after_one(last, self.clock)
+        known = counts.shape[1]
+        links: Floats = self.chance[followers].take(_HELD[:known], axis=1)
         links *= counts.sum(axis=0) + np.float32(_DOUBT)
         np.divide(counts, links, out=links)
-        return np.log1p(links, out=links)
+        np.log1p(links, out=links)
+        # No product of matrices: see weighed.
+        links *= weights[1 + COLUMNS : 1 + COLUMNS + known]
+        return followers, links.sum(axis=1)
 
     def follow(self, before: TrendTable) -> None:
         """Make ready what ``before``, in whose place this one comes, was asked for by
@@ -271,10 +275,9 @@ class TrendTable:
         last = int(known[-1]) if len(known) else 0
         if not last:
             return
-        followers, counts = self.followers.after_one(last, self.clock)
-        links = links_of(counts, self.chance[followers])
+        followers, added = self._added_after(last, weights)
         order = np.argsort(followers)
         place = np.minimum(np.searchsorted(followers, rows, sorter=order), len(order) - 1)
         of = order[place]
         found = np.flatnonzero((followers[of] == rows) & (rows != 0))
-        logits[found] += weighed(links[of[found]], weights[1 + COLUMNS : AGAIN])
+        logits[found] += added[of[found]]

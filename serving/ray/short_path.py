@@ -33,13 +33,15 @@ def shorten_requests() -> None:
 
 def short_way(whole: Way, protocol: Any) -> Way:
     """The method of Serve's ``Replica`` that goes the ``whole`` way only where it must: for what is
-    no request to the app."""
+    no request to the app, and where the app has an event loop of its own."""
     counted = SimpleNamespace(protocol=protocol, is_direct_ingress=True)
 
     async def answer(serve: Any, scope: Scope, receive: Any, send: Any) -> None:
         root, prefix = scope.get("root_path", ""), serve._route_prefix or ""
         path = scope.get("path", "")[len(root) :]
-        if scope["type"] != "http" or path in _OF_SERVE or not path.startswith(prefix):
+        elsewhere = serve._user_callable_wrapper._run_user_code_in_separate_thread
+        ours = scope["type"] == "http" and path not in _OF_SERVE and path.startswith(prefix)
+        if elsewhere or not ours:
             await whole(serve, scope, receive, send)
             return
         if prefix != "/":

@@ -126,10 +126,9 @@ def _at_most(number: int, total: int) -> float:
 def _last_items(examples: Sequence[DecodedExample]) -> Counter[ItemId]:
     """How often each item is the last target of an example that is no refusal."""
     return Counter(
-        target.item
+        example.targets[-1].item
         for example in examples
-        for target, refused in list(zip(example.targets, example.marks, strict=True))[-1:]
-        if not refused
+        if example.targets and not example.marks[-1]
     )
 
 

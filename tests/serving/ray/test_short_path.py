@@ -18,12 +18,16 @@ ROOT = Path(__file__).parents[3]
 class Serve:
     """What the short way asks of Serve's replica."""
 
-    def __init__(self, prefix: str | None = "/", *, fails: bool = False) -> None:
+    def __init__(
+        self, prefix: str | None = "/", *, fails: bool = False, apart: bool = False
+    ) -> None:
         self.seen: list[tuple[str, str, int]] = []
         self.ongoing = 0
         self.fails = fails
         self._route_prefix = prefix
         self._metrics_manager = self
+        self._user_callable_wrapper = self
+        self._run_user_code_in_separate_thread = apart
 
     def inc_num_ongoing_requests(self, request: Any) -> None:
         assert (request.is_direct_ingress, request.protocol) == (True, "HTTP")
@@ -67,6 +71,11 @@ def test_what_serve_answers_itself_goes_the_whole_way(path: str) -> None:
     assert ask(Serve("/shop"), path, root="/front") == ("whole", "/front", 0)
 
 
+def test_so_does_all_where_the_app_has_an_event_loop_of_its_own() -> None:
+    """A cluster of others may say so: on Serve's own loop the app would not be alone."""
+    assert ask(Serve(apart=True), "/v1/recommend") == ("whole", "", 0)
+
+
 def test_so_does_what_is_no_request() -> None:
     assert ask(Serve(), "/v1/recommend", "websocket") == ("whole", "", 0)
 
@@ -91,6 +100,7 @@ assert '["/-/healthz", "/-/routes"]' in whole
 assert "get_num_ongoing_requests" in inspect.getsource(ours._drain_ongoing_requests)
 names = replica.ReplicaMetricsManager
 assert names.inc_num_ongoing_requests and names.dec_num_ongoing_requests
+assert "_run_user_code_in_separate_thread" in inspect.getsource(replica.UserCallableWrapper)
 for name in ("_route_prefix", "_metrics_manager", "_user_callable_asgi_app"):
     assert f"self.{name}" in inspect.getsource(ours.__init__), name
 for _ in range(2):
