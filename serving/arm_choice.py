@@ -20,6 +20,7 @@ from everfresh.serving.recommend import (
     Shelf,
     recommend_items,
 )
+from everfresh.serving.shared_pass import Steps
 from everfresh.serving.tracks import ServedTracks
 from everfresh.serving.versions.holder import LoadedVersion
 
@@ -89,7 +90,7 @@ class ArmChoice:
 
 def answer_for(
     chosen: Chosen, loaded: LoadedVersion, request: RecommendRequest, shelf: Shelf
-) -> Answer:
+) -> Steps[Answer]:
     """The answer by what was chosen; ``loaded`` is its version. Where the second team of an
     interleaved answer is not here, the first makes it alone, and it names no teams."""
     if chosen.arm.explore is not None:

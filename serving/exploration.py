@@ -9,7 +9,7 @@ from everfresh.contracts.event import ItemId
 from everfresh.contracts.experiments.assignment import Assignment
 from everfresh.contracts.experiments.exploration import Explore, explored
 from everfresh.contracts.items.rules import Filter, Rules, merged
-from everfresh.model.inference.retrieval import rows_of
+from everfresh.model.inference.retrieval import Query, rows_of
 from everfresh.serving.history.reader import CachedHistoryReader, UserHistory
 from everfresh.serving.items.room import Room
 from everfresh.serving.items.ruled import Ruled, ruled_in
@@ -19,10 +19,11 @@ from everfresh.serving.recommend import (
     Shelf,
     answer_of,
     obeys_catalogue,
-    query_of,
+    query_for,
     ranked_items,
     wanted_of,
 )
+from everfresh.serving.shared_pass import Steps
 from everfresh.serving.versions.holder import LoadedVersion
 
 _FRESH_STEP_MS = 60_000
@@ -35,7 +36,7 @@ def exploring_items(
     request: RecommendRequest,
     assignment: Assignment,
     shelf: Shelf | None = None,
-) -> Answer:
+) -> Steps[Answer]:
     """As ``recommend_items``, with some places by chance; the answer says which, and by what
     probability each place shows what it shows. With a catalogue it costs one more ranking.
 
@@ -44,12 +45,13 @@ def exploring_items(
     explore = assignment.explore
     assert explore is not None, "asked of arms that explore"
     history = histories.read(loaded, request.user_id, request.events)
+    query = yield from query_for(loaded, history, request)
     if shelf is not None and (explore.fresh_s is not None or obeys_catalogue(request, shelf)):
-        base, others = _by_rules(loaded, history, request, explore, shelf)
+        base, others = _by_rules(loaded, history, query, request, explore, shelf)
         answer = answer_of(loaded, request, history, (), (), assignment, base)
     else:
         k, more = request.k, msgspec.structs.replace(request, k=request.k + explore.top)
-        items, scores = ranked_items(loaded, history, more)
+        items, scores = ranked_items(loaded, history, query, more)
         answer = answer_of(loaded, request, history, items[:k], scores[:k], assignment)
         others = Ruled(items[k:], list(scores[k:]), None, [], None, None)
     return _mixed(answer, others, explore, assignment.seed)
@@ -58,6 +60,7 @@ def exploring_items(
 def _by_rules(
     loaded: LoadedVersion,
     history: UserHistory,
+    query: Query,
     request: RecommendRequest,
     explore: Explore,
     shelf: Shelf,
@@ -65,7 +68,7 @@ def _by_rules(
     """The answer and the candidates, by one state of the catalogue; any of these may stand in the
     answer beside all others of both, whatever is drawn."""
     recommender, now_ms = loaded.recommender, shelf.clock()
-    query, wanted = query_of(loaded, history), wanted_of(loaded, history, request)
+    wanted = wanted_of(loaded, history, request)
     rules = request.rules or Rules()
     if explore.fresh_s is not None:
         since = now_ms // _FRESH_STEP_MS * _FRESH_STEP_MS - 1000 * explore.fresh_s

@@ -24,10 +24,11 @@ from everfresh.serving.recommend import (
     Shelf,
     answer_of,
     obeys_catalogue,
-    query_of,
+    query_for,
     ranked_items,
     wanted_of,
 )
+from everfresh.serving.shared_pass import Steps
 from everfresh.serving.versions.holder import LoadedVersion
 
 _ATTEMPTS = 3
@@ -45,7 +46,7 @@ def interleaved_items(
     request: RecommendRequest,
     assignment: Assignment,
     shelf: Shelf | None = None,
-) -> Answer:
+) -> Steps[Answer]:
     """Answer with both, for ``assignment``; each item is by one version, which the answer names.
 
     Rules hold for the answer as a whole, but for the diversity of ``mmr_lambda``, which holds
@@ -53,6 +54,9 @@ def interleaved_items(
     """
     first = sides[0]
     known = _histories(sides, request)
+    queries = []
+    for side, history in zip(sides, known, strict=True):
+        queries.append((yield from query_for(side.loaded, history, request)))
     draw = coins(assignment.seed, request.user_id, request.request_id)
     if shelf is not None and obeys_catalogue(request, shelf):
         with shelf.catalogue.reading(first.loaded.recommender, shelf.clock()):
@@ -60,18 +64,18 @@ def interleaved_items(
                 ruled_in(
                     shelf.catalogue,
                     side.loaded.recommender,
-                    query_of(side.loaded, history),
+                    query,
                     wanted_of(side.loaded, history, request),
                 )
-                for side, history in zip(sides, known, strict=True)
+                for side, history, query in zip(sides, known, queries, strict=True)
             )
             table = shelf.catalogue.table
             joined = _joined((ruled[0], ruled[1]), request, draw, table)
         made = answer_of(first.loaded, request, known[0], (), (), assignment, joined.ruled)
     else:
         lists = [
-            ranked_items(side.loaded, history, request)
-            for side, history in zip(sides, known, strict=True)
+            ranked_items(side.loaded, history, query, request)
+            for side, history, query in zip(sides, known, queries, strict=True)
         ]
         picked = team_draft((lists[0][0], lists[1][0]), request.k, draw)
         joined = _Joined(

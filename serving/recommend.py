@@ -20,6 +20,7 @@ from everfresh.model.inference.retrieval import (
     Query,
     Ranked,
     best_items,
+    ranks_all,
     rows_of,
     score_items,
     similar_items,
@@ -30,6 +31,7 @@ from everfresh.serving.history.reader import CachedHistoryReader, UserHistory
 from everfresh.serving.items.answer_rows import AnswerRows
 from everfresh.serving.items.catalogue import Catalogue
 from everfresh.serving.items.ruled import Ruled, Wanted, ruled_items
+from everfresh.serving.shared_pass import Steps
 from everfresh.serving.versions.holder import LoadedVersion
 
 UNKNOWN_USER = "Nothing is known of this user yet, so these are the items that are popular now."
@@ -165,17 +167,18 @@ def recommend_items(
     request: RecommendRequest,
     assignment: Assignment = NO_EXPERIMENT,
     shelf: Shelf | None = None,
-) -> Answer:
+) -> Steps[Answer]:
     """Answer with ``loaded``, for ``assignment``, from one state of the ``shelf`` (law 7).
 
     Raises what ``histories`` raises: ``StateError``.
     """
     history = histories.read(loaded, request.user_id, request.events)
+    query = yield from query_for(loaded, history, request)
     if shelf is not None and obeys_catalogue(request, shelf):
-        wanted, query = wanted_of(loaded, history, request), query_of(loaded, history)
+        wanted = wanted_of(loaded, history, request)
         ruled = ruled_items(shelf.catalogue, loaded.recommender, query, wanted, shelf.clock())
         return answer_of(loaded, request, history, (), (), assignment, ruled)
-    ranked = ranked_items(loaded, history, request)
+    ranked = ranked_items(loaded, history, query, request)
     return answer_of(loaded, request, history, *ranked, assignment)
 
 
@@ -190,11 +193,13 @@ def wanted_of(loaded: LoadedVersion, history: UserHistory, request: RecommendReq
     return Wanted(request.k, barred, request.allow, request.rules, request.attributes, unknown)
 
 
-def ranked_items(loaded: LoadedVersion, history: UserHistory, request: RecommendRequest) -> Ranked:
+def ranked_items(
+    loaded: LoadedVersion, history: UserHistory, query: Query, request: RecommendRequest
+) -> Ranked:
     """The best items, where there is no catalogue to obey."""
     allow, vocabulary = request.allow, loaded.recommender.vocabulary
     allowed = None if allow is None else rows_of(allow, vocabulary)
-    query, barred = query_of(loaded, history), _barred(loaded, history, request)
+    barred = _barred(loaded, history, request)
     return best_items(loaded.recommender, query, request.k, barred, allowed)
 
 
@@ -254,6 +259,18 @@ def query_of(loaded: LoadedVersion, history: UserHistory) -> Query:
     if history.vector is None:
         return stranger(loaded.recommender, trends)
     return Query(history.vector, history.rows, history.at, trends)
+
+
+def query_for(
+    loaded: LoadedVersion, history: UserHistory, request: RecommendRequest
+) -> Steps[Query]:
+    """The same for a ranking, with the products where it is sure to need them for all items."""
+    query, rules = query_of(loaded, history), request.rules
+    narrow = request.allow is not None or (rules is not None and (rules.filter or rules.pins))
+    if narrow or not ranks_all(loaded.recommender, request.k):
+        return query
+    product = yield loaded.recommender, query.user
+    return msgspec.structs.replace(query, product=product)
 
 
 def answer_of(

@@ -6,7 +6,8 @@ import contextlib
 import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -42,6 +43,7 @@ from everfresh.serving.recommend import (
     nearest_items,
     score_candidates,
 )
+from everfresh.serving.shared_pass import Steps, alone
 from everfresh.serving.tail.keeper import TailKeeper
 from everfresh.serving.tracks import ServedTrack, ServedTracks
 from everfresh.serving.versions.follow import FollowerState, load_version
@@ -55,7 +57,6 @@ if TYPE_CHECKING:
     from everfresh.serving.spans import ReplicaSpans
 
 _STATUS_S = 1.0
-_Result = TypeVar("_Result")
 STALLED_MS = 60_000
 """A follower that has not ended a step for so long hangs; loading a version takes less."""
 
@@ -76,6 +77,27 @@ class ReplicaPorts(msgspec.Struct, frozen=True):
     tracks: TrackStore | None = None
     recent: RecentEvents | None = None
     spans: ReplicaSpans | None = None
+
+
+class _Counted:
+    """Counts what is made within it, from any thread; entered by many at once."""
+
+    def __init__(self) -> None:
+        self._counting = threading.Lock()
+        self.requests = 0
+        self.failed = 0
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        # A client that has left ends what was begun for it: neither made nor failed.
+        if error is None or isinstance(error, Exception):
+            with self._counting:
+                self.requests += 1
+                self.failed += not isinstance(error, StateElsewhere | None)
 
 
 class Replica:
@@ -103,9 +125,7 @@ class Replica:
         self._tracks = ServedTracks(ports.tracks, self._serve_track, self._news.set)
         default = Side(self._current, ports.histories)
         self._arms = ArmChoice(ports.assigner, default, self._tracks)
-        self._counting = threading.Lock()
-        self._requests = 0
-        self._failed = 0
+        self._counted = _Counted()
         self._joined_ms = clock()
         self._stopping = threading.Event()
         self._reporter = threading.Thread(
@@ -172,6 +192,10 @@ class Replica:
         return None
 
     def answer(self, request: RecommendRequest) -> Answer | None:
+        """What :meth:`answering` makes, at once."""
+        return alone(self.answering(request))
+
+    def answering(self, request: RecommendRequest) -> Steps[Answer | None]:
         """Answer and leave an exposure; ``None`` before the first version.
 
         Law 7: arm and version are captured here, once. An arm whose track is not here, or has no
@@ -179,11 +203,10 @@ class Replica:
         ``StateError`` from the user's state.
         """
         chosen = self._arms.choose(request)
-        answer = self._make(
-            chosen.loaded, lambda live: answer_for(chosen, live, request, self._shelf)
-        )
-        if answer is None:
+        if chosen.loaded is None:
             return None
+        with self._counted:
+            answer = yield from answer_for(chosen, chosen.loaded, request, self._shelf)
         self._ports.exposures.send(exposure_of(answer, self._clock()))
         self._trace(answer)
         return self._aged(answer)
@@ -191,13 +214,12 @@ class Replica:
     def score(self, request: ScoreRequest) -> Answer | None:
         """Score given items, as :meth:`answer`; no exposure: the caller decides what to show."""
         chosen = self._arms.choose(request)
-        histories, arm = chosen.histories, chosen.arm
-        answer = self._make(
-            chosen.loaded,
-            lambda live: score_candidates(live, histories, request, arm, self._shelf),
-        )
-        if answer is None:
+        if chosen.loaded is None:
             return None
+        with self._counted:
+            answer = score_candidates(
+                chosen.loaded, chosen.histories, request, chosen.arm, self._shelf
+            )
         self._trace(answer)
         return self._aged(answer)
 
@@ -231,28 +253,14 @@ class Replica:
 
     def similar(self, request: SimilarRequest) -> tuple[LoadedVersion, SimilarAnswer | None] | None:
         """The version and an item's neighbours, ``None`` where it does not know the item."""
-        found = self._make(
-            self._current(), lambda live: (live, nearest_items(live, request, self._shelf))
-        )
-        if found is not None and found[1] is not None:
-            self._trace(found[1])
-        return found
-
-    def _make(
-        self, loaded: LoadedVersion | None, make: Callable[[LoadedVersion], _Result]
-    ) -> _Result | None:
+        loaded = self._current()
         if loaded is None:
             return None
-        try:
-            result = make(loaded)
-        except StateElsewhere:
-            self._count()
-            raise
-        except Exception:
-            self._count(failed=1)
-            raise
-        self._count()
-        return result
+        with self._counted:
+            answer = nearest_items(loaded, request, self._shelf)
+        if answer is not None:
+            self._trace(answer)
+        return loaded, answer
 
     def status(self) -> ComponentStatus:
         """What this replica reports of itself, as of now."""
@@ -266,8 +274,8 @@ class Replica:
             "live_since_ms": None if loaded is None else loaded.live_since_ms,
             "joined_ms": self._joined_ms,
             "lived": list(line.swaps),
-            "requests": self._requests,
-            "failed": self._failed,
+            "requests": self._counted.requests,
+            "failed": self._counted.failed,
             "exposures_failed": self._ports.exposures.failed(),
             "swaps": follower.swaps,
             "by_deltas": line.follower.by_deltas(),
@@ -286,11 +294,6 @@ class Replica:
         if self._stopping.is_set():
             state = "stopped"
         return ComponentStatus(self.name, "replica", self._clock(), state, figures)
-
-    def _count(self, failed: int = 0) -> None:
-        with self._counting:
-            self._requests += 1
-            self._failed += failed
 
     def _live(self) -> list[LoadedVersion]:
         """The versions that answer now, the default track's first."""

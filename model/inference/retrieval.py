@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from everfresh.contracts.event import ItemId
+from everfresh.model.inference.products import products
 from everfresh.model.recommender import Recommender
 from everfresh.model.trends.contexts import LATELY
 from everfresh.model.trends.table import TrendTable, among
@@ -45,6 +46,8 @@ class Query(msgspec.Struct, frozen=True):
     at: int = 0
     trends: TrendTable | None = None
     """Those that count instead of the version's own."""
+    product: Scores | None = None
+    """Of the user with each row of the item table, where it is at hand; read only."""
 
     @property
     def last(self) -> int:
@@ -93,6 +96,11 @@ def best_items(
     return [item(row) for row in rows.tolist()], scores[best].tolist()
 
 
+def ranks_all(recommender: Recommender, k: int) -> bool:
+    """Whether the ``k`` best are looked for among all rows, whoever asks."""
+    return not recommender.index.look or k > INDEXED_K
+
+
 def near_rows(
     recommender: Recommender, query: Query, k: int, share: float = 1.0
 ) -> ItemRows | None:
@@ -103,7 +111,7 @@ def near_rows(
     many times more are looked at. A user of whom nothing is known is near nothing.
     """
     index = recommender.index
-    if not index.look or k > INDEXED_K or not len(query.rows):
+    if ranks_all(recommender, k) or not len(query.rows):
         return None
     look = int(index.look / max(share, 1e-6))
     if look > len(index) // 2:
@@ -209,8 +217,10 @@ def all_scores(recommender: Recommender, query: Query) -> Scores:
     """The score of each row, as a new array; minus infinity for no row, so bar ``UNKNOWN``."""
     # numpy's product and selection cost half of torch's for one user.
     vectors, bias, factors = recommender.catalogue().arrays
-    scores: Scores = vectors @ query.user
-    scores *= factors
+    product = query.product
+    if product is None:
+        (product,) = products(vectors, [query.user])
+    scores: Scores = product * factors
     scores += bias
     _trends(recommender, query).pool_one(scores, query.rows, query.at)
     return scores

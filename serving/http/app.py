@@ -10,7 +10,6 @@ import asyncio
 import hmac
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,13 +20,13 @@ from everfresh.serving.http import ofrep
 from everfresh.serving.http.ofrep import Ofrep
 from everfresh.serving.http.openapi import build_docs
 from everfresh.serving.metrics import Measure, nobody
-from everfresh.serving.recommend import Answer, RecommendRequest, ScoreRequest
+from everfresh.serving.recommend import Answer
 from everfresh.serving.replica import Replica
 from everfresh.serving.requests import bodies, problems
 from everfresh.serving.requests.admission import Admission
-from everfresh.serving.requests.arms import finished, with_arm
 from everfresh.serving.requests.bodies import Limits
 from everfresh.serving.requests.own_writes import OwnWrites
+from everfresh.serving.shared_pass import SharedPass
 from everfresh.serving.versions.holder import LoadedVersion
 
 if TYPE_CHECKING:
@@ -66,7 +65,8 @@ class HttpApp:
         self._docs = build_docs(self._limits, serving.route_prefix)
         self._ofrep = Ofrep(replica.definitions)
         self._name = (b"x-everfresh-replica", replica.name.encode())
-        self._posts: dict[str, Callable[[bytes], Reply]] = {
+        self._pass = SharedPass()
+        self._posts: dict[str, Callable[[bytes], Awaitable[Reply]]] = {
             "/v1/recommend": self._recommend,
             "/v1/score": self._score,
             "/v1/similar": self._similar,
@@ -109,7 +109,10 @@ class HttpApp:
         method = scope["method"]
         post = self._posts.get(path)
         if _of_ofrep(path):
-            post = partial(self._ofrep, path, scope["headers"])
+
+            async def post(raw: bytes) -> Reply:
+                return self._ofrep(path, scope["headers"], raw)
+
         if post is not None:
             if method != "POST":
                 raise problems.method_not_allowed(method, ["POST"])
@@ -117,11 +120,11 @@ class HttpApp:
                 with self._admission.slot() as require_in_time:
                     raw = await self._read(receive)
                     require_in_time()
-                    return await finished(partial(post, raw))
+                    return await post(raw)
             except problems.StateBehind as behind:
                 await self._own_writes.wait(behind)
             with self._admission.slot():
-                return await finished(partial(post, raw))
+                return await post(raw)
         get = self._gets.get(path)
         if get is None:
             raise problems.not_found(path)
@@ -147,29 +150,27 @@ class HttpApp:
         except TimeoutError:
             raise problems.body_too_slow(self._admission.timeout_ms) from None
 
-    def _recommend(self, raw: bytes) -> Reply:
+    async def _recommend(self, raw: bytes) -> Reply:
         request = bodies.parse_recommend(raw, self._limits, self._clock())
         self._own_writes.require(request)
-        return with_arm(self._replica, request, self._recommended)
-
-    def _recommended(self, request: RecommendRequest) -> Reply:
-        answer = self._replica.answer(request)
+        if (arm := self._replica.ask(request)) is not None:
+            request = msgspec.structs.replace(request, assigned=await arm)
+        answer = await self._pass.made(self._replica.answering(request))
         if answer is None:
             raise problems.no_version_yet()
         return self._assigned(answer)
 
-    def _score(self, raw: bytes) -> Reply:
+    async def _score(self, raw: bytes) -> Reply:
         request = bodies.parse_score(raw, self._limits, self._clock())
         self._own_writes.require(request)
-        return with_arm(self._replica, request, self._scored)
-
-    def _scored(self, request: ScoreRequest) -> Reply:
+        if (arm := self._replica.ask(request)) is not None:
+            request = msgspec.structs.replace(request, assigned=await arm)
         answer = self._replica.score(request)
         if answer is None:
             raise problems.no_version_yet()
         return self._assigned(answer)
 
-    def _similar(self, raw: bytes) -> Reply:
+    async def _similar(self, raw: bytes) -> Reply:
         request = bodies.parse_similar(raw, self._limits)
         result = self._replica.similar(request)
         if result is None:

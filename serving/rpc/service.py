@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import grpc
+import msgspec
 from google.protobuf.message import Message
 
 from everfresh.contracts.ports import Clock
@@ -20,13 +21,13 @@ from everfresh.serving.metrics import Measure, nobody
 from everfresh.serving.replica import Replica
 from everfresh.serving.requests import bodies, problems
 from everfresh.serving.requests.admission import Admission
-from everfresh.serving.requests.arms import finished, with_arm
 from everfresh.serving.requests.bodies import Limits, RecommendBody, ScoreBody, SimilarBody
 from everfresh.serving.requests.own_writes import OwnWrites
 from everfresh.serving.rpc import recommender_pb2 as pb
 from everfresh.serving.rpc.answers import answer_message, scored_messages
 from everfresh.serving.rpc.fields import recommend_fields, score_fields, similar_fields
 from everfresh.serving.rpc.registration import Unreadable
+from everfresh.serving.shared_pass import SharedPass
 
 if TYPE_CHECKING:
     from everfresh.serving.spans import ReplicaSpans
@@ -83,40 +84,41 @@ class RpcService:
         self._limits = Limits.of(settings)
         serving = settings.serving
         self._own_writes = OwnWrites(replica.reach, serving.state_wait_ms, serving.max_ongoing)
+        self._pass = SharedPass()
 
     async def recommend(self, message: pb.RecommendRequest, context: Context) -> pb.Answer:
         """``Recommend``."""
 
-        def answer() -> pb.Answer:
+        async def answer() -> pb.Answer:
             counts = {"exclude": len(message.exclude), "allow": len(message.allow.ids)}
             self._require_short(message.events, **counts)
             body = bodies.convert(recommend_fields(message), RecommendBody)
             request = bodies.check_recommend(body, self._limits, self._clock())
             self._own_writes.require(request)
-            return with_arm(
-                self._replica, request, lambda each: answer_message(self._replica.answer(each))
-            )
+            if (arm := self._replica.ask(request)) is not None:
+                request = msgspec.structs.replace(request, assigned=await arm)
+            return answer_message(await self._pass.made(self._replica.answering(request)))
 
         return await self._call(message, answer, pb.Answer, context)
 
     async def score(self, message: pb.ScoreRequest, context: Context) -> pb.Answer:
         """``Score``."""
 
-        def answer() -> pb.Answer:
+        async def answer() -> pb.Answer:
             self._require_short(message.events, items=len(message.items))
             body = bodies.convert(score_fields(message), ScoreBody)
             request = bodies.check_score(body, self._limits, self._clock())
             self._own_writes.require(request)
-            return with_arm(
-                self._replica, request, lambda each: answer_message(self._replica.score(each))
-            )
+            if (arm := self._replica.ask(request)) is not None:
+                request = msgspec.structs.replace(request, assigned=await arm)
+            return answer_message(self._replica.score(request))
 
         return await self._call(message, answer, pb.Answer, context)
 
     async def similar(self, message: pb.SimilarRequest, context: Context) -> pb.SimilarAnswer:
         """``Similar``."""
 
-        def answer() -> pb.SimilarAnswer:
+        async def answer() -> pb.SimilarAnswer:
             asked = similar_fields(message)
             request = bodies.check_similar(bodies.convert(asked, SimilarBody), self._limits)
             result = self._replica.similar(request)
@@ -137,7 +139,7 @@ class RpcService:
     async def version(self, message: pb.VersionRequest, context: Context) -> pb.VersionAnswer:
         """``Version``."""
 
-        def answer() -> pb.VersionAnswer:
+        async def answer() -> pb.VersionAnswer:
             loaded = self._replica.current()
             if loaded is None:
                 raise problems.no_version_yet()
@@ -164,7 +166,7 @@ class RpcService:
     async def _call(
         self,
         message: Message | Unreadable,
-        answer: Callable[[], _Message],
+        answer: Callable[[], Awaitable[_Message]],
         nothing: Callable[[], _Message],
         context: Context,
     ) -> _Message:
@@ -190,7 +192,7 @@ class RpcService:
         return answered
 
     async def _admitted(
-        self, message: Message | Unreadable, answer: Callable[[], _Message]
+        self, message: Message | Unreadable, answer: Callable[[], Awaitable[_Message]]
     ) -> _Message:
         with self._admission.slot() as require_in_time:
             # So that those that came together are counted before the first is worked on.
@@ -200,7 +202,7 @@ class RpcService:
                 raise problems.unreadable(message.kind.DESCRIPTOR.full_name)
             if message.ByteSize() > self._limits.body_bytes:
                 raise problems.too_large(self._limits.body_bytes)
-            return await finished(answer)
+            return await answer()
 
 
 def _kind(message: Message | Unreadable) -> type[Message]:
