@@ -27,7 +27,8 @@ from everfresh.contracts.settings import ModelSettings
 from everfresh.serving.exploration import exploring_items
 from everfresh.serving.history.reader import CachedHistoryReader
 from everfresh.serving.interleaving import Captured, interleaved_items
-from everfresh.serving.recommend import RecommendRequest, recommend_items
+from everfresh.serving.recommend import Answer, RecommendRequest, recommend_items
+from everfresh.serving.shared_pass import Steps, alone
 from everfresh.serving.versions.holder import LoadedVersion
 
 ITEMS, EVENTS, K = 10_000, 99, 10
@@ -73,7 +74,7 @@ def answer_ms(requests: int) -> dict[str, float]:
     arms = [Arm("control", 0.5), Arm("treatment", 0.5, "fast")]
     both = _defined(arms, interleaved=True)
     explores = _defined([Arm(name, 0.5, explore=Explore(0.1)) for name in ("a", "b")])
-    cases: Mapping[str, Callable[[RecommendRequest], object]] = {
+    cases: Mapping[str, Callable[[RecommendRequest], Steps[Answer]]] = {
         "answer": lambda asked: recommend_items(
             first.loaded, first.histories, asked, NO_EXPERIMENT
         ),
@@ -89,7 +90,7 @@ def answer_ms(requests: int) -> dict[str, float]:
         for name, answer in cases.items():
             began = time.process_time()
             for number in range(requests):
-                answer(RecommendRequest(f"{turn}-{number}", number % 50, K, True))
+                alone(answer(RecommendRequest(f"{turn}-{number}", number % 50, K, True)))
             if turn:  # in the first, histories are read
                 took[name].append(1000 * (time.process_time() - began) / requests)
     return {name: median(each) for name, each in took.items()}
