@@ -13,6 +13,7 @@ import pytest
 from everfresh.serving.rpc import recommender_pb2 as pb
 from everfresh.serving.rpc.recommender_pb2_grpc import RecommenderStub
 from tests.integration.serving_run import TOKEN, USER, ServingRun
+from tests.rpc_channel import open_channel
 
 
 def assert_every_door_answers(client: httpx.Client, grpc_address: str, version: int) -> None:
@@ -20,7 +21,7 @@ def assert_every_door_answers(client: httpx.Client, grpc_address: str, version: 
     items = [1, 2, 9]
     scored = client.post("/v1/score", json={"user_id": USER, "items": items}).json()
     near = client.post("/v1/similar", json={"item_id": 3, "k": 4}).json()
-    with grpc.insecure_channel(grpc_address) as channel:
+    with open_channel(grpc_address) as channel:
         stub = RecommenderStub(channel)
         ids = [pb.Id(number=item) for item in items]
         said = stub.Score(pb.ScoreRequest(user_id=pb.Id(text=USER), items=ids), timeout=240)
@@ -57,7 +58,7 @@ def assert_replicas_refuse_long_messages(run: ServingRun) -> None:
     assert len(ports) == 2, ports
     long = pb.ScoreRequest(request_id="x" * (run.settings.serving.max_body_bytes + 1))
     for port in ports:
-        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        with open_channel(f"127.0.0.1:{port}") as channel:
             for compression in (grpc.Compression.NoCompression, grpc.Compression.Gzip):
                 with pytest.raises(grpc.RpcError) as refused:
                     RecommenderStub(channel).Score(long, timeout=240, compression=compression)

@@ -14,6 +14,7 @@ import pytest
 from everfresh.serving.ray.door_rules import LONGEST_HEAD
 from everfresh.serving.rpc import recommender_pb2 as pb
 from everfresh.serving.rpc.recommender_pb2_grpc import RecommenderStub
+from tests.rpc_channel import open_channel
 from tests.serving.ray.front_door import (
     BODY_BYTES,
     DyingServer,
@@ -93,7 +94,7 @@ def test_idle_connections_outlive_all_replicas_that_were_there_when_they_were_op
     closed.open(http=[old.port for old in olds], grpc=[old_rpc.port])
     pool = [closed.connect() for _ in range(12)]
     assert {ask(line) for line in pool} == {(200, b"old")}
-    with grpc.insecure_channel(f"127.0.0.1:{closed.grpc}") as channel:
+    with open_channel(f"127.0.0.1:{closed.grpc}") as channel:
         stub = RecommenderStub(channel)
         assert stub.Version(pb.VersionRequest(), timeout=240).replica == "old"
         for old in (*olds, old_rpc):
@@ -129,7 +130,7 @@ def test_a_request_that_its_replica_died_of_is_asked_again_of_another(
 def test_a_call_that_its_replica_died_of_is_asked_again_of_another(
     closed: FrontDoor, rpc: RpcServer, length: int
 ) -> None:
-    with DyingServer() as dying, grpc.insecure_channel(f"127.0.0.1:{closed.grpc}") as channel:
+    with DyingServer() as dying, open_channel(f"127.0.0.1:{closed.grpc}") as channel:
         closed.open(grpc=[dying.port, rpc.port])
         before, stub = len(rpc.taken), RecommenderStub(channel)
         for _ in range(10):
@@ -253,7 +254,7 @@ def test_a_message_that_is_too_long_is_refused_before_a_replica_sees_it(
     door: FrontDoor, rpc: RpcServer
 ) -> None:
     before = len(rpc.taken)
-    with grpc.insecure_channel(f"127.0.0.1:{door.grpc}") as channel:
+    with open_channel(f"127.0.0.1:{door.grpc}") as channel:
         stub = RecommenderStub(channel)
         for length in (BODY_BYTES + 1, 24_000_000):
             with pytest.raises(grpc.RpcError) as caught:
@@ -270,7 +271,7 @@ def test_errors_of_the_door_are_problem_documents_and_grpc_statuses(closed: Fron
     assert problem(raw) == (503, "no-replica")
     assert b"retry-after: 1\r\n" in raw
     with (
-        grpc.insecure_channel(f"127.0.0.1:{closed.grpc}") as channel,
+        open_channel(f"127.0.0.1:{closed.grpc}") as channel,
         pytest.raises(grpc.RpcError) as caught,
     ):
         RecommenderStub(channel).Version(pb.VersionRequest(), timeout=240)
