@@ -45,7 +45,7 @@ def exploring_items(
     explore = assignment.explore
     assert explore is not None, "asked of arms that explore"
     history = histories.read(loaded, request.user_id, request.events)
-    query = yield from query_for(loaded, history, request)
+    query = yield from query_for(loaded, history, request, shelf)
     if shelf is not None and (explore.fresh_s is not None or obeys_catalogue(request, shelf)):
         base, others = _by_rules(loaded, history, query, request, explore, shelf)
         answer = answer_of(loaded, request, history, (), (), assignment, base)

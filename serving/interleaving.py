@@ -56,7 +56,7 @@ def interleaved_items(
     known = _histories(sides, request)
     queries = []
     for side, history in zip(sides, known, strict=True):
-        queries.append((yield from query_for(side.loaded, history, request)))
+        queries.append((yield from query_for(side.loaded, history, request, shelf)))
     draw = coins(assignment.seed, request.user_id, request.request_id)
     if shelf is not None and obeys_catalogue(request, shelf):
         with shelf.catalogue.reading(first.loaded.recommender, shelf.clock()):

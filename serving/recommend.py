@@ -30,7 +30,7 @@ from everfresh.model.vocabulary.sightings import ItemRows
 from everfresh.serving.history.reader import CachedHistoryReader, UserHistory
 from everfresh.serving.items.answer_rows import AnswerRows
 from everfresh.serving.items.catalogue import Catalogue
-from everfresh.serving.items.ruled import Ruled, Wanted, ruled_items
+from everfresh.serving.items.ruled import Ruled, Wanted, ranks_few, ruled_items
 from everfresh.serving.shared_pass import Steps
 from everfresh.serving.versions.holder import LoadedVersion
 
@@ -173,7 +173,7 @@ def recommend_items(
     Raises what ``histories`` raises: ``StateError``.
     """
     history = histories.read(loaded, request.user_id, request.events)
-    query = yield from query_for(loaded, history, request)
+    query = yield from query_for(loaded, history, request, shelf)
     if shelf is not None and obeys_catalogue(request, shelf):
         wanted = wanted_of(loaded, history, request)
         ruled = ruled_items(shelf.catalogue, loaded.recommender, query, wanted, shelf.clock())
@@ -262,14 +262,19 @@ def query_of(loaded: LoadedVersion, history: UserHistory) -> Query:
 
 
 def query_for(
-    loaded: LoadedVersion, history: UserHistory, request: RecommendRequest
+    loaded: LoadedVersion,
+    history: UserHistory,
+    request: RecommendRequest,
+    shelf: Shelf | None = None,
 ) -> Steps[Query]:
-    """The same for a ranking, with the products where it is sure to need them for all items."""
-    query, rules = query_of(loaded, history), request.rules
+    """The same for a ranking, with the products where it is likely to need them for all items."""
+    query, rules, recommender = query_of(loaded, history), request.rules, loaded.recommender
     narrow = request.allow is not None or (rules is not None and (rules.filter or rules.pins))
-    if narrow or not ranks_all(loaded.recommender, request.k):
+    if narrow or not ranks_all(recommender, request.k):
         return query
-    product = yield loaded.recommender, query.user
+    if shelf is not None and ranks_few(shelf.catalogue, recommender):
+        return query
+    product = yield recommender, query.user
     return msgspec.structs.replace(query, product=product)
 
 

@@ -205,23 +205,25 @@ class Replica:
         chosen = self._arms.choose(request)
         if chosen.loaded is None:
             return None
+        stale_ms = self._ports.state.stale_ms(request.user_id)
         with self._counted:
             answer = yield from answer_for(chosen, chosen.loaded, request, self._shelf)
         self._ports.exposures.send(exposure_of(answer, self._clock()))
         self._trace(answer)
-        return self._aged(answer)
+        return _aged(answer, stale_ms)
 
     def score(self, request: ScoreRequest) -> Answer | None:
         """Score given items, as :meth:`answer`; no exposure: the caller decides what to show."""
         chosen = self._arms.choose(request)
         if chosen.loaded is None:
             return None
+        stale_ms = self._ports.state.stale_ms(request.user_id)
         with self._counted:
             answer = score_candidates(
                 chosen.loaded, chosen.histories, request, chosen.arm, self._shelf
             )
         self._trace(answer)
-        return self._aged(answer)
+        return _aged(answer, stale_ms)
 
     def ask(self, request: RecommendRequest | ScoreRequest) -> Awaitable[Assignment] | None:
         """The arm, where another system has to be asked for it, for :attr:`request.assigned`;
@@ -231,13 +233,6 @@ class Replica:
     def _trace(self, answer: Answer | SimilarAnswer) -> None:
         if self._ports.spans is not None:
             self._ports.spans.answered(answer)
-
-    def _aged(self, answer: Answer) -> Answer:
-        """The answer, which says so where the state that it was made from is stale."""
-        age_ms = self._ports.state.stale_ms(answer.user_id)
-        if age_ms is None:
-            return answer
-        return msgspec.structs.replace(answer, state_age_ms=age_ms)
 
     def reach(self, user: UserId) -> StateReach | None:
         """How far the state of the user's own partition is here; ``None`` before any is."""
@@ -326,3 +321,10 @@ class Replica:
             self._ports.reports.status(self.status())
             self._news.wait(_STATUS_S)
             self._news.clear()
+
+
+def _aged(answer: Answer, stale_ms: int | None) -> Answer:
+    """The answer, which says so where the state that it was made from was stale."""
+    if stale_ms is None:
+        return answer
+    return msgspec.structs.replace(answer, state_age_ms=stale_ms)

@@ -23,7 +23,7 @@ from everfresh.serving.metrics import Measure, nobody
 from everfresh.serving.recommend import Answer
 from everfresh.serving.replica import Replica
 from everfresh.serving.requests import bodies, problems
-from everfresh.serving.requests.admission import Admission
+from everfresh.serving.requests.admission import Admission, Slot
 from everfresh.serving.requests.bodies import Limits
 from everfresh.serving.requests.own_writes import OwnWrites
 from everfresh.serving.shared_pass import SharedPass
@@ -66,7 +66,7 @@ class HttpApp:
         self._ofrep = Ofrep(replica.definitions)
         self._name = (b"x-everfresh-replica", replica.name.encode())
         self._pass = SharedPass()
-        self._posts: dict[str, Callable[[bytes], Awaitable[Reply]]] = {
+        self._posts: dict[str, Callable[[bytes, Slot], Awaitable[Reply]]] = {
             "/v1/recommend": self._recommend,
             "/v1/score": self._score,
             "/v1/similar": self._similar,
@@ -110,21 +110,21 @@ class HttpApp:
         post = self._posts.get(path)
         if _of_ofrep(path):
 
-            async def post(raw: bytes) -> Reply:
+            async def post(raw: bytes, _: Slot) -> Reply:
                 return self._ofrep(path, scope["headers"], raw)
 
         if post is not None:
             if method != "POST":
                 raise problems.method_not_allowed(method, ["POST"])
             try:
-                with self._admission.slot() as require_in_time:
+                with self._admission.slot() as slot:
                     raw = await self._read(receive)
-                    require_in_time()
-                    return await post(raw)
+                    slot.require_in_time()
+                    return await post(raw, slot)
             except problems.StateBehind as behind:
                 await self._own_writes.wait(behind)
-            with self._admission.slot():
-                return await post(raw)
+            with self._admission.slot() as slot:
+                return await post(raw, slot)
         get = self._gets.get(path)
         if get is None:
             raise problems.not_found(path)
@@ -150,17 +150,17 @@ class HttpApp:
         except TimeoutError:
             raise problems.body_too_slow(self._admission.timeout_ms) from None
 
-    async def _recommend(self, raw: bytes) -> Reply:
+    async def _recommend(self, raw: bytes, slot: Slot) -> Reply:
         request = bodies.parse_recommend(raw, self._limits, self._clock())
         self._own_writes.require(request)
         if (arm := self._replica.ask(request)) is not None:
             request = msgspec.structs.replace(request, assigned=await arm)
-        answer = await self._pass.made(self._replica.answering(request))
+        answer = await self._pass.made(self._replica.answering(request), slot)
         if answer is None:
             raise problems.no_version_yet()
         return self._assigned(answer)
 
-    async def _score(self, raw: bytes) -> Reply:
+    async def _score(self, raw: bytes, _: Slot) -> Reply:
         request = bodies.parse_score(raw, self._limits, self._clock())
         self._own_writes.require(request)
         if (arm := self._replica.ask(request)) is not None:
@@ -170,7 +170,7 @@ class HttpApp:
             raise problems.no_version_yet()
         return self._assigned(answer)
 
-    async def _similar(self, raw: bytes) -> Reply:
+    async def _similar(self, raw: bytes, _: Slot) -> Reply:
         request = bodies.parse_similar(raw, self._limits)
         result = self._replica.similar(request)
         if result is None:

@@ -100,6 +100,10 @@ class Catalogue:
         """The view of a version that was prepared; asked by who is :meth:`reading`."""
         return self._views[recommender]
 
+    def seen(self, recommender: Recommender) -> RowView | None:
+        """The same for who is not; it may change meanwhile, and is ``None`` where it is gone."""
+        return self._views.get(recommender)
+
     def may_show(self, items: Sequence[ItemId]) -> list[bool]:
         """Whether each of these may be shown; asked by who is :meth:`reading`."""
         live: list[bool] = self.table.live.values[self.table.slots_of(items)].tolist()

@@ -59,6 +59,14 @@ class Ruled(msgspec.Struct, frozen=True):
     attributes: list[dict[str, Value]] | None
 
 
+def ranks_few(catalogue: Catalogue, recommender: Recommender) -> bool:
+    """Whether hardly any item may be shown, so that these are ranked alone. It tells of a moment
+    ago, for who is not reading the catalogue."""
+    view = catalogue.seen(recommender)
+    left = None if view is None else view.left()
+    return left is not None and left * _FEW <= recommender.vocabulary.rows
+
+
 def ruled_items(
     catalogue: Catalogue, recommender: Recommender, query: Query, wanted: Wanted, now_ms: int
 ) -> Ruled:

@@ -113,6 +113,11 @@ class RowView:
         self._kept.move_to_end(key)
         return kept.closed, kept.left
 
+    def left(self) -> int | None:
+        """How many may be shown, when last asked; asked from any thread."""
+        kept = self._kept.get(b"live")
+        return None if kept is None else kept.left
+
     def _found(self, wanted: Filter | None, live: bool) -> Bools:
         """Over all slots first, since that reads each column in its order."""
         table = self._table

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable
+from typing import TypeVar
 
 from everfresh.contracts.ports import Clock
 from everfresh.serving.requests import problems
+
+_Come = TypeVar("_Come")
 
 
 class Admission:
@@ -38,9 +41,14 @@ class Admission:
         return self._clock()
 
     def leave(self) -> None:
-        """A request that was admitted is done."""
+        """A request that was admitted is done, or waits."""
         with self._lock:
             self._admitted -= 1
+
+    def go_on(self) -> None:
+        """A request that was admitted has waited; it has a place, however many have come."""
+        with self._lock:
+            self._admitted += 1
 
     def require_in_time(self, entered: int) -> None:
         """``Problem`` 503 where a request admitted at ``entered`` has waited too long."""
@@ -51,10 +59,8 @@ class Admission:
 
 
 class Slot:
-    """A place for one request; entering it gives what to call right before the work begins.
-
-    That raises ``Problem`` 503 where the request waited too long. It is a class rather than a
-    context manager made of a generator, as every request pays for it.
+    """A place for one request, to be taken by ``with``. It is a class rather than a context manager
+    made of a generator, as every request pays for it.
     """
 
     __slots__ = ("_admission", "_entered")
@@ -63,14 +69,23 @@ class Slot:
         self._admission = admission
         self._entered = 0
 
-    def __enter__(self) -> Callable[[], None]:
+    def __enter__(self) -> Slot:
         """Take the place; ``Problem`` 503 where too many requests are under way."""
         self._entered = self._admission.enter()
-        return self._require_in_time
+        return self
 
     def __exit__(self, *_: object) -> None:
         """Give the place back."""
         self._admission.leave()
 
-    def _require_in_time(self) -> None:
+    def require_in_time(self) -> None:
+        """To be called right before work begins: ``Problem`` 503 where it waited too long."""
         self._admission.require_in_time(self._entered)
+
+    async def off(self, coming: Awaitable[_Come]) -> _Come:
+        """What comes; meanwhile another request may have the place."""
+        self._admission.leave()
+        try:
+            return await coming
+        finally:
+            self._admission.go_on()

@@ -20,7 +20,7 @@ from everfresh.contracts.settings import Settings
 from everfresh.serving.metrics import Measure, nobody
 from everfresh.serving.replica import Replica
 from everfresh.serving.requests import bodies, problems
-from everfresh.serving.requests.admission import Admission
+from everfresh.serving.requests.admission import Admission, Slot
 from everfresh.serving.requests.bodies import Limits, RecommendBody, ScoreBody, SimilarBody
 from everfresh.serving.requests.own_writes import OwnWrites
 from everfresh.serving.rpc import recommender_pb2 as pb
@@ -89,7 +89,7 @@ class RpcService:
     async def recommend(self, message: pb.RecommendRequest, context: Context) -> pb.Answer:
         """``Recommend``."""
 
-        async def answer() -> pb.Answer:
+        async def answer(slot: Slot) -> pb.Answer:
             counts = {"exclude": len(message.exclude), "allow": len(message.allow.ids)}
             self._require_short(message.events, **counts)
             body = bodies.convert(recommend_fields(message), RecommendBody)
@@ -97,14 +97,14 @@ class RpcService:
             self._own_writes.require(request)
             if (arm := self._replica.ask(request)) is not None:
                 request = msgspec.structs.replace(request, assigned=await arm)
-            return answer_message(await self._pass.made(self._replica.answering(request)))
+            return answer_message(await self._pass.made(self._replica.answering(request), slot))
 
         return await self._call(message, answer, pb.Answer, context)
 
     async def score(self, message: pb.ScoreRequest, context: Context) -> pb.Answer:
         """``Score``."""
 
-        async def answer() -> pb.Answer:
+        async def answer(_: Slot) -> pb.Answer:
             self._require_short(message.events, items=len(message.items))
             body = bodies.convert(score_fields(message), ScoreBody)
             request = bodies.check_score(body, self._limits, self._clock())
@@ -118,7 +118,7 @@ class RpcService:
     async def similar(self, message: pb.SimilarRequest, context: Context) -> pb.SimilarAnswer:
         """``Similar``."""
 
-        async def answer() -> pb.SimilarAnswer:
+        async def answer(_: Slot) -> pb.SimilarAnswer:
             asked = similar_fields(message)
             request = bodies.check_similar(bodies.convert(asked, SimilarBody), self._limits)
             result = self._replica.similar(request)
@@ -139,7 +139,7 @@ class RpcService:
     async def version(self, message: pb.VersionRequest, context: Context) -> pb.VersionAnswer:
         """``Version``."""
 
-        async def answer() -> pb.VersionAnswer:
+        async def answer(_: Slot) -> pb.VersionAnswer:
             loaded = self._replica.current()
             if loaded is None:
                 raise problems.no_version_yet()
@@ -166,7 +166,7 @@ class RpcService:
     async def _call(
         self,
         message: Message | Unreadable,
-        answer: Callable[[], Awaitable[_Message]],
+        answer: Callable[[Slot], Awaitable[_Message]],
         nothing: Callable[[], _Message],
         context: Context,
     ) -> _Message:
@@ -192,17 +192,17 @@ class RpcService:
         return answered
 
     async def _admitted(
-        self, message: Message | Unreadable, answer: Callable[[], Awaitable[_Message]]
+        self, message: Message | Unreadable, answer: Callable[[Slot], Awaitable[_Message]]
     ) -> _Message:
-        with self._admission.slot() as require_in_time:
+        with self._admission.slot() as slot:
             # So that those that came together are counted before the first is worked on.
             await asyncio.sleep(0)
-            require_in_time()
+            slot.require_in_time()
             if isinstance(message, Unreadable):
                 raise problems.unreadable(message.kind.DESCRIPTOR.full_name)
             if message.ByteSize() > self._limits.body_bytes:
                 raise problems.too_large(self._limits.body_bytes)
-            return await answer()
+            return await answer(slot)
 
 
 def _kind(message: Message | Unreadable) -> type[Message]:
