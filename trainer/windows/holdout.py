@@ -1,9 +1,12 @@
 """What the gate measures on: a share of each window's targets, trained some windows later.
 
 Of every example the last targets may be held out, each with the same chance. They are kept for
-``gate.windows`` windows and then join the next window's training: every event is still a
+``gate.windows`` windows and then join the next windows' training: every event is still a
 target exactly once (law 3), and until then neither a candidate nor its parent has learnt from it.
 What is held out follows from the window alone, so a restart holds out the same (law 5).
+
+A window takes in some of what waits, never so much that it is mostly about the past: what is hot,
+and how much that counts, is learnt from a window as if it were of one time.
 """
 
 from __future__ import annotations
@@ -18,6 +21,9 @@ from everfresh.contracts.window import DecodedExample, TrainingWindow
 from everfresh.model.network.batches import derive_seed
 
 _PURPOSE = 7
+_LATE, _LATE_SHARE = 2, 0.1
+"""Late targets of a window, at most: so many times what it holds out itself, or this share of it,
+or one."""
 
 
 class HeldOut(msgspec.Struct, frozen=True):
@@ -30,8 +36,9 @@ class HeldOut(msgspec.Struct, frozen=True):
 class HoldoutSplit(msgspec.Struct, frozen=True):
     """A window as it is trained, and the slices that its candidate is measured on.
 
-    ``window`` has the examples to train. ``new`` was held out of this window, ``past`` of those
-    before; ``held`` is what is held out once a version has come of it.
+    ``window`` has the examples to train. ``new`` was held out of this window, ``past`` of the
+    ``gate.windows`` before; ``held`` is what is held out once a version has come of it, and what
+    waits to be trained.
     """
 
     window: TrainingWindow
@@ -43,7 +50,7 @@ class HoldoutSplit(msgspec.Struct, frozen=True):
 def hold_out(
     window: TrainingWindow, held: list[HeldOut], settings: GateSettings, seed: int
 ) -> HoldoutSplit:
-    """Hold out of ``window``, and take in what was ``held`` (oldest first) long enough."""
+    """Hold out of ``window``, and take in of what was ``held`` (oldest first) long enough."""
     rng = random.Random(derive_seed(seed, window.label, _PURPOSE))
     trained: list[DecodedExample] = []
     new: list[DecodedExample] = []
@@ -52,15 +59,30 @@ def hold_out(
         first, last = _part(example, len(example.targets) - number)
         trained += [first] if first.targets else []
         new += [last] if last.targets else []
-    released = held[: len(held) - settings.windows] if len(held) > settings.windows else []
-    rest = held[len(released) :]
-    late = [example for past in released for example in past.examples]
+    measured = held[-settings.windows :]
+    late, waiting = _due(
+        held[: -settings.windows],
+        max(1, math.ceil(max(_LATE * settings.share, _LATE_SHARE) * window.events)),
+    )
     return HoldoutSplit(
         msgspec.structs.replace(window, examples=trained + late),
         new,
-        [example for past in rest for example in past.examples],
-        [*rest, HeldOut(window.label, new)],
+        [example for past in measured for example in past.examples],
+        [*waiting, *measured, HeldOut(window.label, new)],
     )
+
+
+def _due(held: list[HeldOut], most: int) -> tuple[list[DecodedExample], list[HeldOut]]:
+    """The oldest examples, of ``most`` targets if they have so many, and what is left of them."""
+    late: list[DecodedExample] = []
+    for at, past in enumerate(held):
+        for number, example in enumerate(past.examples):
+            if most <= 0:
+                left = msgspec.structs.replace(past, examples=past.examples[number:])
+                return late, [left, *held[at + 1 :]]
+            late.append(example)
+            most -= len(example.targets)
+    return late, []
 
 
 def _part(example: DecodedExample, at: int) -> tuple[DecodedExample, DecodedExample]:
