@@ -275,7 +275,7 @@ def query_for(
     if shelf is not None and ranks_few(shelf.catalogue, recommender):
         return query
     product = yield recommender, query.user
-    return msgspec.structs.replace(query, product=product)
+    return query if product is None else msgspec.structs.replace(query, product=product)
 
 
 def answer_of(

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from everfresh.contracts.errors import StateElsewhere
 from everfresh.contracts.event import UserId
-from everfresh.contracts.experiments.assignment import Assignment, Assignments
+from everfresh.contracts.experiments.assignment import Assignments
 from everfresh.contracts.experiments.definition import DEFAULT
 from everfresh.contracts.experiments.track import Track
 from everfresh.contracts.ports import (
@@ -56,6 +56,7 @@ from everfresh.serving.versions.takeover import Load
 if TYPE_CHECKING:
     from everfresh.serving.spans import ReplicaSpans
 
+_Request = TypeVar("_Request", RecommendRequest, ScoreRequest)
 _STATUS_S = 1.0
 STALLED_MS = 60_000
 """A follower that has not ended a step for so long hangs; loading a version takes less."""
@@ -225,10 +226,10 @@ class Replica:
         self._trace(answer)
         return _aged(answer, stale_ms)
 
-    def ask(self, request: RecommendRequest | ScoreRequest) -> Awaitable[Assignment] | None:
-        """The arm, where another system has to be asked for it, for :attr:`request.assigned`;
-        ``None`` where nobody has to wait for it."""
-        return self._ports.assigner.asking(request.user_id, request.arm)
+    async def assigned(self, request: _Request) -> _Request:
+        """The request, with its arm where another system has to be asked for it."""
+        arm = self._ports.assigner.asking(request.user_id, request.arm)
+        return request if arm is None else msgspec.structs.replace(request, assigned=await arm)
 
     def _trace(self, answer: Answer | SimilarAnswer) -> None:
         if self._ports.spans is not None:

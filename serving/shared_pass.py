@@ -20,8 +20,9 @@ from everfresh.model.recommender import Recommender
 _Made = TypeVar("_Made")
 Asked = tuple[Recommender, UserVector]
 """Whose table, and for which user."""
-Steps = Generator[Asked, Scores, _Made]
-"""Yields what it asks for, is sent the products ``(rows,)``, returns what it makes."""
+Steps = Generator[Asked, Scores | None, _Made]
+"""Yields what it asks for, and returns what it makes. It is sent the products ``(rows,)``, or
+``None`` where it is to make them itself."""
 
 
 class Place(Protocol):
@@ -43,14 +44,9 @@ _SLOW_S = 0.001
 def alone(steps: Steps[_Made]) -> _Made:
     """What the steps make, at once."""
     try:
-        asked = next(steps)
+        next(steps)
         while True:
-            try:
-                product = _product(asked)
-            except Exception as error:
-                asked = steps.throw(error)
-            else:
-                asked = steps.send(product)
+            steps.send(None)
     except StopIteration as ended:
         made: _Made = ended.value
         return made
@@ -69,16 +65,15 @@ class SharedPass:
         try:
             asked = next(steps)
             while True:
-                try:
-                    if time.perf_counter() - began > _SLOW_S:
-                        product = _product(asked)
-                    else:
+                product = None
+                if time.perf_counter() - began <= _SLOW_S:
+                    try:
                         product = await place.off(self._shared(asked, again))
-                except Exception as error:
-                    asked = steps.throw(error)
-                else:
+                    except Exception as error:
+                        asked = steps.throw(error)
+                        continue
                     place.require_in_time()
-                    asked = steps.send(product)
+                asked = steps.send(product)
                 began, again = time.perf_counter(), True
         except StopIteration as ended:
             made: _Made = ended.value
@@ -116,9 +111,3 @@ class SharedPass:
                     product.set_result(scores)
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._pass)
-
-
-def _product(asked: Asked) -> Scores:
-    recommender, user = asked
-    (product,) = products(recommender.catalogue().arrays[0], [user])
-    return product

@@ -75,9 +75,7 @@ def train_candidate(
     judged = Judged(broken(network, outcome))
     if judged.refused is None and measured is not None:
         profile = learner.gate.profile
-        judged = judge_candidate(
-            network.recommender, measured, settings.gate, profile, lineage.held
-        )
+        judged = judge_candidate(network.recommender, measured, settings.gate, profile)
     return Candidate(split, outcome, judged)
 
 

@@ -71,8 +71,6 @@ class Lineage:
         self.served = ServedVersions(settings.trainer.device)
         self.learner: Learner = fresh_learner(settings)
         self.progress = Progress()
-        self.held = 0
-        """Windows that were held since the parent's."""
         self.trained: WindowSummary | None = None
         if self.pointer is not None and current is not None:
             self._read(self.pointer, current)
@@ -174,7 +172,6 @@ class Lineage:
         pointer = Pointer(self.pointer.epoch if self.pointer else 1, manifest.version)
         self._store.advance(pointer)
         self.pointer, self.parent = pointer, manifest
-        self.held = 0
         compared = {probation.parent for probation in self.learner.gate.probations}
         live = self.served.publish(manifest, files, compared, self.frozen_model)
         if self.frozen is None:
@@ -188,7 +185,6 @@ class Lineage:
     def set_aside(self, rejected: Rejected, files: Mapping[str, VersionFile]) -> None:
         """Keep what the gate held."""
         self._store.set_aside(rejected, files)
-        self.held += 1
 
     def tidy(self) -> int:
         """Delete what ``trainer.retention`` calls surplus; how many could not be deleted.

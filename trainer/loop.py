@@ -137,6 +137,7 @@ class TrainerLoop:
         self._lineage = lineage = Lineage(self._store, *self._given)
         self._settings = lineage.settings
         self.learner, self.progress = lineage.learner, lineage.progress
+        self._held_in_a_row = 0
         if lineage.parent is not None and lineage.trained is not None:
             self._reports.window(window_report(lineage.parent, lineage.trained, None))
             self.figures = self.figures.live(lineage.parent)
@@ -235,7 +236,7 @@ class TrainerLoop:
     def _out_of_patience(self, window: TrainingWindow) -> bool:
         """Whether so many windows were held that this one must pass; then the gate begins anew."""
         patience = self._settings.gate.patience
-        if not patience or self._lineage.held < patience:
+        if not patience or self._held_in_a_row < patience:
             return False
         _LOG.warning("%d windows were held: window %d is trained", patience, window.label)
         self.learner.gate = GateMemory()
@@ -298,6 +299,7 @@ class TrainerLoop:
         self._lineage.advance(manifest, files)
         self.learner.begin_version()
         self._note(**self.learner.network.recommender.index.figures())
+        self._held_in_a_row = 0
         return manifest
 
     def _hold(
@@ -321,6 +323,7 @@ class TrainerLoop:
         update_opponents(self.learner, window)
         closed = self._queue.complete_since(window)
         self._pass_over(window)
+        self._held_in_a_row += 1
         self._note(held=self.figures.held + 1, last_held=f"window {window.label}: {reason}")
         through = self.progress.through
         report = held_report(rejected, scored.summary, closed, now, through, len(scored.flood))

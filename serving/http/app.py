@@ -153,8 +153,7 @@ class HttpApp:
     async def _recommend(self, raw: bytes, slot: Slot) -> Reply:
         request = bodies.parse_recommend(raw, self._limits, self._clock())
         self._own_writes.require(request)
-        if (arm := self._replica.ask(request)) is not None:
-            request = msgspec.structs.replace(request, assigned=await arm)
+        request = await self._replica.assigned(request)
         answer = await self._pass.made(self._replica.answering(request), slot)
         if answer is None:
             raise problems.no_version_yet()
@@ -163,8 +162,7 @@ class HttpApp:
     async def _score(self, raw: bytes, _: Slot) -> Reply:
         request = bodies.parse_score(raw, self._limits, self._clock())
         self._own_writes.require(request)
-        if (arm := self._replica.ask(request)) is not None:
-            request = msgspec.structs.replace(request, assigned=await arm)
+        request = await self._replica.assigned(request)
         answer = self._replica.score(request)
         if answer is None:
             raise problems.no_version_yet()

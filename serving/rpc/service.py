@@ -12,7 +12,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import grpc
-import msgspec
 from google.protobuf.message import Message
 
 from everfresh.contracts.ports import Clock
@@ -95,8 +94,7 @@ class RpcService:
             body = bodies.convert(recommend_fields(message), RecommendBody)
             request = bodies.check_recommend(body, self._limits, self._clock())
             self._own_writes.require(request)
-            if (arm := self._replica.ask(request)) is not None:
-                request = msgspec.structs.replace(request, assigned=await arm)
+            request = await self._replica.assigned(request)
             return answer_message(await self._pass.made(self._replica.answering(request), slot))
 
         return await self._call(message, answer, pb.Answer, context)
@@ -109,8 +107,7 @@ class RpcService:
             body = bodies.convert(score_fields(message), ScoreBody)
             request = bodies.check_score(body, self._limits, self._clock())
             self._own_writes.require(request)
-            if (arm := self._replica.ask(request)) is not None:
-                request = msgspec.structs.replace(request, assigned=await arm)
+            request = await self._replica.assigned(request)
             return answer_message(self._replica.score(request))
 
         return await self._call(message, answer, pb.Answer, context)

@@ -5,7 +5,7 @@
     3 not worse   on targets neither has learnt from, held out of this window (``new``) and of those
                   before (``past``), it loses no more than ``tolerance`` of the parent's gain,
                   by ``confidence`` standard errors; on past ones what candidates of this stream
-                  usually lose besides, up to as much again, for each window since the parent's
+                  usually lose besides, up to as much again
 
 Past targets are ranked by the networks alone. Counts go with the time, and the candidate's are of a
 later one: on a stream that drifts they would make every candidate worse at what is past. Nor are
@@ -78,14 +78,9 @@ def measure_parent(parent: Recommender, split: HoldoutSplit) -> MeasuredParent:
 
 
 def judge_candidate(
-    candidate: Recommender,
-    parent: MeasuredParent,
-    settings: GateSettings,
-    profile: Profile,
-    held: int = 0,
+    candidate: Recommender, parent: MeasuredParent, settings: GateSettings, profile: Profile
 ) -> Judged:
-    """Hold it against its parent; ``profile`` is what the stream was like, and so many windows
-    since the parent's were ``held``: the candidate has gone on by these as well."""
+    """Hold it against its parent; ``profile`` is what the stream was like."""
     for name, norm in _norms(candidate).items():
         before = max(_LEAST, parent.norms.get(name, 0.0))
         if norm > settings.norm_jump * before:
@@ -94,7 +89,7 @@ def judge_candidate(
         name: pair(_ranks(candidate, name, examples, parent.barred[name]), ranks, examples)
         for name, (examples, ranks) in parent.slices.items()
     }
-    usual = (1 + held) * min(profile.forgets, settings.tolerance)
+    usual = min(profile.forgets, settings.tolerance)
     refused = next(
         (
             f"worse than its parent on {compared.n:.0f} {name} targets: loses "
